@@ -1,0 +1,230 @@
+"""Everything the deck shows, as of one moment: frozen rows, built by `service.board`, drawn by `tui`.
+
+Times are UNIX seconds, durations seconds, CPU cores, memory MiB. Texts are as stored: whoever draws them cleans them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFacts:
+    """The living part. `state` is running, none or stopped; `since` is when it came up or went."""
+
+    state: str = "none"
+    pid: int | None = None
+    since: float | None = None
+    stopped_by: str | None = None
+    tick_lag: float | None = None
+    """Seconds the last dispatch duty came late."""
+    keeper_pid: int | None = None
+    guard_pid: int | None = None
+    halted: str | None = None
+    """Why nothing starts at all ("disk full since 10:31"), or None."""
+    demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The machine. Memory in MiB, disk in bytes free where the home is."""
+
+    name: str = ""
+    cores: int = 0
+    cpu_used: float | None = None
+    memory_total: float | None = None
+    memory_used: float | None = None
+    load: float | None = None
+    disk_free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLine:
+    """A queue. `word` is open, full, no room, paused, draining or pool off; `starts` counts starts per 3 minutes, oldest first."""
+
+    name: str
+    pool: str
+    capacity: int
+    load: int
+    waiting: int
+    oldest_at: float | None
+    status: str
+    word: str
+    priority: int
+    paused_by: str | None = None
+    starts: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"queue:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLine:
+    """A pool. `used_*` is reserved; `measured_*` is what its instances really take; `*_history` are shares 0..1, one per 3 minutes, oldest first."""
+
+    name: str
+    total_cpu: float
+    total_memory: float
+    used_cpu: float
+    used_memory: float
+    status: str
+    measured_cpu: float | None = None
+    measured_memory: float | None = None
+    cpu_history: tuple[float, ...] = ()
+    memory_history: tuple[float, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"pool:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLine:
+    """An active instance. `status` is starting, running, paused or stopping; `left` is seconds until its expected end (negative: late)."""
+
+    uuid: str
+    runid: str
+    number: int
+    name: str
+    queue: str
+    status: str
+    attempt: int
+    started_at: float | None
+    timeout: float | None
+    left: float | None
+    cpu: float
+    memory: float
+    priority: int = 0
+    measured_cpu: float | None = None
+    measured_memory: float | None = None
+    output: str = ""
+    note: str = ""
+    """Replaces the last output when it is not plainly running: "paused by ann"."""
+
+    @property
+    def key(self) -> str:
+        return self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class NextLine:
+    """A waiting task, in dispatch order; `starts_in` is the estimate in seconds, `starts_at` an exact time (UNIX seconds)."""
+
+    uuid: str
+    number: int
+    name: str
+    queue: str
+    status: str
+    since: float
+    why: str
+    why_short: str
+    priority: int = 0
+    front: int = 0
+    starts_in: float | None = None
+    starts_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLine:
+    """A task that ended. `how` says it in words: "exit 1 after 3s: No such file"."""
+
+    uuid: str
+    number: int
+    name: str
+    queue: str
+    status: str
+    ended_at: float
+    how: str
+    priority: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLine:
+    """An SLA that came true on one object. `status` is firing, acknowledged or resolved; `severity` critical, warning or info."""
+
+    id: int
+    sla: str
+    severity: str
+    status: str
+    object: str
+    why: str
+    short: str
+    since: float
+    uuid: str | None = None
+    number: int | None = None
+    by: str | None = None
+    resolved_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"alert:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The latest thing somebody did, for the message line."""
+
+    at: float
+    by: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything the dashboard shows. `counts` is tasks by status; `waiting_total` counts all that wait (next holds the first)."""
+
+    at: float = 0.0
+    home: str = ""
+    runtime: RuntimeFacts = field(default_factory=RuntimeFacts)
+    host: HostFacts = field(default_factory=HostFacts)
+    database: str = "ok"
+    counts: Mapping[str, int] = field(default_factory=dict)
+    today_ok: int = 0
+    today_failed: int = 0
+    waiting_total: int = 0
+    rules: int = 0
+    queues: tuple[QueueLine, ...] = ()
+    pools: tuple[PoolLine, ...] = ()
+    running: tuple[RunningLine, ...] = ()
+    next: tuple[NextLine, ...] = ()
+    ended: tuple[EndedLine, ...] = ()
+    alerts: tuple[AlertLine, ...] = ()
+    news: News | None = None
+    ever: bool = False
+    """Whether a task was ever submitted here; False shows the first-run guidance."""
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Board:
+        """The board that `dataclasses.asdict` was made from, after a trip through JSON."""
+        return _build(cls, found)
+
+
+_LINES: dict[str, type] = {
+    "queues": QueueLine, "pools": PoolLine, "running": RunningLine, "next": NextLine, "ended": EndedLine, "alerts": AlertLine,
+}  # fmt: skip
+_ONE: dict[str, type] = {"runtime": RuntimeFacts, "host": HostFacts, "news": News}
+
+
+def _build(kind: type, found: Mapping[str, Any]) -> Any:
+    """A `kind` from a mapping; keys it does not know are left out (a newer runtime)."""
+    known = {f.name for f in fields(kind)}
+    return kind(**{name: _value(name, value) for name, value in found.items() if name in known})
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _LINES and isinstance(value, (list, tuple)):
+        return tuple(_build(_LINES[name], item) for item in value)
+    if name in _ONE and isinstance(value, Mapping):
+        return _build(_ONE[name], value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,35 @@
+"""The one clock. Times are UTC; in the database they are fixed-width text that sorts as time does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def utcnow() -> datetime:
+    """Now, aware, in UTC. Tests replace this one function."""
+    return datetime.now(UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """`2026-11-25T10:42:07.123456Z`: 27 characters whatever the moment."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def now() -> str:
+    """`utcnow` as it is stored."""
+    return stamp(utcnow())
+
+
+def from_unix(seconds: float) -> str:
+    """A UNIX time as it is stored."""
+    return stamp(datetime.fromtimestamp(seconds, UTC))
+
+
+def parse(text: str) -> datetime:
+    """The moment that a stored text means."""
+    return datetime.fromisoformat(text)
+
+
+def unix(text: str) -> float:
+    """A stored text as UNIX seconds."""
+    return parse(text).timestamp()

@@ -1,0 +1,55 @@
+"""Errors that a person can understand and usually mend. Each knows its message, its advice and its exit code."""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """Something that went wrong for a reason the user can act on. Never shown with a traceback."""
+
+    code = "failed"
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class Storage(Problem):
+    """The database or the disk under it cannot be used."""
+
+    code = "storage"
+    exit_code = 5
+
+
+class NewerDatabase(Storage):
+    """The database was made by a later Taskdeck."""
+
+    code = "newer-database"
+
+
+class DamagedDatabase(Storage):
+    """The database file cannot be read as one."""
+
+    code = "damaged-database"
+
+
+class DiskFull(Storage):
+    """There is no room to record what was asked."""
+
+    code = "disk-full"
+
+
+class ReadOnlyDisk(Storage):
+    """The home cannot be written to."""
+
+    code = "read-only"
+
+
+class BusyDatabase(Storage):
+    """Another program held the database for longer than the busy timeout."""
+
+    code = "busy-database"
