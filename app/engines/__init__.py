@@ -1,0 +1,66 @@
+"""How a thing runs: each engine turns a template's schema and parameters into one launch; the keeper starts all alike.
+
+An engine is a module with `FIELDS` (the keys its schema may have), `check(schema, shape)` (is the schema one, for these
+parameters?) and `build(schema, values)`. `exec` gives parameters as arguments, `shell` and `python` as `PARAM_<name>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from app.core import parameters
+from app.core.clean import clean, cut, nearest
+from app.engines import command, python, shell
+from app.engines.launches import Launch, Values
+from app.errors import Usage
+
+__all__ = ["ENGINES", "Launch", "check", "environment", "launch"]
+
+ENGINES: Mapping[str, ModuleType] = {"exec": command, "shell": shell, "python": python}
+
+
+def check(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
+    """Whether a template can be made of these. Raises Usage, which names the key and what is wrong with it."""
+    if engine not in ENGINES:
+        raise Usage(f"engine must be {_either(ENGINES)}, not {_quoted(engine)}")
+    if not isinstance(schema, Mapping):
+        raise Usage(f"schema: must be a table, such as {ENGINES[engine].EXAMPLE}")
+    for key in schema:
+        if key not in ENGINES[engine].FIELDS:
+            near = nearest(str(key), ENGINES[engine].FIELDS)
+            raise Usage(f"schema: engine {engine} has no {_quoted(key)}{f'. Nearest: {near}' if near else ''}")
+    ENGINES[engine].check(schema, parameters.shape(parameter_schema))
+
+
+def launch(
+    engine: str, schema: Mapping[str, Any], given: Mapping[str, Any], declared: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a task starts, as it is stored: {"argv", "env", "secrets"}. `given` are resolved parameters.
+
+    `declared` is the parameter schema of a template; without it the launch is that of a command typed as it is, whose
+    environment stays as it was. Raises Usage when a value cannot be given that way, or all are too long together.
+    """
+    secret = {name: reference for name, value in given.items() if (reference := parameters.secret(value))}
+    plain = {name: value for name, value in given.items() if name not in secret}
+    made: Launch = ENGINES[engine].build(schema, Values(plain, secret))
+    return (made if declared is not None else replace(made, env=made.env or None)).checked().as_dict()
+
+
+def environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:
+    """The variables of one run: the submitter's (`base`), the parameters, and the secrets, looked up only now.
+
+    Raises Refused when a secret is not where it should be.
+    """
+    return Launch.from_dict(launch).environment(base)
+
+
+def _either(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}"
+
+
+def _quoted(word: Any) -> str:
+    return f'"{cut(clean(str(word)), 40)}"'

@@ -1,0 +1,36 @@
+"""The composition root: the one place that knows both the command line and what it opens."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+
+def main() -> int:
+    """What the console script `taskdeck` runs; the exit code."""
+    try:
+        from app.cli.main import run
+
+        return run(sys.argv[1:], deck=_deck, serve=_serve)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _deck(home: Path, **options: Any) -> int:
+    from app.tui.app import run_deck
+
+    return run_deck(home, **options)
+
+
+def _serve(home: Path, **options: Any) -> int:
+    from app.runtime.serve import serve
+
+    return serve(home, **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

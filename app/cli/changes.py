@@ -1,0 +1,185 @@
+"""Verbs that change tasks: on ids, or on all that filters find (asked for on a terminal, --yes elsewhere)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from app.cli import look, output
+from app.cli.options import (
+    CPU, DURATION, PRIORITY, RETRIES, SIZE, Args, Command, Parser, as_json, ids, name, select, selectors,
+)  # fmt: skip
+from app.core.clean import clean, cut
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from app.cli.session import Session
+
+MANY = 20
+
+
+def _act(session: Session, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None) -> int:
+    """Do `verb` on the tasks that were named, print what became of each, return the exit code."""
+    which = _which(session, args, verb)
+    return finish(args, session.call(verb, **which, **(more(args) if more else {})), _became)
+
+
+def finish(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> int:
+    """Print what a verb on several did and refused, a line each (`said` makes it), or as JSON; the exit code."""
+    if args.json or args.jsonl:
+        output.document(done, args.jsonl)
+    else:
+        _say(done, said)
+    return _code(done)
+
+
+def _became(row: dict[str, Any]) -> str:
+    return f"#{row['number']} {clean(row['name'])}: {look.word(row['status'])}"
+
+
+def _which(session: Session, args: Args, verb: str) -> dict[str, Any]:
+    """`ids` or `select` for the verb. Raises Usage for none: it never means all."""
+    chosen = select(args) if hasattr(args, "yes") else {}
+    if args.ids and chosen:
+        raise Usage(f"{verb} takes tasks or filters, not both. Nothing was changed.")
+    if args.ids:
+        return {"ids": args.ids}
+    if not chosen:
+        filters = ", or filters such as --queue or --status" if hasattr(args, "yes") else ""
+        raise Usage(f"{verb} which task? Give a number{filters}.", "List: taskdeck ls")
+    _agree(session, args, verb, chosen)
+    return {"select": chosen}
+
+
+def _agree(session: Session, args: Args, verb: str, chosen: dict[str, Any]) -> None:
+    """Filters may find more than was thought: ask, or want --yes where nobody can answer."""
+    if args.yes:
+        return
+    total = session.call("ls", **chosen, limit=1)["total"]
+    what = f"{verb} {total:,} task{'' if total == 1 else 's'}"
+    if not (output.keyboard() and output.people()):
+        raise Usage(f"this would {what}. Nothing was changed.", "To do it: --yes")
+    if not output.ask(f"{what[:1].upper()}{what[1:]}?"):
+        raise Usage("nothing was changed.")
+
+
+def _say(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
+    """A line for each while they are few; refusals and notes on stderr."""
+    rows = done["done"]
+    for row in rows[:MANY]:
+        output.line(said(row))
+    if len(rows) > MANY:
+        output.line(f"and {len(rows) - MANY:,} more")
+    for note in done.get("notes", ()):
+        output.note(note)
+    for refusal in done.get("refused", ()):
+        output.note(refusal["message"])
+
+
+def _code(done: dict[str, Any]) -> int:
+    """0 when all was done; the refusals' own code when nothing was and they agree; else 1."""
+    codes = {refusal["exit_code"] for refusal in done.get("refused", ())}
+    if not codes:
+        return 0
+    return codes.pop() if len(codes) == 1 and not done["done"] else 1
+
+
+def cancel(session: Session, args: Args) -> int:
+    """End tasks, or send a signal."""
+    return _act(session, args, "cancel", lambda a: {"signal": signal_number(a.signal), "grace": a.grace})
+
+
+def signal_number(text: str | None) -> int | None:
+    """The number of `KILL`, `SIGKILL` or `9`. Raises Usage."""
+    if text is None:
+        return None
+    from signal import SIGRTMAX, Signals
+
+    if text.isdigit() and len(text) < 4 and 0 < int(text) <= SIGRTMAX:
+        return int(text)
+    word = "SIG" + text.upper().removeprefix("SIG")
+    if word in Signals.__members__:
+        return int(Signals[word])
+    from app.core.clean import nearest
+
+    meant = nearest(word, Signals.__members__)
+    near = f"Nearest: {meant.removeprefix('SIG')}" if meant else "Such as: TERM, INT, HUP, KILL, USR1"
+    raise Usage(f'there is no signal "{cut(clean(text), 40)}". Nothing was sent.', near)
+
+
+def set_(session: Session, args: Args) -> int:
+    """Change what tasks ask for."""
+    fields = {key[3:]: value for key, value in vars(args).items() if key.startswith("to_") and value is not None}
+    if not fields:
+        raise Usage("set what? Name it: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
+    return _act(session, args, "set", lambda _: {"fields": fields})
+
+
+def _ids_only(parser: Parser) -> None:
+    ids(parser)
+    as_json(parser)
+
+
+def _ids_or_filters(parser: Parser) -> None:
+    ids(parser)
+    selectors(parser)
+    as_json(parser)
+
+
+def _cancel_arguments(parser: Parser) -> None:
+    parser.option("-s", "--signal", metavar="SIGNAL", help="send this signal instead, and leave the rest to the program")
+    parser.option("--grace", type=DURATION, metavar="TIME", help="between TERM and KILL (default: the task's)")
+    _ids_or_filters(parser)
+
+
+def _retry_arguments(parser: Parser) -> None:
+    parser.option("--again", action="store_true", help="also what has succeeded")
+    _ids_or_filters(parser)
+
+
+def _set_arguments(parser: Parser) -> None:
+    ids(parser)
+    add = parser.add_argument_group("new values").add_argument
+    add("--priority", "-P", dest="to_priority", type=PRIORITY, metavar="N")
+    add("--queue", "-q", dest="to_queue", metavar="QUEUE")
+    add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
+    add("--memory", dest="to_memory", type=SIZE, metavar="SIZE")
+    add("--timeout", "-t", dest="to_timeout", type=DURATION, metavar="TIME")
+    add("--retries", dest="to_retries", type=RETRIES, metavar="N")
+    add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
+    add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
+    add("--name", "-n", dest="to_name", type=name, metavar="NAME")
+    selectors(parser, queue=("--in-queue",), named=("--named",))
+    as_json(parser)
+
+
+def _command(verb: str, summary: str, arguments: Callable[[Parser], None], examples: str = "") -> Command:
+    return Command(summary, partial(_act, verb=verb), arguments, examples)
+
+
+COMMANDS = {
+    "cancel": Command(
+        "end tasks, running or waiting",
+        cancel,
+        _cancel_arguments,
+        "  taskdeck cancel 42\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media --status queued",
+    ),
+    "pause": _command("pause", "make running tasks stand still", _ids_only),
+    "resume": _command("resume", "let paused tasks go on", _ids_only),
+    "hold": _command("hold", "keep waiting tasks from starting", _ids_or_filters),
+    "release": _command("release", "let held tasks start", _ids_or_filters),
+    "retry": Command(
+        "run ended tasks again",
+        partial(_act, verb="retry", more=lambda args: {"again": args.again}),
+        _retry_arguments,
+        "  taskdeck retry 42\n  taskdeck retry --status failed --since 2h",
+    ),
+    "rm": _command("rm", "forget ended tasks", _ids_or_filters),
+    "set": Command(
+        "change what waiting tasks ask for", set_, _set_arguments, "  taskdeck set 42 --priority 5 --memory 11G"
+    ),
+    "front": _command("front", "move tasks to the head of their queue", _ids_or_filters),
+}

@@ -1,0 +1,61 @@
+"""Many tasks from one input: an item a line, or a JSON document a line. All or nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from app.core.clean import clean, cut
+from app.errors import NotFound, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NOTHING = "Nothing was submitted."
+HERE = "{}"
+
+
+def each(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str, Any]]:
+    """One task an item of `data`, the item put where `{}` stands in its arguments or parameters, or at the end."""
+    items = _items(data, nul)
+    if not items:
+        raise Usage(f"--each found nothing on standard input. {NOTHING}")
+    if "argv" in task:
+        return [{**task, "argv": _argv(task["argv"], item)} for item in items]
+    texts = task.get("parameter_texts", ())
+    if not any(HERE in text for _, text in texts):
+        raise Usage(f"--each has no place for what it reads. {NOTHING}", "Give a parameter the value {}: -p NAME={}")
+    return [{**task, "parameter_texts": [[key, text.replace(HERE, item)] for key, text in texts]} for item in items]
+
+
+def _items(data: bytes, nul: bool) -> list[str]:
+    """Lines without the empty ones, or what NULs end."""
+    if nul:
+        found = data.split(b"\0")
+        return [os.fsdecode(item) for item in (found if found[-1] else found[:-1])]
+    lines = data.split(b"\n")
+    torn = next((at for at, line in enumerate(lines, 1) if b"\0" in line), None)
+    if torn:
+        raise Usage(f"--each: line {torn} holds a NUL byte. {NOTHING}", "For items that end in NUL: --each -0")
+    return [os.fsdecode(line) for line in lines if line]
+
+
+def _argv(argv: list[str], item: str) -> list[str]:
+    if any(HERE in word for word in argv):
+        return [word.replace(HERE, item) for word in argv]
+    return [*argv, item]
+
+
+def lines_of(file: str) -> tuple[str, str]:
+    """The text of a file of JSON lines (bytes that are no UTF-8 as surrogates), and its name for messages ("" for stdin)."""
+    if file == "-":
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape"), ""
+    shown = cut(clean(file), 200)
+    try:
+        with open(file, "rb") as source:
+            return source.read().decode("utf-8", "surrogateescape"), shown
+    except FileNotFoundError:
+        raise NotFound(f"{shown} does not exist. {NOTHING}") from None
+    except OSError as error:
+        raise Usage(f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOTHING}") from None

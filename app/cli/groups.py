@@ -1,0 +1,99 @@
+"""What the groups of definitions have in common: list them, show one, do something to one by name."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from app.cli import output
+from app.cli.options import Args, Command, Parser, as_json, one
+from app.cli.table import Column, Line, Span, wrap
+from app.core.clean import clean, clean_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from app.cli.session import Session
+
+    Row = dict[str, Any]
+
+
+def listing(group: str, columns: list[Column], row: Callable[[Row], list[Span]]) -> Command:
+    """`GROUP ls`."""
+
+    def ls(session: Session, args: Args) -> int:
+        found = session.call(f"{group}.ls")
+        return shown(args, found, columns, row, f"no {group} yet")
+
+    return Command("list them", ls, _listing_arguments)
+
+
+def _listing_arguments(parser: Parser) -> None:
+    parser.option("--wide", action="store_true", help="cut nothing")
+    as_json(parser)
+
+
+def shown(args: Args, found: list[Row], columns: list[Column], row: Callable[[Row], list[Span]], none: str) -> int:
+    """Print rows as a table, or as JSON."""
+    if args.json or args.jsonl:
+        output.document(found, args.jsonl)
+    elif found:
+        output.table(columns, [row(one_) for one_ in found], args.wide)
+    else:
+        output.say(none)
+    return 0
+
+
+def showing(group: str, facts: Callable[[Row], list[tuple[str, str]]]) -> Command:
+    """`GROUP show NAME`."""
+
+    def show(session: Session, args: Args) -> int:
+        found = session.call(f"{group}.show", name=one(args, group))
+        if args.json or args.jsonl:
+            output.document(found, args.jsonl)
+        else:
+            output.lines(_page(found, facts(found)))
+        return 0
+
+    return Command("everything about one", show, named)
+
+
+def _page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
+    room = output.room()
+    page: list[Line] = [[(clean(found["name"]), "bold")], []]
+    for label, text in facts:
+        for at, line in enumerate(clean_lines(text).split("\n") if text else ()):
+            pieces = [line] if room is None else wrap(line, max(20, room - 15))
+            page += [[(f"  {label if not at + n else '':<13}", "dim"), (piece, "")] for n, piece in enumerate(pieces)]
+    return page
+
+
+def named(parser: Parser) -> None:
+    """One NAME."""
+    parser.option("names", nargs="*", metavar="NAME", help="its name")
+    as_json(parser)
+
+
+def acting(group: str, verb: str, summary: str, past: str) -> Command:
+    """`GROUP pause NAME` and the like: a verb that takes a name and nothing else."""
+    return Command(summary, partial(_act, group=group, verb=verb, past=past), named)
+
+
+def _act(session: Session, args: Args, group: str, verb: str, past: str) -> int:
+    name = one(args, group)
+    return done(args, session.call(f"{group}.{verb}", name=name), f"{group} {clean(name)} {past}")
+
+
+def done(args: Args, answer: Any, said: str) -> int:
+    """Say in a line what was done, or print the row as it is now."""
+    if args.json or args.jsonl:
+        output.document(answer, args.jsonl)
+    else:
+        output.line(said)
+    return 0
+
+
+def given(args: Args, *keys: str) -> Row:
+    """Those of the options that were given."""
+    return {key: getattr(args, key) for key in keys if getattr(args, key) is not None}

@@ -1,0 +1,68 @@
+"""`taskdeck serve`, `stop` and `version`: the runtime's life."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS
+
+from app.cli import output
+from app.cli.options import Args, Command, Parser, as_json, read
+from app.core import amounts
+from app.errors import Usage
+from app.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.cli.session import Session
+
+
+def serve(session: Session, args: Args) -> int:
+    """Be the runtime, or with --detach bring one up in the background and return when it answers."""
+    if not args.detach:
+        return session.serve(session.home, ready_fd=args.ready_fd, demo=args.demo)
+    if args.ready_fd is not None or args.demo:
+        raise Usage("--detach goes alone.")
+    session.client.start(resume=True)
+    output.note("the runtime is up. See it: taskdeck")
+    return 0
+
+
+def stop(session: Session, args: Args) -> int:
+    """End the runtime and keep commands from bringing it up again."""
+    answer = session.call("stop", drain=args.drain)
+    if args.json or args.jsonl:
+        output.document(answer, args.jsonl)
+    else:
+        output.note("the runtime was stopped. Start it: taskdeck serve --detach")
+    return 0
+
+
+def version(session: Session, args: Args) -> int:
+    """Which Taskdeck this is."""
+    if args.json or args.jsonl:
+        output.document({"version": VERSION}, args.jsonl)
+    else:
+        output.line(f"taskdeck {VERSION}")
+    return 0
+
+
+def _serve_arguments(parser: Parser) -> None:
+    parser.option("--detach", action="store_true", help="in the background; return when it answers")
+    parser.option("--ready-fd", type=read(amounts.parse_int, 0, 1 << 20), help=SUPPRESS)
+    parser.option("--demo", action="store_true", help=SUPPRESS)
+
+
+def _stop_arguments(parser: Parser) -> None:
+    parser.option("--drain", action="store_true", help="start nothing more, and wait for what runs")
+    as_json(parser)
+
+
+COMMANDS = {
+    "serve": Command(
+        "run the runtime here, or in the background",
+        serve,
+        _serve_arguments,
+        "  taskdeck serve --detach\n  taskdeck serve        (in the foreground, for systemd)",
+    ),
+    "stop": Command("end the runtime; running tasks go on", stop, _stop_arguments),
+    "version": Command("which Taskdeck this is", version, as_json),
+}

@@ -1,0 +1,128 @@
+"""From the words of a command line to an exit code. Only the verb that was named is loaded; every refusal ends here."""
+
+from __future__ import annotations
+
+from app.cli import output, words
+from app.cli.session import Session
+from app.errors import Problem, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.cli.options import Command
+
+INTERRUPTED = 130
+NOBODY_READS = 141
+"""128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
+
+_GLOBALS = ("--home", "--help", "--version", "--ascii", "--read-only")
+
+
+def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
+    """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two."""
+    try:
+        code = _dispatch(argv, deck, serve)
+        output.flush()
+        return code
+    except Problem as problem:
+        output.problem(problem)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        output.abandon()
+        return NOBODY_READS
+
+
+def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
+    before, given = _globals(argv)
+    if "version" in before:
+        given = ["version"]
+    if given[:1] == ["help"]:
+        before, given = {**before, "help": ""}, given[1:]
+    if "help" in before:
+        given = [*given, "--help"]
+    if given[:1] == ["--help"]:
+        return _print(_overview())
+    session = Session(before.get("home"), deck, serve)
+    try:
+        return _bare(session, before) if not given else _verb(session, given)
+    finally:
+        session.close()
+
+
+def _globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The options that stand before the verb, and what follows them."""
+    found: dict[str, str] = {}
+    rest = list(argv)
+    while rest and rest[0].startswith("-"):
+        word, sign, value = rest.pop(0).partition("=")
+        word = {"-h": "--help", "-V": "--version"}.get(word, word)
+        if word not in _GLOBALS or (sign and word != "--home"):
+            raise _unknown_global(word)
+        if word == "--home" and not sign:
+            if not rest:
+                raise Usage("--home needs a value. Type: --home=DIR")
+            value = rest.pop(0)
+        found[word[2:]] = value
+    return found, rest
+
+
+def _unknown_global(word: str) -> Usage:
+    from app.core.clean import clean, cut, nearest
+
+    meant = nearest(word, _GLOBALS)
+    return Usage(f"there is no option {cut(clean(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help")
+
+
+def _bare(session: Session, options: dict[str, str]) -> int:
+    """No verb: the deck, or the status when there is no terminal to open it on."""
+    if output.terminal() and output.keyboard():
+        return session.deck(session.home, ascii="ascii" in options, read_only="read-only" in options)
+    return _verb(session, ["status"])
+
+
+def _verb(session: Session, given: list[str]) -> int:
+    verb, rest = words.ALIASES.get(given[0], given[0]), given[1:]
+    if verb not in words.VERBS:
+        raise words.unknown(given[0], rest)
+    found = words.commands(verb)
+    if verb not in words.GROUPS:
+        return _do(session, verb, found[verb], rest)
+    if rest[:1] in (["--help"], ["-h"]):
+        return _print(_group(verb, found))
+    if not rest:
+        raise Usage(f"{verb} needs one of: {' '.join(found)}.", f"See: taskdeck {verb} --help")
+    if rest[0] not in found:
+        raise words.unknown_in_group(verb, rest[0], found)
+    return _do(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
+
+
+def _do(session: Session, name: str, command: Command, given: list[str]) -> int:
+    parser = command.parser(name)
+    args = command.read(parser, given)
+    if args.help:
+        return _print(parser.format_help().rstrip())
+    if args.home is not None:
+        session.at(args.home)
+    return command.run(session, args)
+
+
+def _print(text: str) -> int:
+    output.line(text)
+    return 0
+
+
+def _overview() -> str:
+    """`taskdeck --help`."""
+    found = ["usage: taskdeck [--home DIR] [COMMAND …]", "", "Without a command: the deck. COMMAND --help says more.", ""]
+    for title, verbs in words.SECTIONS:
+        found += [f"{title}:", *(f"  {verb:<11} {words.VERBS[verb][1]}" for verb in verbs.split()), ""]
+    return "\n".join(found + ["first steps:", "  taskdeck submit -- gzip -k big.log", "  taskdeck logs -f 1", "  taskdeck demo"])
+
+
+def _group(group: str, found: dict[str, Command]) -> str:
+    """`taskdeck queue --help`."""
+    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{words.VERBS[group][1].capitalize()}.", ""]
+    return "\n".join(lines + [f"  {name:<8} {command.summary}" for name, command in found.items()])

@@ -1,0 +1,170 @@
+"""The only file that prints. stdout is data, stderr is for people; colour only on a terminal, and not with NO_COLOR."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from app.cli import look
+from app.core.clean import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from app.cli.table import Column, Line, Span
+    from app.core.clean import Style
+    from app.errors import Problem
+
+
+def terminal() -> bool:
+    """Does stdout go to a terminal?"""
+    return sys.stdout.isatty()
+
+
+def people() -> bool:
+    """Does somebody read stderr on a terminal?"""
+    return sys.stderr.isatty()
+
+
+def keyboard() -> bool:
+    """Can somebody answer on stdin?"""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def colour() -> bool:
+    """May stdout be coloured?"""
+    return terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def ascii_only() -> bool:
+    """Is the locale one without UTF-8? (Python itself sets LC_CTYPE in the C locale; that is no choice of the user's.)"""
+    chosen = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
+    if chosen == "C.UTF-8" and not os.environ.get("LC_ALL") and os.environ.get("LANG", "C") in ("", "C", "POSIX"):
+        return True
+    return "utf" not in chosen.lower()
+
+
+def room(wide: bool = False) -> int | None:
+    """Cells in a line, or None when nothing is to be cut."""
+    return None if wide or not terminal() else columns()
+
+
+def columns() -> int:
+    """Width of the terminal; 80 when it does not say."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdigit() and 0 < int(said) < 10_000:
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def line(text: str = "") -> None:
+    """A line of data. Its text is cleaned already."""
+    raw(f"{text}\n".encode("utf-8", "replace"))
+
+
+def raw(data: bytes) -> None:
+    """Bytes to stdout, as they are."""
+    sys.stdout.buffer.write(data)
+
+
+def home() -> None:
+    """Back to the top of an empty screen."""
+    raw(b"\x1b[H\x1b[2J")
+
+
+def flush() -> None:
+    """Send on what was written; raises BrokenPipeError when nobody reads."""
+    sys.stdout.flush()
+
+
+def abandon() -> None:
+    """Nobody reads stdout any more: let nothing else be written to it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    sys.stdout.flush()
+    shown = text.translate(look.TO_ASCII) if ascii_only() else text
+    sys.stderr.buffer.write(f"{shown}\n".encode("utf-8", "replace"))
+    sys.stderr.flush()
+
+
+def problem(what: Problem) -> None:
+    """The one form of every refusal."""
+    say(f"taskdeck: {clean(str(what))}")
+
+
+def note(text: str) -> None:
+    """Something that a verb tells while it works, or beside its answer."""
+    say(f"taskdeck: {clean(text)}")
+
+
+def ask(question: str) -> bool:
+    """A yes or no from the person at the terminal; anything but y is no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def document(value: Any, by_line: bool = False) -> None:
+    """JSON: one document, or with `by_line` an item a line. On a terminal it is ASCII and indented."""
+    if by_line and isinstance(value, list):
+        for item in value:
+            raw(_json(item, None))
+        return
+    raw(_json(value, 2 if terminal() and not by_line else None))
+
+
+def _json(value: Any, indent: int | None) -> bytes:
+    import json
+
+    if not terminal():
+        try:
+            return f"{json.dumps(value, ensure_ascii=False, indent=indent)}\n".encode()
+        except UnicodeEncodeError:  # bytes that are no UTF-8, kept as surrogates
+            pass
+    return f"{json.dumps(value, indent=indent)}\n".replace("\x7f", "\\u007f").encode()
+
+
+def lines(found: Iterable[Line]) -> None:
+    """Lines of spans, coloured where that is allowed, in ASCII where the locale wants it."""
+    coloured, plain = colour(), ascii_only()
+    text = "\n".join("".join(_painted(span, coloured) for span in one).rstrip(" ") for one in found)
+    if text:
+        line(text.translate(look.TO_ASCII) if plain else text)
+
+
+def table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:
+    """An aligned table that fits the terminal."""
+    from app.cli.table import lines as laid_out
+
+    lines(laid_out(heads, rows, room(wide)))
+
+
+def _painted(span: Span, coloured: bool) -> str:
+    text, style = span
+    return f"\x1b[{look.CODES[style]}m{text}\x1b[0m" if coloured and style and text.strip() else text
+
+
+def coloured_text(spans: list[tuple[str, Style]]) -> str:
+    """A line of a program's output, with its own colours where stdout may have them."""
+    if not colour():
+        return "".join(text for text, _ in spans)
+    return "".join(f"\x1b[{codes}m{text}\x1b[0m" if (codes := _sgr(style)) else text for text, style in spans if text)
+
+
+def _sgr(style: Style) -> str:
+    codes = [code for code, on in (("1", style.bold), ("2", style.dim), ("3", style.italic), ("4", style.underline),
+                                   ("7", style.reverse), ("9", style.strike)) if on]  # fmt: skip
+    for base, found in ((38, style.fg), (48, style.bg)):
+        if isinstance(found, int):
+            codes.append(f"{base};5;{found}")
+        elif found:
+            codes.append(f"{base};2;{found[0]};{found[1]};{found[2]}")
+    return ";".join(codes)

@@ -1,0 +1,85 @@
+"""`taskdeck pool`: CPU and memory that tasks share. What a task asks for is reserved, not enforced."""
+
+from __future__ import annotations
+
+from app.cli import groups, look, times
+from app.cli.options import CPU, SIZE, Args, Command, Parser, checked_name, one
+from app.cli.table import Column, Span
+from app.core import amounts
+from app.core.clean import clean
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+COLUMNS = [
+    Column("POOL", least=8, first=True),
+    Column("CPU RESERVED", ">"),
+    Column("MEMORY RESERVED", ">"),
+    Column("STATE"),
+    Column("SLA", least=4),
+]
+_OPTIONS = ("cpu", "memory", "sla", "description")
+
+
+def row(pool: dict[str, Any]) -> list[Span]:
+    """One line of `pool ls`."""
+    return [
+        (clean(pool["name"]), ""),
+        (amounts.cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
+        (amounts.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
+        (clean(pool["status"]), look.WORDS.get(pool["status"], "")),
+        (clean(pool.get("sla") or amounts.MISSING), ""),
+    ]
+
+
+def facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines of `pool show`."""
+    return [
+        ("what for", pool.get("description") or ""),
+        ("state", pool["status"]),
+        ("cpu", f"{amounts.cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
+        ("memory", f"{amounts.memory_pair(pool['used_memory'], pool['total_memory'])} reserved"),
+        ("sla", pool.get("sla") or ""),
+        ("made", f"{times.clock(pool['created_at'])}, changed {times.clock(pool['updated_at'])}"),
+    ]
+
+
+def create(session: Session, args: Args) -> int:
+    """Make a pool."""
+    name = checked_name(args, "pool")
+    if args.cpu is None or args.memory is None:
+        raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Such as: --cpu 8 --memory 32G")
+    answer = session.call("pool.create", name=name, **groups.given(args, *_OPTIONS))
+    has = f"cpu {amounts.plain(answer['total_cpu'])}, memory {amounts.memory(answer['total_memory'])}"
+    return groups.done(args, answer, f"pool {clean(name)} created: {has}")
+
+
+def set_(session: Session, args: Args) -> int:
+    """Change a pool."""
+    name = one(args, "pool")
+    answer = session.call("pool.set", name=name, **groups.given(args, *_OPTIONS))
+    return groups.done(args, answer, f"pool {clean(name)} changed")
+
+
+def _arguments(parser: Parser) -> None:
+    groups.named(parser)
+    parser.option("--cpu", type=CPU, metavar="CORES", help="cores to give out")
+    parser.option("--memory", type=SIZE, metavar="SIZE", help="memory to give out: 512M, 32G")
+    parser.option("--sla", metavar="SLA", help="the SLA of all its tasks")
+    parser.option("--description", metavar="TEXT", help="what it is for")
+
+
+COMMANDS = {
+    "ls": groups.listing("pool", COLUMNS, row),
+    "show": groups.showing("pool", facts),
+    "create": Command("make one", create, _arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
+    "set": Command("change one", set_, _arguments, "  taskdeck pool set gpu --memory 48G"),
+    "pause": groups.acting("pool", "pause", "start nothing in it", "paused"),
+    "resume": groups.acting("pool", "resume", "start in it again", "resumed"),
+    "drain": groups.acting("pool", "drain", "let what runs end, and start nothing more", "draining"),
+    "rm": groups.acting("pool", "rm", "remove an unused one", "removed"),
+}

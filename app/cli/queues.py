@@ -1,0 +1,92 @@
+"""`taskdeck queue`: where tasks wait."""
+
+from __future__ import annotations
+
+from app.cli import groups, look, times
+from app.cli.options import CAPACITY, PRIORITY, Args, Command, Parser, checked_name, one
+from app.cli.table import Column, Span
+from app.core import amounts
+from app.core.clean import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+COLUMNS = [
+    Column("QUEUE", least=8, first=True),
+    Column("RUNNING", ">"),
+    Column("WAITING", ">"),
+    Column("OLDEST", ">"),
+    Column("PRIORITY", ">"),
+    Column("STATE"),
+    Column("POOL", least=4),
+]
+_OPTIONS = ("capacity", "pool", "priority", "description")
+
+
+def row(queue: dict[str, Any]) -> list[Span]:
+    """One line of `queue ls`."""
+    word = queue.get("word") or queue["status"]
+    return [
+        (clean(queue["name"]), ""),
+        (f"{queue['current_load']}/{queue['capacity']}", ""),
+        (amounts.count(queue["waiting"]), ""),
+        (amounts.age(times.since(queue.get("oldest_at"))), ""),
+        (str(queue["priority"]), ""),
+        (clean(word), look.WORDS.get(word, "")),
+        (clean(queue["pool"]), ""),
+    ]
+
+
+def facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines of `queue show`."""
+    return [
+        ("what for", queue.get("description") or ""),
+        ("state", queue.get("word") or queue["status"]),
+        ("running", f"{queue['current_load']} of {queue['capacity']}"),
+        ("waiting", _waiting(queue)),
+        ("priority", str(queue["priority"])),
+        ("pool", queue["pool"]),
+        ("made", f"{times.clock(queue['created_at'])}, changed {times.clock(queue['updated_at'])}"),
+    ]
+
+
+def _waiting(queue: dict[str, Any]) -> str:
+    oldest = times.since(queue.get("oldest_at"))
+    return amounts.count(queue["waiting"]) + ("" if oldest is None else f", the oldest for {amounts.age(oldest)}")
+
+
+def create(session: Session, args: Args) -> int:
+    """Make a queue."""
+    name = checked_name(args, "queue")
+    answer = session.call("queue.create", name=name, **groups.given(args, *_OPTIONS))
+    return groups.done(args, answer, f"queue {clean(name)} created: {answer['capacity']} at once, pool {clean(answer['pool'])}")
+
+
+def set_(session: Session, args: Args) -> int:
+    """Change a queue."""
+    name = one(args, "queue")
+    answer = session.call("queue.set", name=name, **groups.given(args, *_OPTIONS))
+    return groups.done(args, answer, f"queue {clean(name)} changed")
+
+
+def _arguments(parser: Parser) -> None:
+    groups.named(parser)
+    parser.option("--capacity", type=CAPACITY, metavar="N", help="at most N at once (default: the pool's cores)")
+    parser.option("--pool", metavar="POOL", help="where its tasks get CPU and memory (default: default)")
+    parser.option("--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
+    parser.option("--description", metavar="TEXT", help="what it is for")
+
+
+COMMANDS = {
+    "ls": groups.listing("queue", COLUMNS, row),
+    "show": groups.showing("queue", facts),
+    "create": Command("make one", create, _arguments, "  taskdeck queue create media --capacity 2 --priority 10"),
+    "set": Command("change one", set_, _arguments, "  taskdeck queue set media --capacity 4"),
+    "pause": groups.acting("queue", "pause", "start nothing from it", "paused"),
+    "resume": groups.acting("queue", "resume", "start from it again", "resumed"),
+    "drain": groups.acting("queue", "drain", "let what runs end, and start nothing more", "draining"),
+    "rm": groups.acting("queue", "rm", "remove an unused one", "removed"),
+}

@@ -1,0 +1,70 @@
+"""`taskdeck why`: why tasks wait, with numbers, and when they may start; without ids the whole queue by reason."""
+
+from __future__ import annotations
+
+from app.cli import look, output
+from app.cli.options import Args, Command, Parser, as_json, ids
+from app.cli.table import Line, wrap
+from app.core import amounts
+from app.core.clean import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
+
+
+def why(session: Session, args: Args) -> int:
+    """Explain tasks, or all that wait."""
+    found = session.call("why", ids=args.ids)
+    if args.json or args.jsonl:
+        output.document(found[0] if len(args.ids) == 1 and not args.jsonl else found, args.jsonl)
+        return 0
+    output.lines(_all(found) if not args.ids else [line for one in found for line in _one(one)][1:])
+    return 0
+
+
+def _all(found: dict[str, Any]) -> list[Line]:
+    if not found["groups"]:
+        return [[("nothing waits", "")]]
+    most = max(len(amounts.count(group["count"])) for group in found["groups"])
+    return [[(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {clean(group['text'])}", "")] for group in found["groups"]]
+
+
+def _one(task: dict[str, Any]) -> list[Line]:
+    """A blank line, the heading, and a numbered reason a paragraph."""
+    page: list[Line] = [[], _heading(task)]
+    reasons = task["reasons"]
+    if reasons and task["status"] not in _ENDED:
+        page.append([])
+    for at, reason in enumerate(reasons if task["status"] not in _ENDED else (), 1):
+        page += _reason(at, clean(reason["text"]))
+    return page
+
+
+def _heading(task: dict[str, Any]) -> Line:
+    shown = f"#{task['number']} {clean(task['name'])}"
+    if task["status"] in _ENDED or task["status"] == "running":
+        told = clean(task["reasons"][0]["text"]) if task["reasons"] else look.word(task["status"])
+        return [(shown, "bold"), (f": {told}.", "")]
+    start = f" Expected start {clean(task['expected_start'])}." if task.get("expected_start") else ""
+    waits = amounts.age(task.get("waits"))
+    return [(shown, "bold"), (f" is {look.word(task['status'])} in {clean(task['queue'])} for {waits}.{start}", "")]
+
+
+def _reason(number: int, text: str) -> list[Line]:
+    room = output.room()
+    text = text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    pieces = [text] if room is None else wrap(text, max(20, room - 5))
+    return [[(f"  {number}  " if not at else "     ", "dim"), (piece, "")] for at, piece in enumerate(pieces)]
+
+
+def _arguments(parser: Parser) -> None:
+    ids(parser, "its number, uuid or name; none: everything that waits, by reason")
+    as_json(parser)
+
+
+COMMANDS = {"why": Command("why tasks wait, and when they may start", why, _arguments, "  taskdeck why 42\n  taskdeck why")}

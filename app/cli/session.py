@@ -1,0 +1,52 @@
+"""What a verb works with: the home, the way to the runtime, and what the composition root hands in."""
+
+from __future__ import annotations
+
+from app.cli import output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    from app.client import Client
+
+
+class Session:
+    """One command. `deck(home, ascii, read_only)` and `serve(home, …)` are handed in: the command line imports neither."""
+
+    def __init__(self, home: str | None, deck: Callable[..., int], serve: Callable[..., int]) -> None:
+        self._home_option = home
+        self._client: Client | None = None
+        self.deck = deck
+        self.serve = serve
+
+    @property
+    def home(self) -> Path:
+        """The home that was asked for, or the usual one."""
+        from app.paths import home_from
+
+        return home_from(self._home_option)
+
+    @property
+    def client(self) -> Client:
+        """The way to the runtime, opened once."""
+        if self._client is None:
+            from app.client import Client
+
+            self._client = Client(self.home)
+        return self._client
+
+    def call(self, verb: str, **args: Any) -> Any:
+        """What the verb answers; raises Problem."""
+        return self.client.call(verb, args, output.note)
+
+    def at(self, home: str) -> None:
+        """Another home was asked for after the verb."""
+        self._home_option = home
+
+    def close(self) -> None:
+        """Let go of the runtime."""
+        if self._client is not None:
+            self._client.close()

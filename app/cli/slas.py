@@ -1,0 +1,113 @@
+"""`taskdeck sla`: how late is too late."""
+
+from __future__ import annotations
+
+from app.cli import groups, look, times
+from app.cli.options import DURATION, Args, Command, Parser, checked_name
+from app.cli.table import Column, Span
+from app.core import amounts
+from app.core.clean import clean, cut, nearest
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+COLUMNS = [
+    Column("SLA", least=8, first=True),
+    Column("WANTS", least=12),
+    Column("OF", least=8),
+    Column("SEVERITY"),
+    Column("STATE"),
+]
+PRESETS = ("finishes-within", "starts-within")
+
+
+def row(sla: dict[str, Any]) -> list[Span]:
+    """One line of `sla ls`."""
+    severity, style = look.SEVERITIES.get(_severity(sla), (_severity(sla), ""))
+    return [
+        (clean(sla["name"]), ""),
+        (clean(_wants(sla["conditions"])), ""),
+        (clean(_of(sla["conditions"])), ""),
+        (clean(severity), style),
+        ("on" if sla["enabled"] else "off", "" if sla["enabled"] else "warn"),
+    ]
+
+
+def facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines of `sla show`."""
+    return [
+        ("wants", _wants(sla["conditions"])),
+        ("of", _of(sla["conditions"])),
+        ("severity", _severity(sla)),
+        ("state", "on" if sla["enabled"] else "off"),
+        ("made", f"{times.clock(sla['created_at'])}, changed {times.clock(sla['updated_at'])}"),
+    ]
+
+
+def _wants(conditions: dict[str, Any]) -> str:
+    value = conditions.get("value", "")
+    return f"{str(conditions.get('preset', '')).replace('-', ' ')} {amounts.duration(value) if isinstance(value, float | int) else value}"
+
+
+def _of(conditions: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_value(value)}" for key, value in (conditions.get("match") or {}).items()) or "every task"
+
+
+def _value(value: Any) -> str:
+    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _severity(sla: dict[str, Any]) -> str:
+    return sla.get("severity") or (sla.get("actions") or {}).get("severity") or {3: "critical", 1: "info"}.get(sla["priority"], "warning")
+
+
+def create(session: Session, args: Args) -> int:
+    """Make an SLA."""
+    name = checked_name(args, "sla")
+    limits = {"finishes-within": args.finishes, "starts-within": args.starts}
+    given = {preset: value for preset, value in limits.items() if value is not None}
+    if len(given) != 1:
+        raise Usage("an SLA needs one of --finishes-within and --starts-within. Nothing was created.")
+    ((preset, value),) = given.items()
+    more = groups.given(args, "template", "queue", "task", "severity")
+    if args.tag:
+        more["tag"] = dict(args.tag)
+    answer = session.call("sla.create", name=name, preset=preset, value=value, **more)
+    return groups.done(args, answer, f"sla {clean(name)} created")
+
+
+def _severity_word(text: str) -> str:
+    from argparse import ArgumentTypeError
+
+    if text in look.SEVERITIES:
+        return text
+    meant = nearest(text, look.SEVERITIES)
+    near = f". Nearest: {meant}" if meant else ""
+    raise ArgumentTypeError(f'must be critical, warning or info, not "{cut(clean(text), 40)}"{near}')
+
+
+def _arguments(parser: Parser) -> None:
+    from app.cli.options import pair
+
+    groups.named(parser)
+    parser.option("--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="ends within that of its submission")
+    parser.option("--starts-within", dest="starts", type=DURATION, metavar="TIME", help="starts within that of its submission")
+    parser.option("--template", metavar="TEMPLATE", help="only tasks of this template")
+    parser.option("--queue", metavar="QUEUE", help="only tasks of this queue")
+    parser.option("--task", metavar="NAME", help="only tasks of this name")
+    parser.option("--tag", action="append", type=pair, metavar="K=V", help="only tasks with this tag; may repeat")
+    parser.option("--severity", type=_severity_word, metavar="WORD", help="critical, warning (default) or info")
+
+
+COMMANDS = {
+    "ls": groups.listing("sla", COLUMNS, row),
+    "show": groups.showing("sla", facts),
+    "create": Command(
+        "make one", create, _arguments, "  taskdeck sla create encode-on-time --finishes-within 45m --template encode"
+    ),
+    "rm": groups.acting("sla", "rm", "remove one", "removed"),
+}

@@ -1,0 +1,181 @@
+"""`taskdeck status`: runtime, keeper, database, queues, pools and alerts on one screen, or in one line."""
+
+from __future__ import annotations
+
+from app.cli import alerts, look, output, queues, times
+from app.cli.options import Args, Command, Parser, as_json
+from app.cli.table import Column, Line, Span, lines
+from app.core import amounts
+from app.core.clean import clean
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+QUEUES = [
+    Column("QUEUE", least=8, first=True),
+    Column("RUNNING"),
+    Column("WAITING"),
+    Column("OLDEST"),
+    Column("STATE"),
+    Column("POOL", least=4),
+]
+POOLS = [
+    Column("POOL", least=8, first=True),
+    Column("CPU RESERVED", ">"),
+    Column("USED", ">"),
+    Column("MEMORY RESERVED", ">"),
+    Column("USED", ">"),
+    Column("STATE"),
+]
+_COUNTED = ("running", "queued", "blocked", "held", "scheduled", "retrying")
+
+
+def status(session: Session, args: Args) -> int:
+    """Show how everything is; with --check also exit with 1 when something is wrong."""
+    if args.watch:
+        return _watch(session, args)
+    found = session.call("status")
+    _show(found, args)
+    return 1 if args.check and _trouble(found) else 0
+
+
+def _show(found: dict[str, Any], args: Args) -> None:
+    if args.json or args.jsonl:
+        output.document(found, args.jsonl)
+    elif args.line:
+        output.line(short(found))
+    else:
+        output.lines(_page(found))
+
+
+def _watch(session: Session, args: Args) -> int:
+    """Show it again after every change, until ^C."""
+    if args.json and not args.jsonl:
+        raise Usage("--watch with JSON is a document a line: --jsonl")
+    for _ in session.client.watch():
+        found = session.call("status")
+        if output.terminal() and not args.jsonl:
+            output.home()
+        _show(found, args)
+        output.flush()
+    output.note("no runtime is up any more." if args.line or args.jsonl else "no runtime is up.")
+    return 1
+
+
+def _trouble(found: dict[str, Any]) -> bool:
+    critical = any(a["severity"] == "critical" and a["status"] == "firing" for a in found["alerts"])
+    return found["runtime"]["state"] != "running" or critical
+
+
+def short(found: dict[str, Any]) -> str:
+    """`7r 22q 1! tick 3ms`, for a status bar."""
+    counts, firing = found["counts"], sum(a["status"] == "firing" for a in found["alerts"])
+    parts = [f"{counts.get('running', 0)}r", f"{counts.get('queued', 0)}q", *([f"{firing}!"] if firing else [])]
+    lag = found["runtime"].get("tick_lag")
+    return " ".join([*parts, f"tick {lag * 1000:.0f}ms" if lag is not None else found["runtime"]["state"]])
+
+
+def _page(found: dict[str, Any]) -> list[Line]:
+    page = [_title(found), *_facts(found), [], _counts(found)]
+    room = output.room()
+    for heads, rows in (
+        (QUEUES, [_queue(queue) for queue in found["queues"]]),
+        (POOLS, [_pool(pool) for pool in found["pools"]]),
+        (alerts.COLUMNS[1:], [alerts.row(alert)[1:] for alert in found["alerts"]]),
+    ):
+        if rows:
+            page += [[], *([("  ", ""), *line] for line in lines(heads, rows, None if room is None else room - 2))]
+    return page
+
+
+def _title(found: dict[str, Any]) -> Line:
+    return [("Taskdeck", "bold"), (f" on {clean(found['host'])}, home {clean(found['home'])}", "")]
+
+
+def _facts(found: dict[str, Any]) -> list[Line]:
+    return [
+        _fact("runtime", *_runtime(found["runtime"])),
+        _fact("keeper", *_keeper(found["keeper"], found["counts"].get("running", 0))),
+        _fact("database", *_database(found["database"])),
+    ]
+
+
+def _fact(label: str, state: str, text: str) -> Line:
+    sign = look.SIGNS[state]
+    return [(f"  {label:<10}", "dim"), (f"{sign[1] if output.ascii_only() else sign[0]} ", sign[3]), (text, "")]
+
+
+def _runtime(runtime: dict[str, Any]) -> tuple[str, str]:
+    state, up = runtime["state"], amounts.age(times.since(runtime.get("since")))
+    if state == "running":
+        by = f" ({clean(runtime['by'])})" if runtime.get("by") else ""
+        lag = f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind" if runtime.get("tick_lag") is not None else ""
+        halted = f". Nothing starts: {clean(runtime['halted'])}" if runtime.get("halted") else ""
+        return "paused" if halted else "running", f"pid {runtime['pid']}{by}, up {up}{lag}{halted}"
+    if state == "stopped":
+        by = f" by {clean(runtime['stopped_by'])}" if runtime.get("stopped_by") else ""
+        return "stopped", f"stopped{by} {up} ago. Start it: taskdeck serve --detach"
+    return "none", "none; the first submit starts one" if state == "none" else clean(state)
+
+
+def _keeper(keeper: dict[str, Any], running: int) -> tuple[str, str]:
+    if not keeper.get("pid"):
+        return "none", "none"
+    return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or amounts.MISSING}, {_jobs(running)}"
+
+
+def _jobs(running: int) -> str:
+    return f"{running:,} job{'' if running == 1 else 's'}"
+
+
+def _database(database: dict[str, Any]) -> tuple[str, str]:
+    state = database["state"]
+    return "running" if state == "ok" else "failed", f"{amounts.size(database['size'])}, {clean(state)}"
+
+
+def _counts(found: dict[str, Any]) -> Line:
+    counts, today = found["counts"], found["today"]
+    told = "  ".join(f"{word} {counts[word]:,}" for word in _COUNTED if counts.get(word) or word in ("running", "queued"))
+    return [(f"  {told}   ", ""), (f"today {today['ok']:,} ok, {today['failed']:,} failed", "dim")]
+
+
+def _queue(queue: dict[str, Any]) -> list[Span]:
+    name, running, waiting, oldest, _, (word, style), pool = queues.row(queue)
+    return [name, running, waiting, oldest, (_word(queue, word), style), pool]
+
+
+def _word(queue: dict[str, Any], word: str) -> str:
+    if word == "no room":
+        return f"no room in pool {clean(queue['pool'])}"
+    by = queue.get("status_by")
+    return f"{word} by {clean(by)}" if by and queue["status"] != "active" and word == queue["status"] else word
+
+
+def _pool(pool: dict[str, Any]) -> list[Span]:
+    measured, memory = pool.get("measured_cpu"), pool.get("measured_memory")
+    return [
+        (clean(pool["name"]), ""),
+        (amounts.cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
+        (amounts.cpu(measured), ""),
+        (amounts.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
+        (amounts.memory(memory), ""),
+        ("" if pool["status"] == "active" else clean(pool["status"]), look.WORDS.get(pool["status"], "")),
+    ]
+
+
+def _arguments(parser: Parser) -> None:
+    parser.option("--line", action="store_true", help="one short line, for a status bar")
+    parser.option("--check", action="store_true", help="exit 1 when no runtime is up or a critical alert fires")
+    parser.option("--watch", action="store_true", help="show it again after every change")
+    as_json(parser)
+
+
+EXAMPLES = """\
+  taskdeck status --check || mail -s taskdeck ann
+  taskdeck status --line"""
+
+COMMANDS = {"status": Command("runtime, queues, pools and alerts on one screen", status, _arguments, EXAMPLES)}

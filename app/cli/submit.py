@@ -1,0 +1,299 @@
+"""`taskdeck submit`: from words, stdin or a file to tasks. Prints the numbers and nothing else on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from app.cli import origin, output
+from app.cli.options import (
+    CPU, DURATION, PRIORITY, RETRIES, SIZE, Args, Command, Parser, name, pair, read,
+)  # fmt: skip
+from app.core.clean import clean, cut
+from app.core.ids import nth, uuid7
+from app.errors import NotFound, Problem, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+NOTHING = "Nothing was submitted."
+_SHELL_SIGNS = frozenset(" \t|&;<>()$`*?~\"'{}#!")
+_PLAIN = ("name", "queue", "priority", "timeout", "cpu", "memory", "retries", "retry_delay", "grace", "after", "after_any", "at")
+"""Options that go into a task as they are, when they were given."""
+
+
+def submit(session: Session, args: Args) -> int:
+    """Submit what the words say; the exit code is the task's with --wait or --follow."""
+    if args.lines is not None:
+        return _submit_lines(session, args)
+    stored = _send(session, args, _tasks(args))
+    if args.dry_run:
+        return _show_dry(args, stored)
+    _print(args, stored)
+    if args.follow:
+        from app.cli.logs import follow
+
+        follow(session, stored[0]["number"])
+    return _wait(session, stored) if args.wait or args.follow else 0
+
+
+def _send(session: Session, args: Args, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    try:
+        more = {"dry_run": True} if args.dry_run else {"uuid": uuid7()}
+        return session.call("submit", tasks=tasks, **origin.of(args), **more)
+    except Problem as problem:
+        raise _better(args, problem) from None
+
+
+def _better(args: Args, problem: Problem) -> Problem:
+    """A program that was taken for a template gets the line to type."""
+    words = args.words
+    if words and problem.exit_code == NotFound.exit_code and problem.message.startswith("no template"):
+        return _program(words) or problem
+    return problem
+
+
+def _program(words: list[str]) -> Problem | None:
+    if not _on_path(words[0]):
+        return None
+    from shlex import join
+
+    line = f"taskdeck submit -- {cut(clean(join(words)), 200)}"
+    return NotFound(f'"{clean(words[0])}" is a program, not a template.', f"To run it: {line}")
+
+
+def _on_path(word: str) -> bool:
+    """Is there such a program?"""
+    if "/" in word:
+        return os.path.isfile(word) and os.access(word, os.X_OK)
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return bool(word) and any(os.access(os.path.join(folder, word), os.X_OK) for folder in folders if folder)
+
+
+def _tasks(args: Args) -> list[dict[str, Any]]:
+    """The tasks that these words describe. Raises Usage before anything is sent."""
+    task = {**_what(args), **_how(args)}
+    if not args.each:
+        if args.nul:
+            raise Usage(f"-0 goes with --each. {NOTHING}")
+        return [task]
+    from app.cli.each import each
+
+    found = each(task, sys.stdin.buffer.read(), args.nul)
+    if args.follow and len(found) > 1:
+        raise Usage(f"--follow shows one task, and these are {len(found):,}. {NOTHING}")
+    return found
+
+
+def _what(args: Args) -> dict[str, Any]:
+    """What is to be run: a command, shell text or a template."""
+    given = [args.command is not None, args.script is not None, bool(args.words)]
+    if sum(given) == 0:
+        raise Usage(f"submit needs a command: taskdeck submit -- COMMAND, or -c 'SHELL TEXT', or a template. {NOTHING}")
+    if sum(given) > 1:
+        raise Usage(f"a command after --, -c and a template exclude each other. {NOTHING}")
+    if args.script is not None:
+        return {"script": _script(args)}
+    if args.command is not None:
+        return {"argv": _argv(args.command)}
+    return _template(args)
+
+
+def _script(args: Args) -> str:
+    if args.each:
+        raise Usage(
+            "--each would paste what it reads into shell text.",
+            f"Safe: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}. {NOTHING}",
+        )
+    if args.script != "-":
+        return args.script
+    return os.fsdecode(sys.stdin.buffer.read())
+
+
+def _argv(command: list[str]) -> list[str]:
+    if not command or not command[0]:
+        raise Usage(f"there is no command after --. {NOTHING}")
+    (word, *more) = command
+    if not more and _is_shell_text(word):
+        from shlex import quote
+
+        shown = cut(word, 120)
+        raise Usage(
+            f'"{shown}" is one word with shell signs in it.',
+            f"As shell text: taskdeck submit -c {quote(shown)}. {NOTHING}",
+        )
+    return command
+
+
+def _is_shell_text(word: str) -> bool:
+    """Did somebody put a whole shell line in quotes? A file of that name is taken for what it is."""
+    return word.isprintable() and not _SHELL_SIGNS.isdisjoint(word) and not os.path.exists(word) and not _on_path(word)
+
+
+def _template(args: Args) -> dict[str, Any]:
+    template, *more = args.words
+    if more:
+        shown = cut(clean(more[0]), 40)
+        raise _program(args.words) or Usage(
+            f'{clean(template)} takes its parameters as -p NAME=VALUE; "{shown}" is one word too many. {NOTHING}'
+        )
+    texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
+    values = {key: value for key, value, as_json in args.parameters or () if as_json}
+    return {"template": template, **({"parameter_texts": texts} if texts else {}), **({"parameters": values} if values else {})}
+
+
+def _how(args: Args) -> dict[str, Any]:
+    found = {key: getattr(args, key) for key in _PLAIN if getattr(args, key) is not None}
+    if args.tags:
+        found["tags"] = dict(args.tags)
+    if args.hold:
+        found["hold"] = True
+    if args.parameters and not args.words:
+        raise Usage(f"-p gives a template its parameters, and this is no template. {NOTHING}")
+    return found
+
+
+def _submit_lines(session: Session, args: Args) -> int:
+    """The bulk way: a file of JSON lines."""
+    from app.cli.each import lines_of
+
+    _alone(args)
+    text, source = lines_of(args.lines)
+    first = uuid7()
+    try:
+        more = {"keep_going": True} if args.keep_going else {}
+        stored = session.call("submit.lines", text=text, uuid=first, **origin.of(args), **more)
+    except Problem as problem:
+        if problem.message.startswith("line ") and source:
+            problem.message = f"{source} {problem.message}"
+        raise
+    _print(args, [{"uuid": nth(first, at), "number": n} for at, n in enumerate(stored["numbers"])], many=True)
+    for line in stored["refused"]:
+        output.say(f"taskdeck: {source} line {line['line']}: {clean(line['message'])}".replace(":  ", ": "))
+    return _wait(session, [{"number": n} for n in stored["numbers"]]) if args.wait else 1 if stored["refused"] else 0
+
+
+def _alone(args: Args) -> None:
+    """--from takes everything from its lines."""
+    given = [key for key in (*_PLAIN, "tags", "parameters", "script", "words", "command") if getattr(args, key)]
+    if given or args.hold or args.each or args.follow or args.dry_run:
+        raise Usage(f"with --from, each line says what it wants; other options do not go with it. {NOTHING}")
+
+
+def _print(args: Args, stored: list[dict[str, Any]], many: bool = False) -> None:
+    if args.json or args.jsonl:
+        found = [{"uuid": row["uuid"], "number": row["number"]} for row in stored]
+        output.document(found if args.each or many else found[0], args.jsonl)
+    else:
+        output.raw("".join([f"{row['number']}\n" for row in stored]).encode())
+    output.flush()
+    if output.people() and len(stored) == 1 and "queue" in stored[0]:
+        output.say(_where(stored[0]))
+
+
+def _where(row: dict[str, Any]) -> str:
+    """Where a new task stands, for the person who typed it."""
+    from app.core.amounts import ordinal
+
+    stands = f"#{row['number']} {clean(row['name'])} is {row['status'].replace('_', ' ')} in {clean(row['queue'])}"
+    if row.get("position") is not None and (row.get("total") or 0) > 1:
+        stands += f", {ordinal(row['position'] + 1)} of {row['total']:,}"
+    return f"{stands}: {clean(row['short'])}" if row.get("short") else stands
+
+
+def _show_dry(args: Args, tasks: list[dict[str, Any]]) -> int:
+    from shlex import join
+
+    if args.json or args.jsonl:
+        output.document(tasks, args.jsonl)
+        return 0
+    for task in tasks:
+        launch = task["launch"]
+        line = join(launch["argv"]) if "argv" in launch else launch["script"]
+        output.line(f"{clean(task['name'])}  queue {clean(task['queue'])}  in {clean(task['cwd'])}  {clean(line)}")
+    output.say(f"taskdeck: a dry run. {NOTHING}")
+    return 0
+
+
+def _wait(session: Session, stored: list[dict[str, Any]]) -> int:
+    from app.cli.waiting import wait_for
+
+    return wait_for(session, [row["number"] for row in stored])
+
+
+def _parameter(text: str) -> tuple[str, Any, bool]:
+    """`KEY=VALUE`, or `KEY:=JSON`."""
+    key, value = pair(text)
+    if not key.endswith(":"):
+        return key, value, False
+    import json
+    from argparse import ArgumentTypeError
+
+    try:
+        return key[:-1], json.loads(value), True
+    except (ValueError, RecursionError):
+        raise ArgumentTypeError(f"{clean(key)}= must be followed by JSON, not {cut(clean(value), 40)!r}") from None
+
+
+def _at(text: str) -> str:
+    """A time as UTC, because the runtime may live in another zone than this shell."""
+    from datetime import UTC, datetime
+
+    from app.core.amounts import parse_time
+
+    return parse_time(text, datetime.now(UTC)).astimezone(UTC).isoformat()
+
+
+def _arguments(parser: Parser) -> None:
+    what = parser.add_argument_group("what")
+    what.add_argument("words", nargs="*", metavar="TEMPLATE", help="the template to run; a command stands after --")
+    what.add_argument("-c", dest="script", metavar="SCRIPT", help="shell text; - reads it from stdin")
+    what.add_argument("-p", dest="parameters", action="append", type=_parameter, metavar="K=V", help="a parameter; K:=JSON")
+    what.add_argument("--each", action="store_true", help="one task a line of stdin, put where {} stands or at the end")
+    what.add_argument("-0", dest="nul", action="store_true", help="with --each: items end in NUL, not in a newline")
+    what.add_argument("--from", dest="lines", metavar="FILE", help="one task a JSON line; - is stdin; all or nothing")
+    what.add_argument("--keep-going", action="store_true", help="with --from: store the good lines, list the bad")
+    _needs(parser.add_argument_group("how it runs"))
+    after = parser.add_argument_group("then")
+    after.add_argument("--wait", action="store_true", help="wait for the end and exit with the task's code")
+    after.add_argument("--follow", action="store_true", help="show its output as it comes, too")
+    after.add_argument("--dry-run", action="store_true", help="say what would be submitted")
+    after.add_argument("--json", action="store_true", help='print {"uuid", "number"}')
+    after.add_argument("--jsonl", action="store_true", help="the same, a line each")
+
+
+def _needs(group: Any) -> None:
+    add = group.add_argument
+    add("-n", "--name", type=name, help="what it is called")
+    add("-q", "--queue", help="where it waits (default: default)")
+    add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
+    add("-t", "--timeout", type=DURATION, metavar="TIME", help="ended after 30s, 5m, 2h, 1d")
+    add("--cpu", type=CPU, metavar="CORES", help="cores it takes (default: 1)")
+    add("--memory", type=SIZE, metavar="SIZE", help="memory it takes: 512M, 4G (default: none)")
+    add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
+    add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
+    add("--after", action="append", metavar="ID", help="start when that task has succeeded; may repeat")
+    add("--after-any", action="append", metavar="ID", help="start when that task has ended; may repeat")
+    add("--at", type=read(_at), metavar="TIME", help="not before 23:30, 2026-01-31T08:00, 2h from now")
+    add("--tag", dest="tags", action="append", type=pair, metavar="K=V", help="a tag to find it by; may repeat")
+    add("--hold", action="store_true", help="keep it until taskdeck release")
+    add("-C", "--cwd", metavar="DIR", help="run there instead of here")
+    add("--env", action="append", type=pair, metavar="N=V", help="one more variable; may repeat")
+    add("--keep-env", metavar="WHICH", help="all, none, or names with commas (default: all but the terminal's)")
+    add("--grace", type=DURATION, metavar="TIME", help="between TERM and KILL when it is ended (default: 5s)")
+
+
+EXAMPLES = """\
+  taskdeck submit -- ffmpeg -i a.mkv a.mp4
+  taskdeck submit -c 'sort a | uniq > b'
+  taskdeck submit encode -p input=a.mkv -p output=a.mp4
+  taskdeck submit --cpu 2 --memory 4G --timeout 2h --after 41 -- ./train.sh
+  ls *.log | taskdeck submit --each -- gzip -k {}
+  taskdeck submit --from jobs.jsonl"""
+
+COMMANDS = {
+    "submit": Command("queue a command, shell text or a template", submit, _arguments, EXAMPLES, takes_command=True)
+}

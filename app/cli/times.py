@@ -1,0 +1,62 @@
+"""Stored times (`2026-11-25T10:42:07.123456Z`) as the command line needs them."""
+
+from __future__ import annotations
+
+import time
+
+from app.core import amounts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def unix(text: str) -> float:
+    """UNIX seconds of a stored time, without the cost of datetime (days_from_civil, H. Hinnant 2013)."""
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    year -= month <= 2
+    era, of_era = divmod(year, 400)
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    return days * 86400 + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:].rstrip("Z"))
+
+
+def since(text: str | None, now: float | None = None) -> float | None:
+    """Seconds from a stored time to `now` (UNIX seconds)."""
+    return None if not text else max(0.0, (time.time() if now is None else now) - unix(text))
+
+
+def between(start: str | None, end: str | None, now: float | None = None) -> float | None:
+    """Seconds from `start` to `end`, or to now when it has not ended."""
+    if not start:
+        return None
+    return max(0.0, unix(end) - unix(start)) if end else since(start, now)
+
+
+def clock(text: str | None, seconds: bool = False) -> str:
+    """A stored time as local wall time, short."""
+    if not text:
+        return amounts.MISSING
+    return amounts.clock(local(text), local_now(), seconds)
+
+
+def moment(text: str) -> str:
+    """A stored time as `Wed 25 Nov 10:30:00`."""
+    at = local(text)
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.month - 1]
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
+    return f"{day} {at.day} {month} {at:%H:%M:%S}" if at.year == local_now().year else f"{at.day} {month} {at:%Y %H:%M}"
+
+
+def local(text: str) -> datetime:
+    """A stored time in the local zone."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).astimezone()
+
+
+def local_now() -> datetime:
+    """Now, in the local zone."""
+    from datetime import datetime
+
+    return datetime.now().astimezone()

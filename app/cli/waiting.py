@@ -1,0 +1,69 @@
+"""`taskdeck wait`: until tasks have ended, and then their code."""
+
+from __future__ import annotations
+
+from app.cli import look, output
+from app.cli.options import DURATION, Args, Command, Parser, as_json, ids
+from app.core.clean import clean
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+
+def wait(session: Session, args: Args) -> int:
+    """Wait for all the tasks; exit with the first code that is not 0, in the order given."""
+    if not args.ids:
+        raise Usage("wait for which task? Give a number.", "List: taskdeck ls")
+    ends = _ends(session, args.ids, args.timeout)
+    if args.json or args.jsonl:
+        output.document(ends, args.jsonl)
+    return _code(ends)
+
+
+def wait_for(session: Session, numbers: list[int]) -> int:
+    """The code to exit with, once these have ended. ^C says that the tasks go on."""
+    try:
+        return _code(_ends(session, numbers, None))
+    except KeyboardInterrupt:
+        goes_on(numbers)
+        raise
+
+
+def goes_on(numbers: list[int]) -> None:
+    """Say that only the waiting was interrupted."""
+    which = f"#{numbers[0]} goes" if len(numbers) == 1 else f"the {len(numbers):,} tasks go"
+    output.say(f"taskdeck: {which} on. See: taskdeck show {numbers[0]}")
+
+
+def _ends(session: Session, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
+    ends = session.call("wait", ids=given, timeout=timeout)
+    if output.people():
+        for end in ends[:20]:
+            output.say(_how(end))
+    return ends
+
+
+def _how(end: dict[str, Any]) -> str:
+    why = f", {clean(end['reason'])}" if end.get("reason") else ""
+    return f"#{end['number']} {clean(end['name'])}: {look.word(end['status'])}{why}"
+
+
+def _code(ends: list[dict[str, Any]]) -> int:
+    return next((end["code"] for end in ends if end["code"]), 0)
+
+
+def _arguments(parser: Parser) -> None:
+    ids(parser)
+    parser.option("--timeout", type=DURATION, metavar="TIME", help="give up after that time, with exit code 6")
+    as_json(parser)
+
+
+EXAMPLES = """\
+  taskdeck wait 42 && echo well
+  taskdeck wait 42 43 44 --timeout 2h"""
+
+COMMANDS = {"wait": Command("wait for tasks to end, and exit with their code", wait, _arguments, EXAMPLES)}

@@ -1,0 +1,96 @@
+"""The verbs: which module has each, what it is for in a line, and what people of other tools type instead."""
+
+from __future__ import annotations
+
+from app.core.clean import clean, cut, nearest
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.cli.options import Command
+
+VERBS: dict[str, tuple[str, str]] = {
+    "submit": ("submit", "queue a command, shell text or a template"),
+    "ls": ("listing", "list tasks"),
+    "show": ("showing", "everything about one task"),
+    "why": ("reasons", "why tasks wait, and when they may start"),
+    "logs": ("logs", "what a task wrote"),
+    "wait": ("waiting", "wait for tasks to end, and exit with their code"),
+    "cancel": ("changes", "end tasks, running or waiting"),
+    "pause": ("changes", "make running tasks stand still"),
+    "resume": ("changes", "let paused tasks go on"),
+    "hold": ("changes", "keep waiting tasks from starting"),
+    "release": ("changes", "let held tasks start"),
+    "retry": ("changes", "run ended tasks again"),
+    "rm": ("changes", "forget ended tasks"),
+    "set": ("changes", "change what waiting tasks ask for"),
+    "front": ("changes", "move tasks to the head of their queue"),
+    "instances": ("instances", "list runs"),
+    "queue": ("queues", "where tasks wait"),
+    "pool": ("pools", "CPU and memory that tasks share"),
+    "template": ("templates", "reusable definitions"),
+    "sla": ("slas", "how late is too late"),
+    "alert": ("alerts", "what is too late now"),
+    "apply": ("definitions", "make queues, pools, templates and SLAs as a file says"),
+    "export": ("definitions", "all definitions as one file"),
+    "status": ("status", "runtime, queues, pools and alerts on one screen"),
+    "operations": ("operations", "who did what"),
+    "serve": ("living", "run the runtime here, or in the background"),
+    "stop": ("living", "end the runtime; running tasks go on"),
+    "doctor": ("doctor", "look for what could go wrong on this machine"),
+    "demo": ("demo", "a busy deck to play with, in a throw-away home"),
+    "db": ("database", "look after the database"),
+    "completion": ("completion", "a script that completes words in bash, zsh or fish"),
+    "version": ("living", "which Taskdeck this is"),
+}
+ALIASES = {"add": "submit"}
+GROUPS = ("queue", "pool", "template", "sla", "alert", "db")
+
+SECTIONS = (
+    ("tasks", "submit ls show why logs wait cancel pause resume hold release retry rm set front instances"),
+    ("definitions", "queue pool template sla alert apply export"),
+    ("the whole", "status operations serve stop doctor demo db completion version"),
+)
+
+FOREIGN = {
+    "ps": "ls", "list": "ls", "squeue": "ls", "get": "ls", "describe": "show", "scontrol": "show 42", "log": "logs", "tail": "logs",
+    "follow": "logs -f", "kill": "cancel", "scancel": "cancel", "run": "submit", "sbatch": "submit", "srun": "submit --follow",
+    "exec": "submit", "restart": "retry", "requeue": "retry", "rerun": "retry", "stash": "hold", "enqueue": "release",
+    "suspend": "pause", "unpause": "resume", "continue": "resume", "remove": "rm", "clean": "rm", "delete": "rm", "edit": "set",
+    "update": "set", "switch": "front", "start": "serve --detach", "down": "stop", "up": "serve --detach", "info": "status",
+    "sinfo": "status", "history": "operations", "queues": "queue ls", "pools": "pool ls", "templates": "template ls",
+    "slas": "sla ls", "alerts": "alert ls", "import": "apply", "undo": "operations",
+}  # fmt: skip
+_TAKES_WORDS = ("logs", "cancel", "retry", "hold", "release", "pause", "resume", "rm", "show", "set", "front")
+
+
+def commands(verb: str) -> dict[str, Command]:
+    """What the module of a verb offers, by name (for a group: by second word); the module is loaded now."""
+    from importlib import import_module
+
+    return import_module(f"app.cli.{VERBS[verb][0]}").COMMANDS
+
+
+def unknown(verb: str, rest: list[str]) -> Usage:
+    """What to say about a first word that is no verb."""
+    shown = cut(clean(verb), 60)
+    if verb == "top":
+        return Usage('"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?")
+    if verb in FOREIGN:
+        return Usage(f'"{shown}" is not a command.', f"Did you mean: taskdeck {_with_words(FOREIGN[verb], rest)}")
+    meant = nearest(verb, VERBS)
+    return Usage(f'"{shown}" is not a command.', f"Nearest: {meant}" if meant else "All commands: taskdeck --help")
+
+
+def unknown_in_group(group: str, verb: str, found: dict[str, Command]) -> Usage:
+    """What to say about a second word that the group does not have."""
+    meant = nearest(verb, found)
+    near = f"Nearest: taskdeck {group} {meant}." if meant else ""
+    return Usage(f'{group} has no command "{cut(clean(verb), 60)}". {near}'.strip(), f"It has: {' '.join(found)}")
+
+
+def _with_words(ours: str, rest: list[str]) -> str:
+    """The same words after our verb, when they are few and plain."""
+    words = " ".join(rest)
+    plain = words.isprintable() and words.isascii() and len(words) <= 40
+    return f"{ours} {words}" if rest and plain and ours.split()[0] in _TAKES_WORDS and "42" not in ours else ours

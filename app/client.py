@@ -1,0 +1,175 @@
+"""A verb to the runtime of a home, over its control socket; starts the runtime when there is none.
+
+Light on purpose: a submit must feel instant, so nothing here imports the database, and what is rarely needed is imported late.
+One JSON line each way; a greeting first, then per request any number of `note` lines and one `result` or `error`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+
+from app import paths
+from app.errors import Conflict, Problem, Remote
+from app.version import PROTOCOL, VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Any
+
+READING = frozenset({
+    "alert.ls", "board", "db.check", "export", "instances", "log", "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show",
+    "show", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
+})  # fmt: skip
+"""Verbs that change nothing: answered from the database when no runtime is up."""
+
+UNREPEATABLE = frozenset({"queue.create", "pool.create", "template.create", "sla.create", "retry", "front", "apply"})
+"""Verbs that, sent again after a lost answer, could say or do something else than the first time."""
+
+
+class Client:
+    """Speaks to the runtime of one home. For one thread at a time, but `close` may come from any."""
+
+    def __init__(self, home: Path | str, autostart: bool = True) -> None:
+        self.home = os.fspath(home)
+        self.autostart = autostart
+        self._line: Line | None = None
+        self._closed = False
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
+        """What the verb answers. Raises the Problem it ends with."""
+        for last in (False, True):
+            line = self._connected(reading=verb in READING)
+            if line is None:
+                from app import offline
+
+                return offline.read(self.home, verb, args or {})
+            try:
+                return line.ask(verb, args or {}, note)
+            except (OSError, EOFError):
+                self._drop()
+                if last or self._closed or verb in UNREPEATABLE:
+                    raise _lost(verb) from None
+        raise AssertionError("unreachable")
+
+    def watch(self) -> Iterator[None]:
+        """One item at once, then one per change and every two seconds; ends when the runtime does."""
+        line = self._connected(reading=True)
+        if line is None:
+            return
+        try:
+            yield from line.wakes()
+        except (OSError, EOFError):
+            pass
+        finally:
+            self._drop()
+
+    def runtime_up(self) -> bool:
+        """Whether a runtime answers."""
+        return self._connected(reading=True) is not None
+
+    def start(self, resume: bool = False) -> None:
+        """Bring up a runtime if none is up. Raises Conflict when it was stopped on purpose, unless `resume`; else what it failed with."""
+        if self._connected(reading=True) is None:
+            from app import launch
+
+            launch.runtime(self.home, resume=resume)
+
+    def close(self) -> None:
+        """Let go of the connection; ends a `watch` in another thread."""
+        self._closed = True
+        if self._line is not None:
+            self._line.close()
+
+    def _connected(self, reading: bool) -> Line | None:
+        """A line to the runtime; None when there is none and `reading` can do without."""
+        if self._line is None:
+            self._line = connect(self.home)
+        if self._line is None and not reading:
+            if not self.autostart:
+                raise Conflict("no runtime is up, so nothing was done.", "Start it: taskdeck serve --detach")
+            self.start()
+            self._line = connect(self.home)
+            if self._line is None:
+                raise _lost("start")
+        return self._line
+
+    def _drop(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = None
+
+
+class Line:
+    """One connection to the control socket, greeted."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb")
+        greeting = self._read()
+        if greeting.get("taskdeck") != VERSION or greeting.get("protocol") != PROTOCOL:
+            self.close()
+            raise Conflict(
+                f"the runtime of this home is version {greeting.get('taskdeck')}, this is {VERSION}. Nothing was done.",
+                "Use that version, or let this one take over: taskdeck stop, then taskdeck serve --detach",
+            )
+        self.pid = greeting["pid"]
+
+    def ask(self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None) -> Any:
+        """Send one request and wait for its answer. Raises EOFError when the runtime ends first."""
+        self._sock.sendall(json.dumps({"verb": verb, "args": args}).encode() + b"\n")
+        while True:
+            said = self._read()
+            if "result" in said:
+                return said["result"]
+            if "error" in said:
+                raise Remote(**said["error"])
+            if note is not None:
+                note(said.get("note", ""))
+
+    def wakes(self) -> Iterator[None]:
+        """One item per line that the runtime sends."""
+        self._sock.sendall(b'{"verb": "watch", "args": {}}\n')
+        while True:
+            self._read()
+            yield
+
+    def close(self) -> None:
+        """From any thread: a read under way ends."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._sock.close()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return json.loads(line)
+
+
+def connect(home: str) -> Line | None:
+    """A greeted line to the runtime of `home`, or None when none is up."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        folder = os.open(os.path.join(home, "run"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # A home may be longer than a socket's address can be; its folder's descriptor is short.
+            sock.connect(f"/proc/self/fd/{folder}/{paths.CONTROL}")
+        finally:
+            os.close(folder)
+        return Line(sock)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError, ConnectionResetError, EOFError):
+        sock.close()
+        return None
+    except PermissionError:
+        sock.close()
+        raise Problem(f"the home {home} belongs to somebody else: its runtime cannot be reached.", "Choose another: --home DIR") from None
+
+
+def _lost(verb: str) -> Problem:
+    return Problem(f"the runtime ended before it answered; whether {verb} was done is not known.", "Look with: taskdeck operations")

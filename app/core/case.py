@@ -1,0 +1,127 @@
+"""A waiting task before the plan: what is asked, what is answered, and the facts between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.core.amounts import count, ordinal
+from app.core.forecast import Foreseen, foresee
+from app.core.plan import ACTIVE, Active, QueueView, Room, View, Waiting
+
+WAITING = frozenset({"scheduled", "blocked", "held", "queued", "retrying"})
+ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "lost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A task that another waits for: `kind` is success, or any for however it ends."""
+
+    number: int
+    name: str
+    status: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far."""
+
+    uuid: str
+    number: int
+    name: str
+    queue: str
+    status: str
+    priority: int
+    cpu: float
+    memory: float
+    held_by: str | None
+    not_before_in: float | None
+    not_before_text: str | None
+    retry_in: float | None
+    attempt: int
+    retries: int
+    parents: tuple[Parent, ...]
+
+    @property
+    def unmet(self) -> list[Parent]:
+        """The parents that it still waits for."""
+        met = {"success": frozenset({"succeeded"}), "any": ENDED}
+        return [parent for parent in self.parents if parent.status not in met[parent.kind]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: a stable code, a sentence, and a form of it that fits 44 cells."""
+
+    code: str
+    text: str
+    short: str
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """All reasons that hold now, most binding first, and the range of seconds in which it may start (None: unknown)."""
+
+    reasons: tuple[Reason, ...]
+    expected_in: tuple[float, float] | None
+
+
+@dataclass(slots=True)
+class Scene:
+    """A view with what follows from it, worked out once for all tasks that are asked about."""
+
+    view: View
+    wanted: frozenset[int]
+    queues: dict[str, QueueView]
+    rooms: dict[str, Room]
+    slots: dict[str, int]
+    starts: dict[str, Waiting]
+    holders: dict[str, list[Active]]
+    """Active runs by pool, the soonest to end first."""
+    futures: dict[str, Foreseen] = field(default_factory=dict)
+
+    def future(self, pool: str) -> Foreseen:
+        """What is foreseen for a pool; the pools share nothing."""
+        if pool not in self.futures:
+            queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
+            mine = {task.number for queue in queues for task in queue.waiting}
+            alone = View((self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted)
+            self.futures[pool] = foresee(alone, self.wanted & mine)
+        return self.futures[pool]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One task with where it stands."""
+
+    scene: Scene
+    subject: Subject
+    position: int | None
+    queue: QueueView
+    room: Room
+    holders: list[Active]
+
+    @property
+    def open(self) -> bool:
+        """Whether queue and pool start anything at all."""
+        return self.queue.status == ACTIVE and self.room.pool.status == ACTIVE
+
+    @property
+    def index(self) -> int | None:
+        """Its place among the tasks in view, None when it lies beyond."""
+        return next((i for i, task in enumerate(self.queue.waiting) if task.uuid == self.subject.uuid), None)
+
+    @property
+    def load(self) -> int:
+        """Runs of the task's queue."""
+        return sum(run.queue == self.queue.name for run in self.holders)
+
+    @property
+    def full(self) -> bool:
+        """Whether the task's queue has no free slot."""
+        return self.load >= self.queue.capacity
+
+    def place(self, word: Callable[[int], str] = ordinal) -> str | None:
+        """`first of 14`."""
+        if self.position is None:
+            return None
+        return f"{word(self.position + 1)} of {count(max(self.queue.waiting_total, self.position + 1))}"

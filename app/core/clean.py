@@ -1,0 +1,392 @@
+"""Hostile text made safe for a terminal, measured in cells and cut to fit; names judged; secrets recognised.
+
+Everything that comes from outside (names, parameters, logs, errors, terminal data) passes here before it is drawn.
+What could drive a terminal or hide is shown as a visible one-cell stand-in: C0 controls and DEL as control pictures
+(U+2400…), the rest (C1, bidi and zero-width format characters, lone surrogates, unassigned and private-use
+characters) as `�`. Variation selectors are dropped, because terminals disagree about the width they give. Standard
+library only, and little of it at import.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # what only type checkers need costs a command a millisecond
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MASK = "•••"
+"""Stands for the value of a secret in every output."""
+
+_STRANGE = "�"
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "KEY", "PRIVATE", "COOKIE")
+# Wide since Unicode 16, which the oldest Python we run on does not know yet.
+_NEW_WIDE = ((0x2630, 0x2637), (0x268A, 0x268F), (0x4DC0, 0x4DFF), (0x1D300, 0x1D356), (0x1D360, 0x1D376))
+_JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
+_EMOJI_MODIFIERS = (0x1F3FB, 0x1F3FF)
+_safe: dict[str, str] = {}
+_cells: dict[str, int] = {}
+
+
+def clean(text: str) -> str:
+    """One line that is safe on any terminal; a newline or a tab in it becomes a stand-in too."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join([_safe.get(c) or _stand_in(c) if c not in _DROPPED else "" for c in text])
+
+
+def clean_lines(text: str) -> str:
+    """Several safe lines: newlines kept, tabs expanded, and of each line what is left after its carriage returns."""
+    return "\n".join(_overwritten(line) for line in text.split("\n"))
+
+
+def width(text: str) -> int:
+    """Cells that cleaned text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(cells for _, cells in _measured(text))
+
+
+def cut(text: str, cells: int, ellipsis: str = "…") -> str:
+    """The beginning of cleaned text, at most `cells` wide, ending in `ellipsis` when something was left out."""
+    if len(text) <= cells and text.isascii() or width(text) <= cells:
+        return text
+    room = cells - width(ellipsis)
+    return _take(text, room) + ellipsis if room >= 0 else ""
+
+
+def middle(text: str, cells: int, ellipsis: str = "…") -> str:
+    """Both ends of cleaned text, at most `cells` wide, `ellipsis` between them when something was left out."""
+    if width(text) <= cells:
+        return text
+    room = cells - width(ellipsis)
+    if room < 0:
+        return ""
+    head = _take(text, room - room // 2)
+    tail = _take(text[::-1], room - width(head))[::-1]
+    return head + ellipsis + tail
+
+
+def pad(text: str, cells: int, align: str = "<") -> str:
+    """Cleaned text filled up with spaces to `cells`; `align` is "<" or ">". Longer text stays as it is."""
+    fill = " " * (cells - width(text))
+    return fill + text if align == ">" else text + fill
+
+
+def valid_name(name: str) -> str | None:
+    """Why this cannot be a name (follows "--name: "), or None: 1 to 200 printable characters, no `/` or leading dot."""
+    if not name.strip():
+        return "must not be empty"
+    if len(name) > 200:
+        return f"must have at most 200 characters, not {len(name):,}"
+    if any(_hidden(c) for c in name):
+        return f'must not contain control or invisible characters, as "{cut(clean(name), 40)}" does'
+    if "/" in name:
+        return f'must not contain "/", as "{cut(clean(name), 40)}" does'
+    return f'must not begin with a dot, as "{cut(clean(name), 40)}" does' if name[0] == "." else None
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that `word` was probably meant to be, or None when none is near."""
+    from difflib import get_close_matches
+
+    by_fold = {c.casefold(): c for c in candidates}
+    found = get_close_matches(word[:100].casefold(), by_fold, n=1, cutoff=0.7)
+    return by_fold[found[0]] if found else None
+
+
+def is_secret_name(name: str) -> bool:
+    """Does this name of an environment variable or parameter look as if its value were secret?"""
+    upper = name.upper()
+    return any(word in upper for word in _SECRET_WORDS) or upper.endswith("PASS")
+
+
+class Style:
+    """How a piece of output was coloured. `fg` and `bg` are a palette index 0..255, an (r, g, b) triple, or None.
+    Never changed."""
+
+    __slots__ = ("bg", "bold", "dim", "fg", "italic", "reverse", "strike", "underline")
+
+    fg: int | tuple[int, int, int] | None
+    bg: int | tuple[int, int, int] | None
+    bold: bool
+    dim: bool
+    italic: bool
+    underline: bool
+    reverse: bool
+    strike: bool
+
+    def __init__(self, **values: object) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, values.get(name, None if name in ("fg", "bg") else False))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Style is never changed, {name} neither")
+
+    def but(self, **values: object) -> Style:
+        """This style with some of its values replaced."""
+        return Style(**{**{name: getattr(self, name) for name in self.__slots__}, **values})
+
+    def _key(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Style) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) not in (None, False)}
+        return f"Style({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+PLAIN = Style()
+
+
+def sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, Style]]:
+    """One line of a program's output (without its newline) as a terminal would show it: safe text with its colours.
+
+    Understood: SGR colours, carriage return, backspace, tab, erase in line, wide characters. Other escape sequences
+    are dropped, other controls shown as stand-ins. The line begins in the style `before`; the last span's style is
+    the one in force at the end (its text may be empty), to be handed to the next line.
+    """
+    text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+    if not any(c in text for c in "\x1b\r\b\t"):
+        return [(clean(text), before)]
+    row, style = _Row(), before
+    for piece, sequence in _pieces(text):
+        row.put(piece, style)
+        if sequence[:2] == "\x1b[" and sequence[-1:] == "m":
+            style = _styled(style, sequence[2:-1])
+        else:
+            row.control(sequence)
+    return row.spans(style)
+
+
+class _Row:
+    """The cells of one line while it is written: one text a cell, "" in the second cell of a wide character."""
+
+    def __init__(self) -> None:
+        self.cells: list[str] = []
+        self.styles: list[Style] = []
+        self.at = 0
+
+    def put(self, text: str, style: Style) -> None:
+        """Write cleaned text over what stands at the cursor."""
+        safe = clean(text)
+        if safe.isascii():
+            return self._write(list(safe), style)
+        for c, cells in _measured(safe):
+            if cells:
+                self._write([c, *[""] * (cells - 1)], style)
+            elif self.at and self.at <= len(self.cells):
+                self._combine(c)
+
+    def _write(self, new: list[str], style: Style) -> None:
+        end = self.at + len(new)
+        if self.at < len(self.cells) and self.cells[self.at] == "" and self.at:
+            self.cells[self.at - 1] = " "
+        if end < len(self.cells) and self.cells[end] == "":
+            self.cells[end] = " "
+        self._reach(self.at)
+        self.cells[self.at : end] = new
+        self.styles[self.at : end] = [style] * len(new)
+        self.at = end
+
+    def _combine(self, mark: str) -> None:
+        at = self.at - 1
+        while at and self.cells[at] == "":
+            at -= 1
+        self.cells[at] += mark
+
+    def _reach(self, column: int) -> None:
+        missing = column - len(self.cells)
+        self.cells += [" "] * missing
+        self.styles += [PLAIN] * missing
+
+    def control(self, sequence: str) -> None:
+        """Carriage return, backspace, tab, erase in line; anything else has no effect."""
+        if sequence == "\r":
+            self.at = 0
+        elif sequence == "\b":
+            self.at = max(0, self.at - 1)
+        elif sequence == "\t":
+            self.at += 8 - self.at % 8
+            self._reach(self.at)
+        elif sequence[:2] == "\x1b[" and sequence[-1:] == "K":
+            self._erase(sequence[2:-1])
+
+    def _erase(self, which: str) -> None:
+        if which in ("", "0"):
+            del self.cells[self.at :], self.styles[self.at :]
+        elif which == "2":
+            del self.cells[:], self.styles[:]
+        elif which == "1":
+            self._reach(self.at)
+            self.cells[: self.at] = [" "] * self.at
+            self.styles[: self.at] = [PLAIN] * self.at
+
+    def text(self) -> str:
+        """What the line shows."""
+        return "".join(self.cells)
+
+    def spans(self, last: Style) -> list[tuple[str, Style]]:
+        """The line as runs of one style; an empty one at the end when `last` differs from the style of the last run."""
+        found: list[tuple[str, Style]] = []
+        begin = 0
+        for at in range(1, len(self.cells) + 1):
+            if (
+                at == len(self.cells)
+                or self.styles[at] is not self.styles[begin]
+                and self.styles[at] != self.styles[begin]
+            ):
+                found.append(("".join(self.cells[begin:at]), self.styles[begin]))
+                begin = at
+        if not found or found[-1][1] != last:
+            found.append(("", last))
+        return found
+
+
+def _overwritten(line: str) -> str:
+    if "\r" not in line and "\t" not in line:
+        return clean(line)
+    row, begin = _Row(), 0
+    for at, c in enumerate(line):
+        if c in "\r\t":
+            row.put(line[begin:at], PLAIN)
+            row.control(c)
+            begin = at + 1
+    row.put(line[begin:], PLAIN)
+    return row.text()
+
+
+def _measured(text: str) -> Iterator[tuple[str, int]]:
+    """Cleaned text a character at a time, each with its cells."""
+    for c in text:
+        yield c, _cells[c] if c in _cells else _measure(c)
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """Text between control sequences, each with the sequence that follows it ("" at the end)."""
+    import re
+
+    # CSI, OSC and the other strings with their ends, two-character escapes; what is cut off matches the last and
+    # shows its rest.
+    pattern = (
+        r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
+        r"|\x1b[ -/]*[0-~]|[\r\b\t]"
+    )
+    begin = 0
+    for found in re.finditer(pattern, text):
+        yield text[begin : found.start()], found[0]
+        begin = found.end()
+    yield text[begin:], ""
+
+
+_ON = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 9: "strike", 21: "underline"}
+_OFF = {23: "italic", 24: "underline", 27: "reverse", 29: "strike"}
+
+
+def _styled(style: Style, parameters: str) -> Style:
+    """`style` after an SGR sequence with these parameters; what is not known in them is passed over."""
+    codes, at = _codes(parameters), 0
+    while at < len(codes):
+        code = codes[at]
+        if code in (38, 48):
+            colour, used = _colour(codes[at + 1 : at + 6])
+            style = style.but(**{"fg" if code == 38 else "bg": colour}) if used else style
+            at += used
+        else:
+            style = _plainly_styled(style, code)
+        at += 1
+    return style
+
+
+def _codes(parameters: str) -> list[int]:
+    """The numbers of an SGR sequence; groups with colons (`4:3`, `38:5:n`, `38:2::r:g:b`) as if written with
+    semicolons."""
+    codes: list[int] = []
+    for group in parameters.split(";")[:64]:
+        parts = [_code(p) for p in group.split(":")]
+        if len(parts) == 1 or parts[0] in (38, 48):
+            codes += [*parts[:2], *parts[-3:]] if parts[1:2] == [2] and len(parts) > 5 else parts
+        else:
+            codes.append(24 if parts[:2] == [4, 0] else parts[0])
+    return codes
+
+
+def _code(text: str) -> int:
+    """A number of an SGR sequence; nothing stands for 0, and -1 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else -1 if text else 0
+
+
+def _colour(codes: list[int]) -> tuple[int | tuple[int, int, int] | None, int]:
+    """The colour that follows 38 or 48, and how many codes it took (0: none understood)."""
+    if codes[:1] == [5] and len(codes) > 1 and 0 <= codes[1] <= 255:
+        return codes[1], 2
+    if codes[:1] == [2] and len(codes) > 3 and all(0 <= c <= 255 for c in codes[1:4]):
+        return (codes[1], codes[2], codes[3]), 4
+    return None, 0
+
+
+def _plainly_styled(style: Style, code: int) -> Style:
+    if code == 0:
+        return PLAIN
+    if code in _ON:
+        return style.but(**{_ON[code]: True})
+    if code in _OFF:
+        return style.but(**{_OFF[code]: False})
+    if code == 22:
+        return style.but(bold=False, dim=False)
+    if 30 <= code <= 37 or 90 <= code <= 97:
+        return style.but(fg=code - 30 if code < 90 else code - 82)
+    if 40 <= code <= 47 or 100 <= code <= 107:
+        return style.but(bg=code - 40 if code < 100 else code - 92)
+    return style.but(fg=None) if code == 39 else style.but(bg=None) if code == 49 else style
+
+
+def _take(text: str, cells: int) -> str:
+    """As much of the beginning as fits, marks that combine with the last character included."""
+    used = 0
+    for at, (_, more) in enumerate(_measured(text)):
+        used += more
+        if used > cells:
+            return text[:at]
+    return text
+
+
+def _in(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(low <= code <= high for low, high in ranges)
+
+
+_DROPPED = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+
+
+def _hidden(c: str) -> bool:
+    """Is this a character that clean() would not show as itself? (Spaces of every kind are shown.)"""
+    if c.isprintable():
+        return c in _FILLERS
+    from unicodedata import category
+
+    return category(c) != "Zs"
+
+
+def _stand_in(c: str) -> str:
+    """What is shown for a character, remembered."""
+    code = ord(c)
+    shown = c if not _hidden(c) else chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else _STRANGE
+    _safe[c] = shown
+    return shown
+
+
+def _measure(c: str) -> int:
+    """Cells of one character (Unicode East Asian Width; marks that combine take none), remembered."""
+    from unicodedata import category, east_asian_width
+
+    code = ord(c)
+    if category(c) in ("Mn", "Me", "Mc", "Cf") or _in(code, (*_JAMO, _EMOJI_MODIFIERS)):
+        cells = 0
+    else:
+        cells = 2 if east_asian_width(c) in "WF" or _in(code, _NEW_WIDE) else 1
+    _cells[c] = cells
+    return cells

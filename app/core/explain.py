@@ -1,0 +1,70 @@
+"""Why a task waits, from the same facts that the plan decides on, with numbers; and when it is likely to start."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+
+from app.core.case import WAITING, Case, Parent, Reason, Scene, Subject, Why
+from app.core.plan import Active, View, decide, known_end
+from app.core.reasons import reasons
+
+__all__ = ["Parent", "Reason", "Subject", "Why", "explain", "explain_all"]
+
+# How far run times may be off. Were all of them a fifth shorter or longer, the same plan would play out at four or six
+# fifths of each time: that is the range.
+SOONER, LATER = 0.8, 1.2
+
+
+def explain(view: View, subject: Subject, position: int | None) -> Why:
+    """Why the task waits. `position` is its place in its queue's order, 0 first, and may lie beyond the view's window.
+
+    A task that does not wait has no reasons.
+    """
+    return explain_all(view, [(subject, position)])[0]
+
+
+def explain_all(view: View, asked: Sequence[tuple[Subject, int | None]]) -> tuple[Why, ...]:
+    """The same for several tasks at the price of one plan and one forecast a pool."""
+    scene = _scene(view, [subject for subject, _ in asked])
+    return tuple(_why(scene, subject, position) for subject, position in asked)
+
+
+def _scene(view: View, subjects: Sequence[Subject]) -> Scene:
+    done = decide(view)
+    queues = {queue.name: queue for queue in view.queues}
+    holders: dict[str, list[Active]] = {pool.name: [] for pool in view.pools}
+    for run in sorted(view.active, key=lambda run: known_end(run.ends_in)):
+        holders[queues[run.queue].pool].append(run)
+    wanted = frozenset(n for s in subjects for n in (s.number, *(parent.number for parent in s.parents)))
+    return Scene(view, wanted, queues, done.rooms, done.slots, {task.uuid: task for task in done.starts}, holders)
+
+
+def _case(scene: Scene, subject: Subject, position: int | None) -> Case:
+    queue = scene.queues[subject.queue]
+    case = Case(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
+    return replace(case, position=case.index) if position is None else case
+
+
+def _why(scene: Scene, subject: Subject, position: int | None) -> Why:
+    if subject.status not in WAITING:
+        return Why((), None)
+    case = _case(scene, subject, position)
+    return Why(reasons(case), _expected(case))
+
+
+def _expected(case: Case) -> tuple[float, float] | None:
+    """The range in which it may start, or for one that is not in line yet, may join it."""
+    subject = case.subject
+    if case.scene.view.halted is not None or subject.status == "held" or subject.held_by or not case.open:
+        return None
+    if subject.status == "queued":
+        guess = case.scene.future(case.queue.pool).starts.get(subject.number, inf)
+    else:
+        guess = max((_end_of(case.scene, parent.number) for parent in subject.unmet), default=0.0)
+    exact = max(0.0, subject.not_before_in or 0.0, subject.retry_in or 0.0)
+    return None if guess == inf else (max(exact, guess * SOONER), max(exact, guess * LATER))
+
+
+def _end_of(scene: Scene, number: int) -> float:
+    """When a task that others wait for ends; inf when that cannot be known."""
+    return min((scene.future(pool).ends.get(number, inf) for pool in scene.holders), default=inf)

@@ -1,0 +1,99 @@
+"""What past runs say about the next one, and when waiting tasks start if runs take as long as expected."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, inf
+from statistics import median
+
+from app.core.plan import Active, QueueView, View, Waiting, known_end, plan
+
+# Below that many runs a median says little.
+ENOUGH_RUNS = 3
+
+# The forecast looks no further than a screen can use: decisions, and tasks a queue.
+DECISIONS = 128
+DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """How long successful runs took, in seconds, and how many there were."""
+
+    median: float
+    p95: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Seconds from now, by task number: when waiting tasks start, and when they and the active runs end."""
+
+    starts: Mapping[int, float]
+    ends: Mapping[int, float]
+
+
+def usual(run_seconds: Sequence[float]) -> Usual | None:
+    """Median and 95th percentile (nearest rank) of past successful runs; None under 3 of them."""
+    n = len(run_seconds)
+    if n < ENOUGH_RUNS:
+        return None
+    return Usual(median(run_seconds), sorted(run_seconds)[ceil(0.95 * n) - 1], n)
+
+
+def expected(past: Usual | None, limit: float | None) -> float | None:
+    """Run seconds to plan with: the timeout until history knows better; None is unbounded.
+
+    The 95th percentile and not the median, so that a task let past a reserved one rarely delays it.
+    """
+    return _least(past.p95 if past else None, limit)
+
+
+def left(elapsed: float, past: Usual | None, limit: float | None) -> float | None:
+    """Seconds until a run is expected to end; at or below 0 it is late by that much; None is unknown.
+
+    It aims at the median, once past that at the 95th percentile, and never beyond the limit.
+    """
+    aim = None if past is None else past.median if elapsed < past.median else past.p95
+    end = _least(aim, limit)
+    return None if end is None else end - elapsed
+
+
+def foresee(view: View, wanted: Collection[int]) -> Foreseen:
+    """Play the plan forward until every wanted number has started, or no known end is left.
+
+    What only an unbounded or overdue run can decide is not foreseen.
+    """
+    starts: dict[int, float] = {}
+    due = {run.number: known_end(run.ends_in) for run in view.active}
+    runs, now = list(view.active), 0.0
+    for _ in range(DECISIONS):
+        begun = plan(_at(view, now, runs, due, starts)).starts
+        for task in begun:
+            starts[task.number] = now
+            due[task.number] = inf if task.expected is None else now + task.expected
+        runs = runs + [_run(task) for task in begun]
+        if all(number in starts for number in wanted):
+            break
+        now = min((due[run.number] for run in runs), default=inf)
+        if now == inf:
+            break
+        runs = [run for run in runs if due[run.number] > now]
+    return Foreseen(starts, {number: end for number, end in due.items() if end < inf})
+
+
+def _at(view: View, now: float, runs: Iterable[Active], due: Mapping[int, float], gone: Collection[int]) -> View:
+    """The view as it will be then: these runs active, and those that have started gone from their queues."""
+    active = tuple(replace(run, ends_in=due[run.number] - now) for run in runs)
+    return replace(view, queues=tuple(_without(queue, gone) for queue in view.queues), active=active)
+
+
+def _without(queue: QueueView, gone: Collection[int]) -> QueueView:
+    return replace(queue, waiting=tuple(task for task in queue.waiting[:DEPTH] if task.number not in gone))
+
+
+def _run(task: Waiting) -> Active:
+    return Active(task.number, task.name, task.queue, task.cpu, task.memory, None)
+
+
+def _least(*known: float | None) -> float | None:
+    return min((number for number in known if number is not None), default=None)

@@ -1,0 +1,194 @@
+"""TOML and YAML: read safely, and written so that they read back the same.
+
+A text is at most 4 MiB and 200,000 values (references to earlier parts make small YAML texts huge), its keys are
+unique, and it holds text that can be stored. What is written has a stable layout, and scripts of several lines stay
+readable.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tomlkit
+import yaml
+
+from app.core.amounts import quoted
+from app.core.clean import clean, cut
+from app.errors import Refused, Usage
+
+FORMATS = ("toml", "yaml")
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 200_000
+
+_SPREAD = ("properties", "$defs", "definitions")
+"""Keys of a JSON Schema whose entries get a line each."""
+_PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\ud7ff]*")
+
+
+def read(text: str, format: str) -> dict[str, Any]:
+    """The tables in a text. Raises Usage with the line."""
+    if format not in FORMATS:
+        raise Usage(f"format must be toml or yaml, not {quoted(format)}")
+    if len(text) > MAX_BYTES:
+        raise Usage(f"the file is larger than {MAX_BYTES // 1024 // 1024}M. Nothing was changed.")
+    try:
+        text.encode()
+        found = tomllib.loads(text) if format == "toml" else _load(text)
+    except UnicodeEncodeError as error:
+        raise Usage(f"line {_line(text, error.start)}: is not UTF-8. Nothing was changed.") from None
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise Usage(f"{_place(error)}. Nothing was changed.") from None
+    except (RecursionError, ValueError) as error:
+        raise Usage(f"cannot be read: {cut(clean(str(error)), 120)}. Nothing was changed.") from None
+    if not isinstance(found, dict):
+        raise Usage("must hold tables such as queues and templates. Nothing was changed.")
+    _check(found)
+    return found
+
+
+def write(document: Mapping[str, Mapping[str, Mapping[str, Any]]], format: str) -> str:
+    """{kind: {name: {key: value}}} as text. Raises Refused for what TOML cannot hold."""
+    if format not in FORMATS:
+        raise Usage(f"format must be toml or yaml, not {quoted(format)}")
+    return _toml(document) if format == "toml" else _yaml(document)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, as TOML does."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name in seen and name is not None:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str) -> Any:
+    found = yaml.load(text, _Loader)
+    return {} if found is None else found
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _place(error: Exception) -> str:
+    """`line 3: what the parser said`."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        said = getattr(error, "problem", None) or "cannot be read as YAML"
+        return f"line {mark.line + 1}: {cut(clean(said), 120)}"
+    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
+    what, line = (found[1], f"line {found[2]}") if found else (str(error), "the file")
+    hint = " (names and texts take no control characters)" if what.startswith("Illegal character") else ""
+    return f"{line}: {cut(clean(what), 120)}{hint}"
+
+
+def _check(found: Any) -> None:
+    """Every value once, with a limit; texts that can be stored."""
+    pending, count = [found], 0
+    while pending:
+        node = pending.pop()
+        count += 1
+        if count > MAX_NODES:
+            raise Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
+        if isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node):
+            raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
+        if isinstance(node, dict):
+            pending.extend(node)
+        pending.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+
+
+def _toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    for path, value in _leaves(document, ()):
+        if value is None:
+            where = ".".join(clean(str(step)) for step in path)
+            raise Refused(f"{where} is null, which TOML cannot hold.", "Take YAML: taskdeck export --format yaml")
+    root = tomlkit.document()
+    for kind, tables in document.items():
+        parent = tomlkit.table(is_super_table=True)
+        for name, body in tables.items():
+            parent.append(name, _table(body))
+        if tables:
+            root.append(kind, parent)
+    return tomlkit.dumps(root)
+
+
+def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    steps = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    if steps is None:
+        yield path, value
+    for step, inner in steps or ():
+        yield from _leaves(inner, (*path, step))
+
+
+def _table(body: Mapping[str, Any]) -> Any:
+    """One definition: plain keys first, then what needs a table of its own."""
+    table = tomlkit.table()
+    own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
+    for key in (*(key for key in body if key not in own), *(key for key in body if key in own)):
+        table.append(key, _spread(body[key]) if key in own else _value(body[key]))
+    return table
+
+
+def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
+    return key == "parameters" or any(isinstance(inner, str) and "\n" in inner for inner in value.values())
+
+
+def _spread(body: Mapping[str, Any]) -> Any:
+    table = tomlkit.table()
+    for key, value in body.items():
+        if key in _SPREAD and isinstance(value, Mapping) and value:
+            for name, inner in value.items():
+                table.append(tomlkit.key([key, name]), _value(inner))
+        else:
+            table.append(key, _value(value))
+    return table
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        for key, inner in value.items():
+            table.append(key, _value(inner))
+        return table
+    if isinstance(value, list):
+        array = tomlkit.array()
+        for inner in value:
+            array.append(_value(inner))
+        return array
+    return _string(value) if isinstance(value, str) else tomlkit.item(value)
+
+
+def _string(text: str) -> Any:
+    """Scripts as they were typed: in single quotes, over several lines where they have some."""
+    if not _PLAIN_LINES.fullmatch(text) or "'''" in text or text.endswith("'"):
+        return tomlkit.item(text)
+    if "\n" in text:
+        return tomlkit.value(f"'''\n{text}'''")
+    return tomlkit.string(text, literal='"' in text and "'" not in text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML in the order given, without references, several lines as a block."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    plain = {kind: dict(tables) for kind, tables in document.items() if tables}
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)

@@ -1,0 +1,29 @@
+"""Time-ordered identifiers (UUID version 7, RFC 9562), made by the client so that an answer lost on the way makes no second
+task."""
+
+from __future__ import annotations
+
+import os
+import time
+
+_TOP = 1 << 61
+
+
+def uuid7() -> str:
+    """A new identifier; later ones sort after it, down to a quarter of a microsecond."""
+    ns = time.time_ns()
+    milliseconds, rest = divmod(ns, 1_000_000)
+    fraction = rest * 4096 // 1_000_000
+    # The highest random bit stays 0, so that counting up from here never runs over.
+    random = int.from_bytes(os.urandom(8), "big") % _TOP
+    return _text((milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
+
+
+def nth(first: str, steps: int) -> str:
+    """The identifier that many steps after `first`: the tasks of one submission, in their order."""
+    return _text(int(first.replace("-", ""), 16) + steps)
+
+
+def _text(value: int) -> str:
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

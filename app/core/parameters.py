@@ -1,0 +1,279 @@
+"""The parameters of a template: a JSON Schema of what may be filled in, and values checked against it.
+
+Every fault of a set of values is told at once, each with its path and in words (`app.core.wording`). A value may be a
+reference to a secret, `{"secret": {"env": NAME}}` or `{"secret": {"file": PATH}}`: it is stored as it is, looked up when
+the task starts (`app.engines`), and stands for a text that no schema can check.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from app.core import patterns, schemas, wording
+from app.core.clean import clean, cut, nearest, valid_name
+from app.errors import Usage
+
+Schema = Mapping[str, Any]
+
+MAX_VALUE = 128 * 1024
+"""Bytes of one value as a task receives it: Linux takes no longer argument or variable."""
+MAX_PARAMETERS = 1_000
+
+_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
+_BRANCHES = ("allOf", "anyOf", "oneOf")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a schema says of an object: its `properties` by name (also those of `allOf`, `$ref` …), and the rest."""
+
+    properties: Mapping[str, Schema]
+    required: frozenset[str]
+    patterns: tuple[str, ...]
+    open: bool
+    """Whether a name that is not listed is welcome."""
+
+    def knows(self, name: str) -> bool:
+        return self.open or name in self.properties or any(patterns.search(p, name) for p in self.patterns)
+
+
+def check_schema(schema: Any) -> None:
+    """Whether a template may have this schema of its parameters. Raises Usage, which names the place."""
+    if not isinstance(schema, Mapping):
+        raise Usage("parameters: must be a JSON Schema (an object)")
+    if schema.get("type", "object") != "object":
+        raise Usage('parameters: type must be "object": each of its properties is one parameter')
+    try:
+        schemas.check(schema)
+        _check_properties(schema)
+    except (schemas.BadSchema, schemas.TooMuch) as error:
+        raise Usage(f"parameters: {error}") from None
+
+
+def shape(schema: Schema) -> Shape:
+    """The parameters that a schema names, in its order; for forms and help too."""
+    return _shape(json.dumps(schema))
+
+
+def kinds(schema: Schema, root: Schema) -> frozenset[str]:
+    """The JSON types that one property's schema allows: of its `type`, `enum`, `const`, `$ref` and alternatives."""
+    return frozenset(_kinds(schema, schemas.resolver(root), 0))
+
+
+def convert(texts: Iterable[tuple[str, str]], schema: Schema) -> dict[str, Any]:
+    """Values from `-p NAME=TEXT`, each by its property's type: 2, true, null, [1, 2] where those are asked for.
+
+    A list may be given as JSON or one item at a time. What does not convert stays text, for `resolve` to name with
+    everything else that is wrong. Raises Usage for a name that is given twice but takes one value.
+    """
+    found: dict[str, Any] = {}
+    for name, text in texts:
+        allowed = kinds(shape(schema).properties.get(name, {}), schema)
+        if name not in found:
+            found[name] = _first(text, allowed, shape(schema).properties.get(name, {}), schema)
+        elif "array" in allowed and isinstance(found[name], list):
+            found[name] = [*found[name], _item(text, shape(schema).properties[name], schema)]
+        else:
+            raise Usage(f"{wording.label(name)} is given twice. Nothing was submitted.")
+    return found
+
+
+def resolve(schema: Schema, given: Mapping[str, Any], template: str = "") -> dict[str, Any]:
+    """`given` with the defaults filled in, checked. Raises Usage with all faults, led by the template's name."""
+    shown = shape(schema)
+    faults = wording.Faults(template)
+    faults.add(*_hostile(given), *_unknown(shown, given))
+    filled = _filled({name: value for name, value in given.items() if not faults.told(name)}, schema)
+    secrets = {name for name, value in filled.items() if secret(value)}
+    try:
+        for error in schemas.errors(schema, filled):
+            if not (error.absolute_path and error.absolute_path[0] in secrets):
+                faults.add_error(error, shown.properties)
+    except (schemas.TooMuch, schemas.BadSchema) as error:
+        faults.add(wording.Fault("", str(error)))
+    faults.stop()
+    return filled
+
+
+def secret(value: Any) -> Mapping[str, str] | None:
+    """The reference in a value such as `{"secret": {"env": "API_TOKEN"}}`, or None when it is none."""
+    inner = value.get("secret") if isinstance(value, Mapping) and len(value) == 1 else None
+    if isinstance(inner, Mapping) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
+        return inner if isinstance(next(iter(inner.values())), str) else None
+    return None
+
+
+def as_text(value: Any) -> str:
+    """A value as a task receives it: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def fits(text: str) -> bool:
+    """Whether Linux takes it as one argument."""
+    return len(text.encode("utf-8", "surrogateescape")) < MAX_VALUE
+
+
+@lru_cache(maxsize=64)
+def _shape(text: str) -> Shape:
+    schema = json.loads(text)
+    properties: dict[str, Schema] = {}
+    required: set[str] = set()
+    names: list[str] = []
+    welcome = False
+    for part, always in _parts(schema, schemas.resolver(schema)):
+        for name, inner in part.get("properties", {}).items():
+            properties.setdefault(name, inner if isinstance(inner, Mapping) else {})
+        required.update(part.get("required", ()) if always else ())
+        names.extend(part.get("patternProperties", {}))
+        welcome |= any(part.get(word, False) is not False for word in ("additionalProperties", "unevaluatedProperties"))
+    return Shape(properties, frozenset(required), tuple(names), welcome)
+
+
+def _parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool]]:
+    """The schemas that speak of the same object, each once, with whether it always holds."""
+    pending, seen = [(schema, looked, True)], set[int]()
+    while pending:
+        node, looked, always = pending.pop(0)
+        if not isinstance(node, Mapping) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node, always
+        pending.extend(_beside(node, looked, always))
+
+
+def _beside(node: Schema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:
+    if isinstance(node.get("$ref"), str):
+        target = looked.lookup(node["$ref"])
+        yield target.contents, target.resolver, always
+    for word in _BRANCHES:
+        yield from ((inner, looked, always and word == "allOf") for inner in node.get(word, ()))
+    yield from ((node[word], looked, False) for word in ("if", "then", "else") if word in node)
+    yield from ((inner, looked, False) for inner in node.get("dependentSchemas", {}).values())
+
+
+def _kinds(node: Any, looked: Any, level: int) -> set[str]:
+    if not isinstance(node, Mapping) or level > schemas.MAX_DEPTH:
+        return set()
+    said = node.get("type")
+    if said is not None:
+        return {said} if isinstance(said, str) else set(said)
+    values = node.get("enum", [node["const"]] if "const" in node else [])
+    found = {_kind(value) for value in values}
+    for inner, resolver, _ in _beside(node, looked, True) if not found else ():
+        found |= _kinds(inner, resolver, level + 1)
+    return found
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    for kind, name in ((str, "string"), (int, "integer"), (float, "number"), (list, "array"), (dict, "object")):
+        if isinstance(value, kind):
+            return name
+    return "null"
+
+
+def _first(text: str, allowed: frozenset[str], schema: Schema, root: Schema) -> Any:
+    value = _typed(text, allowed)
+    if isinstance(value, str) and "array" in allowed and "string" not in allowed:
+        return [_item(text, schema, root)]
+    return value
+
+
+def _item(text: str, schema: Schema, root: Schema) -> Any:
+    """One item of a list that is given one by one."""
+    items = schema.get("items")
+    return _typed(text, kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
+
+
+def _typed(text: str, allowed: frozenset[str]) -> Any:
+    """`text` as the first of the allowed types that it reads as, text last."""
+    word = text.strip()
+    if "boolean" in allowed and word.lower() in _TRUE + _FALSE:
+        return word.lower() in _TRUE
+    value = _json(word) if allowed - {"string"} else None
+    kind = _kind(value)
+    if value is None:
+        return None if "null" in allowed and word == "null" else text
+    return value if kind in allowed or (kind == "integer" and "number" in allowed) or not allowed else text
+
+
+def _json(text: str) -> Any:
+    """What `text` says as JSON; None when it says nothing, or a number that is none."""
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(text)
+    return float(text)
+
+
+def _hostile(given: Mapping[str, Any]) -> Iterator[wording.Fault]:
+    """Values that no process could be given."""
+    if len(given) > MAX_PARAMETERS:
+        yield wording.Fault("", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}")
+    for name, value in given.items():
+        if fault := _unfit(value):
+            yield wording.Fault(name, f"{wording.label(name)} {fault}")
+
+
+def _unfit(value: Any) -> str:
+    if schemas.depth(value) > schemas.MAX_DEPTH:
+        return f"is nested more than {schemas.MAX_DEPTH} levels deep"
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return "must be a value that JSON can write, without NaN and infinity"
+    if "\0" in text or (text is not value and "\\u0000" in text.replace("\\\\", "")):
+        return "holds a NUL character, which no process can be given"
+    try:
+        return "" if fits(text) else f"is over {MAX_VALUE // 1024}K, which no process can be given"
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate)"
+
+
+def _unknown(shown: Shape, given: Mapping[str, Any]) -> Iterator[wording.Fault]:
+    for name in given:
+        if valid_name(name) is not None or not shown.knows(name):
+            near = nearest(name, shown.properties)
+            said = f" (nearest: {clean(near)})" if near else ""
+            yield wording.Fault(name, f'no parameter "{cut(clean(name), 40)}"{said}')
+
+
+def _filled(value: dict[str, Any], schema: Schema) -> dict[str, Any]:
+    """`value` with the defaults of what is missing, also inside the objects it holds."""
+    found = dict(value)
+    for name, inner in shape(schema).properties.items():
+        if name not in found and "default" in inner:
+            found[name] = copy.deepcopy(inner["default"])
+        if isinstance(found.get(name), dict) and "properties" in inner and not secret(found[name]):
+            found[name] = _filled(found[name], {word: inner[word] for word in ("properties",)})
+    return found
+
+
+def _check_properties(schema: Schema) -> None:
+    """Every name is one, and every default is allowed by what it is the default of."""
+    for name in shape(schema).properties:
+        if reason := valid_name(name):
+            raise Usage(f"parameters: a name {reason}")
+    defaults = _filled({}, schema)
+    for name, value in defaults.items():
+        if fault := _unfit(value):
+            raise Usage(f"parameters: the default of {wording.label(name)} {fault}")
+    for error in schemas.errors(schema, defaults):
+        if error.absolute_path:
+            raise Usage(f"parameters: the default of {wording.label(*error.absolute_path)} {wording.rule(error)}")

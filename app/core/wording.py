@@ -1,0 +1,197 @@
+"""What is wrong with a set of parameters, in words: `encode: crf must be 0 to 51, not 99 (parameter crf).`"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.core.clean import MASK, clean, cut, is_secret_name, nearest
+from app.core.schemas import place
+from app.errors import Usage
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+MOST = 20
+"""Faults told at once; the rest is counted."""
+
+_KINDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list (as JSON)",
+    "object": "an object (as JSON)",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
+_PATHS = ("file", "path", "dir", "input", "output", "folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with the parameter `name` ("" for all of them together)."""
+
+    name: str
+    text: str
+
+
+class Faults:
+    """Gathers what is wrong, then stops the submission with all of it."""
+
+    def __init__(self, template: str) -> None:
+        self.template = clean(template)
+        self._found: dict[str, Fault] = {}
+        self._missing: dict[str, Mapping[str, Any]] = {}
+
+    def add(self, *faults: Fault) -> None:
+        self._found.update({fault.text: fault for fault in faults})
+
+    def add_error(self, error: ValidationError, properties: Mapping[str, Mapping[str, Any]]) -> None:
+        """A validation error, unless it was told in other words already. `properties` are the schema's, by name."""
+        path = tuple(error.absolute_path)
+        if path and self.told(str(path[0])):
+            return
+        if not path and error.validator in ("additionalProperties", "unevaluatedProperties", "required"):
+            self._missing.update({name: properties.get(name, {}) for name in _lacking(error) if not self.told(name)})
+            return
+        name = label(*path)
+        text = f"{name} {rule(error)}" if name else rule(error)
+        self.add(Fault(str(path[0]) if path else "", f"{text} (parameter {name})" if name else text))
+
+    def told(self, name: str) -> bool:
+        return any(fault.name == name for fault in self._found.values())
+
+    def stop(self) -> None:
+        """Raises Usage when anything was found."""
+        if not self._found and not self._missing:
+            return
+        needs = f"needs {', '.join(_described(*item) for item in self._missing.items())}"
+        add = "Add: " + " ".join(f"-p {label(name)}={_sample(name, inner)}" for name, inner in self._missing.items())
+        if not self._found:
+            raise Usage(f"{self.template} {needs}.".lstrip(), add)
+        lines = [fault.text for fault in self._found.values()] + ([needs] if self._missing else [])
+        more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
+        start = f"{self.template}: " if self.template else ""
+        raise Usage(f"{start}{'; '.join(lines[:MOST])}{more}.", "Nothing was submitted.")
+
+
+def label(*path: str | int) -> str:
+    """The name of a parameter, or of a place inside it, safe to show."""
+    return place(path)
+
+
+def rule(error: ValidationError) -> str:
+    """What the value must be, and what it is: `must be 0 to 51, not 99`."""
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    if isinstance(schema.get("errorMessage"), str):
+        return f"is refused: {cut(clean(schema['errorMessage']), 160)}"
+    say = _RULES.get(str(error.validator), _other)
+    shown = _shown(error.instance, error.absolute_path)
+    return cut(f"{say(error, schema)}{f', not {shown}' if error.validator in _WITH_VALUE else ''}", 400)
+
+
+def _lacking(error: ValidationError) -> Iterator[str]:
+    if error.validator == "required" and isinstance(error.instance, Mapping):
+        wanted: Any = error.validator_value
+        yield from (name for name in wanted if name not in error.instance)
+
+
+def _described(name: str, schema: Mapping[str, Any]) -> str:
+    about = schema.get("description") or schema.get("title")
+    return f"{label(name)} ({cut(clean(about), 60)})" if isinstance(about, str) else label(name)
+
+
+def _sample(name: str, schema: Mapping[str, Any]) -> str:
+    """What stands for a value in a line to copy."""
+    if isinstance(schema.get("enum"), list):
+        return "|".join(cut(clean(str(value)), 20) for value in schema["enum"][:3])
+    if "path" in str(schema.get("format", "")) or any(word in name.lower() for word in _PATHS):
+        return "PATH"
+    return {"integer": "N", "number": "N", "boolean": "true"}.get(str(schema.get("type")), "VALUE")
+
+
+def _shown(value: Any, path: Any) -> str:
+    if any(isinstance(step, str) and is_secret_name(step) for step in path):
+        return MASK
+    return cut(clean(value if isinstance(value, str) and not value else json.dumps(value, ensure_ascii=False)), 40)
+
+
+def _type(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    return _one_of_kinds([error])
+
+
+def _one_of_kinds(errors: Iterable[ValidationError]) -> str:
+    said = [e.validator_value if isinstance(e.validator_value, list) else [e.validator_value] for e in errors]
+    return "must be " + " or ".join(dict.fromkeys(_KINDS.get(str(kind), str(kind)) for kinds in said for kind in kinds))
+
+
+def _range(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None and error.validator in ("minimum", "maximum"):
+        return f"must be {low} to {high}"
+    return f"must be {_BOUNDS[str(error.validator)]} {error.validator_value}"
+
+
+def _listed(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    allowed: Any = error.validator_value if error.validator == "enum" else [error.validator_value]
+    words = [cut(clean(v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)), 40) for v in allowed]
+    near = nearest(error.instance, words) if isinstance(error.instance, str) and len(words) > 8 else None
+    rest = f" and {len(words) - 8} more{f' (nearest: {near})' if near else ''}" if len(words) > 8 else ""
+    return f"must be {'one of ' if len(words) > 1 else ''}{', '.join(words[:8])}{rest}"
+
+
+def _length(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    unit = {"Len": "characters", "Ite": "items", "Pro": "entries"}[str(error.validator)[3:6]]
+    return f"must have {'at least' if str(error.validator)[:3] == 'min' else 'at most'} {error.validator_value} {unit}"
+
+
+def _pattern(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    return f"must match {cut(clean(str(error.validator_value)), 80)}"
+
+
+def _extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    known = schema.get("properties", {})
+    extra = [name for name in error.instance if name not in known] if isinstance(error.instance, Mapping) else []
+    near = nearest(extra[0], known) if extra else None
+    return f"must not have {', '.join(label(name) for name in extra[:8])}{f' (nearest: {clean(near)})' if near else ''}"
+
+
+def _alternatives(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    """Of several forms none fits: the types when that is all, else the fault of the form that fits best."""
+    inner = error.context or []
+    if inner and all(e.validator == "type" and not e.path for e in inner):
+        return _one_of_kinds(inner)
+    best = max(inner, key=lambda e: len(e.path), default=None)
+    if best is None:
+        return "must fit exactly one of its forms"
+    return f"{f'at {label(*best.absolute_path)} ' if best.path else ''}{rule(best)} (or another of its forms)"
+
+
+def _other(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    return f"is refused: {cut(clean(error.message), 160)}"
+
+
+_RULES = {
+    "type": _type,
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _range),
+    **dict.fromkeys(("enum", "const"), _listed),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _length),
+    "pattern": _pattern,
+    "required": lambda error, schema: f"needs {', '.join(label(name) for name in _lacking(error))}",
+    **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), _extra),
+    **dict.fromkeys(("anyOf", "oneOf"), _alternatives),
+    "uniqueItems": lambda error, schema: "has an item twice",
+    "multipleOf": lambda error, schema: f"must be a multiple of {error.validator_value}",
+    "not": lambda error, schema: "is a value that is ruled out",
+}
+_WITH_VALUE = frozenset(
+    ("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const", "pattern", "multipleOf")
+)

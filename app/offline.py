@@ -1,0 +1,52 @@
+"""Reading without a runtime, and the verbs that need there to be none."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from app import paths
+from app.errors import NotFound
+from app.service.call import Call
+from app.service.verbs import VERBS
+from db import migrate
+from db.engine import memory_database, open_database
+
+
+def read(home: str, verb: str, args: dict[str, Any]) -> Any:
+    """What a reading verb answers from the database as it lies there; a home that was never used reads as a fresh one."""
+    return asyncio.run(_read(Path(home), verb, args))
+
+
+async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
+    if verb not in VERBS:
+        raise NotFound(f'there is no verb "{verb}".')
+    path = paths.database(home)
+    opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)
+    async with opened as db:
+        return await VERBS[verb].run(Call(db, "", home), **args)
+
+
+def _seed(c: Any) -> None:
+    from app.runtime.fresh import seed
+
+    seed(c)
+
+
+def migrate_home(home: str) -> list[str]:
+    """Make or upgrade the database, while no runtime has the home; what was done."""
+    from app.runtime.fresh import prepare
+    from app.runtime.lock import hold_lock
+
+    paths.make_home(Path(home))
+    with hold_lock(Path(home)):
+        return prepare(Path(home))
+
+
+def check_home(home: str) -> list[str]:
+    """What is wrong with the whole database; nothing when it is well."""
+    path = paths.database(Path(home))
+    if migrate.version_of(path) is None:
+        raise NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
+    return migrate.check(path)

@@ -1,0 +1,68 @@
+"""Where things are. A path is made of the home and our own ids, never of a name from outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from app.errors import Usage
+
+DATABASE = "taskdeck.db"
+
+
+def home_from(option: str | None) -> Path:
+    """The home: `--home`, else TASKDECK_HOME, else the user's data folder. Absolute; need not exist."""
+    chosen = option or os.environ.get("TASKDECK_HOME")
+    if not chosen:
+        base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+        chosen = os.path.join(base, "taskdeck")
+    if "\0" in chosen:
+        raise Usage("--home must not contain a NUL byte")
+    return Path(os.path.abspath(chosen))
+
+
+def config_file() -> Path:
+    """The user's settings; need not exist."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(base, "taskdeck", "config.toml")
+
+
+def make_home(home: Path) -> None:
+    """The home and its folders, private to the user. Raises OSError."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("run", "runs"):
+        (home / name).mkdir(mode=0o700, exist_ok=True)
+
+
+def database(home: Path) -> Path:
+    """The one database of a home."""
+    return home / DATABASE
+
+
+def log_path(home: Path, runid: str) -> Path:
+    """The log of a run. The last digits spread over folders; the first are the time, the same for all runs of an hour."""
+    return home / "runs" / runid[-2:] / f"{runid}.log"
+
+
+CONTROL = "control.sock"
+LOCK = "runtime.lock"
+
+
+def runtime_log(home: str | Path) -> str:
+    """What the runtime says of itself."""
+    return os.path.join(home, "run", "runtime.log")
+
+
+def stopped_mark(home: str | Path) -> str:
+    """The file that says that somebody stopped the runtime on purpose."""
+    return os.path.join(home, "run", "stopped")
+
+
+def stopped(home: str | Path) -> tuple[str, str] | None:
+    """Who stopped the runtime, and when (local `10:31`); None when nobody did."""
+    try:
+        with open(stopped_mark(home), encoding="utf-8") as file:
+            by, at = file.read().split("\n")[:2]
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return by, at

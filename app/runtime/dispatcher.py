@@ -1,0 +1,297 @@
+"""The loop that starts what may start and records what ended: one transaction a round, however many runs it moves.
+
+A round takes what the keeper said since the last one, writes it, plans with what came free, claims, commits, and only then tells the
+keeper: spawn what was claimed, forget what is stored, stop, pause and resume what the database says. All of it is level-triggered, so
+a round that is lost to a crash is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import paths
+from app.core.ids import uuid7
+from app.core.plan import plan
+from app.engines import Launch
+from app.errors import Problem, Storage
+from app.runtime.keeping import Keeping
+from app.runtime.outcome import judge
+from app.service import view
+from db import clock, dispatch, moves, reads
+from db.engine import Database
+from db.states import Run
+
+log = logging.getLogger(__name__)
+
+LOG_KEPT = 16 * 1024
+"""Bytes of a log that its row keeps: all of a small one, the tail of a large one."""
+
+ENVIRONMENTS = 64
+
+
+@dataclass(slots=True)
+class News:
+    """What the keeper said since the last round."""
+
+    started: list[dict[str, Any]] = field(default_factory=list)
+    ended: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
+    hello: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Orders:
+    """What a round decided, to be told the keeper once it is committed."""
+
+    launches: list[Any] = field(default_factory=list)
+    environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    wanted: list[Any] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    next_due: str | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Starts and ends of one queue since the last sample."""
+
+    started: int = 0
+    ended: int = 0
+    failed: int = 0
+
+
+class Dispatcher:
+    """Owns the runs between the database and the keeper."""
+
+    def __init__(self, db: Database, home: Path) -> None:
+        self.db = db
+        self.home = home
+        self.habits = view.Habits()
+        self.halted: str | None = None
+        self.draining = False
+        self.tick_lag: float | None = None
+        self.tallies: dict[str, Tally] = {}
+        self.idle = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._news = News()
+        self._told: dict[str, str] = {}
+        self._sent: set[str] = set()
+        self._environments: dict[str, dict[str, str]] = {}
+        self._adopting = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.keeping: Keeping | None = None
+
+    def wake(self) -> None:
+        """Look again soon."""
+        self._wake.set()
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """One word of the keeper's, in its order."""
+        kind = event.get("is")
+        if kind == "hello":
+            self._news.hello = event
+            self._sent.clear()
+            self._told.clear()
+            for run in event["runs"]:
+                self.hear(run)
+        elif kind == "started":
+            self._news.started.append(event)
+        elif kind == "ended":
+            self._news.ended.append(event)
+        elif kind == "stopping":
+            self._news.overdue.append(event["run"])
+        elif kind in ("refused", "error"):
+            self._news.refused.append(event["run"])
+        self.wake()
+
+    async def run(self) -> None:
+        """Rounds, for good: one after each wake."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.round()
+
+    async def round(self) -> None:
+        """One round. What the disk refuses is kept for the next one."""
+        news, self._news = self._news, News()
+        try:
+            orders = await self.db.write(self._decide, news)
+        except Storage as problem:
+            self._put_back(news)
+            self.halted = f"{problem.code.replace('-', ' ')} since {time.strftime('%H:%M')}"
+            log.error("%s", problem)
+            return
+        self._adopting = False
+        self._tell(news, orders)
+        if not orders.launches:
+            self.idle.set()
+
+    def _put_back(self, news: News) -> None:
+        now, self._news = self._news, news
+        self._news.started += now.started
+        self._news.ended += now.ended
+        self._news.refused += now.refused
+        self._news.overdue += now.overdue
+        self._news.hello = now.hello or news.hello
+
+    # --- on the writer thread ---------------------------------------------------------------------------------------------------
+
+    def _decide(self, c: Connection, news: News) -> Orders:
+        orders = Orders()
+        if news.started:
+            moves.started(c, news.started)
+        if news.overdue:
+            moves.stop(c, news.overdue, "timeout", moves.SYSTEM)
+        if news.ended:
+            moves.ended(c, [self._with_log(event) for event in news.ended], self._judge(c))
+        if news.hello is not None:
+            orders.unknown = self._missing(c, news.hello)
+        if news.refused:
+            moves.unclaim(c, news.refused)
+        moves.promote(c)
+        claimed = [] if self.halted or self.draining else self._claim(c)
+        orders.launches = dispatch.launches(c, claimed) if claimed else []
+        for env_id in {row.env_id for row in orders.launches} - self._environments.keys():
+            orders.environments[env_id] = dispatch.environment(c, env_id)
+        orders.wanted = dispatch.wanted(c)
+        orders.next_due = dispatch.next_due(c)
+        return orders
+
+    def _judge(self, c: Connection) -> moves.Judge:
+        queues = dict(c.exec_driver_sql("SELECT runid, queue FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping')").tuples().all())
+
+        def judged(run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
+            verdict = judge(run, event)
+            tally = self.tallies.setdefault(queues.get(run.runid, ""), Tally())
+            tally.ended += 1
+            tally.failed += verdict.status not in (Run.SUCCEEDED, Run.CANCELLED)
+            return verdict
+
+        return judged
+
+    def _with_log(self, event: dict[str, Any]) -> dict[str, Any]:
+        """An end with what its row keeps of the log."""
+        try:
+            with open(paths.log_path(self.home, event["run"]), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(0, size - LOG_KEPT))
+                text = file.read().decode("utf-8", "replace").replace("\0", "\u2400")
+        except OSError:
+            size, text = 0, ""
+        return {**event, "logs": text, "log_bytes": size}
+
+    def _missing(self, c: Connection, hello: dict[str, Any]) -> list[str]:
+        """Active runs that the keeper does not know: those that never started are to be refused, the others are lost."""
+        known = {run["run"] for run in hello["runs"]} | self._sent
+        active = [run for run in reads.active(c) if run.runid not in known]
+        lost = [run for run in active if run.start_time is not None]
+        now = time.time()
+        moves.ended(c, [{"run": run.runid, "lost": True, "reason": "its supervisors left no record of its end", "at": now} for run in lost], judge)
+        return [run.runid for run in active if run.start_time is None]
+
+    def _claim(self, c: Connection) -> list[str]:
+        """Plan with what is free now and give the tasks that may start a run each."""
+        seen = view.view(c, self.habits, closed=False)
+        starts = plan(seen).starts
+        if not starts:
+            return []
+        rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in starts])}
+        pools = {queue.name: queue.pool for queue in seen.queues}
+        chosen = [
+            {"uuid": task.uuid, "runid": uuid7(), "queue": task.queue, "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
+             "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
+            for task in starts
+        ]  # fmt: skip
+        claimed = moves.claim(c, chosen)
+        for start in claimed:
+            self.tallies.setdefault(start["queue"], Tally()).started += 1
+        return [start["runid"] for start in claimed]
+
+    # --- once it is committed ---------------------------------------------------------------------------------------------------
+
+    def _tell(self, news: News, orders: Orders) -> None:
+        keeping = self.keeping
+        if keeping is None:
+            return
+        self._remember(orders.environments)
+        for row in orders.launches:
+            self._spawn(keeping, row)
+        for runid in orders.unknown:
+            keeping.refuse(runid)
+        if news.ended:
+            keeping.forget([event["run"] for event in news.ended])
+        self._steer(keeping, orders.wanted)
+        self._wake_at(orders.next_due)
+
+    def _wake_at(self, due: str | None) -> None:
+        """Look again the moment the next scheduled or retrying task's time comes."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            seconds = max(0.0, clock.unix(due) - time.time()) + 0.001
+            self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
+
+    def _remember(self, environments: dict[str, dict[str, str]]) -> None:
+        self._environments |= environments
+        while len(self._environments) > ENVIRONMENTS:
+            self._environments.pop(next(iter(self._environments)))
+
+    def _spawn(self, keeping: Keeping, row: Any) -> None:
+        self.idle.clear()
+        self._sent.add(row.runid)
+        try:
+            keeping.spawn(self._order(row))
+        except Problem as problem:  # a secret that is not where it should be
+            self.hear({"is": "ended", "run": row.runid, "code": 126, "reason": str(problem), "at": time.time()})
+
+    def _order(self, row: Any) -> dict[str, Any]:
+        """The keeper's order for one claimed run."""
+        launch = Launch.from_dict(json.loads(row.launch))
+        base = self._environments.get(row.env_id, {}) | (json.loads(row.env) if row.env else {})
+        env = launch.environment(base) | {"TASKDECK_RUNID": row.runid, "TASKDECK_TASK": str(row.number), "TASKDECK_ATTEMPT": str(row.attempt)}
+        cwd = os.fsdecode(row.cwd) if isinstance(row.cwd, bytes) else row.cwd
+        return {"run": row.runid, "argv": list(launch.argv), "cwd": cwd, "env": env, "umask": row.umask,
+                "log": str(paths.log_path(self.home, row.runid)), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
+
+    def _steer(self, keeping: Keeping, wanted: Sequence[Any]) -> None:
+        """Tell the keeper what the database wants of each run and it has not been told."""
+        for row in wanted:
+            told = self._told.get(row.runid)
+            if row.status == Run.STOPPING and told != "stop":
+                keeping.stop(row.runid, row.stop_reason or "cancel", row.grace)
+                self._told[row.runid] = "stop"
+            elif row.status == Run.PAUSED and told != "pause":
+                keeping.signal(row.runid, signal.SIGSTOP)
+                self._told[row.runid] = "pause"
+            elif row.status == Run.RUNNING and told != "run":
+                # A resume that was committed just before a crash may never have been sent.
+                if told == "pause" or self._adopting:
+                    keeping.signal(row.runid, signal.SIGCONT)
+                self._told[row.runid] = "run"
+        gone = self._told.keys() - {row.runid for row in wanted}
+        for runid in gone:
+            del self._told[runid]
+
+    # --- duties -----------------------------------------------------------------------------------------------------------------
+
+    async def stop_overdue(self) -> None:
+        """Begin to stop runs past their deadline."""
+        runids = await self.db.read(dispatch.overdue, clock.now())
+        if runids:
+            await self.db.write(moves.stop, runids, "timeout", moves.SYSTEM)
+
+    async def stop_run(self, runid: str, reason: str) -> None:
+        """Begin to stop one run."""
+        await self.db.write(moves.stop, [runid], reason, moves.SYSTEM)

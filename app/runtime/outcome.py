@@ -1,0 +1,43 @@
+"""What the end of a run means: its state, its reason in words, and whether the task tries again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.core.amounts import duration, memory
+from app.core.outcome import exit_words
+from app.core.retry import next_attempt
+from db.moves import RunFacts, Verdict
+from db.states import Run
+
+_STOPPED = {"cancel": Run.CANCELLED, "timeout": Run.TIMED_OUT, "log limit": Run.FAILED}
+
+
+def judge(run: RunFacts, end: dict[str, Any]) -> Verdict:
+    """`end` is the keeper's record: code, signal, reason, stop, lost. A stop that was asked for wins over a clean exit after it."""
+    status = _status(run, end)
+    retry_in = next_attempt(run.failures + 1, run.retries, run.retry_delay, status.value)
+    return Verdict(status, _reason(status, run, end), retry_in)
+
+
+def _status(run: RunFacts, end: dict[str, Any]) -> Run:
+    if end.get("lost"):
+        return Run.LOST
+    asked = run.stop_reason or end.get("stop")
+    if asked:
+        return _STOPPED.get(asked, Run.CANCELLED)
+    return Run.SUCCEEDED if end.get("code") == 0 else Run.FAILED
+
+
+def _reason(status: Run, run: RunFacts, end: dict[str, Any]) -> str | None:
+    if status is Run.SUCCEEDED:
+        return None
+    if status is Run.LOST:
+        return end.get("reason") or "the outcome cannot be known"
+    if status is Run.CANCELLED:
+        return f"cancelled by {run.stopped_by or 'taskdeck'}"
+    if status is Run.TIMED_OUT:
+        return f"limit {duration(run.timeout)}"
+    if (run.stop_reason or end.get("stop")) == "log limit":
+        return f"log limit {memory(run.log_limit)}"
+    return exit_words(end.get("code"), end.get("signal"), end.get("reason"))

@@ -1,0 +1,199 @@
+"""The runtime of a home: its parts started in order and stopped in reverse, in one visible place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from app import paths
+from app.core.board import HostFacts, RuntimeFacts
+from app.errors import Problem, Storage, as_dict
+from app.runtime.control import Control
+from app.runtime.dispatcher import Dispatcher
+from app.runtime.duties import Duties
+from app.runtime.feed import Feed
+from app.runtime.fresh import prepare
+from app.runtime.keeping import Keeping, NoKeeper
+from app.runtime.lock import hold_lock
+from app.runtime.usage import Usage
+from app.service.call import Call
+from db import dispatch
+from db.engine import open_database
+
+log = logging.getLogger("app.runtime")
+
+
+@dataclass
+class Runtime:
+    """The living part of a home, as the verbs see it (`service.call.Live`)."""
+
+    home: Path
+    dispatcher: Dispatcher
+    usage_: Usage
+    feed: Feed
+    demo: bool = False
+    since: float = field(default_factory=time.time)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing starts at all."""
+        return "the runtime is draining" if self.dispatcher.draining else self.dispatcher.halted
+
+    def facts(self) -> RuntimeFacts:
+        """What there is to know of the runtime itself."""
+        keeping = self.dispatcher.keeping
+        return RuntimeFacts(
+            state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag, halted=self.halted, demo=self.demo,
+            keeper_pid=keeping.pid if keeping else None, guard_pid=keeping.guard_pid if keeping else None,
+        )  # fmt: skip
+
+    def host(self) -> HostFacts:
+        """The machine, as last measured."""
+        return self.usage_.host
+
+    def usage(self, runid: str) -> tuple[float, float] | None:
+        """Cores and MiB of a run, as last measured."""
+        run = self.usage_.runs.get(runid)
+        return (run.cpu, run.memory) if run else None
+
+    def signal(self, runids: Sequence[str], number: int) -> None:
+        """Send a signal to runs."""
+        for runid in runids:
+            if self.dispatcher.keeping is not None:
+                self.dispatcher.keeping.signal(runid, number)
+
+    def stop(self, drain: bool, by: str) -> None:
+        """End, now or when nothing runs any more, and leave the mark that says who wished it."""
+        mark = paths.stopped_mark(self.home)
+        with open(mark, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(f"{by}\n{datetime.now():%H:%M}\n")
+        self.dispatcher.draining = drain
+        if not drain:
+            self.ending.set()
+        self.dispatcher.wake()
+
+    def changes(self) -> AsyncIterator[None]:
+        """One item now, then one after each change."""
+        return self.feed.changes()
+
+    async def drained(self) -> None:
+        """End once a drain has nothing left to wait for."""
+        async for _ in self.feed.changes(1.0):
+            if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
+                self.ending.set()
+
+
+def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
+    """Run until TERM, INT or `stop`. With `ready_fd` in the background: one JSON line there says that it is up, or what it failed with."""
+    os.umask(0o077)
+    if ready_fd is not None and os.fork():
+        os._exit(0)
+    _own_environment()
+    try:
+        paths.make_home(home)
+        _log_to(paths.runtime_log(home), foreground=ready_fd is None)
+        asyncio.run(_main(home, ready_fd, demo))
+        return 0
+    except OSError as error:
+        return _fail(Storage(f"the home {home} cannot be used: {error.strerror}."), ready_fd)
+    except NoKeeper as error:
+        return _fail(Problem(f"{error}."), ready_fd)
+    except Problem as problem:
+        return _fail(problem, ready_fd)
+
+
+def _fail(problem: Problem, ready_fd: int | None) -> int:
+    if ready_fd is None:
+        raise problem
+    _report(ready_fd, {"error": as_dict(problem)})
+    return problem.exit_code
+
+
+def _report(fd: int, said: dict[str, object]) -> None:
+    os.write(fd, json.dumps(said).encode() + b"\n")
+    os.close(fd)
+
+
+def _own_environment() -> None:
+    """Drop what belongs to a run we may have been started from, so that no sweep takes us for a part of it."""
+    for name in [name for name in os.environ if name.startswith("TASKDECK_")]:
+        del os.environ[name]
+    os.chdir("/")
+
+
+def _log_to(path: str, foreground: bool) -> None:
+    handlers: list[logging.Handler] = [logging.handlers.RotatingFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")]
+    if foreground:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers, force=True)
+    logging.getLogger("app.runtime").setLevel(logging.INFO)
+
+
+async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hold_lock(home))
+        await asyncio.to_thread(prepare, home)
+        db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
+        feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
+        runtime = Runtime(home, dispatcher, usage, feed, demo)
+        db.after_commit(feed.wake)
+        db.after_commit(dispatcher.wake)
+        dispatcher.keeping = await Keeping.open(home, dispatcher.hear)
+        stack.push_async_callback(_close, dispatcher.keeping)
+        await dispatcher.round()
+        loops = [asyncio.create_task(work, name=name) for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))]
+        stack.push_async_callback(_end, loops)
+        duties = Duties(db, dispatcher, usage)
+        await duties.measure()
+        scheduler = duties.scheduler()
+        scheduler.start()
+        stack.callback(scheduler.shutdown, wait=False)
+        control = Control(home, Call(db, "", home, runtime), feed)
+        await control.start()
+        stack.push_async_callback(control.close)
+        stack.callback(feed.close)
+        _ready(home, ready_fd)
+        await _until_ended(runtime, loops)
+
+
+def _ready(home: Path, ready_fd: int | None) -> None:
+    Path(paths.stopped_mark(home)).unlink(missing_ok=True)
+    log.info("runtime up, pid %d, home %s", os.getpid(), home)
+    if ready_fd is not None:
+        _report(ready_fd, {"pid": os.getpid()})
+
+
+async def _until_ended(runtime: Runtime, loops: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for TERM, INT or `stop`; a loop of ours that fails ends the runtime too, and the next one takes over."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runtime.ending.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    ending = asyncio.create_task(runtime.ending.wait())
+    done, _ = await asyncio.wait({ending, *loops}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {ending}:
+        task.result()
+    ending.cancel()
+    log.info("runtime ends")
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(keeping: Keeping) -> None:
+    await keeping.close(bye=True)

@@ -1,0 +1,125 @@
+"""What runs and the machine take, measured: CPU and memory of each run's processes, log sizes, load, free disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from app import paths
+from app.core.board import HostFacts
+
+LOG_LIMIT = 1024.0
+"""MiB of log after which a run is stopped, unless its task says otherwise."""
+
+MIN_FREE = 500 * 2**20
+MIN_SHARE = 0.05
+"""Nothing new starts with less room than both of these would leave."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """One run: cores and MiB now, and the CPU seconds they were worked out from."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    seconds: float = 0.0
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Usage:
+    """The latest measurements; `look` is slow (it reads /proc) and runs in a thread."""
+
+    home: Path
+    runs: dict[str, Measured] = field(default_factory=dict)
+    host: HostFacts = field(default_factory=HostFacts)
+
+    def look(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Measure these runs, (runid, pid of the leader) each, and the machine."""
+        self.host = self._host()
+        if not runs:
+            self.runs = {}
+            return
+        found = _trees({pid: runid for runid, pid in runs})
+        now = time.monotonic()
+        self.runs = {runid: self._run(runid, *found.get(runid, (0.0, 0.0)), now) for runid, _ in runs}
+
+    def _run(self, runid: str, seconds: float, memory: float, now: float) -> Measured:
+        before = self.runs.get(runid)
+        cpu = max(0.0, (seconds - before.seconds) / (now - before.at)) if before and now > before.at else 0.0
+        return Measured(cpu, memory, seconds, now)
+
+    def _host(self) -> HostFacts:
+        memory = psutil.virtual_memory()
+        cores = os.cpu_count() or 1
+        return HostFacts(
+            name=os.uname().nodename, cores=cores, cpu_used=psutil.cpu_percent() / 100 * cores, memory_total=memory.total / 2**20,
+            memory_used=(memory.total - memory.available) / 2**20, load=os.getloadavg()[0], disk_free=shutil.disk_usage(self.home).free,
+        )  # fmt: skip
+
+    def over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
+        """Of these runs, (runid, limit in MiB or None) each, those whose log has outgrown its limit."""
+        return [runid for runid, limit in runs if _size(paths.log_path(self.home, runid)) > (limit or LOG_LIMIT) * 2**20]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _trees(leaders: dict[int, str]) -> dict[str, tuple[float, float]]:
+    """{runid: (CPU seconds, MiB)} over each leader's session and descendants, from one pass over the processes."""
+    owner: dict[int, str | None] = dict(leaders)
+    parents: dict[int, int] = {}
+    figures: dict[int, tuple[float, float]] = {}
+    for process in psutil.process_iter(["ppid", "cpu_times", "memory_info"]):
+        info = process.info
+        if info["memory_info"] is None or info["cpu_times"] is None:
+            continue
+        parents[process.pid] = info["ppid"]
+        times = info["cpu_times"]
+        own = times.user + times.system + times.children_user + times.children_system
+        figures[process.pid] = (own, info["memory_info"].rss / 2**20)
+    found: dict[str, tuple[float, float]] = {}
+    for pid, (seconds, memory) in figures.items():
+        runid = _owner(pid, owner, parents, leaders)
+        if runid is not None:
+            before = found.get(runid, (0.0, 0.0))
+            found[runid] = (before[0] + seconds, before[1] + memory)
+    return found
+
+
+def _owner(pid: int, owner: dict[int, str | None], parents: dict[int, int], leaders: dict[int, str]) -> str | None:
+    """The run that a process belongs to: that of its nearest known ancestor, or of its session's leader."""
+    path = []
+    at = pid
+    while at not in owner and at in parents and at > 1:
+        path.append(at)
+        at = parents[at]
+    runid = owner.get(at) or leaders.get(_session(pid))
+    for step in path:
+        owner[step] = runid
+    return runid
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+def no_room(home: Path) -> str | None:
+    """Why nothing new should start for want of disk, or None."""
+    disk = shutil.disk_usage(home)
+    if disk.free < MIN_FREE or disk.free < disk.total * MIN_SHARE:
+        return f"disk nearly full ({disk.free // 2**20}M free in {home})"
+    return None

@@ -1,0 +1,286 @@
+"""The one snapshot that the deck shows, and `status`, which is the same in fewer words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import paths
+from app.core import amounts, forecast
+from app.core.board import (
+    AlertLine,
+    Board,
+    EndedLine,
+    HostFacts,
+    News,
+    NextLine,
+    PoolLine,
+    QueueLine,
+    RunningLine,
+    RuntimeFacts,
+)
+from app.core.clean import clean
+from app.core.plan import rank
+from app.service import queues, view
+from app.service.call import Call
+from app.service.views import halted
+from app.version import VERSION
+from db import clock, reads, schema
+from db.rows import InstanceRow, TaskRow
+from db.states import WAITING, Task
+
+SHOWN_NEXT = 60
+SHOWN_ENDED = 40
+FAILURES_FOR = timedelta(hours=24)
+SUCCESSES_FOR = timedelta(hours=1)
+ALERTS_FOR = timedelta(minutes=10)
+TREND = timedelta(minutes=30)
+CELLS = 10
+TAIL = 4096
+
+_HABITS = view.Habits()
+
+
+async def board(call: Call) -> dict[str, Any]:
+    """Everything the deck shows, as one moment."""
+    return asdict(await call.db.read(read, call))
+
+
+def read(c: Connection, call: Call) -> Board:
+    """The board, from one read transaction and what the runtime measured."""
+    now = clock.utcnow()
+    seen = view.view(c, _HABITS, halted(call))
+    counts, trend = reads.counts(c), reads.samples(c, clock.stamp(now - TREND))
+    ended = reads.ended_since(c, clock.stamp(midnight(now)))
+    return Board(
+        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=call.live.host() if call.live else HostFacts(name=os.uname().nodename),
+        counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
+        waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
+        queues=tuple(_queue(c, row, trend, now) for row in queues.queue_dicts(c)), pools=tuple(_pools(c, call, trend, now)),
+        running=tuple(_running(c, call, run, now) for run in reads.active(c)), next=tuple(_next(c, seen, now)),
+        ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
+    )  # fmt: skip
+
+
+def midnight(now: datetime) -> datetime:
+    """When the local day began."""
+    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def facts(call: Call) -> RuntimeFacts:
+    """The runtime that answers, or how it is that there is none."""
+    if call.live is not None:
+        return call.live.facts()
+    stopped = paths.stopped(call.home)
+    if stopped is None:
+        return RuntimeFacts()
+    return RuntimeFacts(state="stopped", stopped_by=stopped[0], since=os.stat(paths.stopped_mark(call.home)).st_mtime)
+
+
+def _rules(c: Connection) -> int:
+    return c.exec_driver_sql("SELECT count(*) FROM slas").scalar_one()
+
+
+def _cells(now: datetime, rows: Iterable[Any], value: str) -> list[tuple[int, float]]:
+    """(cell, value) of samples, the last cell being the latest three minutes."""
+    width = TREND.total_seconds() / CELLS
+    return [(CELLS - 1 - min(CELLS - 1, int((now - clock.parse(r.minute)).total_seconds() / width)), getattr(r, value) or 0) for r in rows]
+
+
+def _queue(c: Connection, row: dict[str, Any], trend: Sequence[Any], now: datetime) -> QueueLine:
+    starts = [0] * CELLS
+    for cell, n in _cells(now, [s for s in trend if s.kind == "queue" and s.name == row["name"]], "started"):
+        starts[cell] += int(n)
+    oldest = clock.unix(row["oldest_at"]) if row["oldest_at"] else None
+    return QueueLine(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
+                     row["priority"], row["status_by"] if row["status"] != "active" else None, tuple(starts))  # fmt: skip
+
+
+def _pools(c: Connection, call: Call, trend: Sequence[Any], now: datetime) -> Iterable[PoolLine]:
+    runs: dict[str, list[tuple[float, float]]] = {}
+    for run in reads.active(c):
+        used = call.live.usage(run.runid) if call.live else None
+        runs.setdefault(run.pool, []).append(used or (0.0, 0.0))
+    for row in reads.pools(c):
+        mine = [s for s in trend if s.kind == "pool" and s.name == row.name]
+        measured = runs.get(row.name, [])
+        yield PoolLine(
+            row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status,
+            sum(cpu for cpu, _ in measured) if call.live else None, sum(memory for _, memory in measured) if call.live else None,
+            _shares(now, mine, "measured_cpu", row.total_cpu), _shares(now, mine, "measured_memory", row.total_memory),
+        )  # fmt: skip
+
+
+def _shares(now: datetime, rows: Sequence[Any], value: str, total: float) -> tuple[float, ...]:
+    """The greatest measured share of each three minutes."""
+    found = [0.0] * CELLS
+    for cell, amount in _cells(now, rows, value):
+        found[cell] = max(found[cell], min(1.0, amount / total if total else 0.0))
+    return tuple(found)
+
+
+def _running(c: Connection, call: Call, run: InstanceRow, now: datetime) -> RunningLine:
+    (task,) = reads.by_uuids(c, [run.task_id]) or [None]
+    used = call.live.usage(run.runid) if call.live else None
+    started = clock.unix(run.start_time) if run.start_time else None
+    template, timeout = (task.template, task.timeout) if task else (None, None)
+    left = forecast.left(now.timestamp() - started, _HABITS.of(c, template), timeout) if started else None
+    note = "" if run.status == "running" else run.reason or _WORDS.get(run.status, run.status)
+    if run.status == "stopping":
+        note = f"stopping: {run.stop_reason}"
+    return RunningLine(
+        run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, timeout, left, run.cpu, run.memory,
+        task.priority if task else 0, *(used or (None, None)), last_output(call, run.runid), note,
+    )  # fmt: skip
+
+
+_WORDS = {"starting": "starting", "paused": "paused"}
+_TAILS: dict[str, tuple[int, str]] = {}
+
+
+def last_output(call: Call, runid: str) -> str:
+    """The last line that a run wrote, as `\\r` left it; read again only when the log grew."""
+    try:
+        with open(paths.log_path(call.home, runid), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            known = _TAILS.get(runid)
+            if known is not None and known[0] == size:
+                return known[1]
+            file.seek(max(0, size - TAIL))
+            line = _last_line(file.read().decode("utf-8", "replace"))
+    except OSError:
+        return ""
+    if len(_TAILS) > 1000:
+        _TAILS.clear()
+    _TAILS[runid] = (size, line)
+    return line
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        return ""
+    parts = [part for part in lines[-1].split("\r") if part.strip()]
+    return (parts[-1] if parts else "")[:500]
+
+
+def _next(c: Connection, seen: Any, now: datetime) -> Iterable[NextLine]:
+    """The first that wait, in the order they may start, then what waits for other things."""
+    firsts = sorted((task for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]), key=lambda t: (-_priority(seen, t.queue), *rank(t)))
+    rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in firsts[:SHOWN_NEXT]])}
+    tasks = [rows[task.uuid] for task in firsts[:SHOWN_NEXT] if task.uuid in rows]
+    tasks += reads.not_queued(c, max(8, SHOWN_NEXT - len(tasks)))
+    why = view.reasons(c, _HABITS, tasks, seen.halted, seen)
+    return [_next_line(task, why[task.uuid], now) for task in tasks]
+
+
+def _priority(seen: Any, queue: str) -> int:
+    return next(q.priority for q in seen.queues if q.name == queue)
+
+
+def _next_line(task: TaskRow, why: Any, now: datetime) -> NextLine:
+    first = why.reasons[0]
+    at = clock.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
+    return NextLine(
+        task.uuid, task.number, task.name, task.queue, task.status, clock.unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
+        first.short, task.priority, task.front, why.expected_in[0] if why.expected_in else None, at,
+    )  # fmt: skip
+
+
+def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
+    """Failures of the last day and successes of the last hour, newest first."""
+    bad = reads.just_ended(c, ("failed", "timed_out", "lost"), clock.stamp(now - FAILURES_FOR), SHOWN_ENDED)
+    good = reads.just_ended(c, ("succeeded", "cancelled"), clock.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
+    rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
+    runs = reads.last_runs(c, [row.uuid for row in rows])
+    return [EndedLine(row.uuid, row.number, row.name, row.queue, row.status, clock.unix(row.ended_at or ""), how(row, runs.get(row.uuid)), row.priority)
+            for row in rows]  # fmt: skip
+
+
+def how(row: TaskRow, run: Any) -> str:
+    """How a task ended, in words: `failed, exit 1 after 3s: No such file`."""
+    took = f" after {amounts.duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
+    if row.status == Task.SUCCEEDED:
+        return f"succeeded in {took.removeprefix(' after ')}" if took else "succeeded"
+    if row.status == Task.CANCELLED:
+        return row.reason or "cancelled"
+    if row.status == Task.TIMED_OUT:
+        return f"timed out{took}"
+    reason = clean(row.reason or "")
+    said = _last_line(run.logs or "") if run is not None and row.status == Task.FAILED and ":" not in reason else ""
+    return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
+
+
+def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:
+    """Open alerts, worst first; resolved ones for ten minutes."""
+    a, t = schema.alerts, schema.tasks
+    since = clock.stamp(now - ALERTS_FOR)
+    chosen = (
+        a.select().add_columns(t.c.number).select_from(a.outerjoin(t, t.c.uuid == a.c.task_id))
+        .where((a.c.status != "resolved") | (a.c.resolved_at >= since)).limit(200)
+    )  # fmt: skip
+    lines = [_alert(row) for row in c.execute(chosen)]
+    return sorted(lines, key=lambda line: (_SEVERITY.get(line.severity, 3), _STATUS.get(line.status, 9), line.since))
+
+
+_SEVERITY = {"critical": 0, "warning": 1, "info": 2}
+_STATUS = {"firing": 0, "pending": 1, "acknowledged": 2, "resolved": 3}
+
+
+def _alert(row: Any) -> AlertLine:
+    resolved = clock.unix(row.resolved_at) if row.resolved_at else None
+    return AlertLine(row.id, row.name, row.severity, row.status, row.object, row.text, row.short, clock.unix(row.fired_at), row.task_id,
+                     row.number, row.acknowledged_by, resolved)  # fmt: skip
+
+
+def _news(c: Connection) -> News | None:
+    rows = reads.operations(c, 1)
+    return News(clock.unix(rows[0].created_at), rows[0].by, f"{rows[0].verb} {rows[0].object}") if rows else None
+
+
+# --- status -------------------------------------------------------------------------------------------------------------------------
+
+
+async def status(call: Call) -> dict[str, Any]:
+    """One screen of facts."""
+    return await call.db.read(_status, call)
+
+
+def _status(c: Connection, call: Call) -> dict[str, Any]:
+    found = read_status(c, call)
+    runtime = found.pop("facts")
+    return {
+        "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
+        "runtime": {"state": runtime.state, "pid": runtime.pid, "since": clock.from_unix(runtime.since) if runtime.since else None,
+                    "by": call.by or None, "stopped_by": runtime.stopped_by, "tick_lag": runtime.tick_lag, "halted": runtime.halted},
+        "keeper": {"pid": runtime.keeper_pid, "guard_pid": runtime.guard_pid},
+        **found,
+    }  # fmt: skip
+
+
+def read_status(c: Connection, call: Call) -> dict[str, Any]:
+    """The parts of `status` that the database knows."""
+    now = clock.utcnow()
+    ended = reads.ended_since(c, clock.stamp(midnight(now)))
+    size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
+    return {
+        "facts": facts(call),
+        "counts": reads.counts(c),
+        "today": {"ok": ended.get("succeeded", 0), "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost"))},
+        "database": {"size": size, "state": "ok"},
+        "queues": queues.queue_dicts(c),
+        "pools": [_with_measured(row, call, c) for row in queues.pool_dicts(c)],
+        "alerts": [{**asdict(line), "since": clock.from_unix(line.since)} for line in _alerts(c, now) if line.status != "resolved"],
+    }
+
+
+def _with_measured(row: dict[str, Any], call: Call, c: Connection) -> dict[str, Any]:
+    if call.live is None:
+        return {**row, "measured_cpu": None, "measured_memory": None}
+    used = [call.live.usage(run.runid) or (0.0, 0.0) for run in reads.active(c) if run.pool == row["name"]]
+    return {**row, "measured_cpu": sum(cpu for cpu, _ in used), "measured_memory": sum(memory for _, memory in used)}

@@ -1,0 +1,53 @@
+"""What every verb is given: the database, who asks, and what only a living runtime knows or can do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from app.core.board import HostFacts, RuntimeFacts
+from db.engine import Database
+
+
+class Live(Protocol):
+    """A runtime that is up."""
+
+    halted: str | None
+    """Why nothing starts at all, or None."""
+
+    def facts(self) -> RuntimeFacts:
+        """Its own pid, its keeper's, its lag."""
+        ...
+
+    def host(self) -> HostFacts:
+        """The machine, as last measured."""
+        ...
+
+    def usage(self, runid: str) -> tuple[float, float] | None:
+        """Cores and MiB that a run's processes took when last measured."""
+        ...
+
+    def signal(self, runids: Sequence[str], number: int) -> None:
+        """Send a signal to the sessions of runs."""
+        ...
+
+    def stop(self, drain: bool, by: str) -> None:
+        """Begin to end the runtime."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """One item now, then one after each change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a verb. `by` is the caller's user name; `live` is None when the database is read without a runtime."""
+
+    db: Database
+    by: str
+    home: Path
+    live: Live | None = None
+    note: Callable[[str], None] = field(default=lambda text: None)

@@ -1,0 +1,110 @@
+"""From what people type to tasks: `42`, `#42`, a uuid or its beginning, a unique name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core.clean import clean, cut, nearest
+from app.errors import Conflict, NotFound, Problem, Usage, as_dict
+from db import clock, reads
+from db.rows import TaskRow
+from db.states import Task
+
+_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
+_LARGEST = 2**63 - 1
+
+
+def task(c: Connection, ident: str | int) -> TaskRow:
+    """The one task that is meant. Raises NotFound, or Conflict for a name that several have."""
+    word = str(ident).strip()
+    found = _look_up(c, word)
+    if not found:
+        raise NotFound(f'no task "{cut(clean(word), 60)}".', "List: taskdeck ls")
+    if len(found) > 1:
+        raise Conflict(_ambiguous(word, found), "Say which number.")
+    return found[0]
+
+
+def _look_up(c: Connection, word: str) -> list[TaskRow]:
+    digits = word.removeprefix("#")
+    if digits.isascii() and digits.isdigit():
+        return reads.by_number(c, int(digits)) if int(digits[:20]) <= _LARGEST and len(digits) < 20 else []
+    if not word or not _encodable(word):
+        return []
+    named = reads.by_name(c, word)
+    if named:
+        return named
+    return reads.by_prefix(c, word.lower()) if _PREFIX.fullmatch(word.lower()) else []
+
+
+def _encodable(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _ambiguous(word: str, found: Sequence[TaskRow]) -> str:
+    numbers = ", ".join(f"#{row.number}" for row in found[:10])
+    return f'"{cut(clean(word), 60)}" is the name of {len(found)} tasks: {numbers}.'
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The tasks a verb was given, and what could not be found."""
+
+    tasks: tuple[TaskRow, ...]
+    refused: tuple[dict[str, Any], ...]
+
+
+def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> Chosen:
+    """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
+    if select:
+        return Chosen(tuple(reads.list_tasks(c, **filters(select))), ())
+    if not ids:
+        raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
+    tasks: dict[str, TaskRow] = {}
+    refused = []
+    for ident in ids:
+        try:
+            row = task(c, ident)
+            tasks.setdefault(row.uuid, row)
+        except Problem as problem:
+            refused.append(refusal(problem, ident))
+    return Chosen(tuple(tasks.values()), tuple(refused))
+
+
+def refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:
+    """One thing that a verb on several could not do."""
+    return {"id": str(ident), "number": number, **as_dict(problem), "message": str(problem)}
+
+
+def filters(select: dict[str, Any]) -> dict[str, Any]:
+    """A selection in the words of `reads.list_tasks`; `since` is seconds ago."""
+    status = select.get("status") or ()
+    statuses = [word.replace("-", "_").replace(" ", "_") for word in ([status] if isinstance(status, str) else status)]
+    for word in statuses:
+        if word not in set(Task):
+            near = nearest(word, set(Task))
+            raise Usage(f'there is no state "{clean(word)}".' + (f" Nearest: {near}." if near else ""), f"States: {', '.join(Task)}")
+    since = select.get("since")
+    return {
+        "statuses": statuses,
+        "queue": select.get("queue"),
+        "name": select.get("name"),
+        "tags": select.get("tag"),
+        "since": clock.stamp(clock.utcnow() - timedelta(seconds=float(since))) if since is not None else None,
+    }
+
+
+def named(kind: str, name: str, known: Sequence[str]) -> NotFound:
+    """There is no queue, pool, … of that name; with the nearest that there is."""
+    near = nearest(name, known)
+    return NotFound(f'no {kind} "{cut(clean(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls")

@@ -1,0 +1,281 @@
+"""Queues and pools, as people make and change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
+
+from app.core import spec
+from app.core.clean import clean, valid_name
+from app.errors import Conflict, Refused, Usage
+from app.service import find
+from app.service.call import Call
+from db import queues as rows
+from db import reads, schema
+from db.rows import PoolRow, QueueRow
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    "capacity": TypeAdapter(spec.Capacity),
+    "priority": TypeAdapter(spec.Priority),
+    "cpu": TypeAdapter(spec.Cpu),
+    "memory": TypeAdapter(spec.Size),
+    "pool": TypeAdapter(str),
+    "description": TypeAdapter(str),
+    "sla": TypeAdapter(str),
+}
+_COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    return {_COLUMNS.get(name, name): _value(name, value) for name, value in given.items() if value is not None}
+
+
+def _value(name: str, value: Any) -> Any:
+    try:
+        return _FIELDS[name].validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{name} {spec.words_for(error)}. Nothing was changed.") from None
+
+
+def _checked_name(name: str) -> None:
+    wrong = valid_name(name)
+    if wrong:
+        raise Usage(f"name {wrong}. Nothing was changed.")
+
+
+# --- queues -------------------------------------------------------------------------------------------------------------------------
+
+
+async def queue_ls(call: Call) -> list[dict[str, Any]]:
+    """All queues, highest priority first, with what waits in them."""
+    return await call.db.read(queue_dicts)
+
+
+def queue_dicts(c: Connection) -> list[dict[str, Any]]:
+    """Queues on the wire."""
+    counted = reads.counters(c)
+    return [{**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": reads.oldest(c, row.name), "word": word(c, row)}
+            for row in reads.queues(c)]  # fmt: skip
+
+
+def word(c: Connection, row: QueueRow) -> str:
+    """What a queue does now: open, full, no room, paused, draining or pool off."""
+    pool = rows.pool(c, row.pool)
+    if pool is not None and pool.status != "active":
+        return "pool off"
+    if row.status != "active":
+        return row.status
+    if row.current_load >= row.capacity:
+        return "full"
+    return "no room" if pool is not None and _no_room(c, row, pool) else "open"
+
+
+def _no_room(c: Connection, row: QueueRow, pool: PoolRow) -> bool:
+    """Whether the first that waits finds its pool too full."""
+    first = reads.waiting(c, row.name, 1)
+    if not first:
+        return False
+    free_cpu, free_memory = pool.total_cpu - pool.used_cpu, pool.total_memory - pool.used_memory
+    return first[0].cpu > free_cpu + 1e-6 or first[0].memory > free_memory + 1e-6
+
+
+async def queue_show(call: Call, *, name: str) -> dict[str, Any]:
+    """One queue."""
+    found = {row["name"]: row for row in await call.db.read(queue_dicts)}
+    if name not in found:
+        raise find.named("queue", name, list(found))
+    return found[name]
+
+
+async def queue_create(
+    call: Call, *, name: str, capacity: Any = None, pool: str | None = None, priority: Any = None, description: str | None = None
+) -> dict[str, Any]:
+    """A new queue; by default as many at once as its pool has cores."""
+    _checked_name(name)
+    values = {"pool": "default", **_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})}
+
+    def create(c: Connection) -> None:
+        if rows.queue(c, name) is not None:
+            raise Conflict(f"there is a queue {clean(name)} already. Nothing was changed.", f"Change it: taskdeck queue set {clean(name)}")
+        _checked_pool(c, values)
+        owner = rows.pool(c, values["pool"])
+        values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
+        rows.create(c, schema.queues, name, values, call.by)
+
+    await call.db.write(create)
+    return await queue_show(call, name=name)
+
+
+def _checked_pool(c: Connection, values: dict[str, Any]) -> None:
+    if "pool" in values and rows.pool(c, values["pool"]) is None:
+        raise find.named("pool", values["pool"], [row.name for row in reads.pools(c)])
+
+
+async def queue_set(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+    """Change a queue."""
+    values = _values(given)
+    if not values:
+        raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
+
+    def change(c: Connection) -> None:
+        _known_queue(c, name)
+        _checked_pool(c, values)
+        rows.change(c, schema.queues, name, values, call.by)
+
+    await call.db.write(change)
+    return await queue_show(call, name=name)
+
+
+def _known_queue(c: Connection, name: str) -> QueueRow:
+    row = rows.queue(c, name)
+    if row is None:
+        raise find.named("queue", name, [row.name for row in reads.queues(c)])
+    return row
+
+
+async def queue_rm(call: Call, *, name: str) -> dict[str, Any]:
+    """Take away a queue that nothing refers to."""
+
+    def remove(c: Connection) -> None:
+        _known_queue(c, name)
+        _unused("queue", name, rows.users_of_queue(c, name))
+        rows.remove(c, schema.queues, name, call.by)
+
+    await call.db.write(remove)
+    return {"name": name}
+
+
+def _unused(kind: str, name: str, users: dict[str, int]) -> None:
+    said = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in users.items() if n]
+    if said:
+        raise Refused(f"{' and '.join(said)} {'belong' if len(said) > 1 or not said[0].startswith('1 ') else 'belongs'} to {kind} {clean(name)}. It was not removed.")
+
+
+async def _queue_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
+    def change(c: Connection) -> None:
+        _known_queue(c, name)
+        rows.change(c, schema.queues, name, {"status": status}, call.by, verb)
+
+    await call.db.write(change)
+    return await queue_show(call, name=name)
+
+
+async def queue_pause(call: Call, *, name: str) -> dict[str, Any]:
+    """Start nothing from it."""
+    return await _queue_status(call, name, "paused", "pause")
+
+
+async def queue_resume(call: Call, *, name: str) -> dict[str, Any]:
+    """Start from it again."""
+    return await _queue_status(call, name, "active", "resume")
+
+
+async def queue_drain(call: Call, *, name: str) -> dict[str, Any]:
+    """Start nothing more; what runs ends."""
+    return await _queue_status(call, name, "draining", "drain")
+
+
+# --- pools --------------------------------------------------------------------------------------------------------------------------
+
+
+async def pool_ls(call: Call) -> list[dict[str, Any]]:
+    """All pools."""
+    return await call.db.read(pool_dicts)
+
+
+def pool_dicts(c: Connection) -> list[dict[str, Any]]:
+    """Pools on the wire, with the name of their SLA."""
+    slas = {row.id: row.name for row in c.execute(schema.slas.select())}
+    return [{**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.pools(c)]
+
+
+async def pool_show(call: Call, *, name: str) -> dict[str, Any]:
+    """One pool."""
+    found = {row["name"]: row for row in await call.db.read(pool_dicts)}
+    if name not in found:
+        raise find.named("pool", name, list(found))
+    return found[name]
+
+
+async def pool_create(call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None) -> dict[str, Any]:
+    """A new pool of so many cores and MiB."""
+    _checked_name(name)
+    values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+
+    def create(c: Connection) -> None:
+        if rows.pool(c, name) is not None:
+            raise Conflict(f"there is a pool {clean(name)} already. Nothing was changed.", f"Change it: taskdeck pool set {clean(name)}")
+        rows.create(c, schema.pools, name, _with_sla(c, values), call.by)
+
+    await call.db.write(create)
+    return await pool_show(call, name=name)
+
+
+def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
+    """The SLA's id in place of its name."""
+    if "sla" not in values:
+        return values
+    ids = {row.name: row.id for row in c.execute(schema.slas.select())}
+    name = values["sla"]
+    if name not in ids:
+        raise find.named("sla", name, list(ids))
+    return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": ids[name]}
+
+
+async def pool_set(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+    """Change a pool. What runs keeps what it has, also when the pool gets smaller."""
+    values = _values(given)
+    if not values:
+        raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
+
+    def change(c: Connection) -> None:
+        _known_pool(c, name)
+        rows.change(c, schema.pools, name, _with_sla(c, values), call.by)
+
+    await call.db.write(change)
+    return await pool_show(call, name=name)
+
+
+def _known_pool(c: Connection, name: str) -> PoolRow:
+    row = rows.pool(c, name)
+    if row is None:
+        raise find.named("pool", name, [row.name for row in reads.pools(c)])
+    return row
+
+
+async def pool_rm(call: Call, *, name: str) -> dict[str, Any]:
+    """Take away a pool that no queue draws from."""
+
+    def remove(c: Connection) -> None:
+        _known_pool(c, name)
+        _unused("pool", name, rows.users_of_pool(c, name))
+        rows.remove(c, schema.pools, name, call.by)
+
+    await call.db.write(remove)
+    return {"name": name}
+
+
+async def _pool_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
+    def change(c: Connection) -> None:
+        _known_pool(c, name)
+        rows.change(c, schema.pools, name, {"status": status}, call.by, verb)
+
+    await call.db.write(change)
+    return await pool_show(call, name=name)
+
+
+async def pool_pause(call: Call, *, name: str) -> dict[str, Any]:
+    """Start nothing in it."""
+    return await _pool_status(call, name, "paused", "pause")
+
+
+async def pool_resume(call: Call, *, name: str) -> dict[str, Any]:
+    """Start in it again."""
+    return await _pool_status(call, name, "active", "resume")
+
+
+async def pool_drain(call: Call, *, name: str) -> dict[str, Any]:
+    """Start nothing more in it; what runs ends."""
+    return await _pool_status(call, name, "draining", "drain")

@@ -1,0 +1,334 @@
+"""From a submission to rows: whole or not at all, on disk before it is answered, the same one sent twice being one task."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from app import engines
+from app.core import amounts, parameters
+from app.core.clean import clean, cut, valid_name
+from app.core.ids import nth, uuid7
+from app.core.spec import TaskSpec, words_for
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import find
+from app.service.call import Call
+from db import clock, definitions, moves, operations, reads, schema
+from db.rows import PoolRow, QueueRow, TaskRow, TemplateRow
+
+
+DEFAULT_QUEUE = "default"
+LARGEST_BATCH = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a submission comes from: what the shell it was typed in had."""
+
+    by: str
+    cwd: str
+    umask: int
+    env: dict[str, str]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Tasks that are stored together; looks up each queue and template once."""
+
+    c: Connection
+    origin: Origin
+    first: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    after: list[tuple[int, TaskSpec]] = field(default_factory=list)
+    queues: dict[str, tuple[QueueRow, PoolRow]] = field(default_factory=dict)
+    templates: dict[str, TemplateRow] = field(default_factory=dict)
+
+    def add(self, spec: TaskSpec) -> None:
+        """Make the row of one task. Raises Problem with what is wrong with it."""
+        template = self.template(spec.template) if spec.template is not None else None
+        given = _parameters(spec, template)
+        launch, kind = _launch(spec, template, given)
+        queue, pool = self.queue(spec.queue or (template.queue if template else None) or DEFAULT_QUEUE)
+        cpu, memory = _first(spec.cpu, template and template.cpu, 1.0), _first(spec.memory, template and template.memory, 0.0)
+        fits(pool, cpu, memory)
+        row = {
+            "uuid": nth(self.first, len(self.rows)), "name": spec.name or default_name(spec, launch), "template": spec.template, "type": kind,
+            "parameters": given, "priority": spec.priority, "timeout": _first(spec.timeout, template and template.timeout, None),
+            "queue": queue.name, "cpu": cpu, "memory": memory, "retries": _first(spec.retries, template and template.retries, 0),
+            "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": _time(spec.at), "hold": spec.hold,
+            "held_by": self.origin.by if spec.hold else None, "tags": spec.tags, "env_id": None, "env": spec.env or None,
+            "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd, "umask": self.origin.umask,
+            "launch": launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
+        }  # fmt: skip
+        if spec.after or spec.after_any:
+            self.after.append((len(self.rows), spec))
+        self.rows.append(row)
+
+    def queue(self, name: str) -> tuple[QueueRow, PoolRow]:
+        """A queue and its pool. Raises NotFound with the nearest."""
+        if not self.queues:
+            pools = {pool.name: pool for pool in reads.pools(self.c)}
+            self.queues = {queue.name: (queue, pools[queue.pool]) for queue in reads.queues(self.c)}
+        if name not in self.queues:
+            raise find.named("queue", name, list(self.queues))
+        return self.queues[name]
+
+    def template(self, name: str) -> TemplateRow:
+        """A template that still takes tasks."""
+        if name not in self.templates:
+            found = definitions.template(self.c, name)
+            if found is None or found.retired_at is not None:
+                raise find.named("template", name, definitions.template_names(self.c))
+            self.templates[name] = found
+        return self.templates[name]
+
+    def parents(self) -> list[dict[str, Any]]:
+        """The dependency rows; a parent may be a task of the same batch, by its name. Raises Conflict for a cycle."""
+        here: dict[str, list[int]] = {}
+        for at, row in enumerate(self.rows):
+            here.setdefault(row["name"], []).append(at)
+        edges: dict[int, list[int]] = {}
+        found = []
+        for at, spec in self.after:
+            for kind, references in (("success", spec.after), ("any", spec.after_any)):
+                for reference in references:
+                    inner = here.get(str(reference), []) if isinstance(reference, str) else []
+                    edges.setdefault(at, []).extend(inner)
+                    uuids = [self.rows[i]["uuid"] for i in inner] or [find.task(self.c, reference).uuid]
+                    found += [{"task_id": self.rows[at]["uuid"], "parent_id": uuid, "kind": kind} for uuid in uuids]
+        self._no_cycle(edges)
+        return list({(row["task_id"], row["parent_id"]): row for row in found}.values())
+
+    def _no_cycle(self, edges: dict[int, list[int]]) -> None:
+        ring = _cycle(edges)
+        if ring:
+            names = [f'"{clean(self.rows[at]["name"])}"' for at in ring]
+            raise Conflict(f"{' would wait for '.join([*names, names[0]])}: a cycle. Nothing was submitted.")
+
+    def store(self) -> None:
+        """Insert all."""
+        links = self.parents()
+        sha = _environment(self.c, self.origin.env)
+        for row in self.rows:
+            row["env_id"] = sha
+        moves.submit(self.c, self.rows, links, self.origin.by)
+
+
+def _cycle(edges: dict[int, list[int]]) -> list[int]:
+    """The first ring found among who waits for whom, or nothing. Without recursion: a chain may be long."""
+    done: set[int] = set()
+    for start in edges:
+        path: list[int] = []
+        stack: list[tuple[int, bool]] = [(start, False)]
+        on_path: set[int] = set()
+        while stack:
+            node, leaving = stack.pop()
+            if leaving:
+                on_path.discard(path.pop())
+                done.add(node)
+            elif node in on_path:
+                return path[path.index(node) :]
+            elif node not in done:
+                path.append(node)
+                on_path.add(node)
+                stack.append((node, True))
+                stack += [(parent, False) for parent in edges.get(node, ())]
+    return []
+
+
+def _first(*values: Any) -> Any:
+    """The first that was given."""
+    return next((value for value in values if value is not None), None)
+
+
+def _parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
+    if template is None:
+        return {}
+    given = dict(spec.parameters or {})
+    if spec.parameter_texts:
+        given |= parameters.convert(spec.parameter_texts, template.parameters)
+    return parameters.resolve(template.parameters, given, template.name)
+
+
+def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """What will be run, resolved, and the task's type."""
+    if template is not None:
+        return engines.launch(template.engine, template.schema, given), template.type
+    if spec.script is not None:
+        return engines.launch("shell", {"script": spec.script}, {}), "shell"
+    return {"argv": spec.argv}, "exec"
+
+
+def fits(pool: PoolRow, cpu: float, memory: float, undone: str = "Nothing was submitted.") -> None:
+    """Refuse what could never start."""
+    for word, asked, total, write, option in (
+        ("memory", memory, pool.total_memory, amounts.memory, "memory"),
+        ("cpu", cpu, pool.total_cpu, amounts.plain, "cpu"),
+    ):
+        if asked > total + 1e-6:
+            raise Refused(
+                f"needs {write(asked)} {word}, but pool {clean(pool.name)} has {write(total)} in all: it could never start. {undone}",
+                f"Ask for less, or: taskdeck pool set {clean(pool.name)} --{option} {write(asked)}",
+            )
+
+
+def _time(at: str | int | float | None) -> str | None:
+    if at is None:
+        return None
+    try:
+        return clock.stamp(amounts.parse_time(str(at), clock.utcnow()))
+    except (ValueError, OverflowError) as error:
+        raise Usage(f"at {error}") from None
+
+
+_WORDY = re.compile(r"[./]")
+
+
+def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
+    """The template, or program and last path-like argument, as a name: `ffmpeg a.mp4`."""
+    if spec.template is not None:
+        return spec.template
+    if spec.script is not None:
+        return as_name(spec.script.strip().splitlines()[0])
+    argv = list(launch["argv"])
+    paths = [word for word in argv[1:] if _WORDY.search(word) and not word.startswith("-") and len(word) < 500 and "\n" not in word]
+    return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
+
+
+def as_name(text: str) -> str:
+    """`text` made into a valid name."""
+    name = cut(clean(text).replace("/", " ").strip().lstrip(". "), 60)
+    return name if not valid_name(name) else "task"
+
+
+def _environment(c: Connection, env: dict[str, str]) -> str:
+    """Store an environment once, whoever shares it; its key."""
+    text = json.dumps(env, sort_keys=True)
+    sha = hashlib.sha256(text.encode()).hexdigest()
+    now = clock.now()
+    table = schema.environments
+    c.execute(upsert(table).on_conflict_do_nothing(), {"sha256": sha, "variables": env, "created_at": now, "updated_at": now})
+    return sha
+
+
+# --- the verbs ----------------------------------------------------------------------------------------------------------------------
+
+
+async def submit(
+    call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/", umask: int = 0o022,
+    env: dict[str, str] | None = None, dry_run: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Store tasks, all or none; where each stands. With `dry_run` only what would be stored."""
+    specs = [_checked(TaskSpec.model_validate, task) for task in tasks]
+    origin = Origin(call.by, cwd, umask, env or {})
+    if dry_run:
+        return await call.db.read(_dry, specs, origin)
+    return await call.db.write(_store, specs, origin, uuid or uuid7())
+
+
+def _checked(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
+    try:
+        return validate(task)
+    except ValidationError as error:
+        raise Usage(f"{words_for(error)}. Nothing was submitted.") from None
+
+
+def _dry(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
+    batch = Batch(c, origin, uuid7())
+    for spec in specs:
+        batch.add(spec)
+    batch.parents()
+    return [{**row, "env": None} for row in batch.rows]
+
+
+def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
+    batch = Batch(c, origin, first)
+    for spec in specs:
+        batch.add(spec)
+    batch.store()
+    uuids = [row["uuid"] for row in batch.rows]
+    stored = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+    rows = [stored[uuid] for uuid in uuids]
+    record(c, origin.by, [row.number for row in rows])
+    return [_place(c, row) for row in rows]
+
+
+def record(c: Connection, by: str, numbers: Sequence[int]) -> None:
+    """One operation for one submission, however many tasks it has."""
+    what = f"task #{numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} tasks #{numbers[0]}–#{numbers[-1]}"
+    operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
+
+
+def _place(c: Connection, row: TaskRow) -> dict[str, Any]:
+    ahead = reads.position(c, row) if row.status == "queued" else None
+    total = reads.counters(c).get((row.queue, "queued"), 0)
+    return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue, "status": row.status,
+            "position": ahead, "total": total}  # fmt: skip
+
+
+async def submit_lines(
+    call: Call, *, text: str, uuid: str | None = None, cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
+    keep_going: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Store one task per JSON line. A bad line refuses the whole, by its number, unless `keep_going`."""
+    parsed = await asyncio.to_thread(_parse_lines, text)
+    return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), uuid or uuid7(), keep_going)
+
+
+def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
+    if len(lines) > LARGEST_BATCH:
+        raise Usage(f"{len(lines):,} lines are too many at once; at most {LARGEST_BATCH:,}. None was stored.")
+    return [(n, _line(line)) for n, line in lines]
+
+
+def _line(line: str) -> TaskSpec | Problem:
+    try:
+        return TaskSpec.model_validate_json(line.encode())
+    except UnicodeEncodeError:
+        return Usage("is not UTF-8")
+    except ValidationError as error:
+        return Usage(words_for(error))
+
+
+def _store_lines(
+    c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
+) -> dict[str, Any]:
+    batch, refused = Batch(c, origin, first), []
+    for n, spec in parsed:
+        try:
+            if isinstance(spec, Problem):
+                raise spec
+            batch.add(spec)
+        except Problem as problem:
+            refused.append((n, problem))
+            if not keep_going:
+                break
+    if refused and not keep_going:
+        raise _line_problem(*refused[0], len(parsed))
+    if not batch.rows:
+        raise Usage("there is no task to submit: no line holds one." if not refused else f"line {refused[0][0]}: {refused[0][1]}")
+    batch.store()
+    numbers = moves.numbers(c, [row["uuid"] for row in batch.rows])
+    record(c, origin.by, numbers)
+    return {"numbers": numbers, "refused": [{"line": n, "message": str(problem)} for n, problem in refused]}
+
+
+def _line_problem(n: int, problem: Problem, total: int) -> Problem:
+    """The same problem, by its line."""
+    none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
+    said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
+    kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
+    return kind(f"{said}. {none}; --keep-going stores the good ones.")
+
+

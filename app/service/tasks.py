@@ -1,0 +1,334 @@
+"""What people do to tasks. Each verb takes ids or a selection, does all it can in one transaction, and lists what it refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, bindparam
+
+from app.core import amounts, spec
+from app.core.clean import clean, nearest
+from app.core.outcome import signal_name
+from app.errors import Conflict, Problem, Usage
+from app.service import find, submit
+from app.service.call import Call
+from db import clock, moves, operations, reads, schema
+from db.rows import TaskRow
+from db.states import ENDED, WAITING, Run, Task
+
+Ids = Sequence[str | int] | None
+Select = dict[str, Any] | None
+May = Callable[[TaskRow], None]
+Act = Callable[[Connection, list[TaskRow]], Any]
+
+
+def _note(text: str) -> Problem:
+    """Something to tell that is no failure."""
+    problem = Problem(text)
+    problem.exit_code = 0
+    return problem
+
+
+async def _each(call: Call, verb: str, ids: Ids, select: Select, may: May, act: Act) -> dict[str, Any]:
+    """Choose tasks, leave out those that `may` raises a Problem for, `act` on the rest, and record it: one transaction."""
+    return await call.db.write(_apply, call.by, verb, ids, select, may, act)
+
+
+def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: May, act: Act) -> dict[str, Any]:
+    found = find.chosen(c, ids, select)
+    refused, notes, good = list(found.refused), [], []
+    for row in found.tasks:
+        try:
+            may(row)
+            good.append(row)
+        except Problem as problem:
+            if problem.exit_code:
+                refused.append(find.refusal(problem, row.number, row.number))
+            else:
+                notes.append(str(problem))
+    if good:
+        act(c, good)
+    after = {row.uuid: row for row in reads.by_uuids(c, [row.uuid for row in good])}
+    done = [_done(row, after.get(row.uuid)) for row in good]
+    for was, now in zip(good, done, strict=True):
+        operations.record(c, by, verb, f"task #{was.number}", {"status": was.status}, {"status": now["status"]})
+    return {"done": done, "refused": refused, "notes": notes}
+
+
+def _done(was: TaskRow, row: TaskRow | None) -> dict[str, Any]:
+    status = row.status if row else "deleted"
+    before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
+    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "before": before}
+
+
+def _title(row: TaskRow) -> str:
+    return f"#{row.number}"
+
+
+def _uuids(rows: Sequence[TaskRow]) -> list[str]:
+    return [row.uuid for row in rows]
+
+
+def _ended_note(row: TaskRow, verb: str) -> str:
+    ago = ""
+    if row.ended_at:
+        ago = f", {amounts.age((clock.utcnow() - clock.parse(row.ended_at)).total_seconds())} ago"
+    return f"{_title(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing to {verb}."
+
+
+async def cancel(call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None) -> dict[str, Any]:
+    """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent."""
+    if signal is not None:
+        return await _signal(call, ids, select, signal)
+
+    def may(row: TaskRow) -> None:
+        if row.status in ENDED:
+            raise _note(_ended_note(row, "cancel"))
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        if grace is not None:
+            c.execute(schema.tasks.update().where(schema.tasks.c.uuid.in_(_uuids(rows))).values(grace=grace))
+        moves.cancel(c, _uuids(rows), call.by)
+
+    return await _each(call, "cancel", ids, select, may, act)
+
+
+async def _signal(call: Call, ids: Ids, select: Select, number: int) -> dict[str, Any]:
+    runids: list[str] = []
+
+    def may(row: TaskRow) -> None:
+        if row.status != Task.RUNNING:
+            raise Conflict(f"{_title(row)} is {row.status.replace('_', ' ')}: it has no process to send {signal_name(number)} to.")
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        runids.extend(run.runid for row in rows for run in reads.instances(c, row.uuid) if run.status in ("running", "paused", "stopping"))
+
+    done = await _each(call, f"signal {signal_name(number)}", ids, select, may, act)
+    if call.live is not None:
+        call.live.signal(runids, number)
+    return done
+
+
+async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
+    """Running tasks stand still."""
+
+    def may(row: TaskRow) -> None:
+        if row.status in WAITING:
+            raise Conflict(f"{_title(row)} has not started; to keep it from starting: taskdeck hold {row.number}")
+        if row.status in ENDED:
+            raise Conflict(_ended_note(row, "pause"))
+
+    await _settled(call, ids, select)
+    return await _each(call, "pause", ids, select, may, lambda c, rows: moves.pause(c, _uuids(rows), call.by))
+
+
+async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
+    """Paused tasks go on."""
+
+    def may(row: TaskRow) -> None:
+        if row.status != Task.RUNNING:
+            raise Conflict(f"{_title(row)} is {row.status.replace('_', ' ')}, not paused." + (f" To let it start: taskdeck release {row.number}" if row.status == Task.HELD else ""))
+
+    return await _each(call, "resume", ids, select, may, lambda c, rows: moves.resume(c, _uuids(rows), call.by))
+
+
+async def _settled(call: Call, ids: Ids, select: Select) -> None:
+    """Wait, a second at most, until none of the tasks is between its claim and its start."""
+
+    def starting(c: Connection) -> bool:
+        return any(run.status == Run.STARTING for row in find.chosen(c, ids, select).tasks if row.status == Task.RUNNING
+                   for run in reads.instances(c, row.uuid))  # fmt: skip
+
+    if call.live is None:
+        return
+    try:
+        async with asyncio.timeout(1.0):
+            async for _ in call.live.changes():
+                if not await call.db.read(starting):
+                    return
+    except TimeoutError:
+        return
+
+
+async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
+    """Keep tasks from starting; a running one from its next attempt."""
+
+    def may(row: TaskRow) -> None:
+        if row.status in ENDED:
+            raise Conflict(_ended_note(row, "hold"))
+
+    return await _each(call, "hold", ids, select, may, lambda c, rows: moves.hold(c, _uuids(rows), True, call.by))
+
+
+async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
+    """Let held tasks start."""
+
+    def may(row: TaskRow) -> None:
+        if row.status in ENDED:
+            raise Conflict(_ended_note(row, "release"))
+        if not row.hold:
+            raise _note(f"{_title(row)} is not held.")
+
+    return await _each(call, "release", ids, select, may, lambda c, rows: moves.hold(c, _uuids(rows), False, call.by))
+
+
+async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bool = False) -> dict[str, Any]:
+    """Run ended tasks once more; one that succeeded only with `again`."""
+
+    def may(row: TaskRow) -> None:
+        if row.status not in ENDED:
+            raise Conflict(f"{_title(row)} is {row.status}: only a task that has ended runs again.")
+        if row.status == Task.SUCCEEDED and not again:
+            raise Conflict(f"{_title(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}")
+
+    return await _each(call, "retry", ids, select, may, lambda c, rows: moves.retry(c, _uuids(rows), call.by))
+
+
+async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
+    """Take ended tasks away, with their runs and logs."""
+
+    def may(row: TaskRow) -> None:
+        if row.status not in ENDED:
+            raise Conflict(f"{_title(row)} is {row.status}: only a task that has ended can be removed.", f"taskdeck cancel {row.number}")
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        now = clock.now()
+        c.execute(schema.tasks.update().where(schema.tasks.c.uuid == bindparam("at")).values(deleted_at=now, updated_at=now),
+                  [{"at": row.uuid} for row in rows])  # fmt: skip
+
+    return await _each(call, "rm", ids, select, may, act)
+
+
+async def front(call: Call, *, ids: Ids = None, select: Select = None, value: int | None = None) -> dict[str, Any]:
+    """To the head of their queues, in the order given; `value` puts back what it was before."""
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        top = c.exec_driver_sql("SELECT coalesce(max(front), 0) FROM tasks WHERE status IN ('queued')").scalar_one()
+        new = [{"at": row.uuid, "front": value if value is not None else top + len(rows) - at} for at, row in enumerate(rows)]
+        _update(c, "front", new)
+
+    return await _each(call, "front", ids, select, _waiting_only("move"), act)
+
+
+def _update(c: Connection, column: str, rows: list[dict[str, Any]]) -> None:
+    table = schema.tasks
+    values = {column: bindparam(column), "updated_at": clock.now()}
+    c.execute(table.update().where(table.c.uuid == bindparam("at")).values(values), rows)
+
+
+def _waiting_only(verb: str) -> May:
+    def may(row: TaskRow) -> None:
+        if row.status in ENDED:
+            raise Conflict(_ended_note(row, verb))
+
+    return may
+
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    "priority": TypeAdapter(spec.Priority),
+    "queue": TypeAdapter(str),
+    "cpu": TypeAdapter(spec.Cpu),
+    "memory": TypeAdapter(spec.Size),
+    "timeout": TypeAdapter(spec.Duration | None),
+    "retries": TypeAdapter(spec.Retries),
+    "retry_delay": TypeAdapter(spec.Duration),
+    "grace": TypeAdapter(spec.Duration),
+    "name": TypeAdapter(spec.NameStr),
+}
+
+
+async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]) -> dict[str, Any]:
+    """Change what tasks ask for. A running one keeps what it has; the change counts for its next attempt."""
+    values = {name: _field(name, value) for name, value in fields.items()}
+    if not values:
+        raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
+    was: dict[str, dict[str, Any]] = {}
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        for row in rows:
+            was[row.uuid] = {name: getattr(row, name) for name in values}
+            _still_fits(c, row, values)
+        table = schema.tasks
+        c.execute(table.update().where(table.c.uuid.in_(_uuids(rows))).values(**values, updated_at=clock.now()))
+
+    done = await _each(call, f"set {' '.join(values)}", ids, select, _waiting_only("set"), act)
+    for row in done["done"]:
+        row["before"] |= was[row["uuid"]]
+    return done
+
+
+def _field(name: str, value: Any) -> Any:
+    if name not in _FIELDS:
+        near = nearest(name, _FIELDS)
+        raise Usage(f'there is no option "{clean(name)}" to set.' + (f" Nearest: {near}." if near else ""))
+    try:
+        return _FIELDS[name].validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{name} {spec.words_for(error)}. Nothing was changed.") from None
+
+
+def _still_fits(c: Connection, row: TaskRow, values: dict[str, Any]) -> None:
+    batch = submit.Batch(c, submit.Origin("", "/", 0, {}), row.uuid)
+    _, pool = batch.queue(values.get("queue", row.queue))
+    submit.fits(pool, values.get("cpu", row.cpu), values.get("memory", row.memory), "Nothing was changed.")
+
+
+# --- waiting for ends ---------------------------------------------------------------------------------------------------------------
+
+
+async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = None) -> list[dict[str, Any]]:
+    """Return when all have ended, with what the command line exits with for each; says once what cannot move by itself."""
+    if call.live is None:
+        raise Conflict("no runtime is up, so nothing can end.", "taskdeck serve --detach")
+    rows = await call.db.read(lambda c: [find.task(c, ident) for ident in ids])
+    if not rows:
+        raise Usage("which tasks? Give numbers.")
+    uuids, told = [row.uuid for row in rows], set()
+    try:
+        async with asyncio.timeout(timeout):
+            async for _ in call.live.changes():
+                ends = await call.db.read(_ends, uuids)
+                if all(end["status"] in ENDED for end in ends):
+                    return ends
+                _tell_stuck(call, ends, told)
+    except TimeoutError:
+        raise _waited(timeout or 0.0) from None
+    raise Conflict("the runtime is ending.", "Try again.")
+
+
+def _waited(seconds: float) -> Problem:
+    problem = Problem(f"waited {amounts.duration(seconds)}, and it goes on.")
+    problem.code, problem.exit_code = "wait-timeout", 6
+    return problem
+
+
+def _ends(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
+    rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+    last = reads.last_runs(c, [uuid for uuid in uuids if uuid in rows and rows[uuid].status in ENDED])
+    return [_end(rows.get(uuid), last.get(uuid), uuid) for uuid in uuids]
+
+
+def _end(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
+    if row is None:  # removed while we waited
+        return {"number": None, "name": uuid, "status": Task.CANCELLED, "exit_code": None, "signal": None, "reason": "removed", "code": 125}
+    exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
+    return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code, "signal": signal,
+            "reason": row.reason, "code": _code(row.status, exit_code, signal)}  # fmt: skip
+
+
+def _code(status: str, exit_code: int | None, signal: int | None) -> int:
+    """What `wait` exits with."""
+    fixed = {Task.SUCCEEDED: 0, Task.TIMED_OUT: 124, Task.CANCELLED: 125, Task.LOST: 125}
+    if status in fixed:
+        return fixed[Task(status)]
+    return exit_code if exit_code is not None else 128 + signal if signal is not None else 1
+
+
+def _tell_stuck(call: Call, ends: Sequence[dict[str, Any]], told: set[int]) -> None:
+    for end in ends:
+        if end["status"] == Task.HELD and end["number"] not in told:
+            told.add(end["number"])
+            call.note(f"#{end['number']} is held: it does not start until taskdeck release {end['number']}")

@@ -1,0 +1,109 @@
+"""The dispatcher's view of the database, and the facts that say why a task waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core import amounts, forecast
+from app.core.case import Parent, Subject, Why
+from app.core.explain import explain_all
+from app.core.plan import Active, PoolView, QueueView, View, Waiting
+from db import clock, dispatch, reads
+from db.rows import QueueRow, TaskRow
+from db.states import WAITING, Task
+
+WINDOW = 64
+REMEMBERED = 30.0
+
+
+class Habits:
+    """How long each template's runs usually take; asked of the database once in 30 s, not at every round."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, forecast.Usual | None]] = {}
+
+    def of(self, c: Connection, template: str | None) -> forecast.Usual | None:
+        """The usual run time of a template; None for ad-hoc tasks and too few runs."""
+        if template is None:
+            return None
+        asked, found = self._known.get(template, (-REMEMBERED, None))
+        if time.monotonic() - asked >= REMEMBERED:
+            found = forecast.usual(reads.past_run_seconds(c, template))
+            self._known[template] = (time.monotonic(), found)
+        return found
+
+
+def view(c: Connection, habits: Habits, halted: str | None = None, *, closed: bool = True) -> View:
+    """What decides, now. With `closed` the windows of full and closed queues are read too, as explaining needs them."""
+    pools = tuple(PoolView(p.name, p.total_cpu, p.total_memory, p.status) for p in reads.pools(c))
+    running = {p.name for p in pools if p.status == "active"}
+    counted = reads.counters(c)
+    queues = tuple(
+        _queue(c, habits, row, counted.get((row.name, Task.QUEUED.value), 0), closed or _starts(row, running)) for row in reads.queues(c)
+    )
+    now = clock.utcnow()
+    active = tuple(_active(c, habits, row, now) for row in dispatch.active(c))
+    return View(pools, queues, active, halted, now.timestamp())
+
+
+def _starts(queue: QueueRow, running: set[str]) -> bool:
+    return queue.status == "active" and queue.pool in running and queue.current_load < queue.capacity
+
+
+def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, wanted: bool) -> QueueView:
+    free = max(0, row.capacity - row.current_load)
+    waiting = tuple(_waiting(c, habits, t) for t in dispatch.window(c, row.name, 4 * free + WINDOW)) if wanted and total else ()
+    since = clock.unix(row.status_at) if row.status_at else None
+    return QueueView(row.name, row.pool, row.capacity, row.priority, row.status, waiting, total, row.status_by, since)
+
+
+def _waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
+    expected = forecast.expected(habits.of(c, t.template), t.timeout)
+    return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected)
+
+
+def _active(c: Connection, habits: Habits, row: Any, now: datetime) -> Active:
+    elapsed = (now - clock.parse(row.start_time)).total_seconds() if row.start_time else 0.0
+    left = forecast.left(elapsed, habits.of(c, row.template), row.timeout)
+    return Active(row.number, row.name, row.queue, row.cpu, row.memory, left)
+
+
+def reasons(
+    c: Connection, habits: Habits, tasks: Sequence[TaskRow], halted: str | None, seen: View | None = None
+) -> dict[str, Why]:
+    """{uuid: why it waits}, for those of these tasks that do."""
+    waiting = [task for task in tasks if task.status in WAITING]
+    if not waiting:
+        return {}
+    seen = seen or view(c, habits, halted)
+    places = _places(c, seen, waiting)
+    answers = explain_all(seen, [(subject(c, task), places[task.uuid]) for task in waiting])
+    return {task.uuid: why for task, why in zip(waiting, answers, strict=True)}
+
+
+def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, int | None]:
+    """Places in their queues: known for the window, counted beyond it."""
+    known = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
+    return {
+        task.uuid: (known[task.uuid] if task.uuid in known else reads.position(c, task)) if task.status == Task.QUEUED else None
+        for task in tasks
+    }
+
+
+def subject(c: Connection, task: TaskRow) -> Subject:
+    """The task as the explanation knows it."""
+    now = clock.utcnow()
+    due, again = _until(task.not_before, now), _until(task.retry_at, now)
+    at = amounts.clock(clock.parse(task.not_before), now) if task.not_before else None
+    parents = tuple(Parent(p.number, p.name, p.status, p.kind) for p in reads.parents(c, task.uuid)) if task.status != Task.QUEUED else ()
+    return Subject(task.uuid, task.number, task.name, task.queue, task.status, task.priority, task.cpu, task.memory,
+                   task.held_by if task.hold else None, due, at, again, task.attempts, task.retries, parents)  # fmt: skip
+
+
+def _until(text: str | None, now: datetime) -> float | None:
+    return max(0.0, (clock.parse(text) - now).total_seconds()) if text else None

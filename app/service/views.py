@@ -1,0 +1,213 @@
+"""What can be asked about tasks and their runs, as plain dicts with the database's names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core import amounts
+from app.core.case import Why
+from app.core.clean import MASK, clean, is_secret_name
+from app.errors import Usage
+from app.paths import log_path
+from app.service import find, view
+from app.service.call import Call
+from db import clock, reads
+from db.rows import InstanceRow, TaskRow
+from db.states import ENDED, WAITING, Task
+
+RECENT = timedelta(hours=24)
+EXPLAINED = 200
+"""`ls` says why for so many waiting tasks; a longer list would cost more than it tells."""
+
+
+def task_dict(row: TaskRow) -> dict[str, Any]:
+    """A task on the wire. Values of parameters whose names look secret are masked, and so is what they became in the launch."""
+    found = row._asdict()
+    found["parameters"] = {name: MASK if is_secret_name(name) else value for name, value in row.parameters.items()}
+    found["launch"] = _launch(row)
+    return found
+
+
+def _launch(row: TaskRow) -> dict[str, Any]:
+    shown = {key: value for key, value in row.launch.items() if key in ("argv", "script")}
+    hidden = [str(value) for name, value in row.parameters.items() if is_secret_name(name) and str(value)]
+    if hidden and "argv" in shown:
+        shown["argv"] = [_masked(word, hidden) for word in shown["argv"]]
+    return shown
+
+
+def _masked(word: str, hidden: Sequence[str]) -> str:
+    for value in hidden:
+        word = word.replace(value, MASK)
+    return word
+
+
+def run_dict(row: InstanceRow) -> dict[str, Any]:
+    """An instance on the wire."""
+    return row._asdict()
+
+
+async def ls(
+    call: Call, *, status: Sequence[str] | str = (), queue: str | None = None, name: str | None = None, tag: dict[str, str] | None = None,
+    since: float | None = None, limit: int = 50, recent: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Tasks, newest first; `recent` leaves out what ended over a day ago."""
+    return await call.db.read(_ls, call, find.filters({"status": status, "queue": queue, "name": name, "tag": tag, "since": since}), limit, recent)
+
+
+def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
+    if wanted["queue"] is not None and wanted["queue"] not in (known := [q.name for q in reads.queues(c)]):
+        raise find.named("queue", wanted["queue"], known)
+    wanted["recent"] = clock.stamp(clock.utcnow() - RECENT) if recent else None
+    rows = reads.list_tasks(c, **wanted, limit=limit)
+    total = len(rows) if not limit or len(rows) < limit else reads.count_tasks(c, **wanted)
+    waiting = [row for row in rows if row.status in WAITING][:EXPLAINED]
+    why = view.reasons(c, view.Habits(), waiting, halted(call))
+    return {"tasks": [_listed(row, why.get(row.uuid)) for row in rows], "total": total, "of": sum(reads.counts(c).values())}
+
+
+def halted(call: Call) -> str | None:
+    """Why nothing starts at all."""
+    return call.live.halted if call.live is not None else "no runtime is up"
+
+
+def _listed(row: TaskRow, why: Why | None) -> dict[str, Any]:
+    found = task_dict(row)
+    found["wait_short"] = why.reasons[0].short if why and why.reasons else None
+    found["expected"] = why.expected_in[0] if why and why.expected_in else None
+    return found
+
+
+async def show(call: Call, *, id: str | int) -> dict[str, Any]:
+    """One task with its runs, what it waits for, what waits for it, and its history."""
+    return await call.db.read(_show, id)
+
+
+def _show(c: Connection, ident: str | int) -> dict[str, Any]:
+    row = find.task(c, ident)
+    env, added = reads.environment(c, row.uuid)
+    place = None
+    if row.status == Task.QUEUED:
+        place = {"position": reads.position(c, row), "total": reads.counters(c).get((row.queue, Task.QUEUED.value), 0)}
+    pools = {queue.name: queue.pool for queue in reads.queues(c)}
+    return {
+        **task_dict(row),
+        "pool": pools[row.queue],
+        "instances": [run_dict(run) for run in reads.instances(c, row.uuid)],
+        "parents": [dict(p._mapping) for p in reads.parents(c, row.uuid)],
+        "children": [dict(p._mapping) for p in reads.children(c, row.uuid)],
+        "events": [{"at": e.created_at, "status": e.status, "by": e.by, "note": e.note, "runid": e.runid} for e in reads.events(c, row.uuid)],
+        "env_names": len({*env, *added}),
+        "place": place,
+        "last_lines": _last_lines(c, row),
+    }
+
+
+def _last_lines(c: Connection, row: TaskRow, lines: int = 4) -> list[str]:
+    """The end of the last run's log, of a task that ended."""
+    last = reads.last_runs(c, [row.uuid]).get(row.uuid)
+    return [line for line in (last.logs or "").splitlines() if line.strip()][-lines:] if last else []
+
+
+async def why(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
+    """Why tasks wait, with numbers; without ids all that wait, counted by reason."""
+    return await call.db.read(_why if ids else _groups, call, ids)
+
+
+def _why(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
+    rows = [find.task(c, ident) for ident in ids]
+    answers = view.reasons(c, view.Habits(), rows, halted(call))
+    return [_answer(row, answers.get(row.uuid), c) for row in rows]
+
+
+def _answer(row: TaskRow, why: Why | None, c: Connection) -> dict[str, Any]:
+    now = clock.utcnow()
+    found = {"number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status, "queue": row.queue,
+             "waits": (now - clock.parse(row.created_at)).total_seconds(), "expected_start": None, "expected_in": None}  # fmt: skip
+    if why is None:
+        return {**found, "reasons": [_told(row, c)]}
+    if why.expected_in:
+        first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
+        found |= {"expected_start": amounts.span(first, last, now), "expected_in": list(why.expected_in)}
+    elif row.status == Task.SCHEDULED and row.not_before:
+        found["expected_start"] = amounts.clock(clock.parse(row.not_before), now)
+    return {**found, "reasons": [{"code": r.code, "text": r.text, "short": r.short} for r in why.reasons]}
+
+
+def _told(row: TaskRow, c: Connection) -> dict[str, str]:
+    """A task that does not wait: it runs, or how it ended."""
+    if row.status in ENDED:
+        how = row.status.replace("_", " ") + (f": {clean(row.reason)}" if row.reason else "")
+        return {"code": "ended", "text": f"it has ended, {how}", "short": how[:44]}
+    runs = [run for run in reads.instances(c, row.uuid) if run.status not in ENDED]
+    text = f"it runs, attempt {row.attempts}" if not runs or runs[-1].status == "running" else f"it is {runs[-1].status}"
+    return {"code": "running", "text": text, "short": text}
+
+
+def _groups(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, Any]:
+    """Everything that waits, by the first reason: the windows of the queues, and what waits for other things."""
+    rows = [row for queue in reads.queues(c) for row in reads.waiting(c, queue.name, EXPLAINED)] + reads.not_queued(c, EXPLAINED)
+    answers = view.reasons(c, view.Habits(), rows, halted(call))
+    counted: dict[str, int] = {}
+    for row in rows:
+        text = _group(row, answers[row.uuid])
+        counted[text] = counted.get(text, 0) + 1
+    total = sum(n for status, n in reads.counts(c).items() if status in WAITING)
+    groups = [{"text": text, "count": n} for text, n in sorted(counted.items(), key=lambda item: -item[1])]
+    return {"groups": groups, "total": total, "explained": len(rows)}
+
+
+_GROUPED = {"queue-full": "wait for queue {queue} (full)", "behind": "wait behind others in queue {queue}", "queue-paused": "wait for queue {queue} (paused)",
+            "queue-draining": "wait for queue {queue} (draining)", "dependency": "wait for other tasks", "not-before": "wait for their time",
+            "held": "are held", "retry": "wait for their next attempt"}  # fmt: skip
+
+
+def _group(row: TaskRow, why: Why) -> str:
+    first = why.reasons[0]
+    return _GROUPED.get(first.code, first.text if first.code == "halted" else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}").format(queue=clean(row.queue))
+
+
+async def instances(call: Call, *, id: str | int | None = None, limit: int = 50) -> list[dict[str, Any]]:
+    """Runs of one task, or the newest of all."""
+
+    def read(c: Connection) -> list[InstanceRow]:
+        return reads.instances(c, find.task(c, id).uuid) if id is not None else reads.instances(c, limit=limit)
+
+    return [run_dict(row) for row in await call.db.read(read)]
+
+
+async def log(call: Call, *, id: str | int, attempt: int | str | None = None) -> dict[str, Any]:
+    """Where the logs of a task's runs are; the latest run, one attempt, or all."""
+    return await call.db.read(_log, call, id, attempt)
+
+
+def _log(c: Connection, call: Call, ident: str | int, attempt: int | str | None) -> dict[str, Any]:
+    row = find.task(c, ident)
+    runs = reads.instances(c, row.uuid)
+    chosen = runs if attempt == "all" else runs[-1:] if attempt is None else [run for run in runs if str(run.attempt) == str(attempt)]
+    if attempt not in (None, "all") and not chosen:
+        raise Usage(f"#{row.number} has no attempt {clean(str(attempt))}; it made {len(runs)}.")
+    kept = reads.logs_of(c, row.uuid)
+    reasons = view.reasons(c, view.Habits(), [row], halted(call)).get(row.uuid) if row.status in WAITING else None
+    return {
+        "number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status,
+        "why": reasons.reasons[0].text if reasons and reasons.reasons else None,
+        "runs": [_run_log(call.home, run, kept[run.runid]) for run in chosen],
+    }  # fmt: skip
+
+
+def _run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str, Any]:
+    return {"runid": run.runid, "attempt": run.attempt, "status": run.status, "path": str(log_path(home, run.runid)), "log_bytes": run.log_bytes,
+            "logs": kept, "exit_code": run.exit_code, "signal": run.signal, "reason": run.reason, "start_time": run.start_time,
+            "end_time": run.end_time}  # fmt: skip
+
+
+async def operations(call: Call, *, limit: int = 50) -> list[dict[str, Any]]:
+    """Who did what to what, newest first."""
+    rows = await call.db.read(reads.operations, limit)
+    return [{"id": r.id, "at": r.created_at, "by": r.by, "verb": r.verb, "object": r.object, "before": r.before, "after": r.after} for r in rows]

@@ -1,0 +1,322 @@
+"""The deck's app: one board, one feed, one thread for verbs, and the places one can go.
+
+The deck is a client. It never stops a job nor the runtime; what fails in it is reported in its own place and in
+`run/deck.log` of the home, and no traceback reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.reactive import reactive
+
+from app.core.board import Board, QueueLine
+from app.errors import Problem
+from app.tui.errands import Errands
+from app.tui.faults import record
+from app.tui.feed import Feed
+from app.tui.lines import Sturdy
+from app.tui.look import Look, Span
+from app.tui.screens.deck import DeckScreen
+from app.tui.start import run_deck
+from app.tui.themes import THEMES
+from app.tui.verbs import Deed, sentence
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+
+    from app.client import Client
+
+__all__ = ["TaskdeckApp", "run_deck"]
+
+SAID = 8.0
+"""Seconds for which something said stays in the message line."""
+TWICE = 2.0
+"""Seconds within which a second ctrl+c leaves."""
+
+
+class TaskdeckApp(Sturdy, App[int]):
+    """The deck on a home, through clients made by `client_factory`."""
+
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    TITLE = "Taskdeck"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "The keys of this place", id="app.help"),
+        Binding("colon,ctrl+p,fullwidth_colon", "palette", "Palette: every verb, queue, #number", id="app.palette"),
+        Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
+        Binding("ctrl+c", "help_quit", "Says how to leave; twice leaves", id="app.break"),
+        Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
+        Binding("0", "place(0)", "The deck as a whole", id="place.deck"),
+        Binding("1", "place(1)", "Queues", id="place.queues"),
+        Binding("2", "place(2)", "Pools", id="place.pools"),
+        Binding("3", "place(3)", "Work", id="place.work"),
+        Binding("4", "place(4)", "SLA alerts", id="place.alerts"),
+    ]
+
+    board: reactive[Board | None] = reactive(None, init=False)
+    """The latest board; None until the first one came."""
+
+    def __init__(
+        self,
+        client_factory: Callable[[], Client],
+        *,
+        look: Look | None = None,
+        read_only: bool = False,
+        home: Path | None = None,
+        now: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        first: Board | None = None,
+        driver_class: type[Driver] | None = None,
+    ) -> None:
+        super().__init__(driver_class=driver_class)
+        self.client_factory = client_factory
+        self.look = look or Look()
+        self.read_only = read_only
+        self.home = home
+        self.now = now
+        self.ticks = ticks
+        self.undoing: tuple[Deed, ...] = ()
+        self.asked_priorities: dict[str, int] = {}
+        self.errands = Errands(client_factory)
+        self.feed = Feed(client_factory, self._feed_shows, self._feed_lost, start=not read_only)
+        self.failure: Exception | None = None
+        """What ended the deck, when something did."""
+        self._first = first
+        self._said: tuple[Span, float] | None = None
+        self._said_once: set[str] = set()
+        self._broke_at = float("-inf")
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = "quiet"
+
+    def get_default_screen(self) -> DeckScreen:
+        return DeckScreen()
+
+    @property
+    def deck(self) -> DeckScreen | None:
+        """The deck screen, below whatever stands on it."""
+        return next((screen for screen in self.screen_stack if isinstance(screen, DeckScreen)), None)
+
+    def on_mount(self) -> None:
+        self.board = self._first
+        self.errands.start()
+        self.feed.start()
+
+    def on_unmount(self) -> None:
+        self.feed.stop()
+        self.errands.stop()
+
+    # The board
+
+    def _feed_shows(self, board: Board) -> None:
+        self.call_later(self._take, board)
+
+    def _take(self, board: Board) -> None:
+        self.board = board
+        self.asked_priorities.clear()
+
+    def _feed_lost(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
+        self.call_later(self.say, self.look.theirs(text), "broken")
+
+    # The message line
+
+    def say(self, text: str, style: str = "") -> None:
+        """Put a safe text into the message line for a while."""
+        self._said = ((self.look.own(text), style), self.ticks() + SAID)
+        if self.deck:
+            self.deck.refresh_message()
+
+    def say_once(self, text: str) -> None:
+        """Say something that need not be said twice."""
+        if text not in self._said_once:
+            self._said_once.add(text)
+            self.say(self.look.theirs(text))
+
+    def said(self) -> Span | None:
+        """What was said a moment ago, or None."""
+        return self._said[0] if self._said and self.ticks() < self._said[1] else None
+
+    # Verbs
+
+    def do(self, deeds: Sequence[Deed]) -> None:
+        """Ask these of the runtime, in order, without waiting; the answers go to the message line."""
+        if self.read_only:
+            self.say("Read only: nothing is changed from here.", "warn")
+            return
+        batch = Batch(self, len(deeds))
+        for deed in deeds:
+            self.errands.send(deed.verb, deed.args, batch.taker(deed))
+
+    def action_undo(self) -> None:
+        """Undo the last thing that can be undone."""
+        deeds, self.undoing = self.undoing, ()
+        if deeds:
+            self.do(deeds)
+        else:
+            self.say("Nothing to undo.")
+
+    def action_start_runtime(self) -> None:
+        """Start the runtime again after somebody stopped it."""
+        if self.read_only:
+            self.say("Read only: nothing is changed from here.", "warn")
+        elif self.board and self.board.runtime.state not in ("none", "stopped"):
+            self.say("A runtime is up.")
+        else:
+            self.say("Starting a runtime…")
+            self.errands.run_with(_start, self._started)
+
+    def _started(self, _: Any, error: Exception | None) -> None:
+        self.feed.look_again()
+        self.call_later(self.say, self.look.theirs(f"Not started: {error}") if error else "The runtime is up.", "broken" if error else "")
+
+    def details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
+        """`show` of the first few tasks, for a question; an empty list when that fails."""
+        work = lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:8]]  # noqa: E731
+        self.errands.run_with(work, lambda found, error: self.call_later(then, found or []))
+
+    def copy(self, uuid: str, what: str) -> None:
+        """Copy something of a task to the clipboard."""
+        from app.tui.copying import text_of
+
+        self.errands.run_with(lambda client: text_of(what, uuid, client), lambda text, error: self.call_later(self._copied, text, error))
+
+    def _copied(self, text: str | None, error: Exception | None) -> None:
+        if error is None and text:
+            self.copy_to_clipboard(text)
+            self.say(f"Copied {len(text):,} characters. (Over ssh and in tmux the terminal must allow it: set-clipboard on.)")
+        else:
+            self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn")
+
+    # Places
+
+    def action_place(self, pane: int) -> None:
+        """Go to the deck, and to one of its panes."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if self.deck:
+            self.deck.go_to(pane)
+
+    def open_task(self, ident: str) -> None:
+        """The screen of a task, by uuid or number."""
+        from app.tui.screens.task import TaskScreen
+
+        self.push_screen(TaskScreen(self.client_factory, ident))
+
+    def open_log(self, ident: str) -> None:
+        """The log of a task."""
+        from app.tui.screens.log import LogScreen
+
+        self.push_screen(LogScreen(self.client_factory, ident))
+
+    def open_why(self, ident: str) -> None:
+        """Why it waits; it may lead to the task."""
+        from app.tui.screens.why import WhyScreen
+
+        self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
+
+    def open_form(self) -> None:
+        """The form for a new task."""
+        from app.tui.screens.submit import SubmitScreen
+
+        self.push_screen(SubmitScreen(self.client_factory), self._submitted)
+
+    def _submitted(self, number: int | None) -> None:
+        if number is not None:
+            self.say(f"Submitted #{number}.")
+
+    def show_queue(self, queue: QueueLine) -> None:
+        """The work of one queue, on the deck."""
+        self.action_place(3)
+        if self.deck:
+            self.deck.filter_queue(queue)
+
+    def action_show_keys(self) -> None:
+        """Every key that works here."""
+        from app.tui.screens.help import HelpScreen, bindings_of
+
+        self.push_screen(HelpScreen(bindings_of(self.screen.active_bindings)))
+
+    def action_palette(self) -> None:
+        """Every command by its name."""
+        from app.tui.commands import commands_of
+        from app.tui.screens.palette import PaletteScreen
+
+        self.push_screen(PaletteScreen(commands_of(self), self.open_task), lambda command: command.run() if command else None)
+
+    def action_redraw(self) -> None:
+        """Draw everything again, whatever the terminal shows."""
+        if self._driver and not self.is_headless:
+            self._driver.write("\x1b[2J")
+        self.screen.refresh(layout=True)
+
+    def action_leave(self) -> None:
+        """Leave the deck; nothing stops."""
+        self.exit(0)
+
+    def action_help_quit(self) -> None:
+        """The first ctrl+c says how to leave, the second leaves."""
+        if self.ticks() - self._broke_at < TWICE:
+            self.exit(0)
+            return
+        self._broke_at = self.ticks()
+        self.say("ctrl+c stops nothing here. q leaves the deck (again ctrl+c too); the jobs go on.")
+
+    # Faults
+
+    def report(self, error: Exception, where: DOMNode | Any) -> None:
+        """A handler failed: write it down, say so, go on."""
+        record(self.home, error)
+        if self.is_headless and self.failure is None:
+            self.failure = error
+        self.say(self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."), "broken")
+
+    def _fatal_error(self) -> None:
+        """Something failed where nothing can go on: end without a traceback; `run_deck` says why."""
+        self.failure = self._exception
+        if self._exception:
+            record(self.home, self._exception)
+        self._close_messages_no_wait()
+
+
+class Batch:
+    """The answers to deeds that were asked together, said in one line."""
+
+    def __init__(self, app: TaskdeckApp, count: int) -> None:
+        self._app = app
+        self._open = count
+        self._texts: list[str] = []
+        self._undo: list[Deed] = []
+        self._failed = False
+
+    def taker(self, deed: Deed) -> Callable[[Any, Exception | None], None]:
+        """What to call with the answer to this deed, from any thread."""
+        return lambda answer, error: self._app.call_later(self._take, deed, answer, error) and None
+
+    def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
+        self._open -= 1
+        if error is None:
+            self._texts.append(sentence(deed, answer, self._app.look.theirs))
+            self._undo += deed.undo if not isinstance(answer, dict) or answer.get("done", True) else ()
+        else:
+            self._failed = True
+            self._texts.append(self._app.look.theirs(f"Not done: {error}"))
+        if not self._open:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._undo:
+            self._app.undoing = tuple(self._undo)
+        texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]
+        self._app.say("  ".join([*texts, *(["u undo"] if self._undo else [])]), "warn" if self._failed else "")
+
+
+def _start(client: Any) -> None:
+    client.start(resume=True)

@@ -1,0 +1,37 @@
+"""When each row last changed its state, so that a key pressed for the old state does not hit the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.core.board import Board
+
+FRESH = 0.3
+"""Seconds for which a change counts as just now."""
+
+
+class Changes:
+    """Remembers the state of every row of the boards it is told of."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, tuple[str, float]] = {}
+
+    def note(self, board: Board, at: float) -> None:
+        """Compare a board with the one before; `at` is monotonic seconds."""
+        old = self._states
+        new: dict[str, tuple[str, float]] = {}
+        for key, state in _states(board):
+            before = old.get(key)
+            new[key] = before if before and before[0] == state else (state, at if before else float("-inf"))
+        self._states = new
+
+    def just_now(self, key: str, at: float) -> str | None:
+        """The state that a row came into a moment ago, or None."""
+        state, changed = self._states.get(key, ("", float("-inf")))
+        return state if at - changed < FRESH else None
+
+
+def _states(board: Board) -> Iterator[tuple[str, str]]:
+    for lines in (board.running, board.next, board.ended, board.alerts, board.queues, board.pools):
+        for line in lines:
+            yield line.key, line.status

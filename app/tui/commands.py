@@ -1,0 +1,44 @@
+"""The commands of the palette: what is bound to keys here, the queues, and the app's own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.tui.screens.help import bindings_of
+from app.tui.screens.palette import Command, from_bindings
+from app.tui.themes import THEMES
+
+if TYPE_CHECKING:
+    from app.tui.app import TaskdeckApp
+
+
+def commands_of(app: TaskdeckApp) -> list[Command]:
+    """Everything that can be done from where one is."""
+    return [*_bound(app), *_queues(app), *_own(app)]
+
+
+def _bound(app: TaskdeckApp) -> list[Command]:
+    screen = app.screen
+    bindings = [binding for binding in bindings_of(screen.active_bindings) if binding.action not in ("palette", "help_quit")]
+    return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, screen))
+
+
+def _queues(app: TaskdeckApp) -> list[Command]:
+    queues = app.board.queues if app.board else ()
+    return [Command(f"queue {app.look.theirs(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues]
+
+
+def _own(app: TaskdeckApp) -> list[Command]:
+    leave = partial(app.call_later, app.run_action, "leave")
+    return [
+        Command("welcome: the first-run lines again", partial(_welcome, app)),
+        *(Command(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
+        *(Command(name, leave) for name in ("quit", "q", "wq", "q!")),
+    ]
+
+
+def _welcome(app: TaskdeckApp) -> None:
+    app.action_place(0)
+    if app.deck:
+        app.deck.action_welcome()

@@ -1,0 +1,75 @@
+"""What `y` can copy of a task: the choices, and the text behind each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.core.clean import clean, clean_lines
+from app.tui.errands import VerbClient
+from app.tui.look import Look
+from app.tui.screens.choice import Answer, Question
+from app.tui.verbs import TaskRow
+
+TAIL = 200
+"""Lines of a log that are copied."""
+
+
+def question(row: TaskRow, look: Look) -> Question:
+    """What of this task?"""
+    answers = [
+        Answer("i", f"its number, #{row.number}"),
+        Answer("u", "its uuid"),
+        Answer("c", "its command"),
+        Answer("s", "the line that submits it again"),
+        Answer("l", f"the last {TAIL} lines of its log"),
+        Answer("n", "nothing"),
+    ]
+    return Question("Copy", [[(f"#{row.number} {look.theirs(row.name)}", "bold")]], answers, safe="n", column=True)
+
+
+def text_of(key: str, uuid: str, client: VerbClient) -> str:
+    """The text for an answer."""
+    return _TEXTS[key](client.call("show", {"id": uuid}), client)
+
+
+def _number(task: Mapping[str, Any], client: VerbClient) -> str:
+    return f"#{task['number']}"
+
+
+def _uuid(task: Mapping[str, Any], client: VerbClient) -> str:
+    return str(task["uuid"])
+
+
+def _command(task: Mapping[str, Any], client: VerbClient) -> str:
+    launch = task.get("launch") or {}
+    return clean_lines(str(launch["script"])) if "script" in launch else clean(shlex.join(map(str, launch.get("argv", ()))))
+
+
+def _submit(task: Mapping[str, Any], client: VerbClient) -> str:
+    """As close as one line can say it: name, queue, place and command."""
+    launch = task.get("launch") or {}
+    words = ["taskdeck", "submit", "-n", str(task["name"]), "-q", str(task["queue"]), "-C", str(task.get("cwd") or ".")]
+    words += ["-c", str(launch["script"])] if "script" in launch else ["--", *map(str, launch.get("argv", ()))]
+    return clean(shlex.join(words))
+
+
+def _log_tail(task: Mapping[str, Any], client: VerbClient) -> str:
+    runs = client.call("log", {"id": task["uuid"], "attempt": None}).get("runs", ())
+    return clean_lines("\n".join(_last_text(runs[-1]).splitlines()[-TAIL:])) if runs else ""
+
+
+def _last_text(run: Mapping[str, Any]) -> str:
+    """The end of the log file, else what is stored of it."""
+    try:
+        with open(str(run["path"]), "rb") as log:
+            log.seek(max(0, int(run.get("log_bytes") or 0) - 65536))
+            return log.read(131072).decode("utf-8", "replace")
+    except OSError:
+        return str(run.get("logs") or "")
+
+
+_TEXTS: dict[str, Callable[[Mapping[str, Any], VerbClient], str]] = {
+    "i": _number, "u": _uuid, "c": _command, "s": _submit, "l": _log_tail,
+}  # fmt: skip

@@ -1,0 +1,90 @@
+"""The command line that does the same: words for `taskdeck submit`, quoted for a shell."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.core.amounts import plain
+from app.core.clean import MASK, clean, is_secret_name
+
+_OPTIONS = (
+    ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"), ("memory", "--memory"),
+    ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("at", "--at"), ("cwd", "-C"),
+)  # fmt: skip
+_SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_MIB = ((1024, "G"), (1, "M"))
+
+
+def submit_words(spec: Mapping[str, Any]) -> list[str]:
+    """The words of the `taskdeck submit` that submits this specification (shape: verb `submit`, one of its tasks)."""
+    words = ["taskdeck", "submit"]
+    if spec.get("template"):
+        words.append(str(spec["template"]))
+    for name, option in _OPTIONS:
+        if spec.get(name) not in (None, ""):
+            words += [option, str(spec[name])]
+    words += [word for ident in spec.get("after") or () for word in ("--after", str(ident))]
+    words += [word for key, value in (spec.get("tags") or {}).items() for word in ("--tag", f"{key}={value}")]
+    words += ["--hold"] if spec.get("hold") else []
+    return words + _parameters(spec) + _what(spec)
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Words as one safe line that a shell reads back as these words."""
+    return " ".join(clean(shlex.quote(word)) for word in words)
+
+
+def launch_text(launch: Mapping[str, Any]) -> str:
+    """What a task runs, as a person would type it: the quoted command, or the shell text on one line."""
+    if launch.get("argv"):
+        return quoted([str(word) for word in launch["argv"]])
+    return clean(str(launch.get("script") or "").strip().replace("\n", "; "))
+
+
+def spec_of(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification that would submit a task again, from its row."""
+    spec: dict[str, Any] = {"queue": task["queue"], "cwd": task["cwd"], "tags": task.get("tags")}
+    if task.get("template"):
+        spec |= {"template": task["template"], "parameters": task.get("parameters")}
+    else:
+        spec |= _only(task.get("launch") or {}, "argv", "script")
+    return spec | _amounts(task)
+
+
+def _amounts(task: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task asks for, where it differs from what it would get without asking."""
+    asked: dict[str, Any] = {"priority": task["priority"] or None, "retries": task["retries"] or None}
+    asked["timeout"] = _exact(task["timeout"], _SECONDS) if task["timeout"] else None
+    asked["cpu"] = plain(task["cpu"]) if task["cpu"] != 1 else None
+    asked["memory"] = _exact(task["memory"], _MIB) if task["memory"] else None
+    return asked
+
+
+def _exact(number: float, units: Sequence[tuple[int, str]]) -> str:
+    """An amount in the largest unit that takes nothing from it."""
+    size, unit = next((size, unit) for size, unit in units if size == 1 or number % size == 0)
+    return f"{plain(number / size)}{unit}"
+
+
+def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: found[name] for name in names if found.get(name)}
+
+
+def _parameters(spec: Mapping[str, Any]) -> list[str]:
+    given = [*(spec.get("parameters") or {}).items(), *(spec.get("parameter_texts") or ())]
+    return [word for name, value in given for word in ("-p", _parameter(str(name), value))]
+
+
+def _parameter(name: str, value: Any) -> str:
+    if is_secret_name(name):
+        return f"{name}={MASK}"
+    return f"{name}={value}" if isinstance(value, str) else f"{name}:={json.dumps(value, ensure_ascii=False)}"
+
+
+def _what(spec: Mapping[str, Any]) -> list[str]:
+    if spec.get("argv"):
+        return ["--", *map(str, spec["argv"])]
+    return ["-c", str(spec["script"])] if spec.get("script") else []

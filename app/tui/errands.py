@@ -1,0 +1,52 @@
+"""Errands: the thread that carries verbs to the runtime, one after the other, so that no key ever waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Protocol
+
+Done = Callable[[Any, Exception | None], None]
+
+
+class VerbClient(Protocol):
+    """What an errand asks of a client."""
+
+    def call(self, verb: str, args: dict[str, Any] = ..., /) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class Errands(Thread):
+    """Runs calls in their order. `done(answer, error)` is called in this thread after each."""
+
+    def __init__(self, client_factory: Callable[[], VerbClient]) -> None:
+        super().__init__(name="errands", daemon=True)
+        self._client_factory = client_factory
+        self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], Done] | None] = SimpleQueue()
+
+    def send(self, verb: str, args: dict[str, Any], done: Done) -> None:
+        """Ask one verb of the runtime."""
+        self.run_with(lambda client: client.call(verb, args), done)
+
+    def run_with(self, work: Callable[[VerbClient], Any], done: Done) -> None:
+        """Do any work with the client."""
+        self._queue.put((work, done))
+
+    def stop(self) -> None:
+        """End after what is asked already; it is not waited for."""
+        self._queue.put(None)
+
+    def run(self) -> None:
+        client: VerbClient | None = None
+        while (errand := self._queue.get()) is not None:
+            work, done = errand
+            try:
+                client = client or self._client_factory()
+                answer, error = work(client), None
+            except Exception as problem:
+                answer, error = None, problem
+            done(answer, error)
+        if client is not None:
+            client.close()

@@ -1,0 +1,98 @@
+"""The feed: one thread that follows the runtime's changes and brings each board to the app.
+
+When the runtime goes, the client reads the database itself; the feed says so, keeps looking every `RETRY` seconds, and
+brings a runtime up again unless somebody stopped it. Nothing else in the deck fetches the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
+from time import monotonic
+from typing import Any, Protocol
+
+from app.core.board import Board
+
+REST = 0.1
+"""Seconds between two boards at least."""
+RETRY = 2.0
+"""Seconds between two looks while no runtime is up."""
+
+
+class BoardClient(Protocol):
+    """What the feed asks of a client."""
+
+    def call(self, verb: str, args: dict[str, Any] = ..., /) -> Any: ...
+
+    def watch(self) -> Iterator[None]: ...
+
+    def start(self, resume: bool = ...) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Feed(Thread):
+    """Runs until `stop()`. `show(board)` and `lost(error)` are called in this thread."""
+
+    def __init__(
+        self,
+        client_factory: Callable[[], BoardClient],
+        show: Callable[[Board], None],
+        lost: Callable[[Exception], None],
+        *,
+        start: bool = True,
+    ) -> None:
+        super().__init__(name="feed", daemon=True)
+        # A watch keeps its connection, so boards are asked for on another.
+        self._watcher = client_factory()
+        self._reader = client_factory()
+        self._show = show
+        self._lost = lost
+        self._may_start = start
+        self._over = Event()
+        self._again = Event()
+
+    def stop(self) -> None:
+        """End the thread soon; it is not waited for."""
+        self._over.set()
+        self._again.set()
+        self._watcher.close()
+        self._reader.close()
+
+    def look_again(self) -> None:
+        """Do not wait for the next look: something was done about the runtime."""
+        self._again.set()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._follow()
+            except Exception as error:
+                self._tell(error)
+            self._again.wait(RETRY)
+            self._again.clear()
+
+    def _follow(self) -> None:
+        """Show boards until the runtime goes; then one from the database."""
+        state = self._read()
+        if state == "none" and self._may_start:
+            self._reader.start()
+        for _ in self._watcher.watch():
+            if self._over.is_set():
+                return
+            self._read()
+        self._read()
+
+    def _read(self) -> str:
+        """Show the board as it is now; the state of its runtime."""
+        began = monotonic()
+        board = Board.from_dict(self._reader.call("board"))
+        if self._over.is_set():
+            return board.runtime.state
+        self._show(board)
+        self._over.wait(max(0.0, REST - (monotonic() - began)))
+        return board.runtime.state
+
+    def _tell(self, error: Exception) -> None:
+        if not self._over.is_set():
+            self._lost(error)

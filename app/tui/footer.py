@@ -1,0 +1,147 @@
+"""The two lines at the bottom of every screen: the message line and the footer of keys, made for what the cursor stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual import events
+
+from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.tui.lines import Lines
+from app.tui.look import Look, Span
+from app.tui.panes.pools import PoolRow
+from app.tui.panes.work import Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key that works here: as shown, what it does, the key to send when it is clicked, its worth (0 is never dropped)."""
+
+    shown: str
+    label: str
+    key: str
+    worth: int
+
+
+HELP = Hint("?", "help", "question_mark", 0)
+QUIT = Hint("q", "quit", "q", 0)
+BACK = Hint("q", "back", "q", 0)
+
+
+def fit(hints: Sequence[Hint], look: Look, width: int) -> list[Hint]:
+    """The hints that fit into `width` cells, in their order; those of least worth go first."""
+    shown = list(hints)
+    while sum(len(look.own(hint.shown)) + len(hint.label) + 3 for hint in shown) - 1 > width:
+        least = max(shown, key=lambda hint: hint.worth)
+        if not least.worth:
+            break
+        shown.remove(least)
+    return shown
+
+
+def hints_for(item: Any, *, undo: bool, stopped: bool) -> list[Hint]:
+    """The keys for the row under the cursor of the deck."""
+    start = [Hint("S", "start runtime", "S", 1)] if stopped else []
+    undoing = [Hint("u", "undo", "u", 12)] if undo else []
+    new = [Hint("n", "new", "n", 3), Hint("/", "filter", "slash", 4)]
+    return [*start, *_row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
+
+
+def _row_hints(item: Any) -> list[Hint]:
+    if isinstance(item, AlertLine):
+        return _alert_hints(item)
+    if isinstance(item, QueueLine):
+        resume = item.status != "active"
+        return [Hint("↵", "its tasks", "enter", 1), Hint("p", "resume queue" if resume else "pause queue", "p", 7)]
+    if isinstance(item, (PoolRow, PoolLine)):
+        pool = item.pool if isinstance(item, PoolRow) else item
+        return [Hint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7)]
+    return _task_hints(item)
+
+
+def _alert_hints(item: AlertLine) -> list[Hint]:
+    ack = [Hint("a", "ack", "a", 2)] if item.status == "firing" else []
+    of_task = [Hint("↵", "open", "enter", 1), Hint("l", "log", "l", 5), Hint("w", "why", "w", 6)] if item.uuid else []
+    return [*ack, *of_task]
+
+
+def _task_hints(item: Any) -> list[Hint]:
+    opening, why = Hint("↵", "open", "enter", 1), Hint("w", "why", "w", 6)
+    if isinstance(item, RunningLine):
+        pause = "continue" if item.status == "paused" else "pause"
+        return [opening, Hint("l", "log", "l", 5), why, Hint("x", "cancel", "x", 2), Hint("p", pause, "p", 7)]
+    if isinstance(item, NextLine):
+        hold = "release" if item.status == "held" else "hold"
+        return [opening, why, Hint("x", "cancel", "x", 2), Hint("p", hold, "p", 7), Hint("t", "to front", "t", 9)]
+    if isinstance(item, (EndedLine, Gone)):
+        return [opening, Hint("l", "log", "l", 5), why, Hint("r", "run again", "r", 8)]
+    return []
+
+
+def _marks(item: Any) -> list[Hint]:
+    return [Hint("space", "mark", "space", 10)] if isinstance(item, (RunningLine, NextLine, EndedLine, Gone)) else []
+
+
+def _rare(item: Any) -> list[Hint]:
+    if isinstance(item, NextLine):
+        return [Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14)]
+    if isinstance(item, EndedLine):
+        return [Hint("D", "delete", "D", 13), Hint("y", "copy", "y", 14)]
+    return [Hint("y", "copy", "y", 14)] if isinstance(item, RunningLine) else []
+
+
+class KeyLine(Lines):
+    """The footer: keys that work here, also under the mouse."""
+
+    def __init__(self, id: str = "keys") -> None:
+        super().__init__(id=id)
+        self._hints: Sequence[Hint] = ()
+        self._spots: list[tuple[int, str]] = []
+
+    def show(self, hints: Sequence[Hint]) -> None:
+        """Show these keys."""
+        self._hints = hints
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Fit the keys into the width."""
+        width = self.size.width
+        spans: list[Span] = [(" ", "")]
+        self._spots, end = [], 1
+        for hint in fit(self._hints, self.look, width - 1):
+            key = self.look.own(hint.shown)
+            spans += [(key, "bold"), (f" {hint.label}  ", "dim")]
+            end += len(key) + len(hint.label) + 3
+            self._spots.append((end, hint.key))
+        self.draw([self.look.strip(spans, width)])
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a key is that key."""
+        key = next((key for end, key in self._spots if event.x < end), None)
+        if key and event.x:
+            self.app.simulate_key(key)
+
+
+class MessageLine(Lines):
+    """What was done last, an error, or more about the row under the cursor."""
+
+    def __init__(self, id: str = "message") -> None:
+        super().__init__(id=id)
+        self._spans: Sequence[Span] = ()
+
+    def show(self, spans: Sequence[Span]) -> None:
+        """Show one line of safe spans."""
+        self._spans = spans
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again in the width there is."""
+        self.draw([self.look.strip([(" ", ""), *self._spans], self.size.width)])
+
+    def on_resize(self) -> None:
+        self.redraw()

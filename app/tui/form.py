@@ -1,0 +1,242 @@
+"""What forms are made of: a labelled field, one of a few, one of many. Plain letters never act; arrows and enter do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from app.core.clean import pad, width
+from app.tui.doc import Doc, Row, Section, wrap
+from app.tui.lines import Lines
+from app.tui.look import Span
+
+LABEL = 11
+Options = Sequence[tuple[str, str]]
+"""Values, each with its label (safe text)."""
+
+
+class Words(Lines):
+    """A few words of ours or safe words of others, on one line or wrapped to `most` lines."""
+
+    def __init__(
+        self, text: str = "", style: str = "", *, most: int = 1, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: Sequence[Span] = [(text, style)]
+        self._most = most
+
+    def on_mount(self) -> None:
+        self._redraw()
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def show(self, *texts: Span) -> None:
+        """Show these texts, each from a new line on."""
+        self._lines = texts
+        self._redraw()
+
+    def _redraw(self) -> None:
+        room = self.size.width
+        lines = [(line, style) for text, style in self._lines for line in wrap(self.look.own(text), max(1, room))]
+        shown = lines[: self._most]
+        if len(lines) > self._most and shown:
+            text, style = shown[-1]
+            shown[-1] = (self.look.cut(f"{text} {' ' * room}", room), style)
+        self.draw([self.look.strip([line], room) for line in shown])
+
+
+class Field(Horizontal):
+    """A label, a widget between brackets, a hint."""
+
+    def __init__(self, label: str, inner: Widget, hint: str = "", *, size: int = 0, narrow: bool = False) -> None:
+        super().__init__()
+        self._label, self._inner, self._size, self._narrow = label, inner, size, narrow
+        self.hint = Words(hint, "dim", classes="hint")
+
+    def compose(self) -> ComposeResult:
+        label = Words(self._label, classes="label")
+        label.styles.width = width(self._label) + 1 if self._narrow else max(LABEL, width(self._label) + 1)
+        yield label
+        yield Words("[", "dim", classes="bracket")
+        self._inner.styles.width = self._size or "1fr"
+        yield self._inner
+        yield Words("]", "dim", classes="bracket")
+        if self._size:
+            yield self.hint
+
+
+def entry(id: str, value: str = "") -> Input:
+    """A one-line input that keeps what it holds when it is entered."""
+    return Input(value, compact=True, id=id, select_on_focus=False)
+
+
+class Choice(Lines, can_focus=True):
+    """One of a few, all to be seen: `(•) a command   ( ) shell text`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space", "step(1)", "Next", id="choice.next", show=False),
+        Binding("left", "step(-1)", "Previous", id="choice.previous", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another one was chosen."""
+
+        choice: Choice
+
+    def __init__(self, options: Options, value: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self._options = options
+        self.value = value
+
+    def action_step(self, by: int) -> None:
+        values = [value for value, _ in self._options]
+        self.choose(values[(values.index(self.value) + by) % len(values)])
+
+    def choose(self, value: str) -> None:
+        """Choose one by its value."""
+        if value != self.value:
+            self.value = value
+            self._redraw()
+            self.post_message(self.Changed(self))
+
+    def on_click(self, event: events.Click) -> None:
+        end = 0
+        for value, text in self._texts():
+            end += width(text)
+            if event.x < end:
+                self.choose(value)
+                return
+
+    def on_mount(self) -> None:
+        self._redraw()
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def on_focus(self) -> None:
+        self._redraw()
+
+    def on_blur(self) -> None:
+        self._redraw()
+
+    def _texts(self) -> list[tuple[str, str]]:
+        dot = "*" if self.look.ascii else "•"
+        return [(value, f"({dot if value == self.value else ' '}) {label}   ") for value, label in self._options]
+
+    def _redraw(self) -> None:
+        spans = [(text, self._style(value)) for value, text in self._texts()]
+        self.draw([self.look.strip(spans, self.size.width)])
+
+    def _style(self, value: str) -> str:
+        if value != self.value:
+            return ""
+        return "cursor" if self.has_focus else "bold"
+
+
+class Pick(Lines, can_focus=True):
+    """One of many: left and right step through, enter shows all."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right", "step(1)", "Next", id="pick.next", show=False),
+        Binding("left", "step(-1)", "Previous", id="pick.previous", show=False),
+        Binding("enter,space,down", "open", "Show all", id="pick.open", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another one was picked."""
+
+        pick: Pick
+
+    def __init__(self, options: Options, value: str = "", *, id: str) -> None:
+        super().__init__(id=id)
+        self._options = options
+        self.value = value
+
+    def offer(self, options: Options) -> None:
+        """Offer these; the value stays what it is."""
+        self._options = options
+        self._redraw()
+
+    def choose(self, value: str) -> None:
+        """Pick one by its value."""
+        if value != self.value:
+            self.value = value
+            self._redraw()
+            self.post_message(self.Changed(self))
+
+    def action_step(self, by: int) -> None:
+        values = [value for value, _ in self._options]
+        if values:
+            at = values.index(self.value) if self.value in values else -1
+            self.choose(values[(at + by) % len(values)])
+
+    def action_open(self) -> None:
+        if self._options:
+            self.app.push_screen(PickScreen(self._options, self.value), self._picked)
+
+    def _picked(self, value: str | None) -> None:
+        if value is not None:
+            self.choose(value)
+
+    def on_click(self) -> None:
+        self.action_open()
+
+    def on_mount(self) -> None:
+        self._redraw()
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def on_focus(self) -> None:
+        self._redraw()
+
+    def on_blur(self) -> None:
+        self._redraw()
+
+    def _redraw(self) -> None:
+        room = self.size.width
+        label = next((label for value, label in self._options if value == self.value), self.look.theirs(self.value))
+        text = pad(self.look.cut(label, max(0, room - 2)), room - 2)
+        mark = " v" if self.look.ascii else " ▾"
+        self.draw([self.look.strip([(text, "cursor" if self.has_focus else ""), (mark, "dim")], room)])
+
+
+class PickScreen(ModalScreen[str | None]):
+    """The list of what may be picked; dismisses with the value, None for as before."""
+
+    CSS_PATH = "styles/form.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False),
+    ]
+
+    def __init__(self, options: Options, value: str) -> None:
+        super().__init__()
+        self._options = options
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="pick-box"):
+            yield Doc(id="pick-list")
+
+    def on_mount(self) -> None:
+        doc = self.query_one(Doc)
+        doc.cursor = f"={self._value}"
+        # A target is never empty, so that the empty value can be picked too.
+        doc.show([Section("", tuple(Row(((label, ""),), f"={value}") for value, label in self._options))])
+        doc.focus()
+
+    def on_doc_opened(self, message: Doc.Opened) -> None:
+        self.dismiss(message.target[1:])

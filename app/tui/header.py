@@ -1,0 +1,205 @@
+"""The header: where one is, what lives, what the database and the machine say. And the banner for trouble below it.
+
+Host, runtime and database are never dropped; the others go as the terminal gets narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from textual import events
+from textual.message import Message
+
+from app.core import amounts
+from app.core.board import Board, RuntimeFacts
+from app.tui.lines import Lines
+from app.tui.look import Look, Span, wide
+from app.tui.times import wall
+
+WIDE = 100
+LATE_TICK = 2.0
+"""Seconds of tick lag from which the header shouts."""
+
+Place = tuple[str, str]
+"""A screen in the strip of places: its digit and its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearings:
+    """What the header shows beside the board: the title of a screen (none on the deck), places, failures not yet seen."""
+
+    title: str = ""
+    places: Sequence[Place] = (("0", "Deck"),)
+    failures: int = 0
+    read_only: bool = False
+    tab: str = ""
+    """On a small terminal: the digit of the pane that is shown; `places` are then the panes' digits."""
+
+
+def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) -> list[Span]:
+    """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, with the tick lag when it lives."""
+    if runtime.state in ("none", "stopped"):
+        since = "" if runtime.since is None else f" {amounts.age(now - runtime.since)}" if short else f" since {wall(runtime.since, now)}"
+        return [(f"{look.own('✗')} NO RUNTIME{since}", "broken")]
+    if runtime.halted:
+        since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted else ""
+        return [(f"{look.own('‖')} NOTHING STARTS{f' since {look.theirs(since)}' if since else ''}", "warn"), *_lag(runtime, look, short)]
+    if runtime.state == "starting":
+        return [(f"{look.own('○')} runtime starting", "warn")]
+    sign = look.own("●")
+    return [(sign, "alive"), (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""), *_lag(runtime, look, short)]
+
+
+def _lag(runtime: RuntimeFacts, look: Look, short: bool) -> list[Span]:
+    if runtime.tick_lag is None:
+        return []
+    lag = f"{runtime.tick_lag * 1000:.0f}ms" if runtime.tick_lag < 1 else amounts.duration(runtime.tick_lag)
+    if runtime.tick_lag > LATE_TICK:
+        return [(f"  TICK {lag}!", "broken")]
+    return [(f" {lag}" if short else f"  tick {lag}", "dim")]
+
+
+def database_spans(state: str, look: Look) -> list[Span]:
+    """`db ok`, or in capitals what ails it."""
+    return [("db ok", "dim")] if state == "ok" else [(f"db {look.theirs(state).upper()}", "broken")]
+
+
+def right_spans(board: Board, now: float, look: Look, width: int) -> list[Span]:
+    """The right side of the first line."""
+    short = width < WIDE
+    spans = [*runtime_spans(board.runtime, now, look, short), ("  ", ""), *database_spans(board.database, look)]
+    if board.host.load is not None and width >= 115:
+        spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
+    return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]
+
+
+def counter_spans(board: Board, failures: int, short: bool) -> list[Span]:
+    """`7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`; narrow: what waits for later together."""
+    count = board.counts.get
+    running = len(board.running) if count("running") is None else count("running", 0)
+    waiting = count("queued", 0) + count("retrying", 0)
+    later = [(word, count(word, 0)) for word in ("blocked", "held", "scheduled")]
+    if short:
+        later = [("later", sum(n for _, n in later))]
+    shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
+    spans: list[Span] = [(f"{amounts.count(n)} {word} ", "") for word, n in shown]
+    return [*spans, (f"{amounts.count(failures)} failed ", "broken")] if failures else spans
+
+
+def header_lines(board: Board, bearings: Bearings, now: float, look: Look, width: int) -> list[list[Span]]:
+    """One line, or two from 100 cells on."""
+    short = width < WIDE
+    right = right_spans(board, now, look, width)
+    left = _left(board, bearings, look, short)
+    lines = [join(left, right, width)]
+    if not short:
+        places: list[Span] = [(f" {digit} {name}", "bold" if digit == "0" and not bearings.title else "dim") for digit, name in bearings.places]
+        lines.append(join(places, counter_spans(board, bearings.failures, short=False), width))
+    return lines
+
+
+def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Span]:
+    host = look.cut(look.theirs(board.host.name), 16)
+    spans: list[Span] = [(" ", "")]
+    if bearings.read_only:
+        spans.append(("READ ONLY  ", "warn"))
+    if board.runtime.demo:
+        spans.append(("DEMO  ", "warn"))
+    if bearings.title:
+        return [*spans, (bearings.title, "bold")]
+    if not short:
+        spans.append(("Taskdeck  ", "bold"))
+    spans.append((f"{host}  ", ""))
+    if bearings.tab:
+        return [*spans, *((f"[{digit}]" if digit == bearings.tab else f" {digit} ", "bold" if digit == bearings.tab else "dim") for digit, _ in bearings.places)]
+    return [*spans, *counter_spans(board, bearings.failures, short=True)] if short else spans
+
+
+def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
+    """Both sides in one line; the left one gives way."""
+    room = width - wide(right)
+    shown: list[Span] = []
+    for text, style in left:
+        if len(text.rstrip()) > room:
+            break
+        shown.append((text, style))
+        room -= wide([(text, style)])
+    return [*shown, (" " * max(0, room), ""), *right]
+
+
+def banner_lines(board: Board, now: float, look: Look, width: int) -> list[list[Span]]:
+    """Up to two lines when nothing starts, with what to do; none in good times."""
+    text = trouble(board, now)
+    if not text:
+        return []
+    first, *more = wrap(look.theirs(text), max(20, width - 4))
+    return [[(f" {look.own('✗')} {first}", "broken")], *([(f"   {line}", "broken")] for line in more[:1])]
+
+
+def trouble(board: Board, now: float) -> str:
+    """What keeps everything from starting, what goes on, what to do; "" in good times."""
+    runtime = board.runtime
+    jobs = f"The {len(board.running)} jobs run on" if board.running else "No job runs"
+    if runtime.state == "stopped":
+        who = runtime.stopped_by or "someone"
+        return (
+            f"NO RUNTIME{_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. "
+            f"{jobs}; their ends are kept. S starts it again, or: taskdeck serve"
+        )
+    if runtime.state == "none":
+        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; their ends are kept. Trying to start one."
+    if board.database != "ok":
+        return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
+    if runtime.halted:
+        return f"Nothing starts: {runtime.halted}. {jobs}; nothing is lost. Dispatch resumes by itself."
+    return ""
+
+
+def _since(runtime: RuntimeFacts, now: float) -> str:
+    return "" if runtime.since is None else f" since {wall(runtime.since, now)}"
+
+
+class Header(Lines):
+    """The first line or two of every screen."""
+
+    @dataclass
+    class Clicked(Message):
+        """A cell of the header was clicked."""
+
+        x: int
+        y: int
+
+    def __init__(self, id: str = "header") -> None:
+        super().__init__(id=id)
+        self._board = Board()
+        self._bearings = Bearings()
+
+    def show(self, board: Board, bearings: Bearings) -> None:
+        """Show a board's facts."""
+        self._board, self._bearings = board, bearings
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again, with the time of now."""
+        width = self.size.width
+        lines = header_lines(self._board, self._bearings, self.now, self.look, width)
+        self.draw([self.look.strip(spans, width) for spans in lines][: self.size.height])
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked(event.x, event.y))
+
+
+class Banner(Lines):
+    """Trouble, in up to two lines below the header."""
+
+    def show(self, lines: Sequence[Sequence[Span]]) -> None:
+        """Show these lines; none hides the banner."""
+        height = len(lines)
+        if self.styles.height is None or self.styles.height.value != height:
+            self.styles.height = height
+        self.draw([self.look.strip(spans, self.app.size.width) for spans in lines])

@@ -1,0 +1,123 @@
+"""Searching a log: the offsets of all lines that hold a text, found block by block while nothing else is to do.
+
+Case is ignored, and colours count for nothing. Raw bytes are searched first, because that is fast; a line that could
+match is then judged as it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from app.tui.log import BLOCK, LogLines
+
+MOST = 1_000_000
+"""Matches that are kept; a search stops there."""
+_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
+_ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault")
+_ERROR = re.compile(
+    r"(?<!no )(?<!0 )(?<!\w)(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault)(?!\w)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+class Search:
+    """The matching lines of a log, in order: `pattern` judges the text of those that hold one of `needles`."""
+
+    def __init__(self, lines: LogLines, pattern: re.Pattern[str], needles: tuple[str, ...]) -> None:
+        self._lines = lines
+        self.pattern = pattern
+        self._needles = tuple(n.lower().encode() for n in needles if n.isascii())
+        self._found = array("Q")
+        self._next = 0
+        self._seen = -1
+
+    @classmethod
+    def text(cls, lines: LogLines, text: str) -> Search:
+        """A search for a text as typed."""
+        return cls(lines, re.compile(re.escape(text), re.I), (text,))
+
+    @classmethod
+    def errors(cls, lines: LogLines) -> Search:
+        """A search for what programs say when something went wrong."""
+        return cls(lines, _ERROR, _ERRORS)
+
+    @property
+    def done(self) -> bool:
+        """Whether the log was searched to its end."""
+        return self._seen == self._lines.size or len(self._found) >= MOST
+
+    @property
+    def scanned(self) -> int:
+        """Bytes searched."""
+        return self._lines.size if self.done else self._next
+
+    @property
+    def count(self) -> int:
+        """Matching lines found so far."""
+        return len(self._found)
+
+    def place(self, start: int) -> int:
+        """Which match, from 1, the line at `start` is; 0 when it is none."""
+        i = bisect_left(self._found, start)
+        return i + 1 if i < len(self._found) and self._found[i] == start else 0
+
+    def after(self, offset: int) -> int | None:
+        """The first match behind `offset`, of those found."""
+        i = bisect_right(self._found, offset)
+        return self._found[i] if i < len(self._found) else None
+
+    def before(self, offset: int) -> int | None:
+        """The last match above `offset`, of those found."""
+        i = bisect_left(self._found, offset)
+        return self._found[i - 1] if i else None
+
+    def step(self) -> None:
+        """Search one more block, to the end of its last line."""
+        start, size = self._next, self._lines.size
+        data = self._lines.source.read(start, min(start + BLOCK, size))
+        end = data.rfind(b"\n") + 1
+        if not end:
+            data = self._lines.source.read(start, self._lines.end(start))
+            end = len(data) if start + len(data) < size else 0
+        self._keep(start, data)
+        self._next = start + end
+        if start + len(data) >= size:
+            self._seen = size
+
+    def _keep(self, start: int, data: bytes) -> None:
+        for begin, line in self._candidates(data):
+            at = start + begin
+            if self._matches(line) and (not self._found or at > self._found[-1]) and len(self._found) < MOST:
+                self._found.append(at)
+
+    def _matches(self, line: bytes) -> bool:
+        return self.pattern.search(_ESCAPE.sub(b"", line).decode("utf-8", "replace")) is not None
+
+    def _candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Lines that could match, each with its offset in `data`. Escapes may stand inside a word, so they hide it."""
+        if not self._needles or b"\x1b" in data:
+            yield from _every_line(data)
+            return
+        lower = data.lower()
+        for begin in sorted({begin for needle in self._needles for begin in _lines_with(needle, lower)}):
+            yield begin, data[begin : data.find(b"\n", begin) + 1 or len(data)]
+
+
+def _lines_with(needle: bytes, data: bytes) -> Iterator[int]:
+    """Where the lines begin that hold the needle."""
+    at = data.find(needle)
+    while at >= 0:
+        yield data.rfind(b"\n", 0, at) + 1
+        end = data.find(b"\n", at)
+        at = data.find(needle, end) if end >= 0 else -1
+
+
+def _every_line(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    for line in data.split(b"\n"):
+        if line:
+            yield at, line
+        at += len(line) + 1

@@ -1,0 +1,259 @@
+"""The widget that shows a log: it draws the page it was given last; a thread of its own reads, follows and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import ClassVar, Literal
+
+from rich.segment import Segment
+from textual import events, on, work
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from app.core.clean import clean, clean_lines, sgr_line, width
+from app.tui.lines import Lines
+from app.tui.log import Source
+from app.tui.logpager import Page, Pager
+
+LOOK_EVERY = 0.1
+"""Seconds between looks at the size of a log that is being written."""
+_POST_EVERY = 0.05
+COPIED_MOST = 256 * 1024
+Command = Callable[[Pager], object]
+
+
+class LogView(Lines, can_focus=True):
+    """A log, live. Give it a source with `open`; `live` says whether it may still grow."""
+
+    DEFAULT_CSS = "LogView { height: 1fr; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "Down", id="log.down", show=False),
+        Binding("k,up", "move(-1)", "Up", id="log.up", show=False),
+        Binding("space,pagedown", "turn(1)", "Page", id="log.page", show=False),
+        Binding("b,pageup", "turn(-1)", "Page back", id="log.back", show=False),
+        Binding("g,home", "start", "First line", id="log.first", show=False),
+        Binding("G,end", "end", "Last line", id="log.last", show=False),
+        Binding("right", "sideways(1)", "Right", id="log.right", show=False),
+        Binding("left", "sideways(-1)", "Left", id="log.left", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another page is seen."""
+
+        page: Page
+
+    @dataclass
+    class Failed(Message):
+        """The log could not be read."""
+
+        why: str
+
+    @dataclass
+    class Copied(Message):
+        """Text to be put on the clipboard, cleaned."""
+
+        text: str
+        what: str
+
+    @dataclass
+    class _Read(Message):
+        """A page from the thread that reads for `commands`."""
+
+        commands: SimpleQueue[Command | None]
+        page: Page
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.page = Page()
+        self._commands: SimpleQueue[Command | None] | None = None
+        self._live = False
+        self._seen = True
+
+    # -- what is shown ------------------------------------------------------------------------------------------
+
+    def open(self, source: Source, *, live: bool = False) -> None:
+        """Show this log from its end, following it when it is live. The source is closed when another is opened."""
+        self.shut()
+        self._live = live
+        self._commands = SimpleQueue()
+        self._serve(source, self._commands, self.size.width, self.size.height)
+        if live:
+            self.follow(True)
+
+    def say(self, text: str) -> None:
+        """Show a text of several lines in place of a log."""
+        self.shut()
+        self._take(Page(rows=tuple(Strip([Segment(line)]) for line in clean_lines(text).split("\n"))))
+
+    def shut(self) -> None:
+        """Let go of the log; what was seen last stays."""
+        if self._commands is not None:
+            self._commands.put(None)
+            self._commands = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the log may still grow."""
+        return self._live
+
+    @live.setter
+    def live(self, value: bool) -> None:
+        if self._live != value:
+            self._live = value
+            self.ask(Pager.grown)
+
+    def ask(self, command: Command) -> None:
+        """Have the reading thread do something with the reader's place, in the order asked; nothing without a log."""
+        if self._commands is not None:
+            self._commands.put(command)
+
+    # -- moving -------------------------------------------------------------------------------------------------
+
+    def action_move(self, rows: int) -> None:
+        self.ask(lambda pager: pager.move(rows))
+
+    def action_turn(self, pages: int) -> None:
+        self.ask(lambda pager: pager.turn(pages))
+
+    def action_start(self) -> None:
+        self.ask(Pager.start)
+
+    def action_end(self) -> None:
+        self.ask(Pager.end)
+
+    def action_sideways(self, steps: int) -> None:
+        self.ask(lambda pager: pager.sideways(steps))
+
+    def follow(self, on: bool) -> None:
+        """Follow the end, or stay."""
+        self.ask(lambda pager: pager.follow(on))
+
+    def wrap(self) -> None:
+        """Wrap long lines, or cut them again."""
+        self.ask(Pager.wrap)
+
+    def search(self, text: str) -> None:
+        """Look for a text; an empty one ends the search."""
+        self.ask(lambda pager: pager.search(text))
+
+    def next_match(self, way: Literal["next", "previous"]) -> None:
+        """Go to another match."""
+        self.ask(lambda pager: pager.next_match(way))
+
+    def next_error(self) -> None:
+        """Go to the next line that looks like an error."""
+        self.ask(Pager.next_error)
+
+    def copy(self, everything: bool = False) -> None:
+        """Have `Copied` posted: the matching line or what is seen; or the whole log (its last 256 KiB)."""
+        rows = [row.text.rstrip() for row in self.page.rows]
+        self.ask(lambda pager: self.post_message(_copied(pager, rows, everything)))
+
+    @on(events.MouseScrollDown)
+    def _wheel_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_move(3)
+
+    @on(events.MouseScrollUp)
+    def _wheel_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_move(-3)
+
+    # -- drawing ------------------------------------------------------------------------------------------------
+
+    @on(_Read)
+    def _read_page(self, message: _Read) -> None:
+        message.stop()
+        if message.commands is self._commands:
+            self._take(message.page)
+
+    def _take(self, page: Page) -> None:
+        """Show a page, drawing only the rows that differ."""
+        self.page = page
+        self._paint()
+        self.post_message(self.Changed(page))
+
+    def _paint(self) -> None:
+        room, look = self.size.width, self.look
+        self.draw([_plain(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
+
+    def on_resize(self, event: events.Resize) -> None:
+        size = event.size
+        self._paint()
+        self.ask(lambda pager: pager.resize(size.width, size.height))
+
+    def on_show(self) -> None:
+        self.watch_for_growth(True)
+
+    def on_hide(self) -> None:
+        self.watch_for_growth(False)
+
+    def watch_for_growth(self, on: bool) -> None:
+        """Look for new output, or not (while another screen covers this one)."""
+        self._seen = on
+        self.ask(Pager.grown)
+
+    def on_unmount(self) -> None:
+        self.shut()
+
+    # -- the thread that reads ----------------------------------------------------------------------------------
+
+    @work(thread=True, group="log", exit_on_error=False)
+    def _serve(self, source: Source, commands: SimpleQueue[Command | None], width: int, height: int) -> None:
+        try:
+            self._obey(Pager(source, width, height), commands)
+        # A log that cannot be shown must say so in its place and leave the rest of the screen alone.
+        except Exception as error:
+            self.post_message(self.Failed(clean(str(error))))
+        finally:
+            source.close()
+
+    def _obey(self, pager: Pager, commands: SimpleQueue[Command | None]) -> None:
+        """Do what is asked and, in between, what is left to do; post the page when it differs, not too often."""
+        shown, due = Page(), 0.0
+        self._post(commands, pager.page())
+        while (command := self._next(pager, commands)) is not None:
+            changed = command(pager) is not False
+            now = monotonic()
+            if changed and (command is not Pager.step or not pager.busy or now >= due):
+                page, due = pager.page(), now + _POST_EVERY
+                if page != shown:
+                    self._post(commands, page)
+                    shown = page
+
+    def _post(self, commands: SimpleQueue[Command | None], page: Page) -> None:
+        self.post_message(self._Read(commands, page))
+
+    def _next(self, pager: Pager, commands: SimpleQueue[Command | None]) -> Command | None:
+        """What to do next; a look at the size when nothing was asked in time."""
+        try:
+            if pager.busy:
+                return commands.get_nowait()
+            return commands.get(timeout=LOOK_EVERY if self._live and self._seen else None)
+        except Empty:
+            return Pager.step if pager.busy else Pager.grown
+
+
+def _plain(row: Strip, utf8: bool) -> Strip:
+    """The row in the characters that the terminal has."""
+    if utf8 or row.text.isascii():
+        return row
+    return Strip([Segment("".join(c if c.isascii() else "?" * width(c) for c in text), style) for text, style, _ in row])
+
+
+def _shown(line: bytes) -> str:
+    return "".join(text for text, _ in sgr_line(line))
+
+
+def _copied(pager: Pager, rows: list[str], everything: bool) -> LogView.Copied:
+    if everything:
+        text = "\n".join(_shown(line) for line in pager.tail(COPIED_MOST).split(b"\n"))
+        return LogView.Copied(text, "the log" if pager.lines.size <= COPIED_MOST else "the log's last 256K")
+    if (line := pager.match_text()) is not None:
+        return LogView.Copied(line.rstrip(), "the line")
+    return LogView.Copied("\n".join(rows), "what is seen")

@@ -1,0 +1,196 @@
+"""How things look: one table of states, and the glyphs, bars, sparklines and rules drawn with one `Look`.
+
+A state is never colour alone: glyph, word, style. A `Look` is chosen once at start (Unicode or ASCII, colours or none);
+everything that reaches the screen becomes a `Strip` here, from spans of (text, style name), with no markup parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from app.core import clean as cleaning
+
+Span = tuple[str, str]
+"""A text and the name of its style (a key of `STYLES`, "" for none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """How a state is shown: a one-cell glyph, its ASCII twin, the word, the name of a style."""
+
+    glyph: str
+    ascii: str
+    word: str
+    style: str = ""
+
+
+STATES: dict[str, Sign] = {
+    "scheduled": Sign("◔", "@", "scheduled", "dim"),
+    "blocked": Sign("↳", "^", "blocked", "dim"),
+    "held": Sign("⊟", "=", "held", "warn"),
+    "queued": Sign("○", "o", "queued"),
+    "retrying": Sign("↻", "~", "retrying", "warn"),
+    "starting": Sign("◌", ":", "starting", "alive"),
+    "running": Sign("●", "*", "running", "alive"),
+    "paused": Sign("‖", '"', "paused", "warn"),
+    "stopping": Sign("◐", "-", "stopping", "warn"),
+    "succeeded": Sign("✓", "+", "succeeded", "well"),
+    "failed": Sign("✗", "X", "failed", "broken"),
+    "timed_out": Sign("◷", "T", "timed out", "late"),
+    "cancelled": Sign("⊘", "/", "cancelled", "dim"),
+    "lost": Sign("?", "?", "lost", "unknown"),
+}
+ALERTS: dict[str, Sign] = {
+    "pending": Sign("△", "'", "pending", "warn"),
+    "firing": Sign("▲", "!", "firing", "warn"),
+    "acknowledged": Sign("▲", "!", "acked", "warn"),
+    "silenced": Sign("▽", "v", "quiet", "dim"),
+    "resolved": Sign("✓", "+", "resolved", "well"),
+}
+QUEUES: dict[str, Sign] = {
+    "open": Sign("○", "o", "open"),
+    "full": Sign("●", "*", "full", "alive"),
+    "no room": Sign("●", "*", "no room", "warn"),
+    "paused": Sign("‖", '"', "paused", "warn"),
+    "draining": Sign("▽", "v", "draining", "warn"),
+    "pool off": Sign("✗", "X", "pool off", "warn"),
+}
+STRANGE = Sign("?", "?", "unknown", "unknown")
+
+STYLES: dict[str, Style] = {
+    "": Style(),
+    "bold": Style(bold=True),
+    "dim": Style(dim=True),
+    "alive": Style(color="cyan"),
+    "well": Style(color="green"),
+    "warn": Style(color="yellow"),
+    "late": Style(color="red"),
+    "broken": Style(color="red", bold=True),
+    "unknown": Style(color="magenta", bold=True),
+    "cursor": Style(reverse=True),
+    "title": Style(bold=True),
+    "cursor-mark": Style(reverse=True, bold=True),
+}
+_COLOURLESS = {
+    "alive": Style(), "well": Style(), "warn": Style(bold=True), "late": Style(bold=True), "broken": Style(bold=True),
+    "unknown": Style(bold=True),
+}  # fmt: skip
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_ASCII_SPARKS = "0123568#"
+_TO_ASCII = str.maketrans({
+    "–": "-", "…": "~", "·": ".", "›": ">", "↵": "enter", "█": "#", "▒": "=", "‖": '"', "∞": "inf", "→": "->", "│": "|",
+    "─": "-", "━": "=", "▌": "[", "✗": "X", "✓": "+", "●": "*", "○": "o", "┌": "+", "┐": "+", "└": "+", "┘": "+",
+    "←": "left", "↑": "up", "↓": "down", "▲": "!", "△": "'",
+})  # fmt: skip
+
+
+@lru_cache(maxsize=8192)
+def safe(text: str) -> str:
+    """Text from outside as one safe line, remembered."""
+    return cleaning.clean(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What this terminal can show: `ascii` for no line and block characters, `colour`, `utf8` for names in other scripts."""
+
+    ascii: bool = False
+    colour: bool = True
+    utf8: bool = True
+
+    @property
+    def ellipsis(self) -> str:
+        return "~" if self.ascii else "…"
+
+    def own(self, text: str) -> str:
+        """A text of ours in the characters this terminal has."""
+        return text.translate(_TO_ASCII) if self.ascii else text
+
+    def theirs(self, text: str) -> str:
+        """A text from outside, safe and in the characters this terminal has."""
+        shown = safe(text)
+        return shown if self.utf8 else shown.encode("ascii", "replace").decode()
+
+    def style(self, name: str) -> Style:
+        """The style behind a name."""
+        if not self.colour and name in _COLOURLESS:
+            return _COLOURLESS[name]
+        return STYLES[name]
+
+    def glyph(self, sign: Sign) -> str:
+        """The one cell of a sign."""
+        return sign.ascii if self.ascii else sign.glyph
+
+    def cut(self, text: str, cells: int, at: str = "end") -> str:
+        """Safe text, at most `cells` wide, cut at its "end" or in the "middle"."""
+        return cleaning.middle(text, cells, self.ellipsis) if at == "middle" else cleaning.cut(text, cells, self.ellipsis)
+
+    def bar(self, part: float, whole: float, cells: int) -> str:
+        """A bar of whole cells: at least one when anything is there, full only when full."""
+        filled = _filled(part, whole, cells)
+        return self.own("█" * filled + "·" * (cells - filled))
+
+    def two_tone(self, used: float, reserved: float, total: float, cells: int) -> str:
+        """Measured `█`, reserved but idle `▒`, free `·`; what is measured beyond the reservation shows as measured."""
+        dark = _filled(used, total, cells)
+        grey = max(0, _filled(reserved, total, cells) - dark)
+        return self.own("█" * dark + "▒" * grey + "·" * (cells - dark - grey))
+
+    def spark(self, values: Sequence[float], cells: int, top: float | None = None) -> str:
+        """The last `cells` values as one cell each, scaled to `top` or to their own maximum; blank where there is none."""
+        shown = values[-cells:]
+        high = top or max(shown, default=0.0)
+        steps = _ASCII_SPARKS if self.ascii else _SPARKS
+        return "".join(steps[_step(v, high)] for v in shown).rjust(cells)
+
+    def rule(self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False) -> str:
+        """A title rule with heads set into it at their cells, `tail` at its right end when it fits."""
+        line = ["━" if focused else "─"] * width
+        end = 0
+        for at, head in heads:
+            if head and at > end and at + len(head) < width:
+                line[at - 1 : at + len(head) + 1] = f" {head} "
+                end = at + len(head)
+        if tail and width - len(tail) - 3 > end:
+            line[width - len(tail) - 3 : width - 1] = f" {tail} "
+        if focused:
+            line[1:2] = "▌"
+        return self.own("".join(line[:width]))
+
+    def strip(self, spans: Iterable[Span], width: int, under: str = "") -> Strip:
+        """One line of exactly `width` cells from spans of safe text; `under` is the style below all of them."""
+        base = self.style(under)
+        segments, left = [], width
+        for text, name in spans:
+            shown = text if cleaning.width(text) <= left else cleaning.cut(text, left, self.ellipsis)
+            left -= cleaning.width(shown)
+            if shown:
+                segments.append(Segment(shown, base + self.style(name)))
+        if left > 0:
+            segments.append(Segment(" " * left, base))
+        return Strip(segments, width)
+
+
+def wide(spans: Iterable[Span]) -> int:
+    """The cells that spans of safe text take."""
+    return sum(cleaning.width(text) for text, _ in spans)
+
+
+def _filled(part: float, whole: float, cells: int) -> int:
+    if whole <= 0 or part <= 0:
+        return 0
+    if part >= whole:
+        return cells
+    return min(cells - 1, max(1, round(part / whole * cells)))
+
+
+def _step(value: float, top: float) -> int:
+    """0 for nothing, 1 to 7 for a share of `top`."""
+    return 0 if value <= 0 or top <= 0 else min(7, max(1, round(value / top * 7)))

@@ -1,0 +1,91 @@
+"""Pane 4: SLA alerts, as the board sorts them: worst first."""
+
+from __future__ import annotations
+
+from app.core import amounts
+from app.core.board import AlertLine, Board
+from app.tui.columns import Cell, Cells, Column
+from app.tui.look import ALERTS, STRANGE, Look
+from app.tui.table import Grid, Part, Table
+
+_WIDE = (
+    Column("", 1, gap=0),
+    Column("", 4),
+    Column("", 16, gap=2),
+    Column("ON", 25, cut="middle", drop=1),
+    Column("WHY", 41, grow=1, floor=20),
+    Column("SINCE ", 6, right=True, drop=2),
+    Column("STATE", 17, gap=2),
+)
+_NARROW = (
+    Column("", 1, gap=0),
+    Column("", 4),
+    Column("", 14, gap=2),
+    Column("WHY", 34, grow=1, floor=14),
+    Column("SINCE", 6, right=True, drop=2),
+    Column("STATE", 12, gap=2),
+)
+
+_SEVERITIES = {"critical": ("CRIT", "broken", "late"), "warning": ("warn", "warn", "warn"), "info": ("info", "alive", "alive")}
+
+
+def _head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
+    word, firing, acknowledged = _SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
+    style = firing if alert.status == "firing" else acknowledged if alert.status == "acknowledged" else "dim"
+    sign = ALERTS.get(alert.status, STRANGE)
+    return Cell(look.glyph(sign), style), Cell(word, style), Cell(look.theirs(alert.sla), "dim" if style == "dim" else "")
+
+
+def _state(alert: AlertLine, now: float, look: Look) -> Cell:
+    sign = ALERTS.get(alert.status, STRANGE)
+    if alert.status == "acknowledged":
+        return Cell(f"{sign.word} {look.theirs(alert.by or '')}".rstrip())
+    if alert.status == "resolved" and alert.resolved_at is not None:
+        return Cell(f"{sign.word} {amounts.age(now - alert.resolved_at)}", "dim")
+    return Cell(sign.word, "bold" if alert.status == "firing" else "dim")
+
+
+def wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
+    """An alert on a wide terminal."""
+    quiet = "dim" if alert.status == "resolved" else ""
+    return (
+        *_head(alert, look),
+        Cell(look.theirs(alert.object), quiet),
+        Cell(look.theirs(alert.why), quiet),
+        Cell(amounts.age(now - alert.since), quiet),
+        _state(alert, now, look),
+    )
+
+
+def narrow_cells(alert: AlertLine, look: Look, now: float) -> Cells:
+    """An alert on a narrow terminal."""
+    quiet = "dim" if alert.status == "resolved" else ""
+    return (
+        *_head(alert, look),
+        Cell(look.theirs(alert.short or alert.why), quiet),
+        Cell(amounts.age(now - alert.since), quiet),
+        _state(alert, now, look),
+    )
+
+
+ALERT_PART = Part("alerts", Grid(_WIDE, wide_cells), Grid(_NARROW, narrow_cells))
+_FIRST_RULE = "taskdeck sla create encode-on-time --template encode --finishes-within 45m"
+
+
+class AlertsPane(Table):
+    """Alerts that fire, are acknowledged, or were resolved a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__((ALERT_PART,), id="alerts")
+
+    def show_board(self, board: Board) -> None:
+        """Show the alerts of a board."""
+        view = self.views[0]
+        view.title = f"4 SLA alerts {sum(alert.status != 'resolved' for alert in board.alerts)}"
+        view.empty = [[("  " + self._nothing(board.rules), "dim")]]
+        self.show({"alerts": board.alerts})
+
+    def _nothing(self, rules: int) -> str:
+        if rules:
+            return "Nothing is late."
+        return f"No rules yet. {'' if self.is_narrow else 'The usual first one:  '}{_FIRST_RULE}"

@@ -1,0 +1,140 @@
+"""Pane 2: the pools, what is reserved and what is really used; on wide terminals the host below them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual.strip import Strip
+
+from app.core import amounts
+from app.core.board import Board, HostFacts, PoolLine
+from app.tui.columns import Cell, Cells, Column, TwoTone
+from app.tui.look import Look, Span
+from app.tui.table import Grid, Part, Table
+from app.tui.times import wall
+
+STALE = 30.0
+"""Seconds after which measurements are called old."""
+
+_WIDE = (
+    Column("", 8, 14, fits=True, gap=0),
+    Column("", 3),
+    Column("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=1),
+    Column("RESERVED ", 9, 14, right=True, fits=True, gap=0),
+    Column("USED", 6, 8, right=True, fits=True, drop=2),
+    Column("30m", 8, drop=1),
+)
+_NARROW = (
+    Column("", 10, 16, fits=True, floor=6, grow=1, gap=0),
+    Column("", 3),
+    Column("", 11, drop=4),
+    Column("", 6, 10, right=True, fits=True, gap=0),
+    Column("", 3, drop=1),
+    Column("", 4, 6, right=True, fits=True, drop=1),
+    Column("", 3, gap=2),
+    Column("", 11, drop=3),
+    Column("", 8, 11, right=True, fits=True, gap=0),
+    Column("", 3, drop=2),
+    Column("", 5, 6, right=True, fits=True, drop=2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """One line of a pool on a wide terminal: its CPU or its memory."""
+
+    pool: PoolLine
+    memory: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.pool.key}/memory" if self.memory else self.pool.key
+
+
+def _bar(used: float | None, reserved: float, total: float) -> Cell:
+    tones = TwoTone(used or 0.0, reserved, total)
+    return Cell(tones, "warn" if tones.over else "")
+
+
+def _name(pool: PoolLine, look: Look) -> Cell:
+    return Cell(look.theirs(pool.name), "" if pool.status == "active" else "warn")
+
+
+def wide_cells(row: PoolRow, look: Look, now: float) -> Cells:
+    """The CPU or the memory of a pool."""
+    pool = row.pool
+    if row.memory:
+        bar = _bar(pool.measured_memory, pool.used_memory, pool.total_memory)
+        pair, used = amounts.memory_pair(pool.used_memory, pool.total_memory), amounts.memory(pool.measured_memory)
+        return Cell(""), Cell("mem", "dim"), bar, Cell(pair), Cell(look.own(used)), _history(pool.memory_history, look)
+    bar = _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
+    pair, used = amounts.cpu_pair(pool.used_cpu, pool.total_cpu), amounts.cpu(pool.measured_cpu)
+    return _name(pool, look), Cell("cpu", "dim"), bar, Cell(pair), Cell(look.own(used)), _history(pool.cpu_history, look)
+
+
+def _history(shares: Sequence[float], look: Look) -> Cell:
+    return Cell(look.spark(shares, 8, top=1.0), "dim")
+
+
+def narrow_cells(row: PoolRow, look: Look, now: float) -> Cells:
+    """A whole pool in one line."""
+    pool = row.pool
+    return (
+        _name(pool, look),
+        Cell("cpu", "dim"),
+        _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
+        Cell(amounts.cpu_pair(pool.used_cpu, pool.total_cpu)),
+        Cell("use", "dim"),
+        Cell(look.own(amounts.cpu(pool.measured_cpu))),
+        Cell("mem", "dim"),
+        _bar(pool.measured_memory, pool.used_memory, pool.total_memory),
+        Cell(amounts.memory_pair(pool.used_memory, pool.total_memory)),
+        Cell("use", "dim"),
+        Cell(look.own(amounts.memory(pool.measured_memory))),
+    )
+
+
+POOL_PART = Part("pools", Grid(_WIDE, wide_cells), Grid(_NARROW, narrow_cells))
+
+
+class PoolsPane(Table):
+    """Every pool, and the machine they stand on."""
+
+    def __init__(self) -> None:
+        super().__init__((POOL_PART,), id="pools")
+        self._host = HostFacts()
+
+    def show_board(self, board: Board) -> None:
+        """Show the pools of a board."""
+        self._host = board.host
+        view = self.views[0]
+        view.title = "2 Pools"
+        view.tail = self._tail(board)
+        kinds = (False,) if self.is_narrow else (False, True)
+        self.show({"pools": [PoolRow(pool, memory) for pool in board.pools for memory in kinds]})
+
+    def _tail(self, board: Board) -> str:
+        age = self.now - board.at
+        if board.at and age > STALE:
+            return f"measured {wall(board.at, self.now, seconds=True)}, {amounts.age(age)} old"
+        return self.look.own("█ used ▒ reserved · free") if self.is_narrow else ""
+
+    def draw(self, strips: Sequence[Strip]) -> None:
+        """On a wide terminal the last line is the host's, when no pool needs it."""
+        if not self.is_narrow and len(strips) > len(self.views[0].rows) + 1:
+            strips = [*strips[:-1], self.look.strip(host_line(self._host, self.look), self.size.width)]
+        super().draw(strips)
+
+
+def host_line(host: HostFacts, look: Look) -> list[Span]:
+    """`host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G`; what is not known is left out."""
+    spans: list[Span] = [("  host  ", "dim")]
+    if host.cpu_used is not None:
+        spans += [(" cpu ", "dim"), (f"{host.cpu_used:.1f} of {host.cores}  ", "")]
+    if host.memory_used is not None and host.memory_total is not None:
+        spans += [(" mem ", "dim"), (amounts.memory_pair(host.memory_used, host.memory_total).replace("/", " of ") + "  ", "")]
+    if host.disk_free is not None:
+        low = host.disk_free < 1024**3
+        spans += [(" disk ", "dim"), (amounts.size(host.disk_free) + ("!" if low else ""), "broken" if low else "")]
+    return spans

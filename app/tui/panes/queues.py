@@ -1,0 +1,69 @@
+"""Pane 1: the queues, in a fixed order that the eye learns; those with waiters first when not all fit."""
+
+from __future__ import annotations
+
+from app.core import amounts
+from app.core.board import Board, QueueLine
+from app.tui.columns import Bar, Cell, Cells, Column
+from app.tui.look import QUEUES, STRANGE, Look
+from app.tui.table import Grid, Part, Table
+
+_WIDE = (
+    Column("", 10, 14, grow=1, floor=6, gap=0),
+    Column("LOAD", 8, 20, drop=3, grow=2),
+    Column("", 5, 12, right=True, fits=True),
+    Column("WAIT", 5, 7, right=True, fits=True, gap=2),
+    Column("OLDEST", 6, right=True, drop=4),
+    Column("LAST 30m", 10, drop=1),
+    Column("STATE", 10),
+)
+_NARROW = (
+    Column("", 12, 20, grow=1, floor=6, gap=0),
+    Column("LOAD", 10, drop=3, gap=2),
+    Column("", 5, 12, right=True, fits=True),
+    Column("WAIT", 5, 7, right=True, fits=True, gap=2),
+    Column("OLDEST", 6, right=True, drop=4, gap=2),
+    Column("STARTED", 10, drop=1, gap=3),
+    Column("STATE", 18, drop=0, gap=2, floor=10, grow=2, most=18),
+)
+
+
+def cells(queue: QueueLine, look: Look, now: float) -> Cells:
+    """A queue's row, the same on narrow and wide terminals."""
+    sign = QUEUES.get(queue.word, STRANGE)
+    oldest = amounts.MISSING if queue.oldest_at is None else amounts.age(now - queue.oldest_at)
+    return (
+        Cell(look.theirs(queue.name)),
+        Cell(Bar(queue.load, queue.capacity)),
+        Cell(f"{queue.load}/{queue.capacity}"),
+        Cell(amounts.count(queue.waiting)),
+        Cell(look.own(oldest)),
+        Cell(look.spark(queue.starts, 10), "dim"),
+        Cell(f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),
+    )
+
+
+QUEUE_PART = Part("queues", Grid(_WIDE, cells), Grid(_NARROW, cells))
+
+
+class QueuesPane(Table):
+    """Every queue: how full, how many wait and since when, what it does."""
+
+    def __init__(self) -> None:
+        super().__init__((QUEUE_PART,), id="queues")
+
+    def show_board(self, board: Board) -> None:
+        """Show the queues of a board."""
+        rows, fit = board.queues, max(1, self.size.height - 1)
+        if len(rows) > fit:
+            rows = tuple(sorted(rows, key=lambda queue: not queue.waiting))
+        view = self.views[0]
+        view.title = f"1 Queues {len(rows)}" if self.is_narrow else "1 Queues"
+        view.tail = _hidden(rows[fit:])
+        self.show({"queues": rows})
+
+
+def _hidden(rows: tuple[QueueLine, ...]) -> str:
+    if not rows:
+        return ""
+    return f"+{len(rows)} more" if any(queue.waiting for queue in rows) else f"+{len(rows)} idle"

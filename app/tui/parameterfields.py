@@ -1,0 +1,117 @@
+"""The fields of a template's parameters, one for each property of its JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input
+
+from app.core import parameters
+from app.core.clean import clean
+from app.tui.draft import prefill
+from app.tui.form import Field, Pick, entry
+
+NAME = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One property: the JSON types it takes, whether it is required, the text its field begins with."""
+
+    name: str
+    schema: Mapping[str, Any]
+    kinds: frozenset[str]
+    required: bool
+
+    @property
+    def default(self) -> str:
+        """The text of its default; "" when there is none."""
+        return prefill(self.schema, self.kinds)
+
+    @property
+    def hint(self) -> str:
+        """What it is: its description, bounds, type."""
+        said = clean(str(self.schema.get("description") or ""))
+        return "  ".join(part for part in (_bounds(self.schema), said, "" if said else _kind(self.kinds)) if part)
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off and nothing else."""
+        return self.kinds == {"boolean"}
+
+
+def parameters_of(schema: Mapping[str, Any]) -> list[Parameter]:
+    """The parameters of a template's schema, in its order."""
+    shape = parameters.shape(schema)
+    return [
+        Parameter(name, inner, parameters.kinds(inner, schema), name in shape.required)
+        for name, inner in shape.properties.items()
+    ]
+
+
+class ParameterFields(Vertical):
+    """Fields for a template's parameters, holding the given texts where there are some, else the defaults."""
+
+    def __init__(self, schema: Mapping[str, Any], given: Mapping[str, str]) -> None:
+        super().__init__()
+        self.parameters = parameters_of(schema)
+        self._given = given
+
+    def compose(self) -> ComposeResult:
+        for number, parameter in enumerate(self.parameters):
+            label = clean(parameter.name) + ("*" if parameter.required else "")
+            value = self._given.get(parameter.name, parameter.default)
+            inner = _widget(parameter, value, f"parameter-{number}")
+            size = 5 if parameter.is_switch else 26
+            yield Field(f"{label:<{NAME - 1}}", inner, parameter.hint, size=size, narrow=len(label) < NAME)
+
+    def texts(self) -> dict[str, str]:
+        """What was filled in and is not just the default."""
+        return dict(self._filled())
+
+    def _filled(self) -> Iterator[tuple[str, str]]:
+        for number, parameter in enumerate(self.parameters):
+            text = _text(self.query_one(f"#parameter-{number}"))
+            off = parameter.is_switch and text == "false" and not parameter.required and not parameter.default
+            if text not in ("", parameter.default) and not off:
+                yield parameter.name, text
+
+
+def _widget(parameter: Parameter, value: str, id: str) -> Widget:
+    if parameter.is_switch:
+        return Checkbox("", value == "true", compact=True, id=id)
+    if isinstance(parameter.schema.get("enum"), list):
+        options = [_as_text(choice) for choice in parameter.schema["enum"]]
+        blank = [("", "")] if not parameter.default else []
+        return Pick([*blank, *((text, clean(text)) for text in options)], value, id=id)
+    return entry(id, value)
+
+
+def _text(widget: Widget) -> str:
+    if isinstance(widget, Checkbox):
+        return "true" if widget.value else "false"
+    return widget.value if isinstance(widget, (Input, Pick)) else ""
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _kind(kinds: frozenset[str]) -> str:
+    names = {"string": "text", "integer": "whole number", "number": "number", "array": "JSON list", "object": "JSON object"}
+    return " or ".join(sorted(names.get(kind, kind) for kind in kinds))
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    if low is not None:
+        return f"at least {low}"
+    return f"at most {high}" if high is not None else ""

@@ -1,0 +1,65 @@
+"""What the terminal can show, found before the deck starts: the locale, then one question to the terminal itself.
+
+A `─` is written and the cursor's place asked (CPR): one cell further means Unicode, two a terminal that draws box
+characters wide (usual in CJK set-ups), anything else no UTF-8. Without an answer in `PATIENCE` the locale decides. Standard
+library only: it runs while the rest is being loaded.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import re
+import select
+import termios
+import time
+import tty
+
+PATIENCE = 0.15
+"""Seconds to wait for the terminal's answer."""
+_ASK = "\r─\x1b[6n".encode()
+_WIPE = b"\r\x1b[K"
+_ANSWER = re.compile(rb"\x1b\[\d+;(\d+)R")
+_PLAIN_TERMINALS = ("dumb", "linux", "vt")
+
+
+def wants_ascii(fd_in: int, fd_out: int) -> tuple[bool, bool]:
+    """(draw in ASCII, names may be in any script) for the terminal behind these descriptors."""
+    utf8 = locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
+    if os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS):
+        return True, utf8
+    advance = ask(fd_in, fd_out)
+    if advance is None:
+        return not utf8, utf8
+    return advance != 1, utf8 and advance in (1, 2)
+
+
+def ask(fd_in: int, fd_out: int, patience: float = PATIENCE) -> int | None:
+    """How many cells a `─` takes on the terminal; None when it does not say."""
+    try:
+        before = termios.tcgetattr(fd_in)
+    except termios.error:
+        return None
+    try:
+        tty.setcbreak(fd_in, termios.TCSANOW)
+        os.write(fd_out, _ASK)
+        return _read_answer(fd_in, time.monotonic() + patience)
+    finally:
+        os.write(fd_out, _WIPE)
+        termios.tcsetattr(fd_in, termios.TCSANOW, before)
+
+
+def _read_answer(fd: int, until: float) -> int | None:
+    heard = b""
+    while (left := until - time.monotonic()) > 0:
+        if not select.select([fd], [], [], left)[0]:
+            return None
+        heard += os.read(fd, 64)
+        if found := _ANSWER.search(heard):
+            return int(found[1]) - 1
+    return None
+
+
+def wants_colour() -> bool:
+    """Whether colours may be used: not with NO_COLOR, nor on terminals known to have none."""
+    return "NO_COLOR" not in os.environ and not os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS)

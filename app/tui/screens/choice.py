@@ -1,0 +1,145 @@
+"""The dialog: a box with what is about to happen, and answers by letter. The mark stands on the safe one.
+
+For `DEAF` seconds after it opens only the safe answer is heard, so that a key typed ahead cannot confirm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from app.core.clean import width
+from app.tui.lines import Lines, Sturdy
+from app.tui.look import Look, Span, wide
+
+DEAF = 0.25
+BOX = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A key and what it answers."""
+
+    key: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a dialog shows. `safe` is the key of the marked answer, which leaves everything as it was; `column` puts each answer on a line."""
+
+    title: str
+    body: Sequence[Sequence[Span]]
+    answers: Sequence[Answer]
+    safe: str
+    column: bool = False
+
+
+def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
+    """The box, `cells` wide, as lines of spans."""
+    inner = cells - 2
+    top = f"┌ {question.title} " + "─" * max(0, inner - width(question.title) - 2) + "┐"
+    rows = [*question.body, [], *_answer_lines(question, marked, inner, look)]
+    frame = look.own("│")
+    return [[(look.own(top), "bold")], *(_framed(row, inner, frame) for row in rows), [(look.own("└" + "─" * inner + "┘"), "bold")]]
+
+
+def _framed(row: Sequence[Span], inner: int, frame: str) -> list[Span]:
+    room = inner - 2
+    shown: list[Span] = []
+    for text, style in row:
+        text = text if width(text) <= room else text[:room]
+        shown.append((text, style))
+        room -= width(text)
+    return [(f"{frame} ", ""), *shown, (" " * max(0, room), ""), (f" {frame}", "")]
+
+
+def _answer_lines(question: Question, marked: int, inner: int, look: Look) -> list[list[Span]]:
+    spans = [_answer(answer, n == marked, question.column, look) for n, answer in enumerate(question.answers)]
+    if question.column:
+        return spans
+    gap = max(2, (inner - 2 - sum(wide(span) for span in spans)) // (len(spans) + 1))
+    line: list[Span] = []
+    for span in spans:
+        line += [(" " * gap, ""), *span]
+    return [line]
+
+
+def _answer(answer: Answer, marked: bool, column: bool, look: Look) -> list[Span]:
+    text = f"{answer.key}  {answer.label}"
+    if column:
+        return [(look.own("› " if marked else "  ") + text, "cursor" if marked else "")]
+    return [(look.own(f"›[ {text} ]") if marked else f"  {text}  ", "bold" if marked else "")]
+
+
+class Box(Lines):
+    """The drawn box of a dialog."""
+
+    def show(self, lines: Sequence[Sequence[Span]], cells: int) -> None:
+        """Show these lines."""
+        self.styles.width, self.styles.height = cells, len(lines)
+        self.draw([self.look.strip(spans, cells) for spans in lines])
+
+
+class ChoiceScreen(Sturdy, ModalScreen[str | None]):
+    """Asks a question; dismisses with the key of the answer, or None for the safe one."""
+
+    DEFAULT_CSS = "ChoiceScreen { align: center middle; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "The marked answer", id="dialog.take"),
+        Binding("escape,q", "leave", "Leave everything as it was", id="dialog.leave"),
+        Binding("right,down,tab", "mark(1)", "Next answer", id="dialog.next"),
+        Binding("left,up,shift+tab", "mark(-1)", "Previous answer", id="dialog.previous"),
+    ]
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+        self._marked = next(n for n, answer in enumerate(question.answers) if answer.key == question.safe)
+        self._opened = float("inf")
+
+    def compose(self) -> ComposeResult:
+        yield Box(id="box")
+
+    def on_mount(self) -> None:
+        self._opened = cast(Any, self.app).ticks()
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        box = self.query_one(Box)
+        cells = min(BOX, max(20, self.app.size.width - 2))
+        box.show(box_lines(self.question, self._marked, cells, box.look), cells)
+
+    def action_mark(self, by: int) -> None:
+        """Mark the next answer."""
+        self._marked = (self._marked + by) % len(self.question.answers)
+        self._draw()
+
+    def action_take(self) -> None:
+        """Take the marked answer."""
+        self._take(self.question.answers[self._marked].key)
+
+    def action_leave(self) -> None:
+        """Leave everything as it was."""
+        self.dismiss(None)
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter takes its answer."""
+        if event.character in [answer.key for answer in self.question.answers]:
+            event.stop()
+            self._take(cast(str, event.character))
+
+    def _take(self, key: str) -> None:
+        if key == self.question.safe:
+            self.dismiss(None)
+        elif cast(Any, self.app).ticks() - self._opened >= DEAF:
+            self.dismiss(key)

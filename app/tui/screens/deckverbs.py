@@ -1,0 +1,229 @@
+"""The verbs of the deck: keys on the row that was drawn under the cursor, or on the marks."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from app.core import amounts
+from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
+from app.tui import copying, verbs
+from app.tui.changes import FRESH, Changes
+from app.tui.confirm import ask_again, ask_cancel, ask_delete
+from app.tui.look import STATES, STRANGE
+from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.table import Table
+from app.tui.verbs import Deed, TaskRow, Unfit
+
+if TYPE_CHECKING:
+    from app.tui.app import TaskdeckApp
+
+SIGNALS = (
+    ("t", "TERM", "ask it to end"),
+    ("k", "KILL", "end it at once; work is lost"),
+    ("i", "INT", "as ctrl+c would"),
+    ("h", "HUP", "often: read the configuration again"),
+    ("1", "USR1", "whatever it means to the program"),
+    ("2", "USR2", "whatever it means to the program"),
+    ("s", "STOP", "stand still"),
+    ("c", "CONT", "go on"),
+)
+
+
+class DeckVerbs(Screen[None]):
+    """What the deck screen does with rows. The screen gives `table`, `changes` and `deck`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "log", "Log", id="task.log"),
+        Binding("w", "why", "Why it waits, or ended so", id="task.why"),
+        Binding("x", "cancel", "Cancel", id="task.cancel"),
+        Binding("X", "signal", "Choose a signal", id="task.signal"),
+        Binding("p", "pause", "Pause, continue, hold, release; a queue or pool too", id="task.pause"),
+        Binding("r", "again", "Run again", id="task.again"),
+        Binding("t", "front", "To the front of its queue", id="task.front"),
+        Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
+        Binding("minus", "priority(-1)", "Priority down", id="task.priority-down"),
+        Binding("y", "copy", "Copy: number, command, log", id="task.copy"),
+        Binding("D", "delete", "Delete what has ended", id="task.delete"),
+        Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
+        Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
+        Binding("S", "app.start_runtime", "Start the runtime", id="deck.start"),
+    ]
+    changes: Changes
+
+    @property
+    def deck(self) -> TaskdeckApp:
+        """The app."""
+        return cast("TaskdeckApp", self.app)
+
+    @property
+    def table(self) -> Table:
+        """The pane that has the focus."""
+        raise NotImplementedError
+
+    # The rows a key means
+
+    def _rows(self) -> list[Any]:
+        """The marks or the row under the cursor; raises Unfit when one changed its state a moment ago."""
+        now, table = self.deck.ticks(), self.table
+        rows = table.chosen()
+        if not table.marks and now - table.jumped_at < FRESH:
+            raise Unfit("The row under the cursor went away just now. Look, and press again.")
+        for row in rows:
+            if state := self.changes.just_now(row.key, now):
+                sign = STATES.get(state, STRANGE)
+                word = sign.word if state in STATES else state
+                raise Unfit(f"{_short_name(row)} has changed just now ({word}). Look, and press again.")
+        return rows
+
+    def _do(self, make: Callable[[], Sequence[Deed]]) -> None:
+        try:
+            self.deck.do(make())
+        except Unfit as unfit:
+            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+        else:
+            self.table.clear_marks()
+
+    def _ask(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
+        """Open a dialog when there is a question; `act` gets the letter of any answer but the safe one."""
+        try:
+            question = make()
+        except Unfit as unfit:
+            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+            return
+        if question is None:
+            act("y")
+        else:
+            self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)
+
+    # Verbs that ask nothing
+
+    def action_pause(self) -> None:
+        """Pause, hold, or undo that."""
+        self._do(lambda: verbs.pause(self._rows()))
+
+    def action_front(self) -> None:
+        """To the front."""
+        self._do(lambda: verbs.front(verbs.task_rows(self._rows())))
+
+    def action_priority(self, by: int) -> None:
+        """Up or down by one."""
+        self._do(lambda: verbs.priority(verbs.task_rows(self._rows()), by, self.deck.asked_priorities))
+
+    def action_acknowledge(self) -> None:
+        """Acknowledge alerts."""
+        self._do(lambda: verbs.acknowledge(self._rows()))
+
+    # Verbs that ask
+
+    def action_cancel(self) -> None:
+        """Cancel; what runs only after a question that names it, with those that depend on it."""
+        try:
+            rows = verbs.task_rows(self._rows())
+            verbs.cancel(rows)
+        except Unfit as unfit:
+            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+            return
+        active = [row for row in rows if isinstance(row, (RunningLine, NextLine))]
+        if not any(isinstance(row, RunningLine) for row in active):
+            self._do(lambda: verbs.cancel(active))
+            return
+        self.deck.details([row.uuid for row in active], lambda found: self._ask_cancel(active, found))
+
+    def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
+        def act(key: str) -> None:
+            chosen = [row for row in rows if isinstance(row, NextLine)] if key == "e" else rows
+            self._do(lambda: verbs.cancel(chosen))
+
+        self._ask(lambda: ask_cancel(rows, details, self.deck.now(), self.deck.look), act)
+
+    def action_again(self) -> None:
+        """Run again; more than one asks."""
+        self._settled(verbs.again, ask_again)
+
+    def action_delete(self) -> None:
+        """Delete, asks always."""
+        self._settled(verbs.delete, ask_delete)
+
+    def _settled(self, verb: Callable[[Sequence[TaskRow]], list[Deed]], ask: Callable[..., Question | None]) -> None:
+        def make() -> Question | None:
+            rows.extend(verbs.task_rows(self._rows()))
+            verb(rows)
+            return ask(rows, self.deck.look)
+
+        rows: list[TaskRow] = []
+        self._ask(make, lambda key: self._do(lambda: verb(rows)))
+
+    def action_signal(self) -> None:
+        """Choose a signal for the running ones."""
+        rows: list[TaskRow] = []
+
+        def make() -> Question:
+            rows.extend(verbs.task_rows(self._rows()))
+            verbs.signal(rows, int(signal.SIGTERM), "TERM")
+            answers = [*(Answer(key, f"{name:5} {does}") for key, name, does in SIGNALS), Answer("n", "nothing")]
+            body = [[(f"Send a signal to {_names(rows, self.deck.look.theirs)}", "")]]
+            return Question("Signal", body, answers, safe="n", column=True)
+
+        def act(key: str) -> None:
+            name = next(name for letter, name, _ in SIGNALS if letter == key)
+            self._do(lambda: verbs.signal(rows, int(getattr(signal, f"SIG{name}")), name))
+
+        self._ask(make, act)
+
+    def action_copy(self) -> None:
+        """Copy something about the row to the clipboard."""
+        rows = verbs.task_rows([self.table.item])
+        if rows:
+            question = copying.question(rows[0], self.deck.look)
+            self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy(rows[0].uuid, key) if key else None)
+
+    # Going somewhere
+
+    @on(Table.Opened)
+    def _opened(self, event: Table.Opened) -> None:
+        if isinstance(event.item, QueueLine):
+            self.filter_queue(event.item)
+        elif uuid := _uuid(event.item):
+            self.deck.open_task(uuid)
+
+    def filter_queue(self, queue: QueueLine) -> None:
+        """Show the work of one queue."""
+        raise NotImplementedError
+
+    def action_log(self) -> None:
+        """The log of the row."""
+        if uuid := _uuid(self.table.item):
+            self.deck.open_log(uuid)
+
+    def action_why(self) -> None:
+        """Why it waits, or ended so."""
+        if uuid := _uuid(self.table.item):
+            self.deck.open_why(uuid)
+
+    def action_new(self) -> None:
+        """The form for a new task."""
+        self.deck.open_form()
+
+
+def _uuid(row: Any) -> str | None:
+    if isinstance(row, AlertLine):
+        return row.uuid
+    tasks = verbs.task_rows([row])
+    return tasks[0].uuid if tasks else None
+
+
+def _short_name(row: Any) -> str:
+    number = getattr(row, "number", None) or getattr(getattr(row, "was", None), "number", None)
+    return f"#{number}" if number else str(getattr(row, "name", "It"))
+
+
+def _names(rows: Sequence[TaskRow], clean: Callable[[str], str]) -> str:
+    if len(rows) == 1:
+        return f"#{rows[0].number} {clean(rows[0].name)}?"
+    return f"{amounts.count(len(rows))} tasks?"

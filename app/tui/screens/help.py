@@ -1,0 +1,123 @@
+"""The keys of a place, made from its bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
+from textual.screen import ModalScreen
+
+from app.core.clean import pad
+from app.tui.lines import Lines, Sturdy
+from app.tui.look import Span
+
+RULES = (
+    "Digits go places. A lower-case letter is a verb on the row under the cursor, or on the marks;",
+    "it can be undone, or it asks. Upper case is the same, stronger. q and esc close the topmost thing.",
+    "Everything is also in the palette (:) and under the mouse (click, double click, wheel).",
+)
+SHOWN = {
+    "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
+    "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn", "pageup": "pgup",
+    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／", "full_stop": ".", "comma": ",",
+}  # fmt: skip
+KEYS = 26
+
+
+def key_name(key: str) -> str:
+    """A key as people read it."""
+    return SHOWN.get(key, key)
+
+
+def help_lines(bindings: Iterable[Binding]) -> list[list[Span]]:
+    """All bindings with a description, by the first word of their id; keys of one action together."""
+    groups: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for binding in bindings:
+        if binding.description and not binding.system:
+            group = (binding.id or "other").split(".")[0]
+            keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description), [])
+            keys += [name for name in [key_name(binding.key)] if name not in keys]
+    lines: list[list[Span]] = [[(rule, "dim")] for rule in RULES]
+    for group in sorted(groups, key=_rank):
+        lines += [[], [(_TITLES.get(group, group.capitalize()), "bold")]]
+        lines += [[("  " + pad("  ".join(keys), KEYS), ""), (says, "")] for (_, says), keys in groups[group].items()]
+    return lines
+
+
+_TITLES = {"app": "Everywhere", "deck": "Deck", "task": "On a task", "place": "Places", "table": "In a list", "alert": "On an alert"}
+_ORDER = ("app", "place", "deck", "task", "alert", "table")
+
+
+def _rank(group: str) -> tuple[int, str]:
+    return (_ORDER.index(group) if group in _ORDER else len(_ORDER), group)
+
+
+def bindings_of(active: Mapping[str, ActiveBinding]) -> list[Binding]:
+    """The bindings that are live at a place."""
+    return [found.binding for found in active.values()]
+
+
+class Page(Lines):
+    """Lines in a frame, moved by whole lines."""
+
+    def __init__(self, lines: Sequence[Sequence[Span]], title: str) -> None:
+        super().__init__(id="page")
+        self._all = lines
+        self._title = title
+        self._top = 0
+
+    def redraw(self) -> None:
+        """Draw the part in sight."""
+        room, height = self.size
+        body = self._all[self._top : self._top + height - 1]
+        below = len(self._all) - self._top - len(body)
+        rule = self.look.rule(room, [(2, self._title)], f"{below} more below, j" if below else "q closes", focused=True)
+        rows = [[("  ", ""), *((self.look.own(text), style) for text, style in line)] for line in body]
+        self.draw([self.look.strip([(rule, "title")], room), *(self.look.strip(row, room) for row in rows)])
+
+    def move(self, by: int) -> None:
+        """Move by lines."""
+        self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.move(0)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self.move(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self.move(-3)
+
+
+class HelpScreen(Sturdy, ModalScreen[None]):
+    """What every key does here."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen #page { width: 90%; max-width: 100; height: 90%; background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape,question_mark,f1", "dismiss", "Close", id="help.close"),
+        Binding("j,down", "move(1)", "Down", id="help.down"),
+        Binding("k,up", "move(-1)", "Up", id="help.up"),
+        Binding("space,pagedown,ctrl+d", "move(10)", "Page down", id="help.page-down"),
+        Binding("b,pageup,ctrl+u", "move(-10)", "Page up", id="help.page-up"),
+        Binding("g,home", "move(-100000)", "Top", id="help.top"),
+        Binding("G,end", "move(100000)", "End", id="help.end"),
+    ]
+
+    def __init__(self, bindings: Sequence[Binding]) -> None:
+        super().__init__()
+        self._lines = help_lines(bindings)
+
+    def compose(self) -> ComposeResult:
+        yield Page(self._lines, "Keys")
+
+    def action_move(self, by: int) -> None:
+        """Move by lines."""
+        self.query_one(Page).move(by)
+

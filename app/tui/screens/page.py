@@ -1,0 +1,101 @@
+"""What the screens beside the deck look like: a title in the header, a body, a message line, the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from app.core.board import Board
+from app.tui.footer import BACK, HELP, Hint, KeyLine, MessageLine
+from app.tui.header import WIDE, Bearings, Header
+from app.tui.lines import Lines
+from app.tui.look import Span
+from app.tui.screens.reading import Reading
+
+
+class Line(Lines):
+    """One line of spans."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._spans: Sequence[Span] = ()
+
+    def show(self, spans: Sequence[Span]) -> None:
+        """Show these spans of safe text."""
+        self._spans = spans
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self.draw([self.look.strip(self._spans, self.size.width)])
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+
+class PageScreen(Reading):
+    """A screen with a title in its header, a body, a message line and its keys."""
+
+    CSS_PATH = "../styles/page.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape", "leave", "Back", id="page.back", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Header()
+        yield from self.body()
+        yield MessageLine()
+        yield KeyLine()
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between header and message line."""
+        return ()
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self.every_second)
+
+    def heading(self) -> str:
+        """Where one is, safe text for the header: `Deck › #1042 name`."""
+        return ""
+
+    def hints(self) -> list[Hint]:
+        """The keys that work here now, without help and back."""
+        return []
+
+    # -- drawing --------------------------------------------------------------------------------------------------
+
+    def refresh_chrome(self) -> None:
+        """Draw header and keys for what is so now."""
+        self.set_class(self.app.size.width >= WIDE, "-wide")
+        bearings = Bearings(title=self.heading(), read_only=bool(getattr(self.app, "read_only", False)))
+        self.query_one(Header).show(self.board or Board(), bearings)
+        self.query_one(KeyLine).show([*self.hints(), HELP, BACK])
+
+    def say(self, text: str, style: str = "") -> None:
+        """Put a safe text into the message line."""
+        self.query_one(MessageLine).show([(self.look.own(text), style)])
+
+    def refused(self, text: str) -> None:
+        self.say(self.look.theirs(text), "warn")
+
+    def board_changed(self) -> None:
+        self.refresh_chrome()
+        super().board_changed()
+
+    def on_screen_resume(self) -> None:
+        self.refresh_chrome()
+
+    def on_resize(self) -> None:
+        self.refresh_chrome()
+
+    def every_second(self) -> None:
+        """Time goes on: ages and clocks are drawn again. Only on the screen that is seen."""
+        if self.is_current:
+            self.query_one(Header).redraw()
+
+    def action_leave(self) -> None:
+        """Back to where one came from."""
+        self.dismiss(None)

@@ -1,0 +1,132 @@
+"""The palette behind `:`: every verb, place and queue by its name, and `#number` to go to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from app.tui.columns import Cell, Cells, Column
+from app.tui.lines import Sturdy
+from app.tui.look import Look
+from app.tui.screens.help import key_name
+from app.tui.table import Grid, Part, Table
+
+_NUMBER = re.compile(r"#?(\d{1,12})")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A line of the palette: its words, what it does, the key that does the same."""
+
+    title: str
+    run: Callable[[], object]
+    by_key: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.title
+
+
+def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object]) -> list[Command]:
+    """A command per action that a key does here."""
+    found: dict[str, Command] = {}
+    for binding in bindings:
+        group = (binding.id or "").split(".")[0]
+        if binding.description and group in ("task", "deck", "alert", "place", "app") and binding.action not in found:
+            title = f"{binding.description[0].lower()}{binding.description[1:]}"
+            found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key))
+    return list(found.values())
+
+
+def _bound(run: Callable[[str], object], action: str) -> Callable[[], object]:
+    return lambda: run(action)
+
+
+def matching(commands: Sequence[Command], query: str) -> list[Command]:
+    """The commands that hold every word, those that begin with the query first."""
+    words = query.lower().split()
+    found = [command for command in commands if all(word in command.title.lower() for word in words)]
+    return sorted(found, key=lambda command: not command.title.lower().startswith(query.lower().strip()))
+
+
+def _cells(command: Command, look: Look, now: float) -> Cells:
+    return Cell(look.own(look.theirs(command.title))), Cell(look.own(command.by_key), "dim")
+
+
+_PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("", 6, 10)), _cells))
+
+
+class CommandList(Table):
+    """The commands; the cursor shows while the words are typed."""
+
+    can_focus = False
+
+    @property
+    def lit(self) -> bool:
+        return True
+
+
+class PaletteScreen(Sturdy, ModalScreen[Command | None]):
+    """Type words, choose a line. Dismisses with the command chosen."""
+
+    DEFAULT_CSS = """
+    PaletteScreen { align: center top; }
+    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; background: $background; layout: vertical; }
+    PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
+    PaletteScreen CommandList { height: 1fr; background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close", id="palette.close")]
+
+    def __init__(self, commands: Sequence[Command], go: Callable[[str], None]) -> None:
+        super().__init__()
+        self._commands = commands
+        self._go = go
+
+    def compose(self) -> ComposeResult:
+        with Container(id="palette"):
+            yield Input(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
+            yield CommandList((_PART,), id="commands")
+
+    def on_mount(self) -> None:
+        self._show("")
+
+    def _show(self, query: str) -> None:
+        commands = matching(self._commands, query)
+        if number := _NUMBER.fullmatch(query.strip()):
+            found = number[1]
+            commands = [Command(f"go to #{found}", lambda: self._go(found)), *commands]
+        table = self.query_one(CommandList)
+        table.view("commands").title = f"Commands {len(commands)}"
+        table.view("commands").empty = [[("  Nothing by that name.", "dim")]]
+        table.show({"commands": commands})
+        if commands:
+            table.go(commands[0].key)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._show(event.value)
+
+    @on(Input.Submitted)
+    def _chosen(self) -> None:
+        self.dismiss(self.query_one(CommandList).item)
+
+    @on(Table.Opened)
+    def _clicked(self, event: Table.Opened) -> None:
+        self.dismiss(event.item)
+
+    def on_key(self, event: events.Key) -> None:
+        """Moves go to the list."""
+        moves = {"down": 1, "up": -1, "ctrl+n": 1, "ctrl+p": -1, "pagedown": 8, "pageup": -8}
+        if event.key in moves:
+            event.stop()
+            event.prevent_default()
+            self.query_one(CommandList).action_move(moves[event.key])

@@ -1,0 +1,83 @@
+"""What screens share that show more than the board: they ask the runtime, in threads, and again when it has news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from textual import work
+from textual.screen import Screen
+
+from app.core.board import Board
+from app.tui.lines import Sturdy
+from app.tui.look import Look
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+REREAD_EVERY = 0.5
+"""Seconds between two readings of what a screen shows, however often the board changes."""
+
+
+class Reading(Sturdy, Screen[Any]):
+    """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
+
+    def __init__(self, client_factory: Callable[[], Client]) -> None:
+        super().__init__()
+        self.client_factory = client_factory
+        self._waits_to_reread = False
+
+    def on_mount(self) -> None:
+        if hasattr(self.app, "board"):
+            self.watch(self.app, "board", self.board_changed, init=False)
+
+    @property
+    def look(self) -> Look:
+        """What the terminal can show."""
+        return cast(Look, getattr(self.app, "look", None) or Look())
+
+    @property
+    def board(self) -> Board | None:
+        """The board as of now; None before the first one."""
+        return getattr(self.app, "board", None)
+
+    @property
+    def now(self) -> float:
+        """UNIX seconds by the app's clock."""
+        return cast(Any, self.app).now()
+
+    def reread(self) -> None:
+        """Read again what is shown."""
+
+    def refused(self, text: str) -> None:
+        """Show why a verb was refused; the text is not cleaned yet."""
+
+    def board_changed(self) -> None:
+        """Something changed somewhere: look again, twice a second at most."""
+        if not self._waits_to_reread:
+            self._waits_to_reread = True
+            self.set_timer(REREAD_EVERY, self._reread)
+
+    def _reread(self) -> None:
+        self._waits_to_reread = False
+        if self.is_current:
+            self.reread()
+
+    def on_screen_resume(self) -> None:
+        self.reread()
+
+    def call(self, verb: str, args: Mapping[str, Any], then: Callable[[Any], None]) -> None:
+        """Ask one verb of the runtime."""
+        self.ask(lambda client: client.call(verb, dict(args)), then)
+
+    @work(thread=True, group="asking", exit_on_error=False)
+    def ask(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+        """Work with a client in a thread; `then` gets what comes of it here, `refused` the words of a problem."""
+        client = self.client_factory()
+        try:
+            self.call_later(then, work(client))
+        # Whatever goes wrong in this thread is told on the screen that asked.
+        except Exception as error:
+            self.call_later(self.refused, str(error))
+        finally:
+            client.close()

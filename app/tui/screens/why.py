@@ -1,0 +1,98 @@
+"""The popover that says why a task waits, runs, or ended so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from app.tui import taskdoc, whydoc
+from app.tui.doc import Doc, Row, Section, wrap
+from app.tui.facts import ACTIVE, WAITING, Facts, expected, headline, title
+from app.tui.screens.page import Line
+from app.tui.screens.reading import Reading
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+WIDEST = 90
+
+
+class WhyScreen(Reading, ModalScreen[Any]):
+    """Why, in a box over the deck: `enter` opens the task, `esc` and `q` close."""
+
+    CSS_PATH = "../styles/why.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape,w", "dismiss(None)", "Close", id="why.close", show=False),
+        Binding("enter", "open", "Open the task", id="why.open", show=False, priority=True),
+    ]
+
+    def __init__(self, client_factory: Callable[[], Client], ident: str) -> None:
+        super().__init__(client_factory)
+        self._ident = ident
+        self._found: Mapping[str, Any] = {}
+        self._why: Mapping[str, Any] = {}
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Line(id="head")
+            yield Doc(id="why")
+            yield Line(id="foot")
+
+    def on_mount(self) -> None:
+        self.query_one(Doc).focus()
+        self.query_one("#foot", Line).show([(self.look.own(" ↵ opens the task   esc closes"), "dim")])
+
+    def reread(self) -> None:
+        """Ask what the task is, and if it waits, why."""
+        self.call("show", {"id": self._ident}, self._take)
+
+    def _take(self, task: Mapping[str, Any]) -> None:
+        self._found = task
+        if task["status"] in WAITING:
+            self.call("why", {"ids": [task["uuid"]]}, self._take_why)
+        else:
+            self.draw()
+
+    def _take_why(self, answers: list[Mapping[str, Any]]) -> None:
+        self._why = next(iter(answers), {})
+        self.draw()
+
+    def refused(self, text: str) -> None:
+        """It could not be asked: say that in the box."""
+        self.query_one(Doc).show([Section("", (Row(((self.look.theirs(text), "warn"),)),))])
+
+    def draw(self) -> None:
+        """Draw what is known."""
+        doc = self.query_one(Doc)
+        facts = Facts(self._found, self.look, self.now, min(WIDEST, self.app.size.width) - 2, self._why, self.board)
+        self.query_one("#head", Line).show([(f" {title(facts)} ", "bold")])
+        doc.show(replace(section, rows=tuple(Row(row.spans) for row in section.rows)) for section in answer(facts))
+
+    def action_open(self) -> None:
+        from app.tui.screens.task import TaskScreen
+
+        app = self.app
+        self.dismiss(None)
+        app.push_screen(TaskScreen(self.client_factory, self._ident))
+
+
+def answer(facts: Facts) -> Iterable[Section]:
+    """The sections of the popover."""
+    state, words = headline(facts)
+    lines = wrap(words[0].strip(), facts.room - 4)
+    yield Section("", (Row(((state[0].strip(), state[1]),)), *(Row(((line, ""),)) for line in lines)))
+    if facts.status in WAITING:
+        yield whydoc.waiting(facts)
+        if not expected(facts):
+            yield Section("", (Row((("When it starts cannot be known.", "dim"),)),))
+    elif facts.status in ACTIVE:
+        yield Section("", (Row((("It does not wait: it runs.", ""),)),))
+        yield taskdoc.now(facts)
+    else:
+        yield taskdoc.ended(facts)

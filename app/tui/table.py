@@ -1,0 +1,382 @@
+"""The one table: parts of rows under title rules in a single cursor space, drawn line by line.
+
+Each part has its window of rows, so that a long list above does not push the next one off the screen. The cursor and
+the marks are kept by the rows' keys across refreshes. Cells are computed for visible rows only, strips kept while their
+cells stay the same, and only lines that differ are drawn again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from app.tui.columns import Cells, Column, Place, content_width, heads, layout, row_strip
+from app.tui.lines import Lines
+from app.tui.look import Look, Span
+
+NARROW = 100
+"""Below this many cells of terminal, parts show their narrow grid."""
+
+WHEEL = 3
+_KEPT_LAYOUTS = 400
+
+
+class Keyed(Protocol):
+    """A row: anything with a key that stays its own."""
+
+    @property
+    def key(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Columns, and how an item becomes their cells: `cells(item, look, now)`, every text in them already safe."""
+
+    columns: tuple[Column, ...]
+    cells: Callable[[Any, Look, float], Cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of row. `narrow` is its grid on narrow terminals."""
+
+    id: str
+    grid: Grid
+    narrow: Grid | None = None
+
+
+@dataclass(slots=True)
+class View:
+    """A part as it stands now: its rows, the texts of its rule, what it says when it is empty, its window."""
+
+    part: Part
+    title: str = ""
+    tail: str | Callable[[View], str] = ""
+    empty: Sequence[Sequence[Span]] = ()
+    rows: Sequence[Any] = ()
+    offset: int = 0
+    height: int = 0
+    contents: tuple[int, ...] = ()
+    kept: dict[str, tuple[object, Strip]] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Measure and draw everything again."""
+        self.contents = ()
+        self.kept.clear()
+
+    def window(self) -> Sequence[Any]:
+        """The rows on screen."""
+        return self.rows[self.offset : self.offset + self.height]
+
+    def reveal(self, row: int | None) -> None:
+        """Clamp the window, with `row` in it when it is one of this part's."""
+        if row is not None:
+            self.offset = min(max(self.offset, row - self.height + 1), row)
+        self.offset = max(0, min(self.offset, len(self.rows) - self.height))
+
+    def widen(self, cells: Sequence[Cells]) -> None:
+        """Remember the widest contents, so that columns do not jump about."""
+        if not cells:
+            return
+        found = [max(content_width(row[i]) for row in cells) for i in range(len(cells[0]))]
+        old = self.contents or (0,) * len(found)
+        self.contents = tuple(max(a, b) for a, b in zip(old, found, strict=True))
+
+
+class Table(Lines, can_focus=True):
+    """Rows in parts, one cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "Down", id="table.down", group=Binding.Group("Move")),
+        Binding("k,up", "move(-1)", "Up", id="table.up", group=Binding.Group("Move")),
+        Binding("g,home", "edge(-1)", "First row", id="table.first", group=Binding.Group("Move")),
+        Binding("G,end", "edge(1)", "Last row", id="table.last", group=Binding.Group("Move")),
+        Binding("pagedown", "page(2)", "Page down", id="table.page-down", group=Binding.Group("Move")),
+        Binding("pageup", "page(-2)", "Page up", id="table.page-up", group=Binding.Group("Move")),
+        Binding("ctrl+d", "page(1)", "Half a page down", id="table.half-down", group=Binding.Group("Move")),
+        Binding("ctrl+u", "page(-1)", "Half a page up", id="table.half-up", group=Binding.Group("Move")),
+        Binding("right", "sideways(1)", "Columns to the right", id="table.right", group=Binding.Group("Move")),
+        Binding("left", "sideways(-1)", "Columns to the left", id="table.left", group=Binding.Group("Move")),
+        Binding("enter,d", "open", "Open the row", id="table.open", group=Binding.Group("Row")),
+        Binding("space", "mark", "Mark the row, go down", id="table.mark", group=Binding.Group("Row")),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another row, or its row shows something else."""
+
+        table: Table
+
+        @property
+        def control(self) -> Table:
+            return self.table
+
+    @dataclass
+    class Opened(Message):
+        """A row was opened by enter or a double click."""
+
+        table: Table
+        item: Any
+
+        @property
+        def control(self) -> Table:
+            return self.table
+
+    def __init__(self, parts: Sequence[Part], *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.views = [View(part) for part in parts]
+        self.narrow: bool | None = None
+        """Whether to use narrow grids; None: by the table's own width."""
+        self.cursor: str | None = None
+        """The key of the row under the cursor."""
+        self.marks: set[str] = set()
+        self.keep: Callable[[Any], bool] | None = None
+        """The filter: which rows to show."""
+        self.keep_text = ""
+        """The filter as the title says it."""
+        self.jumped_at = float("-inf")
+        """When the row under the cursor last went away beneath it (monotonic seconds)."""
+        self._all: dict[str, Sequence[Any]] = {}
+        self._index: dict[str, tuple[int, int]] = {}
+        self._skip = 0
+        self._at: list[tuple[int, int] | None] = []
+
+    # What is shown
+
+    def view(self, part: str) -> View:
+        """The view of a part by its id."""
+        return next(view for view in self.views if view.part.id == part)
+
+    def show(self, rows: Mapping[str, Sequence[Any]]) -> None:
+        """Show these rows, by the id of their part; parts not named keep theirs."""
+        self._all.update(rows)
+        self._arrange()
+
+    def filter(self, keep: Callable[[Any], bool] | None, text: str = "") -> None:
+        """Show only rows that `keep` accepts; None shows all. `text` is safe and goes into the first title."""
+        self.keep, self.keep_text = keep, text if keep else ""
+        self._arrange()
+
+    def _arrange(self) -> None:
+        before = self._flat(self.cursor)
+        for view in self.views:
+            rows = self._all.get(view.part.id, ())
+            view.rows = tuple(filter(self.keep, rows)) if self.keep else rows
+        self._index = {row.key: (v, r) for v, view in enumerate(self.views) for r, row in enumerate(view.rows)}
+        self.marks &= self._index.keys()
+        if self.cursor not in self._index:
+            self._replace_cursor(before)
+        self.redraw()
+
+    def _replace_cursor(self, before: int | None) -> None:
+        if self.cursor is not None:
+            self.jumped_at = time.monotonic()
+        keys = list(self._index)
+        self.cursor = keys[min(before or 0, len(keys) - 1)] if keys else None
+        self.post_message(self.Moved(self))
+
+    def _flat(self, key: str | None) -> int | None:
+        """How many rows stand above this one."""
+        if key is None or key not in self._index:
+            return None
+        v, r = self._index[key]
+        return sum(len(view.rows) for view in self.views[:v]) + r
+
+    # The row under the cursor
+
+    @property
+    def item(self) -> Any:
+        """The row under the cursor, or None."""
+        return self.find(self.cursor)
+
+    def find(self, key: str | None) -> Any:
+        """The row with this key, or None."""
+        if key is None or key not in self._index:
+            return None
+        v, r = self._index[key]
+        return self.views[v].rows[r]
+
+    def chosen(self) -> list[Any]:
+        """The marked rows in their order, else the one under the cursor."""
+        keys = sorted(self.marks, key=lambda key: self._index[key]) or [self.cursor]
+        return [row for row in map(self.find, keys) if row is not None]
+
+    def go(self, key: str) -> bool:
+        """Put the cursor on the row with this key; False when it is not shown."""
+        if key not in self._index:
+            return False
+        if key != self.cursor:
+            self.cursor = key
+            self.post_message(self.Moved(self))
+        self.redraw()
+        return True
+
+    # Drawing
+
+    @property
+    def lit(self) -> bool:
+        """Whether the cursor is shown."""
+        return self.has_focus
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the narrow grids are in use."""
+        return self.size.width < NARROW if self.narrow is None else self.narrow
+
+    def shares(self, height: int) -> list[tuple[int, int]]:
+        """For each part, the lines of its rows and the blank lines after them, in `height` lines with the rules."""
+        each, more = divmod(max(0, height - len(self.views)), len(self.views))
+        return [(each + (more if n == 0 else 0), 0) for n in range(len(self.views))]
+
+    def redraw(self) -> None:
+        """Compute the visible lines and draw those that changed."""
+        room, height = self.size
+        if not room or not height:
+            return
+        strips: list[Strip] = []
+        self._at = []
+        held = self._index.get(self.cursor or "", (0, None))
+        for v, (view, (lines, blanks)) in enumerate(zip(self.views, self.shares(height), strict=True)):
+            if lines < 0:
+                continue
+            view.height = lines
+            view.reveal(held[1] if held[0] == v else None)
+            strips += self._part(v, view, room, self.lit and held[0] == v)
+            self._fill(strips, blanks, room)
+        self.draw(strips[:height])
+
+    def _part(self, v: int, view: View, room: int, focused: bool) -> list[Strip]:
+        grid = (view.part.narrow if self.is_narrow else None) or view.part.grid
+        look, now = self.look, self.now
+        window = view.window()
+        cells = [grid.cells(row, look, now) for row in window]
+        view.widen(cells)
+        places = layout(grid.columns, room, view.contents, self._skip)
+        strips = [self._rule(view, grid, places, room, focused)]
+        self._at.append(None)
+        for n, (row, row_cells) in enumerate(zip(window, cells, strict=True)):
+            strips.append(self._row(view, grid, places, room, row, row_cells))
+            self._at.append((v, view.offset + n))
+        if not window:
+            strips += [look.strip(spans, room) for spans in view.empty[: view.height]]
+        self._fill(strips, view.height + 1 - len(strips), room)
+        return strips
+
+    def _fill(self, strips: list[Strip], count: int, room: int) -> None:
+        strips += [Strip.blank(room)] * max(0, count)
+        self._at += [None] * max(0, count)
+
+    def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool) -> Strip:
+        title = f"{view.title} /{self.keep_text}" if self.keep_text and view is self.views[0] else view.title
+        shown = [(2, title), *(heads(grid.columns, places) if view.rows else ())]
+        tail = view.tail(view) if callable(view.tail) else view.tail
+        text = self.look.rule(room, shown, tail, focused)
+        return self.look.strip([(text, "title" if focused else "dim")], room)
+
+    def _row(self, view: View, grid: Grid, places: Sequence[Place], room: int, row: Any, cells: Cells) -> Strip:
+        under = self.lit and row.key == self.cursor
+        marked = row.key in self.marks
+        state = (cells, places, under, marked, room, self.look)
+        kept = view.kept.get(row.key)
+        if kept and kept[0] == state:
+            return kept[1]
+        gutter = self.look.own("›" if under else " ") + ("*" if marked else " ")
+        strip = row_strip(grid.columns, places, cells, room, self.look, gutter, "cursor" if under else "")
+        if len(view.kept) > _KEPT_LAYOUTS:
+            view.kept.clear()
+        view.kept[row.key] = (state, strip)
+        return strip
+
+    # Events
+
+    def on_resize(self) -> None:
+        for view in self.views:
+            view.forget()
+        self.redraw()
+
+    def on_focus(self) -> None:
+        self.redraw()
+        self.post_message(self.Moved(self))
+
+    def on_blur(self) -> None:
+        self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        """One click puts the cursor on a row, a second one opens it."""
+        found = self._at[event.y] if event.y < len(self._at) else None
+        if found is None:
+            return
+        row = self.views[found[0]].rows[found[1]]
+        self.go(row.key)
+        if event.chain == 2:
+            self.post_message(self.Opened(self, row))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, WHEEL)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, -WHEEL)
+
+    def _wheel(self, event: events.MouseEvent, by: int) -> None:
+        """Move the window under the pointer; a cursor in it stays in sight."""
+        found = self._at[event.y] if event.y < len(self._at) else None
+        if found is None:
+            return
+        event.stop()
+        view = self.views[found[0]]
+        view.offset = max(0, min(view.offset + by, len(view.rows) - view.height))
+        held = self._index.get(self.cursor or "")
+        if held and held[0] == found[0]:
+            row = min(max(held[1], view.offset), view.offset + max(0, view.height - 1), len(view.rows) - 1)
+            self.go(view.rows[row].key)
+        self.redraw()
+
+    # Actions
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor by rows, through all parts."""
+        keys = list(self._index)
+        if keys:
+            self.go(keys[max(0, min((self._flat(self.cursor) or 0) + by, len(keys) - 1))])
+
+    def action_edge(self, end: int) -> None:
+        """Move to the first (-1) or the last (1) row."""
+        self.action_move(end * len(self._index))
+
+    def action_page(self, halves: int) -> None:
+        """Move by half pages of what is on screen."""
+        page = max(2, sum(view.height for view in self.views))
+        self.action_move(halves * page // 2)
+
+    def action_sideways(self, by: int) -> None:
+        """Leave out columns from the left to make room for those that did not fit, or bring them back."""
+        grids = [(view.part.narrow if self.is_narrow else None) or view.part.grid for view in self.views]
+        most = max(sum(1 for column in grid.columns if column.drop) for grid in grids)
+        self._skip = max(0, min(self._skip + by, most - 1))
+        self.redraw()
+
+    def action_open(self) -> None:
+        """Open the row under the cursor."""
+        if self.item is not None:
+            self.post_message(self.Opened(self, self.item))
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go down."""
+        if self.cursor is not None:
+            self.marks ^= {self.cursor}
+            self.action_move(1)
+            self.redraw()
+
+    def clear_marks(self) -> bool:
+        """Take all marks away; False when there were none."""
+        had = bool(self.marks)
+        self.marks.clear()
+        self.redraw()
+        return had

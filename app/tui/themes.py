@@ -1,0 +1,74 @@
+"""The themes. `quiet` keeps the terminal's own background and sixteen colours; `dark` and `light` bring their own."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+QUIET = Theme(
+    name="quiet",
+    ansi=True,
+    primary="ansi_cyan",
+    secondary="ansi_cyan",
+    warning="ansi_yellow",
+    error="ansi_red",
+    success="ansi_green",
+    accent="ansi_cyan",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    dark=True,
+    variables={
+        "border": "ansi_cyan",
+        "border-blurred": "ansi_default",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_cyan",
+        "block-cursor-text-style": "bold",
+        "block-hover-background": "ansi_default",
+        "input-cursor-background": "ansi_default",
+        "input-cursor-foreground": "ansi_default",
+        "input-cursor-text-style": "reverse",
+        "input-selection-background": "ansi_cyan",
+        "input-selection-foreground": "ansi_black",
+        "scrollbar": "ansi_cyan",
+        "scrollbar-hover": "ansi_cyan",
+        "scrollbar-active": "ansi_cyan",
+        "scrollbar-background": "ansi_default",
+        "scrollbar-background-hover": "ansi_default",
+        "scrollbar-background-active": "ansi_default",
+        "scrollbar-corner-color": "ansi_default",
+        "footer-background": "ansi_default",
+        "text-muted": "ansi_default",
+        "text-disabled": "ansi_bright_black",
+    },
+)
+DARK = Theme(
+    name="dark",
+    primary="#6cb6d6",
+    secondary="#7f9db3",
+    warning="#e0b050",
+    error="#ef6f6c",
+    success="#7fbf7f",
+    accent="#6cb6d6",
+    foreground="#d8dee4",
+    background="#14181d",
+    surface="#1b2027",
+    panel="#232a33",
+    dark=True,
+)
+LIGHT = Theme(
+    name="light",
+    primary="#1f6f8b",
+    secondary="#4b6475",
+    warning="#8a6100",
+    error="#b3261e",
+    success="#2d6a2d",
+    accent="#1f6f8b",
+    foreground="#1c2126",
+    background="#fbfbf9",
+    surface="#f2f2ee",
+    panel="#e6e6e0",
+    dark=False,
+)
+THEMES = (QUIET, DARK, LIGHT)

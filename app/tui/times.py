@@ -1,0 +1,22 @@
+"""Times as the deck writes them, from UNIX seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.core import amounts
+
+
+def wall(at: float, now: float, seconds: bool = False) -> str:
+    """Local wall time: `10:42`, with seconds `10:42:07`, on other days with the day."""
+    return amounts.clock(datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds)
+
+
+def elapsed(seconds: float) -> str:
+    """A duration that counts up on screen: whole seconds, so that it does not flicker."""
+    return f"{max(0, int(seconds))}s" if seconds < 10 else amounts.duration(seconds)
+
+
+def ago(at: float, now: float) -> str:
+    """`2m ago`."""
+    return f"{amounts.age(now - at)} ago"

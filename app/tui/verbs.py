@@ -1,0 +1,180 @@
+"""What a key asks of the runtime: rows in, deeds out. A deed knows how it is said and how it is undone. Pure.
+
+Every function takes the chosen rows and gives deeds, or raises `Unfit` with the reason that goes to the message line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.tui.panes.pools import PoolRow
+from app.tui.panes.work import Gone
+
+TaskRow = RunningLine | NextLine | EndedLine
+
+
+class Unfit(Exception):
+    """These rows cannot be asked that; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One call to the runtime. `said` begins the sentence about what was done: "Paused"."""
+
+    verb: str
+    args: dict[str, Any] = field(default_factory=dict)
+    said: str = ""
+    undo: tuple[Deed, ...] = ()
+    object: str = ""
+    """What it was done to, where the answer does not name it (a queue, an alert)."""
+
+
+def task_rows(rows: Iterable[Any]) -> list[TaskRow]:
+    """The rows that are tasks; one that just ended counts as ended."""
+    flat = (row.end if isinstance(row, Gone) else row for row in rows)
+    return [row for row in flat if isinstance(row, (RunningLine, NextLine, EndedLine))]
+
+
+def status_of(row: Any) -> str:
+    """The state of any row, for telling whether it changed."""
+    if isinstance(row, Gone):
+        return row.end.status
+    return str(getattr(row, "status", ""))
+
+
+def ids(rows: Iterable[TaskRow]) -> list[str]:
+    """Their uuids."""
+    return [row.uuid for row in rows]
+
+
+def cancel(rows: Sequence[TaskRow]) -> list[Deed]:
+    """Cancel what has not ended; only waiting tasks can be brought back."""
+    active = [row for row in rows if not isinstance(row, EndedLine)]
+    if not active:
+        raise Unfit("Nothing to cancel: it has ended." if rows else "Nothing to cancel here.")
+    waiting = ids(row for row in active if isinstance(row, NextLine))
+    undo = (Deed("retry", {"ids": waiting}, "Brought back"),) if waiting else ()
+    return [Deed("cancel", {"ids": ids(active)}, "Cancelled", undo)]
+
+
+def signal(rows: Sequence[TaskRow], number: int, name: str) -> list[Deed]:
+    """Send a signal to the running ones."""
+    running = [row for row in rows if isinstance(row, RunningLine)]
+    if not running:
+        raise Unfit("A signal needs a running task.")
+    return [Deed("cancel", {"ids": ids(running), "signal": number}, f"Sent {name} to")]
+
+
+_TURNS: dict[str, tuple[str, str, str, str]] = {
+    "pause": ("pause", "Paused", "resume", "Continued"),
+    "resume": ("resume", "Continued", "pause", "Paused"),
+    "hold": ("hold", "Held", "release", "Released"),
+    "release": ("release", "Released", "hold", "Held"),
+}
+
+
+def _turn(row: TaskRow) -> str | None:
+    if isinstance(row, RunningLine):
+        return {"paused": "resume", "running": "pause", "starting": "pause"}.get(row.status)
+    if isinstance(row, NextLine):
+        return "release" if row.status == "held" else "hold"
+    return None
+
+
+def pause(rows: Sequence[Any]) -> list[Deed]:
+    """Make it not go on, or undo that: pause, continue, hold, release; for queues and pools pause and resume."""
+    places = [deed for row in rows if (deed := _pause_place(row)) is not None]
+    tasks = task_rows(rows)
+    turns = sorted(((turn, row) for row in tasks if (turn := _turn(row))), key=lambda pair: pair[0])
+    deeds = [_turned(turn, [row for _, row in pairs]) for turn, pairs in groupby(turns, key=lambda pair: pair[0])]
+    if not (places or deeds):
+        raise Unfit("Nothing to pause: it has ended." if tasks else "Nothing to pause here.")
+    return [*places, *deeds]
+
+
+def _turned(turn: str, rows: Sequence[TaskRow]) -> Deed:
+    verb, said, back, unsaid = _TURNS[turn]
+    return Deed(verb, {"ids": ids(rows)}, said, (Deed(back, {"ids": ids(rows)}, unsaid),))
+
+
+def _pause_place(row: Any) -> Deed | None:
+    place = row.pool if isinstance(row, PoolRow) else row
+    if not isinstance(place, (QueueLine, PoolLine)):
+        return None
+    kind = "queue" if isinstance(place, QueueLine) else "pool"
+    name = f"{kind} {place.name}"
+    stop = Deed(f"{kind}.pause", {"name": place.name}, "Paused", object=name)
+    go = Deed(f"{kind}.resume", {"name": place.name}, "Resumed", object=name)
+    first, back = (stop, go) if place.status == "active" else (go, stop)
+    return Deed(first.verb, first.args, first.said, (back,), name)
+
+
+def again(rows: Sequence[TaskRow]) -> list[Deed]:
+    """Run ended tasks again."""
+    ended = [row for row in rows if isinstance(row, EndedLine)]
+    if not ended:
+        raise Unfit("It has not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
+    return [Deed("retry", {"ids": ids(ended)}, "Runs again:")]
+
+
+def front(rows: Sequence[TaskRow]) -> list[Deed]:
+    """To the front of the queue, and back to the old place on undo."""
+    waiting = [row for row in rows if isinstance(row, NextLine)]
+    if not waiting:
+        raise Unfit("Only a waiting task can go to the front of its queue.")
+    undo = tuple(Deed("front", {"ids": [row.uuid], "value": row.front}, "Back in its place:") for row in waiting)
+    return [Deed("front", {"ids": ids(waiting), "value": None}, "To the front of its queue:", undo)]
+
+
+def priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> list[Deed]:
+    """Raise or lower priorities; `asked` holds what was asked a moment ago and is not on the board yet."""
+    able = [row for row in rows if not isinstance(row, EndedLine)]
+    if not able:
+        raise Unfit("Only a task that has not ended has a priority to change.")
+    deeds = []
+    for row in able:
+        old = asked.get(row.uuid, row.priority)
+        asked[row.uuid] = old + by
+        back = Deed("set", {"ids": [row.uuid], "fields": {"priority": old}}, f"Priority {old} again:")
+        deeds.append(Deed("set", {"ids": [row.uuid], "fields": {"priority": old + by}}, f"Priority {old} → {old + by}:", (back,)))
+    return deeds
+
+
+def acknowledge(rows: Sequence[Any]) -> list[Deed]:
+    """Acknowledge firing alerts."""
+    firing = [row for row in rows if isinstance(row, AlertLine) and row.status == "firing"]
+    if not firing:
+        raise Unfit("a acknowledges a firing alert.")
+    return [Deed("alert.ack", {"ids": [row.id for row in firing]}, "Acknowledged", object=", ".join(row.sla for row in firing))]
+
+
+def delete(rows: Sequence[TaskRow]) -> list[Deed]:
+    """Delete ended tasks."""
+    ended = [row for row in rows if isinstance(row, EndedLine)]
+    if not ended:
+        raise Unfit("It has not ended: only ended tasks can be deleted." if rows else "Nothing to delete here.")
+    return [Deed("rm", {"ids": ids(ended)}, "Deleted")]
+
+
+def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
+    """What was done, in words: `Paused #1052 sha256 photos.`, and what was refused with its reason."""
+    if not isinstance(answer, dict) or "done" not in answer:
+        return f"{deed.said} {clean(deed.object)}".strip() + "."
+    parts = []
+    if answer["done"]:
+        parts.append(f"{deed.said} {_named(answer['done'], clean)}.")
+    if refused := answer.get("refused"):
+        more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
+        parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
+    parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
+    return "  ".join(parts) or "Nothing was to be done."
+
+
+def _named(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
+    if len(done) > 1:
+        return f"{len(done)} tasks"
+    return f"#{done[0].get('number')} {clean(str(done[0].get('name', '')))}"

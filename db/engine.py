@@ -1,0 +1,187 @@
+"""One writer thread, several query-only readers.
+
+A transaction is one synchronous function of a SQLAlchemy `Connection`, run whole on the writer thread inside BEGIN IMMEDIATE … COMMIT:
+no await can split it, and it costs one thread hop however many statements it has. Reads run the same kind of function on an aiosqlite
+connection with `query_only=ON`, inside one read transaction, so that what they return is of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from urllib.parse import quote
+
+import aiosqlite
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+
+from db import schema
+from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnlyDisk, Storage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_SECONDS = 10.0
+READERS = 3
+
+
+class Database:
+    """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
+
+    def __init__(self, path: Path, readers: AsyncEngine, writer: Engine | None) -> None:
+        self.path = path
+        self._readers = readers
+        self._writer = writer
+        self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
+        self._after: list[Callable[[], None]] = []
+
+    def after_commit(self, wake: Callable[[], None]) -> None:
+        """Call `wake` on the event loop after each transaction."""
+        self._after.append(wake)
+
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
+        loop = asyncio.get_running_loop()
+        result, changed = await loop.run_in_executor(self._thread, lambda: self._transact(fn, *args, **kwargs))
+        for wake in self._after if changed else ():
+            wake()
+        return result
+
+    def _transact(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, bool]:
+        """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
+        if self._writer is None:
+            raise ReadOnlyDisk("the database is open for reading only.", "Nothing was changed.")
+        with translated(self.path), self._writer.begin() as c:
+            driver = cast(sqlite3.Connection, c.connection.driver_connection)
+            before = driver.total_changes
+            result = fn(c, *args, **kwargs)
+            return result, driver.total_changes != before
+
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`fn(c, …)` on a query-only connection, seeing one moment: an UPDATE there raises."""
+        with translated(self.path):
+            async with self._readers.connect() as c:
+                return await c.run_sync(fn, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Wait for the transaction under way, then let go of the file."""
+        if self._thread is not None and self._writer is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.dispose)
+            self._thread.shutdown()
+        await self._readers.dispose()
+
+
+@asynccontextmanager
+async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
+    """The database at `path`, which exists and is of this version (see `db.migrate`)."""
+    db = Database(path, _readers(path, writable), write_engine(path) if writable else None)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[Database]:
+    """An empty database that lives in memory, filled by `fill`: what a home that was never used reads as."""
+    engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+    async with engine.begin() as c:
+        await c.run_sync(schema.metadata.create_all)
+        await c.run_sync(fill)
+    db = Database(Path(os.devnull), engine, None)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def write_engine(path: Path) -> Engine:
+    """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off."""
+
+    def connect() -> sqlite3.Connection:
+        c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+                            cached_statements=512)  # fmt: skip
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32768"):
+            c.execute(f"PRAGMA {pragma}")
+        return c
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _readers(path: Path, live: bool) -> AsyncEngine:
+    """With no runtime the file is opened read-only, so that a look at it never checkpoints or creates anything."""
+
+    async def connect() -> aiosqlite.Connection:
+        c = await aiosqlite.connect(read_only_uri(path) if not live else os.fspath(path), uri=not live,
+                                    timeout=BUSY_SECONDS, isolation_level=None, cached_statements=512)  # fmt: skip
+        await c.execute("PRAGMA query_only=ON")
+        return c
+
+    engine = create_async_engine(
+        "sqlite+aiosqlite://", async_creator=connect, poolclass=AsyncAdaptedQueuePool, pool_size=READERS, max_overflow=0
+    )
+    event.listen(engine.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def read_only_uri(path: Path) -> str:
+    """`path`, of any bytes, as a URI that sqlite3 opens read-only."""
+    return f"file:{quote(os.fsencode(path))}?mode=ro"
+
+
+class translated:
+    """Turns the driver's errors into problems that a person can act on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, sqlite3.Error) and (problem := explain(cause, self.path)):
+            raise problem from error
+
+
+def explain(error: BaseException, path: Path) -> Problem | None:
+    """The problem behind a sqlite3 error, or None when the fault is ours."""
+    said = str(error).lower()
+    for words, make in _MEANINGS:
+        if any(word in said for word in words):
+            return make(path, said)
+    return None
+
+
+def _full(path: Path, said: str) -> Problem:
+    stats = os.statvfs(path.parent)
+    return DiskFull(
+        f"the disk is full ({path.parent}, {stats.f_bavail * stats.f_frsize} bytes free). Nothing was stored; running jobs go on.",
+        "Free space, then try again.",
+    )
+
+
+def _damaged(path: Path, said: str) -> Problem:
+    return DamagedDatabase(
+        f"the database is damaged ({said}): {path}. It was not written to.", "Put a good copy in its place, or move it away."
+    )
+
+
+_MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
+    (("disk is full",), _full),
+    (("malformed", "not a database", "file is encrypted", "unsupported file format"), _damaged),
+    (("readonly", "read-only"), lambda path, said: ReadOnlyDisk(f"the database cannot be written: {path} is read-only.", "Nothing was changed.")),
+    (("locked", "busy"), lambda path, said: BusyDatabase(
+        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.", "Try again.")),
+    (("disk i/o error", "unable to open"), lambda path, said: Storage(f"the database cannot be used ({said}): {path}.", "Nothing was changed.")),
+)  # fmt: skip

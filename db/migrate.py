@@ -1,0 +1,134 @@
+"""Brings a database to this version, whole or not at all. A usual start costs one SELECT: Alembic is imported only when there is work."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from db import clock
+from db.engine import explain, read_only_uri, write_engine
+from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
+from db.schema import APPLICATION_ID
+
+HEAD = "0001"
+KNOWN = ("0001",)
+"""Every revision of ours, oldest first."""
+
+
+def version_of(path: Path) -> str | None:
+    """The revision of the database at `path`; None when there is none yet. Raises Storage for what is not ours, newer or damaged."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
+            found = _look(c, path)
+    except sqlite3.Error as error:
+        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+    if found is not None and found not in KNOWN:
+        raise NewerDatabase(
+            f"the database is newer than this program (it has version {found!r}, this is {HEAD!r}), which would damage it: {path}. "
+            "It was not touched.",
+            "Upgrade Taskdeck.",
+        )
+    return found
+
+
+def _look(c: sqlite3.Connection, path: Path) -> str | None:
+    tables = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return None
+    application = c.execute("PRAGMA application_id").fetchone()[0]
+    if "alembic_version" not in tables or application != APPLICATION_ID:
+        raise DamagedDatabase(f"{path} is a database of another program. It was not touched.", "Choose another home: --home DIR.")
+    _whole(c, path)
+    row = c.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row[0] if row else None
+
+
+def _whole(c: sqlite3.Connection, path: Path) -> None:
+    """A file that ends before its last page was torn; found here rather than at the first row that is missing."""
+    pages, size = (c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    wal = path.with_name(path.name + "-wal")
+    if os.path.getsize(path) < pages * size and not (wal.exists() and os.path.getsize(wal)):
+        raise DamagedDatabase(f"the database is damaged: {path} ends early. It was not written to.", "Put a good copy in its place.")
+
+
+def migrate(path: Path) -> list[str]:
+    """Make or upgrade the database; returns what was done, in words. The caller holds the runtime's lock."""
+    found = version_of(path)
+    if found == HEAD:
+        return []
+    done = [f"backed up to {_backup(path)}"] if found else []
+    _upgrade(path)
+    return [*done, f"upgraded from {found} to {HEAD}" if found else f"created at {HEAD}"]
+
+
+def _backup(path: Path) -> Path:
+    """A copy by SQLite itself, beside the others, before anything is changed."""
+    folder = path.parent / "backups"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = folder / f"before-{HEAD}-{clock.now().replace(':', '')}.db"
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    return target
+
+
+def _upgrade(path: Path) -> None:
+    """All revisions in one transaction: a failure leaves the file as it was."""
+    from alembic import command
+    from alembic.config import Config
+
+    try:
+        _prepare(path)
+        engine = write_engine(path)
+        try:
+            with engine.begin() as c:
+                config = Config()
+                config.set_main_option("script_location", "db:migrations")
+                config.attributes["connection"] = c
+                command.upgrade(config, "head")
+        finally:
+            engine.dispose()
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        problem: Problem | None = explain(cause, path) if isinstance(cause, sqlite3.Error) else None
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _prepare(path: Path) -> None:
+    """What must stand in the file before its first table."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as c:
+        if not c.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            c.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            c.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            c.execute("PRAGMA journal_mode=WAL")
+    os.chmod(path, 0o600)
+
+
+def check(path: Path) -> list[str]:
+    """What SQLite and we find wrong with the whole file; empty when it is well. Reads every page."""
+    version_of(path)
+    try:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
+            return [*_integrity(c), *_foreign(c), *_counters(c)]
+    except sqlite3.Error as error:
+        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+
+
+def _integrity(c: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in c.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+
+
+def _foreign(c: sqlite3.Connection) -> list[str]:
+    return [f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in c.execute("PRAGMA foreign_key_check")]
+
+
+def _counters(c: sqlite3.Connection) -> list[str]:
+    counted = dict(c.execute("SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"))
+    kept = dict(c.execute("SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"))
+    return [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
+            for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip

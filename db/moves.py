@@ -1,0 +1,462 @@
+"""The only module that writes the statuses of tasks and instances, for many at once, with their events, in the caller's transaction.
+
+Every update is guarded by the states that `db.states` allows as its source. A row that does not come back was moved by somebody else
+first, and the caller accepts that. Loads of queues and pools are recounted from the active instances in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from db import clock, schema
+from db.states import ENDED, WAITING, Run, Task, sources
+
+SYSTEM = "taskdeck"
+"""Who moved it when no person did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an exit means: the run's end, its reason, and after how many seconds the task tries again (None: never)."""
+
+    status: Run
+    reason: str | None
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is needed to judge how a run ended."""
+
+    runid: str
+    task_id: str
+    status: str
+    stop_reason: str | None
+    stopped_by: str | None
+    retries: int
+    failures: int
+    retry_delay: float
+    timeout: float | None
+    log_limit: float | None
+    start_time: str | None
+
+
+Judge = Callable[[RunFacts, dict[str, Any]], Verdict]
+
+
+# --- the two primitives -------------------------------------------------------------------------------------------------------------
+
+
+def move_tasks(c: Connection, to: Task, rows: Sequence[dict[str, Any]], by: str, note: str | None = None) -> list[dict[str, Any]]:
+    """Move those tasks that may go to `to`. Each row has `uuid` and the same other columns to set. Returns the rows that moved."""
+    moved = _move(c, "tasks", "uuid", to, rows)
+    _record(c, [{"task_id": row["uuid"], "runid": None} for row in moved], to, by, note)
+    return moved
+
+
+def move_runs(c: Connection, to: Run, rows: Sequence[dict[str, Any]], by: str, note: str | None = None) -> list[dict[str, Any]]:
+    """As `move_tasks`, for instances; each row has `runid` and `task_id`."""
+    moved = _move(c, "instances", "runid", to, rows)
+    _record(c, [{"task_id": row["task_id"], "runid": row["runid"]} for row in moved], to, by, note)
+    return moved
+
+
+def _move(c: Connection, table: str, key: str, to: Task | Run, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not rows:
+        return []
+    ids = json.dumps([row[key] for row in rows])
+    # `+status` keeps SQLite from choosing the index on status, which holds far more rows than these few keys.
+    may = f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(sources(to))})"
+    allowed = {row[0] for row in c.exec_driver_sql(may, (ids,))}
+    moved = [row for row in rows if row[key] in allowed]
+    if moved:
+        now = clock.now()
+        c.exec_driver_sql(_update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved])
+    return moved
+
+
+@lru_cache(256)
+def _update(table: str, key: str, columns: tuple[str, ...]) -> str:
+    sets = "".join(f", {name} = :{name}" for name in columns if name not in (key, "task_id"))
+    return f"UPDATE {table} SET status = :status, updated_at = :now{sets} WHERE {key} = :{key}"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def _record(c: Connection, rows: Sequence[dict[str, Any]], to: Task | Run, by: str, note: str | None) -> None:
+    if rows:
+        now = clock.now()
+        statement = (
+            "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) "
+            "VALUES (:task_id, :runid, :status, :by, :note, :now, :now)"
+        )
+        c.exec_driver_sql(statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
+
+
+# --- submitting ---------------------------------------------------------------------------------------------------------------------
+
+
+def submit(c: Connection, tasks: Sequence[dict[str, Any]], parents: Sequence[dict[str, Any]], by: str) -> dict[str, int]:
+    """Insert tasks (all columns but number, status and times) and their dependencies; {uuid: number}.
+
+    A uuid that is there already is the same submission sent twice: it keeps its number and nothing else happens.
+    """
+    known = _numbers(c, [task["uuid"] for task in tasks])
+    new = [task for task in tasks if task["uuid"] not in known]
+    if new:
+        now = clock.now()
+        first = _take_numbers(c, len(new), now)
+        for at, task in enumerate(new):
+            status = _first_status(task, now)
+            task |= {"number": first + at, "status": status.value, "created_at": now, "updated_at": now}
+        c.execute(upsert(schema.tasks).on_conflict_do_nothing(index_elements=["uuid"]), new)
+        _record_new(c, new, by, now)
+        fresh = {task["uuid"] for task in new}
+        _depend(c, [row for row in parents if row["task_id"] in fresh], now)
+    return {**known, **{task["uuid"]: task["number"] for task in new}}
+
+
+def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
+    """The numbers of tasks, in the order of their uuids."""
+    known = _numbers(c, uuids)
+    return [known[uuid] for uuid in uuids]
+
+
+def _numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    found = "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
+    return dict(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).tuples().all())
+
+
+def _take_numbers(c: Connection, many: int, now: str) -> int:
+    """The first of `many` numbers in a row, never given out again."""
+    take = (
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many, :now, :now) "
+        "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now RETURNING value"
+    )
+    return c.exec_driver_sql(take, {"many": many, "now": now}).scalar_one() - many + 1
+
+
+def _first_status(task: dict[str, Any], now: str) -> Task:
+    if task["hold"]:
+        return Task.HELD
+    return Task.SCHEDULED if task["not_before"] and task["not_before"] > now else Task.QUEUED
+
+
+def _record_new(c: Connection, tasks: Sequence[dict[str, Any]], by: str, now: str) -> None:
+    c.execute(
+        insert(schema.events),
+        [{"task_id": t["uuid"], "runid": None, "status": t["status"], "by": by, "note": "submitted", "created_at": now,
+          "updated_at": now} for t in tasks],
+    )  # fmt: skip
+
+
+def _depend(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:
+    """Store who waits for whom, then let each child stand where its facts put it."""
+    if not parents:
+        return
+    c.execute(insert(schema.dependencies), [{**row, "created_at": now, "updated_at": now} for row in parents])
+    settle(c, list({row["task_id"] for row in parents}), SYSTEM)
+
+
+# --- where a waiting task stands ----------------------------------------------------------------------------------------------------
+
+_FACTS = f"""
+SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
+  EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
+          AND p.status <> 'succeeded' AND (d.kind = 'success' OR p.status NOT IN ({_listed(ENDED)}))) AS blocked,
+  (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
+          AND d.kind = 'success' AND p.status IN ({_listed(ENDED - {Task.SUCCEEDED})})) AS broken
+FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})
+"""
+
+
+def settle(c: Connection, uuids: Sequence[str], by: str) -> None:
+    """Put waiting tasks where their facts say: held, scheduled, blocked, retrying or queued; cancelled when a parent failed."""
+    now = clock.now()
+    facts = c.exec_driver_sql(_FACTS, (json.dumps(list(uuids)),)).all()
+    _cancel_orphans(c, [(row.uuid, row.broken) for row in facts if row.broken is not None])
+    goals: dict[Task, list[dict[str, Any]]] = {}
+    for row in facts:
+        goal = _stands(row, now)
+        if row.broken is None and goal != row.status:
+            goals.setdefault(goal, []).append({"uuid": row.uuid})
+    for goal, rows in goals.items():
+        move_tasks(c, goal, rows, by)
+
+
+def _stands(row: Any, now: str) -> Task:
+    if row.hold:
+        return Task.HELD
+    if row.not_before and row.not_before > now:
+        return Task.SCHEDULED
+    if row.blocked:
+        return Task.BLOCKED
+    return Task.RETRYING if row.retry_at and row.retry_at > now else Task.QUEUED
+
+
+def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> None:
+    """Cancel tasks whose parent ended without success, and what waits for them in turn."""
+    if not broken:
+        return
+    named = {row.number: row.status for row in c.exec_driver_sql(
+        "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))", (json.dumps([n for _, n in broken]),))}  # fmt: skip
+    now = clock.now()
+    rows = [{"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None} for uuid, n in broken]
+    moved = move_tasks(c, Task.CANCELLED, rows, SYSTEM)
+    follow(c, [row["uuid"] for row in moved])
+
+
+def follow(c: Connection, ended: Sequence[str]) -> None:
+    """Let those that wait for tasks that ended go on, or end with them."""
+    if not ended:
+        return
+    waiting = f"SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})"  # fmt: skip
+    children = c.exec_driver_sql(waiting, (json.dumps(list(ended)),)).scalars().all()
+    if children:
+        settle(c, children, SYSTEM)
+
+
+def promote(c: Connection) -> None:
+    """Let tasks whose time has come stand where they now belong."""
+    now = clock.now()
+    due = "SELECT uuid FROM tasks WHERE status = 'scheduled' AND not_before <= :now UNION ALL SELECT uuid FROM tasks WHERE status = 'retrying' AND retry_at <= :now"
+    uuids = c.exec_driver_sql(due, {"now": now}).scalars().all()
+    if uuids:
+        settle(c, uuids, SYSTEM)
+
+
+# --- a run's life -------------------------------------------------------------------------------------------------------------------
+
+
+def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each task a run: rows of {uuid, runid, queue, pool, cpu, memory, tags, attempt}; returns those that were still waiting."""
+    now = clock.now()
+    rows = [{"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None} for s in starts]
+    moved = {row["uuid"] for row in move_tasks(c, Task.RUNNING, rows, SYSTEM)}
+    claimed = [start for start in starts if start["uuid"] in moved]
+    if claimed:
+        insert_runs = (
+            "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
+            "VALUES (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :now, :now)"
+        )
+        c.exec_driver_sql(insert_runs, [{**start, "tags": json.dumps(start["tags"]), "now": now} for start in claimed])
+        _record(c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], Run.STARTING, SYSTEM, None)
+        recount(c)
+    return claimed
+
+
+def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
+    """The keeper saw these runs start: {run, pid, ticks, at, boot, deadline}."""
+    if not events:
+        return
+    found = "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?))"
+    known = {row.runid: row for row in c.exec_driver_sql(found, (json.dumps([e["run"] for e in events]),))}
+    rows = [_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
+    moved = {row["runid"] for row in move_runs(c, Run.RUNNING, rows, SYSTEM)}
+    late = [row for row in rows if row["runid"] not in moved]
+    if late:  # cancelled before its start was seen: the pid is still wanted, the status is not
+        c.exec_driver_sql(
+            "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time = :start_time, deadline = :deadline "
+            "WHERE runid = :runid AND +status = 'stopping'",
+            late,
+        )
+    c.exec_driver_sql("UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
+
+
+def _start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
+    return {
+        "runid": run.runid, "task_id": run.task_id, "pid": e["pid"], "pid_ticks": e["ticks"], "boot_id": e.get("boot"),
+        "start_time": clock.from_unix(e["at"]), "deadline": None if run.timeout is None else clock.from_unix(e["at"] + run.timeout),
+    }  # fmt: skip
+
+
+def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
+    found = "SELECT runid, task_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))"
+    return dict(c.exec_driver_sql(found, (json.dumps(list(runids)),)).tuples().all())
+
+
+_ENDING = """
+SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit, i.start_time
+FROM instances i JOIN tasks t ON t.uuid = i.task_id
+WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'running', 'paused', 'stopping')
+"""
+
+
+def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list[str]:
+    """The keeper saw these runs end: give each its terminal state and its task what follows. Returns the tasks that ended for good."""
+    if not events:
+        return []
+    facts = {row.runid: RunFacts(*row) for row in c.exec_driver_sql(_ENDING, (json.dumps([e["run"] for e in events]),))}
+    verdicts = {e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e)) for e in events if e["run"] in facts}
+    for status in {verdict.status for _, _, verdict in verdicts.values()}:
+        rows = [_end_row(e, run, verdict) for e, run, verdict in verdicts.values() if verdict.status is status]
+        move_runs(c, status, rows, SYSTEM)
+    over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values()])
+    if verdicts:
+        recount(c)
+    follow(c, over)
+    return over
+
+
+def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, Any]:
+    began = e.get("started_at")
+    return {
+        "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason, "exit_code": e.get("code"), "signal": e.get("signal"),
+        "start_time": clock.from_unix(began) if began else run.start_time or clock.from_unix(e["at"]),
+        "end_time": clock.from_unix(e["at"]),
+        "run_seconds": e.get("run_seconds"), "cpu_seconds": e.get("cpu"),
+        "max_rss": None if e.get("maxrss") is None else e["maxrss"] / 1024,
+        "logs": e.get("logs"), "log_bytes": e.get("log_bytes"),
+    }  # fmt: skip
+
+
+def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, dict[str, Any]]]) -> list[str]:
+    """Move the tasks of ended runs: to their end, or back to wait for the next attempt."""
+    over: list[str] = []
+    again = [
+        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "retry_at": clock.from_unix(e["at"] + verdict.retry_in)}
+        for run, verdict, e in ends if verdict.retry_in is not None
+    ]  # fmt: skip
+    moved = move_tasks(c, Task.RETRYING, again, SYSTEM)
+    settle(c, [row["uuid"] for row in moved], SYSTEM)
+    for status in {verdict.status for _, verdict, _ in ends}:
+        rows = [
+            {"uuid": run.task_id, "reason": verdict.reason, "ended_at": clock.from_unix(e["at"]), "front": 0}
+            for run, verdict, e in ends if verdict.status is status and verdict.retry_in is None
+        ]  # fmt: skip
+        over += [row["uuid"] for row in move_tasks(c, Task(status.value), rows, SYSTEM)]
+    return over
+
+
+def unclaim(c: Connection, runids: Sequence[str]) -> None:
+    """Runs that the keeper refused before it forked anything: as if they had never been claimed, or cancelled if that was asked."""
+    rows = c.exec_driver_sql(
+        "SELECT runid, task_id, status, stop_reason, stopped_by FROM instances WHERE runid IN (SELECT value FROM json_each(?)) "
+        "AND +status IN ('starting', 'stopping')",
+        (json.dumps(list(runids)),),
+    ).all()
+    c.exec_driver_sql("DELETE FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (json.dumps([row.runid for row in rows]),))
+    stopped = [row for row in rows if row.status == Run.STOPPING]
+    now = clock.now()
+    over = move_tasks(c, Task.CANCELLED, [{"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "ended_at": now} for row in stopped], SYSTEM)
+    back = move_tasks(c, Task.QUEUED, [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == Run.STARTING], SYSTEM)
+    if back:
+        c.exec_driver_sql("UPDATE tasks SET attempts = attempts - 1 WHERE uuid = :uuid", [{"uuid": row["uuid"]} for row in back])
+        settle(c, [row["uuid"] for row in back], SYSTEM)
+    recount(c)
+    follow(c, [row["uuid"] for row in over])
+
+
+# --- what people ask for ------------------------------------------------------------------------------------------------------------
+
+
+def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
+    """Waiting tasks end at once; the runs of running ones begin to stop."""
+    now = clock.now()
+    waiting = _in_states(c, uuids, WAITING)
+    rows = [{"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None} for uuid in waiting]
+    moved = move_tasks(c, Task.CANCELLED, rows, by)
+    follow(c, [row["uuid"] for row in moved])
+    stop(c, _active_runs(c, uuids), "cancel", by)
+
+
+def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:
+    """Begin to stop runs; `reason` is cancel, timeout or log limit. The runtime tells the keeper; returns the runs that began."""
+    owners = _tasks_of(c, runids)
+    rows = [{"runid": r, "task_id": owners[r], "stop_reason": reason, "stopped_by": by} for r in runids if r in owners]
+    return [row["runid"] for row in move_runs(c, Run.STOPPING, rows, by, reason)]
+
+
+def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
+    """Running runs stand still; returns their ids."""
+    rows = [{"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _tasks_of(c, _active_runs(c, uuids)).items()]
+    return [row["runid"] for row in move_runs(c, Run.PAUSED, rows, by)]
+
+
+def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
+    """Paused runs go on; returns their ids."""
+    paused = "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
+    rows = [{"runid": row.runid, "task_id": row.task_id, "reason": None} for row in c.exec_driver_sql(paused, (json.dumps(list(uuids)),))]
+    return [row["runid"] for row in move_runs(c, Run.RUNNING, rows, by)]
+
+
+def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
+    """Hold or release; while a task runs this takes effect at its next attempt."""
+    c.exec_driver_sql(
+        "UPDATE tasks SET hold = :on, held_by = :by, updated_at = :now WHERE uuid = :uuid",
+        [{"uuid": uuid, "on": on, "by": by if on else None, "now": clock.now()} for uuid in uuids],
+    )
+    settle(c, uuids, by)
+
+
+def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
+    """Ended tasks wait again, by a person's wish: not counted as one of their retries."""
+    rows = [{"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0} for u in _in_states(c, uuids, ENDED)]
+    moved = [row["uuid"] for row in move_tasks(c, Task.QUEUED, rows, by, "asked to run again")]
+    # A parent that failed long ago was looked at when this was asked: it no longer stands in the way.
+    c.exec_driver_sql(
+        "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) "
+        f"AND EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN ({_listed(ENDED)}))",
+        (json.dumps(moved),),
+    )
+    settle(c, moved, by)
+
+
+def _in_states(c: Connection, uuids: Sequence[str], states: Iterable[Task]) -> list[str]:
+    found = f"SELECT uuid FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(states)})"
+    return list(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).scalars())
+
+
+def _active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
+    found = "SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status IN ('starting', 'running', 'paused')"
+    return list(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).scalars())
+
+
+# --- loads --------------------------------------------------------------------------------------------------------------------------
+
+_LOADS = """
+SELECT queue, pool, count(*) AS load, sum(cpu) AS cpu, sum(memory) AS memory FROM instances
+WHERE status IN ('starting', 'running', 'paused', 'stopping') GROUP BY queue, pool
+"""
+
+
+def recount(c: Connection) -> list[str]:
+    """Write what the active instances reserve into their queues and pools; returns the names whose figure was another."""
+    queues: dict[str, int] = {}
+    pools: dict[str, tuple[float, float]] = {}
+    for row in c.exec_driver_sql(_LOADS):
+        queues[row.queue] = queues.get(row.queue, 0) + row.load
+        cpu, memory = pools.get(row.pool, (0.0, 0.0))
+        pools[row.pool] = (cpu + row.cpu, memory + row.memory)
+    return [*_write_loads(c, queues), *_write_used(c, pools)]
+
+
+def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
+    was = dict(c.exec_driver_sql("SELECT name, current_load FROM queues").tuples().all())
+    new = [{"at": name, "load": loads.get(name, 0)} for name, load in was.items() if load != loads.get(name, 0)]
+    if new:
+        table = schema.queues
+        c.execute(table.update().where(table.c.name == bindparam("at")).values(current_load=bindparam("load")), new)
+    return [row["at"] for row in new]
+
+
+def _write_used(c: Connection, used: dict[str, tuple[float, float]]) -> list[str]:
+    new = []
+    for name, cpu, memory in c.exec_driver_sql("SELECT name, used_cpu, used_memory FROM pools"):
+        now_cpu, now_memory = (round(value, 3) for value in used.get(name, (0.0, 0.0)))
+        if (cpu, memory) != (now_cpu, now_memory):
+            new.append({"at": name, "cpu": now_cpu, "memory": now_memory})
+    if new:
+        table = schema.pools
+        values = {"used_cpu": bindparam("cpu"), "used_memory": bindparam("memory")}
+        c.execute(table.update().where(table.c.name == bindparam("at")).values(values), new)
+    return [row["at"] for row in new]

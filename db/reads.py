@@ -1,0 +1,294 @@
+"""What can be asked of the database. Each function runs on a reader or inside a transaction, and returns frozen rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, or_, select, text
+from sqlalchemy import Table as SqlTable
+
+from db import schema
+from db.rows import EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
+from db.states import ACTIVE, Task
+
+tasks, runs = schema.tasks, schema.instances
+
+_TASK = [tasks.c[name] for name in TaskRow._fields]
+_RUN = [tasks.c[name] if name in ("number", "name") else runs.c[name] for name in InstanceRow._fields]
+
+
+def _columns(table: SqlTable, row: Any) -> list[Any]:
+    return [table.c[name] for name in row._fields]
+
+
+def status_in(words: Any) -> Any:
+    """Statuses written into the statement, so that partial indexes can serve it."""
+    listed = ", ".join(f"'{word}'" for word in sorted(words))
+    return text(f"tasks.status IN ({listed})")
+
+
+# --- tasks --------------------------------------------------------------------------------------------------------------------------
+
+
+def by_number(c: Connection, number: int) -> list[TaskRow]:
+    """The task with this number; empty when there is none."""
+    return _tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
+
+
+def by_uuids(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
+    """Tasks by uuid, in no order."""
+    chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_json(uuids)))))
+    return _tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
+
+
+def by_prefix(c: Connection, prefix: str) -> list[TaskRow]:
+    """Tasks whose uuid begins so, two at most."""
+    last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    chosen = select(*_TASK).where(tasks.c.uuid >= prefix, tasks.c.uuid < last, tasks.c.deleted_at.is_(None))
+    return _tasks(c, chosen.limit(2))
+
+
+def by_name(c: Connection, name: str, limit: int = 20) -> list[TaskRow]:
+    """Tasks of this name, newest first."""
+    chosen = select(*_TASK).where(tasks.c.name == name, tasks.c.deleted_at.is_(None))
+    return _tasks(c, chosen.order_by(tasks.c.number.desc()).limit(limit))
+
+
+def _json(values: Sequence[Any]) -> str:
+    import json
+
+    return json.dumps(list(values))
+
+
+def _tasks(c: Connection, chosen: Select[Any]) -> list[TaskRow]:
+    return [TaskRow._make(row) for row in c.execute(chosen)]
+
+
+def list_tasks(
+    c: Connection,
+    *,
+    statuses: Sequence[str] = (),
+    queue: str | None = None,
+    name: str | None = None,
+    tags: dict[str, str] | None = None,
+    since: str | None = None,
+    recent: str | None = None,
+    limit: int = 0,
+) -> list[TaskRow]:
+    """Tasks that match, newest first; `recent` keeps what is active or ended after that time; limit 0 is all."""
+    chosen = select(*_TASK).where(*_matching(statuses, queue, name, tags, since, recent)).order_by(tasks.c.number.desc())
+    return _tasks(c, chosen.limit(limit) if limit else chosen)
+
+
+def count_tasks(
+    c: Connection,
+    *,
+    statuses: Sequence[str] = (),
+    queue: str | None = None,
+    name: str | None = None,
+    tags: dict[str, str] | None = None,
+    since: str | None = None,
+    recent: str | None = None,
+) -> int:
+    """How many tasks match (see `list_tasks`). Counted from the kept counters when only status and queue are asked."""
+    if name is None and not tags and since is None and recent is None:
+        return sum(n for (q, s), n in counters(c).items() if (not statuses or s in statuses) and queue in (None, q))
+    return c.execute(select(func.count()).select_from(tasks).where(*_matching(statuses, queue, name, tags, since, recent))).scalar_one()
+
+
+def _matching(
+    statuses: Sequence[str], queue: str | None, name: str | None, tags: dict[str, str] | None, since: str | None, recent: str | None
+) -> list[Any]:
+    found: list[Any] = [tasks.c.deleted_at.is_(None)]
+    if statuses:
+        found.append(tasks.c.status.in_(list(statuses)))
+    if queue is not None:
+        found.append(tasks.c.queue == queue)
+    if name is not None:
+        found.append(tasks.c.name == name)
+    if since is not None:
+        found.append(tasks.c.created_at >= since)
+    if recent is not None:
+        found.append(or_(tasks.c.ended_at.is_(None), tasks.c.ended_at >= recent))
+    for at, (key, value) in enumerate((tags or {}).items()):
+        path = f"key{at}"
+        found.append(
+            text(f"EXISTS (SELECT 1 FROM json_each(tasks.tags) AS t{at} WHERE t{at}.key = :{path} AND t{at}.value = :{path}v)")
+            .bindparams(**{path: key, f"{path}v": value})
+        )  # fmt: skip
+    return found
+
+
+def counters(c: Connection) -> dict[tuple[str, str], int]:
+    """{(queue, status): tasks}, from the kept counters."""
+    rows = c.exec_driver_sql("SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
+    return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
+
+
+def counts(c: Connection) -> dict[str, int]:
+    """Tasks by status."""
+    found: dict[str, int] = {}
+    for (_, status), n in counters(c).items():
+        found[status] = found.get(status, 0) + n
+    return found
+
+
+def waiting(c: Connection, queue: str, limit: int, offset: int = 0) -> list[TaskRow]:
+    """The first of a queue's queued tasks, in the order they start."""
+    chosen = select(*_TASK).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
+    return _tasks(c, chosen.order_by(*_ORDER).limit(limit).offset(offset))
+
+
+_ORDER = (tasks.c.front.desc(), tasks.c.priority.desc(), tasks.c.number)
+
+
+def position(c: Connection, task: TaskRow) -> int:
+    """How many queued tasks of its queue start before this one."""
+    t = tasks.c
+    before = or_(
+        t.front > task.front,
+        and_(t.front == task.front, t.priority > task.priority),
+        and_(t.front == task.front, t.priority == task.priority, t.number < task.number),
+    )
+    chosen = select(func.count()).select_from(tasks).where(t.queue == task.queue, text("tasks.status = 'queued'"), before)
+    return c.execute(chosen).scalar_one()
+
+
+def oldest(c: Connection, queue: str) -> str | None:
+    """When the oldest queued task of a queue was submitted."""
+    chosen = select(func.min(tasks.c.created_at)).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
+    return c.execute(chosen).scalar_one()
+
+
+def not_queued(c: Connection, limit: int) -> list[TaskRow]:
+    """Tasks that wait for something other than a place: retrying, blocked, scheduled, held; each oldest first, so many of each."""
+    found: list[TaskRow] = []
+    for status in (Task.RETRYING, Task.BLOCKED, Task.SCHEDULED, Task.HELD):
+        chosen = select(*_TASK).where(tasks.c.status == status.value, tasks.c.deleted_at.is_(None))
+        found += _tasks(c, chosen.limit(limit))
+    return found
+
+
+def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskRow]:
+    """Tasks of these statuses that ended after `since`, newest first."""
+    chosen = select(*_TASK).where(tasks.c.ended_at >= since, text("+tasks.deleted_at IS NULL"))
+    listed = ", ".join(f"'{word}'" for word in statuses)
+    return _tasks(c, chosen.where(text(f"+tasks.status IN ({listed})")).order_by(tasks.c.ended_at.desc()).limit(limit))
+
+
+def ended_since(c: Connection, since: str) -> dict[str, int]:
+    """Tasks that ended after `since`, by status."""
+    rows = c.exec_driver_sql("SELECT +status, count(*) FROM tasks WHERE ended_at >= ? GROUP BY 1", (since,))
+    return dict(rows.tuples().all())
+
+
+def ever(c: Connection) -> bool:
+    """Whether a task was ever submitted here."""
+    return c.exec_driver_sql("SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0").first() is not None
+
+
+def parents(c: Connection, uuid: str) -> list[Any]:
+    """What a task waits for: rows of number, name, status, kind."""
+    d = schema.dependencies
+    chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(d, d.c.parent_id == tasks.c.uuid)
+    return list(c.execute(chosen.where(d.c.task_id == uuid).order_by(tasks.c.number)).all())
+
+
+def children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
+    """What waits for a task: rows of number, name, status, kind."""
+    d = schema.dependencies
+    chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(d, d.c.task_id == tasks.c.uuid)
+    return list(c.execute(chosen.where(d.c.parent_id == uuid).order_by(tasks.c.number).limit(limit)).all())
+
+
+def environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables a task was submitted with, and those added for it alone."""
+    e = schema.environments
+    found = c.execute(select(e.c.variables, tasks.c.env).select_from(tasks.outerjoin(e)).where(tasks.c.uuid == uuid)).first()
+    return (found[0] or {}, found[1] or {}) if found else ({}, {})
+
+
+# --- instances ----------------------------------------------------------------------------------------------------------------------
+
+
+def active(c: Connection) -> list[InstanceRow]:
+    """What holds resources, oldest start first."""
+    listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
+    chosen = select(*_RUN).select_from(runs.join(tasks)).where(text(f"instances.status IN ({listed})"))
+    return sorted((InstanceRow._make(row) for row in c.execute(chosen)), key=lambda row: (row.start_time or "9", row.runid))
+
+
+def instances(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
+    """Runs of one task, first attempt first; or of all, newest first. Limit 0 is all."""
+    chosen = select(*_RUN).select_from(runs.join(tasks)).where(tasks.c.deleted_at.is_(None))
+    if task is not None:
+        return [InstanceRow._make(row) for row in c.execute(chosen.where(runs.c.task_id == task).order_by(runs.c.runid))]
+    chosen = chosen.order_by(runs.c.runid.desc())
+    return [InstanceRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
+
+
+def instance(c: Connection, runid: str) -> tuple[InstanceRow, str | None] | None:
+    """One run and its stored log."""
+    row = c.execute(select(*_RUN, runs.c.logs).select_from(runs.join(tasks)).where(runs.c.runid == runid)).first()
+    return (InstanceRow._make(row[:-1]), row[-1]) if row else None
+
+
+def logs_of(c: Connection, task: str) -> dict[str, str | None]:
+    """{runid: stored log} of a task's runs."""
+    return dict(c.execute(select(runs.c.runid, runs.c.logs).where(runs.c.task_id == task)).tuples().all())
+
+
+def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
+    """The latest ended run of each task: run_seconds, exit_code, signal and stored log."""
+    found = c.exec_driver_sql(
+        "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
+        "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY task_id",
+        (_json(uuids),),
+    )
+    return {row.task_id: row for row in found}
+
+
+def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
+    """How long the last successful tasks of a template ran."""
+    t = tasks.c
+    newest = select(t.uuid).where(t.template == template, text("+tasks.status = 'succeeded'")).order_by(t.created_at.desc()).limit(limit)
+    chosen = select(runs.c.run_seconds).where(runs.c.task_id.in_(newest), text("+instances.status = 'succeeded'"))
+    return [seconds for seconds in c.execute(chosen).scalars() if seconds is not None]
+
+
+# --- the rest -----------------------------------------------------------------------------------------------------------------------
+
+
+def queues(c: Connection) -> list[QueueRow]:
+    """Queues: highest priority first, then by name."""
+    q = schema.queues
+    return [QueueRow._make(row) for row in c.execute(select(*_columns(q, QueueRow)).order_by(q.c.priority.desc(), q.c.name))]
+
+
+def pools(c: Connection) -> list[PoolRow]:
+    """Pools by name."""
+    p = schema.pools
+    return [PoolRow._make(row) for row in c.execute(select(*_columns(p, PoolRow)).order_by(p.c.name))]
+
+
+def events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
+    """What happened to a task, first first."""
+    e = schema.events
+    chosen = select(*_columns(e, EventRow)).where(e.c.task_id == task).order_by(e.c.id.desc()).limit(limit)
+    return [EventRow._make(row) for row in c.execute(chosen)][::-1]
+
+
+def operations(c: Connection, limit: int) -> list[OperationRow]:
+    """Who did what, newest first; limit 0 is all."""
+    o = schema.operations
+    chosen = select(*_columns(o, OperationRow)).order_by(o.c.id.desc())
+    return [OperationRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
+
+
+def samples(c: Connection, since: str) -> list[Any]:
+    """Minute figures after `since`, oldest first."""
+    s = schema.samples
+    return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
+
+

@@ -1,0 +1,438 @@
+"""The tables. The owner's six come first, under the owner's names for tables, columns and indexes; then ours.
+
+Times are fixed-width UTC text (`db.clock`), durations seconds, CPU cores, memory MiB. Each index says which query it serves.
+`current_load`, `used_cpu`, `used_memory` and the `counters` are caches, written in the transaction that changes what they count.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from db.states import Run, Task
+
+APPLICATION_ID = 0x7461736B
+"""`task` in ASCII, in the header of every database of ours."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "idx_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Time = String(27)
+Name = String(200)
+Id = String(36)
+
+
+class OsText(TypeDecorator[str]):
+    """A path or argument of any bytes: text where it is UTF-8, the bytes themselves where it is not."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> Any:
+        return None if value is None else os_text(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> str | None:
+        return os.fsdecode(value) if isinstance(value, bytes) else value
+
+
+def os_text(value: str) -> str | bytes:
+    """`value` as `OsText` stores it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(value)
+    return value
+
+
+def _stamps() -> tuple[Column[Any], Column[Any]]:
+    """The owner's rule 1: every table records when a row was made and changed."""
+    return Column("created_at", Time, nullable=False), Column("updated_at", Time, nullable=False)
+
+
+def _status(*allowed: str) -> tuple[Column[Any], CheckConstraint]:
+    listed = ", ".join(f"'{word}'" for word in allowed)
+    return Column("status", String(16), nullable=False), CheckConstraint(f"status IN ({listed})", name="status")
+
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("uuid", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("template", Name, ForeignKey("templates.name")),
+    Column("type", Name, nullable=False),
+    *_status(*Task),
+    Column("parameters", JSON, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("timeout", Float),
+    *_stamps(),
+    Column("number", Integer, nullable=False),
+    Column("queue", Name, ForeignKey("queues.name"), nullable=False),
+    Column("cpu", Float, nullable=False, server_default="1"),
+    Column("memory", Float, nullable=False, server_default="0"),
+    Column("retries", Integer, nullable=False, server_default="0"),
+    Column("retry_delay", Float, nullable=False, server_default="1"),
+    Column("grace", Float, nullable=False, server_default="5"),
+    Column("not_before", Time),
+    Column("retry_at", Time),
+    Column("hold", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("held_by", Name),
+    Column("front", Integer, nullable=False, server_default="0"),
+    Column("tags", JSON, nullable=False),
+    Column("env_id", String(64), ForeignKey("environments.sha256")),
+    Column("env", JSON(none_as_null=True)),
+    Column("cwd", OsText, nullable=False),
+    Column("umask", Integer, nullable=False, server_default="18"),
+    Column("launch", JSON, nullable=False),
+    Column("log_limit", Float),
+    Column("submitted_by", Name, nullable=False),
+    Column("pinned", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("started_at", Time),
+    Column("ended_at", Time),
+    Column("deleted_at", Time),
+    Index("idx_tasks_status", "status"),
+    Index("idx_tasks_type", "type"),
+    Index("idx_tasks_created", "created_at"),
+    # `#1042`, newest first, and the page after a number.
+    Index("idx_tasks_number", "number", unique=True),
+    # A task by its name.
+    Index("idx_tasks_name", "name"),
+    # Tasks of a queue, newest first; the foreign key of `queues`.
+    Index("idx_tasks_queue", "queue", "number"),
+    # Tasks of a template; the foreign key of `templates`.
+    Index("idx_tasks_template", "template", "created_at", sqlite_where=text("template IS NOT NULL")),
+    # Environments that no task needs any more.
+    Index("idx_tasks_env", "env_id"),
+    # The dispatcher: a queue's waiting tasks in the order they start.
+    Index(
+        "idx_tasks_next", "queue", text("front DESC"), text("priority DESC"), "number",
+        sqlite_where=text("status = 'queued'"),
+    ),
+    # The oldest waiting task of a queue; what waits too long for its SLA.
+    Index("idx_tasks_oldest", "queue", "created_at", sqlite_where=text("status = 'queued'")),
+    # Tasks whose time has come.
+    Index("idx_tasks_scheduled", "not_before", sqlite_where=text("status = 'scheduled'")),
+    Index("idx_tasks_retrying", "retry_at", sqlite_where=text("status = 'retrying'")),
+    # Just ended; cleanup.
+    Index("idx_tasks_ended", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
+    # Rows to purge.
+    Index("idx_tasks_deleted", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
+)  # fmt: skip
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("runid", Id, primary_key=True),
+    Column("task_id", Id, ForeignKey("tasks.uuid"), nullable=False),
+    *_status(*Run),
+    Column("start_time", Time),
+    Column("end_time", Time),
+    Column("logs", Text),
+    Column("tags", JSON, nullable=False),
+    *_stamps(),
+    Column("attempt", Integer, nullable=False),
+    Column("queue", Name, nullable=False),
+    Column("pool", Name, nullable=False),
+    Column("cpu", Float, nullable=False),
+    Column("memory", Float, nullable=False),
+    Column("exit_code", Integer),
+    Column("signal", Integer),
+    Column("reason", Text),
+    Column("stop_reason", String(32)),
+    Column("stopped_by", Name),
+    Column("pid", Integer),
+    Column("pid_ticks", Integer),
+    Column("boot_id", String(36)),
+    Column("run_seconds", Float),
+    Column("cpu_seconds", Float),
+    Column("max_rss", Float),
+    Column("deadline", Time),
+    Column("log_bytes", Integer),
+    Index("idx_instances_task", "task_id"),
+    Index("idx_instances_status", "status"),
+    Index("idx_instances_time", "start_time"),
+    # What holds resources: the dispatcher's and the deck's list of running instances.
+    Index(
+        "idx_instances_active", "queue", "runid",
+        sqlite_where=text("status IN ('starting', 'running', 'paused', 'stopping')"),
+    ),
+    # Cleanup: what ended long ago.
+    Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
+)  # fmt: skip
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("type", Name, nullable=False),
+    Column("engine", String(32), nullable=False),
+    Column("template", JSON(none_as_null=True)),
+    Column("schema", JSON, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    *_stamps(),
+    Column("description", Text),
+    Column("queue", Name, ForeignKey("queues.name")),
+    Column("cpu", Float),
+    Column("memory", Float),
+    Column("timeout", Float),
+    Column("retries", Integer),
+    Column("retired_at", Time),
+    # The foreign key of `queues`.
+    Index("idx_templates_queue", "queue"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("capacity", Integer, nullable=False),
+    Column("current_load", Integer, nullable=False, server_default="0"),
+    *_status("active", "paused", "draining"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    *_stamps(),
+    Column("pool", Name, ForeignKey("pools.name"), nullable=False),
+    Column("description", Text),
+    Column("status_by", Name),
+    Column("status_at", Time),
+    CheckConstraint("capacity >= 0", name="capacity"),
+    Index("idx_queues_status", "status"),
+    Index("idx_queues_priority", "priority"),
+    # The foreign key of `pools`.
+    Index("idx_queues_pool", "pool"),
+)
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("total_cpu", Float, nullable=False),
+    Column("total_memory", Float, nullable=False),
+    Column("used_cpu", Float, nullable=False, server_default="0"),
+    Column("used_memory", Float, nullable=False, server_default="0"),
+    *_status("active", "paused", "draining"),
+    *_stamps(),
+    Column("sla_id", Integer, ForeignKey("slas.id")),
+    Column("description", Text),
+    Column("status_by", Name),
+    Column("status_at", Time),
+    CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
+    # The foreign key of `slas`.
+    Index("idx_pools_sla", "sla_id"),
+)
+
+slas = Table(
+    "slas",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("conditions", JSON, nullable=False),
+    Column("actions", JSON, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="2"),
+    *_stamps(),
+    Column("enabled", Boolean(create_constraint=False), nullable=False, server_default=text("1")),
+    UniqueConstraint("name"),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("variables", JSON, nullable=False),
+    *_stamps(),
+)
+
+dependencies = Table(
+    "dependencies",
+    metadata,
+    Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("parent_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    *_stamps(),
+    CheckConstraint("kind IN ('success', 'any')", name="kind"),
+    # Who waits for a task that ended.
+    Index("idx_dependencies_parent", "parent_id"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("template", Name, ForeignKey("templates.name")),
+    Column("spec", JSON, nullable=False),
+    Column("cron", Text),
+    Column("every", Float),
+    Column("timezone", String(64)),
+    Column("enabled", Boolean(create_constraint=False), nullable=False, server_default=text("1")),
+    Column("missed", String(16), nullable=False, server_default="once"),
+    Column("last_fire", Time),
+    Column("next_fire", Time),
+    *_stamps(),
+    # The schedule that fires next.
+    Index("idx_schedules_next", "next_fire", sqlite_where=text("enabled = 1")),
+    Index("idx_schedules_template", "template"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sla_id", Integer, ForeignKey("slas.id")),
+    Column("name", Name, nullable=False),
+    Column("severity", String(8), nullable=False),
+    *_status("pending", "firing", "acknowledged", "resolved"),
+    Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="SET NULL")),
+    Column("object", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("short", Text, nullable=False),
+    Column("value", Float),
+    Column("limit", Float),
+    Column("fired_at", Time, nullable=False),
+    Column("acknowledged_at", Time),
+    Column("acknowledged_by", Name),
+    Column("resolved_at", Time),
+    *_stamps(),
+    # One alert per SLA and task; whether this one was told already.
+    Index("uq_alerts_task", "sla_id", "task_id", unique=True, sqlite_where=text("task_id IS NOT NULL")),
+    # Alerts of a task; the foreign key of `tasks`.
+    Index("idx_alerts_task", "task_id"),
+    # Open alerts, and those resolved lately.
+    Index("idx_alerts_open", "status", "fired_at", sqlite_where=text("status <> 'resolved'")),
+    Index("idx_alerts_resolved", "resolved_at", sqlite_where=text("resolved_at IS NOT NULL")),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sla_id", Integer, ForeignKey("slas.id"), nullable=False),
+    Column("by", Name, nullable=False),
+    Column("reason", Text),
+    Column("until", Time, nullable=False),
+    *_stamps(),
+    Index("idx_silences_sla", "sla_id", "until"),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("by", Name, nullable=False),
+    Column("verb", String(64), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    *_stamps(),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("task_id", Id, nullable=False),
+    Column("runid", Id),
+    Column("status", String(16), nullable=False),
+    Column("by", Name, nullable=False),
+    Column("note", Text),
+    *_stamps(),
+    # The history of a task.
+    Index("idx_events_task", "task_id", "id"),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("minute", Time, primary_key=True),
+    Column("running", Integer, nullable=False, server_default="0"),
+    Column("waiting", Integer, nullable=False, server_default="0"),
+    Column("started", Integer, nullable=False, server_default="0"),
+    Column("ended", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("used_cpu", Float),
+    Column("used_memory", Float),
+    Column("measured_cpu", Float),
+    Column("measured_memory", Float),
+    *_stamps(),
+    # The last 30 minutes of all; cleanup.
+    Index("idx_samples_minute", "minute"),
+)
+
+slow_queries = Table(
+    "slow_queries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("statement", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("plan", Text),
+    *_stamps(),
+)
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("file", Text, nullable=False),
+    Column("parent_id", Integer, ForeignKey("backups.id")),
+    Column("bytes", Integer),
+    Column("sha256", LargeBinary(32)),
+    Column("verified_at", Time),
+    Column("problem", Text),
+    *_stamps(),
+    Index("idx_backups_parent", "parent_id"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Integer, nullable=False),
+    *_stamps(),
+)
+
+_COUNT_UP = """
+INSERT INTO counters (name, value, created_at, updated_at)
+SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at WHERE NEW.deleted_at IS NULL
+ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.updated_at;
+"""
+_COUNT_DOWN = """
+UPDATE counters SET value = value - 1 WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
+"""
+
+TRIGGERS = {
+    "count_task_insert": f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END",
+    "count_task_delete": f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN} END",
+    "count_task_move": "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
+    f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END",
+}
+"""Tasks by queue and status are counted where they change, so that no screen ever counts a million rows."""

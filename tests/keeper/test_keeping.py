@@ -1,0 +1,211 @@
+"""The runtime's line to the keeper."""
+
+import asyncio
+import os
+import signal
+import uuid
+
+import pytest
+
+from app.runtime.keeping import Keeping, NoKeeper
+
+
+class Events:
+    """Collects what the line passes on, and can be waited for."""
+
+    def __init__(self):
+        self.seen, self.news = [], asyncio.Event()
+
+    def __call__(self, event):
+        self.seen.append(event)
+        self.news.set()
+
+    async def of(self, what, run=None, after=0):
+        """The first such event after so many events."""
+        async with asyncio.timeout(20):
+            while True:
+                for event in self.seen[after:]:
+                    if event["is"] == what and (run is None or event["run"] == run):
+                        return event
+                self.news.clear()
+                await self.news.wait()
+
+
+def a_run(home, *argv, run=None):
+    """What the runtime says of a run."""
+    run = run or str(uuid.uuid4())
+    home.runs.append(run)
+    env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run}
+    about = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(home.log(run))}
+    return about | {"timeout": None, "grace": 1.0}
+
+
+@pytest.fixture
+async def line(empty_home):
+    """An open line and its events."""
+    events = Events()
+    keeping = await Keeping.open(empty_home.path, events)
+    yield keeping, events
+    await keeping.close(bye=False)
+
+
+async def test_opening_brings_up_a_keeper_and_the_hello_comes_first(line):
+    keeping, events = line
+
+    hello = await events.of("hello")
+
+    assert events.seen[0] == hello == keeping.hello
+    assert (hello["pid"], hello["guard"]) == (keeping.pid, keeping.guard_pid)
+
+
+async def test_a_run_is_started_and_its_end_told(line, empty_home):
+    keeping, events = line
+    run = a_run(empty_home, "sh", "-c", "exit 3")
+
+    keeping.spawn(run)
+
+    assert (await events.of("ended", run["run"]))["code"] == 3
+    assert [event["is"] for event in events.seen] == ["hello", "started", "ended"]
+
+
+async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(line, empty_home):
+    keeping, events = line
+    run, never = a_run(empty_home, "sleep", "60"), str(uuid.uuid4())
+    keeping.spawn(run)
+    await events.of("started", run["run"])
+
+    keeping.signal(run["run"], signal.SIGSTOP)
+    keeping.stop(run["run"], "cancel", 5.0)
+    keeping.refuse(never)
+    assert (await events.of("ended", run["run"]))["stop"] == "cancel"
+    await events.of("refused", never)
+    keeping.forget([run["run"], never])
+    os.kill(keeping.pid, signal.SIGKILL)
+
+    assert (await events.of("hello", after=1))["runs"] == []
+
+
+@pytest.mark.parametrize("who", ["pid", "guard_pid"])
+async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(line, empty_home, who):
+    keeping, events = line
+    run = a_run(empty_home, "sleep", "60")
+    keeping.spawn(run)
+    await events.of("started", run["run"])
+
+    seen, killed = len(events.seen), getattr(keeping, who)
+    os.kill(killed, signal.SIGKILL)
+    hello = await events.of("hello", after=seen)
+    keeping.stop(run["run"], "cancel", 1.0)
+
+    assert [event["run"] for event in hello["runs"]] == [run["run"]]
+    assert killed not in (keeping.pid, keeping.guard_pid)
+    assert (await events.of("ended", run["run"]))["lost"] is False
+
+
+async def test_both_killed_a_new_pair_is_brought_up_and_what_was_said_meanwhile_is_done(line, empty_home):
+    keeping, events = line
+    await events.of("hello")
+    os.kill(keeping.guard_pid, signal.SIGSTOP)
+    os.kill(keeping.pid, signal.SIGKILL)
+    os.kill(keeping.guard_pid, signal.SIGKILL)
+    while keeping._writer:
+        await asyncio.sleep(0)
+
+    run = a_run(empty_home, "sh", "-c", "exit 4")
+    keeping.spawn(run)
+
+    assert (await events.of("ended", run["run"]))["code"] == 4
+    assert [event["is"] for event in events.seen].count("hello") == 2
+
+
+async def test_what_a_handler_says_to_a_hello_goes_out_before_what_was_held(empty_home):
+    events, order = Events(), [a_run(empty_home, "true") for _ in range(2)]
+
+    def handler(event):
+        if event["is"] == "hello":
+            keeping.spawn(order[0])
+        events(event)
+
+    keeping = await Keeping.open(empty_home.path, handler)
+    keeping.spawn(order[1])
+    for run in order:
+        await events.of("ended", run["run"])
+    await keeping.close()
+
+    assert [event["run"] for event in events.seen if event["is"] == "started"] == [run["run"] for run in order]
+
+
+async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_home):
+    events, reported = Events(), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, about: reported.append(about))
+
+    def handler(event):
+        events(event)
+        raise RuntimeError(event["is"])
+
+    keeping = await Keeping.open(empty_home.path, handler)
+    run = a_run(empty_home, "true")
+    keeping.spawn(run)
+    await events.of("ended", run["run"])
+    await keeping.close()
+
+    assert len(reported) == 3
+
+
+async def test_closing_with_bye_ends_an_idle_pair(empty_home, wait_until, is_alive):
+    keeping = await Keeping.open(empty_home.path, Events())
+
+    await keeping.close()
+
+    wait_until(lambda: not is_alive(keeping.pid) and not is_alive(keeping.guard_pid), "both gone")
+    again = await Keeping.open(empty_home.path, Events())
+    await again.close()
+    assert again.pid != keeping.pid
+
+
+async def test_closing_leaves_running_jobs_running(empty_home, is_alive):
+    events = Events()
+    keeping = await Keeping.open(empty_home.path, events)
+    run = a_run(empty_home, "sleep", "60")
+    keeping.spawn(run)
+    started = await events.of("started", run["run"])
+
+    await keeping.close()
+
+    assert is_alive(started["pid"]) and is_alive(keeping.pid) and is_alive(keeping.guard_pid)
+
+
+async def test_the_keeper_holds_none_of_the_runtimes_descriptors(empty_home, tmp_path):
+    mark = os.open(tmp_path / "mark", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(mark, True)
+
+    keeping = await Keeping.open(empty_home.path, Events())
+    os.close(mark)
+
+    for pid in (keeping.pid, keeping.guard_pid):
+        held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        assert str(tmp_path / "mark") not in held
+    await keeping.close()
+
+
+async def test_a_home_of_any_bytes_can_be_kept(tmp_path, empty_home):
+    home = type(empty_home)(tmp_path / os.fsdecode(b"caf\xe9 \xff\n"))
+    events = Events()
+    try:
+        keeping = await Keeping.open(home.path, events)
+        run = a_run(home, "sh", "-c", "exit 3")
+        keeping.spawn(run)
+        assert (await events.of("ended", run["run"]))["code"] == 3
+        await keeping.close()
+    finally:
+        home.end()
+
+
+async def test_a_home_that_cannot_be_used_is_a_clear_error(empty_home, monkeypatch):
+    monkeypatch.setattr("app.runtime.keeping.PATIENCE", 0.3)
+    (empty_home.path).write_text("a file")
+
+    with pytest.raises((NoKeeper, NotADirectoryError)) as raised:
+        await Keeping.open(empty_home.path, Events())
+
+    assert str(raised.value)

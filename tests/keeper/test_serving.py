@@ -1,0 +1,256 @@
+"""Clients, refusals, forgetting, space, and the end of an idle keeper."""
+
+import os
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+def test_the_hello_names_both_and_the_boot(home):
+    hello = home.hello
+
+    assert (hello["is"], hello["protocol"], hello["runs"]) == ("hello", 1, [])
+    assert hello["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    parent = int(Path(f"/proc/{hello['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    assert parent == hello["guard"]
+
+
+def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, tmp_path):
+    older, keeper = home.sock, home.hello["pid"]
+    os.kill(keeper, signal.SIGSTOP)
+    home.sock = socket.socket(socket.AF_UNIX)
+    late = str(uuid.uuid4())
+    # The new hello is waiting in the backlog when the older client's request arrives.
+    home.sock.connect(str(home.path / "run" / "keeper.sock"))
+    home.send("hello", protocol=1, version="0.1.0")
+    os.kill(keeper, signal.SIGCONT)
+    assert home.next()["is"] == "hello"
+
+    with pytest.raises(OSError):
+        for _ in range(100):
+            older.sendall(b'{"do":"refuse","run":"%s"}\n' % late.encode())
+    assert older.recv(100) == b""
+    home.greet()
+    assert home.known(late) is None
+
+
+def test_nobody_is_served_before_hello(home):
+    other = socket.socket(socket.AF_UNIX)
+    other.connect(str(home.path / "run" / "keeper.sock"))
+    other.settimeout(20)
+
+    other.sendall(b'{"do":"refuse","run":"x"}\n')
+
+    assert b"say hello first" in other.recv(4096)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b"7", b"null", b'{"do":"fly"}', b'{"do":"spawn"}', b'{"do":"spawn","run":"x","argv":[]}']
+    + [b'{"do":"stop","run":"x","reason":"r","grace":NaN}', b'{"do":"forget","runs":7}', b'{"do":["x"]}', b"[" * 9999]
+    + [b'{"do":"spawn","run":"x","argv":"true","cwd":1,"env":{},"umask":0,"log":"/x","timeout":null,"grace":1}'],
+)
+def test_a_bad_request_is_answered_and_changes_nothing(home, text):
+    home.sock.sendall(text + b"\n")
+
+    assert home.next()["code"] == "bad-request"
+    assert home.run("true")["code"] == 0
+    assert home.greet()["runs"][0]["code"] == 0 and len(home.hello["runs"]) == 1
+
+
+def test_a_refused_run_never_starts_even_after_kills(home):
+    run = str(uuid.uuid4())
+
+    home.send("refuse", run=run)
+    assert home.event("refused", run) == {"is": "refused", "run": run}
+    for who in ("pid", "guard"):
+        home.kill(who)
+        home.spawn("true", run=run, wait=False)
+
+        assert home.next() == {"is": "refused", "run": run}
+
+
+def test_a_refusal_that_comes_late_is_answered_with_what_is_known(home):
+    running = home.spawn("sleep", "60")
+    over = home.run("sh", "-c", "exit 2")["run"]
+
+    home.send("refuse", run=running)
+    home.send("refuse", run=over)
+
+    assert home.event("started", running)["pid"]
+    assert home.event("ended", over)["code"] == 2
+
+
+def test_an_end_stays_until_it_is_forgotten(home):
+    first, second = home.run("true")["run"], home.run("false")["run"]
+
+    assert {event["run"] for event in home.greet()["runs"]} == {first, second}
+    home.send("forget", runs=[first, "unknown"])
+    assert {event["run"] for event in home.greet()["runs"]} == {second}
+    home.kill("pid")
+    assert {event["run"] for event in home.hello["runs"]} == {second}
+    home.send("forget", runs=[second])
+    home.kill("guard")
+    assert home.hello["runs"] == []
+
+
+def test_a_living_run_cannot_be_forgotten(home):
+    run = home.spawn("sleep", "60")
+
+    home.send("forget", runs=[run])
+
+    assert home.greet()["runs"][0]["run"] == run
+
+
+def test_forgetting_removes_journal_files_and_a_long_run_keeps_few(home):
+    long = home.spawn("sleep", "60")
+    for _ in range(15):
+        runs = [home.spawn("/no/such/program", wait=False) for _ in range(200)]
+        ends = [home.event("ended", run)["run"] for run in runs]
+        home.send("forget", runs=ends)
+
+    assert [event["run"] for event in home.greet()["runs"]] == [long]
+    assert len(home.segments()) == 1 and int(home.segments()[0][:-4]) > 1
+    home.kill("pid")
+    assert home.known(long)["is"] == "started"
+
+
+def test_the_journal_of_the_dead_goes_when_it_is_forgotten(home):
+    for who in ("pid", "guard", "pid"):
+        home.run("true")
+        home.kill(who)
+
+    home.send("forget", runs=[event["run"] for event in home.hello["runs"]])
+    home.greet()
+    home.kill("pid")
+
+    assert home.hello["runs"] == [] and home.segments() == []
+
+
+def test_without_space_a_spawn_is_refused_and_works_later(empty_home):
+    home = empty_home
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limited = [sys.executable, "-c", LIMITED, str(100 * 1024)]
+    keeper = [sys.executable, "-I", "-S", Path(__file__).parents[2] / "app" / "keeper" / "keeper.py", home.path]
+    subprocess.run([*limited, *keeper], check=True)
+    home.greet()
+
+    run = home.spawn("true", wait=False)
+    refused = home.event("error", run)
+    resource.prlimit(home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert refused["code"] == "no-space"
+    assert home.run("true", run=run)["code"] == 0
+
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path):
+    run = home.spawn("sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12")
+    keeper, limits = home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, (0, limits[1]))
+
+    (tmp_path / "go").touch()
+    while "exit of" not in (home.path / "run" / "keeper.log").read_text():
+        os.sched_yield()
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, limits)
+
+    assert home.event("ended", run)["code"] == 12
+
+
+def test_bye_ends_keeper_and_guard_when_nothing_runs(home, wait_until, is_alive):
+    home.run("true")
+
+    home.send("bye")
+
+    wait_until(lambda: not is_alive(home.hello["pid"]) and not is_alive(home.hello["guard"]), "both gone")
+    assert home.up() == 0 and home.greet()["runs"][0]["code"] == 0
+
+
+def test_bye_leaves_what_runs_in_their_care(home, is_alive):
+    run = home.spawn("sleep", "60")
+    pids = home.hello["pid"], home.hello["guard"]
+
+    home.send("bye")
+
+    assert home.sock.recv(1) == b"" and all(map(is_alive, pids))
+    assert home.greet()["runs"][0]["run"] == run
+
+
+def test_a_second_keeper_of_a_home_goes_away(home):
+    assert home.up() == 4
+    assert home.run("true")["code"] == 0
+
+
+def test_a_home_that_cannot_be_used_is_said(empty_home):
+    empty_home.path.write_text("a file")
+
+    assert empty_home.up() == 5
+
+
+def test_a_home_with_a_very_long_path_works(tmp_path, home):
+    deep = tmp_path / ("d" * 120) / ("e" * 120)
+    other = type(home)(deep)
+    try:
+        assert other.up() == 0
+        other.greet()
+        assert other.run("sh", "-c", "exit 3")["code"] == 3
+    finally:
+        other.end()
+
+
+def test_files_are_private(home):
+    home.run("true")
+    run = home.path / "run"
+
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in (home.path, run, run / "journal")}
+    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper.*"), *(run / "journal").iterdir()]}
+
+    assert (folders, files) == ({0o700}, {0o600})
+
+
+def test_neither_of_the_two_carries_the_environment_of_a_run(empty_home, monkeypatch):
+    monkeypatch.setenv("TASKDECK_RUNID", "someone-elses")
+    monkeypatch.setenv("TASKDECK_TASK", "7")
+
+    assert empty_home.up() == 0
+    empty_home.greet()
+
+    for pid in (empty_home.hello["pid"], empty_home.hello["guard"]):
+        assert b"TASKDECK" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_may_be_ignored_ends_neither(home, is_alive, number):
+    for one in ("pid", "guard"):
+        os.kill(home.hello[one], number)
+
+    assert home.run("true")["code"] == 0 and is_alive(home.hello["guard"])
+
+
+def test_an_idle_keeper_is_not_woken(home):
+    def switches() -> list[str]:
+        texts = [Path(f"/proc/{home.hello[one]}/status").read_text().splitlines() for one in ("pid", "guard")]
+        return [line for text in texts for line in text if "ctxt_switches" in line]
+
+    home.send("forget", runs=[home.run("true")["run"]])
+    home.greet()
+    while Path(f"/proc/{home.hello['pid']}/wchan").read_text() not in ("ep_poll", "do_epoll_wait", "0"):
+        os.sched_yield()
+    before = switches()
+    subprocess.run(["sleep", "0.6"], check=True)
+
+    assert switches() == before

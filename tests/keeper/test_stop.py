@@ -1,0 +1,146 @@
+"""Stops, signals and deadlines."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+# Five processes that ignore TERM, three of them in process groups of their own or orphaned; each writes its pid to {0}.
+STUBBORN = (
+    "trap '' TERM; (setsid sleep 300 & echo $! >> {0}); (sleep 301 & echo $! >> {0}); setsid sleep 302 & echo $! >> {0}; "
+    "sleep 303 & echo $! >> {0}; echo $$ >> {0}; wait"
+)
+
+
+def stubborn(home, wait_until, pids: Path, **more) -> tuple[str, list[int]]:
+    """Start such a tree; its run and pids."""
+    run = home.spawn("sh", "-c", STUBBORN.format(pids), **more)
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 5, "five processes")
+    return run, [int(pid) for pid in pids.read_text().split()]
+
+
+def test_a_stop_ends_a_stubborn_tree_after_its_grace(home, wait_until, is_alive, tmp_path):
+    run, pids = stubborn(home, wait_until, tmp_path / "pids")
+    began = time.monotonic()
+
+    home.send("stop", run=run, reason="cancel", grace=0.4)
+    end = home.event("ended", run)
+
+    assert 0.4 <= time.monotonic() - began < 2.4
+    assert (end["stop"], end["signal"], end["left"]) == ("cancel", signal.SIGKILL, 0)
+    assert not any(map(is_alive, pids))
+
+
+def test_a_stop_leaves_time_to_end_well(home):
+    run = home.spawn("sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done")
+    while home.log(run).read_text() != "up\n":
+        os.sched_yield()
+
+    home.send("stop", run=run, reason="cancel", grace=20)
+    end = home.event("ended", run)
+
+    assert (end["code"], end["stop"], home.log(run).read_text()) == (3, "cancel", "up\nbye\n")
+
+
+def test_a_stop_finds_a_daemon_that_shed_environment_and_session(home, wait_until, is_alive, tmp_path):
+    script = f"env -i setsid sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/pid; sleep 300 & wait; sleep 300' & wait"
+    run = home.spawn("sh", "-c", script)
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the daemon runs")
+
+    home.send("stop", run=run, reason="cancel", grace=0.2)
+    home.event("ended", run)
+
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_second_stop_can_shorten_the_grace_and_keeps_the_reason(home, wait_until, tmp_path):
+    run, _ = stubborn(home, wait_until, tmp_path / "pids")
+    began = time.monotonic()
+
+    home.send("stop", run=run, reason="cancel", grace=60)
+    home.send("stop", run=run, reason="impatience", grace=0)
+    end = home.event("ended", run)
+
+    assert end["stop"] == "cancel" and time.monotonic() - began < 10
+
+
+def test_a_paused_run_can_be_stopped_and_resumed(home, wait_until):
+    def state(pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    run = home.spawn("sleep", "60", wait=False)
+    pid = home.event("started", run)["pid"]
+
+    home.send("signal", run=run, signal=signal.SIGSTOP)
+    wait_until(lambda: state(pid) == "T", "paused")
+    home.send("signal", run=run, signal=signal.SIGCONT)
+    wait_until(lambda: state(pid) == "S", "going on")
+    home.send("signal", run=run, signal=signal.SIGSTOP)
+    wait_until(lambda: state(pid) == "T", "paused again")
+    home.send("stop", run=run, reason="cancel", grace=30)
+
+    assert home.event("ended", run)["signal"] == signal.SIGTERM
+
+
+def test_the_keeper_alone_keeps_a_deadline(home, wait_until, is_alive, tmp_path):
+    run, pids = stubborn(home, wait_until, tmp_path / "pids", timeout=0.1, grace=0.1)
+
+    acted = home.event("stopping", run)
+    end = home.event("ended", run)
+
+    assert acted["reason"] == "timeout" == end["stop"]
+    assert 2.1 <= end["run_seconds"] < 6 and not any(map(is_alive, pids))
+
+
+def test_a_stop_is_carried_through_by_whoever_lives(home, wait_until, is_alive, tmp_path):
+    for who in ("pid", "guard"):
+        run, pids = stubborn(home, wait_until, tmp_path / who)
+        home.send("stop", run=run, reason="cancel", grace=0.5)
+        home.send("refuse", run=run)
+        assert home.event("started", run)["stop"] == "cancel"
+
+        home.kill(who)
+        end = home.known(run)
+        if end["is"] != "ended":
+            end = home.event("ended", run)
+
+        assert (end["stop"], end["lost"], end["signal"]) == ("cancel", False, signal.SIGKILL)
+        assert not any(map(is_alive, pids))
+
+
+def test_many_stops_at_once_end_soon(home):
+    runs = [home.spawn("sleep", "60") for _ in range(40)]
+    began = time.monotonic()
+
+    for run in runs:
+        home.send("stop", run=run, reason="cancel", grace=5)
+    ends = {}
+    while len(ends) < len(runs):
+        event = home.next()
+        ends[event["run"]] = (event["is"], event["signal"])
+
+    assert set(ends.values()) == {("ended", signal.SIGTERM)} and time.monotonic() - began < 4
+
+
+def test_a_stop_of_what_is_not_known_is_an_error_and_of_what_has_ended_its_end(home):
+    home.send("stop", run="no-such-run", reason="cancel", grace=1)
+    assert home.event("error", "no-such-run")["code"] == "unknown-run"
+
+    run = home.run("true")["run"]
+    home.send("stop", run=run, reason="cancel", grace=1)
+    assert home.event("ended", run)["stop"] is None
+
+
+def test_a_stop_spares_what_only_shares_a_pid_number_or_a_folder(home, is_alive, tmp_path):
+    bystander = home.spawn("sleep", "60", wait=False, cwd=str(tmp_path))
+    pid = home.event("started", bystander)["pid"]
+    run = home.spawn("sleep", "60", cwd=str(tmp_path))
+
+    home.send("stop", run=run, reason="cancel", grace=0)
+    home.event("ended", run)
+
+    assert is_alive(pid)
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+    assert home.event("ended", bystander)["stop"] is None

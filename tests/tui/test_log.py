@@ -1,0 +1,326 @@
+"""Logs by offset: lines, their index, searching, moving and following, against real files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.tui import log, loglayout, logsearch
+from app.tui.log import FileSource, LineIndex, LogLines, TextSource
+from app.tui.logpager import Pager, size_and_lines
+from app.tui.logsearch import Search
+
+
+def a_log(path: Path, text: str | bytes) -> FileSource:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return FileSource(str(path))
+
+
+def numbered(count: int) -> str:
+    return "".join(f"line {n}\n" for n in range(1, count + 1))
+
+
+def rows(pager: Pager) -> list[str]:
+    return [row.text.rstrip() for row in pager.page().rows]
+
+
+def settle(pager: Pager) -> Pager:
+    while pager.busy:
+        pager.step()
+    return pager
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and the longest line shrunk, so that short texts cross every border."""
+    monkeypatch.setattr(log, "BLOCK", 16)
+    monkeypatch.setattr(logsearch, "BLOCK", 16)
+    monkeypatch.setattr(log, "LONGEST", 32)
+    monkeypatch.setattr(log, "_NEAR", 8)
+
+
+def test_lines_are_found_forwards_and_backwards_alike(tmp_path: Path) -> None:
+    lines = LogLines(a_log(tmp_path / "x.log", "one\n\nthree\nhalf"))
+
+    assert [lines.bytes_of(s) for s in (0, 4, 5, 11)] == [b"one", b"", b"three", b"half"]
+    assert lines.last() == 11
+    assert [lines.before(s) for s in (11, 5, 4, 0)] == [5, 4, 0, None]
+
+
+@given(text=st.text(alphabet="ab\n", max_size=300))
+@pytest.mark.usefixtures("small_pieces")
+def _walks_agree(text: str) -> None:
+    lines = LogLines(TextSource(text))
+    starts, at = [], 0
+    while at < lines.size:
+        starts.append(at)
+        at = lines.end(at)
+    back, place = [], lines.last()
+    while lines.size and place is not None:
+        back.append(place)
+        place = lines.before(place)
+    assert starts == back[::-1]
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else lines.size
+        assert all(lines.start(offset) == start for offset in range(start, end))
+
+
+def test_walking_down_and_up_meets_the_same_lines_however_long_they_are(small_pieces: None) -> None:
+    _walks_agree()
+
+
+def test_a_line_of_a_megabyte_is_one_line(tmp_path: Path) -> None:
+    lines = LogLines(a_log(tmp_path / "x.log", b"a\n" + b"x" * 1_000_000 + b"\nb\n"))
+
+    assert lines.end(2) == 1_000_003
+    assert lines.before(1_000_003) == 2
+
+
+def test_the_index_counts_lines_and_knows_their_numbers(small_pieces: None, tmp_path: Path) -> None:
+    lines = LogLines(a_log(tmp_path / "x.log", numbered(100) + "half"))
+    index = LineIndex(lines)
+    while not index.done:
+        index.step()
+
+    assert index.total == 101
+    assert index.number(0) == 1
+    assert index.number(lines.last()) == 101
+
+
+def test_a_search_ignores_case_and_colours_and_finds_every_line_once(small_pieces: None) -> None:
+    text = "Warning one\nplain\n\x1b[33mWARN\x1b[1mING\x1b[0m two warning\nwarn\nwarning"
+    search = Search.text(LogLines(TextSource(text)), "warning")
+    while not search.done:
+        search.step()
+
+    assert [text.encode()[at:].split(b"\n")[0][:5] for at in search._found] == [b"Warni", b"\x1b[33m", b"warni"]
+
+
+@pytest.mark.parametrize(("needle", "text"), [("保存", "a\n保存检查点\n"), ("ÉTÉ", "x\nun été\n"), ("a[b", "q\nA[B]\n")])
+def test_a_search_takes_any_text_as_it_is(needle: str, text: str) -> None:
+    search = Search.text(LogLines(TextSource(text)), needle)
+    while not search.done:
+        search.step()
+
+    assert search.after(-1) == 2
+
+
+@pytest.mark.parametrize("line", ["ERROR: x", "E: fatal: no", "java.io.IOException: x", "Traceback (most", "kernel panic"])
+def test_what_programs_say_when_they_fail_is_an_error(line: str) -> None:
+    assert logsearch._ERROR.search(line)
+
+
+@pytest.mark.parametrize("line", ["0 errors", "no errors found", "mirrors", "error_rate=0.1", "errorless", "all fine"])
+def test_what_only_sounds_like_an_error_is_none(line: str) -> None:
+    assert not logsearch._ERROR.search(line)
+
+
+def test_a_log_opens_at_its_end_before_anything_was_counted(tmp_path: Path) -> None:
+    pager = Pager(a_log(tmp_path / "x.log", numbered(1000)), 40, 3)
+
+    assert rows(pager) == ["line 998", "line 999", "line 1000"]
+    assert pager.page().lines is None
+    assert settle(pager).page().lines == 1000
+
+
+def test_a_gigabyte_opens_at_its_end_without_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.log"
+    with path.open("wb") as file:
+        file.truncate(2**30)
+        file.seek(0, 2)
+        file.write(b"\nthe end\n")
+    source = CountingSource(str(path))
+    pager = Pager(source, 40, 2)
+
+    assert rows(pager)[-1] == "the end"
+    assert source.taken < 8 * 2**20
+
+
+class CountingSource(FileSource):
+    taken = 0
+
+    def read(self, start: int, end: int) -> bytes:
+        data = super().read(start, end)
+        self.taken += len(data)
+        return data
+
+
+def test_moves_stop_at_both_ends(tmp_path: Path) -> None:
+    pager = Pager(a_log(tmp_path / "x.log", numbered(10)), 40, 4)
+
+    pager.move(-2)
+    assert rows(pager)[0] == "line 5"
+    pager.turn(-9)
+    assert rows(pager)[0] == "line 1"
+    pager.turn(1)
+    assert rows(pager)[0] == "line 4"
+    pager.turn(9)
+    assert rows(pager) == ["line 7", "line 8", "line 9", "line 10"]
+
+
+def test_an_empty_log_is_an_empty_page() -> None:
+    pager = settle(Pager(TextSource(""), 40, 4))
+    pager.move(-3)
+    pager.search("x")
+
+    assert rows(settle(pager)) == []
+    assert pager.page().note == "no match"
+
+
+def test_following_shows_what_is_new_and_moving_up_counts_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    pager = Pager(a_log(path, numbered(5)), 40, 2)
+    pager.follow(True)
+    with path.open("a") as file:
+        file.write("six\n")
+    assert pager.grown()
+    assert rows(pager)[-1] == "six"
+
+    pager.move(-1)
+    with path.open("a") as file:
+        file.write("seven\neight\n")
+    pager.grown()
+    assert (pager.page().following, pager.page().below, rows(pager)[-1]) == (False, 2, "line 5")
+    pager.follow(True)
+    assert (pager.page().below, rows(pager)[-1]) == (0, "eight")
+
+
+def test_a_half_line_that_grows_is_drawn_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    pager = Pager(a_log(path, "a\n10%"), 40, 3)
+    assert rows(pager) == ["a", "10%"]
+    with path.open("a") as file:
+        file.write("\r20%")
+    pager.grown()
+
+    assert rows(pager) == ["a", "20%"]
+
+
+def test_a_log_that_was_cut_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    pager = settle(Pager(a_log(path, numbered(50)), 40, 3))
+    path.write_text("new\n")
+    assert pager.grown()
+
+    assert rows(settle(pager)) == ["new"]
+    assert pager.page().lines == 1
+    assert "begins anew" in pager.page().note
+
+
+def test_matches_are_counted_and_walked_round(tmp_path: Path) -> None:
+    text = "".join(f"line {n}{' WARNING' if n % 10 == 0 else ''}\n" for n in range(1, 31))
+    pager = settle(Pager(a_log(tmp_path / "x.log", text), 40, 3))
+    pager.start()
+    pager.search("warning")
+    settle(pager)
+    assert (pager.page().match, pager.page().matches) == (1, 3)
+    assert "line 10 WARNING" in rows(pager)
+
+    for expected in (2, 3, 1):
+        pager.next_match("next")
+        assert settle(pager).page().match == expected
+    assert pager.page().note == "round from the last to the first"
+    pager.next_match("previous")
+    assert settle(pager).page().match == 3
+
+
+def test_a_match_that_is_seen_moves_nothing_and_stays_following(tmp_path: Path) -> None:
+    pager = Pager(a_log(tmp_path / "x.log", "x\n" * 50 + "WARNING\n"), 40, 5)
+    pager.follow(True)
+    pager.search("warn")
+    settle(pager)
+
+    assert pager.page().following
+    assert pager.page().at_end
+
+
+def test_the_next_error_goes_round(tmp_path: Path) -> None:
+    pager = Pager(a_log(tmp_path / "x.log", "error one\n" + "ok\n" * 30 + "fatal two\n" + "ok\n" * 30), 40, 5)
+    seen = []
+    for _ in range(3):
+        pager.next_error()
+        settle(pager)
+        seen.append(pager.match_text())
+
+    assert seen == ["error one", "fatal two", "error one"]
+
+
+def test_matches_are_drawn_in_reverse_whatever_stands_before_them() -> None:
+    pager = Pager(TextSource("保存 warning é warning\n"), 40, 1)
+    pager.search("warning")
+    settle(pager)
+
+    marked = [s.text for s in pager.page().rows[0] if s.style and s.style.reverse]
+    assert marked == ["warning", "warning"]
+
+
+def test_wrapping_shows_all_of_a_line_and_never_splits_a_wide_character() -> None:
+    pager = Pager(TextSource("保存检查点了\n0123456789\nend\n"), 5, 6)
+    pager.wrap()
+
+    assert rows(pager) == ["保存", "检查", "点了", "01234", "56789", "end"]
+
+
+def test_moving_in_a_wrapped_log_goes_by_rows() -> None:
+    pager = Pager(TextSource("0123456789" * 3 + "\nend\n"), 10, 2)
+    pager.wrap()
+    pager.start()
+    pager.move(1)
+    assert rows(pager) == ["0123456789", "0123456789"]
+    pager.end()
+
+    assert rows(pager) == ["0123456789", "end"]
+
+
+def test_a_width_of_one_cell_is_no_trap() -> None:
+    pager = Pager(TextSource("保x\n"), 1, 3)
+    pager.wrap()
+
+    assert "x" in rows(pager)
+
+
+def test_sideways_goes_by_half_screens_and_keeps_wide_characters_aligned() -> None:
+    pager = Pager(TextSource("保存检查点\nabcdefghij\n"), 6, 2)
+    pager.sideways(1)
+
+    assert rows(pager) == [" 检查", "defghi"]
+    assert {row.cell_length for row in pager.page().rows} == {6, 5} or {row.cell_length for row in pager.page().rows} == {6}
+
+
+def test_a_line_of_a_megabyte_is_parsed_only_as_far_as_it_is_looked_at() -> None:
+    line = b"0123456789" * 100_000
+    cells = loglayout.LineCells(line)
+
+    assert cells.window(0, 80).text == line[:80].decode()
+    assert len(cells._pages) == 1
+    assert cells.window(500_003, 80).text == line[500_003:500_083].decode()
+
+
+def test_colours_go_on_over_the_pages_of_a_long_line() -> None:
+    cells = loglayout.LineCells(b"\x1b[31m" + b"x" * 40_000)
+    segment = next(iter(cells.window(35_000, 10)))
+
+    assert segment.style is not None and segment.style.color is not None and segment.style.color.number == 1
+
+
+def test_a_long_wrapped_line_says_how_much_is_left_out() -> None:
+    cells = loglayout.LineCells(b"x" * 1_000_000)
+
+    assert re.fullmatch(r"9\d{5} more", cells.wrapped(80, "{} more")[-1].text)
+
+
+def test_a_megabyte_of_progress_shows_its_last_state() -> None:
+    cells = loglayout.LineCells(b"".join(b"%3d%%\r" % (n % 100) for n in range(250_000)) + b"100%\r")
+
+    assert cells.window(0, 80).text == "100%"
+
+
+def test_size_and_lines_are_said_in_words() -> None:
+    pager = Pager(TextSource("x\n" * 1204), 10, 3)
+    assert size_and_lines(pager.page()) == "2.4K"
+
+    assert size_and_lines(settle(pager).page()) == "2.4K, 1,204 lines"
