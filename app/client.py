@@ -168,8 +168,12 @@ def connect(home: str) -> Line | None:
         return None
     except PermissionError:
         sock.close()
-        raise Problem(f"the home {home} belongs to somebody else: its runtime cannot be reached.", "Choose another: --home DIR") from None
+        raise Problem(
+            f"the home {home} belongs to somebody else: its runtime cannot be reached.", "Choose another: --home DIR"
+        ) from None
 
 
 def _lost(verb: str) -> Problem:
-    return Problem(f"the runtime ended before it answered; whether {verb} was done is not known.", "Look with: taskdeck operations")
+    return Problem(
+        f"the runtime ended before it answered; whether {verb} was done is not known.", "Look with: taskdeck operations"
+    )

@@ -25,7 +25,10 @@ def runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
             return line.close()
         stopped = paths.stopped(home)
         if stopped and not resume:
-            raise Conflict(f"the runtime was stopped by {stopped[0]} at {stopped[1]}, so nothing was done.", "Start it: taskdeck serve --detach")
+            raise Conflict(
+                f"the runtime was stopped by {stopped[0]} at {stopped[1]}, so nothing was done.",
+                "Start it: taskdeck serve --detach",
+            )
         _start(home, demo)
 
 
@@ -49,7 +52,10 @@ def _start(home: str, demo: bool) -> None:
     until = time.monotonic() + PATIENCE
     while (line := client.connect(home)) is None:
         if time.monotonic() > until:
-            raise Problem(f"the runtime did not answer within {PATIENCE:.0f} s.", f"It may have said why in {paths.runtime_log(home)}")
+            raise Problem(
+                f"the runtime did not answer within {PATIENCE:.0f} s.",
+                f"It may have said why in {paths.runtime_log(home)}",
+            )
         time.sleep(0.01)
     line.close()
 
@@ -59,7 +65,18 @@ def _spawn(home: str, demo: bool) -> dict:
     ours, its = os.pipe()
     log = os.open(paths.runtime_log(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    argv = [sys.executable, "-P", "-m", "app", "--home", home, "serve", "--ready-fd", "3", *(["--demo"] if demo else [])]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "app",
+        "--home",
+        home,
+        "serve",
+        "--ready-fd",
+        "3",
+        *(["--demo"] if demo else []),
+    ]
     try:
         pid = os.posix_spawn(
             sys.executable, argv, {k: v for k, v in os.environ.items() if not k.startswith("TASKDECK_")}, setsid=True,
@@ -79,4 +96,8 @@ def _spawn(home: str, demo: bool) -> dict:
 
 def _pass(fd: int) -> list[tuple[int, int, int]]:
     """Give `fd` to the child as 3; a dup2 onto itself would leave it closed at exec."""
-    return [(os.POSIX_SPAWN_DUP2, fd, 9), (os.POSIX_SPAWN_DUP2, 9, 3), (os.POSIX_SPAWN_CLOSE, 9)] if fd == 3 else [(os.POSIX_SPAWN_DUP2, fd, 3)]
+    return (
+        [(os.POSIX_SPAWN_DUP2, fd, 9), (os.POSIX_SPAWN_DUP2, 9, 3), (os.POSIX_SPAWN_CLOSE, 9)]
+        if fd == 3
+        else [(os.POSIX_SPAWN_DUP2, fd, 3)]
+    )

@@ -55,7 +55,9 @@ class Database:
             wake()
         return result
 
-    def _transact(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, bool]:
+    def _transact(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, bool]:
         """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
         if self._writer is None:
             raise ReadOnlyDisk("the database is open for reading only.", "Nothing was changed.")
@@ -109,7 +111,13 @@ def write_engine(path: Path) -> Engine:
     def connect() -> sqlite3.Connection:
         c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
                             cached_statements=512)  # fmt: skip
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32768"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-32768",
+        ):
             c.execute(f"PRAGMA {pragma}")
         return c
 
@@ -173,15 +181,30 @@ def _full(path: Path, said: str) -> Problem:
 
 def _damaged(path: Path, said: str) -> Problem:
     return DamagedDatabase(
-        f"the database is damaged ({said}): {path}. It was not written to.", "Put a good copy in its place, or move it away."
+        f"the database is damaged ({said}): {path}. It was not written to.",
+        "Put a good copy in its place, or move it away.",
     )
+
+
+def _read_only(path: Path, said: str) -> Problem:
+    return ReadOnlyDisk(f"the database cannot be written: {path} is read-only.", "Nothing was changed.")
+
+
+def _busy(path: Path, said: str) -> Problem:
+    return BusyDatabase(
+        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.",
+        "Try again.",
+    )
+
+
+def _unusable(path: Path, said: str) -> Problem:
+    return Storage(f"the database cannot be used ({said}): {path}.", "Nothing was changed.")
 
 
 _MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
     (("disk is full",), _full),
     (("malformed", "not a database", "file is encrypted", "unsupported file format"), _damaged),
-    (("readonly", "read-only"), lambda path, said: ReadOnlyDisk(f"the database cannot be written: {path} is read-only.", "Nothing was changed.")),
-    (("locked", "busy"), lambda path, said: BusyDatabase(
-        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.", "Try again.")),
-    (("disk i/o error", "unable to open"), lambda path, said: Storage(f"the database cannot be used ({said}): {path}.", "Nothing was changed.")),
-)  # fmt: skip
+    (("readonly", "read-only"), _read_only),
+    (("locked", "busy"), _busy),
+    (("disk i/o error", "unable to open"), _unusable),
+)

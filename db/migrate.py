@@ -41,7 +41,9 @@ def _look(c: sqlite3.Connection, path: Path) -> str | None:
         return None
     application = c.execute("PRAGMA application_id").fetchone()[0]
     if "alembic_version" not in tables or application != APPLICATION_ID:
-        raise DamagedDatabase(f"{path} is a database of another program. It was not touched.", "Choose another home: --home DIR.")
+        raise DamagedDatabase(
+            f"{path} is a database of another program. It was not touched.", "Choose another home: --home DIR."
+        )
     _whole(c, path)
     row = c.execute("SELECT version_num FROM alembic_version").fetchone()
     return row[0] if row else None
@@ -52,7 +54,9 @@ def _whole(c: sqlite3.Connection, path: Path) -> None:
     pages, size = (c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     wal = path.with_name(path.name + "-wal")
     if os.path.getsize(path) < pages * size and not (wal.exists() and os.path.getsize(wal)):
-        raise DamagedDatabase(f"the database is damaged: {path} ends early. It was not written to.", "Put a good copy in its place.")
+        raise DamagedDatabase(
+            f"the database is damaged: {path} ends early. It was not written to.", "Put a good copy in its place."
+        )
 
 
 def migrate(path: Path) -> list[str]:
@@ -124,11 +128,15 @@ def _integrity(c: sqlite3.Connection) -> list[str]:
 
 
 def _foreign(c: sqlite3.Connection) -> list[str]:
-    return [f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in c.execute("PRAGMA foreign_key_check")]
+    return [
+        f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in c.execute("PRAGMA foreign_key_check")
+    ]
 
 
 def _counters(c: sqlite3.Connection) -> list[str]:
-    counted = dict(c.execute("SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"))
+    counted = dict(
+        c.execute("SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1")
+    )
     kept = dict(c.execute("SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"))
     return [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
             for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip

@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import clock, schema
 from db.states import ENDED, WAITING, Run, Task, sources
@@ -54,14 +54,18 @@ Judge = Callable[[RunFacts, dict[str, Any]], Verdict]
 # --- the two primitives -------------------------------------------------------------------------------------------------------------
 
 
-def move_tasks(c: Connection, to: Task, rows: Sequence[dict[str, Any]], by: str, note: str | None = None) -> list[dict[str, Any]]:
+def move_tasks(
+    c: Connection, to: Task, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
+) -> list[dict[str, Any]]:
     """Move those tasks that may go to `to`. Each row has `uuid` and the same other columns to set. Returns the rows that moved."""
     moved = _move(c, "tasks", "uuid", to, rows)
     _record(c, [{"task_id": row["uuid"], "runid": None} for row in moved], to, by, note)
     return moved
 
 
-def move_runs(c: Connection, to: Run, rows: Sequence[dict[str, Any]], by: str, note: str | None = None) -> list[dict[str, Any]]:
+def move_runs(
+    c: Connection, to: Run, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
+) -> list[dict[str, Any]]:
     """As `move_tasks`, for instances; each row has `runid` and `task_id`."""
     moved = _move(c, "instances", "runid", to, rows)
     _record(c, [{"task_id": row["task_id"], "runid": row["runid"]} for row in moved], to, by, note)
@@ -78,7 +82,9 @@ def _move(c: Connection, table: str, key: str, to: Task | Run, rows: Sequence[di
     moved = [row for row in rows if row[key] in allowed]
     if moved:
         now = clock.now()
-        c.exec_driver_sql(_update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved])
+        c.exec_driver_sql(
+            _update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved]
+        )
     return moved
 
 
@@ -105,7 +111,9 @@ def _record(c: Connection, rows: Sequence[dict[str, Any]], to: Task | Run, by: s
 # --- submitting ---------------------------------------------------------------------------------------------------------------------
 
 
-def submit(c: Connection, tasks: Sequence[dict[str, Any]], parents: Sequence[dict[str, Any]], by: str) -> dict[str, int]:
+def submit(
+    c: Connection, tasks: Sequence[dict[str, Any]], parents: Sequence[dict[str, Any]], by: str
+) -> dict[str, int]:
     """Insert tasks (all columns but number, status and times) and their dependencies; {uuid: number}.
 
     A uuid that is there already is the same submission sent twice: it keeps its number and nothing else happens.
@@ -118,7 +126,7 @@ def submit(c: Connection, tasks: Sequence[dict[str, Any]], parents: Sequence[dic
         for at, task in enumerate(new):
             status = _first_status(task, now)
             task |= {"number": first + at, "status": status.value, "created_at": now, "updated_at": now}
-        c.execute(upsert(schema.tasks).on_conflict_do_nothing(index_elements=["uuid"]), new)
+        c.exec_driver_sql(_INSERT_TASK, [_stored(task) for task in new])
         _record_new(c, new, by, now)
         fresh = {task["uuid"] for task in new}
         _depend(c, [row for row in parents if row["task_id"] in fresh], now)
@@ -151,12 +159,32 @@ def _first_status(task: dict[str, Any], now: str) -> Task:
     return Task.SCHEDULED if task["not_before"] and task["not_before"] > now else Task.QUEUED
 
 
+_JSON = ("parameters", "tags", "launch", "env")
+_TEXT = (
+    "uuid", "name", "template", "type", "status", "priority", "timeout", "created_at", "updated_at", "number", "queue", "cpu", "memory",
+    "retries", "retry_delay", "grace", "not_before", "hold", "held_by", "env_id", "umask", "log_limit", "submitted_by",
+)  # fmt: skip
+_INSERT_TASK = (
+    f"INSERT INTO tasks ({', '.join((*_TEXT, *_JSON, 'cwd'))}) VALUES ({', '.join('?' * (len(_TEXT) + len(_JSON) + 1))}) "
+    "ON CONFLICT (uuid) DO NOTHING"
+)
+_plain = itemgetter(*_TEXT)
+
+
+def _stored(task: dict[str, Any]) -> tuple[Any, ...]:
+    """A task as the driver takes it; by hand, since a bulk submission spends most of its time here."""
+    return (*_plain(task), *(_dumped(task[name]) for name in _JSON), schema.os_text(task["cwd"]))
+
+
+def _dumped(value: Any) -> str | None:
+    return "{}" if value == {} else None if value is None else json.dumps(value)
+
+
 def _record_new(c: Connection, tasks: Sequence[dict[str, Any]], by: str, now: str) -> None:
-    c.execute(
-        insert(schema.events),
-        [{"task_id": t["uuid"], "runid": None, "status": t["status"], "by": by, "note": "submitted", "created_at": now,
-          "updated_at": now} for t in tasks],
-    )  # fmt: skip
+    c.exec_driver_sql(
+        "INSERT INTO events (task_id, status, by, note, created_at, updated_at) VALUES (?, ?, ?, 'submitted', ?, ?)",
+        [(t["uuid"], t["status"], by, now, now) for t in tasks],
+    )
 
 
 def _depend(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:
@@ -181,9 +209,26 @@ FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +t.status IN (
 
 def settle(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Put waiting tasks where their facts say: held, scheduled, blocked, retrying or queued; cancelled when a parent failed."""
+    follow(c, _settled(c, uuids, by))
+
+
+def follow(c: Connection, ended: Sequence[str]) -> None:
+    """Let those that wait for tasks that ended go on, or end with them, and what waits for those in turn."""
+    waiting = (
+        "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id "
+        f"WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})"
+    )
+    while ended:
+        children = c.exec_driver_sql(waiting, (json.dumps(list(ended)),)).scalars().all()
+        ended = _settled(c, children, SYSTEM)
+
+
+def _settled(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
+    """Move these tasks to where they stand; returns those that it cancelled."""
+    if not uuids:
+        return []
     now = clock.now()
     facts = c.exec_driver_sql(_FACTS, (json.dumps(list(uuids)),)).all()
-    _cancel_orphans(c, [(row.uuid, row.broken) for row in facts if row.broken is not None])
     goals: dict[Task, list[dict[str, Any]]] = {}
     for row in facts:
         goal = _stands(row, now)
@@ -191,6 +236,7 @@ def settle(c: Connection, uuids: Sequence[str], by: str) -> None:
             goals.setdefault(goal, []).append({"uuid": row.uuid})
     for goal, rows in goals.items():
         move_tasks(c, goal, rows, by)
+    return _cancel_orphans(c, [(row.uuid, row.broken) for row in facts if row.broken is not None])
 
 
 def _stands(row: Any, now: str) -> Task:
@@ -203,32 +249,27 @@ def _stands(row: Any, now: str) -> Task:
     return Task.RETRYING if row.retry_at and row.retry_at > now else Task.QUEUED
 
 
-def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> None:
-    """Cancel tasks whose parent ended without success, and what waits for them in turn."""
+def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[str]:
+    """Cancel tasks whose parent, of that number, ended without success; returns them."""
     if not broken:
-        return
-    named = {row.number: row.status for row in c.exec_driver_sql(
-        "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))", (json.dumps([n for _, n in broken]),))}  # fmt: skip
+        return []
+    found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
+    named = dict(c.exec_driver_sql(found, (json.dumps([number for _, number in broken]),)).tuples().all())
     now = clock.now()
-    rows = [{"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None} for uuid, n in broken]
-    moved = move_tasks(c, Task.CANCELLED, rows, SYSTEM)
-    follow(c, [row["uuid"] for row in moved])
-
-
-def follow(c: Connection, ended: Sequence[str]) -> None:
-    """Let those that wait for tasks that ended go on, or end with them."""
-    if not ended:
-        return
-    waiting = f"SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})"  # fmt: skip
-    children = c.exec_driver_sql(waiting, (json.dumps(list(ended)),)).scalars().all()
-    if children:
-        settle(c, children, SYSTEM)
+    rows = [
+        {"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None}
+        for uuid, n in broken
+    ]
+    return [row["uuid"] for row in move_tasks(c, Task.CANCELLED, rows, SYSTEM)]
 
 
 def promote(c: Connection) -> None:
     """Let tasks whose time has come stand where they now belong."""
     now = clock.now()
-    due = "SELECT uuid FROM tasks WHERE status = 'scheduled' AND not_before <= :now UNION ALL SELECT uuid FROM tasks WHERE status = 'retrying' AND retry_at <= :now"
+    due = (
+        "SELECT uuid FROM tasks WHERE status = 'scheduled' AND not_before <= :now "
+        "UNION ALL SELECT uuid FROM tasks WHERE status = 'retrying' AND retry_at <= :now"
+    )
     uuids = c.exec_driver_sql(due, {"now": now}).scalars().all()
     if uuids:
         settle(c, uuids, SYSTEM)
@@ -240,7 +281,10 @@ def promote(c: Connection) -> None:
 def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give each task a run: rows of {uuid, runid, queue, pool, cpu, memory, tags, attempt}; returns those that were still waiting."""
     now = clock.now()
-    rows = [{"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None} for s in starts]
+    rows = [
+        {"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None}
+        for s in starts
+    ]
     moved = {row["uuid"] for row in move_tasks(c, Task.RUNNING, rows, SYSTEM)}
     claimed = [start for start in starts if start["uuid"] in moved]
     if claimed:
@@ -249,7 +293,9 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
             "VALUES (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :now, :now)"
         )
         c.exec_driver_sql(insert_runs, [{**start, "tags": json.dumps(start["tags"]), "now": now} for start in claimed])
-        _record(c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], Run.STARTING, SYSTEM, None)
+        _record(
+            c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], Run.STARTING, SYSTEM, None
+        )
         recount(c)
     return claimed
 
@@ -258,7 +304,10 @@ def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     """The keeper saw these runs start: {run, pid, ticks, at, boot, deadline}."""
     if not events:
         return
-    found = "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?))"
+    found = (
+        "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id "
+        "WHERE i.runid IN (SELECT value FROM json_each(?))"
+    )
     known = {row.runid: row for row in c.exec_driver_sql(found, (json.dumps([e["run"] for e in events]),))}
     rows = [_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
     moved = {row["runid"] for row in move_runs(c, Run.RUNNING, rows, SYSTEM)}
@@ -323,7 +372,8 @@ def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, dict[str, 
     """Move the tasks of ended runs: to their end, or back to wait for the next attempt."""
     over: list[str] = []
     again = [
-        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "retry_at": clock.from_unix(e["at"] + verdict.retry_in)}
+        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
+         "retry_at": clock.from_unix(e["at"] + verdict.retry_in)}
         for run, verdict, e in ends if verdict.retry_in is not None
     ]  # fmt: skip
     moved = move_tasks(c, Task.RETRYING, again, SYSTEM)
@@ -344,13 +394,28 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         "AND +status IN ('starting', 'stopping')",
         (json.dumps(list(runids)),),
     ).all()
-    c.exec_driver_sql("DELETE FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (json.dumps([row.runid for row in rows]),))
+    c.exec_driver_sql(
+        "DELETE FROM instances WHERE runid IN (SELECT value FROM json_each(?))",
+        (json.dumps([row.runid for row in rows]),),
+    )
     stopped = [row for row in rows if row.status == Run.STOPPING]
     now = clock.now()
-    over = move_tasks(c, Task.CANCELLED, [{"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "ended_at": now} for row in stopped], SYSTEM)
-    back = move_tasks(c, Task.QUEUED, [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == Run.STARTING], SYSTEM)
+    over = move_tasks(
+        c,
+        Task.CANCELLED,
+        [{"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "ended_at": now} for row in stopped],
+        SYSTEM,
+    )
+    back = move_tasks(
+        c,
+        Task.QUEUED,
+        [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == Run.STARTING],
+        SYSTEM,
+    )
     if back:
-        c.exec_driver_sql("UPDATE tasks SET attempts = attempts - 1 WHERE uuid = :uuid", [{"uuid": row["uuid"]} for row in back])
+        c.exec_driver_sql(
+            "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = :uuid", [{"uuid": row["uuid"]} for row in back]
+        )
         settle(c, [row["uuid"] for row in back], SYSTEM)
     recount(c)
     follow(c, [row["uuid"] for row in over])
@@ -378,14 +443,21 @@ def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str
 
 def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Running runs stand still; returns their ids."""
-    rows = [{"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _tasks_of(c, _active_runs(c, uuids)).items()]
+    rows = [
+        {"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _tasks_of(c, _active_runs(c, uuids)).items()
+    ]
     return [row["runid"] for row in move_runs(c, Run.PAUSED, rows, by)]
 
 
 def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Paused runs go on; returns their ids."""
-    paused = "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
-    rows = [{"runid": row.runid, "task_id": row.task_id, "reason": None} for row in c.exec_driver_sql(paused, (json.dumps(list(uuids)),))]
+    paused = (
+        "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
+    )
+    rows = [
+        {"runid": row.runid, "task_id": row.task_id, "reason": None}
+        for row in c.exec_driver_sql(paused, (json.dumps(list(uuids)),))
+    ]
     return [row["runid"] for row in move_runs(c, Run.RUNNING, rows, by)]
 
 
@@ -400,7 +472,10 @@ def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
 
 def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Ended tasks wait again, by a person's wish: not counted as one of their retries."""
-    rows = [{"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0} for u in _in_states(c, uuids, ENDED)]
+    rows = [
+        {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
+        for u in _in_states(c, uuids, ENDED)
+    ]
     moved = [row["uuid"] for row in move_tasks(c, Task.QUEUED, rows, by, "asked to run again")]
     # A parent that failed long ago was looked at when this was asked: it no longer stands in the way.
     c.exec_driver_sql(

@@ -27,7 +27,9 @@ def create(c: Connection, table: Table, name: str, values: dict[str, Any], by: s
     operations.record(c, by, f"{_kind(table)} create", f"{_kind(table)} {name}", after=values)
 
 
-def change(c: Connection, table: Table, name: str, values: dict[str, Any], by: str, verb: str = "set") -> dict[str, list[Any]]:
+def change(
+    c: Connection, table: Table, name: str, values: dict[str, Any], by: str, verb: str = "set"
+) -> dict[str, list[Any]]:
     """Set what differs; {column: [old, new]}. What is so already is left alone, its time of change too."""
     row = c.execute(select(table).where(table.c.name == name)).one()._mapping
     changed = {key: [row[key], value] for key, value in values.items() if row[key] != value}

@@ -77,7 +77,9 @@ def list_tasks(
     limit: int = 0,
 ) -> list[TaskRow]:
     """Tasks that match, newest first; `recent` keeps what is active or ended after that time; limit 0 is all."""
-    chosen = select(*_TASK).where(*_matching(statuses, queue, name, tags, since, recent)).order_by(tasks.c.number.desc())
+    chosen = (
+        select(*_TASK).where(*_matching(statuses, queue, name, tags, since, recent)).order_by(tasks.c.number.desc())
+    )
     return _tasks(c, chosen.limit(limit) if limit else chosen)
 
 
@@ -94,11 +96,18 @@ def count_tasks(
     """How many tasks match (see `list_tasks`). Counted from the kept counters when only status and queue are asked."""
     if name is None and not tags and since is None and recent is None:
         return sum(n for (q, s), n in counters(c).items() if (not statuses or s in statuses) and queue in (None, q))
-    return c.execute(select(func.count()).select_from(tasks).where(*_matching(statuses, queue, name, tags, since, recent))).scalar_one()
+    return c.execute(
+        select(func.count()).select_from(tasks).where(*_matching(statuses, queue, name, tags, since, recent))
+    ).scalar_one()
 
 
 def _matching(
-    statuses: Sequence[str], queue: str | None, name: str | None, tags: dict[str, str] | None, since: str | None, recent: str | None
+    statuses: Sequence[str],
+    queue: str | None,
+    name: str | None,
+    tags: dict[str, str] | None,
+    since: str | None,
+    recent: str | None,
 ) -> list[Any]:
     found: list[Any] = [tasks.c.deleted_at.is_(None)]
     if statuses:
@@ -122,7 +131,9 @@ def _matching(
 
 def counters(c: Connection) -> dict[tuple[str, str], int]:
     """{(queue, status): tasks}, from the kept counters."""
-    rows = c.exec_driver_sql("SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
+    rows = c.exec_driver_sql(
+        "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0"
+    )
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
 
@@ -151,7 +162,9 @@ def position(c: Connection, task: TaskRow) -> int:
         and_(t.front == task.front, t.priority > task.priority),
         and_(t.front == task.front, t.priority == task.priority, t.number < task.number),
     )
-    chosen = select(func.count()).select_from(tasks).where(t.queue == task.queue, text("tasks.status = 'queued'"), before)
+    chosen = (
+        select(func.count()).select_from(tasks).where(t.queue == task.queue, text("tasks.status = 'queued'"), before)
+    )
     return c.execute(chosen).scalar_one()
 
 
@@ -205,7 +218,9 @@ def children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
 def environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
     """The variables a task was submitted with, and those added for it alone."""
     e = schema.environments
-    found = c.execute(select(e.c.variables, tasks.c.env).select_from(tasks.outerjoin(e)).where(tasks.c.uuid == uuid)).first()
+    found = c.execute(
+        select(e.c.variables, tasks.c.env).select_from(tasks.outerjoin(e)).where(tasks.c.uuid == uuid)
+    ).first()
     return (found[0] or {}, found[1] or {}) if found else ({}, {})
 
 
@@ -216,14 +231,18 @@ def active(c: Connection) -> list[InstanceRow]:
     """What holds resources, oldest start first."""
     listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(text(f"instances.status IN ({listed})"))
-    return sorted((InstanceRow._make(row) for row in c.execute(chosen)), key=lambda row: (row.start_time or "9", row.runid))
+    return sorted(
+        (InstanceRow._make(row) for row in c.execute(chosen)), key=lambda row: (row.start_time or "9", row.runid)
+    )
 
 
 def instances(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
     """Runs of one task, first attempt first; or of all, newest first. Limit 0 is all."""
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(tasks.c.deleted_at.is_(None))
     if task is not None:
-        return [InstanceRow._make(row) for row in c.execute(chosen.where(runs.c.task_id == task).order_by(runs.c.runid))]
+        return [
+            InstanceRow._make(row) for row in c.execute(chosen.where(runs.c.task_id == task).order_by(runs.c.runid))
+        ]
     chosen = chosen.order_by(runs.c.runid.desc())
     return [InstanceRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
 
@@ -252,7 +271,12 @@ def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
 def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
     """How long the last successful tasks of a template ran."""
     t = tasks.c
-    newest = select(t.uuid).where(t.template == template, text("+tasks.status = 'succeeded'")).order_by(t.created_at.desc()).limit(limit)
+    newest = (
+        select(t.uuid)
+        .where(t.template == template, text("+tasks.status = 'succeeded'"))
+        .order_by(t.created_at.desc())
+        .limit(limit)
+    )
     chosen = select(runs.c.run_seconds).where(runs.c.task_id.in_(newest), text("+instances.status = 'succeeded'"))
     return [seconds for seconds in c.execute(chosen).scalars() if seconds is not None]
 
@@ -263,7 +287,9 @@ def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
 def queues(c: Connection) -> list[QueueRow]:
     """Queues: highest priority first, then by name."""
     q = schema.queues
-    return [QueueRow._make(row) for row in c.execute(select(*_columns(q, QueueRow)).order_by(q.c.priority.desc(), q.c.name))]
+    return [
+        QueueRow._make(row) for row in c.execute(select(*_columns(q, QueueRow)).order_by(q.c.priority.desc(), q.c.name))
+    ]
 
 
 def pools(c: Connection) -> list[PoolRow]:
@@ -290,5 +316,3 @@ def samples(c: Connection, since: str) -> list[Any]:
     """Minute figures after `since`, oldest first."""
     s = schema.samples
     return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
-
-

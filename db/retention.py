@@ -47,7 +47,9 @@ def _old_runs(c: Connection, before: str) -> list[str]:
 
 
 def _removed_runs(c: Connection) -> list[str]:
-    removed = "SELECT i.runid FROM tasks t JOIN instances i ON i.task_id = t.uuid WHERE t.deleted_at IS NOT NULL LIMIT ?"
+    removed = (
+        "SELECT i.runid FROM tasks t JOIN instances i ON i.task_id = t.uuid WHERE t.deleted_at IS NOT NULL LIMIT ?"
+    )
     return list(c.exec_driver_sql(removed, (BATCH,)).scalars())
 
 

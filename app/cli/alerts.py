@@ -69,7 +69,8 @@ def ack(session: Session, args: Args) -> int:
 
 
 def _said(alert: dict[str, Any]) -> str:
-    return f"alert {alert.get('id', '')} {clean(str(alert.get('sla') or alert.get('name') or ''))}: {look.word(alert['status'])}"
+    name = clean(str(alert.get("sla") or alert.get("name") or ""))
+    return f"alert {alert.get('id', '')} {name}: {look.word(alert['status'])}"
 
 
 def _ls_arguments(parser: Parser) -> None:

@@ -6,7 +6,19 @@ from functools import partial
 
 from app.cli import look, output
 from app.cli.options import (
-    CPU, DURATION, PRIORITY, RETRIES, SIZE, Args, Command, Parser, as_json, ids, name, select, selectors,
+    CPU,
+    DURATION,
+    PRIORITY,
+    RETRIES,
+    SIZE,
+    Args,
+    Command,
+    Parser,
+    as_json,
+    ids,
+    name,
+    select,
+    selectors,
 )  # fmt: skip
 from app.core.clean import clean, cut
 from app.errors import Usage
@@ -130,7 +142,9 @@ def _ids_or_filters(parser: Parser) -> None:
 
 
 def _cancel_arguments(parser: Parser) -> None:
-    parser.option("-s", "--signal", metavar="SIGNAL", help="send this signal instead, and leave the rest to the program")
+    parser.option(
+        "-s", "--signal", metavar="SIGNAL", help="send this signal instead, and leave the rest to the program"
+    )
     parser.option("--grace", type=DURATION, metavar="TIME", help="between TERM and KILL (default: the task's)")
     _ids_or_filters(parser)
 

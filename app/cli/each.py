@@ -48,7 +48,8 @@ def _argv(argv: list[str], item: str) -> list[str]:
 
 
 def lines_of(file: str) -> tuple[str, str]:
-    """The text of a file of JSON lines (bytes that are no UTF-8 as surrogates), and its name for messages ("" for stdin)."""
+    """The text of a file of JSON lines (bytes that are no UTF-8 as surrogates), and its name for messages ("" for
+    stdin)."""
     if file == "-":
         return sys.stdin.buffer.read().decode("utf-8", "surrogateescape"), ""
     shown = cut(clean(file), 200)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import select
 from argparse import SUPPRESS
 
 from app.cli import output
 from app.cli.options import Args, Command, Parser, as_json, read
 from app.core import amounts
-from app.errors import Usage
+from app.errors import Conflict, Usage
 from app.version import VERSION
 
 TYPE_CHECKING = False
@@ -27,8 +29,12 @@ def serve(session: Session, args: Args) -> int:
 
 
 def stop(session: Session, args: Args) -> int:
-    """End the runtime and keep commands from bringing it up again."""
+    """End the runtime, wait until it has gone, and keep commands from bringing it up again."""
+    if not session.client.runtime_up():
+        raise Conflict("no runtime is up; there is nothing to stop.")
+    runtime = os.pidfd_open(session.call("status")["runtime"]["pid"])
     answer = session.call("stop", drain=args.drain)
+    select.select([runtime], [], [])
     if args.json or args.jsonl:
         output.document(answer, args.jsonl)
     else:

@@ -115,7 +115,8 @@ def _readable(found: dict[str, Any]) -> dict[str, Any]:
 
 
 class Screen:
-    """A terminal that a log is written to, a line at a time; the last line, still without its end, is redrawn as it grows."""
+    """A terminal that a log is written to, a line at a time; the last line, still without its end, is redrawn as it
+    grows."""
 
     def __init__(self) -> None:
         self.style: Style = PLAIN

@@ -1,4 +1,5 @@
-"""How states look on the command line: one-cell glyph, its ASCII twin, the word, the style. A state is never colour alone."""
+"""How states look on the command line: one-cell glyph, its ASCII twin, the word, the style. A state is never colour
+alone."""
 
 from __future__ import annotations
 
@@ -34,11 +35,20 @@ WORDS = {"open": "", "full": "alive", "no room": "warn", "paused": "warn", "drai
 SEVERITIES = {"critical": ("CRIT", "broken"), "warning": ("warn", "warn"), "info": ("info", "")}
 
 CODES = {
-    "bold": "1", "dim": "2", "alive": "36", "well": "32", "warn": "33", "late": "31", "broken": "1;31", "unknown": "1;35",
-}  # fmt: skip
+    "bold": "1",
+    "dim": "2",
+    "alive": "36",
+    "well": "32",
+    "warn": "33",
+    "late": "31",
+    "broken": "1;31",
+    "unknown": "1;35",
+}
 """SGR codes of the styles; 16 colours carry everything."""
 
-TO_ASCII = str.maketrans({"–": "-", "…": "~", "·": "|", "•": "*", "▲": "!", "△": "'", "●": "*", "‖": '"', "✗": "X", "✓": "+"})
+TO_ASCII = str.maketrans(
+    {"–": "-", "…": "~", "·": "|", "•": "*", "▲": "!", "△": "'", "●": "*", "‖": '"', "✗": "X", "✓": "+"}
+)
 """Our own marks where the locale is not UTF-8."""
 
 

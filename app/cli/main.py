@@ -33,6 +33,18 @@ def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) ->
     except BrokenPipeError:
         output.abandon()
         return NOBODY_READS
+    except Exception as error:
+        output.note(_own_fault(error))
+        return 1
+
+
+def _own_fault(error: Exception) -> str:
+    """One line about a mistake in Taskdeck itself, with the place where it came to light."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f" ({at.tb_frame.f_code.co_filename.rpartition('/app/')[2]}, line {at.tb_lineno})" if at else ""
+    return f"a fault of Taskdeck itself: {type(error).__name__}: {error}{place}."
 
 
 def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
@@ -73,13 +85,15 @@ def _unknown_global(word: str) -> Usage:
     from app.core.clean import clean, cut, nearest
 
     meant = nearest(word, _GLOBALS)
-    return Usage(f"there is no option {cut(clean(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help")
+    return Usage(
+        f"there is no option {cut(clean(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help"
+    )
 
 
 def _bare(session: Session, options: dict[str, str]) -> int:
     """No verb: the deck, or the status when there is no terminal to open it on."""
     if output.terminal() and output.keyboard():
-        return session.deck(session.home, ascii="ascii" in options, read_only="read-only" in options)
+        return session.deck(session.home, ascii="ascii" in options or None, read_only="read-only" in options)
     return _verb(session, ["status"])
 
 
@@ -116,10 +130,17 @@ def _print(text: str) -> int:
 
 def _overview() -> str:
     """`taskdeck --help`."""
-    found = ["usage: taskdeck [--home DIR] [COMMAND …]", "", "Without a command: the deck. COMMAND --help says more.", ""]
+    found = [
+        "usage: taskdeck [--home DIR] [COMMAND …]",
+        "",
+        "Without a command: the deck. COMMAND --help says more.",
+        "",
+    ]
     for title, verbs in words.SECTIONS:
         found += [f"{title}:", *(f"  {verb:<11} {words.VERBS[verb][1]}" for verb in verbs.split()), ""]
-    return "\n".join(found + ["first steps:", "  taskdeck submit -- gzip -k big.log", "  taskdeck logs -f 1", "  taskdeck demo"])
+    return "\n".join(
+        found + ["first steps:", "  taskdeck submit -- gzip -k big.log", "  taskdeck logs -f 1", "  taskdeck demo"]
+    )
 
 
 def _group(group: str, found: dict[str, Command]) -> str:

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
     from app.cli.session import Session
 
-COLUMNS = [Column("AT"), Column("BY"), Column("DID", least=6), Column("TO", least=10), Column("CHANGE", least=10, first=True)]
+COLUMNS = [
+    Column("AT"),
+    Column("BY"),
+    Column("DID", least=6),
+    Column("TO", least=10),
+    Column("CHANGE", least=10, first=True),
+]
 
 
 def operations(session: Session, args: Args) -> int:
@@ -35,7 +41,9 @@ def _change(before: Any, after: Any) -> str:
     """`priority 0 → 5`: what is different afterwards."""
     was, now = (value if isinstance(value, dict) else {} for value in (before, after))
     different = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    return ", ".join(f"{clean(key)} {_short(was[key]) + ' → ' if key in was else ''}{_short(now.get(key))}" for key in different)
+    return ", ".join(
+        f"{clean(key)} {_short(was[key]) + ' → ' if key in was else ''}{_short(now.get(key))}" for key in different
+    )
 
 
 def _short(value: Any) -> str:

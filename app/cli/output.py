@@ -39,7 +39,8 @@ def colour() -> bool:
 
 
 def ascii_only() -> bool:
-    """Is the locale one without UTF-8? (Python itself sets LC_CTYPE in the C locale; that is no choice of the user's.)"""
+    """Is the locale one without UTF-8? (Python itself sets LC_CTYPE in the C locale; that is no choice of the
+    user's.)"""
     chosen = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
     if chosen == "C.UTF-8" and not os.environ.get("LC_ALL") and os.environ.get("LANG", "C") in ("", "C", "POSIX"):
         return True

@@ -62,7 +62,9 @@ def create(session: Session, args: Args) -> int:
     """Make a queue."""
     name = checked_name(args, "queue")
     answer = session.call("queue.create", name=name, **groups.given(args, *_OPTIONS))
-    return groups.done(args, answer, f"queue {clean(name)} created: {answer['capacity']} at once, pool {clean(answer['pool'])}")
+    return groups.done(
+        args, answer, f"queue {clean(name)} created: {answer['capacity']} at once, pool {clean(answer['pool'])}"
+    )
 
 
 def set_(session: Session, args: Args) -> int:

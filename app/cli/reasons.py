@@ -31,7 +31,10 @@ def _all(found: dict[str, Any]) -> list[Line]:
     if not found["groups"]:
         return [[("nothing waits", "")]]
     most = max(len(amounts.count(group["count"])) for group in found["groups"])
-    return [[(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {clean(group['text'])}", "")] for group in found["groups"]]
+    return [
+        [(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {clean(group['text'])}", "")]
+        for group in found["groups"]
+    ]
 
 
 def _one(task: dict[str, Any]) -> list[Line]:
@@ -67,4 +70,6 @@ def _arguments(parser: Parser) -> None:
     as_json(parser)
 
 
-COMMANDS = {"why": Command("why tasks wait, and when they may start", why, _arguments, "  taskdeck why 42\n  taskdeck why")}
+COMMANDS = {
+    "why": Command("why tasks wait, and when they may start", why, _arguments, "  taskdeck why 42\n  taskdeck why")
+}

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One command. `deck(home, ascii, read_only)` and `serve(home, …)` are handed in: the command line imports neither."""
+    """One command. `deck(home, ascii, read_only)` and `serve(home, …)` are handed in: the command line imports
+    neither."""
 
     def __init__(self, home: str | None, deck: Callable[..., int], serve: Callable[..., int]) -> None:
         self._home_option = home
@@ -35,7 +36,7 @@ class Session:
         if self._client is None:
             from app.client import Client
 
-            self._client = Client(self.home)
+            self._client = Client(self.home, autostart=_autostart())
         return self._client
 
     def call(self, verb: str, **args: Any) -> Any:
@@ -50,3 +51,15 @@ class Session:
         """Let go of the runtime."""
         if self._client is not None:
             self._client.close()
+
+
+def _autostart() -> bool:
+    """What the user's settings say; most users have none."""
+    from app.paths import config_file
+
+    path = config_file()
+    if not path.exists():
+        return True
+    from app.config import load
+
+    return load(path).autostart

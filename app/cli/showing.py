@@ -80,7 +80,10 @@ def _facts(task: dict[str, Any], now: float, room: int | None) -> list[Line]:
         *_what(task),
         ("in", clean(task["cwd"])),
         ("template", _template(task)),
-        ("queue", f"{clean(task['queue'])}{_pool(task)}     priority {task['priority']}     by {clean(task['submitted_by'])}"),
+        (
+            "queue",
+            f"{clean(task['queue'])}{_pool(task)}     priority {task['priority']}     by {clean(task['submitted_by'])}",
+        ),
         ("asked", _asked(task)),
         ("submitted", _submitted(task, now)),
         ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in _ENDED)),
@@ -102,7 +105,9 @@ def _what(task: dict[str, Any]) -> list[tuple[str, str]]:
         from shlex import join
 
         return [("command", clean(join(launch["argv"])))]
-    return [("script" if not at else " ", line) for at, line in enumerate(clean_lines(launch["script"]).split("\n")[:20])]
+    return [
+        ("script" if not at else " ", line) for at, line in enumerate(clean_lines(launch["script"]).split("\n")[:20])
+    ]
 
 
 def _template(task: dict[str, Any]) -> str:
@@ -128,7 +133,9 @@ def _short(value: Any) -> str:
 def _asked(task: dict[str, Any]) -> str:
     memory = amounts.memory(task["memory"]) if task.get("memory") else "none"
     limit = amounts.duration(task["timeout"]) if task.get("timeout") else "none"
-    tries = f"retries {task['retries']} every {amounts.duration(task['retry_delay'])}" if task["retries"] else "retries 0"
+    tries = (
+        f"retries {task['retries']} every {amounts.duration(task['retry_delay'])}" if task["retries"] else "retries 0"
+    )
     return f"cpu {amounts.plain(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
 
 

@@ -50,7 +50,8 @@ def facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _wants(conditions: dict[str, Any]) -> str:
     value = conditions.get("value", "")
-    return f"{str(conditions.get('preset', '')).replace('-', ' ')} {amounts.duration(value) if isinstance(value, float | int) else value}"
+    limit = amounts.duration(value) if isinstance(value, (float, int)) else str(value)
+    return f"{str(conditions.get('preset', '')).replace('-', ' ')} {limit}"
 
 
 def _of(conditions: dict[str, Any]) -> str:
@@ -62,7 +63,8 @@ def _value(value: Any) -> str:
 
 
 def _severity(sla: dict[str, Any]) -> str:
-    return sla.get("severity") or (sla.get("actions") or {}).get("severity") or {3: "critical", 1: "info"}.get(sla["priority"], "warning")
+    stated = sla.get("severity") or (sla.get("actions") or {}).get("severity")
+    return stated or {3: "critical", 1: "info"}.get(sla["priority"], "warning")
 
 
 def create(session: Session, args: Args) -> int:
@@ -94,8 +96,12 @@ def _arguments(parser: Parser) -> None:
     from app.cli.options import pair
 
     groups.named(parser)
-    parser.option("--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="ends within that of its submission")
-    parser.option("--starts-within", dest="starts", type=DURATION, metavar="TIME", help="starts within that of its submission")
+    parser.option(
+        "--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="ends within that of its submission"
+    )
+    parser.option(
+        "--starts-within", dest="starts", type=DURATION, metavar="TIME", help="starts within that of its submission"
+    )
     parser.option("--template", metavar="TEMPLATE", help="only tasks of this template")
     parser.option("--queue", metavar="QUEUE", help="only tasks of this queue")
     parser.option("--task", metavar="NAME", help="only tasks of this name")

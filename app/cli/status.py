@@ -113,7 +113,9 @@ def _runtime(runtime: dict[str, Any]) -> tuple[str, str]:
     state, up = runtime["state"], amounts.age(times.since(runtime.get("since")))
     if state == "running":
         by = f" ({clean(runtime['by'])})" if runtime.get("by") else ""
-        lag = f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind" if runtime.get("tick_lag") is not None else ""
+        lag = (
+            f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind" if runtime.get("tick_lag") is not None else ""
+        )
         halted = f". Nothing starts: {clean(runtime['halted'])}" if runtime.get("halted") else ""
         return "paused" if halted else "running", f"pid {runtime['pid']}{by}, up {up}{lag}{halted}"
     if state == "stopped":
@@ -139,7 +141,8 @@ def _database(database: dict[str, Any]) -> tuple[str, str]:
 
 def _counts(found: dict[str, Any]) -> Line:
     counts, today = found["counts"], found["today"]
-    told = "  ".join(f"{word} {counts[word]:,}" for word in _COUNTED if counts.get(word) or word in ("running", "queued"))
+    shown = [word for word in _COUNTED if counts.get(word) or word in ("running", "queued")]
+    told = "  ".join(f"{word} {counts.get(word, 0):,}" for word in shown)
     return [(f"  {told}   ", ""), (f"today {today['ok']:,} ok, {today['failed']:,} failed", "dim")]
 
 

@@ -7,7 +7,17 @@ import sys
 
 from app.cli import origin, output
 from app.cli.options import (
-    CPU, DURATION, PRIORITY, RETRIES, SIZE, Args, Command, Parser, name, pair, read,
+    CPU,
+    DURATION,
+    PRIORITY,
+    RETRIES,
+    SIZE,
+    Args,
+    Command,
+    Parser,
+    name,
+    pair,
+    read,
 )  # fmt: skip
 from app.core.clean import clean, cut
 from app.core.ids import nth, uuid7
@@ -21,7 +31,20 @@ if TYPE_CHECKING:
 
 NOTHING = "Nothing was submitted."
 _SHELL_SIGNS = frozenset(" \t|&;<>()$`*?~\"'{}#!")
-_PLAIN = ("name", "queue", "priority", "timeout", "cpu", "memory", "retries", "retry_delay", "grace", "after", "after_any", "at")
+_PLAIN = (
+    "name",
+    "queue",
+    "priority",
+    "timeout",
+    "cpu",
+    "memory",
+    "retries",
+    "retry_delay",
+    "grace",
+    "after",
+    "after_any",
+    "at",
+)
 """Options that go into a task as they are, when they were given."""
 
 
@@ -142,7 +165,11 @@ def _template(args: Args) -> dict[str, Any]:
         )
     texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
     values = {key: value for key, value, as_json in args.parameters or () if as_json}
-    return {"template": template, **({"parameter_texts": texts} if texts else {}), **({"parameters": values} if values else {})}
+    return {
+        "template": template,
+        **({"parameter_texts": texts} if texts else {}),
+        **({"parameters": values} if values else {}),
+    }
 
 
 def _how(args: Args) -> dict[str, Any]:
@@ -251,7 +278,9 @@ def _arguments(parser: Parser) -> None:
     what = parser.add_argument_group("what")
     what.add_argument("words", nargs="*", metavar="TEMPLATE", help="the template to run; a command stands after --")
     what.add_argument("-c", dest="script", metavar="SCRIPT", help="shell text; - reads it from stdin")
-    what.add_argument("-p", dest="parameters", action="append", type=_parameter, metavar="K=V", help="a parameter; K:=JSON")
+    what.add_argument(
+        "-p", dest="parameters", action="append", type=_parameter, metavar="K=V", help="a parameter; K:=JSON"
+    )
     what.add_argument("--each", action="store_true", help="one task a line of stdin, put where {} stands or at the end")
     what.add_argument("-0", dest="nul", action="store_true", help="with --each: items end in NUL, not in a newline")
     what.add_argument("--from", dest="lines", metavar="FILE", help="one task a JSON line; - is stdin; all or nothing")

@@ -1,4 +1,4 @@
-"""Aligned tables: rows of cells in, lines of spans out. On a terminal they are made to fit; in a pipe nothing is cut."""
+"""Aligned tables: rows of cells in, lines of spans out. On a terminal they are made to fit, in a pipe not cut."""
 
 from __future__ import annotations
 

@@ -69,7 +69,9 @@ def _text(value: Any) -> str:
 def _parameters(schema: dict[str, Any]) -> list[str]:
     """A line a parameter: name, type, whether it must be given, its default, what it is."""
     needed, properties = schema.get("required") or (), schema.get("properties") or {}
-    return [_parameter(name, found if isinstance(found, dict) else {}, name in needed) for name, found in properties.items()]
+    return [
+        _parameter(name, found if isinstance(found, dict) else {}, name in needed) for name, found in properties.items()
+    ]
 
 
 def _parameter(name: str, schema: dict[str, Any], needed: bool) -> str:

@@ -52,23 +52,42 @@ SECTIONS = (
     ("the whole", "status operations serve stop doctor demo db completion version"),
 )
 
-FOREIGN = {
-    "ps": "ls", "list": "ls", "squeue": "ls", "get": "ls", "describe": "show", "scontrol": "show 42", "log": "logs", "tail": "logs",
-    "follow": "logs -f", "kill": "cancel", "scancel": "cancel", "run": "submit", "sbatch": "submit", "srun": "submit --follow",
-    "exec": "submit", "restart": "retry", "requeue": "retry", "rerun": "retry", "stash": "hold", "enqueue": "release",
-    "suspend": "pause", "unpause": "resume", "continue": "resume", "remove": "rm", "clean": "rm", "delete": "rm", "edit": "set",
-    "update": "set", "switch": "front", "start": "serve --detach", "down": "stop", "up": "serve --detach", "info": "status",
-    "sinfo": "status", "history": "operations", "queues": "queue ls", "pools": "pool ls", "templates": "template ls",
-    "slas": "sla ls", "alerts": "alert ls", "import": "apply", "undo": "operations",
-}  # fmt: skip
+_OTHERS = {
+    "ls": "ps list squeue get",
+    "show": "describe scontrol",
+    "logs": "log tail",
+    "logs -f": "follow",
+    "cancel": "kill scancel",
+    "submit": "run sbatch exec",
+    "submit --follow": "srun",
+    "retry": "restart requeue rerun",
+    "hold": "stash",
+    "release": "enqueue",
+    "pause": "suspend",
+    "resume": "unpause continue",
+    "rm": "remove clean delete",
+    "set": "edit update",
+    "front": "switch",
+    "serve --detach": "start up",
+    "stop": "down",
+    "status": "info sinfo",
+    "operations": "history",
+    "queue ls": "queues",
+    "pool ls": "pools",
+    "template ls": "templates",
+    "sla ls": "slas",
+    "alert ls": "alerts",
+    "apply": "import",
+}
+FOREIGN = {theirs: ours for ours, words in _OTHERS.items() for theirs in words.split()}
+"""What people of other tools type, and what it is here."""
+
 _TAKES_WORDS = ("logs", "cancel", "retry", "hold", "release", "pause", "resume", "rm", "show", "set", "front")
 
 
 def commands(verb: str) -> dict[str, Command]:
     """What the module of a verb offers, by name (for a group: by second word); the module is loaded now."""
-    from importlib import import_module
-
-    return import_module(f"app.cli.{VERBS[verb][0]}").COMMANDS
+    return __import__(f"app.cli.{VERBS[verb][0]}", fromlist=["COMMANDS"]).COMMANDS
 
 
 def unknown(verb: str, rest: list[str]) -> Usage:
@@ -93,4 +112,4 @@ def _with_words(ours: str, rest: list[str]) -> str:
     """The same words after our verb, when they are few and plain."""
     words = " ".join(rest)
     plain = words.isprintable() and words.isascii() and len(words) <= 40
-    return f"{ours} {words}" if rest and plain and ours.split()[0] in _TAKES_WORDS and "42" not in ours else ours
+    return f"{ours} {words}" if rest and plain and ours.split()[0] in _TAKES_WORDS else ours

@@ -63,7 +63,10 @@ class QueueLine:
 
 @dataclass(frozen=True, slots=True)
 class PoolLine:
-    """A pool. `used_*` is reserved; `measured_*` is what its instances really take; `*_history` are shares 0..1, one per 3 minutes, oldest first."""
+    """A pool. `used_*` is reserved, `measured_*` what its instances really take.
+
+    `*_history` are shares 0..1, one per 3 minutes, oldest first.
+    """
 
     name: str
     total_cpu: float

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
-from statistics import median
 
 from app.core.plan import Active, QueueView, View, Waiting, known_end, plan
 
@@ -34,10 +33,10 @@ class Foreseen:
 
 def usual(run_seconds: Sequence[float]) -> Usual | None:
     """Median and 95th percentile (nearest rank) of past successful runs; None under 3 of them."""
-    n = len(run_seconds)
+    n, runs = len(run_seconds), sorted(run_seconds)
     if n < ENOUGH_RUNS:
         return None
-    return Usual(median(run_seconds), sorted(run_seconds)[ceil(0.95 * n) - 1], n)
+    return Usual((runs[(n - 1) // 2] + runs[n // 2]) / 2, runs[ceil(0.95 * n) - 1], n)
 
 
 def expected(past: Usual | None, limit: float | None) -> float | None:

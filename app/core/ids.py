@@ -1,5 +1,4 @@
-"""Time-ordered identifiers (UUID version 7, RFC 9562), made by the client so that an answer lost on the way makes no second
-task."""
+"""Time-ordered identifiers (UUID version 7, RFC 9562), made by the client: a submission sent twice is one task."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The parameters of a template: a JSON Schema of what may be filled in, and values checked against it.
 
 Every fault of a set of values is told at once, each with its path and in words (`app.core.wording`). A value may be a
-reference to a secret, `{"secret": {"env": NAME}}` or `{"secret": {"file": PATH}}`: it is stored as it is, looked up when
-the task starts (`app.engines`), and stands for a text that no schema can check.
+reference to a secret, `{"secret": {"env": NAME}}` or `{"secret": {"file": PATH}}`: it is stored as it is, looked up
+when the task starts (`app.engines`), and stands for a text that no schema can check.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a task stands: `due` is its last moment, `done` when it did what is asked (None: not yet), `took` until then."""
+    """How a task stands: `due` is its last moment, `done` when it did what is asked (None: not yet), `took` so far."""
 
     due: float
     done: float | None

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from app.core import amounts
 from app.core.clean import clean, cut, nearest, valid_name
@@ -90,7 +98,7 @@ class TaskSpec(BaseModel):
     script: OsStr | None = None
     template: str | None = None
     parameters: dict[str, Any] | None = None
-    parameter_texts: list[tuple[str, str]] | None = None
+    parameter_texts: list[list[OsStr]] | None = None
     name: NameStr | None = None
     queue: str | None = None
     priority: Priority = 0
@@ -113,7 +121,9 @@ class TaskSpec(BaseModel):
     def _one_kind(self) -> TaskSpec:
         kinds = [kind for kind in ("argv", "script", "template") if getattr(self, kind) is not None]
         if len(kinds) != 1:
-            raise ValueError("needs one of argv, script and template" + (f", not {' and '.join(kinds)}" if kinds else ""))
+            raise ValueError(
+                "needs one of argv, script and template" + (f", not {' and '.join(kinds)}" if kinds else "")
+            )
         if self.argv is not None and not (self.argv and self.argv[0]):
             raise ValueError("argv must name a program: it is empty")
         if self.script is not None and not self.script.strip():
@@ -122,6 +132,8 @@ class TaskSpec(BaseModel):
             raise ValueError("argv is longer than a command line may be (1.5M)")
         if kinds != ["template"] and (self.parameters or self.parameter_texts):
             raise ValueError("parameters go with a template")
+        if any(len(pair) != 2 for pair in self.parameter_texts or ()):
+            raise ValueError("parameter_texts must be pairs of a name and a text")
         return self
 
     @model_validator(mode="after")
@@ -138,7 +150,9 @@ class TaskSpec(BaseModel):
 def words_for(error: ValidationError) -> str:
     """The first thing that is wrong, as a sentence that begins with the name of the option."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(clean(str(part)) for part in first["loc"] if not str(part).startswith(("function-", "list[", "dict[")))
+    where = ".".join(
+        clean(str(part)) for part in first["loc"] if not str(part).startswith(("function-", "list[", "dict["))
+    )
     kind = first["type"]
     if kind == "extra_forbidden":
         meant = nearest(str(first["loc"][-1]), TaskSpec.model_fields)
@@ -149,7 +163,7 @@ def words_for(error: ValidationError) -> str:
     if kind == "json_invalid":
         return f"is no JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
     if kind in ("model_type", "model_attributes_type"):
-        return "must be one JSON object, such as {\"argv\": [\"true\"]}"
+        return 'must be one JSON object, such as {"argv": ["true"]}'
     return f"{where} {_TYPES.get(kind, first['msg'][:1].lower() + first['msg'][1:])}, not {shown(first['input'])}"
 
 

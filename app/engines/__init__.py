@@ -1,7 +1,8 @@
 """How a thing runs: each engine turns a template's schema and parameters into one launch; the keeper starts all alike.
 
 An engine is a module with `FIELDS` (the keys its schema may have), `check(schema, shape)` (is the schema one, for these
-parameters?) and `build(schema, values)`. `exec` gives parameters as arguments, `shell` and `python` as `PARAM_<name>`.
+parameters?), `names(schema)` (which parameters does it name?) and `build(schema, values)`. `exec` gives parameters as
+arguments, `shell` and `python` as `PARAM_<name>`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,13 @@ def check(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None
             near = nearest(str(key), ENGINES[engine].FIELDS)
             raise Usage(f"schema: engine {engine} has no {_quoted(key)}{f'. Nearest: {near}' if near else ''}")
     ENGINES[engine].check(schema, parameters.shape(parameter_schema))
+
+
+def declared(engine: str, schema: Any) -> dict[str, Any]:
+    """The parameter schema of a template that gives none: what its command or script names, all text, all needed."""
+    names = ENGINES[engine].names(schema) if engine in ENGINES and isinstance(schema, Mapping) else ()
+    found = {name: {"type": "string"} for name in names}
+    return {"type": "object", "required": [*found], "properties": found} if found else {}
 
 
 def launch(

@@ -48,5 +48,10 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     return Launch(tuple(_PLACE.sub(lambda found: as_text(values.plain[found[1]]), word) for word in kept))
 
 
+def names(schema: Mapping[str, Any]) -> list[str]:
+    """The parameters that argv names."""
+    return list(_names([word for word in schema.get("argv", ()) if isinstance(word, str)]))
+
+
 def _names(argv: list[str]) -> Iterator[str]:
     return (found[1] for word in argv for found in _PLACE.finditer(word))

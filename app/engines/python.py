@@ -70,3 +70,8 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     words = [f"{name}={kind}" for name, kind in (kinds | dict.fromkeys(values.secret, "text")).items()]
     code, target = (CALL, schema["callable"]) if "callable" in schema else (RUN, schema["script"])
     return Launch((schema.get("python", PYTHON), "-c", code, target, *words), values.variables(), values.references())
+
+
+def names(schema: Mapping[str, Any]) -> list[str]:
+    """None: what a callable takes is known only where it runs."""
+    return []

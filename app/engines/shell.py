@@ -19,6 +19,7 @@ EXAMPLE = """{ script = 'gzip "$PARAM_file"' }"""
 SHELL = "/bin/sh"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMED = re.compile(r"\$\{?PARAM_([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def check(schema: Mapping[str, Any], shape: Shape) -> None:
@@ -33,6 +34,11 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     """Raises Usage for a parameter whose name cannot be a variable's."""
     check_names([*values.plain, *values.secret])
     return Launch((schema.get("shell", SHELL), "-c", schema["script"]), values.variables(), values.references())
+
+
+def names(schema: Mapping[str, Any]) -> list[str]:
+    """The parameters that the script names, as `$PARAM_name` or `${PARAM_name…}`."""
+    return _NAMED.findall(str(schema.get("script", "")))
 
 
 def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:

@@ -1020,9 +1020,12 @@ def group_lives(group: int) -> bool:
 
 def complain(message: str) -> None:
     """Say something in the log, which is begun anew when it has grown too long."""
-    if os.fstat(2).st_size > LOG_LIMIT:
-        os.ftruncate(2, 0)
-    os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {os.getpid()} {message}\n".encode(errors="replace"))
+    try:
+        if os.fstat(2).st_size > LOG_LIMIT:
+            os.ftruncate(2, 0)
+        os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {os.getpid()} {message}\n".encode(errors="replace"))
+    except OSError:
+        pass  # a full disk is what most complaints are about
 
 
 class Guard(Role):

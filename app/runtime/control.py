@@ -148,5 +148,3 @@ def _listener(home: Path) -> socket.socket:
         return sock
     finally:
         os.close(folder)
-
-

@@ -20,10 +20,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import paths
+from app import engines, paths
 from app.core.ids import uuid7
 from app.core.plan import plan
-from app.engines import Launch
 from app.errors import Problem, Storage
 from app.runtime.keeping import Keeping
 from app.runtime.outcome import judge
@@ -169,7 +168,13 @@ class Dispatcher:
         return orders
 
     def _judge(self, c: Connection) -> moves.Judge:
-        queues = dict(c.exec_driver_sql("SELECT runid, queue FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping')").tuples().all())
+        queues = dict(
+            c.exec_driver_sql(
+                "SELECT runid, queue FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping')"
+            )
+            .tuples()
+            .all()
+        )
 
         def judged(run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
             verdict = judge(run, event)
@@ -197,7 +202,14 @@ class Dispatcher:
         active = [run for run in reads.active(c) if run.runid not in known]
         lost = [run for run in active if run.start_time is not None]
         now = time.time()
-        moves.ended(c, [{"run": run.runid, "lost": True, "reason": "its supervisors left no record of its end", "at": now} for run in lost], judge)
+        moves.ended(
+            c,
+            [
+                {"run": run.runid, "lost": True, "reason": "its supervisors left no record of its end", "at": now}
+                for run in lost
+            ],
+            judge,
+        )
         return [run.runid for run in active if run.start_time is None]
 
     def _claim(self, c: Connection) -> list[str]:
@@ -258,11 +270,15 @@ class Dispatcher:
 
     def _order(self, row: Any) -> dict[str, Any]:
         """The keeper's order for one claimed run."""
-        launch = Launch.from_dict(json.loads(row.launch))
+        launch = json.loads(row.launch)
         base = self._environments.get(row.env_id, {}) | (json.loads(row.env) if row.env else {})
-        env = launch.environment(base) | {"TASKDECK_RUNID": row.runid, "TASKDECK_TASK": str(row.number), "TASKDECK_ATTEMPT": str(row.attempt)}
+        env = engines.environment(launch, base) | {
+            "TASKDECK_RUNID": row.runid,
+            "TASKDECK_TASK": str(row.number),
+            "TASKDECK_ATTEMPT": str(row.attempt),
+        }
         cwd = os.fsdecode(row.cwd) if isinstance(row.cwd, bytes) else row.cwd
-        return {"run": row.runid, "argv": list(launch.argv), "cwd": cwd, "env": env, "umask": row.umask,
+        return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
                 "log": str(paths.log_path(self.home, row.runid)), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
     def _steer(self, keeping: Keeping, wanted: Sequence[Any]) -> None:

@@ -36,7 +36,8 @@ class Keeping:
 
     def __init__(self, home: Path, on_event: Callable[[dict[str, Any]], None]) -> None:
         self._home, self._on_event = home, on_event
-        self._writer: asyncio.StreamWriter | None = None
+        self._line: asyncio.StreamWriter | None = None
+        self._open = False  # the hello was passed on: sends go to the line
         self._held: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self.hello: dict[str, Any] = {}
@@ -46,8 +47,8 @@ class Keeping:
     async def open(cls, home: Path, on_event: Callable[[dict[str, Any]], None]) -> Keeping:
         """Connect and say hello. Every event is passed on, in order, each hello first of all. Raises NoKeeper."""
         keeping = cls(home, on_event)
-        line = await keeping._connect()
-        keeping._task = asyncio.create_task(keeping._listen(*line), name="keeper line")
+        reader = await keeping._connect()
+        keeping._task = asyncio.create_task(keeping._listen(reader), name="keeper line")
         return keeping
 
     def spawn(self, run: dict[str, Any]) -> None:
@@ -75,34 +76,36 @@ class Keeping:
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
+        self._open = self._line is not None
         if bye:
             self._send({"do": "bye"})
         await self._hang_up()
 
     def _send(self, message: dict[str, Any]) -> None:
         data = json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
-        if self._writer:
-            self._writer.write(data)
+        if self._line and self._open:
+            self._line.write(data)
         else:
             self._held.append(data)
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
         """Pass events on for good; a keeper that is gone is replaced."""
         while True:
             try:
-                self._take(writer)
+                self._begin()
                 async for text in reader:
                     self._pass_on(json.loads(text))
             except (OSError, ValueError):
                 pass  # torn or reset: the keeper has died
             await self._hang_up()
-            reader, writer = await self._connect_for_good()
+            reader = await self._connect_for_good()
 
-    def _take(self, writer: asyncio.StreamWriter) -> None:
+    def _begin(self) -> None:
         """From here on sends go to this keeper: first what its hello makes the runtime say, then what was held."""
-        held, self._held, self._writer = self._held, [], writer
+        held, self._held, self._open = self._held, [], True
         self._pass_on(self.hello)
-        writer.writelines(held)
+        if self._line:
+            self._line.writelines(held)
 
     def _pass_on(self, event: dict[str, Any]) -> None:
         """Hand an event over; one that cannot be handled is reported, and does not silence those that follow."""
@@ -112,7 +115,7 @@ class Keeping:
             about = {"message": f"keeper event not handled: {event.get('is')}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(about)
 
-    async def _connect_for_good(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect_for_good(self) -> asyncio.StreamReader:
         """Connect, however long it takes."""
         while True:
             try:
@@ -120,7 +123,7 @@ class Keeping:
             except NoKeeper:
                 await asyncio.sleep(1)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> asyncio.StreamReader:
         """A line to a living keeper that has answered our hello. Raises NoKeeper."""
         trouble, clock = "it does not answer", asyncio.get_running_loop().time
         last = clock() + PATIENCE
@@ -134,7 +137,7 @@ class Keeping:
             await asyncio.sleep(PAUSE)
         raise NoKeeper(f"no keeper: {trouble}")
 
-    async def _greet(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _greet(self) -> asyncio.StreamReader:
         """Say hello and read the answer."""
         reader, writer = await asyncio.open_unix_connection(sock=dial(self._home), limit=LONGEST_LINE)
         try:
@@ -145,12 +148,12 @@ class Keeping:
         except BaseException:
             writer.transport.abort()
             raise
-        self.hello, self.pid, self.guard_pid = hello, hello["pid"], hello["guard"]
-        return reader, writer
+        self.hello, self.pid, self.guard_pid, self._line = hello, hello["pid"], hello["guard"], writer
+        return reader
 
     async def _hang_up(self) -> None:
         """Close the line, after what was written; a keeper that does not read is not waited for."""
-        writer, self._writer = self._writer, None
+        writer, self._line, self._open = self._line, None, False
         if not writer:
             return
         writer.close()

@@ -134,10 +134,14 @@ def _own_environment() -> None:
 
 
 def _log_to(path: str, foreground: bool) -> None:
-    handlers: list[logging.Handler] = [logging.handlers.RotatingFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")]
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")
+    ]
     if foreground:
         handlers.append(logging.StreamHandler(sys.stderr))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers, force=True)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers, force=True
+    )
     logging.getLogger("app.runtime").setLevel(logging.INFO)
 
 
@@ -153,7 +157,10 @@ async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
         dispatcher.keeping = await Keeping.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.round()
-        loops = [asyncio.create_task(work, name=name) for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))]
+        loops = [
+            asyncio.create_task(work, name=name)
+            for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))
+        ]
         stack.push_async_callback(_end, loops)
         duties = Duties(db, dispatcher, usage)
         await duties.measure()

@@ -65,7 +65,9 @@ class Usage:
 
     def over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
         """Of these runs, (runid, limit in MiB or None) each, those whose log has outgrown its limit."""
-        return [runid for runid, limit in runs if _size(paths.log_path(self.home, runid)) > (limit or LOG_LIMIT) * 2**20]
+        return [
+            runid for runid, limit in runs if _size(paths.log_path(self.home, runid)) > (limit or LOG_LIMIT) * 2**20
+        ]
 
 
 def _size(path: Path) -> int:

@@ -58,13 +58,18 @@ def read(c: Connection, call: Call) -> Board:
     counts, trend = reads.counts(c), reads.samples(c, clock.stamp(now - TREND))
     ended = reads.ended_since(c, clock.stamp(midnight(now)))
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=call.live.host() if call.live else HostFacts(name=os.uname().nodename),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
         queues=tuple(_queue(c, row, trend, now) for row in queues.queue_dicts(c)), pools=tuple(_pools(c, call, trend, now)),
         running=tuple(_running(c, call, run, now) for run in reads.active(c)), next=tuple(_next(c, seen, now)),
         ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
     )  # fmt: skip
+
+
+def host(call: Call) -> HostFacts:
+    """The machine, as the runtime measured it."""
+    return call.live.host() if call.live else HostFacts(name=os.uname().nodename)
 
 
 def midnight(now: datetime) -> datetime:
@@ -89,7 +94,10 @@ def _rules(c: Connection) -> int:
 def _cells(now: datetime, rows: Iterable[Any], value: str) -> list[tuple[int, float]]:
     """(cell, value) of samples, the last cell being the latest three minutes."""
     width = TREND.total_seconds() / CELLS
-    return [(CELLS - 1 - min(CELLS - 1, int((now - clock.parse(r.minute)).total_seconds() / width)), getattr(r, value) or 0) for r in rows]
+    return [
+        (CELLS - 1 - min(CELLS - 1, int((now - clock.parse(r.minute)).total_seconds() / width)), getattr(r, value) or 0)
+        for r in rows
+    ]
 
 
 def _queue(c: Connection, row: dict[str, Any], trend: Sequence[Any], now: datetime) -> QueueLine:
@@ -171,7 +179,10 @@ def _last_line(text: str) -> str:
 
 def _next(c: Connection, seen: Any, now: datetime) -> Iterable[NextLine]:
     """The first that wait, in the order they may start, then what waits for other things."""
-    firsts = sorted((task for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]), key=lambda t: (-_priority(seen, t.queue), *rank(t)))
+    firsts = sorted(
+        (task for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]),
+        key=lambda t: (-_priority(seen, t.queue), *rank(t)),
+    )
     rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in firsts[:SHOWN_NEXT]])}
     tasks = [rows[task.uuid] for task in firsts[:SHOWN_NEXT] if task.uuid in rows]
     tasks += reads.not_queued(c, max(8, SHOWN_NEXT - len(tasks)))
@@ -198,8 +209,12 @@ def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
     good = reads.just_ended(c, ("succeeded", "cancelled"), clock.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
     runs = reads.last_runs(c, [row.uuid for row in rows])
-    return [EndedLine(row.uuid, row.number, row.name, row.queue, row.status, clock.unix(row.ended_at or ""), how(row, runs.get(row.uuid)), row.priority)
-            for row in rows]  # fmt: skip
+    return [_ended_line(row, runs.get(row.uuid)) for row in rows]
+
+
+def _ended_line(row: TaskRow, run: Any) -> EndedLine:
+    at = clock.unix(row.ended_at or "")
+    return EndedLine(row.uuid, row.number, row.name, row.queue, row.status, at, how(row, run), row.priority)
 
 
 def how(row: TaskRow, run: Any) -> str:
@@ -271,11 +286,18 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
     return {
         "facts": facts(call),
         "counts": reads.counts(c),
-        "today": {"ok": ended.get("succeeded", 0), "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost"))},
+        "today": {
+            "ok": ended.get("succeeded", 0),
+            "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
+        },
         "database": {"size": size, "state": "ok"},
         "queues": queues.queue_dicts(c),
         "pools": [_with_measured(row, call, c) for row in queues.pool_dicts(c)],
-        "alerts": [{**asdict(line), "since": clock.from_unix(line.since)} for line in _alerts(c, now) if line.status != "resolved"],
+        "alerts": [
+            {**asdict(line), "since": clock.from_unix(line.since)}
+            for line in _alerts(c, now)
+            if line.status != "resolved"
+        ],
     }
 
 

@@ -93,7 +93,10 @@ def filters(select: dict[str, Any]) -> dict[str, Any]:
     for word in statuses:
         if word not in set(Task):
             near = nearest(word, set(Task))
-            raise Usage(f'there is no state "{clean(word)}".' + (f" Nearest: {near}." if near else ""), f"States: {', '.join(Task)}")
+            raise Usage(
+                f'there is no state "{clean(word)}".' + (f" Nearest: {near}." if near else ""),
+                f"States: {', '.join(Task)}",
+            )
     since = select.get("since")
     return {
         "statuses": statuses,
@@ -107,4 +110,6 @@ def filters(select: dict[str, Any]) -> dict[str, Any]:
 def named(kind: str, name: str, known: Sequence[str]) -> NotFound:
     """There is no queue, pool, … of that name; with the nearest that there is."""
     near = nearest(name, known)
-    return NotFound(f'no {kind} "{cut(clean(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls")
+    return NotFound(
+        f'no {kind} "{cut(clean(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls"
+    )

@@ -90,15 +90,27 @@ async def queue_show(call: Call, *, name: str) -> dict[str, Any]:
 
 
 async def queue_create(
-    call: Call, *, name: str, capacity: Any = None, pool: str | None = None, priority: Any = None, description: str | None = None
+    call: Call,
+    *,
+    name: str,
+    capacity: Any = None,
+    pool: str | None = None,
+    priority: Any = None,
+    description: str | None = None,
 ) -> dict[str, Any]:
     """A new queue; by default as many at once as its pool has cores."""
     _checked_name(name)
-    values = {"pool": "default", **_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})}
+    values = {
+        "pool": "default",
+        **_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description}),
+    }
 
     def create(c: Connection) -> None:
         if rows.queue(c, name) is not None:
-            raise Conflict(f"there is a queue {clean(name)} already. Nothing was changed.", f"Change it: taskdeck queue set {clean(name)}")
+            raise Conflict(
+                f"there is a queue {clean(name)} already. Nothing was changed.",
+                f"Change it: taskdeck queue set {clean(name)}",
+            )
         _checked_pool(c, values)
         owner = rows.pool(c, values["pool"])
         values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
@@ -150,7 +162,8 @@ async def queue_rm(call: Call, *, name: str) -> dict[str, Any]:
 def _unused(kind: str, name: str, users: dict[str, int]) -> None:
     said = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in users.items() if n]
     if said:
-        raise Refused(f"{' and '.join(said)} {'belong' if len(said) > 1 or not said[0].startswith('1 ') else 'belongs'} to {kind} {clean(name)}. It was not removed.")
+        verb = "refers" if sum(users.values()) == 1 else "refer"
+        raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.")
 
 
 async def _queue_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
@@ -188,7 +201,9 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 def pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Pools on the wire, with the name of their SLA."""
     slas = {row.id: row.name for row in c.execute(schema.slas.select())}
-    return [{**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.pools(c)]
+    return [
+        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.pools(c)
+    ]
 
 
 async def pool_show(call: Call, *, name: str) -> dict[str, Any]:
@@ -199,14 +214,19 @@ async def pool_show(call: Call, *, name: str) -> dict[str, Any]:
     return found[name]
 
 
-async def pool_create(call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None) -> dict[str, Any]:
+async def pool_create(
+    call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None
+) -> dict[str, Any]:
     """A new pool of so many cores and MiB."""
     _checked_name(name)
     values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
 
     def create(c: Connection) -> None:
         if rows.pool(c, name) is not None:
-            raise Conflict(f"there is a pool {clean(name)} already. Nothing was changed.", f"Change it: taskdeck pool set {clean(name)}")
+            raise Conflict(
+                f"there is a pool {clean(name)} already. Nothing was changed.",
+                f"Change it: taskdeck pool set {clean(name)}",
+            )
         rows.create(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(create)

@@ -123,6 +123,20 @@ def evaluate(c: Connection, moment: datetime) -> Evaluated:
     return Evaluated(fired, resolved, min(dues, default=None))
 
 
+def due(c: Connection, moment: datetime) -> bool:
+    """Whether `evaluate` would find anything to do: reads only, so that an idle runtime writes nothing."""
+    now = moment.timestamp()
+    return bool(alerts.to_resolve(c, 1)) or any(_has_news(c, row, now) for row in definitions.slas(c) if row.enabled)
+
+
+def _has_news(c: Connection, row: SlaRow, now: float) -> bool:
+    put_off = alerts.next_due(c, row.id)
+    if put_off is not None and put_off <= now:
+        return True
+    last = alerts.last_created(c, clock.from_unix(now - sla.parse(row.conditions).value))
+    return last > alerts.cursor(c, row.id)
+
+
 def facts(task: alerts.Looked) -> sla.Facts:
     """A task as its rule sees it."""
     ended = task.ended_at if task.status in ENDED else None

@@ -26,7 +26,6 @@ from app.service.call import Call
 from db import clock, definitions, moves, operations, reads, schema
 from db.rows import PoolRow, QueueRow, TaskRow, TemplateRow
 
-
 DEFAULT_QUEUE = "default"
 LARGEST_BATCH = 1_000_000
 
@@ -59,10 +58,14 @@ class Batch:
         given = _parameters(spec, template)
         launch, kind = _launch(spec, template, given)
         queue, pool = self.queue(spec.queue or (template.queue if template else None) or DEFAULT_QUEUE)
-        cpu, memory = _first(spec.cpu, template and template.cpu, 1.0), _first(spec.memory, template and template.memory, 0.0)
+        cpu, memory = (
+            _first(spec.cpu, template and template.cpu, 1.0),
+            _first(spec.memory, template and template.memory, 0.0),
+        )
         fits(pool, cpu, memory)
         row = {
-            "uuid": nth(self.first, len(self.rows)), "name": spec.name or default_name(spec, launch), "template": spec.template, "type": kind,
+            "uuid": nth(self.first, len(self.rows)), "name": spec.name or default_name(spec, launch), "template": spec.template,
+            "type": kind,
             "parameters": given, "priority": spec.priority, "timeout": _first(spec.timeout, template and template.timeout, None),
             "queue": queue.name, "cpu": cpu, "memory": memory, "retries": _first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": _time(spec.at), "hold": spec.hold,
@@ -146,9 +149,9 @@ def _cycle(edges: dict[int, list[int]]) -> list[int]:
     return []
 
 
-def _first(*values: Any) -> Any:
-    """The first that was given."""
-    return next((value for value in values if value is not None), None)
+def _first(given: Any, usual: Any, default: Any) -> Any:
+    """The first that is there."""
+    return given if given is not None else default if usual is None else usual
 
 
 def _parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
@@ -156,16 +159,16 @@ def _parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
         return {}
     given = dict(spec.parameters or {})
     if spec.parameter_texts:
-        given |= parameters.convert(spec.parameter_texts, template.parameters)
+        given |= parameters.convert([(name, text) for name, text in spec.parameter_texts], template.parameters)
     return parameters.resolve(template.parameters, given, template.name)
 
 
 def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """What will be run, resolved, and the task's type."""
     if template is not None:
-        return engines.launch(template.engine, template.schema, given), template.type
+        return engines.launch(template.engine, template.schema, given, template.parameters), template.type
     if spec.script is not None:
-        return engines.launch("shell", {"script": spec.script}, {}), "shell"
+        return {**engines.launch("shell", {"script": spec.script}, {}), "script": spec.script}, "shell"
     return {"argv": spec.argv}, "exec"
 
 
@@ -201,7 +204,11 @@ def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
     if spec.script is not None:
         return as_name(spec.script.strip().splitlines()[0])
     argv = list(launch["argv"])
-    paths = [word for word in argv[1:] if _WORDY.search(word) and not word.startswith("-") and len(word) < 500 and "\n" not in word]
+    paths = [
+        word
+        for word in argv[1:]
+        if _WORDY.search(word) and not word.startswith("-") and len(word) < 500 and "\n" not in word
+    ]
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
 
 
@@ -217,7 +224,9 @@ def _environment(c: Connection, env: dict[str, str]) -> str:
     sha = hashlib.sha256(text.encode()).hexdigest()
     now = clock.now()
     table = schema.environments
-    c.execute(upsert(table).on_conflict_do_nothing(), {"sha256": sha, "variables": env, "created_at": now, "updated_at": now})
+    c.execute(
+        upsert(table).on_conflict_do_nothing(), {"sha256": sha, "variables": env, "created_at": now, "updated_at": now}
+    )
     return sha
 
 
@@ -282,7 +291,9 @@ async def submit_lines(
 ) -> dict[str, Any]:  # fmt: skip
     """Store one task per JSON line. A bad line refuses the whole, by its number, unless `keep_going`."""
     parsed = await asyncio.to_thread(_parse_lines, text)
-    return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), uuid or uuid7(), keep_going)
+    return await call.db.write(
+        _store_lines, parsed, Origin(call.by, cwd, umask, env or {}), uuid or uuid7(), keep_going
+    )
 
 
 def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
@@ -317,7 +328,11 @@ def _store_lines(
     if refused and not keep_going:
         raise _line_problem(*refused[0], len(parsed))
     if not batch.rows:
-        raise Usage("there is no task to submit: no line holds one." if not refused else f"line {refused[0][0]}: {refused[0][1]}")
+        raise Usage(
+            "there is no task to submit: no line holds one."
+            if not refused
+            else f"line {refused[0][0]}: {refused[0][1]}"
+        )
     batch.store()
     numbers = moves.numbers(c, [row["uuid"] for row in batch.rows])
     record(c, origin.by, numbers)
@@ -330,5 +345,3 @@ def _line_problem(n: int, problem: Problem, total: int) -> Problem:
     said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
     kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
     return kind(f"{said}. {none}; --keep-going stores the good ones.")
-
-

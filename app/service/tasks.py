@@ -79,7 +79,9 @@ def _ended_note(row: TaskRow, verb: str) -> str:
     return f"{_title(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing to {verb}."
 
 
-async def cancel(call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None) -> dict[str, Any]:
+async def cancel(
+    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None
+) -> dict[str, Any]:
     """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent."""
     if signal is not None:
         return await _signal(call, ids, select, signal)
@@ -101,10 +103,17 @@ async def _signal(call: Call, ids: Ids, select: Select, number: int) -> dict[str
 
     def may(row: TaskRow) -> None:
         if row.status != Task.RUNNING:
-            raise Conflict(f"{_title(row)} is {row.status.replace('_', ' ')}: it has no process to send {signal_name(number)} to.")
+            raise Conflict(
+                f"{_title(row)} is {row.status.replace('_', ' ')}: it has no process to send {signal_name(number)} to."
+            )
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        runids.extend(run.runid for row in rows for run in reads.instances(c, row.uuid) if run.status in ("running", "paused", "stopping"))
+        runids.extend(
+            run.runid
+            for row in rows
+            for run in reads.instances(c, row.uuid)
+            if run.status in ("running", "paused", "stopping")
+        )
 
     done = await _each(call, f"signal {signal_name(number)}", ids, select, may, act)
     if call.live is not None:
@@ -130,7 +139,10 @@ async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[
 
     def may(row: TaskRow) -> None:
         if row.status != Task.RUNNING:
-            raise Conflict(f"{_title(row)} is {row.status.replace('_', ' ')}, not paused." + (f" To let it start: taskdeck release {row.number}" if row.status == Task.HELD else ""))
+            raise Conflict(
+                f"{_title(row)} is {row.status.replace('_', ' ')}, not paused."
+                + (f" To let it start: taskdeck release {row.number}" if row.status == Task.HELD else "")
+            )
 
     return await _each(call, "resume", ids, select, may, lambda c, rows: moves.resume(c, _uuids(rows), call.by))
 
@@ -182,7 +194,9 @@ async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bo
         if row.status not in ENDED:
             raise Conflict(f"{_title(row)} is {row.status}: only a task that has ended runs again.")
         if row.status == Task.SUCCEEDED and not again:
-            raise Conflict(f"{_title(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}")
+            raise Conflict(
+                f"{_title(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}"
+            )
 
     return await _each(call, "retry", ids, select, may, lambda c, rows: moves.retry(c, _uuids(rows), call.by))
 
@@ -192,7 +206,10 @@ async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str,
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
-            raise Conflict(f"{_title(row)} is {row.status}: only a task that has ended can be removed.", f"taskdeck cancel {row.number}")
+            raise Conflict(
+                f"{_title(row)} is {row.status}: only a task that has ended can be removed.",
+                f"taskdeck cancel {row.number}",
+            )
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         now = clock.now()
@@ -207,7 +224,10 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         top = c.exec_driver_sql("SELECT coalesce(max(front), 0) FROM tasks WHERE status IN ('queued')").scalar_one()
-        new = [{"at": row.uuid, "front": value if value is not None else top + len(rows) - at} for at, row in enumerate(rows)]
+        new = [
+            {"at": row.uuid, "front": value if value is not None else top + len(rows) - at}
+            for at, row in enumerate(rows)
+        ]
         _update(c, "front", new)
 
     return await _each(call, "front", ids, select, _waiting_only("move"), act)
@@ -313,7 +333,15 @@ def _ends(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
 
 def _end(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
     if row is None:  # removed while we waited
-        return {"number": None, "name": uuid, "status": Task.CANCELLED, "exit_code": None, "signal": None, "reason": "removed", "code": 125}
+        return {
+            "number": None,
+            "name": uuid,
+            "status": Task.CANCELLED,
+            "exit_code": None,
+            "signal": None,
+            "reason": "removed",
+            "code": 125,
+        }
     exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
     return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code, "signal": signal,
             "reason": row.reason, "code": _code(row.status, exit_code, signal)}  # fmt: skip

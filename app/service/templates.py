@@ -29,10 +29,11 @@ async def show(call: Call, *, name: str) -> dict[str, Any]:
 
 
 async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
-    """A new template of `engine`, `schema`, `parameters` and defaults for its tasks. Raises Conflict when it is there."""
+    """A new template of `engine`, `schema`, `parameters` (else what the schema names) and defaults for its tasks."""
     if wrong := valid_name(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     given = {key: value for key, value in given.items() if value is not None}
+    given.setdefault("parameters", engines.declared(given.get("engine", ""), given.get("schema")))
     definition = checked(given)
 
     def create(c: Connection) -> None:
@@ -91,11 +92,16 @@ def known(c: Connection, name: str) -> TemplateRow:
 def checked(given: Mapping[str, Any]) -> TemplateDefinition:
     """A definition that an engine can run. Raises Usage."""
     definition: TemplateDefinition = check(TemplateDefinition, given)
+    engine_check(definition)
+    return definition
+
+
+def engine_check(definition: TemplateDefinition) -> None:
+    """Its engine can run its schema with its parameters. Raises Usage."""
     try:
         engines.check(definition.engine, definition.schema_, definition.parameters)
     except Usage as problem:
-        raise Usage(problem.message.rstrip(".") + ".", "Nothing was changed.") from None
-    return definition
+        raise Usage(f"{problem.message.rstrip('.')}.", "Nothing was changed.") from None
 
 
 def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -> None:

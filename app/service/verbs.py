@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.service import admin, alerts, board, queues, slas, submit, tasks, templates, views
+from app.service import admin, alerts, board, definitions, queues, slas, submit, tasks, templates, views
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ VERBS: dict[str, Verb] = {
         "sla.rm": slas.rm,
         "alert.ls": alerts.ls,
         "alert.ack": alerts.ack,
+        "apply": definitions.apply,
+        "export": definitions.export,
         "board": board.board,
         "status": board.status,
         "stop": admin.stop,

@@ -44,7 +44,8 @@ def view(c: Connection, habits: Habits, halted: str | None = None, *, closed: bo
     running = {p.name for p in pools if p.status == "active"}
     counted = reads.counters(c)
     queues = tuple(
-        _queue(c, habits, row, counted.get((row.name, Task.QUEUED.value), 0), closed or _starts(row, running)) for row in reads.queues(c)
+        _queue(c, habits, row, counted.get((row.name, Task.QUEUED.value), 0), closed or _starts(row, running))
+        for row in reads.queues(c)
     )
     now = clock.utcnow()
     active = tuple(_active(c, habits, row, now) for row in dispatch.active(c))
@@ -57,7 +58,11 @@ def _starts(queue: QueueRow, running: set[str]) -> bool:
 
 def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, wanted: bool) -> QueueView:
     free = max(0, row.capacity - row.current_load)
-    waiting = tuple(_waiting(c, habits, t) for t in dispatch.window(c, row.name, 4 * free + WINDOW)) if wanted and total else ()
+    waiting = (
+        tuple(_waiting(c, habits, t) for t in dispatch.window(c, row.name, 4 * free + WINDOW))
+        if wanted and total
+        else ()
+    )
     since = clock.unix(row.status_at) if row.status_at else None
     return QueueView(row.name, row.pool, row.capacity, row.priority, row.status, waiting, total, row.status_by, since)
 
@@ -90,7 +95,9 @@ def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, in
     """Places in their queues: known for the window, counted beyond it."""
     known = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
     return {
-        task.uuid: (known[task.uuid] if task.uuid in known else reads.position(c, task)) if task.status == Task.QUEUED else None
+        task.uuid: (known[task.uuid] if task.uuid in known else reads.position(c, task))
+        if task.status == Task.QUEUED
+        else None
         for task in tasks
     }
 
@@ -100,7 +107,11 @@ def subject(c: Connection, task: TaskRow) -> Subject:
     now = clock.utcnow()
     due, again = _until(task.not_before, now), _until(task.retry_at, now)
     at = amounts.clock(clock.parse(task.not_before), now) if task.not_before else None
-    parents = tuple(Parent(p.number, p.name, p.status, p.kind) for p in reads.parents(c, task.uuid)) if task.status != Task.QUEUED else ()
+    parents = (
+        tuple(Parent(p.number, p.name, p.status, p.kind) for p in reads.parents(c, task.uuid))
+        if task.status != Task.QUEUED
+        else ()
+    )
     return Subject(task.uuid, task.number, task.name, task.queue, task.status, task.priority, task.cpu, task.memory,
                    task.held_by if task.hold else None, due, at, again, task.attempts, task.retries, parents)  # fmt: skip
 

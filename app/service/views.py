@@ -57,7 +57,13 @@ async def ls(
     since: float | None = None, limit: int = 50, recent: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Tasks, newest first; `recent` leaves out what ended over a day ago."""
-    return await call.db.read(_ls, call, find.filters({"status": status, "queue": queue, "name": name, "tag": tag, "since": since}), limit, recent)
+    return await call.db.read(
+        _ls,
+        call,
+        find.filters({"status": status, "queue": queue, "name": name, "tag": tag, "since": since}),
+        limit,
+        recent,
+    )
 
 
 def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
@@ -68,7 +74,11 @@ def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: b
     total = len(rows) if not limit or len(rows) < limit else reads.count_tasks(c, **wanted)
     waiting = [row for row in rows if row.status in WAITING][:EXPLAINED]
     why = view.reasons(c, view.Habits(), waiting, halted(call))
-    return {"tasks": [_listed(row, why.get(row.uuid)) for row in rows], "total": total, "of": sum(reads.counts(c).values())}
+    return {
+        "tasks": [_listed(row, why.get(row.uuid)) for row in rows],
+        "total": total,
+        "of": sum(reads.counts(c).values()),
+    }
 
 
 def halted(call: Call) -> str | None:
@@ -101,7 +111,10 @@ def _show(c: Connection, ident: str | int) -> dict[str, Any]:
         "instances": [run_dict(run) for run in reads.instances(c, row.uuid)],
         "parents": [dict(p._mapping) for p in reads.parents(c, row.uuid)],
         "children": [dict(p._mapping) for p in reads.children(c, row.uuid)],
-        "events": [{"at": e.created_at, "status": e.status, "by": e.by, "note": e.note, "runid": e.runid} for e in reads.events(c, row.uuid)],
+        "events": [
+            {"at": e.created_at, "status": e.status, "by": e.by, "note": e.note, "runid": e.runid}
+            for e in reads.events(c, row.uuid)
+        ],
         "env_names": len({*env, *added}),
         "place": place,
         "last_lines": _last_lines(c, row),
@@ -145,13 +158,17 @@ def _told(row: TaskRow, c: Connection) -> dict[str, str]:
         how = row.status.replace("_", " ") + (f": {clean(row.reason)}" if row.reason else "")
         return {"code": "ended", "text": f"it has ended, {how}", "short": how[:44]}
     runs = [run for run in reads.instances(c, row.uuid) if run.status not in ENDED]
-    text = f"it runs, attempt {row.attempts}" if not runs or runs[-1].status == "running" else f"it is {runs[-1].status}"
+    text = (
+        f"it runs, attempt {row.attempts}" if not runs or runs[-1].status == "running" else f"it is {runs[-1].status}"
+    )
     return {"code": "running", "text": text, "short": text}
 
 
 def _groups(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, Any]:
     """Everything that waits, by the first reason: the windows of the queues, and what waits for other things."""
-    rows = [row for queue in reads.queues(c) for row in reads.waiting(c, queue.name, EXPLAINED)] + reads.not_queued(c, EXPLAINED)
+    rows = [row for queue in reads.queues(c) for row in reads.waiting(c, queue.name, EXPLAINED)] + reads.not_queued(
+        c, EXPLAINED
+    )
     answers = view.reasons(c, view.Habits(), rows, halted(call))
     counted: dict[str, int] = {}
     for row in rows:
@@ -162,14 +179,23 @@ def _groups(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, An
     return {"groups": groups, "total": total, "explained": len(rows)}
 
 
-_GROUPED = {"queue-full": "wait for queue {queue} (full)", "behind": "wait behind others in queue {queue}", "queue-paused": "wait for queue {queue} (paused)",
-            "queue-draining": "wait for queue {queue} (draining)", "dependency": "wait for other tasks", "not-before": "wait for their time",
-            "held": "are held", "retry": "wait for their next attempt"}  # fmt: skip
+_GROUPED = {
+    "queue-full": "wait for queue {queue} (full)",
+    "queue-paused": "wait for queue {queue} (paused)",
+    "queue-draining": "wait for queue {queue} (draining)",
+    "behind": "wait behind others in queue {queue}",
+    "dependency": "wait for other tasks",
+    "not-before": "wait for their time",
+    "held": "are held",
+    "retry": "wait for their next attempt",
+}
 
 
 def _group(row: TaskRow, why: Why) -> str:
     first = why.reasons[0]
-    return _GROUPED.get(first.code, first.text if first.code == "halted" else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}").format(queue=clean(row.queue))
+    return _GROUPED.get(
+        first.code, first.text if first.code == "halted" else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
+    ).format(queue=clean(row.queue))
 
 
 async def instances(call: Call, *, id: str | int | None = None, limit: int = 50) -> list[dict[str, Any]]:
@@ -189,7 +215,13 @@ async def log(call: Call, *, id: str | int, attempt: int | str | None = None) ->
 def _log(c: Connection, call: Call, ident: str | int, attempt: int | str | None) -> dict[str, Any]:
     row = find.task(c, ident)
     runs = reads.instances(c, row.uuid)
-    chosen = runs if attempt == "all" else runs[-1:] if attempt is None else [run for run in runs if str(run.attempt) == str(attempt)]
+    chosen = (
+        runs
+        if attempt == "all"
+        else runs[-1:]
+        if attempt is None
+        else [run for run in runs if str(run.attempt) == str(attempt)]
+    )
     if attempt not in (None, "all") and not chosen:
         raise Usage(f"#{row.number} has no attempt {clean(str(attempt))}; it made {len(runs)}.")
     kept = reads.logs_of(c, row.uuid)
@@ -202,12 +234,22 @@ def _log(c: Connection, call: Call, ident: str | int, attempt: int | str | None)
 
 
 def _run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str, Any]:
-    return {"runid": run.runid, "attempt": run.attempt, "status": run.status, "path": str(log_path(home, run.runid)), "log_bytes": run.log_bytes,
-            "logs": kept, "exit_code": run.exit_code, "signal": run.signal, "reason": run.reason, "start_time": run.start_time,
-            "end_time": run.end_time}  # fmt: skip
+    told = ("runid", "attempt", "status", "log_bytes", "exit_code", "signal", "reason", "start_time", "end_time")
+    return {name: getattr(run, name) for name in told} | {"path": str(log_path(home, run.runid)), "logs": kept}
 
 
 async def operations(call: Call, *, limit: int = 50) -> list[dict[str, Any]]:
     """Who did what to what, newest first."""
     rows = await call.db.read(reads.operations, limit)
-    return [{"id": r.id, "at": r.created_at, "by": r.by, "verb": r.verb, "object": r.object, "before": r.before, "after": r.after} for r in rows]
+    return [
+        {
+            "id": r.id,
+            "at": r.created_at,
+            "by": r.by,
+            "verb": r.verb,
+            "object": r.object,
+            "before": r.before,
+            "after": r.after,
+        }
+        for r in rows
+    ]

@@ -47,6 +47,7 @@ class TaskdeckApp(Sturdy, App[int]):
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     TITLE = "Taskdeck"
+    CSS_PATH = "styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "The keys of this place", id="app.help"),
         Binding("colon,ctrl+p,fullwidth_colon", "palette", "Palette: every verb, queue, #number", id="app.palette"),

@@ -86,7 +86,8 @@ def _dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -
     if not found:
         return ""
     names = ", ".join(f"{number} {name}" for number, name in list(found.items())[:3]) + (" …" if len(found) > 3 else "")
-    verb = "depends on them and is" if len(found) == 1 else "depend on them and are"
+    them = "it" if len(rows) == 1 else "them"
+    verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
     return f"{_tasks(len(found))} {verb} cancelled too: {names}"
 
 

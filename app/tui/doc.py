@@ -42,13 +42,13 @@ class Doc(Lines, can_focus=True):
 
     DEFAULT_CSS = "Doc { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "go(1)", "Down", id="doc.down", show=False),
-        Binding("k,up", "go(-1)", "Up", id="doc.up", show=False),
-        Binding("pagedown,space", "page(1)", "Page down", id="doc.page-down", show=False),
-        Binding("pageup,b", "page(-1)", "Page up", id="doc.page-up", show=False),
-        Binding("g,home", "edge(-1)", "First line", id="doc.first", show=False),
-        Binding("G,end", "edge(1)", "Last line", id="doc.last", show=False),
-        Binding("enter,d", "open", "Open", id="doc.open", show=False),
+        Binding("j,down", "go(1)", "Down", id="page.down", show=False),
+        Binding("k,up", "go(-1)", "Up", id="page.up", show=False),
+        Binding("pagedown,space", "page(1)", "Page down", id="page.page-down", show=False),
+        Binding("pageup,b", "page(-1)", "Page up", id="page.page-up", show=False),
+        Binding("g,home", "edge(-1)", "First line", id="page.first", show=False),
+        Binding("G,end", "edge(1)", "Last line", id="page.last", show=False),
+        Binding("enter,d", "open", "Open", id="page.open", show=False),
     ]
 
     @dataclass

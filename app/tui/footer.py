@@ -46,6 +46,8 @@ def hints_for(item: Any, *, undo: bool, stopped: bool) -> list[Hint]:
     start = [Hint("S", "start runtime", "S", 1)] if stopped else []
     undoing = [Hint("u", "undo", "u", 12)] if undo else []
     new = [Hint("n", "new", "n", 3), Hint("/", "filter", "slash", 4)]
+    if item is None:
+        new = [Hint("n", "new task", "n", 3), Hint(":", "commands", "colon", 4)]
     return [*start, *_row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
 
 

@@ -59,26 +59,82 @@ class Words(Lines):
 class Field(Horizontal):
     """A label, a widget between brackets, a hint."""
 
-    def __init__(self, label: str, inner: Widget, hint: str = "", *, size: int = 0, narrow: bool = False) -> None:
+    def __init__(
+        self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL, fixed: bool = False
+    ) -> None:
+        """`size` cells for the widget (0: all there is), `column` for the label; `fixed`: no wider than that takes."""
         super().__init__()
-        self._label, self._inner, self._size, self._narrow = label, inner, size, narrow
+        self._label, self._inner, self._cells = label, inner, size
+        self._column = max(column, width(label) + 1)
         self.hint = Words(hint, "dim", classes="hint")
+        if fixed:
+            self.styles.width = self._column + size + (width(hint) + 3 if hint else 0) + 4
 
     def compose(self) -> ComposeResult:
         label = Words(self._label, classes="label")
-        label.styles.width = width(self._label) + 1 if self._narrow else max(LABEL, width(self._label) + 1)
+        label.styles.width = self._column
         yield label
         yield Words("[", "dim", classes="bracket")
-        self._inner.styles.width = self._size or "1fr"
+        self._inner.styles.width = self._cells or "1fr"
         yield self._inner
         yield Words("]", "dim", classes="bracket")
-        if self._size:
+        if self._cells:
             yield self.hint
 
 
 def entry(id: str, value: str = "") -> Input:
     """A one-line input that keeps what it holds when it is entered."""
     return Input(value, compact=True, id=id, select_on_focus=False)
+
+
+class Tick(Lines, can_focus=True):
+    """On or off: `[x] hold`, or only the `x` when it stands in a field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "turn", "On, off", id="tick.turn", show=False),
+        Binding("enter", "app.focus_next", "Next field", id="tick.next", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """It was turned."""
+
+        tick: Tick
+
+    def __init__(self, label: str = "", value: bool = False, *, id: str) -> None:
+        super().__init__(id=id)
+        self._label = label
+        self.value = value
+
+    def turn(self, value: bool) -> None:
+        """Turn it on or off."""
+        if value != self.value:
+            self.value = value
+            self._redraw()
+            self.post_message(self.Changed(self))
+
+    def action_turn(self) -> None:
+        self.turn(not self.value)
+
+    def on_click(self) -> None:
+        self.action_turn()
+
+    def on_mount(self) -> None:
+        self._redraw()
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def on_focus(self) -> None:
+        self._redraw()
+
+    def on_blur(self) -> None:
+        self._redraw()
+
+    def _redraw(self) -> None:
+        mark = ("x" if self.value else " ", "cursor" if self.has_focus else "")
+        spans = [("[", "dim"), mark, ("] ", "dim"), (self._label, "")] if self._label else [mark]
+        self.draw([self.look.strip(spans, self.size.width)])
 
 
 class Choice(Lines, can_focus=True):

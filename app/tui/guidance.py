@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from app.tui.look import Look, Span
@@ -50,7 +51,8 @@ def _long(home: str) -> Lines:
 
 
 def _short() -> Lines:
-    ways = [[(command, style), (does.split(":")[0].split(",")[0], "")] for (command, style), (does, _) in _ways(41)]
+    says = ("a form, here", "from any shell: runs there", "the same, for shell syntax", "a busy deck to play with")
+    ways: Lines = [[command, (text, "")] for (command, _), text in zip(_ways(41), says, strict=True)]
     return [
         [("  Nothing has been submitted yet. Start with:", "")],
         *ways,
@@ -66,5 +68,7 @@ def _fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> Lin
         return []
     text, cure = look.theirs(str(faults[0].get("text", ""))), look.theirs(str(faults[0].get("cure") or ""))
     head: Lines = [] if narrow else [[("  To mend on this machine (taskdeck doctor):", "")], []]
+    first, *rest = wrap(text, 72 if narrow else 108) or [""]
     more = "      more: taskdeck doctor" if len(faults) > 1 else ""
-    return [*head, [(f"    ! {text}", "warn")], *([[(f"      Cure: {cure}{more}", "")]] if cure else [])]
+    told: Lines = [[(f"  ! {first}", "warn")], *([(f"    {line}", "warn")] for line in rest)]
+    return [*head, *told, *([[(f"    Cure: {cure}{more}", "")]] if cure else [])]

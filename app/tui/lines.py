@@ -28,7 +28,7 @@ class Sturdy(MessagePump):
             raise
         except Exception as error:
             report = getattr(self.app, "report", None)
-            if report is None:
+            if report is None or not self.is_mounted:
                 raise
             report(error, self)
 

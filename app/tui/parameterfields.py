@@ -9,15 +9,17 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Checkbox, Input
+from textual.widgets import Input
 
 from app.core import parameters
 from app.core.clean import clean
 from app.tui.draft import prefill
-from app.tui.form import Field, Pick, entry
+from app.tui.form import Field, Pick, Tick, entry
 
 NAME = 14
+_KIND_WORDS = {"string": "text", "integer": "whole number", "array": "JSON list", "object": "JSON object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,16 @@ def parameters_of(schema: Mapping[str, Any]) -> list[Parameter]:
 class ParameterFields(Vertical):
     """Fields for a template's parameters, holding the given texts where there are some, else the defaults."""
 
-    def __init__(self, schema: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    @dataclass
+    class Filled(Message):
+        """The fields stand there and hold their texts."""
+
+    def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[str, str]) -> None:
         super().__init__()
+        self.template = template
         self.parameters = parameters_of(schema)
+        self.filled = False
+        """Whether the fields stand there already."""
         self._given = given
 
     def compose(self) -> ComposeResult:
@@ -68,8 +77,12 @@ class ParameterFields(Vertical):
             label = clean(parameter.name) + ("*" if parameter.required else "")
             value = self._given.get(parameter.name, parameter.default)
             inner = _widget(parameter, value, f"parameter-{number}")
-            size = 5 if parameter.is_switch else 26
-            yield Field(f"{label:<{NAME - 1}}", inner, parameter.hint, size=size, narrow=len(label) < NAME)
+            size = 1 if parameter.is_switch else 26
+            yield Field(label, inner, parameter.hint, size=size, column=NAME)
+
+    def on_mount(self) -> None:
+        self.filled = True
+        self.post_message(self.Filled())
 
     def texts(self) -> dict[str, str]:
         """What was filled in and is not just the default."""
@@ -85,7 +98,7 @@ class ParameterFields(Vertical):
 
 def _widget(parameter: Parameter, value: str, id: str) -> Widget:
     if parameter.is_switch:
-        return Checkbox("", value == "true", compact=True, id=id)
+        return Tick("", value == "true", id=id)
     if isinstance(parameter.schema.get("enum"), list):
         options = [_as_text(choice) for choice in parameter.schema["enum"]]
         blank = [("", "")] if not parameter.default else []
@@ -94,7 +107,7 @@ def _widget(parameter: Parameter, value: str, id: str) -> Widget:
 
 
 def _text(widget: Widget) -> str:
-    if isinstance(widget, Checkbox):
+    if isinstance(widget, Tick):
         return "true" if widget.value else "false"
     return widget.value if isinstance(widget, (Input, Pick)) else ""
 
@@ -104,8 +117,7 @@ def _as_text(value: Any) -> str:
 
 
 def _kind(kinds: frozenset[str]) -> str:
-    names = {"string": "text", "integer": "whole number", "number": "number", "array": "JSON list", "object": "JSON object"}
-    return " or ".join(sorted(names.get(kind, kind) for kind in kinds))
+    return " or ".join(sorted(_KIND_WORDS.get(kind, kind) for kind in kinds))
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:

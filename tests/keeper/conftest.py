@@ -111,6 +111,12 @@ class Home:
         """Start a run and wait for its end."""
         return self.event("ended", self.spawn(*argv, wait=False, **more))
 
+    def settle(self) -> None:
+        """Wait until all that was sent is done: what is no request is answered in its turn."""
+        self.send("nothing")
+        while self.next().get("code") != "bad-request":
+            pass
+
     def log(self, run: str) -> Path:
         return self.path / "runs" / run[:2] / f"{run}.log"
 

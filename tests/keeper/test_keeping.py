@@ -80,6 +80,8 @@ async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(line, empty_
     assert (await events.of("ended", run["run"]))["stop"] == "cancel"
     await events.of("refused", never)
     keeping.forget([run["run"], never])
+    keeping.stop("unknown", "cancel", 1.0)
+    await events.of("error", "unknown")
     os.kill(keeping.pid, signal.SIGKILL)
 
     assert (await events.of("hello", after=1))["runs"] == []
@@ -108,8 +110,6 @@ async def test_both_killed_a_new_pair_is_brought_up_and_what_was_said_meanwhile_
     os.kill(keeping.guard_pid, signal.SIGSTOP)
     os.kill(keeping.pid, signal.SIGKILL)
     os.kill(keeping.guard_pid, signal.SIGKILL)
-    while keeping._writer:
-        await asyncio.sleep(0)
 
     run = a_run(empty_home, "sh", "-c", "exit 4")
     keeping.spawn(run)

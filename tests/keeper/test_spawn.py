@@ -138,8 +138,10 @@ STATE = """
 import os
 fds = {fd: os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) for fd in os.listdir("/proc/self/fd")
        if os.path.exists(f"/proc/self/fd/{fd}")}
-status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-print(sorted(fds), *[status[k].strip() for k in ("Umask", "SigBlk", "SigIgn", "SigCgt", "Groups", "CapEff", "NoNewPrivs")])
+with open("/proc/self/status") as file:
+    status = dict(line.split(":", 1) for line in file if ":" in line)
+wanted = ("Umask", "SigBlk", "SigIgn", "SigCgt", "Groups", "CapEff", "NoNewPrivs")
+print(sorted(fds), *[status[name].strip() for name in wanted])
 print(open("/proc/self/oom_score_adj").read().strip(), os.getpriority(0, 0), os.sched_getaffinity(0))
 print(open("/proc/self/limits").read())
 """

@@ -6,10 +6,10 @@ import signal
 import time
 from pathlib import Path
 
-# Five processes that ignore TERM, three of them in process groups of their own or orphaned; each writes its pid to {0}.
+# Five processes that ignore TERM, some in sessions of their own, some orphaned; each writes its pid to {0}.
 STUBBORN = (
-    "trap '' TERM; (setsid sleep 300 & echo $! >> {0}); (sleep 301 & echo $! >> {0}); setsid sleep 302 & echo $! >> {0}; "
-    "sleep 303 & echo $! >> {0}; echo $$ >> {0}; wait"
+    "trap '' TERM; (setsid sleep 300 & echo $! >> {0}); (sleep 301 & echo $! >> {0}); "
+    "setsid sleep 302 & echo $! >> {0}; sleep 303 & echo $! >> {0}; echo $$ >> {0}; wait"
 )
 
 
@@ -32,10 +32,9 @@ def test_a_stop_ends_a_stubborn_tree_after_its_grace(home, wait_until, is_alive,
     assert not any(map(is_alive, pids))
 
 
-def test_a_stop_leaves_time_to_end_well(home):
+def test_a_stop_leaves_time_to_end_well(home, wait_until):
     run = home.spawn("sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done")
-    while home.log(run).read_text() != "up\n":
-        os.sched_yield()
+    wait_until(lambda: home.log(run).read_text() == "up\n", "ready")
 
     home.send("stop", run=run, reason="cancel", grace=20)
     end = home.event("ended", run)

@@ -31,7 +31,7 @@ _SEVERITIES = {"critical": ("CRIT", "broken", "late"), "warning": ("warn", "warn
 
 def _head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
     word, firing, acknowledged = _SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
-    style = firing if alert.status == "firing" else acknowledged if alert.status == "acknowledged" else "dim"
+    style = firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
     sign = ALERTS.get(alert.status, STRANGE)
     return Cell(look.glyph(sign), style), Cell(word, style), Cell(look.theirs(alert.sla), "dim" if style == "dim" else "")
 
@@ -88,4 +88,4 @@ class AlertsPane(Table):
     def _nothing(self, rules: int) -> str:
         if rules:
             return "Nothing is late."
-        return f"No rules yet. {'' if self.is_narrow else 'The usual first one:  '}{_FIRST_RULE}"
+        return "No rules yet. How to make one: taskdeck sla create --help" if self.is_narrow else f"No rules yet. The usual first one:  {_FIRST_RULE}"

@@ -23,10 +23,10 @@ _WIDE = (
     Column("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=1),
     Column("RESERVED ", 9, 14, right=True, fits=True, gap=0),
     Column("USED", 6, 8, right=True, fits=True, drop=2),
-    Column("30m", 8, drop=1),
+    Column("30m", 9, drop=1),
 )
 _NARROW = (
-    Column("", 10, 16, fits=True, floor=6, grow=1, gap=0),
+    Column("", 10, 10, floor=6, grow=1, gap=0),
     Column("", 3),
     Column("", 11, drop=4),
     Column("", 6, 10, right=True, fits=True, gap=0),

@@ -8,6 +8,9 @@ from app.tui.columns import Bar, Cell, Cells, Column
 from app.tui.look import QUEUES, STRANGE, Look
 from app.tui.table import Grid, Part, Table
 
+FEW = 7
+"""Up to so many starts a cell, one step of the sparkline is one start; beyond, the largest count fills it."""
+
 _WIDE = (
     Column("", 10, 14, grow=1, floor=6, gap=0),
     Column("LOAD", 8, 20, drop=3, grow=2),
@@ -22,9 +25,9 @@ _NARROW = (
     Column("LOAD", 10, drop=3, gap=2),
     Column("", 5, 12, right=True, fits=True),
     Column("WAIT", 5, 7, right=True, fits=True, gap=2),
-    Column("OLDEST", 6, right=True, drop=4, gap=2),
-    Column("STARTED", 10, drop=1, gap=3),
-    Column("STATE", 18, drop=0, gap=2, floor=10, grow=2, most=18),
+    Column("OLDEST ", 7, right=True, drop=4, gap=2),
+    Column("STARTED", 10, drop=1, gap=2),
+    Column("STATE", 18, 18, gap=2, floor=10, grow=2),
 )
 
 
@@ -38,7 +41,7 @@ def cells(queue: QueueLine, look: Look, now: float) -> Cells:
         Cell(f"{queue.load}/{queue.capacity}"),
         Cell(amounts.count(queue.waiting)),
         Cell(look.own(oldest)),
-        Cell(look.spark(queue.starts, 10), "dim"),
+        Cell(look.spark(queue.starts, 10, top=max(FEW, *queue.starts, 0)), "dim"),
         Cell(f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),
     )
 

@@ -26,7 +26,7 @@ TALL = 34
 _ID = Column("", 4, 7, right=True, fits=True, gap=0)
 _GLYPH = Column("", 1)
 _NAME = Column("", 19, 32, grow=1, floor=12, cut="middle")
-_NARROW_NAME = Column("", 18, 32, grow=1, floor=8, cut="middle")
+_NARROW_NAME = Column("", 18, 32, grow=1, floor=12, cut="middle")
 _QUEUE = Column("QUEUE", 7, drop=4)
 
 _RUNNING = (
@@ -56,8 +56,8 @@ _NEXT = (
 )  # fmt: skip
 _NEXT_NARROW = (
     _ID, _GLYPH, _NARROW_NAME,
-    Column("START", 6, 9, right=True, fits=True),
-    Column("WHY IT WAITS", 45, grow=2, floor=20),
+    Column("START", 5, 9, right=True, fits=True),
+    Column("WHY IT WAITS", 45, grow=2, floor=20, gap=2),
 )  # fmt: skip
 _ENDED = (
     _ID, _GLYPH, _NAME, _QUEUE,
@@ -181,7 +181,8 @@ def how_text(row: EndedLine) -> str:
 
 
 def _how(row: EndedLine, look: Look) -> Cell:
-    return Cell(look.theirs(how_text(row)), "" if row.status == "succeeded" else _sign(row.status).style)
+    style = _sign(row.status).style
+    return Cell(look.theirs(how_text(row)), {"well": "", "broken": "late"}.get(style, style))
 
 
 def ended_cells(row: EndedLine, look: Look, now: float) -> Cells:
@@ -228,8 +229,8 @@ class WorkPane(Table):
         self.show({"running": running, "next": board.next, "ended": ended})
 
     def _first(self, view: View) -> str:
-        total = max(self._waiting_total, len(view.rows))
-        return f"first {view.height} of {total:,}" if total > view.height else ""
+        shown, total = len(view.window()), max(self._waiting_total, len(view.rows))
+        return f"{'first' if not view.offset else 'these'} {shown} of {total:,}" if total > shown else ""
 
     def _linger(self, board: Board) -> tuple[tuple[RunningLine | Gone, ...], tuple[EndedLine, ...]]:
         """The running rows with those that ended a moment ago in their places, and the other ended ones."""
@@ -258,9 +259,9 @@ class WorkPane(Table):
         running, waiting, ended = (len(view.rows) for view in self.views)
         if not self.tall:
             return [*divide(height - 2, running, waiting), (-1, 0)]
-        below = min(ended, max(3, height // 8)) if ended else -1
-        blank_lines = 3 if ended else 2
-        top = divide(height - blank_lines * 2 - max(0, below), running, waiting)
+        room = height - (6 if ended else 4)
+        below = min(ended, max(3, height // 8, room - running - waiting)) if ended else -1
+        top = divide(room - max(0, below), running, waiting)
         return [(top[0][0], 1), (top[1][0], 1), (below, 1)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
@@ -41,9 +42,9 @@ class TooSmall(Lines):
     """The one line of a terminal that is too small for anything else."""
 
     def on_resize(self, event: events.Resize) -> None:
-        size = event.size
-        text = f"Terminal too small ({size.width}x{self.app.size.height}): needs {LEAST[0]}x{LEAST[1]}. Everything goes on; q leaves."
-        self.draw([self.look.strip([(text, "")], size.width)])
+        width, height = self.app.size
+        text = f"Terminal too small ({width}x{height}): needs {LEAST[0]}x{LEAST[1]}. Everything goes on; q leaves."
+        self.draw([self.look.strip([(line, "")], width) for line in wrap(text, max(10, width))])
 
 
 class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
@@ -51,7 +52,6 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
 
     AUTO_FOCUS = "#work"
     ALLOW_SELECT = False
-    CSS_PATH = "../styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         *DeckVerbs.BINDINGS,
         Binding("n", "new", "New task", id="deck.new"),
@@ -76,6 +76,7 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         self._state_filter = 0
         self._words = ""
         self._seen_failures = 0
+        self._up = False
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -111,6 +112,7 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         return self.focused if isinstance(self.focused, Table) else self.query_one(WorkPane)
 
     def on_mount(self) -> None:
+        self._up = True
         self.watch(self.app, "board", self._new_board)
         self.set_interval(1.0, self._tick)
 
@@ -137,6 +139,8 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
 
     def show_board(self) -> None:
         """Show the latest board at the present size."""
+        if not self._up:
+            return
         board = self.board or Board()
         self._guide(board)
         self._place(board)
@@ -180,21 +184,21 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         self.set_class(places.wide and one is None, "-wide")
         work = self.query_one(WorkPane)
         work.tall = places.tall or (one == "work" and height >= FULL[1])
-        self._size(self.query_one(Header), places.header)
+        self._set_height(self.query_one(Header), places.header)
         heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
         for pane in self.panes:
             pane.narrow = not places.wide
-            pane.display = one in (None, pane.id)
-            self._size(pane, "1fr" if one else heights[pane.id or ""])
+            pane.display = not tiny and one in (None, pane.id)
+            self._set_height(pane, "1fr" if one else heights[pane.id or ""])
         top = self.query_one("#top")
-        top.display = one in (None, "queues", "pools")
-        self._size(top, "1fr" if one else places.top)
+        top.display = not tiny and one in (None, "queues", "pools")
+        self._set_height(top, "1fr" if one else places.top)
         self._widths(one, places.wide, places.queues_width)
 
     def _widths(self, one: str | None, wide: bool, queues: int) -> None:
         self.query_one(QueuesPane).styles.width = queues if wide and one is None else "1fr"
 
-    def _size(self, widget: Any, height: int | str) -> None:
+    def _set_height(self, widget: Any, height: int | str) -> None:
         if widget.styles.height is None or str(widget.styles.height) != str(height):
             widget.styles.height = height
 
@@ -276,7 +280,7 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         line = self.query_one("#filter", Input)
         line.display = True
         line.value = self._words
-        line.focus()
+        self.set_focus(line)
 
     @on(Input.Changed, "#filter")
     def _filtering(self, event: Input.Changed) -> None:

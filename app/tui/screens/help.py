@@ -15,9 +15,10 @@ from app.tui.lines import Lines, Sturdy
 from app.tui.look import Span
 
 RULES = (
-    "Digits go places. A lower-case letter is a verb on the row under the cursor, or on the marks;",
-    "it can be undone, or it asks. Upper case is the same, stronger. q and esc close the topmost thing.",
-    "Everything is also in the palette (:) and under the mouse (click, double click, wheel).",
+    "Digits go places. A lower-case letter is a verb on the row under",
+    "the cursor, or on the marks: it can be undone, or it asks. Upper",
+    "case is the same, stronger. q and esc close the topmost thing.",
+    "All of it is also in the palette (:) and under the mouse.",
 )
 SHOWN = {
     "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
@@ -98,7 +99,7 @@ class HelpScreen(Sturdy, ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen #page { width: 90%; max-width: 100; height: 90%; background: $background; }
+    HelpScreen #page { width: 76; max-width: 100%; height: 90%; background: $background; border: solid $foreground; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape,question_mark,f1", "dismiss", "Close", id="help.close"),

@@ -12,13 +12,15 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from app.core import amounts
+from app.tui.doc import wrap
 from app.tui.facts import ACTIVE
 from app.tui.footer import Hint
 from app.tui.log import FileSource, Source, TextSource
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logview import LogView
 from app.tui.look import STATES, STRANGE, Span
-from app.tui.screens.page import Line, PageScreen
+from app.tui.screens.onetask import OneTask, row_of
+from app.tui.screens.page import Line
 from app.tui.times import elapsed
 
 if TYPE_CHECKING:
@@ -29,9 +31,10 @@ HINTS = [
     Hint("w", "wrap", "w", 4), Hint("e", "next error", "e", 3), Hint("y", "copy", "y", 6), Hint("x", "cancel", "x", 7),
     Hint("tab", "attempt", "tab", 8),
 ]  # fmt: skip
+SEARCHING = [Hint("↵", "search", "enter", 0), Hint("esc", "as before", "escape", 0)]
 
 
-class LogScreen(PageScreen):
+class LogScreen(OneTask, inherit_bindings=False):
     """The log of a task, by number, uuid or name. Follows it to its next attempt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,8 +44,11 @@ class LogScreen(PageScreen):
         Binding("f", "follow", "Follow", id="log.follow", show=False),
         Binding("w", "wrap", "Wrap", id="log.wrap", show=False),
         Binding("e", "error", "Next error", id="log.error", show=False),
-        Binding("y", "copy(False)", "Copy the match or what is seen", id="log.copy", show=False),
-        Binding("Y", "copy(True)", "Copy the whole log", id="log.copy-all", show=False),
+        Binding("y", "take(False)", "Copy the match or what is seen", id="log.copy", show=False),
+        Binding("Y", "take(True)", "Copy the whole log", id="log.copy-all", show=False),
+        Binding("x", "cancel", "Cancel", id="task.cancel", show=False),
+        Binding("u", "app.undo", "Undo the last thing", id="deck.undo", show=False),
+        Binding("q,escape", "leave", "Back", id="page.back", show=False),
         Binding("tab", "attempt(1)", "Other attempt", id="log.attempt", show=False, priority=True),
         Binding("shift+tab", "attempt(-1)", "Other attempt", id="log.attempt-back", show=False, priority=True),
     ]
@@ -72,6 +78,11 @@ class LogScreen(PageScreen):
         who = self.look.theirs(f"#{found['number']} {found['name']}" if found else self._ident)
         return self.look.own(f"{who} › log")
 
+    def keys(self) -> list[Hint]:
+        if self.query_one("#searching").display:
+            return SEARCHING
+        return super().keys()
+
     def hints(self) -> list[Hint]:
         return [hint for hint in HINTS if self._applies(hint.key)]
 
@@ -80,6 +91,10 @@ class LogScreen(PageScreen):
         return {
             "n": bool(page.searched),
             "f": self._live,
+            "slash": self._run is not None,
+            "e": self._run is not None,
+            "y": self._run is not None,
+            "w": self._run is not None,
             "x": self._answer.get("status") not in (None, *_ENDED),
             "tab": len(self._runs) > 1,
         }.get(key, True)
@@ -108,6 +123,7 @@ class LogScreen(PageScreen):
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._answer = answer
+        self.row.item = row_of(answer, self.board)
         self._show_run()
         self._draw_head()
         self.refresh_chrome()
@@ -141,7 +157,9 @@ class LogScreen(PageScreen):
         """In place of a log that does not exist yet: why the task waits."""
         if self._run is not None or not answers:
             return
-        reasons = [f"  {n} {reason['text']}" for n, reason in enumerate(answers[0]["reasons"], 1)]
+        room = self.app.size.width - 10
+        texts = [wrap(self.look.theirs(reason["text"]), room) for reason in answers[0]["reasons"]]
+        reasons = [f"  {' ' if m else n} {text}" for n, lines in enumerate(texts, 1) for m, text in enumerate(lines)]
         said = [f"#{answers[0]['number']} has not started, so there is no log. It waits:", "", *reasons, ""]
         self.query_one(LogView).say("\n".join([*said, "The log begins here when it starts."]))
 
@@ -170,10 +188,12 @@ class LogScreen(PageScreen):
     def _draw_head(self) -> None:
         page, run = self.query_one(LogView).page, self._run
         sign = STATES.get((run or self._answer).get("status", ""), STRANGE)
-        spans: list[Span] = [(f" attempt {run['attempt']} of {len(self._runs)}   " if run else " ", "")]
+        of = f" of {len(self._runs)}" if len(self._runs) > 1 else ""
+        spans: list[Span] = [(f" attempt {run['attempt']}{of}   " if run else " ", "")]
         spans.append((f"{self.look.glyph(sign)} {sign.word}", sign.style))
         told = [self._time(run), self.look.theirs((run or {}).get("reason") or ""), size_and_lines(page) if run else ""]
-        spans.append(("".join(f"   {text}" for text in (*told, self._from or _where(page)) if text), ""))
+        told.append(self._from or (_where(page) if run else ""))
+        spans.append(("".join(f"   {text}" for text in told if text), ""))
         self.query_one("#head", Line).show(spans)
 
     def _time(self, run: Mapping[str, Any] | None) -> str:
@@ -192,8 +212,10 @@ class LogScreen(PageScreen):
     # -- keys -----------------------------------------------------------------------------------------------------
 
     def action_search(self) -> None:
-        self.query_one("#searching").display = True
-        self.query_one("#search", Input).focus()
+        if self._run is not None:
+            self.query_one("#searching").display = True
+            self.query_one("#search", Input).focus()
+            self.refresh_chrome()
 
     @on(Input.Submitted, "#search")
     def _search(self, event: Input.Submitted) -> None:
@@ -204,6 +226,7 @@ class LogScreen(PageScreen):
     def _close_search(self) -> None:
         self.query_one("#searching").display = False
         self.query_one(LogView).focus()
+        self.refresh_chrome()
 
     def action_leave(self) -> None:
         if self.query_one("#searching").display:
@@ -224,7 +247,7 @@ class LogScreen(PageScreen):
     def action_error(self) -> None:
         self.query_one(LogView).next_error()
 
-    def action_copy(self, everything: bool) -> None:
+    def action_take(self, everything: bool) -> None:
         self.query_one(LogView).copy(everything)
 
     def action_attempt(self, step: int) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core.board import Board
@@ -15,6 +14,9 @@ from app.tui.header import WIDE, Bearings, Header
 from app.tui.lines import Lines
 from app.tui.look import Span
 from app.tui.screens.reading import Reading
+
+LISTEN_EVERY = 0.1
+"""Seconds between looks at what the app has to say."""
 
 
 class Line(Lines):
@@ -40,9 +42,6 @@ class PageScreen(Reading):
     """A screen with a title in its header, a body, a message line and its keys."""
 
     CSS_PATH = "../styles/page.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,escape", "leave", "Back", id="page.back", show=False),
-    ]
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -56,6 +55,7 @@ class PageScreen(Reading):
 
     def on_mount(self) -> None:
         self.set_interval(1.0, self.every_second)
+        self.set_interval(LISTEN_EVERY, self._listen)
 
     def heading(self) -> str:
         """Where one is, safe text for the header: `Deck › #1042 name`."""
@@ -65,6 +65,10 @@ class PageScreen(Reading):
         """The keys that work here now, without help and back."""
         return []
 
+    def keys(self) -> list[Hint]:
+        """What stands in the last line."""
+        return [*self.hints(), HELP, BACK]
+
     # -- drawing --------------------------------------------------------------------------------------------------
 
     def refresh_chrome(self) -> None:
@@ -72,11 +76,18 @@ class PageScreen(Reading):
         self.set_class(self.app.size.width >= WIDE, "-wide")
         bearings = Bearings(title=self.heading(), read_only=bool(getattr(self.app, "read_only", False)))
         self.query_one(Header).show(self.board or Board(), bearings)
-        self.query_one(KeyLine).show([*self.hints(), HELP, BACK])
+        self.query_one(KeyLine).show(self.keys())
 
     def say(self, text: str, style: str = "") -> None:
-        """Put a safe text into the message line."""
-        self.query_one(MessageLine).show([(self.look.own(text), style)])
+        """Put a safe text into the message line for a while."""
+        cast(Any, self.app).say(text, style)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Show what was said last, by this screen or by the answer to a verb."""
+        if self.is_current:
+            said = cast(Any, self.app).said()
+            self.query_one(MessageLine).show([said] if said else [])
 
     def refused(self, text: str) -> None:
         self.say(self.look.theirs(text), "warn")

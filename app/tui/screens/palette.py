@@ -20,6 +20,9 @@ from app.tui.look import Look
 from app.tui.screens.help import key_name
 from app.tui.table import Grid, Part, Table
 
+GROUPS = ("task", "deck", "alert", "place", "app")
+"""The groups of bindings that are commands; the others move about."""
+
 _NUMBER = re.compile(r"#?(\d{1,12})")
 
 
@@ -41,7 +44,7 @@ def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object]) -> 
     found: dict[str, Command] = {}
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
-        if binding.description and group in ("task", "deck", "alert", "place", "app") and binding.action not in found:
+        if binding.description and group in GROUPS and binding.action not in found and "app.focus" not in binding.action:
             title = f"{binding.description[0].lower()}{binding.description[1:]}"
             found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key))
     return list(found.values())
@@ -62,7 +65,7 @@ def _cells(command: Command, look: Look, now: float) -> Cells:
     return Cell(look.own(look.theirs(command.title))), Cell(look.own(command.by_key), "dim")
 
 
-_PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("", 6, 10)), _cells))
+_PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("", 6, 12, fits=True)), _cells))
 
 
 class CommandList(Table):
@@ -80,7 +83,7 @@ class PaletteScreen(Sturdy, ModalScreen[Command | None]):
 
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
-    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; background: $background; layout: vertical; }
+    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; background: $background; layout: vertical; border: solid $foreground; }
     PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
     PaletteScreen CommandList { height: 1fr; background: $background; }
     """

@@ -2,76 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
+from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.tui import taskdoc, whydoc
 from app.tui.doc import Doc, Section
 from app.tui.facts import ACTIVE, WAITING, Facts, headline, title
-from app.tui.log import FileSource, LogLines, Source, TextSource
-from app.tui.loglayout import LineCells
+from app.tui.footer import Hint
+from app.tui.known import Known, gather, source_of
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logview import LogView
-from app.tui.screens.page import Line, PageScreen
+from app.tui.screens.log import LogScreen
+from app.tui.screens.onetask import OneTask, row_of
+from app.tui.screens.page import Line
+from app.tui.screens.why import WhyScreen
 
 if TYPE_CHECKING:
     from app.client import Client
 
-TAIL = 4
-"""Lines of the log that are shown of a run that ended."""
+_WHY, _LOG, _CANCEL = Hint("w", "why", "w", 5), Hint("l", "log", "l", 1), Hint("x", "cancel", "x", 2)
+_COPY = Hint("y", "copy", "y", 6)
+_WAITING_HINTS = [_WHY, _CANCEL, Hint("t", "to front", "t", 1), Hint("+ -", "priority", "plus", 4), _COPY]
+_RUNNING_HINTS = [_LOG, _CANCEL, Hint("X", "signal", "X", 4), _WHY, _COPY]
+_ENDED_HINTS = [
+    Hint("↵", "attempt", "enter", 3),
+    _LOG,
+    Hint("r", "run again", "r", 2),
+    _COPY,
+    Hint("D", "delete", "D", 5),
+]
+_PAUSE = {"held": "release", "paused": "continue"}
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the runtime answered: the task, why it waits, the run whose log is shown, and its last lines when it is over."""
-
-    task: Mapping[str, Any]
-    why: Mapping[str, Any]
-    run: Mapping[str, Any] | None = None
-    tail: tuple[str, ...] = ()
-
-
-def gather(client: Client, ident: str) -> Known:
-    """Ask all about one task. Raises Problem when there is none."""
-    task = client.call("show", {"id": ident})
-    if task["status"] in WAITING:
-        answers = client.call("why", {"ids": [task["uuid"]]})
-        return Known(task, next(iter(answers), {}))
-    runs = client.call("log", {"id": task["uuid"], "attempt": None})["runs"]
-    run = runs[-1] if runs else None
-    ended = run is not None and run["status"] not in ACTIVE
-    return Known(task, {}, run, last_lines(run) if run and ended else ())
-
-
-def source_of(run: Mapping[str, Any]) -> Source:
-    """The log's file, or what the database holds of it."""
-    try:
-        return FileSource(run["path"])
-    except (OSError, TypeError, ValueError):
-        return TextSource(run["logs"] or "")
-
-
-def last_lines(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """The end of a run's log: the last lines that are not blank, without colours."""
-    source = source_of(run)
-    try:
-        lines, found = LogLines(source), list[str]()
-        at: int | None = lines.last() if lines.size else None
-        while at is not None and len(found) < TAIL:
-            text = LineCells(lines.bytes_of(at)).window(0, 400).text.rstrip()
-            found += [text] if text else []
-            at = lines.before(at)
-        return tuple(reversed(found))
-    finally:
-        source.close()
-
-
-class TaskScreen(PageScreen):
+class TaskScreen(OneTask):
     """One task, by number, uuid or name, live."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape", "leave", "Back", id="page.back", show=False),
+    ]
 
     def __init__(self, client_factory: Callable[[], Client], ident: str) -> None:
         super().__init__(client_factory)
@@ -95,11 +67,20 @@ class TaskScreen(PageScreen):
         known = self._known
         return self.look.own(f"Deck › {title(self._facts(known)) if known else self.look.theirs(self._ident)}")
 
+    def hints(self) -> list[Hint]:
+        status = self._facts(self._known).status if self._known else ""
+        if status in WAITING:
+            return [Hint("p", _PAUSE.get(status, "hold"), "p", 3), *_WAITING_HINTS]
+        if status in ACTIVE:
+            return [Hint("p", _PAUSE.get(status, "pause"), "p", 3), *_RUNNING_HINTS]
+        return _ENDED_HINTS if status else []
+
     def reread(self) -> None:
         self.ask(lambda client: gather(client, self._ident), self._take)
 
     def _take(self, known: Known) -> None:
         self._known = known
+        self.row.item = row_of({**known.task, "status": self._facts(known).status}, self.board)
         self._follow_log(known)
         self.draw()
         self.refresh_chrome()
@@ -153,6 +134,20 @@ class TaskScreen(PageScreen):
 
     def on_descendant_focus(self) -> None:
         self._draw_rule(self.query_one(LogView).page)
+
+    @on(Doc.Opened)
+    def _line_opened(self, message: Doc.Opened) -> None:
+        """A line leads to another task, or to an attempt's log."""
+        kind, _, what = message.target.partition(":")
+        if kind == "task":
+            self.deck.open_task(what)
+        elif self._known:
+            self.app.push_screen(LogScreen(self.client_factory, self._known.task["uuid"], int(what)))
+
+    def action_why(self) -> None:
+        """Why; the popover need not lead here again."""
+        if self._known:
+            self.app.push_screen(WhyScreen(self.client_factory, self._known.task["uuid"]))
 
     def every_second(self) -> None:
         super().every_second()

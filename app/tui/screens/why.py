@@ -24,7 +24,7 @@ WIDEST = 90
 
 
 class WhyScreen(Reading, ModalScreen[Any]):
-    """Why, in a box over the deck: `enter` opens the task, `esc` and `q` close."""
+    """Why, in a box over the deck: `enter` opens the task, `esc` closes. Dismisses with what to open, or None."""
 
     CSS_PATH = "../styles/why.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -75,11 +75,7 @@ class WhyScreen(Reading, ModalScreen[Any]):
         doc.show(replace(section, rows=tuple(Row(row.spans) for row in section.rows)) for section in answer(facts))
 
     def action_open(self) -> None:
-        from app.tui.screens.task import TaskScreen
-
-        app = self.app
-        self.dismiss(None)
-        app.push_screen(TaskScreen(self.client_factory, self._ident))
+        self.dismiss(self._ident)
 
 
 def answer(facts: Facts) -> Iterable[Section]:

@@ -1,0 +1,80 @@
+"""How the demo leaves nothing behind: what runs is ended, the runtime stopped, its keeper gone, the terminal as it
+was."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import time
+from contextlib import contextmanager
+
+from app.client import Client
+from app.errors import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+PATIENCE = 15.0
+"""Seconds for everything to end by itself; what is still there then is killed."""
+
+ACTIVE = ["scheduled", "blocked", "held", "queued", "retrying", "running"]
+
+
+def end_all(home: str) -> None:
+    """End tasks, runtime, keeper and guard of a home that is ours alone."""
+    client = Client(home, autostart=False)
+    try:
+        found = client.call("status")
+        watched = _watch(found)
+        _end_tasks(client)
+        client.call("stop")
+        _gone(watched)
+    except Problem:
+        pass
+    finally:
+        client.close()
+
+
+def _watch(status: dict[str, Any]) -> dict[int, int]:
+    """Descriptors of runtime, keeper and guard by pid: a number cannot mean another process while they are open."""
+    found: dict[int, int] = {}
+    for pid in (status["runtime"].get("pid"), status["keeper"].get("pid"), status["keeper"].get("guard_pid")):
+        try:
+            found[pid] = os.pidfd_open(pid)
+        except (OSError, TypeError):
+            continue
+    return found
+
+
+def _end_tasks(client: Client) -> None:
+    """Cancel everything and wait until nothing runs."""
+    until = time.monotonic() + PATIENCE
+    client.call("cancel", {"select": {"status": ACTIVE}, "grace": 0.5})
+    for _ in Client(client.home, autostart=False).watch():
+        if not client.call("status")["counts"].get("running") or time.monotonic() > until:
+            return
+
+
+def _gone(watched: dict[int, int]) -> None:
+    """Return when all these processes have ended; the last ones are killed."""
+    until = time.monotonic() + PATIENCE
+    for fd in watched.values():
+        if not select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        os.close(fd)
+
+
+@contextmanager
+def restored_terminal() -> Iterator[None]:
+    """However the deck ends, the terminal is afterwards as it was: modes, main screen, cursor, no mouse reports."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

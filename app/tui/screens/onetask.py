@@ -1,0 +1,82 @@
+"""The deck's verbs on a screen that is about one task: where the deck asks its table, this is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from app.core.board import Board, EndedLine, NextLine, RunningLine
+from app.tui.changes import Changes
+from app.tui.facts import ACTIVE, WAITING
+from app.tui.screens.deckverbs import DeckVerbs
+from app.tui.screens.page import PageScreen
+from app.tui.table import Table
+from app.tui.verbs import TaskRow
+
+
+class OneRow:
+    """The one row that a key can mean; nothing is marked, and it never moves."""
+
+    jumped_at = float("-inf")
+
+    def __init__(self) -> None:
+        self.item: TaskRow | None = None
+        self.marks: set[str] = set()
+
+    def chosen(self) -> list[TaskRow]:
+        """The row, once it is known."""
+        return [self.item] if self.item else []
+
+    def clear_marks(self) -> bool:
+        """There are none."""
+        return False
+
+
+class OneTask(DeckVerbs, PageScreen):
+    """A screen about one task, with the deck's verbs on it. `row.item` is set by what the screen reads."""
+
+    BINDINGS = DeckVerbs.BINDINGS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.changes = Changes()
+        self.row = OneRow()
+
+    @property
+    def table(self) -> Table:
+        return cast(Table, self.row)
+
+    def board_changed(self) -> None:
+        if self.board:
+            self.changes.note(self.board, self.deck.ticks())
+        super().board_changed()
+
+
+def row_of(task: Mapping[str, Any], board: Board | None) -> TaskRow:
+    """The board's row of a task, or one made from the answer of `show` or `log` when the board does not show it."""
+    uuid = str(task.get("uuid") or task["number"])
+    status = task["status"]
+    common: Any = {"uuid": uuid, "number": task["number"], "name": task["name"], "queue": task.get("queue", "")}
+    common |= {"status": status, "priority": task.get("priority") or 0}
+    if status in WAITING:
+        return NextLine(
+            **common, since=_unix(task.get("created_at")), why="", why_short="", front=task.get("front") or 0
+        )
+    if status in ACTIVE:
+        return _on_board(board, task["number"]) or _running(common, task)
+    return EndedLine(**common, ended_at=_unix(task.get("ended_at")), how=task.get("reason") or "")
+
+
+def _on_board(board: Board | None, number: int) -> RunningLine | None:
+    return next((line for line in board.running if line.number == number), None) if board else None
+
+
+def _running(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningLine:
+    started = _unix(task["started_at"]) if task.get("started_at") else None
+    asked: Any = {"timeout": task.get("timeout"), "cpu": task.get("cpu") or 0.0, "memory": task.get("memory") or 0.0}
+    return RunningLine(**common, **asked, runid="", attempt=task.get("attempts") or 1, started_at=started, left=None)
+
+
+def _unix(text: str | None) -> float:
+    return datetime.fromisoformat(text).timestamp() if text else 0.0

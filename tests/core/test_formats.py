@@ -1,0 +1,93 @@
+"""What is written reads back the same, and nothing that is read can do harm."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core import formats
+from app.errors import Refused, Usage
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.sampled_from(
+    ["a\nb\n", "'''", "it's\n'", "\r\n", "\\", '"', "\x1b\x7f\x85\u2028", "#", "on", "1e3", "\ufeff", " ", "a: b", "\t\n x"]
+)
+NUMBERS = st.integers(-(2**62), 2**62) | st.floats(allow_nan=False, allow_infinity=False)
+PLAIN = TEXT | NUMBERS | st.booleans()
+VALUES = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8
+)
+BODIES = st.dictionaries(st.sampled_from(["schema", "parameters", "queue", "description"]), VALUES, max_size=4)
+SPREAD = st.dictionaries(st.sampled_from(["properties", "$defs", "type"]), st.dictionaries(TEXT, VALUES, max_size=3))
+
+
+def whole(bodies: dict[str, Any]) -> dict[str, Any]:
+    """Without empty tables, which no text holds."""
+    return {"templates": bodies} if bodies else {}
+
+
+@pytest.mark.parametrize("format", formats.FORMATS)
+@given(bodies=st.dictionaries(TEXT, BODIES, max_size=3), spread=SPREAD)
+def test_what_is_written_reads_back_the_same(format: str, bodies: dict[str, Any], spread: dict[str, Any]) -> None:
+    document = whole(bodies | {"spread": {"engine": "exec", "parameters": spread}})
+    assert formats.read(formats.write(document, format), format) == document
+
+
+def test_scripts_of_several_lines_stay_readable() -> None:
+    script = 'set -e\necho "it\'s \\ here"\n'
+    document = {"templates": {"a": {"engine": "shell", "schema": {"script": script}}}}
+    assert script in formats.write(document, "toml")
+    assert '    echo "it' in formats.write(document, "yaml")
+
+
+def test_a_parameter_gets_a_line_of_its_own() -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "string"}, "b c": {"type": "string"}}}
+    text = formats.write({"templates": {"x": {"parameters": parameters}}}, "toml")
+    assert 'properties.a = {type = "string"}\nproperties."b c" = {type = "string"}' in text
+
+
+def test_null_is_written_in_yaml_only() -> None:
+    document = {"templates": {"a": {"parameters": {"properties": {"x": {"default": None}}}}}}
+    with pytest.raises(Refused, match=r"templates\.a\.parameters\.properties\.x\.default is null.*--format yaml"):
+        formats.write(document, "toml")
+    assert formats.read(formats.write(document, "yaml"), "yaml") == document
+
+
+def bomb() -> str:
+    lines = ["a0: &a0 [1,1,1,1,1,1,1,1,1,1]"]
+    return "\n".join(lines + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)])
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "words"),
+    [
+        ("x =", "toml", "Invalid value"),
+        ("a = 1\nb = 1\na = 2", "toml", "line 3"),
+        ('[queues."a\x7f"]', "toml", "names and texts take no control characters"),
+        ("[" * 100_000, "toml", "."),
+        ("a: [", "yaml", "line 1"),
+        ("a: 1\na: 2", "yaml", "twice"),
+        ("- a", "yaml", "must hold tables"),
+        ("a: &a [*a]", "yaml", "200,000"),
+        ("a: !!python/object/apply:os.system [id]", "yaml", "line 1"),
+        ("? {a: b}\n: c", "yaml", "line 1"),
+        ("[" * 3_000, "yaml", "."),
+        ("a = '\ud800'", "toml", "UTF-8"),
+        ('a: "\\ud800"', "yaml", "surrogate"),
+        ("#" * (5 * 1024 * 1024), "toml", "4M"),
+        ("", "json", "toml or yaml"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_refused_with_the_line(text: str, format: str, words: str) -> None:
+    with pytest.raises(Usage) as caught:
+        formats.read(text, format)
+    assert words in str(caught.value)
+
+
+def test_a_yaml_text_that_grows_without_end_is_refused() -> None:
+    with pytest.raises(Usage, match=r"200,000"):
+        formats.read(bomb(), "yaml")
+
+
+def test_an_empty_file_defines_nothing() -> None:
+    assert formats.read("", "toml") == formats.read("", "yaml") == {}
