@@ -176,15 +176,19 @@ def page(c: Connection, scope: Scope, after: int, until: int, since: str) -> lis
 
 
 def next_created(c: Connection, scope: Scope, after: int) -> str | None:
-    """When the first task in scope after a number was submitted; among a thousand others, when the last of them was."""
-    inner = f"SELECT * FROM tasks WHERE number > :after ORDER BY number LIMIT {2 * PAGE}"
-    given = {"after": after, **scope.values}
-    alive = f"t.deleted_at IS NULL AND +t.status NOT IN ({_OVER})"
-    live = f"SELECT t.created_at FROM ({inner}) t WHERE {scope.where} AND {alive} ORDER BY t.number LIMIT 1"
-    if row := c.exec_driver_sql(live, given).first():
-        return row[0]
-    row = c.exec_driver_sql(f"SELECT max(created_at), count(*) FROM ({inner})", {"after": after}).one()
-    return row[0] if row[1] == 2 * PAGE else None
+    """When the first task in scope after a number was submitted; beyond a thousand others, when the next of any was."""
+    first = c.exec_driver_sql("SELECT number FROM tasks WHERE number > ? ORDER BY number LIMIT 1", (after,)).first()
+    if first is None:
+        return None
+    last = first[0] + 2 * PAGE
+    row = c.exec_driver_sql(
+        f"SELECT t.created_at FROM tasks t WHERE t.number > :after AND t.number < :last AND {scope.where} "
+        f"AND t.deleted_at IS NULL AND +t.status NOT IN ({_OVER}) ORDER BY t.number LIMIT 1",
+        {"after": after, "last": last, **scope.values},
+    ).first()
+    beyond = "SELECT created_at FROM tasks WHERE number >= ? ORDER BY number LIMIT 1"
+    row = row or c.exec_driver_sql(beyond, (last,)).first()
+    return row[0] if row else None
 
 
 def put_off(c: Connection, sla_id: int, due: Sequence[tuple[float, int]]) -> None:

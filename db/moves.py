@@ -141,7 +141,7 @@ def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
 
 def _numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     found = "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
-    return dict(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).tuples().all())
+    return dict(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).all())
 
 
 def _take_numbers(c: Connection, many: int, now: str) -> int:
@@ -254,7 +254,7 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
     if not broken:
         return []
     found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
-    named = dict(c.exec_driver_sql(found, (json.dumps([number for _, number in broken]),)).tuples().all())
+    named = dict(c.exec_driver_sql(found, (json.dumps([number for _, number in broken]),)).all())
     now = clock.now()
     rows = [
         {"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None}
@@ -330,7 +330,7 @@ def _start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
 
 def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     found = "SELECT runid, task_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))"
-    return dict(c.exec_driver_sql(found, (json.dumps(list(runids)),)).tuples().all())
+    return dict(c.exec_driver_sql(found, (json.dumps(list(runids)),)).all())
 
 
 _ENDING = """
@@ -412,11 +412,11 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == Run.STARTING],
         SYSTEM,
     )
-    if back:
-        c.exec_driver_sql(
-            "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = :uuid", [{"uuid": row["uuid"]} for row in back]
-        )
-        settle(c, [row["uuid"] for row in back], SYSTEM)
+    free = [row["uuid"] for row in (*over, *back)]
+    c.exec_driver_sql(
+        "UPDATE tasks SET attempts = attempts - 1 WHERE uuid IN (SELECT value FROM json_each(?))", (json.dumps(free),)
+    )
+    settle(c, [row["uuid"] for row in back], SYSTEM)
     recount(c)
     follow(c, [row["uuid"] for row in over])
 
@@ -432,6 +432,12 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     moved = move_tasks(c, Task.CANCELLED, rows, by)
     follow(c, [row["uuid"] for row in moved])
     stop(c, _active_runs(c, uuids), "cancel", by)
+    # A run that is being stopped for another reason might be tried again: a person's word goes before that.
+    c.exec_driver_sql(
+        "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? "
+        "WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'stopping' AND stop_reason <> 'cancel'",
+        (by, now, json.dumps(list(uuids))),
+    )
 
 
 def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:
@@ -516,7 +522,7 @@ def recount(c: Connection) -> list[str]:
 
 
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
-    was = dict(c.exec_driver_sql("SELECT name, current_load FROM queues").tuples().all())
+    was = dict(c.exec_driver_sql("SELECT name, current_load FROM queues").all())
     new = [{"at": name, "load": loads.get(name, 0)} for name, load in was.items() if load != loads.get(name, 0)]
     if new:
         table = schema.queues

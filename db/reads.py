@@ -10,7 +10,7 @@ from sqlalchemy import Table as SqlTable
 
 from db import schema
 from db.rows import EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
-from db.states import ACTIVE, Task
+from db.states import ACTIVE, ENDED, Task
 
 tasks, runs = schema.tasks, schema.instances
 
@@ -193,7 +193,7 @@ def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -
 def ended_since(c: Connection, since: str) -> dict[str, int]:
     """Tasks that ended after `since`, by status."""
     rows = c.exec_driver_sql("SELECT +status, count(*) FROM tasks WHERE ended_at >= ? GROUP BY 1", (since,))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def ever(c: Connection) -> bool:
@@ -255,7 +255,7 @@ def instance(c: Connection, runid: str) -> tuple[InstanceRow, str | None] | None
 
 def logs_of(c: Connection, task: str) -> dict[str, str | None]:
     """{runid: stored log} of a task's runs."""
-    return dict(c.execute(select(runs.c.runid, runs.c.logs).where(runs.c.task_id == task)).tuples().all())
+    return dict(c.execute(select(runs.c.runid, runs.c.logs).where(runs.c.task_id == task)).all())
 
 
 def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
@@ -266,6 +266,18 @@ def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
         (_json(uuids),),
     )
     return {row.task_id: row for row in found}
+
+
+def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
+    """Of these tasks those that have not ended: uuid, number, status, queue, queue_status, paused."""
+    listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
+    found = (
+        "SELECT t.uuid, t.number, t.status, t.queue, q.status AS queue_status, "
+        "EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status = 'paused') AS paused "
+        "FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.uuid IN (SELECT value FROM json_each(?)) "
+        f"AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
+    )
+    return list(c.exec_driver_sql(found, (_json(uuids),)).all())
 
 
 def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:

@@ -41,8 +41,9 @@ ACTIVE = frozenset({Run.STARTING, Run.RUNNING, Run.PAUSED, Run.STOPPING})
 RUN_ENDED = frozenset({Run.SUCCEEDED, Run.FAILED, Run.TIMED_OUT, Run.CANCELLED, Run.LOST})
 
 TASK_MOVES: dict[Task, frozenset[Task]] = {
-    # A waiting task may come to wait for something else, start, or be cancelled.
-    **{state: (WAITING - {state}) | {Task.RUNNING, Task.CANCELLED} for state in WAITING},
+    # A waiting task may come to wait for something else, or be cancelled; only a queued one starts.
+    **{state: (WAITING - {state}) | {Task.CANCELLED} for state in WAITING - {Task.QUEUED}},
+    Task.QUEUED: (WAITING - {Task.QUEUED}) | {Task.RUNNING, Task.CANCELLED},
     Task.RUNNING: ENDED | WAITING,
     # A person may ask for an ended task to run again.
     **{state: WAITING for state in ENDED},

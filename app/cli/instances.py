@@ -23,8 +23,8 @@ COLUMNS = [
     Column("ID", ">"),
     Column("TRY", ">"),
     Column("STATE"),
-    Column("NAME", least=8, first=True),
-    Column("QUEUE", least=6),
+    Column("NAME", least=8, easy=14, first=True),
+    Column("QUEUE", least=6, easy=10),
     Column("STARTED", ">"),
     Column("TOOK", ">"),
     Column("CPU", ">"),
@@ -76,12 +76,12 @@ def facts(run: dict[str, Any], now: float) -> list[Span]:
 
 
 def result(run: dict[str, Any]) -> str:
-    """`exit 1`, `signal 9 (KILL)`, a reason, or nothing known."""
+    """`exit 1`, `signal 9 (KILL)`, a reason, or nothing when all went well or nothing is known."""
     if run.get("reason"):
         return run["reason"]
     if run.get("signal") is not None:
         return f"signal {run['signal']}"
-    return amounts.MISSING if run.get("exit_code") is None else f"exit {run['exit_code']}"
+    return f"exit {run['exit_code']}" if run.get("exit_code") else amounts.MISSING
 
 
 def _arguments(parser: Parser) -> None:

@@ -24,11 +24,11 @@ _ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 COLUMNS = [
     Column("ID", ">"),
     Column("STATE"),
-    Column("NAME", least=8, first=True),
-    Column("QUEUE", least=6),
+    Column("NAME", least=8, easy=18, first=True),
+    Column("QUEUE", least=6, easy=12),
     Column("AGE", ">"),
     Column("TIME", ">"),
-    Column("WHY / RESULT", least=12),
+    Column("WHY / RESULT", least=12, easy=16),
 ]
 
 
@@ -100,7 +100,7 @@ def _progress(task: dict[str, Any], now: float) -> str:
     limit, expected = task.get("timeout"), task.get("expected")
     if elapsed is None:
         return amounts.MISSING
-    part = f"{amounts.percent(elapsed, limit)} of {amounts.duration(limit)}" if limit else ""
+    part = f"{amounts.percent(elapsed, limit)} of {amounts.setting(limit)}" if limit else ""
     left = amounts.estimate(expected - elapsed) if expected and expected > elapsed else ""
     return f"{part} {left}".strip() or "no limit"
 

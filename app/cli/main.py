@@ -21,18 +21,29 @@ _GLOBALS = ("--home", "--help", "--version", "--ascii", "--read-only")
 
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
     """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two."""
+    output.begin()
+    code = _guarded(argv, deck, serve)
     try:
-        code = _dispatch(argv, deck, serve)
         output.flush()
-        return code
+    except BrokenPipeError:
+        return output.abandon() or NOBODY_READS
+    except OSError as error:
+        output.abandon()
+        output.note(f"the output could not be written: {(error.strerror or 'unknown').lower()}.")
+        return code or 1
+    return code
+
+
+def _guarded(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
+    try:
+        return _dispatch(argv, deck, serve)
     except Problem as problem:
         output.problem(problem)
         return problem.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        output.abandon()
-        return NOBODY_READS
+        return output.abandon() or NOBODY_READS
     except Exception as error:
         output.note(_own_fault(error))
         return 1

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from app.errors import Problem
 
 
+def begin() -> None:
+    """A stream that was closed before we came writes to nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+
+
 def terminal() -> bool:
     """Does stdout go to a terminal?"""
     return sys.stdout.isatty()

@@ -40,17 +40,22 @@ def _all(found: dict[str, Any]) -> list[Line]:
 def _one(task: dict[str, Any]) -> list[Line]:
     """A blank line, the heading, and a numbered reason a paragraph."""
     page: list[Line] = [[], _heading(task)]
-    reasons = task["reasons"]
-    if reasons and task["status"] not in _ENDED:
+    reasons = [] if _moves(task) else task["reasons"]
+    if reasons:
         page.append([])
-    for at, reason in enumerate(reasons if task["status"] not in _ENDED else (), 1):
+    for at, reason in enumerate(reasons, 1):
         page += _reason(at, clean(reason["text"]))
     return page
 
 
+def _moves(task: dict[str, Any]) -> bool:
+    """Does it not wait at all?"""
+    return task["status"] in (*_ENDED, "running")
+
+
 def _heading(task: dict[str, Any]) -> Line:
     shown = f"#{task['number']} {clean(task['name'])}"
-    if task["status"] in _ENDED or task["status"] == "running":
+    if _moves(task):
         told = clean(task["reasons"][0]["text"]) if task["reasons"] else look.word(task["status"])
         return [(shown, "bold"), (f": {told}.", "")]
     start = f" Expected start {clean(task['expected_start'])}." if task.get("expected_start") else ""

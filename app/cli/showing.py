@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from app.cli.session import Session
 
+MOST_LINES = 12
 _ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 
 ATTEMPTS = [
@@ -40,8 +41,16 @@ def show(session: Session, args: Args) -> int:
     if args.json or args.jsonl:
         output.document(task, args.jsonl)
         return 0
+    task["why"] = _reasons(session, task)
     output.lines(_page(task, _last_lines(task), output.room(args.wide)))
     return 0
+
+
+def _reasons(session: Session, task: dict[str, Any]) -> list[str]:
+    """Why a waiting task waits."""
+    if task["status"] in (*_ENDED, "running"):
+        return []
+    return [reason["text"] for reason in session.call("why", ids=[task["uuid"]])[0]["reasons"]]
 
 
 def _page(task: dict[str, Any], last: list[str], room: int | None) -> list[Line]:
@@ -132,9 +141,9 @@ def _short(value: Any) -> str:
 
 def _asked(task: dict[str, Any]) -> str:
     memory = amounts.memory(task["memory"]) if task.get("memory") else "none"
-    limit = amounts.duration(task["timeout"]) if task.get("timeout") else "none"
+    limit = amounts.setting(task["timeout"]) if task.get("timeout") else "none"
     tries = (
-        f"retries {task['retries']} every {amounts.duration(task['retry_delay'])}" if task["retries"] else "retries 0"
+        f"retries {task['retries']} every {amounts.setting(task['retry_delay'])}" if task["retries"] else "retries 0"
     )
     return f"cpu {amounts.plain(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
 
@@ -155,8 +164,8 @@ def _other(task: dict[str, Any]) -> str:
 
 def _why(task: dict[str, Any]) -> str:
     place = task.get("place")
-    first = f"{amounts.ordinal(place['position'] + 1)} of {place['total']:,} in its queue" if place else ""
-    return ". ".join(filter(None, [clean(task.get("wait_short") or ""), first]))
+    first = [f"{amounts.ordinal(place['position'] + 1)} of {place['total']:,} in its queue"] if place else []
+    return "; ".join([clean(reason) for reason in task["why"]] + first)
 
 
 def _attempts(runs: list[dict[str, Any]], now: float, room: int | None) -> list[Line]:

@@ -50,7 +50,7 @@ def facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _wants(conditions: dict[str, Any]) -> str:
     value = conditions.get("value", "")
-    limit = amounts.duration(value) if isinstance(value, (float, int)) else str(value)
+    limit = amounts.setting(value) if isinstance(value, (float, int)) else str(value)
     return f"{str(conditions.get('preset', '')).replace('-', ' ')} {limit}"
 
 

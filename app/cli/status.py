@@ -84,7 +84,7 @@ def _page(found: dict[str, Any]) -> list[Line]:
     room = output.room()
     for heads, rows in (
         (QUEUES, [_queue(queue) for queue in found["queues"]]),
-        (POOLS, [_pool(pool) for pool in found["pools"]]),
+        _pools(found["pools"]),
         (alerts.COLUMNS[1:], [alerts.row(alert)[1:] for alert in found["alerts"]]),
     ):
         if rows:
@@ -158,6 +158,12 @@ def _word(queue: dict[str, Any], word: str) -> str:
     return f"{word} by {clean(by)}" if by and queue["status"] != "active" and word == queue["status"] else word
 
 
+def _pools(pools: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
+    """The table of pools; their state only when one of them is not active."""
+    shown = len(POOLS) if any(pool["status"] != "active" for pool in pools) else -1
+    return POOLS[:shown], [_pool(pool)[:shown] for pool in pools]
+
+
 def _pool(pool: dict[str, Any]) -> list[Span]:
     measured, memory = pool.get("measured_cpu"), pool.get("measured_memory")
     return [
@@ -166,7 +172,7 @@ def _pool(pool: dict[str, Any]) -> list[Span]:
         (amounts.cpu(measured), ""),
         (amounts.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
         (amounts.memory(memory), ""),
-        ("" if pool["status"] == "active" else clean(pool["status"]), look.WORDS.get(pool["status"], "")),
+        (clean(pool["status"]), look.WORDS.get(pool["status"], "")),
     ]
 
 

@@ -11,12 +11,14 @@ Line = list[Span]
 
 
 class Column:
-    """A column: its head, its side, and how far it may shrink (`least` cells; `first` shrinks before the others)."""
+    """A column: its head and its side. One that may shrink does so to `easy` cells gladly and to `least` if it must;
+    `first` goes before the others."""
 
-    __slots__ = ("align", "first", "least", "title")
+    __slots__ = ("align", "easy", "first", "least", "title")
 
-    def __init__(self, title: str, align: str = "<", least: int = 0, first: bool = False) -> None:
-        self.title, self.align, self.least, self.first = title, align, least, first
+    def __init__(self, title: str, align: str = "<", least: int = 0, easy: int = 0, first: bool = False) -> None:
+        self.title, self.align, self.first = title, align, first
+        self.least, self.easy = least, max(easy, least)
 
 
 def lines(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> list[Line]:
@@ -30,12 +32,12 @@ def lines(columns: list[Column], rows: list[list[Span]], room: int | None = None
 
 
 def _shrink(columns: list[Column], widths: list[int], room: int) -> None:
-    """Take what is too much from the column that shrinks first, then from the others that may."""
+    """Take what is too much from the columns that may shrink, gently at first."""
     order = sorted((at for at, c in enumerate(columns) if c.least), key=lambda at: not columns[at].first)
-    for at in order:
+    for at, floor in [(at, columns[at].easy) for at in order] + [(at, columns[at].least) for at in order]:
         over = sum(widths) - room
         if over > 0:
-            widths[at] = max(min(widths[at], columns[at].least), widths[at] - over)
+            widths[at] = max(min(widths[at], floor), widths[at] - over)
 
 
 def _line(columns: list[Column], widths: list[int], row: list[Span], gap: str) -> Line:

@@ -99,6 +99,11 @@ def duration(seconds: float | None) -> str:
     return _hours(whole)
 
 
+def setting(seconds: float | None) -> str:
+    """A duration that somebody chose: as `duration`, without a decimal that says nothing (`2s`, `1.5s`, `10m`)."""
+    return duration(seconds).replace(".0s", "s")
+
+
 def age(seconds: float | None) -> str:
     """How long ago or for how long, where seconds no longer matter after a minute: `3s` `41m` `2h12m` `6d03h`."""
     if _unknown(seconds):

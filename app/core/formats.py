@@ -25,7 +25,8 @@ MAX_NODES = 200_000
 
 _SPREAD = ("properties", "$defs", "definitions")
 """Keys of a JSON Schema whose entries get a line each."""
-_PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\ud7ff]*")
+_PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
+"""Text without controls, direction marks and the like, which are written as escapes."""
 
 
 def read(text: str, format: str) -> dict[str, Any]:
@@ -84,8 +85,8 @@ def _place(error: Exception) -> str:
     if mark is not None:
         said = getattr(error, "problem", None) or "cannot be read as YAML"
         return f"line {mark.line + 1}: {cut(clean(said), 120)}"
-    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
-    what, line = (found[1], f"line {found[2]}") if found else (str(error), "the file")
+    what, _, at = str(error).rpartition(" (at ")
+    line = at.split(",")[0] if at.startswith("line") else "at the end"
     hint = " (names and texts take no control characters)" if what.startswith("Illegal character") else ""
     return f"{line}: {cut(clean(what), 120)}{hint}"
 
@@ -183,7 +184,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = '"' if not _PLAIN_LINES.fullmatch(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -63,7 +63,7 @@ def check(schema: Mapping[str, Any]) -> None:
 def depth(value: Any) -> int:
     """How many levels of lists and objects a value has; it need not be a tree that JSON could write."""
     level, found = [value], 0
-    while level and found <= MAX_DEPTH:
+    while level and found <= MAX_DEPTH + 1:
         level = [item for node in level for item in _items(node)]
         found += 1
     return found - 1

@@ -550,10 +550,10 @@ class Ledger:
         return segment
 
     def tidy(self, segment: Segment) -> None:
-        """Delete a closed file that holds nothing any more; one of ours that holds little is emptied first."""
-        if segment is self.current or len(segment.runs) > FEW:
+        """Delete a closed file of ours that holds nothing any more; one that holds little is emptied first."""
+        if not segment.mine or segment is self.current or len(segment.runs) > FEW:
             return
-        if self.current and segment.mine:
+        if self.current:
             try:
                 self.move(segment, self.current)
             except OSError:
@@ -1297,7 +1297,7 @@ class Keeper(Role):
     def on_client(self, client: Line) -> None:
         """Handle what a client asks, in order; a client that was closed meanwhile is not heard."""
         for text in client.receive():
-            if client.sock.fileno() in self.clients:
+            if client.sock.fileno() in self.clients and not self.over:
                 self.handle(client, text)
         if not client.open:
             self.dismiss(client)
@@ -1382,9 +1382,17 @@ class Keeper(Role):
             self.not_started(run, CannotStart(126, reason))
 
     def intend(self, launch: Launch) -> Run | None:
-        """Write the intent; without it nothing may be started."""
+        """Write the intent; without it nothing may be started.
+
+        Nor without a guard, or the run would have one supervisor above it only. The intent has its time before the
+        guard is looked for: a run whose guard dies just then has begun before that death.
+        """
+        intent = launch.intent()
+        if os.getppid() != self.guard:
+            self.over = True
+            return None
         try:
-            return self.ledger.begin(launch.intent())
+            return self.ledger.begin(intent)
         except OSError as error:
             self.fail(launch.run, "no-space", f"cannot write the journal: {said(error)}")
             return None

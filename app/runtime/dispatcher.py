@@ -172,7 +172,6 @@ class Dispatcher:
             c.exec_driver_sql(
                 "SELECT runid, queue FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping')"
             )
-            .tuples()
             .all()
         )
 

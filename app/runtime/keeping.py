@@ -51,6 +51,11 @@ class Keeping:
         keeping._task = asyncio.create_task(keeping._listen(reader), name="keeper line")
         return keeping
 
+    @property
+    def connected(self) -> bool:
+        """Is there a keeper that hears us now? Otherwise what is sent is held."""
+        return self._open
+
     def spawn(self, run: dict[str, Any]) -> None:
         """Start a run: run, argv, cwd, env, umask, log, timeout (seconds or None), grace (seconds)."""
         self._send({"do": "spawn", **run})

@@ -23,7 +23,7 @@ from app.runtime.control import Control
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
-from app.runtime.fresh import prepare
+from app.runtime.fresh import prepare_apart
 from app.runtime.keeping import Keeping, NoKeeper
 from app.runtime.lock import hold_lock
 from app.runtime.usage import Usage
@@ -104,7 +104,9 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
     try:
         paths.make_home(home)
         _log_to(paths.runtime_log(home), foreground=ready_fd is None)
-        asyncio.run(_main(home, ready_fd, demo))
+        with hold_lock(home):
+            prepare_apart(home)
+            asyncio.run(_main(home, ready_fd, demo))
         return 0
     except OSError as error:
         return _fail(Storage(f"the home {home} cannot be used: {error.strerror}."), ready_fd)
@@ -147,8 +149,6 @@ def _log_to(path: str, foreground: bool) -> None:
 
 async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
     async with AsyncExitStack() as stack:
-        stack.enter_context(hold_lock(home))
-        await asyncio.to_thread(prepare, home)
         db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
         feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)

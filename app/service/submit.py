@@ -194,7 +194,8 @@ def _time(at: str | int | float | None) -> str | None:
         raise Usage(f"at {error}") from None
 
 
-_WORDY = re.compile(r"[./]")
+_PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}")
+"""No shell text, no expansion: what may well be the name of a file."""
 
 
 def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
@@ -204,11 +205,7 @@ def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
     if spec.script is not None:
         return as_name(spec.script.strip().splitlines()[0])
     argv = list(launch["argv"])
-    paths = [
-        word
-        for word in argv[1:]
-        if _WORDY.search(word) and not word.startswith("-") and len(word) < 500 and "\n" not in word
-    ]
+    paths = [word for word in argv[1:] if word[:1] not in ("-", "") and set(word) & {".", "/"} and _PATH.fullmatch(word)]
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
 
 

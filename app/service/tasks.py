@@ -306,14 +306,16 @@ async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = 
     rows = await call.db.read(lambda c: [find.task(c, ident) for ident in ids])
     if not rows:
         raise Usage("which tasks? Give numbers.")
-    uuids, told = [row.uuid for row in rows], set()
+    left = [row.uuid for row in rows]
+    told: set[str] = set()
     try:
         async with asyncio.timeout(timeout):
             async for _ in call.live.changes():
-                ends = await call.db.read(_ends, uuids)
-                if all(end["status"] in ENDED for end in ends):
-                    return ends
-                _tell_stuck(call, ends, told)
+                going = await call.db.read(reads.going, left)
+                if not going:
+                    return await call.db.read(_ends, [row.uuid for row in rows])
+                left = [task.uuid for task in going]
+                _tell_stuck(call, going, told)
     except TimeoutError:
         raise _waited(timeout or 0.0) from None
     raise Conflict("the runtime is ending.", "Try again.")
@@ -333,15 +335,8 @@ def _ends(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
 
 def _end(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
     if row is None:  # removed while we waited
-        return {
-            "number": None,
-            "name": uuid,
-            "status": Task.CANCELLED,
-            "exit_code": None,
-            "signal": None,
-            "reason": "removed",
-            "code": 125,
-        }
+        return {"number": None, "name": uuid, "status": Task.CANCELLED, "exit_code": None, "signal": None, "reason": "removed",
+                "code": 125}  # fmt: skip
     exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
     return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code, "signal": signal,
             "reason": row.reason, "code": _code(row.status, exit_code, signal)}  # fmt: skip
@@ -355,8 +350,21 @@ def _code(status: str, exit_code: int | None, signal: int | None) -> int:
     return exit_code if exit_code is not None else 128 + signal if signal is not None else 1
 
 
-def _tell_stuck(call: Call, ends: Sequence[dict[str, Any]], told: set[int]) -> None:
-    for end in ends:
-        if end["status"] == Task.HELD and end["number"] not in told:
-            told.add(end["number"])
-            call.note(f"#{end['number']} is held: it does not start until taskdeck release {end['number']}")
+def _tell_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
+    """Say once of each task that it does not go on by itself."""
+    for task in going:
+        said = _stuck(task)
+        if said and said not in told:
+            told.add(said)
+            call.note(said)
+
+
+def _stuck(task: Any) -> str | None:
+    if task.status == Task.HELD:
+        return f"#{task.number} is held: it starts only after taskdeck release {task.number}"
+    if task.paused:
+        return f"#{task.number} is paused: it goes on only after taskdeck resume {task.number}"
+    if task.status == Task.QUEUED and task.queue_status != "active":
+        queue = clean(task.queue)
+        return f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue resume {queue}"
+    return None

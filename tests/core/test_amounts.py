@@ -145,6 +145,10 @@ def test_a_duration_fits_its_column(seconds: float) -> None:
     assert len(amounts.duration(seconds)) <= 6 and len(amounts.estimate(seconds)) <= 7
 
 
+def test_a_setting_has_no_idle_decimal() -> None:
+    assert [amounts.setting(s) for s in (2, 1.5, 600, None)] == ["2s", "1.5s", "10m", "–"]
+
+
 def test_an_age_leaves_out_seconds_after_a_minute() -> None:
     assert [amounts.age(s) for s in (3.9, 70, 2460, 7920, 34800)] == ["3s", "1m", "41m", "2h12m", "9h40m"]
 

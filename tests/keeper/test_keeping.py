@@ -110,6 +110,8 @@ async def test_both_killed_a_new_pair_is_brought_up_and_what_was_said_meanwhile_
     os.kill(keeping.guard_pid, signal.SIGSTOP)
     os.kill(keeping.pid, signal.SIGKILL)
     os.kill(keeping.guard_pid, signal.SIGKILL)
+    while keeping.connected:
+        await asyncio.sleep(0)
 
     run = a_run(empty_home, "sh", "-c", "exit 4")
     keeping.spawn(run)

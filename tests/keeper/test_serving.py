@@ -36,7 +36,7 @@ def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, 
     with pytest.raises(OSError):
         for _ in range(100):
             older.sendall(b'{"do":"refuse","run":"%s"}\n' % late.encode())
-    assert older.recv(100) == b""
+    older.close()
     home.greet()
     assert home.known(late) is None
 

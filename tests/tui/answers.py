@@ -1,21 +1,33 @@
-"""What the runtime would answer about a few tasks, and a client that answers it and remembers what it was asked."""
+"""What the runtime would answer about a few tasks, clients that answer it and remember what they were asked, the deck."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from threading import Event
 from typing import Any
 
-from app.errors import Remote
+from textual.app import App
+from textual.pilot import Pilot
 
-NOW = 1_795_603_327.0
-"""2026-11-25T10:42:07Z."""
+from app.core.board import Board
+from app.errors import Remote
+from app.tui.app import TaskdeckApp
+from tests.tui import boards
+from tests.tui.boards import NOW
+from tests.tui.screen_text import screen_text
+
+UUID = "0193f0c2-0000-7000-8000-{:012d}"
+"""The uuid of a task on the busy board, by its number."""
 
 
 def task(**values: Any) -> dict[str, Any]:
     """A task row as `show` answers it."""
     row: dict[str, Any] = {
-        "uuid": "019ab000-0000-7000-8000-000000001049", "number": 1049, "name": "resnet50-sweep-08", "template": None,
+        "uuid": UUID.format(1049), "number": 1049, "name": "resnet50-sweep-08", "template": None,
         "type": "exec", "status": "queued", "parameters": {}, "priority": 5, "timeout": 14400.0, "queue": "gpu",
         "cpu": 4.0, "memory": 12288.0, "retries": 1, "retry_delay": 1.0, "grace": 5.0, "not_before": None, "hold": False,
         "held_by": None, "front": 0, "tags": {}, "cwd": "/home/ann/sweep", "umask": 18,
@@ -28,13 +40,13 @@ def task(**values: Any) -> dict[str, Any]:
             {"at": "2026-11-25T08:31:40.000000Z", "status": "queued", "by": "ann", "note": "priority 0 to 5"},
         ],
     }  # fmt: skip
-    return row | values
+    return row | {"uuid": UUID.format(values.get("number", 1049))} | values
 
 
 def run(**values: Any) -> dict[str, Any]:
     """An instance row."""
     row: dict[str, Any] = {
-        "runid": "019ab000-0000-7000-8000-00000000aaaa", "task_id": "019ab000-0000-7000-8000-000000001049",
+        "runid": "019ab000-0000-7000-8000-00000000aaaa", "task_id": UUID.format(1049),
         "number": 1049, "name": "resnet50-sweep-08", "queue": "gpu", "pool": "gpu", "attempt": 1, "status": "running",
         "start_time": "2026-11-25T07:23:51.000000Z", "end_time": None, "exit_code": None, "signal": None, "reason": None,
         "cpu_seconds": 2.9, "max_rss": 84.0, "run_seconds": None, "log_bytes": 0, "deadline": None, "tags": {},
@@ -62,28 +74,76 @@ WHY = {
 }  # fmt: skip
 
 
-class AnsweringClient:
-    """Answers verbs from a table (a value, a function of the arguments, or a Problem) and keeps what it was asked."""
+class Answers:
+    """Clients that answer verbs from one table (a value, a function of the arguments, or a Problem) and share what they
+    were asked in `calls`. Calling it makes such a client."""
 
-    def __init__(self, **answers: Any) -> None:
-        self.answers = {verb.replace("_", "."): answer for verb, answer in answers.items()}
+    def __init__(self, board: Board | None = None, **answers: Any) -> None:
+        self.board = board or BOARD
+        self.table = {verb.replace("_", "."): answer for verb, answer in answers.items()}
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def __call__(self) -> AnsweringClient:
-        """It is its own factory."""
-        return self
-
-    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
-        """Answer from the table; an unknown verb is refused."""
-        self.calls.append((verb, dict(args or {})))
-        answer = self.answers.get(verb, Remote(f"no answer for {verb}"))
-        if isinstance(answer, Exception):
-            raise answer
-        return copy.deepcopy(answer(args or {}) if callable(answer) else answer)
+    def __call__(self) -> Any:
+        return _Client(self)
 
     def asked(self, verb: str) -> list[dict[str, Any]]:
         """The arguments of every call of a verb."""
         return [args for called, args in self.calls if called == verb]
 
+
+class _Client:
+    """One client of the deck's."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._closed = Event()
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
+        if verb == "board":
+            return asdict(self._answers.board)
+        self._answers.calls.append((verb, dict(args or {})))
+        answer = self._answers.table.get(verb, Remote(f"no answer for {verb}"))
+        found = answer(args or {}) if callable(answer) else answer
+        if isinstance(found, Exception):
+            raise found
+        return copy.deepcopy(found)
+
+    def watch(self) -> Iterator[None]:
+        """One change, then none until it is closed."""
+        yield
+        self._closed.wait()
+
+    def start(self, resume: bool = False) -> None:
+        """A runtime is up already."""
+
     def close(self) -> None:
-        """Nothing is held."""
+        self._closed.set()
+
+
+def _board() -> Board:
+    """The busy board, its queue gpu drawing from a pool of its own."""
+    busy = boards.busy()
+    return replace(busy, queues=tuple(replace(line, pool="gpu") if line.name == "gpu" else line for line in busy.queues))
+
+
+BOARD = _board()
+
+
+def deck(answers: Answers, **how: Any) -> TaskdeckApp:
+    """The deck's app with these answers and a clock that stands still."""
+    ticks = itertools.count(1000, 1)
+    return TaskdeckApp(answers, now=lambda: NOW, ticks=lambda: float(next(ticks)), first=answers.board, **how)
+
+
+def line(app: App[Any], number: int) -> str:
+    """One line of the screen; "" before the screen was drawn."""
+    lines = screen_text(app)
+    return lines[number] if number < len(lines) else ""
+
+
+async def until(pilot: Pilot[Any], true: Callable[[], Any]) -> None:
+    """Let the app work until something is so; fails after ten seconds with what is on the screen."""
+    end = time.monotonic() + 10.0
+    while not true():
+        assert time.monotonic() < end, "\n".join(screen_text(pilot.app))
+        await pilot.pause(0.005)

@@ -58,8 +58,8 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         Binding("slash,fullwidth_solidus", "filter", "Filter: words, status:failed, queue:gpu, !word", id="deck.filter"),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
-        Binding("tab", "app.focus_next", "Next pane", id="deck.next-pane"),
-        Binding("shift+tab", "app.focus_previous", "Previous pane", id="deck.previous-pane"),
+        Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
+        Binding("shift+tab", "pane(-1)", "Previous pane", id="deck.previous-pane"),
         Binding("escape", "clear", "Clear filter, marks, guidance", id="deck.clear"),
         Binding("q", "app.leave", "Leave; nothing stops", id="deck.leave"),
     ]
@@ -253,6 +253,10 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         self.query_one("#top").display = True
         self.set_focus(wanted)
         self.show_board()
+
+    def action_pane(self, by: int) -> None:
+        """The next pane, or the one before."""
+        self.go_to((PANES.index(self.table.id or "work") + by) % len(PANES) + 1)
 
     def action_zoom(self) -> None:
         """The pane alone, or all again."""

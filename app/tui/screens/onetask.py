@@ -33,10 +33,9 @@ class OneRow:
         return False
 
 
-class OneTask(DeckVerbs, PageScreen):
+# A screen is styled by the name of its first base only, so the page comes first.
+class OneTask(PageScreen, DeckVerbs):
     """A screen about one task, with the deck's verbs on it. `row.item` is set by what the screen reads."""
-
-    BINDINGS = DeckVerbs.BINDINGS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

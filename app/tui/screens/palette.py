@@ -44,7 +44,7 @@ def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object]) -> 
     found: dict[str, Command] = {}
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
-        if binding.description and group in GROUPS and binding.action not in found and "app.focus" not in binding.action:
+        if binding.description and group in GROUPS and binding.action not in found:
             title = f"{binding.description[0].lower()}{binding.description[1:]}"
             found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key))
     return list(found.values())

@@ -62,7 +62,8 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._timer: Timer | None = None
         self._asked = 0
-        self._sent: dict[str, Any] | None = None
+        self._uuid = uuid7()
+        self._sending = False
         self._refusal = ""
         self._accepted = False
         self._default_name = ""
@@ -79,6 +80,8 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self._offer_queues([{"name": line.name} for line in self._queues])
         self._fill(cast(Draft | None, getattr(self.app, "kept_draft", None)) or Draft())
         self.query_one("#command" if self.draft.kind == "command" else "#kind").focus()
+        # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
+        self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.call("queue.ls", {}, self._offer_queues)
         self.call("template.ls", {}, self._offer_templates)
 
@@ -162,6 +165,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def _changed(self, event: Message) -> None:
         event.stop()
         self.draft = self._typed()
+        self._uuid = uuid7()
         if isinstance(event, Pick.Changed) and event.pick.id == "template":
             self._show_template()
         self._show()
@@ -279,9 +283,9 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             self.say("Not submitted: " + self.look.theirs(self._faults()[0]), "warn")
         elif getattr(self.app, "read_only", False):
             self.say("Read only: nothing is submitted from here.", "warn")
-        elif self._sent is None:
-            self._sent = self._submission() | {"uuid": uuid7()}
-            self.call("submit", self._sent, self._submitted)
+        elif not self._sending:
+            self._sending = True
+            self.call("submit", self._submission() | {"uuid": self._uuid}, self._submitted)
 
     def _submitted(self, answer: Sequence[Mapping[str, Any]]) -> None:
         cast(Any, self.app).last_draft = self.draft
@@ -289,7 +293,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self.dismiss(answer[0]["number"])
 
     def refused(self, text: str) -> None:
-        self._sent = None
+        self._sending = False
         super().refused(text)
 
     # -- keys -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,71 @@
+"""A home of Taskdeck for one test, driven as a user does: commands as processes, decks on terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.cli.demo_end import end_all
+from tests.acceptance.terminal import Terminal
+
+PROGRAM = Path(sys.executable).with_name("taskdeck")
+
+
+class House:
+    """A folder with a home that need not exist yet, a place to work in, and an environment of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.work = root / "work"
+        self.work.mkdir()
+        self.env = {
+            "PATH": f"{PROGRAM.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}", "HOME": str(root), "LANG": "C.UTF-8",
+            "TERM": "xterm-256color", "TASKDECK_HOME": str(self.home), "XDG_CONFIG_HOME": str(root / "config"),
+        }  # fmt: skip
+
+    def td(self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str) -> Any:
+        """One command, finished: returncode, stdout, stderr."""
+        feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+        return subprocess.run(
+            [PROGRAM, *map(str, args)], cwd=cwd or self.work, env=self.env | env, capture_output=True, text=True, timeout=60, **feed
+        )  # fmt: skip
+
+    def ok(self, *args: object, **more: Any) -> str:
+        """One command that must succeed; what it printed."""
+        done = self.td(*args, **more)
+        assert done.returncode == 0, f"{args} exited {done.returncode}: {done.stderr}"
+        return done.stdout
+
+    def json(self, *args: object) -> Any:
+        """What a reading command says with --json."""
+        return json.loads(self.ok(*args, "--json"))
+
+    def submit(self, *args: object, **more: Any) -> str:
+        """The number of one new task."""
+        return self.ok("submit", *args, **more).strip()
+
+    def shell(self, script: str, **env: str) -> Any:
+        """A script of the user's shell, with taskdeck on its PATH, finished."""
+        line = ["/bin/sh", "-euc", script]
+        return subprocess.run(
+            line,
+            cwd=self.work,
+            env=self.env | env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def terminal(self, *args: object, columns: int = 120, rows: int = 40, **env: str) -> Terminal:
+        """A command on a terminal of its own; without words, the deck."""
+        return Terminal([PROGRAM, *map(str, args)], self.env | env, self.work, columns, rows)
+
+    def close(self) -> None:
+        """End everything that belongs to the home."""
+        if self.home.exists():
+            end_all(str(self.home))

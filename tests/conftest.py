@@ -1,0 +1,76 @@
+"""A home, its database, a verb's call, a living runtime and the command line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from app import paths
+from app.runtime import fresh
+from app.service.call import Call
+from db.engine import Database, open_database
+from tests.living import Living, command
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty home with a short path."""
+    path = Path(tempfile.mkdtemp(prefix="td-"))
+    paths.make_home(path)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def fresh_database() -> Iterator[Path]:
+    """A database as a fresh home has it: copied, since making one takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="td-"))
+    fresh.prepare(folder)
+    yield paths.database(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(home: Path, fresh_database: Path) -> Path:
+    """The file of a fresh home's database."""
+    return Path(shutil.copy(fresh_database, paths.database(home)))
+
+
+@pytest.fixture
+async def db(database: Path) -> AsyncIterator[Database]:
+    """A fresh home's database, writable."""
+    async with open_database(database, writable=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def call(db: Database, home: Path) -> Call:
+    """A verb called by ann, without a runtime."""
+    return Call(db, "ann", home)
+
+
+@pytest.fixture
+def living(home: Path) -> Iterator[Living]:
+    """A home whose processes are ended with the test; its runtime is started by the first verb."""
+    living = Living(home)
+    yield living
+    living.end()
+
+
+@pytest.fixture
+def runtime(living: Living) -> Living:
+    """A home with its runtime up."""
+    living.start()
+    return living
+
+
+@pytest.fixture
+def td(living: Living) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line on the home."""
+    return partial(command, living.home)

@@ -1,0 +1,117 @@
+"""A home with real processes in it: its runtime, keeper and jobs, and how to wait for them and end them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import launch
+from app.client import Client
+
+PATIENCE = 20.0
+MARK = "TEST_HOME"
+"""The variable by which the jobs of a home are known."""
+
+
+def until(true: Callable[[], Any], what: str = "what was waited for") -> Any:
+    """What the condition gives once it holds."""
+    end = time.monotonic() + PATIENCE
+    while not (value := true()):
+        assert time.monotonic() < end, f"never: {what}"
+        select.select([], [], [], 0.005)
+    return value
+
+
+def alive(pid: int) -> bool:
+    """Is there such a process, not a zombie?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
+    except OSError:
+        return False
+
+
+class Living:
+    """A home, and verbs to its runtime, which is started by the first that needs it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.client = Client(home)
+
+    def start(self) -> int:
+        """Bring up a runtime; its pid."""
+        launch.runtime(os.fspath(self.home), resume=True)
+        return self.pid
+
+    @property
+    def pid(self) -> int:
+        """Of the runtime that answers."""
+        return self.call("status")["runtime"]["pid"]
+
+    def call(self, verb: str, **args: Any) -> Any:
+        return self.client.call(verb, args)
+
+    def submit(self, *argv: str, **more: Any) -> str:
+        """Submit a command; its number as typed."""
+        env = {"PATH": os.environ["PATH"], MARK: os.fspath(self.home)}
+        asked = {"tasks": [{"argv": list(argv), **more}], "cwd": os.fspath(self.home), "umask": 0o022, "env": env}
+        (done,) = self.call("submit", **asked)
+        return str(done["number"])
+
+    def show(self, task: str) -> dict[str, Any]:
+        return self.call("show", id=task)
+
+    def ended(self, *tasks: str, timeout: float = PATIENCE) -> list[dict[str, Any]]:
+        """What `wait` says of tasks, once they have ended."""
+        return self.call("wait", ids=list(tasks), timeout=timeout)
+
+    def reach(self, task: str, status: str) -> dict[str, Any]:
+        """The task with its latest run, once that run has this status."""
+        for _ in self.client_of_its_own().watch():
+            found = self.show(task)
+            if found["instances"] and found["instances"][-1]["status"] == status:
+                return found
+        raise AssertionError(f"the runtime ended before #{task} was {status}")
+
+    def client_of_its_own(self) -> Client:
+        return Client(self.home)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the runtime by a signal, and see it gone."""
+        pid = self.pid
+        os.kill(pid, number)
+        until(lambda: not alive(pid), f"runtime {pid} gone")
+
+    def processes(self) -> Iterator[int]:
+        """Runtime, keeper, guard and jobs of this home."""
+        home = os.fsencode(self.home)
+        marks = {home, MARK.encode() + b"=" + home}
+        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+                if pid != os.getpid() and not marks.isdisjoint(text.split(b"\0")):
+                    yield pid
+
+    def end(self) -> None:
+        """Kill all that is left of it: first those above, which would else begin anew."""
+        self.client.close()
+        while left := list(self.processes()):
+            for pid in left:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            select.select([], [], [], 0.005)
+
+
+def command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line on a home."""
+    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", "--home", os.fspath(home), *words]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TASKDECK")}
+    given = {"stdin": subprocess.DEVNULL, "env": env | {MARK: os.fspath(home), "NO_COLOR": "1"}, "timeout": 60} | more
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **given)

@@ -1,0 +1,107 @@
+"""A client that shows a given board, answers verbs and remembers what it was asked; and an app on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from threading import Event
+from typing import Any
+
+from textual.pilot import Pilot
+
+from app.core.board import Board
+from app.tui.app import TaskdeckApp
+from app.tui.look import Look
+from tests.tui import boards
+
+
+class Recording:
+    """What the runtime would be: a board, the verbs asked, and answers by verb (or an exception to raise)."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.answers: dict[str, Any] = {}
+        self.started = 0
+        self.closed = 0
+        self.over = Event()
+
+    def client(self) -> RecordedClient:
+        """Another client to the same runtime."""
+        return RecordedClient(self)
+
+    def verbs(self) -> list[str]:
+        """The names of the verbs asked, without the board's."""
+        return [verb for verb, _ in self.asked if verb != "board"]
+
+    def answer(self, verb: str, args: dict[str, Any]) -> Any:
+        """The scripted answer, else what a runtime says that did as asked."""
+        if verb == "board":
+            return asdict(self.board)
+        if verb in self.answers:
+            if isinstance(self.answers[verb], Exception):
+                raise self.answers[verb]
+            return self.answers[verb]
+        done = [{"number": number_of(str(ident)), "name": "a task", "uuid": ident, "status": ""} for ident in args.get("ids", ())]
+        return {"done": done, "refused": [], "notes": []} if "ids" in args else {}
+
+
+class RecordedClient:
+    """A client of a Recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
+        """Remember it and answer."""
+        self._recording.asked.append((verb, args or {}))
+        return self._recording.answer(verb, args or {})
+
+    def watch(self) -> Iterator[None]:
+        """One change at once, then nothing until the runtime is over."""
+        yield
+        self._recording.over.wait()
+
+    def start(self, resume: bool = False) -> None:
+        """Count it."""
+        self._recording.started += 1
+
+    def close(self) -> None:
+        """The deck lets go."""
+        self._recording.closed += 1
+        self._recording.over.set()
+
+
+def number_of(uuid: str) -> int:
+    """The number that the boards here hide in a uuid."""
+    return int(uuid[-12:]) if uuid[-12:].isdigit() else 0
+
+
+class Clock:
+    """Monotonic seconds that stand still until moved."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def an_app(board: Board | None = None, *, look: Look | None = None, read_only: bool = False) -> tuple[TaskdeckApp, Recording]:
+    """A deck on a board whose clock stands still at `boards.NOW`."""
+    recording = Recording(board or boards.busy())
+    factory: Any = recording.client
+    app = TaskdeckApp(
+        factory, look=look, read_only=read_only, now=lambda: boards.NOW, ticks=Clock(), first=recording.board
+    )
+    return app, recording
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+    """Let the app work until the condition holds; fails after five seconds."""
+    last = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < last, "it never came to that"
+        await pilot.pause(0.005)
+    await pilot.pause()

@@ -1,0 +1,60 @@
+"""Which columns fit, and how wide they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.tui.columns import Bar, Cell, Column, heads, layout, row_strip
+from app.tui.look import Look
+
+COLUMNS = (
+    Column("ID", 4, 7, right=True, fits=True, gap=0),
+    Column("NAME", 10, 20, grow=1, floor=5, cut="middle"),
+    Column("QUEUE", 6, drop=2),
+    Column("OUTPUT", 12, grow=2, floor=8, drop=1),
+)
+
+
+def widths(room: int, contents: tuple[int, ...] = (), skip: int = 0) -> dict[str, int]:
+    return {COLUMNS[place.index].head: place.width for place in layout(COLUMNS, room, contents, skip)}
+
+
+def test_all_columns_stand_at_their_least_when_there_is_just_room():
+    assert widths(37) == {"ID": 4, "NAME": 10, "QUEUE": 6, "OUTPUT": 12}
+
+
+def test_spare_room_goes_to_the_name_first_and_then_to_the_rest():
+    assert widths(60) == {"ID": 4, "NAME": 20, "QUEUE": 6, "OUTPUT": 25}
+
+
+def test_columns_shrink_to_their_floor_before_any_is_dropped():
+    assert widths(29) == {"ID": 4, "NAME": 6, "QUEUE": 6, "OUTPUT": 8}
+
+
+def test_columns_are_dropped_in_their_order():
+    assert widths(26) == {"ID": 4, "NAME": 12, "QUEUE": 6}
+    assert widths(16) == {"ID": 4, "NAME": 9}
+
+
+def test_numbers_are_never_cut_but_widen_their_column():
+    assert widths(37, (6,))["ID"] == 6
+
+
+def test_going_sideways_leaves_out_columns_from_the_left():
+    assert widths(29, skip=1) == {"ID": 4, "NAME": 10, "OUTPUT": 11}
+
+
+def test_heads_stand_over_their_columns():
+    assert heads(COLUMNS, layout(COLUMNS, 37)) == [(4, "ID"), (7, "NAME"), (18, "QUEUE"), (25, "OUTPUT")]
+
+
+@pytest.mark.parametrize("room", range(12, 80))
+def test_a_row_fills_its_room_exactly_even_with_wide_names(room: int):
+    cells = (Cell("1042"), Cell("夜间备份夜间备份夜间备份"), Cell("default"), Cell(Bar(1, 2)))
+    strip = row_strip(COLUMNS, layout(COLUMNS, room), cells, room, Look())
+    assert sum(segment.cell_length for segment in strip) == room
+
+
+def test_a_cell_may_cover_the_columns_after_it():
+    cells = (Cell("1"), Cell("no limit at all, it runs on", "", 3), Cell(""), Cell(""))
+    assert row_strip(COLUMNS, layout(COLUMNS, 37), cells, 37, Look()).text == "     1 no limit at all, it runs on   "

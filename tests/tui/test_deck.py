@@ -1,0 +1,269 @@
+"""The deck as drawn, at every size."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from app.core.board import Board
+from app.tui.app import TaskdeckApp
+from app.tui.look import Look
+from tests.tui import boards
+from tests.tui.recording import an_app, until
+from tests.tui.screen_text import screen_text
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch):
+    """Wall times are UTC here."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+async def drawn(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
+    app, _ = an_app(board, look=look)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert app.failure is None
+        return screen_text(app)
+
+
+BUSY_120 = """
+ Taskdeck  render01                                             ● runtime 4120  tick 3ms  db ok  load 11.2/16  10:42:07
+ 0 Deck                                                      7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed
+─ 1 Queues ─ LOAD ─────────── WAIT OLDEST LAST 30m ─ STATE ──── ─ 2 Pools ───── █USED▒RESVD ─ RESERVED ── USED 30m ─────
+  media      ████████   2/2     14    41m ▄▅▅▆▅▇▆▅▄▅ ● full       gpu      cpu  ████████▒▒···     6.0/8    5.1 ▅▆▆▇▆▆▇▇
+  gpu        ████····   2/4      5  2h12m ▂▁▂▂▁▂▂▁▂▂ ● no room             mem  ██████████▒▒·  30.0/32G  24.8G ▃▄▅▆▇▇██
+  etl        ██······   1/4      0      – ▁▁▂▁▁▃▁▁▂▁ ○ open       main     cpu  █████████▒▒··     7.0/8    5.7 ▄▅▇██▆▅▇
+  default    ██······   2/8      1     3s ▃▄▃▆█▇▄▃▃▄ ○ open                mem  ██▒▒·········   9.5/32G   6.1G ▂▂▂▃▃▃▂▂
+  backup     ········   0/1      2  9h40m ▁▁▁▁▁▁▁▁▁▁ ‖ paused
+                                                                  host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G
+━▌3 Running 7 ━━━━━━━━━━━━━━ QUEUE ━ ELAPSED  OF LIMIT ━━ LEFT ━━ CPU ━━━ MEMORY  LAST OUTPUT ━━━━━━━━━━━━━━━━━━━━━━━━━━
+› 1042 ● resnet50-sweep-06   gpu       3h18m █████·  82%   ~6m  2.9/4  11.8/12G!  epoch 41/50 loss=0.2143 acc=0.918
+  1047 ● nightly-etl         etl       2h31m █████·  84%  ~12m  0.9/1   2.6/4.0G  loaded 8,412,000 of 9,100,000 rows
+  1043 ● resnet50-sweep-07   gpu       1h02m ██····  26%   ~2h  2.2/2   13.0/18G  epoch 13/50 loss=0.6120 acc=0.781
+  1039 ● encode S02E04.mkv   media    57m12s █████·  95%   ~2m  1.9/2   1.2/2.0G  frame=81234 fps=23.9 speed=0.99x
+  1050 ● encode S02E05.mkv   media    12m07s █·····  20%  ~33m  1.9/2   1.4/2.0G  frame=17011 fps=24.1 speed=1.00x
+  1051 ● 夜间备份 verify     default   4m40s no limit        –  0.9/1   0.6/1.0G  checked 41 of 120 archives
+  1052 ‖ sha256 photos       default     31s █·····   5%     –  0.0/1   0.3/0.5G  paused by ann 2m ago
+
+─ Next to start ──────────── QUEUE ─── WAITS START ─ WHY IT WAITS ────────────────────────────────────── first 7 of 31 ─
+  1049 ○ resnet50-sweep-08   gpu       2h12m    ~6m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
+  1053 ○ encode S02E06.mkv   media       41m    ~2m  queue media is full (2 of 2); first of 14; #1039 ends next
+  1054 ○ encode S02E07.mkv   media       41m   ~33m  queue media is full (2 of 2); second of 14
+  1055 ○ encode S02E08.mkv   media       41m ~1h18m  queue media is full (2 of 2); third of 14
+  1060 ↳ etl-report          etl       2h31m   ~12m  after #1047 nightly-etl, which is running
+  1062 ◔ vacuum archive      default      6m  23:30  not before 23:30 today
+  1031 ○ backup /home        backup    9h40m      –  queue backup is paused by ann since 01:02
+
+─ Just ended ─────────────── QUEUE ──── WHEN ─────── HOW IT ENDED ───────────────────────────── today 141 ok, 3 failed ─
+  1048 ✗ thumbs S02          media    2m ago         failed, exit 1 after 3s: No such file: /srv/in/S02E09.mkv
+  1046 ✓ encode S02E03.mkv   media   12m ago         succeeded in 44m02s
+  1045 ◷ crawl shop-b        default 18m ago         timed out after 10m
+
+─ 4 SLA alerts 3 ───────── ON ────────────────────── WHY ───────────────────────────────────── SINCE ─ STATE ───────────
+  ▲ CRIT  encode-on-time   #1039 encode S02E04.mkv   running 57m, allowed 45m                     12m  firing
+  ▲ warn  gpu-wait         #1049 resnet50-sweep-08   waiting 2h12m, allowed 30m                 1h42m  acked ann
+  △ warn  etl-by-11:00     #1047 nightly-etl         may miss: ends 10:54–11:09, due 11:00        40s  pending
+
+
+ ann paused #1052 sha256 photos, 2m ago.
+ ↵ open  l log  w why  x cancel  p pause  n new  / filter  space mark  y copy  ? help  q quit
+"""
+
+BUSY_80 = """
+ render01  7 running 22 waiting 9 later 3 failed       ● 4120 3ms  db ok  10:42
+─ 1 Queues 5 ── LOAD ───────────── WAIT  OLDEST ─ STARTED ─── STATE ── +1 idle ─
+  media         ██████████   2/2     14      41m  ▄▅▅▆▅▇▆▅▄▅  ● full
+  gpu           █████·····   2/4      5    2h12m  ▂▁▂▂▁▂▂▁▂▂  ● no room
+  default       ██········   2/8      1       3s  ▃▄▃▆█▇▄▃▃▄  ○ open
+  backup        ··········   0/1      2    9h40m  ▁▁▁▁▁▁▁▁▁▁  ‖ paused
+─ 2 Pools ─────────────────────────────────────────── █ used ▒ reserved · free ─
+  gpu        cpu ██████▒▒··  6.0/8 use  5.1  mem ████████▒· 30.0/32G use 24.8G
+  main       cpu ███████▒▒·  7.0/8 use  5.7  mem ██▒·······  9.5/32G use  6.1G
+━▌3 Running 7 ━━━━━━━━━━━━━ QUEUE ━ ELAPSED  LIMIT  LEFT  CPU ━━━━ MEMORY ━━━━━━
+› 1042 ● resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!
+  1047 ● nightly-etl        etl       2h31m    84%  ~12m 0.9/1    2.6/4.0G
+  1043 ● resnet50-sweep-07  gpu       1h02m    26%   ~2h 2.2/2    13.0/18G
+  1039 ● encode S02E04.mkv  media    57m12s    95%   ~2m 1.9/2    1.2/2.0G
+  1050 ● encode S02E05.mkv  media    12m07s    20%  ~33m 1.9/2    1.4/2.0G
+─ Next to start ─────────── START  WHY IT WAITS ──────────────── first 2 of 31 ─
+  1049 ○ resnet50-sweep-08    ~6m  needs 12.0G, 2.0G free; #1042 frees 12.0G
+  1053 ○ encode S02E06.mkv    ~2m  queue full 2/2; 1st of 14; #1039 ends next
+─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
+  ▲ CRIT  encode-on-time running 57m, allowed 45m              12m  firing
+  ▲ warn  gpu-wait       waiting 2h12m, allowed 30m          1h42m  acked ann
+  △ warn  etl-by-11:00   may miss: ends ~11:09, due 11:00      40s  pending
+ #1042: epoch 41/50 loss=0.2143 acc=0.918
+ ↵ open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit
+"""
+
+
+async def test_the_busy_deck_at_120_by_40():
+    assert await drawn(boards.busy(), (120, 40)) == BUSY_120.strip("\n").split("\n")
+
+
+async def test_the_busy_deck_at_80_by_24():
+    assert await drawn(boards.busy(), (80, 24)) == BUSY_80.strip("\n").split("\n")
+
+
+async def test_in_ascii_the_deck_is_the_same_with_other_signs():
+    shown = await drawn(boards.busy(), (80, 24), look=Look(ascii=True))
+    assert shown[9:11] == [
+        "=[3 Running 7 ============= QUEUE = ELAPSED  LIMIT  LEFT  CPU ==== MEMORY ======",
+        "> 1042 * resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!",
+    ]
+    assert shown[2] == "  media         ##########   2/2     14      41m  3556586535  * full"
+    assert shown[-1] == " enter open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit"
+    assert all(line.isascii() for line in shown)
+
+
+async def test_at_200_by_50_spare_room_goes_to_names_and_output():
+    long = boards.running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
+    shown = await drawn(replace(boards.busy(), running=(long,)), (200, 50))
+    assert "a-name-of-exactly-thirty-2-cells" in shown[10]
+    assert "o" * 90 in shown[10]
+    assert len(shown) == 50 and max(map(len, shown)) <= 200
+
+
+@pytest.mark.parametrize("size", [(100, 30), (119, 33), (81, 25), (80, 24), (60, 16), (70, 20), (160, 45)])
+async def test_no_line_is_ever_wider_than_the_screen_and_help_and_quit_stay(size: tuple[int, int]):
+    shown = await drawn(boards.busy(), size)
+    assert len(shown) == size[1]
+    assert max(map(len, shown)) <= size[0]
+    assert shown[-1].endswith("? help  q quit")
+    assert "render01" in shown[0] and "4120" in shown[0] and "db ok" in shown[0]
+
+
+async def test_below_80_by_24_one_pane_is_shown_and_digits_change_it():
+    work = await drawn(boards.busy(), (70, 20))
+    assert work[0].startswith(" render01   1  2 [3] 4") and "3 Running 7" in work[1]
+    queues = await drawn(boards.busy(), (70, 20), "1")
+    assert "[1]" in queues[0] and "1 Queues 5" in queues[1]
+    assert not any("Running" in line for line in queues)
+    alerts = await drawn(boards.busy(), (70, 20), "tab")
+    assert "[4]" in alerts[0] and "4 SLA alerts" in alerts[1]
+
+
+async def test_a_terminal_that_is_too_small_says_so_and_nothing_else():
+    shown = await drawn(boards.busy(), (52, 12))
+    assert " ".join(shown).split() == "Terminal too small (52x12): needs 60x16. Everything goes on; q leaves.".split()
+
+
+async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again():
+    shown = await drawn(boards.trouble(), (80, 24))
+    assert "✗ NO RUNTIME 11m" in shown[0]
+    assert shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
+    assert shown[2] == "   7 jobs run on; their ends are kept. S starts it again, or: taskdeck serve"
+    assert shown[7] == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"
+    assert shown[-1].startswith(" S start runtime")
+
+
+async def test_a_full_disk_is_shouted_in_the_header_and_explained_below():
+    shown = await drawn(boards.halted(), (120, 40))
+    assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
+    assert shown[2].startswith(" ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The 7 jobs run on")
+    assert any("disk 0B!" in line for line in shown)
+
+
+async def test_a_first_run_says_how_to_start_until_escape():
+    shown = await drawn(boards.empty(), (80, 24))
+    assert "  Nothing has been submitted yet. Start with:" in shown
+    assert "    taskdeck submit -- gzip -k big.log       from any shell: runs there" in shown
+    assert shown[-1] == " n new task  : commands  ? help  q quit"
+    after = await drawn(boards.empty(), (80, 24), "escape")
+    assert "  Nothing runs." in after and "  Nothing waits." in after
+
+
+async def test_what_doctor_found_is_part_of_the_welcome():
+    app, recording = an_app(boards.empty())
+    recording.answers["doctor"] = [
+        {"check": "home", "ok": True, "text": "fine", "cure": None},
+        {"check": "logind", "ok": False, "text": "logind ends all you started", "cure": "sudo loginctl enable-linger ann"},
+    ]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "doctor" in recording.verbs())
+        assert app.deck is not None
+        await until(pilot, lambda: bool(app.deck and app.deck._faults))
+        app.deck.show_board()
+        await pilot.pause()
+        shown = screen_text(app)
+    assert "  ! logind ends all you started" in shown
+    assert "    Cure: sudo loginctl enable-linger ann" in shown
+
+
+async def test_an_empty_running_part_says_why_nothing_runs():
+    shown = await drawn(replace(boards.busy(), running=(), counts={"queued": 22}), (120, 40))
+    assert "  Nothing runs. 31 wait: queue backup is paused (p on it resumes it)." in shown
+
+
+async def test_a_row_that_ended_stays_five_seconds_in_its_place():
+    app, recording = an_app()
+    moment = [boards.NOW]
+    app.now = lambda: moment[0]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        board = boards.busy()
+        done = boards.ended(1047, "nightly-etl", "etl", "succeeded", 0, "in 2h31m")
+        recording.board = replace(board, running=(board.running[0], *board.running[2:]), ended=(done, *board.ended))
+        app.board = recording.board
+        await pilot.pause()
+        shown = screen_text(app)
+        assert shown[11].startswith("  1047 ✓ nightly-etl") and "succeeded in 2h31m" in shown[11]
+        assert sum("1047 ✓" in line for line in shown) == 1
+        moment[0] += 5.1
+        assert app.deck is not None
+        app.deck.show_board()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert shown[11].startswith("  1043 ●")
+        assert next(line for line in shown if "1047 ✓" in line).startswith("  1047 ✓ nightly-etl         etl      5s ago")
+
+
+async def test_demo_and_read_only_are_said_in_front_of_all():
+    board = replace(boards.busy(), runtime=replace(boards.busy().runtime, demo=True))
+    app, _ = an_app(board, read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.pause()
+        assert screen_text(app)[0].startswith(" READ ONLY  DEMO  Taskdeck  render01")
+
+
+async def test_a_pane_that_fails_says_so_in_its_place_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        assert app.deck is not None
+
+        def broken(board: Board) -> None:
+            raise ZeroDivisionError("a test")
+
+        monkeypatch.setattr(app.deck.panes[0], "show_board", broken)
+        app.board = replace(boards.busy(), at=boards.NOW + 1)
+        await pilot.pause()
+        shown = screen_text(app)
+    assert shown[2].startswith("This pane failed (ZeroDivisionError: a test). The others go on.")
+    assert "1042 ● resnet50-sweep-06" in shown[10]
+
+
+@pytest.mark.parametrize("theme", ["quiet", "dark", "light"])
+async def test_every_theme_shows_the_same_text(theme: str):
+    app, _ = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        app.theme = theme
+        await pilot.pause()
+        assert screen_text(app) == BUSY_80.strip("\n").split("\n")
+        assert "<svg" in app.export_screenshot()
+
+
+def test_the_app_comes_up_on_the_quiet_theme():
+    app, _ = an_app()
+    assert isinstance(app, TaskdeckApp) and app.theme == "quiet"

@@ -1,0 +1,385 @@
+"""Keys on the deck: what they ask of the runtime, what they say, what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from app.core.board import Board
+from app.errors import Conflict
+from app.tui.app import TaskdeckApp
+from app.tui.screens.choice import ChoiceScreen
+from app.tui.screens.deck import DeckScreen
+from tests.tui import boards
+from tests.tui.recording import Clock, Recording, an_app, until
+from tests.tui.screen_text import screen_text
+
+UUID = "0193f0c2-0000-7000-8000-{:012d}"
+
+
+class Deck:
+    """An open deck: press keys, see what was asked and said."""
+
+    def __init__(self, app: TaskdeckApp, recording: Recording, pilot: Pilot[Any]) -> None:
+        self.app, self.recording, self.pilot = app, recording, pilot
+
+    @property
+    def screen(self) -> DeckScreen:
+        found = self.app.deck
+        assert found is not None
+        return found
+
+    async def on(self, number: int) -> Deck:
+        """Put the cursor on a task."""
+        for pane in self.screen.panes:
+            if pane.go(UUID.format(number)):
+                self.screen.set_focus(pane)
+                await self.pilot.pause()
+                return self
+        raise AssertionError(f"#{number} is not shown")
+
+    async def press(self, *keys: str) -> Deck:
+        await self.pilot.press(*keys)
+        return self
+
+    async def asked(self, verb: str, times: int = 1) -> list[dict[str, Any]]:
+        """The arguments of the calls of a verb, once there are so many."""
+        def found() -> list[dict[str, Any]]:
+            return [args for name, args in self.recording.asked if name == verb]
+
+        await until(self.pilot, lambda: len(found()) >= times)
+        return found()
+
+    async def says(self, part: str) -> str:
+        """The message line, once it holds this."""
+        await until(self.pilot, lambda: part in self.message())
+        return self.message()
+
+    def message(self) -> str:
+        lines = screen_text(self.app)
+        return lines[-2] if len(lines) > 1 else ""
+
+    async def answer(self, key: str) -> None:
+        """Answer the dialog when it is open and no longer deaf."""
+        await until(self.pilot, lambda: isinstance(self.app.screen, ChoiceScreen))
+        ticks = self.app.ticks
+        assert isinstance(ticks, Clock)
+        ticks.at += 0.3
+        await self.pilot.press(key)
+        await self.pilot.pause()
+
+    async def show(self, board: Board) -> None:
+        """Let this board come from the feed."""
+        self.recording.board = board
+        self.app.board = board
+        await self.pilot.pause()
+
+
+@asynccontextmanager
+async def opened(board: Board | None = None, *, read_only: bool = False) -> AsyncIterator[Deck]:
+    app, recording = an_app(board, read_only=read_only)
+    async with app.run_test(size=(120, 40)) as pilot:
+        # The feed reads twice as it comes up; what follows is the test's.
+        await until(pilot, lambda: recording.asked.count(("board", {})) >= 2 and app.board is not None)
+        yield Deck(app, recording, pilot)
+    assert app.failure is None
+
+
+@pytest.mark.parametrize(
+    ("number", "verb"), [(1042, "pause"), (1052, "resume"), (1053, "hold")], ids=["running", "paused", "waiting"]
+)
+async def test_p_makes_it_not_go_on_or_undoes_that(number: int, verb: str):
+    async with opened() as deck:
+        await (await deck.on(number)).press("p")
+        assert await deck.asked(verb) == [{"ids": [UUID.format(number)]}]
+
+
+async def test_what_was_done_is_said_and_u_undoes_it():
+    async with opened() as deck:
+        await (await deck.on(1042)).press("p")
+        assert "Paused #1042 a task.  u undo" in await deck.says("Paused")
+        await deck.press("u")
+        assert await deck.asked("resume") == [{"ids": [UUID.format(1042)]}]
+        assert "Continued #1042" in await deck.says("Continued")
+
+
+async def test_p_on_a_queue_pauses_it_and_on_a_paused_one_resumes_it():
+    async with opened() as deck:
+        await deck.press("1", "p")
+        assert await deck.asked("queue.pause") == [{"name": "media"}]
+        assert "Paused queue media.  u undo" in await deck.says("queue media")
+        await deck.press("G", "p")
+        assert await deck.asked("queue.resume") == [{"name": "backup"}]
+
+
+async def test_p_on_a_pool_pauses_it():
+    async with opened() as deck:
+        await deck.press("2", "p")
+        assert await deck.asked("pool.pause") == [{"name": "gpu"}]
+
+
+async def test_cancelling_what_runs_asks_by_name_and_enter_keeps_it():
+    async with opened() as deck:
+        deck.recording.answers["show"] = {
+            "grace": 5.0, "children": [{"number": 1064, "name": "upload S02E04", "status": "blocked", "kind": "success"}]
+        }  # fmt: skip
+        await (await deck.on(1039)).press("x")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        shown = "\n".join(screen_text(deck.app))
+        assert "│ Cancel 1 task?" in shown
+        assert "│ ● 1039 encode S02E04.mkv     running 57m, 95% of limit: work lost" in shown
+        assert "│ 1 task depends on it and is cancelled too: 1064 upload S02E04" in shown
+        assert "│ Running ones get TERM, then KILL after 5.0s." in shown or "KILL after 5s." in shown
+        await deck.answer("enter")
+        assert "cancel" not in deck.recording.verbs()
+
+
+async def test_y_in_the_dialog_cancels_but_not_in_its_first_quarter_second():
+    async with opened() as deck:
+        await (await deck.on(1039)).press("x")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        await deck.press("y")
+        assert isinstance(deck.app.screen, ChoiceScreen)
+        await deck.answer("y")
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1039)]}]
+
+
+@pytest.mark.parametrize("key", ["escape", "q", "n"])
+async def test_leaving_the_dialog_keeps_everything(key: str):
+    async with opened() as deck:
+        await (await deck.on(1039)).press("x")
+        await deck.answer(key)
+        assert not isinstance(deck.app.screen, ChoiceScreen)
+        assert "cancel" not in deck.recording.verbs()
+
+
+async def test_cancelling_what_waits_asks_nothing_and_u_brings_it_back():
+    async with opened() as deck:
+        await (await deck.on(1053)).press("x")
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)]}]
+        await deck.says("u undo")
+        await deck.press("u")
+        assert await deck.asked("retry") == [{"ids": [UUID.format(1053)]}]
+
+
+async def test_of_marked_rows_e_cancels_only_those_that_wait():
+    async with opened() as deck:
+        await (await deck.on(1052)).press("space", "space", "x")
+        await deck.answer("e")
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1049)]}]
+
+
+async def test_a_signal_is_chosen_from_a_list():
+    async with opened() as deck:
+        await (await deck.on(1042)).press("X")
+        await deck.answer("h")
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1042)], "signal": 1}]
+
+
+async def test_r_runs_again_what_ended_and_says_why_not_otherwise():
+    async with opened() as deck:
+        await (await deck.on(1048)).press("r")
+        assert await deck.asked("retry") == [{"ids": [UUID.format(1048)]}]
+        await (await deck.on(1042)).press("r")
+        assert "It has not ended" in await deck.says("has not ended")
+
+
+async def test_deleting_asks():
+    async with opened() as deck:
+        await (await deck.on(1048)).press("D")
+        await deck.answer("y")
+        assert await deck.asked("rm") == [{"ids": [UUID.format(1048)]}]
+
+
+async def test_t_moves_to_the_front_and_u_moves_back():
+    async with opened() as deck:
+        await (await deck.on(1055)).press("t")
+        assert await deck.asked("front") == [{"ids": [UUID.format(1055)], "value": None}]
+        await deck.says("u undo")
+        await deck.press("u")
+        assert (await deck.asked("front", 2))[1] == {"ids": [UUID.format(1055)], "value": 0}
+
+
+async def test_priority_goes_up_as_often_as_it_is_pressed_and_back_by_undo():
+    async with opened() as deck:
+        await (await deck.on(1055)).press("+", "+", "-")
+        fields = [args["fields"]["priority"] for args in await deck.asked("set", 3)]
+        assert fields == [1, 2, 1]
+        await deck.says("Priority 2 → 1")
+        await deck.press("u")
+        assert (await deck.asked("set", 4))[3]["fields"] == {"priority": 2}
+
+
+async def test_a_acknowledges_a_firing_alert_only():
+    async with opened() as deck:
+        await deck.press("4", "a")
+        assert await deck.asked("alert.ack") == [{"ids": [1]}]
+        await deck.press("j", "a")
+        assert "firing alert" in await deck.says("firing alert")
+
+
+async def test_a_refusal_is_told_in_its_own_words():
+    async with opened() as deck:
+        deck.recording.answers["pause"] = {"done": [], "refused": [{"message": "#1042 has ended."}], "notes": []}
+        await (await deck.on(1042)).press("p")
+        assert "Refused: #1042 has ended." in await deck.says("Refused")
+        assert not deck.app.undoing
+
+
+async def test_a_problem_of_the_runtime_is_told_and_offers_no_undo():
+    async with opened() as deck:
+        deck.recording.answers["hold"] = Conflict("the disk is full.", "Free space, then again.")
+        await (await deck.on(1053)).press("p")
+        assert "Not done: the disk is full. Free space, then again." in await deck.says("disk is full")
+        assert not deck.app.undoing
+
+
+async def test_a_verb_is_refused_when_its_row_changed_a_moment_ago():
+    async with opened() as deck:
+        await deck.on(1042)
+        board = boards.busy()
+        stopping = replace(board.running[0], status="stopping")
+        await deck.show(replace(board, at=boards.NOW + 1, running=(stopping, *board.running[1:])))
+        await deck.press("x")
+        assert "#1042 has changed just now (stopping). Look, and press again." in await deck.says("changed just now")
+        assert deck.recording.verbs() == []
+        ticks = deck.app.ticks
+        assert isinstance(ticks, Clock)
+        ticks.at += 0.31
+        await deck.press("x")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+
+
+async def test_reading_only_changes_nothing():
+    async with opened(read_only=True) as deck:
+        await (await deck.on(1042)).press("p")
+        assert "Read only" in await deck.says("Read only")
+        assert deck.recording.verbs() == []
+        assert deck.recording.started == 0
+
+
+async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
+    async with opened() as deck:
+        await deck.press("slash", *"queue:media", "space", *"!s02e05")
+        work = deck.screen.panes[2]
+        names = [row.name for view in work.views for row in view.rows]
+        assert names == [
+            "encode S02E04.mkv", "encode S02E06.mkv", "encode S02E07.mkv", "encode S02E08.mkv", "thumbs S02", "encode S02E03.mkv"
+        ]  # fmt: skip
+        await deck.press("enter")
+        assert "/queue:media !s02e05" in screen_text(deck.app)[9]
+        assert deck.screen.focused is work
+        await deck.press("escape")
+        assert len(work.views[0].rows) == 7
+
+
+async def test_f_goes_round_the_states_and_takes_seen_failures_off_the_header():
+    async with opened() as deck:
+        work = deck.screen.panes[2]
+        assert "3 failed" in screen_text(deck.app)[1]
+        await deck.press("f", "f", "f")
+        assert [row.number for view in work.views for row in view.rows] == [1048, 1045]
+        assert "failed" not in screen_text(deck.app)[1]
+        await deck.press("f")
+        assert sum(len(view.rows) for view in work.views) == 17
+
+
+async def test_enter_on_a_queue_shows_its_tasks():
+    async with opened() as deck:
+        await deck.press("1", "j", "enter")
+        await deck.pilot.pause()
+        assert {row.queue for view in deck.screen.panes[2].views for row in view.rows} == {"gpu"}
+
+
+async def test_z_zooms_a_pane_and_back():
+    async with opened() as deck:
+        await deck.press("4", "z")
+        assert [pane.display for pane in deck.screen.panes] == [False, False, False, True]
+        await deck.press("z")
+        assert all(pane.display for pane in deck.screen.panes)
+
+
+async def test_help_is_made_from_the_bindings_of_the_place():
+    async with opened() as deck:
+        await deck.press("question_mark")
+        shown = "\n".join(screen_text(deck.app))
+        assert "Digits go places" in shown
+        assert "Palette: every verb, queue, #number" in shown
+        await deck.press("G")
+        assert "Mark the row, go down" in "\n".join(screen_text(deck.app))
+        await deck.press("q")
+        assert deck.app.screen is deck.screen
+
+
+async def test_the_palette_finds_a_verb_by_its_words():
+    async with opened() as deck:
+        await (await deck.on(1042)).press("colon", *"pause", "enter")
+        assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
+
+
+async def test_the_palette_goes_to_a_queue():
+    async with opened() as deck:
+        await deck.press("colon", *"queue etl", "enter")
+        await until(deck.pilot, lambda: deck.screen.panes[2].keep is not None)
+        assert {row.queue for view in deck.screen.panes[2].views for row in view.rows} == {"etl"}
+
+
+@pytest.mark.parametrize("keys", [["q"], ["ctrl+q"], ["ctrl+c", "ctrl+c"], ["colon", "q", "enter"]])
+async def test_leaving_closes_the_deck_and_asks_nothing_of_the_runtime(keys: list[str]):
+    app, recording = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press(*keys)
+        await until(pilot, lambda: not app.is_running or app._exit)
+    assert app.return_code == 0
+    assert recording.verbs() == []
+
+
+async def test_one_ctrl_c_only_says_how_to_leave():
+    async with opened() as deck:
+        await deck.press("ctrl+c")
+        assert "q leaves the deck" in await deck.says("q leaves the deck")
+
+
+async def test_shift_s_starts_a_stopped_runtime():
+    async with opened(boards.trouble()) as deck:
+        await deck.press("S")
+        await deck.says("The runtime is up.")
+        assert deck.recording.started == 1
+
+
+async def test_a_key_from_elsewhere_is_explained_once():
+    async with opened() as deck:
+        await deck.press("f9")
+        assert "F9 is x here." in await deck.says("F9")
+
+
+async def test_a_click_on_a_footer_key_is_that_key():
+    async with opened() as deck:
+        await deck.on(1053)
+        column = screen_text(deck.app)[-1].index("p hold")
+        await deck.pilot.click("#keys", offset=(column, 0))
+        assert await deck.asked("hold") == [{"ids": [UUID.format(1053)]}]
+
+
+async def test_y_copies_the_number():
+    async with opened() as deck:
+        deck.recording.answers["show"] = {"number": 1042, "uuid": UUID.format(1042)}
+        await (await deck.on(1042)).press("y")
+        await deck.answer("i")
+        await until(deck.pilot, lambda: deck.app.clipboard == "#1042")
+
+
+async def test_no_two_bindings_of_the_deck_share_a_key_and_each_has_an_id():
+    async with opened() as deck:
+        for table in deck.screen.panes:
+            live = [*type(table).BINDINGS, *DeckScreen.BINDINGS, *TaskdeckApp.BINDINGS]
+            keys = [key for binding in live for key in binding.key.split(",")]  # type: ignore[union-attr]
+            assert sorted(keys) == sorted(set(keys))
+            ids = [binding.id for binding in live]  # type: ignore[union-attr]
+            assert all(ids) and len(ids) == len(set(ids))

@@ -1,0 +1,201 @@
+"""The table: a cursor and marks by key, windows of parts, and only what changed drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from textual.app import App, ComposeResult
+
+from app.tui.columns import Cell, Column
+from app.tui.look import Look
+from app.tui.table import Grid, Part, Table
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    text: str = ""
+
+
+def cells(row: Row, look: Look, now: float) -> tuple[Cell, ...]:
+    return Cell(look.theirs(row.key)), Cell(look.theirs(row.text))
+
+
+GRID = Grid((Column("KEY", 6, gap=0), Column("TEXT", 10, grow=1)), cells)
+
+
+def rows(*keys: str) -> list[Row]:
+    return [Row(key) for key in keys]
+
+
+def letters(first: int, count: int) -> list[Row]:
+    return rows(*(f"r{n}" for n in range(first, first + count)))
+
+
+class TableApp(App[None]):
+    """One table of two parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table((Part("top", GRID), Part("low", GRID)), id="table")
+        self.opened: list[Any] = []
+
+    def now(self) -> float:
+        return 0.0
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        self.opened.append(event.item)
+
+
+def drawn(table: Table) -> list[str]:
+    return [line.rstrip() for line in table.shown_text()]
+
+
+def count_refreshes(table: Table) -> list[int]:
+    """The lines that are drawn again from now on."""
+    lines: list[int] = []
+    refresh = table.refresh
+
+    def counting(*regions: Any, **options: Any) -> Any:
+        for region in regions:
+            lines.extend(range(region.y, region.bottom))
+        return refresh(*regions, **options)
+
+    table.refresh = counting  # type: ignore[method-assign]
+    return lines
+
+
+async def pressed(keys: Iterable[str], **shown: list[Row]) -> Table:
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show(shown)
+        await pilot.press(*keys)
+        return app.table
+
+
+async def test_the_cursor_walks_through_all_parts():
+    table = await pressed(["j", "j", "j"], top=rows("a", "b"), low=rows("c", "d"))
+    assert table.cursor == "d"
+    assert [line[:3] for line in drawn(table) if line.startswith("›")] == ["› d"]
+
+
+async def test_the_cursor_stays_on_its_row_when_rows_come_and_go_around_it():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "b", "c")})
+        await pilot.press("j")
+        app.table.show({"top": rows("x", "y", "a", "b")})
+        assert app.table.cursor == "b"
+        app.table.show({"top": rows("y"), "low": rows("b")})
+        assert app.table.cursor == "b"
+        assert app.table.jumped_at == float("-inf")
+
+
+async def test_when_its_row_goes_away_the_cursor_takes_the_place_and_the_jump_is_remembered():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "b", "c")})
+        await pilot.press("j")
+        app.table.show({"top": rows("a", "c")})
+        assert app.table.cursor == "c"
+        assert app.table.jumped_at > 0
+
+
+async def test_only_the_lines_that_differ_are_drawn_again():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)):
+        app.table.show({"top": rows("a", "b", "c"), "low": rows("d")})
+        lines = count_refreshes(app.table)
+        app.table.show({"top": [*rows("a"), Row("b", "news"), *rows("c")], "low": rows("d")})
+        assert lines == [2]
+        app.table.show({"top": [*rows("a"), Row("b", "news"), *rows("c")], "low": rows("d")})
+        assert lines == [2]
+
+
+async def test_equal_rows_keep_their_very_strip():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)):
+        app.table.show({"top": rows("a")})
+        before = app.table.render_line(1)
+        app.table.show({"top": [replace(Row("a"))]})
+        assert app.table.render_line(1) is before
+
+
+async def test_a_long_part_scrolls_in_its_window_and_leaves_the_next_part_in_sight():
+    table = await pressed(["G", "k", "k", "k"], top=letters(0, 20), low=letters(100, 3))
+    shown = drawn(table)
+    assert table.cursor == "r19"
+    assert "› r19" in shown[4] and shown[1].strip() == "r16"
+    assert [line.strip() for line in shown[6:9]] == ["r100", "r101", "r102"]
+
+
+async def test_pages_and_edges_move_far():
+    assert (await pressed(["G"], top=letters(0, 50))).cursor == "r49"
+    assert (await pressed(["G", "g"], top=letters(0, 50))).cursor == "r0"
+    assert (await pressed(["pagedown"], top=letters(0, 50))).cursor == "r8"
+    assert (await pressed(["ctrl+d", "ctrl+d", "ctrl+u"], top=letters(0, 50))).cursor == "r4"
+
+
+async def test_space_marks_and_goes_down_and_the_marked_rows_are_the_chosen_ones():
+    table = await pressed(["space", "j", "space"], top=rows("a", "b", "c", "d"))
+    assert [row.key for row in table.chosen()] == ["a", "c"]
+    assert [line[:3] for line in drawn(table)[1:5]] == [" *a", "  b", " *c", "› d"]
+
+
+async def test_a_mark_goes_with_its_row():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "b")})
+        await pilot.press("space")
+        app.table.show({"top": rows("b")})
+        assert [row.key for row in app.table.chosen()] == ["b"]
+        assert not app.table.marks
+
+
+async def test_a_filter_hides_rows_and_says_so_in_the_title():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)):
+        app.table.view("top").title = "Rows"
+        app.table.show({"top": rows("ab", "cd", "ae")})
+        app.table.filter(lambda row: "a" in row.key, "a")
+        assert [row.key for row in app.table.view("top").rows] == ["ab", "ae"]
+        assert "Rows /a" in drawn(app.table)[0]
+        app.table.filter(None)
+        assert len(app.table.view("top").rows) == 3
+
+
+async def test_a_click_moves_the_cursor_and_a_double_click_opens():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "b", "c")})
+        await pilot.click(app.table, offset=(5, 3))
+        assert app.table.cursor == "c"
+        await pilot.click(app.table, offset=(5, 2), times=2)
+        await pilot.pause()
+        assert [row.key for row in app.opened] == ["b"]
+
+
+async def test_enter_opens_the_row_under_the_cursor():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "b")})
+        await pilot.press("j", "enter")
+        assert [row.key for row in app.opened] == ["b"]
+
+
+async def test_an_empty_part_says_its_own_words():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)):
+        app.table.view("low").empty = [[("  Nothing waits.", "dim")]]
+        app.table.show({"top": rows("a")})
+        assert "  Nothing waits." in drawn(app.table)
+
+
+async def test_markup_in_a_row_is_only_text():
+    table = await pressed([], top=[Row("[red]", "[/]x[b]")])
+    assert drawn(table)[1] == "› [red]  [/]x[b]"
