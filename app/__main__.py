@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _deck(home: Path, **options: Any) -> int:
-    from app.tui.app import run_deck
+    from app.tui.start import run_deck
 
     return run_deck(home, **options)
 

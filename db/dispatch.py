@@ -29,8 +29,8 @@ WANTED = (
     "WHERE i.status IN ('starting', 'running', 'paused', 'stopping')"
 )
 NEXT_DUE = (
-    "SELECT min(at) FROM (SELECT min(not_before) AS at FROM tasks WHERE status = 'scheduled' "
-    "UNION ALL SELECT min(retry_at) FROM tasks WHERE status = 'retrying')"
+    "SELECT min(at) FROM (SELECT min(not_before) AS at FROM tasks INDEXED BY idx_tasks_scheduled WHERE status = 'scheduled' "
+    "UNION ALL SELECT min(retry_at) FROM tasks INDEXED BY idx_tasks_retrying WHERE status = 'retrying')"
 )
 
 

@@ -74,6 +74,7 @@ def _backup(path: Path) -> Path:
     folder = path.parent / "backups"
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / f"before-{HEAD}-{clock.now().replace(':', '')}.db"
+    target.touch(mode=0o600)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
     return target

@@ -267,8 +267,8 @@ def promote(c: Connection) -> None:
     """Let tasks whose time has come stand where they now belong."""
     now = clock.now()
     due = (
-        "SELECT uuid FROM tasks WHERE status = 'scheduled' AND not_before <= :now "
-        "UNION ALL SELECT uuid FROM tasks WHERE status = 'retrying' AND retry_at <= :now"
+        "SELECT uuid FROM tasks INDEXED BY idx_tasks_scheduled WHERE status = 'scheduled' AND not_before <= :now "
+        "UNION ALL SELECT uuid FROM tasks INDEXED BY idx_tasks_retrying WHERE status = 'retrying' AND retry_at <= :now"
     )
     uuids = c.exec_driver_sql(due, {"now": now}).scalars().all()
     if uuids:
@@ -318,7 +318,8 @@ def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
             "WHERE runid = :runid AND +status = 'stopping'",
             late,
         )
-    c.exec_driver_sql("UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
+    if rows:
+        c.exec_driver_sql("UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
 
 
 def _start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:

@@ -77,9 +77,9 @@ def list_tasks(
     limit: int = 0,
 ) -> list[TaskRow]:
     """Tasks that match, newest first; `recent` keeps what is active or ended after that time; limit 0 is all."""
-    chosen = (
-        select(*_TASK).where(*_matching(statuses, queue, name, tags, since, recent)).order_by(tasks.c.number.desc())
-    )
+    # Rows are stored in the order of their numbers; an index on status holds them so, and nothing need be sorted.
+    newest = text("tasks.rowid DESC") if len(statuses) == 1 and queue is None else tasks.c.number.desc()
+    chosen = select(*_TASK).where(*_matching(statuses, queue, name, tags, since, recent)).order_by(newest)
     return _tasks(c, chosen.limit(limit) if limit else chosen)
 
 
@@ -93,9 +93,11 @@ def count_tasks(
     since: str | None = None,
     recent: str | None = None,
 ) -> int:
-    """How many tasks match (see `list_tasks`). Counted from the kept counters when only status and queue are asked."""
+    """How many tasks match (see `list_tasks`). Counted from the kept counters as far as they can tell."""
     if name is None and not tags and since is None and recent is None:
         return sum(n for (q, s), n in counters(c).items() if (not statuses or s in statuses) and queue in (None, q))
+    if name is queue is since is None and not tags and not statuses and recent is not None:
+        return sum(n for status, n in counts(c).items() if status not in ENDED) + sum(ended_since(c, recent).values())
     return c.execute(
         select(func.count()).select_from(tasks).where(*_matching(statuses, queue, name, tags, since, recent))
     ).scalar_one()
@@ -168,6 +170,15 @@ def position(c: Connection, task: TaskRow) -> int:
     return c.execute(chosen).scalar_one()
 
 
+def positions(c: Connection, queue: str, numbers: Sequence[int]) -> dict[int, int]:
+    """`position` of many queued tasks of one queue, {number: tasks before it}, in one pass."""
+    found = (
+        "SELECT number, place FROM (SELECT number, row_number() OVER (ORDER BY front DESC, priority DESC, number) - 1 AS place "
+        "FROM tasks WHERE queue = ? AND status = 'queued') WHERE number IN (SELECT value FROM json_each(?))"
+    )
+    return dict(c.exec_driver_sql(found, (queue, _json(numbers))).all())
+
+
 def oldest(c: Connection, queue: str) -> str | None:
     """When the oldest queued task of a queue was submitted."""
     chosen = select(func.min(tasks.c.created_at)).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
@@ -185,14 +196,20 @@ def not_queued(c: Connection, limit: int) -> list[TaskRow]:
 
 def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskRow]:
     """Tasks of these statuses that ended after `since`, newest first."""
-    chosen = select(*_TASK).where(tasks.c.ended_at >= since, text("+tasks.deleted_at IS NULL"))
-    listed = ", ".join(f"'{word}'" for word in statuses)
-    return _tasks(c, chosen.where(text(f"+tasks.status IN ({listed})")).order_by(tasks.c.ended_at.desc()).limit(limit))
+    newest = " UNION ALL ".join(
+        f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since AND +deleted_at IS NULL "
+        "ORDER BY ended_at DESC LIMIT :most)"
+        for word in statuses
+    )
+    chosen = select(*_TASK).where(text(f"tasks.uuid IN ({newest})").bindparams(since=since, most=limit))
+    return _tasks(c, chosen.order_by(tasks.c.ended_at.desc()).limit(limit))
 
 
 def ended_since(c: Connection, since: str) -> dict[str, int]:
     """Tasks that ended after `since`, by status."""
-    rows = c.exec_driver_sql("SELECT +status, count(*) FROM tasks WHERE ended_at >= ? GROUP BY 1", (since,))
+    listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
+    ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ? GROUP BY status"
+    rows = c.exec_driver_sql(ended, (since,))
     return dict(rows.all())
 
 
@@ -281,12 +298,12 @@ def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
 
 
 def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
-    """How long the last successful tasks of a template ran."""
+    """How long the successful ones of a template's last tasks ran."""
     t = tasks.c
     newest = (
         select(t.uuid)
-        .where(t.template == template, text("+tasks.status = 'succeeded'"))
-        .order_by(t.created_at.desc())
+        .where(t.template == template, t.ended_at.is_not(None))
+        .order_by(t.ended_at.desc())
         .limit(limit)
     )
     chosen = select(runs.c.run_seconds).where(runs.c.task_id.in_(newest), text("+instances.status = 'succeeded'"))

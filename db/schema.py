@@ -128,8 +128,8 @@ tasks = Table(
     Index("idx_tasks_name", "name"),
     # Tasks of a queue, newest first; the foreign key of `queues`.
     Index("idx_tasks_queue", "queue", "number"),
-    # Tasks of a template; the foreign key of `templates`.
-    Index("idx_tasks_template", "template", "created_at", sqlite_where=text("template IS NOT NULL")),
+    # How long a template's tasks ran lately; the foreign key of `templates`.
+    Index("idx_tasks_template", "template", "ended_at", sqlite_where=text("template IS NOT NULL")),
     # Environments that no task needs any more.
     Index("idx_tasks_env", "env_id"),
     # The dispatcher: a queue's waiting tasks in the order they start.
@@ -142,8 +142,8 @@ tasks = Table(
     # Tasks whose time has come.
     Index("idx_tasks_scheduled", "not_before", sqlite_where=text("status = 'scheduled'")),
     Index("idx_tasks_retrying", "retry_at", sqlite_where=text("status = 'retrying'")),
-    # Just ended; cleanup.
-    Index("idx_tasks_ended", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
+    # Just ended, how many ended today, cleanup: each by outcome, so that a thousand successes hide no failure.
+    Index("idx_tasks_ended", "status", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
     # Rows to purge.
     Index("idx_tasks_deleted", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
 )  # fmt: skip

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 LONGEST = 600.0
 NICE = 10
+PATIENCE = 5.0
+"""Seconds for the deck to close when it is told to."""
+
 BACKLOG = 40
 """Waiting tasks above which no more are submitted until some have gone."""
 
@@ -140,14 +143,26 @@ def _backlog(client: Client) -> int:
 
 def _deck(home: str, seconds: float) -> int:
     """The deck, in a process of its own on this terminal."""
-    argv = [sys.executable, "-P", "-m", "app", "--home", home]
-    with restored_terminal(), subprocess.Popen(argv) as deck:
+    with restored_terminal():
+        deck = subprocess.Popen([sys.executable, "-P", "-m", "app", "--home", home])
         try:
             return deck.wait(seconds)
         except subprocess.TimeoutExpired:
             return 0
         finally:
-            deck.terminate()
+            _close(deck)
+
+
+def _close(deck: subprocess.Popen[bytes]) -> None:
+    """End a deck that is still open, and put the terminal's main screen back in its place."""
+    if deck.poll() is None:
+        deck.terminate()
+        try:
+            deck.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            deck.kill()
+            deck.wait()
+        output.leave_screen()
 
 
 def _headless(home: str, seed: int, seconds: float) -> int:

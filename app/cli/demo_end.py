@@ -71,7 +71,7 @@ def _gone(watched: dict[int, int]) -> None:
 
 @contextmanager
 def restored_terminal() -> Iterator[None]:
-    """However the deck ends, the terminal is afterwards as it was: modes, main screen, cursor, no mouse reports."""
+    """However the deck ends, the terminal's modes are afterwards as they were."""
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     try:

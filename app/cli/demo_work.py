@@ -5,7 +5,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from random import Random
     from typing import Any
 
@@ -40,7 +40,7 @@ priority = -5
 [templates.compress]
 engine = "exec"
 queue = "media"
-cpu = 0.5
+cpu = 0.25
 memory = "96M"
 timeout = "40s"
 description = "compress blocks of noise"
@@ -60,7 +60,7 @@ properties.blocks = { type = "integer", minimum = 1, maximum = 200, default = 20
 
 [templates.hash]
 engine = "exec"
-cpu = 0.5
+cpu = 0.2
 memory = "64M"
 timeout = "20s"
 description = "hash some noise"
@@ -81,7 +81,7 @@ properties.rounds = { type = "integer", minimum = 1, maximum = 200, default = 10
 [templates.load]
 engine = "shell"
 queue = "etl"
-cpu = 0.25
+cpu = 0.1
 memory = "32M"
 timeout = "30s"
 description = "load rows, a thousand at a time"
@@ -115,7 +115,7 @@ conditions = { preset = "starts-within", value = "1s", match = { queue = "media"
 
 [slas.load-on-time]
 conditions = { preset = "finishes-within", value = "4s", match = { template = "load" } }
-actions = { severity = "critical" }
+severity = "critical"
 """
 
 FILES = ("holiday", "concert", "lecture", "interview", "trailer", "夜间备份", "crossing", "harbour")
@@ -127,13 +127,13 @@ def opening() -> list[Spec]:
         *(_compress(f"{name}.mkv", 30 + 5 * at) for at, name in enumerate(FILES[:5])),
         _hang("crawl shop-a", "1.5s"),
         _fails("thumbs S02"),
-        {"argv": ["sleep", "0.3"], "name": "ping gateway", "cpu": 0.1},
+        _ping("ping gateway", 0.3),
         _fetch("fetch rates", 3),
         _load("nightly-etl", 30),
         {"argv": ["true"], "name": "etl-report", "queue": "etl", "cpu": 0.1, "after": ["nightly-etl"]},
         {"argv": ["sleep", "5"], "name": "vacuum archive", "queue": "backup", "cpu": 0.1, "at": "3m"},
         {"argv": ["sleep", "20"], "name": "reindex (ask ann first)", "queue": "backup", "cpu": 0.1, "hold": True},
-        {"argv": ["sleep", "60"], "name": "resnet50-sweep-01", "cpu": 2, "memory": "400M", "timeout": "70s"},
+        _sweep("resnet50-sweep-01", 25),
     ]
 
 
@@ -146,25 +146,8 @@ def stream(random: Random) -> Iterator[tuple[float, Spec]]:
 
 
 def _one(random: Random, number: int) -> Spec:
-    kind = random.choices(("hash", "quick", "compress", "load", "fetch", "fails", "hang"), (30, 30, 12, 8, 8, 8, 4))[0]
-    makers = {
-        "hash": lambda: {
-            "template": "hash",
-            "name": f"sha256 photos {number:03}",
-            "parameters": {"rounds": random.randint(2, 14)},
-        },
-        "quick": lambda: {
-            "argv": ["sleep", f"{random.uniform(0.05, 0.6):.2f}"],
-            "name": f"ping host-{number:03}",
-            "cpu": 0.1,
-        },
-        "compress": lambda: _compress(f"{random.choice(FILES)} {number:03}.mkv", random.randint(5, 30)),
-        "load": lambda: _load(f"hourly-etl {number:03}", random.randint(4, 20)),
-        "fetch": lambda: _fetch(f"fetch rates {number:03}", random.randint(1, 4)),
-        "fails": lambda: _fails(f"thumbs {number:03}"),
-        "hang": lambda: _hang(f"crawl shop-{number:03}", "2s"),
-    }
-    return {**makers[kind](), "priority": random.choice((0, 0, 0, 5)), "tags": {"demo": kind}}
+    kind = random.choices(list(_MAKERS), _WEIGHTS)[0]
+    return {**_MAKERS[kind](random, number), "priority": random.choice((0, 0, 0, 5)), "tags": {"demo": kind}}
 
 
 def _compress(name: str, blocks: int) -> Spec:
@@ -192,3 +175,29 @@ def _hang(name: str, limit: str) -> Spec:
         "timeout": limit,
         "grace": "1s",
     }
+
+
+def _sweep(name: str, seconds: int) -> Spec:
+    limit = f"{seconds + 15}s"
+    return {"argv": ["sleep", str(seconds)], "name": name, "cpu": 1.2, "memory": "300M", "timeout": limit}
+
+
+def _hash(name: str, rounds: int) -> Spec:
+    return {"template": "hash", "name": name, "parameters": {"rounds": rounds}}
+
+
+def _ping(name: str, seconds: float) -> Spec:
+    return {"argv": ["sleep", f"{seconds:.2f}"], "name": name, "cpu": 0.05}
+
+
+_MAKERS: dict[str, Callable[[Random, int], Spec]] = {
+    "hash": lambda random, n: _hash(f"sha256 photos {n:03}", random.randint(4, 24)),
+    "ping": lambda random, n: _ping(f"ping host-{n:03}", random.uniform(0.05, 0.6)),
+    "compress": lambda random, n: _compress(f"{random.choice(FILES)} {n:03}.mkv", random.randint(10, 40)),
+    "load": lambda random, n: _load(f"hourly-etl {n:03}", random.randint(4, 24)),
+    "fetch": lambda random, n: _fetch(f"fetch rates {n:03}", random.randint(1, 4)),
+    "fails": lambda random, n: _fails(f"thumbs {n:03}"),
+    "hang": lambda random, n: _hang(f"crawl shop-{n:03}", "2s"),
+    "sweep": lambda random, n: _sweep(f"resnet50-sweep-{n:03}", random.randint(10, 25)),
+}
+_WEIGHTS = (27, 25, 20, 8, 8, 7, 4, 1)

@@ -24,7 +24,7 @@ LEAST_FREE = 500 * 2**20
 LEAST_SHARE = 0.05
 """Below either of these, bytes or share of the disk, nothing new is started."""
 
-_REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
+REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
 
 
 class Finding:
@@ -125,15 +125,15 @@ def _existing(path: str) -> str:
 
 def _file_system(home: str) -> Finding:
     """SQLite's write-ahead log needs memory shared between processes: a network file system has none."""
-    kind = _kind_of(os.path.realpath(_existing(home)))
-    if kind and kind.startswith(_REMOTE):
+    kind = kind_of(os.path.realpath(_existing(home)))
+    if kind and kind.startswith(REMOTE):
         return Finding(
             "files", f"the home is on {kind}, where a database is not safe", "broken", "--home on a local disk"
         )
     return Finding("files", f"on {kind or 'a local disk'}")
 
 
-def _kind_of(path: str) -> str:
+def kind_of(path: str) -> str:
     """The type of the file system that holds a path: the longest mount point above it."""
     best, kind = "", ""
     try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.cli.session import Session
+    from app.errors import Problem
 
 Args = argparse.Namespace
 
@@ -42,6 +43,8 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, words: list[str]) -> Args:
         """The options of these words; raises Usage when they make no sense."""
+        # `-0` is an option of ours; `-5` after an option is a number all the same.
+        self._has_negative_number_optionals.clear()
         try:
             args, rest = self.parse_known_args(words)
         except argparse.ArgumentError as wrong:
@@ -56,11 +59,11 @@ class Parser(argparse.ArgumentParser):
 
     def unknown(self, word: str) -> Usage:
         """What to say about a word that is no option of this verb."""
-        shown = cut(clean(word.partition("=")[0] if word[:1] == "-" else word), 60)
+        shown, verb = cut(clean(word.partition("=")[0] if word[:1] == "-" else word), 60), self.prog.partition(" ")[2]
         if word[:1] != "-":
-            return Usage(f'{self.prog} has no use for the word "{shown}".', self._see())
+            return Usage(f'{verb} has no use for the word "{shown}".', self._see())
         meant = nearest(word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
-        return Usage(f"{self.prog} has no option {shown}.", f"Nearest: {meant}" if meant else self._see())
+        return Usage(f"{verb} has no option {shown}.", f"Nearest: {meant}" if meant else self._see())
 
     def _said(self, wrong: argparse.ArgumentError) -> str:
         name = _longest(wrong.argument_name or "")
@@ -75,9 +78,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command:
-    """One verb: what reads its options, what does it, and how its help begins and ends."""
+    """One verb: what reads its options, what does it, and how its help begins and ends. `better` may know a better
+    answer to words that cannot be read."""
 
-    __slots__ = ("arguments", "examples", "run", "summary", "takes_command")
+    __slots__ = ("arguments", "better", "examples", "run", "summary", "takes_command")
 
     def __init__(
         self,
@@ -86,14 +90,18 @@ class Command:
         arguments: Callable[[Parser], None] | None = None,
         examples: str = "",
         takes_command: bool = False,
+        better: Callable[[list[str], Usage], Problem] | None = None,
     ) -> None:
         self.summary, self.run, self.arguments = summary, run, arguments
-        self.examples, self.takes_command = examples, takes_command
+        self.examples, self.takes_command, self.better = examples, takes_command, better
 
     def read(self, parser: Parser, given: list[str]) -> Args:
         """The options in the words after the verb; `args.command` is what stands after `--`, None without one."""
         end = given.index("--") if self.takes_command and "--" in given else len(given)
-        args = parser.read(given[:end])
+        try:
+            args = parser.read(given[:end])
+        except Usage as wrong:
+            raise (self.better(given, wrong) if self.better else wrong) from None
         args.command = given[end + 1 :] if end < len(given) else None
         return args
 

@@ -11,7 +11,7 @@ from app.core.clean import clean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, TextIO
 
     from app.cli.table import Column, Line, Span
     from app.core.clean import Style
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 def begin() -> None:
     """A stream that was closed before we came writes to nowhere."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = _nowhere()
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def terminal() -> bool:
@@ -84,6 +88,12 @@ def raw(data: bytes) -> None:
 def home() -> None:
     """Back to the top of an empty screen."""
     raw(b"\x1b[H\x1b[2J")
+
+
+def leave_screen() -> None:
+    """What a full-screen program that was killed could not undo: alternate screen, hidden cursor, mouse and paste reports."""
+    raw(b"\x1b[<u\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m")
+    flush()
 
 
 def flush() -> None:

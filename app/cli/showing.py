@@ -109,14 +109,19 @@ def _fact(label: str, text: str, room: int | None) -> list[Line]:
 
 
 def _what(task: dict[str, Any]) -> list[tuple[str, str]]:
+    """The command or shell text, its first lines."""
     launch = task["launch"]
     if "argv" in launch:
         from shlex import join
 
-        return [("command", clean(join(launch["argv"])))]
-    return [
-        ("script" if not at else " ", line) for at, line in enumerate(clean_lines(launch["script"]).split("\n")[:20])
-    ]
+        return _some_lines("command", join(launch["argv"]))
+    return _some_lines("script", launch["script"])
+
+
+def _some_lines(label: str, text: str) -> list[tuple[str, str]]:
+    lines = clean_lines(text).split("\n")
+    more = [f"and {len(lines) - MOST_LINES:,} more lines"] if len(lines) > MOST_LINES else []
+    return [(label if not at else " ", line) for at, line in enumerate(lines[:MOST_LINES] + more)]
 
 
 def _template(task: dict[str, Any]) -> str:

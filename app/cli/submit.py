@@ -79,6 +79,11 @@ def _better(args: Args, problem: Problem) -> Problem:
     return problem
 
 
+def _unreadable(given: list[str], wrong: Usage) -> Problem:
+    """Options that are none of ours may be those of a program, which belongs after --."""
+    return (_program(given) if given[0][:1] != "-" else None) or wrong
+
+
 def _program(words: list[str]) -> Problem | None:
     if not _on_path(words[0]):
         return None
@@ -324,5 +329,12 @@ EXAMPLES = """\
   taskdeck submit --from jobs.jsonl"""
 
 COMMANDS = {
-    "submit": Command("queue a command, shell text or a template", submit, _arguments, EXAMPLES, takes_command=True)
+    "submit": Command(
+        "queue a command, shell text or a template",
+        submit,
+        _arguments,
+        EXAMPLES,
+        takes_command=True,
+        better=_unreadable,
+    )
 }

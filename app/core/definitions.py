@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from app.core import formats, parameters, sla
+from app.core import parameters, sla
 from app.core.amounts import quoted
 from app.core.clean import clean, cut, nearest, valid_name
 from app.core.spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
@@ -102,6 +102,8 @@ Definitions = dict[str, dict[str, Any]]
 
 def parse(text: str, format: str = "toml") -> Definitions:
     """What a file defines. Raises Usage with everything that is wrong in it, each fault with its table and key."""
+    from app.core import formats
+
     data = formats.read(text, format)
     found: Definitions = {kind: {} for kind in KINDS}
     faults = []

@@ -34,6 +34,8 @@ class Shape:
     """What a schema says of an object: its `properties` by name (also those of `allOf`, `$ref` …), and the rest."""
 
     properties: Mapping[str, Schema]
+    kinds: Mapping[str, frozenset[str]]
+    """The JSON types that each property allows; none said, none here."""
     required: frozenset[str]
     patterns: tuple[str, ...]
     open: bool
@@ -72,13 +74,14 @@ def convert(texts: Iterable[tuple[str, str]], schema: Schema) -> dict[str, Any]:
     A list may be given as JSON or one item at a time. What does not convert stays text, for `resolve` to name with
     everything else that is wrong. Raises Usage for a name that is given twice but takes one value.
     """
+    shown = shape(schema)
     found: dict[str, Any] = {}
     for name, text in texts:
-        allowed = kinds(shape(schema).properties.get(name, {}), schema)
+        allowed, inner = shown.kinds.get(name, frozenset()), shown.properties.get(name, {})
         if name not in found:
-            found[name] = _first(text, allowed, shape(schema).properties.get(name, {}), schema)
+            found[name] = _first(text, allowed, inner, schema)
         elif "array" in allowed and isinstance(found[name], list):
-            found[name] = [*found[name], _item(text, shape(schema).properties[name], schema)]
+            found[name] = [*found[name], _item(text, inner, schema)]
         else:
             raise Usage(f"{wording.label(name)} is given twice. Nothing was submitted.")
     return found
@@ -132,7 +135,8 @@ def _shape(text: str) -> Shape:
         required.update(part.get("required", ()) if always else ())
         names.extend(part.get("patternProperties", {}))
         welcome |= any(part.get(word, False) is not False for word in ("additionalProperties", "unevaluatedProperties"))
-    return Shape(properties, frozenset(required), tuple(names), welcome)
+    types = {name: kinds(inner, schema) for name, inner in properties.items()}
+    return Shape(properties, types, frozenset(required), tuple(names), welcome)
 
 
 def _parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool]]:

@@ -51,6 +51,7 @@ SYNC_AFTER = 0.1
 DEADLINE_GRACE = 2.0  # the runtime stops a run at its deadline; the keeper acts by itself this much later
 IDLE = 60.0
 UNKILLABLE = 10.0  # after this long under SIGKILL a tree whose leader has ended is given up
+HANGING = 5.0  # a job that has not come from fork to exec within this time is taken as started
 LONGEST_LINE = 32 * 1024 * 1024
 MOST_UNSENT = 64 * 1024 * 1024
 LOG_LIMIT = 256 * 1024
@@ -191,8 +192,9 @@ def ended_child_portably() -> Ended | None:
 
 
 def has_ended(pid: int) -> bool:
-    """Has this child of ours ended? It stays unreaped."""
-    return os.waitid(os.P_PID, pid, WAITING) is not None
+    """Has this child of ours ended? /proc knows it of a traced one too, whose end is reported to the tracer first."""
+    found = process(pid)
+    return found is None or found.dead
 
 
 # ---------------------------------------------------------------------------------------------------- runs
@@ -349,7 +351,7 @@ class Segment:
         self.name, self.fd, self.size, self.torn, self.boot = name, fd, 0, False, ""
         self.runs: set[str] = set()  # not yet forgotten
         self.owed = 0  # exits that are still to be written here
-        self.unsynced: set[str] = set()
+        self.unsynced: dict[str, float] = {}  # when each exit was written that is in memory only, oldest first
         self.entered = False  # its name is on the disk
         self.mine = False
 
@@ -447,6 +449,7 @@ class Ledger:
         """Called in a new keeper: all that exists belongs to the guard."""
         for segment in self.segments.values():
             segment.mine = False
+            segment.unsynced.clear()
         for run in self.runs.values():
             run.shared = True
         self.current = self.sync_at = None
@@ -477,7 +480,7 @@ class Ledger:
         self.hold(run, segment)
         if letter == "e":
             segment.owed -= run.segments[0] is segment
-            segment.unsynced.add(run.id)
+            segment.unsynced[run.id] = time.monotonic()
             self.sync_at = self.sync_at or time.monotonic() + SYNC_AFTER
 
     def note_if_possible(self, run: Run, letter: str, record: dict[str, Any]) -> None:
@@ -522,7 +525,7 @@ class Ledger:
         run = self.runs.pop(runid, None)
         for segment in run.segments if run else ():
             segment.runs.discard(runid)
-            segment.unsynced.discard(runid)
+            segment.unsynced.pop(runid, None)
         return run
 
     def hold(self, run: Run, segment: Segment) -> None:
@@ -586,10 +589,13 @@ class Ledger:
             self.current = None
 
     def sync(self) -> None:
-        """Bring exits to the disk that nobody has stored elsewhere by now. Raises OSError when the disk refuses."""
-        self.sync_at = None
-        for segment in self.segments.values():
-            if segment.unsynced and segment.mine:
+        """Bring exits to the disk that nobody has stored elsewhere in time. Raises OSError when the disk refuses."""
+        waiting = [segment for segment in self.segments.values() if segment.unsynced]
+        oldest = min((next(iter(segment.unsynced.values())) for segment in waiting), default=None)
+        self.sync_at = None if oldest is None else oldest + SYNC_AFTER
+        if self.sync_at and time.monotonic() >= self.sync_at:
+            self.sync_at = None
+            for segment in waiting:
                 segment.unsynced.clear()
                 os.fdatasync(segment.fd)
                 if not segment.entered:
@@ -785,7 +791,7 @@ class Line:
     def receive(self) -> list[bytes]:
         """The lines that are there. `open` is False once the other side is gone."""
         try:
-            data = self.sock.recv(65536)
+            data = self.sock.recv(16384)
         except BlockingIOError:
             return []
         except OSError:
@@ -851,11 +857,15 @@ class House:
                 self.ledger.note_if_possible(run, "e", run.lost(reason))
 
     def candidates(self, run: Run) -> list[Process]:
-        """The children that may be the one process started for an intent: by their cookie, else those without any."""
+        """The children that may be the one process started for an intent.
+
+        Those with its cookie, and dead ones, which show none; when no cookie is found, also living ones without any.
+        """
         known = {(other.pid, other.ticks) for other in self.ledger.runs.values() if other.pid}
-        young = [p for p in settled_children(run.ticks) if p.session == p.pid and (p.pid, p.ticks) not in known]
+        young = [p for p in settled_children(run.ticks) if (p.pid, p.ticks) not in known]
         cookies = {p.pid: cookie(p.pid) for p in young}
-        return [p for p in young if cookies[p.pid] in (run.id, "")]
+        named = run.id in cookies.values()
+        return [p for p in young if cookies[p.pid] == run.id or (not cookies[p.pid] and (p.dead or not named))]
 
     def note_strays(self) -> None:
         """Look which of our children are no runs."""
@@ -868,12 +878,16 @@ class House:
 
 
 def settled_children(since: int) -> list[Process]:
-    """Our children started since then (in ticks), once none is between fork and exec any more."""
-    us, me = read("/proc/self/cmdline"), os.getpid()
+    """Our children started since then (in ticks) that lead a session.
+
+    One between fork and exec is waited for; one that does not come that far, on a file system that hangs, counts too.
+    """
+    us, me, end = read("/proc/self/cmdline"), os.getpid(), time.monotonic() + HANGING
     while True:
         young = [p for p in processes().values() if p.parent == me and p.ticks >= since]
-        if all(p.dead or read(f"/proc/{p.pid}/cmdline") != us for p in young):
-            return young
+        unborn = [p for p in young if not p.dead and read(f"/proc/{p.pid}/cmdline") == us]
+        if not unborn or time.monotonic() > end:
+            return [p for p in young if p.session == p.pid or p in unborn]
         time.sleep(0.001)
 
 

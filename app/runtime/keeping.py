@@ -22,6 +22,7 @@ from app.version import VERSION
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
 PROTOCOL = 1
+ANOTHER = 4  # the exit code of a keeper that finds another one in its home
 PATIENCE = 15.0  # seconds for a keeper to come up
 PAUSE, CLOSING = 0.01, 2.0
 LONGEST_LINE = 256 * 1024 * 1024  # a hello names every run that is not yet forgotten
@@ -130,17 +131,17 @@ class Keeping:
 
     async def _connect(self) -> asyncio.StreamReader:
         """A line to a living keeper that has answered our hello. Raises NoKeeper."""
-        trouble, clock = "it does not answer", asyncio.get_running_loop().time
+        clock = asyncio.get_running_loop().time
         last = clock() + PATIENCE
         while clock() < last:
             try:
                 return await asyncio.wait_for(self._greet(), last - clock())
-            except (ConnectionError, FileNotFoundError, BlockingIOError, asyncio.IncompleteReadError):
-                trouble = await asyncio.to_thread(bring_up, self._home) or trouble
             except TimeoutError:
                 break
+            except (OSError, asyncio.IncompleteReadError):
+                await asyncio.to_thread(bring_up, self._home)
             await asyncio.sleep(PAUSE)
-        raise NoKeeper(f"no keeper: {trouble}")
+        raise NoKeeper("the keeper does not answer")
 
     async def _greet(self) -> asyncio.StreamReader:
         """Say hello and read the answer."""
@@ -183,8 +184,8 @@ def dial(home: Path) -> socket.socket:
     return line
 
 
-def bring_up(home: Path) -> str:
-    """Start keeper and guard, which leave our session; what is wrong, or nothing. Another pair that is up is fine."""
+def bring_up(home: Path) -> None:
+    """Start keeper and guard, which leave our session; another pair that is up is fine. Raises NoKeeper."""
     python = getattr(sys, "_base_executable", None) or sys.executable
     clean = {name: value for name, value in os.environb.items() if not name.startswith(b"TASKDECK_")}
     done = subprocess.run(
@@ -192,4 +193,5 @@ def bring_up(home: Path) -> str:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         start_new_session=True, cwd="/", env=clean, check=False,
     )  # fmt: skip
-    return "" if done.returncode in (0, 4) else done.stderr.decode(errors="replace").strip()[-500:]
+    if done.returncode not in (0, ANOTHER):
+        raise NoKeeper(f"the keeper cannot start: {done.stderr.decode(errors='replace').strip()[-500:]}")

@@ -62,11 +62,18 @@ def _acknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, 
             refused.append(find.refusal(problem, ident))
     firing = [row for row in chosen.values() if row.status == "firing"]
     alerts.acknowledge(c, [row.id for row in firing], by)
-    for row in firing:
-        before, after = {"status": "firing"}, {"status": "acknowledged"}
-        operations.record(c, by, "alert ack", f"alert {row.name} on {row.object}", before, after)
+    _record(c, by, firing)
     return {"done": [_done(row) for row in firing], "refused": refused,
             "notes": [_note(row) for row in chosen.values() if row.status != "firing"]}  # fmt: skip
+
+
+def _record(c: Connection, by: str, rows: Sequence[AlertRow]) -> None:
+    """One operation per SLA, however many alerts it has."""
+    before, after = {"status": "firing"}, {"status": "acknowledged"}
+    for name in dict.fromkeys(row.name for row in rows):
+        objects = [row.object for row in rows if row.name == name]
+        about = objects[0] if len(objects) == 1 else f"{len(objects)} tasks"
+        operations.record(c, by, "alert ack", f"alert {name} on {about}", before, after)
 
 
 def _meant(c: Connection, word: str) -> list[AlertRow]:

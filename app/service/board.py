@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from app import paths
 from app.core import amounts, forecast
@@ -231,13 +231,19 @@ def how(row: TaskRow, run: Any) -> str:
     return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
 
 
+_TOLD = (
+    "alerts.id IN (SELECT id FROM (SELECT id FROM alerts WHERE status <> 'resolved' ORDER BY status, fired_at LIMIT 200) "
+    "UNION ALL SELECT id FROM alerts WHERE resolved_at >= :since)"
+)
+
+
 def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:
     """Open alerts, worst first; resolved ones for ten minutes."""
     a, t = schema.alerts, schema.tasks
     since = clock.stamp(now - ALERTS_FOR)
     chosen = (
         a.select().add_columns(t.c.number).select_from(a.outerjoin(t, t.c.uuid == a.c.task_id))
-        .where((a.c.status != "resolved") | (a.c.resolved_at >= since)).limit(200)
+        .where(text(_TOLD).bindparams(since=since)).limit(200)
     )  # fmt: skip
     lines = [_alert(row) for row in c.execute(chosen)]
     return sorted(lines, key=lambda line: (_SEVERITY.get(line.severity, 3), _STATUS.get(line.status, 9), line.since))

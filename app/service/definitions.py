@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from app.core import formats
 from app.core.clean import clean
 from app.core.definitions import KINDS, Definitions, document, parse
 from app.errors import NotFound, Refused, Usage
@@ -56,6 +55,8 @@ async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = 
 
 async def export(call: Call, *, format: str = "toml") -> str:
     """All definitions as text, in a fixed order. Raises Refused when TOML cannot hold one."""
+    from app.core import formats
+
     return formats.write(await call.db.read(_documents), format)
 
 

@@ -14,7 +14,7 @@ from app.core.clean import clean, cut, valid_name
 from app.errors import Conflict, Refused, Usage
 from app.service import find
 from app.service.call import Call
-from db import alerts, clock, definitions, reads, schema
+from db import alerts, clock, definitions, looks, reads, schema
 from db.rows import SlaRow
 from db.states import ENDED
 
@@ -69,7 +69,6 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
         users = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in definitions.users_of_sla(c, row.id).items() if n]
         if users:
             raise Refused(f"{' and '.join(users)} refer to the SLA {clean(name)}. It was not removed.")
-        alerts.restart(c, row.id)
         alerts.forget_sla(c, row.id)
         definitions.remove(c, schema.slas, name, call.by)
 
@@ -113,12 +112,12 @@ def evaluate(c: Connection, moment: datetime) -> Evaluated:
     At most 500 of each; when there is more to do `next_due` is now.
     """
     now = moment.timestamp()
-    resolved = _resolve(c, now)
-    fired, dues = 0, [now] if resolved == MOST_AT_ONCE else []
+    resolved, more = _resolve(c, now)
+    fired, dues = 0, [now] if more else []
     for row in definitions.slas(c):
         if row.enabled:
-            more, due = _look(c, row, now, MOST_AT_ONCE - fired)
-            fired += more
+            late, due = _look(c, row, now, MOST_AT_ONCE - fired)
+            fired += late
             dues += [due] if due is not None else []
     return Evaluated(fired, resolved, min(dues, default=None))
 
@@ -126,18 +125,23 @@ def evaluate(c: Connection, moment: datetime) -> Evaluated:
 def due(c: Connection, moment: datetime) -> bool:
     """Whether `evaluate` would find anything to do: reads only, so that an idle runtime writes nothing."""
     now = moment.timestamp()
-    return bool(alerts.to_resolve(c, 1)) or any(_has_news(c, row, now) for row in definitions.slas(c) if row.enabled)
+    return _has_events(c) or any(_has_news(c, row, now) for row in definitions.slas(c) if row.enabled)
+
+
+def _has_events(c: Connection) -> bool:
+    seen, last = looks.events_seen(c), looks.last_event(c)
+    return last - seen > looks.SPAN or bool(alerts.to_resolve(c, seen, last, 1))
 
 
 def _has_news(c: Connection, row: SlaRow, now: float) -> bool:
-    put_off = alerts.next_due(c, row.id)
+    put_off = looks.next_due(c, row.id)
     if put_off is not None and put_off <= now:
         return True
-    last = alerts.last_created(c, clock.from_unix(now - sla.parse(row.conditions).value))
-    return last > alerts.cursor(c, row.id)
+    last = looks.last_created(c, clock.from_unix(now - sla.parse(row.conditions).value))
+    return last > looks.cursor(c, row.id)
 
 
-def facts(task: alerts.Looked) -> sla.Facts:
+def facts(task: looks.Looked) -> sla.Facts:
     """A task as its rule sees it."""
     ended = task.ended_at if task.status in ENDED else None
     return sla.Facts(clock.unix(task.created_at), *map(_unix, (task.not_before, task.first_start, ended)))
@@ -147,10 +151,18 @@ def _unix(text: str | None) -> float | None:
     return clock.unix(text) if text else None
 
 
-def _resolve(c: Connection, now: float) -> int:
-    found = alerts.to_resolve(c, MOST_AT_ONCE)
+def _resolve(c: Connection, now: float) -> tuple[int, bool]:
+    """Close alerts by what has happened since the last look: how many, and whether there is more to look at."""
+    seen, last = looks.events_seen(c), looks.last_event(c)
+    if last == seen:
+        return 0, False
+    until = min(last, seen + looks.SPAN) if alerts.any_open(c) else last
+    found = alerts.to_resolve(c, seen, until, MOST_AT_ONCE)
     alerts.resolve(c, [_closed(open_alert, now) for open_alert in found])
-    return len(found)
+    if len(found) == MOST_AT_ONCE:
+        return len(found), True
+    looks.see_events(c, until)
+    return len(found), until < last
 
 
 def _closed(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
@@ -169,35 +181,35 @@ def _look(c: Connection, row: SlaRow, now: float, room: int) -> tuple[int, float
     """One SLA's look at the tasks whose time is up: how many alerts it fired, and when its next task is due."""
     if room <= 0:
         return 0, now
-    rule, scope = sla.parse(row.conditions), alerts.scope(c, row.id, row.conditions.get("match", {}))
-    late = _judged(c, row, rule, alerts.take_due(c, row.id, scope, now), now)
+    rule, scope = sla.parse(row.conditions), looks.scope(c, row.id, row.conditions.get("match", {}))
+    late = _judged(c, row, rule, looks.take_due(c, row.id, scope, now), now)
     late += _judged(c, row, rule, _fresh(c, row, rule, scope, now), now)
     alerts.fire(c, late)
     return len(late), _next(c, row, rule, scope, now)
 
 
-def _fresh(c: Connection, row: SlaRow, rule: sla.Rule, scope: alerts.Scope, now: float) -> list[alerts.Looked]:
+def _fresh(c: Connection, row: SlaRow, rule: sla.Rule, scope: looks.Scope, now: float) -> list[looks.Looked]:
     """The next page of tasks submitted so long ago that their time is up; moves the cursor past them."""
-    at = alerts.cursor(c, row.id)
-    last = min(alerts.last_created(c, clock.from_unix(now - rule.value)), at + alerts.SPAN)
+    at = looks.cursor(c, row.id)
+    last = min(looks.last_created(c, clock.from_unix(now - rule.value)), at + looks.SPAN)
     if last <= at:
         return []
-    found = alerts.page(c, scope, at, last, row.updated_at)
-    alerts.move_cursor(c, row.id, found[-1].number if len(found) == alerts.PAGE else last)
+    found = looks.page(c, scope, at, last, row.updated_at)
+    looks.move_cursor(c, row.id, found[-1].number if len(found) == looks.PAGE else last)
     return found
 
 
 def _judged(
-    c: Connection, row: SlaRow, rule: sla.Rule, tasks: Sequence[alerts.Looked], now: float
+    c: Connection, row: SlaRow, rule: sla.Rule, tasks: Sequence[looks.Looked], now: float
 ) -> list[dict[str, Any]]:
     """Alerts for those of these tasks that are late; those whose time is still to come are put off."""
     verdicts = [(task, sla.judge(rule, facts(task), now)) for task in tasks]
     waiting = [(verdict.due, task.number) for task, verdict in verdicts if verdict.done is None and not verdict.late]
-    alerts.put_off(c, row.id, waiting)
+    looks.put_off(c, row.id, waiting)
     return [_alert(row, rule, task, verdict) for task, verdict in verdicts if verdict.late]
 
 
-def _alert(row: SlaRow, rule: sla.Rule, task: alerts.Looked, verdict: sla.Verdict) -> dict[str, Any]:
+def _alert(row: SlaRow, rule: sla.Rule, task: looks.Looked, verdict: sla.Verdict) -> dict[str, Any]:
     status = "firing" if verdict.done is None else "resolved"
     return {
         "sla_id": row.id, "name": row.name, "severity": sla.severity(row.priority), "status": status,
@@ -207,9 +219,9 @@ def _alert(row: SlaRow, rule: sla.Rule, task: alerts.Looked, verdict: sla.Verdic
     }  # fmt: skip
 
 
-def _next(c: Connection, row: SlaRow, rule: sla.Rule, scope: alerts.Scope, now: float) -> float | None:
+def _next(c: Connection, row: SlaRow, rule: sla.Rule, scope: looks.Scope, now: float) -> float | None:
     """When the next task in scope may be late: not before `now`, which says that there is more to look at."""
-    found = alerts.next_created(c, scope, alerts.cursor(c, row.id))
-    times = [clock.unix(found) + rule.value if found else None, alerts.next_due(c, row.id)]
+    found = looks.next_created(c, scope, looks.cursor(c, row.id))
+    times = [clock.unix(found) + rule.value if found else None, looks.next_due(c, row.id)]
     coming = [at for at in times if at is not None]
     return max(now, min(coming)) if coming else None

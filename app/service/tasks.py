@@ -219,11 +219,17 @@ async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str,
     return await _each(call, "rm", ids, select, may, act)
 
 
+_FOREMOST = (
+    "SELECT coalesce(max(top), 0) FROM (SELECT (SELECT max(front) FROM tasks WHERE queue = q.name AND status = 'queued') AS top "
+    "FROM queues q)"
+)
+
+
 async def front(call: Call, *, ids: Ids = None, select: Select = None, value: int | None = None) -> dict[str, Any]:
     """To the head of their queues, in the order given; `value` puts back what it was before."""
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        top = c.exec_driver_sql("SELECT coalesce(max(front), 0) FROM tasks WHERE status IN ('queued')").scalar_one()
+        top = c.exec_driver_sql(_FOREMOST).scalar_one()
         new = [
             {"at": row.uuid, "front": value if value is not None else top + len(rows) - at}
             for at, row in enumerate(rows)

@@ -93,13 +93,16 @@ def reasons(
 
 def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, int | None]:
     """Places in their queues: known for the window, counted beyond it."""
-    known = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
-    return {
-        task.uuid: (known[task.uuid] if task.uuid in known else reads.position(c, task))
-        if task.status == Task.QUEUED
-        else None
-        for task in tasks
-    }
+    known: dict[str, int | None] = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
+    beyond = [task for task in tasks if task.status == Task.QUEUED and task.uuid not in known]
+    for queue in {task.queue for task in beyond}:
+        mine = [task for task in beyond if task.queue == queue]
+        if len(mine) == 1:
+            known[mine[0].uuid] = reads.position(c, mine[0])
+        else:
+            places = reads.positions(c, queue, [task.number for task in mine])
+            known |= {task.uuid: places[task.number] for task in mine}
+    return {task.uuid: known[task.uuid] if task.status == Task.QUEUED else None for task in tasks}
 
 
 def subject(c: Connection, task: TaskRow) -> Subject:

@@ -18,7 +18,7 @@ from textual.reactive import reactive
 
 from app.core.board import Board, QueueLine
 from app.errors import Problem
-from app.tui.errands import Errands
+from app.tui.errands import Done, Errands
 from app.tui.faults import record
 from app.tui.feed import Feed
 from app.tui.lines import Sturdy
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from app.client import Client
+    from app.tui.screens.palette import Command
 
 __all__ = ["TaskdeckApp", "run_deck"]
 
@@ -176,7 +177,11 @@ class TaskdeckApp(Sturdy, App[int]):
 
     def _started(self, _: Any, error: Exception | None) -> None:
         self.feed.look_again()
-        self.call_later(self.say, self.look.theirs(f"Not started: {error}") if error else "The runtime is up.", "broken" if error else "")
+        self.call_later(
+            self.say,
+            self.look.theirs(f"Not started: {error}") if error else "The runtime is up.",
+            "broken" if error else "",
+        )
 
     def details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
         """`show` of the first few tasks, for a question; an empty list when that fails."""
@@ -187,12 +192,16 @@ class TaskdeckApp(Sturdy, App[int]):
         """Copy something of a task to the clipboard."""
         from app.tui.copying import text_of
 
-        self.errands.run_with(lambda client: text_of(what, uuid, client), lambda text, error: self.call_later(self._copied, text, error))
+        self.errands.run_with(
+            lambda client: text_of(what, uuid, client), lambda text, error: self.call_later(self._copied, text, error)
+        )
 
     def _copied(self, text: str | None, error: Exception | None) -> None:
         if error is None and text:
             self.copy_to_clipboard(text)
-            self.say(f"Copied {len(text):,} characters. (Over ssh and in tmux the terminal must allow it: set-clipboard on.)")
+            self.say(
+                f"Copied {len(text):,} characters. (Over ssh and in tmux the terminal must allow it: set-clipboard on.)"
+            )
         else:
             self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn")
 
@@ -250,7 +259,7 @@ class TaskdeckApp(Sturdy, App[int]):
         from app.tui.commands import commands_of
         from app.tui.screens.palette import PaletteScreen
 
-        self.push_screen(PaletteScreen(commands_of(self), self.open_task), lambda command: command.run() if command else None)
+        self.push_screen(PaletteScreen(commands_of(self), self.open_task), _run)
 
     def action_redraw(self) -> None:
         """Draw everything again, whatever the terminal shows."""
@@ -277,7 +286,10 @@ class TaskdeckApp(Sturdy, App[int]):
         record(self.home, error)
         if self.is_headless and self.failure is None:
             self.failure = error
-        self.say(self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."), "broken")
+        self.say(
+            self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
+            "broken",
+        )
 
     def _fatal_error(self) -> None:
         """Something failed where nothing can go on: end without a traceback; `run_deck` says why."""
@@ -297,9 +309,9 @@ class Batch:
         self._undo: list[Deed] = []
         self._failed = False
 
-    def taker(self, deed: Deed) -> Callable[[Any, Exception | None], None]:
+    def taker(self, deed: Deed) -> Done:
         """What to call with the answer to this deed, from any thread."""
-        return lambda answer, error: self._app.call_later(self._take, deed, answer, error) and None
+        return lambda answer, error: self._app.call_later(self._take, deed, answer, error)
 
     def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
         self._open -= 1
@@ -317,6 +329,11 @@ class Batch:
             self._app.undoing = tuple(self._undo)
         texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]
         self._app.say("  ".join([*texts, *(["u undo"] if self._undo else [])]), "warn" if self._failed else "")
+
+
+def _run(command: Command | None) -> None:
+    if command:
+        command.run()
 
 
 def _start(client: Any) -> None:

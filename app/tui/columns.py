@@ -58,9 +58,9 @@ class Column:
 
 
 class Place(NamedTuple):
-    """Where a column stands: its index in the part's columns, its first cell, its width."""
+    """Where a column stands: its number among the part's columns, its first cell, its width."""
 
-    index: int
+    number: int
     at: int
     width: int
 
@@ -126,26 +126,32 @@ def heads(columns: Sequence[Column], places: Sequence[Place]) -> list[tuple[int,
     """The heads with the cells they stand at; a blank in a head moves it inside its column."""
     found = []
     for place in places:
-        head = columns[place.index].head
-        at = place.at + place.width - len(head) if columns[place.index].right else place.at
+        head = columns[place.number].head
+        at = place.at + place.width - len(head) if columns[place.number].right else place.at
         found.append((at + len(head) - len(head.lstrip()), head.strip()))
     return found
 
 
 def row_strip(
-    columns: Sequence[Column], places: Sequence[Place], cells: Cells, room: int, look: Look, gutter: str = "  ", under: str = ""
+    columns: Sequence[Column],
+    places: Sequence[Place],
+    cells: Cells,
+    room: int,
+    look: Look,
+    gutter: str = "  ",
+    under: str = "",
 ) -> Strip:
     """A row as one line of `room` cells. Under a cursor the styles of the cells give way to it."""
     base = look.style(under)
     segments, end, covered = [Segment(gutter, base)], GUTTER, -1
-    last = {place.index: place.at + place.width for place in places}
+    last = {place.number: place.at + place.width for place in places}
     for place in places:
-        cell = cells[place.index]
-        if place.index <= covered:
+        cell = cells[place.number]
+        if place.number <= covered:
             continue
-        covered = place.index + cell.span - 1
-        until = max(last.get(i, 0) for i in range(place.index, covered + 1))
-        column = columns[place.index]
+        covered = place.number + cell.span - 1
+        until = max(last.get(i, 0) for i in range(place.number, covered + 1))
+        column = columns[place.number]
         text = _text(cell, look, until - place.at, column.cut)
         shown = pad(text, until - place.at, ">" if column.right and cell.span == 1 else "<")
         if place.at > end:
@@ -189,7 +195,8 @@ class TwoTone:
 
     @property
     def over(self) -> bool:
-        return self.used > self.reserved + 0.05
+        """Whether noticeably more is used than reserved: by a hundredth of the total."""
+        return self.used > self.reserved + self.total / 100
 
     def draw(self, look: Look, cells: int) -> str:
         return look.two_tone(self.used, self.reserved, self.total, cells - 1) + ("!" if self.over else " ")

@@ -20,13 +20,17 @@ def commands_of(app: TaskdeckApp) -> list[Command]:
 
 def _bound(app: TaskdeckApp) -> list[Command]:
     screen = app.screen
-    bindings = [binding for binding in bindings_of(screen.active_bindings) if binding.action not in ("palette", "help_quit")]
+    bindings = [
+        binding for binding in bindings_of(screen.active_bindings) if binding.action not in ("palette", "help_quit")
+    ]
     return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, screen))
 
 
 def _queues(app: TaskdeckApp) -> list[Command]:
     queues = app.board.queues if app.board else ()
-    return [Command(f"queue {app.look.theirs(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues]
+    return [
+        Command(f"queue {app.look.theirs(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues
+    ]
 
 
 def _own(app: TaskdeckApp) -> list[Command]:

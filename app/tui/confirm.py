@@ -24,7 +24,10 @@ def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], no
     if after := _dependants(rows, details):
         body += [[], [(look.theirs(after), "warn")]]
     body += [[], [(f"Running ones get TERM, then KILL after {_grace(details)}.", "")]]
-    answers = [Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"), Answer("n", "keep them" if len(rows) > 1 else "keep it")]
+    answers = [
+        Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
+        Answer("n", "keep them" if len(rows) > 1 else "keep it"),
+    ]
     if 0 < waiting < len(rows):
         answers.append(Answer("e", f"only the waiting {waiting}"))
     return Question("Cancel", body, answers, safe="n")
@@ -41,7 +44,12 @@ def ask_again(rows: Sequence[TaskRow], look: Look) -> Question | None:
 def ask_delete(rows: Sequence[TaskRow], look: Look) -> Question:
     """Delete these?"""
     body = [[(f"Delete {_tasks(len(rows))} with log and history?", "")], [], *_named(rows, 0.0, look)]
-    return Question("Delete", body, [Answer("y", f"delete {len(rows)}" if len(rows) > 1 else "delete it"), Answer("n", "keep")], safe="n")
+    return Question(
+        "Delete",
+        body,
+        [Answer("y", f"delete {len(rows)}" if len(rows) > 1 else "delete it"), Answer("n", "keep")],
+        safe="n",
+    )
 
 
 def _tasks(count: int) -> str:
@@ -53,7 +61,13 @@ def _named(rows: Sequence[TaskRow], now: float, look: Look) -> list[list[Span]]:
     for row in rows[:NAMED]:
         sign = STATES.get(row.status, STRANGE)
         name = pad(look.cut(look.theirs(row.name), 20, "middle"), 20)
-        lines.append([(look.glyph(sign), sign.style), (f" {row.number} {name}  ", ""), (look.cut(look.theirs(_what(row, now)), 38), "")])
+        lines.append(
+            [
+                (look.glyph(sign), sign.style),
+                (f" {row.number} {name}  ", ""),
+                (look.cut(look.theirs(_what(row, now)), 38), ""),
+            ]
+        )
     if len(rows) > NAMED:
         lines.append([(look.own(f"… and {len(rows) - NAMED} more"), "dim")])
     return lines
@@ -81,7 +95,9 @@ def _dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -
         child["number"]: str(child["name"])
         for task in details
         for child in task.get("children", ())
-        if child["number"] not in chosen and child.get("kind") != "any" and child.get("status") in ("blocked", "held", "scheduled")
+        if child["number"] not in chosen
+        and child.get("kind") != "any"
+        and child.get("status") in ("blocked", "held", "scheduled")
     }
     if not found:
         return ""

@@ -44,7 +44,11 @@ def _uuid(task: Mapping[str, Any], client: VerbClient) -> str:
 
 def _command(task: Mapping[str, Any], client: VerbClient) -> str:
     launch = task.get("launch") or {}
-    return clean_lines(str(launch["script"])) if "script" in launch else clean(shlex.join(map(str, launch.get("argv", ()))))
+    return (
+        clean_lines(str(launch["script"]))
+        if "script" in launch
+        else clean(shlex.join(map(str, launch.get("argv", ()))))
+    )
 
 
 def _submit(task: Mapping[str, Any], client: VerbClient) -> str:

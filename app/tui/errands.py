@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
-Done = Callable[[Any, Exception | None], None]
+Done = Callable[[Any, Exception | None], object]
 
 
 class VerbClient(Protocol):

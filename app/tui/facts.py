@@ -113,6 +113,7 @@ def _runs(facts: Facts) -> Iterator[str]:
 def _ended(facts: Facts) -> Iterator[str]:
     task, run = facts.task, next(iter(facts.runs), None)
     how = facts.look.theirs(task["reason"] or (run or {}).get("reason") or "")
+    how = how.removeprefix(STATES.get(task["status"], STRANGE).word).strip()
     lasted = f"{'after' if how else 'in'} {amounts.duration(took(facts, run))}" if run and run["start_time"] else ""
     when = task["ended_at"] or task["updated_at"]
     yield f"{how} {lasted}".strip() + f", {amounts.age(facts.ago(when))} ago ({facts.clock(when)})"

@@ -83,8 +83,10 @@ class Field(Horizontal):
 
 
 def entry(id: str, value: str = "") -> Input:
-    """A one-line input that keeps what it holds when it is entered."""
-    return Input(value, compact=True, id=id, select_on_focus=False)
+    """A one-line input that keeps what it holds when it is entered. Its cursor does not blink: an idle form is idle."""
+    line = Input(value, compact=True, id=id, select_on_focus=False)
+    line.cursor_blink = False
+    return line
 
 
 class Tick(Lines, can_focus=True):
@@ -289,6 +291,7 @@ class PickScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         doc = self.query_one(Doc)
+        self.set_class(doc.look.ascii, "-ascii")
         doc.cursor = f"={self._value}"
         # A target is never empty, so that the empty value can be picked too.
         doc.show([Section("", tuple(Row(((label, ""),), f"={value}") for value, label in self._options))])

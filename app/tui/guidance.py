@@ -42,8 +42,18 @@ def _long(home: str) -> Lines:
         [],
         [("  What you should know in a minute:", "")],
         [],
-        [("    · A job never depends on this screen. Close the terminal, lose ssh: it runs on, its log and exit code are kept.", "")],
-        [("    · A task asks for 1 CPU and no memory unless you say --cpu, --memory. Taskdeck starts what fits in the pool.", "")],
+        [
+            (
+                "    · A job never depends on this screen. Close the terminal, lose ssh: it runs on, its log and exit code are kept.",
+                "",
+            )
+        ],
+        [
+            (
+                "    · A task asks for 1 CPU and no memory unless you say --cpu, --memory. Taskdeck starts what fits in the pool.",
+                "",
+            )
+        ],
         [("    · Every waiting task says why it waits: w.   Every key: ?.   Every command: :", "")],
         [(f"    · Everything is under {home} (private to you).", "")],
         [],

@@ -41,15 +41,28 @@ class Bearings:
 def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) -> list[Span]:
     """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, with the tick lag when it lives."""
     if runtime.state in ("none", "stopped"):
-        since = "" if runtime.since is None else f" {amounts.age(now - runtime.since)}" if short else f" since {wall(runtime.since, now)}"
+        since = (
+            ""
+            if runtime.since is None
+            else f" {amounts.age(now - runtime.since)}"
+            if short
+            else f" since {wall(runtime.since, now)}"
+        )
         return [(f"{look.own('✗')} NO RUNTIME{since}", "broken")]
     if runtime.halted:
         since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted else ""
-        return [(f"{look.own('‖')} NOTHING STARTS{f' since {look.theirs(since)}' if since else ''}", "warn"), *_lag(runtime, look, short)]
+        return [
+            (f"{look.own('‖')} NOTHING STARTS{f' since {look.theirs(since)}' if since else ''}", "warn"),
+            *_lag(runtime, look, short),
+        ]
     if runtime.state == "starting":
         return [(f"{look.own('○')} runtime starting", "warn")]
     sign = look.own("●")
-    return [(sign, "alive"), (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""), *_lag(runtime, look, short)]
+    return [
+        (sign, "alive"),
+        (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""),
+        *_lag(runtime, look, short),
+    ]
 
 
 def _lag(runtime: RuntimeFacts, look: Look, short: bool) -> list[Span]:
@@ -93,9 +106,15 @@ def header_lines(board: Board, bearings: Bearings, now: float, look: Look, width
     short = width < WIDE
     right = right_spans(board, now, look, width)
     left = _left(board, bearings, look, short)
+    if bearings.title:
+        room = width - wide(right) - wide(left[:-1]) - 2
+        left[-1] = (look.cut(bearings.title, room, "middle"), "bold")
     lines = [join(left, right, width)]
     if not short:
-        places: list[Span] = [(f" {digit} {name}", "bold" if digit == "0" and not bearings.title else "dim") for digit, name in bearings.places]
+        places: list[Span] = [
+            (f" {digit} {name}", "bold" if digit == "0" and not bearings.title else "dim")
+            for digit, name in bearings.places
+        ]
         lines.append(join(places, counter_spans(board, bearings.failures, short=False), width))
     return lines
 
@@ -113,7 +132,13 @@ def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Spa
         spans.append(("Taskdeck  ", "bold"))
     spans.append((f"{host}  ", ""))
     if bearings.tab:
-        return [*spans, *((f"[{digit}]" if digit == bearings.tab else f" {digit} ", "bold" if digit == bearings.tab else "dim") for digit, _ in bearings.places)]
+        return [
+            *spans,
+            *(
+                (f"[{digit}]" if digit == bearings.tab else f" {digit} ", "bold" if digit == bearings.tab else "dim")
+                for digit, _ in bearings.places
+            ),
+        ]
     return [*spans, *counter_spans(board, bearings.failures, short=True)] if short else spans
 
 

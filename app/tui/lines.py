@@ -28,7 +28,7 @@ class Sturdy(MessagePump):
             raise
         except Exception as error:
             report = getattr(self.app, "report", None)
-            if report is None or not self.is_mounted:
+            if report is None or not self._mounted_event.is_set():
                 raise
             report(error, self)
 
@@ -56,7 +56,11 @@ class Lines(Sturdy, Widget):
         """Show these lines, touching the screen only where they differ from what is shown."""
         old, self._strips = self._strips, strips
         count = max(len(old), len(strips))
-        changed = [y for y in range(count) if y >= len(old) or y >= len(strips) or old[y] is not strips[y] and old[y] != strips[y]]
+        changed = [
+            y
+            for y in range(count)
+            if y >= len(old) or y >= len(strips) or old[y] is not strips[y] and old[y] != strips[y]
+        ]
         if changed:
             self.refresh(*_regions(changed, self.size.width))
 

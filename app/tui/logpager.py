@@ -54,6 +54,7 @@ class _Jump:
     search: Search
     way: Literal["near", "next", "previous"]
     origin: int
+    nothing: str = "no match"
 
 
 class Pager:
@@ -183,7 +184,7 @@ class Pager:
     def next_error(self) -> None:
         """Go to the next line that looks like an error, from the first again after the last."""
         self._errors = self._errors or Search.errors(self.lines)
-        self._jump = _Jump(self._errors, "next", self._origin())
+        self._jump = _Jump(self._errors, "next", self._origin(), "no line looks like an error")
 
     def _origin(self) -> int:
         """From where the next match is looked for: the current one while it is seen, else just above the page."""
@@ -342,7 +343,7 @@ def _target(jump: _Jump) -> int | None:
 
 def _landing_note(jump: _Jump, target: int | None) -> str:
     if target is None:
-        return "no match"
+        return jump.nothing
     if jump.way == "next" and target <= jump.origin:
         return "round from the last to the first"
     return "round from the first to the last" if jump.way == "previous" and target >= jump.origin else ""

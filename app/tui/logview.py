@@ -243,7 +243,9 @@ def _plain(row: Strip, utf8: bool) -> Strip:
     """The row in the characters that the terminal has."""
     if utf8 or row.text.isascii():
         return row
-    return Strip([Segment("".join(c if c.isascii() else "?" * width(c) for c in text), style) for text, style, _ in row])
+    return Strip(
+        [Segment("".join(c if c.isascii() else "?" * width(c) for c in text), style) for text, style, _ in row]
+    )
 
 
 def _shown(line: bytes) -> str:

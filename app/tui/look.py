@@ -130,7 +130,9 @@ class Look:
 
     def cut(self, text: str, cells: int, at: str = "end") -> str:
         """Safe text, at most `cells` wide, cut at its "end" or in the "middle"."""
-        return cleaning.middle(text, cells, self.ellipsis) if at == "middle" else cleaning.cut(text, cells, self.ellipsis)
+        return (
+            cleaning.middle(text, cells, self.ellipsis) if at == "middle" else cleaning.cut(text, cells, self.ellipsis)
+        )
 
     def bar(self, part: float, whole: float, cells: int) -> str:
         """A bar of whole cells: at least one when anything is there, full only when full."""

@@ -8,12 +8,12 @@ from typing import Any
 _SESSION = frozenset({
     "TERM", "COLUMNS", "LINES", "SHLVL", "OLDPWD", "PS1", "STY", "DISPLAY", "WAYLAND_DISPLAY", "ESCDELAY", "_",
 })  # fmt: skip
-_SESSION_BEGINNINGS = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TEXTUAL")
+_SESSION_BEGINNINGS = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TASKDECK_", "TEXTUAL")
 
 
 def here() -> dict[str, Any]:
     """`cwd`, `umask` and `env` as the verb `submit` takes them."""
-    return {"cwd": os.getcwd(), "umask": _umask(), "env": environment()}
+    return {"cwd": _directory(), "umask": _umask(), "env": environment()}
 
 
 def environment() -> dict[str, str]:
@@ -23,6 +23,14 @@ def environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in _SESSION and not name.startswith(_SESSION_BEGINNINGS)
     }
+
+
+def _directory() -> str:
+    """The directory that the deck was opened in; the root when it no longer exists."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
 
 
 def _umask() -> int:

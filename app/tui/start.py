@@ -33,6 +33,8 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False) 
     from app.tui.look import Look
     from app.tui.terminal import ClicksOnlyDriver
 
+    # The feed's thread must not keep a key waiting for the interpreter's usual 5 ms.
+    sys.setswitchinterval(0.001)
     app = TaskdeckApp(
         lambda: _client(home, read_only),
         look=Look(ascii=plain if ascii is None else ascii, colour=colour, utf8=utf8),
@@ -83,4 +85,3 @@ def farewell(board: Board, failure: BaseException | None = None) -> str:
 
 def _jobs(count: int) -> str:
     return "1 job goes on" if count == 1 else f"{count:,} jobs go on"
-

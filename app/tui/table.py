@@ -65,6 +65,7 @@ class View:
     height: int = 0
     contents: tuple[int, ...] = ()
     kept: dict[str, tuple[object, Strip]] = field(default_factory=dict)
+    rule: tuple[object, Strip] | None = None
 
     def forget(self) -> None:
         """Measure and draw everything again."""
@@ -81,13 +82,12 @@ class View:
             self.offset = min(max(self.offset, row - self.height + 1), row)
         self.offset = max(0, min(self.offset, len(self.rows) - self.height))
 
-    def widen(self, cells: Sequence[Cells]) -> None:
-        """Remember the widest contents, so that columns do not jump about."""
-        if not cells:
-            return
-        found = [max(content_width(row[i]) for row in cells) for i in range(len(cells[0]))]
-        old = self.contents or (0,) * len(found)
-        self.contents = tuple(max(a, b) for a, b in zip(old, found, strict=True))
+    def widen(self, columns: Sequence[Column], cells: Sequence[Cells]) -> None:
+        """Remember the widest contents of columns that fit them, so that columns do not jump about."""
+        old = self.contents or (0,) * len(columns)
+        fitting = [i for i, column in enumerate(columns) if column.fits] if cells else []
+        found = {i: max(content_width(row[i]) for row in cells) for i in fitting}
+        self.contents = tuple(max(before, found.get(i, 0)) for i, before in enumerate(old))
 
 
 class Table(Lines, can_focus=True):
@@ -243,22 +243,33 @@ class Table(Lines, can_focus=True):
         strips: list[Strip] = []
         self._at = []
         held = self._index.get(self.cursor or "", (0, None))
-        for v, (view, (lines, blanks)) in enumerate(zip(self.views, self.shares(height), strict=True)):
-            if lines < 0:
-                continue
-            view.height = lines
-            view.reveal(held[1] if held[0] == v else None)
-            strips += self._part(v, view, room, self.lit and held[0] == v)
-            self._fill(strips, blanks, room)
+        shares = self.shares(height)
+        cells = [self._cells(v, view, shares[v][0], held) for v, view in enumerate(self.views)]
+        for v, (view, (lines, blanks)) in enumerate(zip(self.views, shares, strict=True)):
+            if lines >= 0:
+                strips += self._part(v, view, cells[v], room, self.lit and held[0] == v)
+                self._fill(strips, blanks, room)
         self.draw(strips[:height])
 
-    def _part(self, v: int, view: View, room: int, focused: bool) -> list[Strip]:
-        grid = (view.part.narrow if self.is_narrow else None) or view.part.grid
-        look, now = self.look, self.now
-        window = view.window()
-        cells = [grid.cells(row, look, now) for row in window]
-        view.widen(cells)
-        places = layout(grid.columns, room, view.contents, self._skip)
+    def _grid(self, view: View) -> Grid:
+        return (view.part.narrow if self.is_narrow else None) or view.part.grid
+
+    def _cells(self, v: int, view: View, lines: int, held: tuple[int, int | None]) -> list[Cells]:
+        """The cells of the rows in a part's window, once the window is where it should be."""
+        view.height = max(0, lines)
+        view.reveal(held[1] if held[0] == v else None)
+        grid, look, now = self._grid(view), self.look, self.now
+        cells = [grid.cells(row, look, now) for row in view.window()]
+        view.widen(grid.columns, cells)
+        return cells
+
+    def _contents(self, view: View) -> tuple[int, ...]:
+        """The widest contents of a part's columns; in the first column those of all parts, so that they stay in line."""
+        return (max(other.contents[0] for other in self.views), *view.contents[1:])
+
+    def _part(self, v: int, view: View, cells: Sequence[Cells], room: int, focused: bool) -> list[Strip]:
+        grid, look, window = self._grid(view), self.look, view.window()
+        places = layout(grid.columns, room, self._contents(view), self._skip)
         strips = [self._rule(view, grid, places, room, focused)]
         self._at.append(None)
         for n, (row, row_cells) in enumerate(zip(window, cells, strict=True)):
@@ -275,10 +286,15 @@ class Table(Lines, can_focus=True):
 
     def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool) -> Strip:
         title = f"{view.title} /{self.keep_text}" if self.keep_text and view is self.views[0] else view.title
-        shown = [(2, title), *(heads(grid.columns, places) if view.rows else ())]
         tail = view.tail(view) if callable(view.tail) else view.tail
+        state = (title, tail, places if view.rows else None, room, focused, self.look)
+        if view.rule and view.rule[0] == state:
+            return view.rule[1]
+        shown = [(2, title), *(heads(grid.columns, places) if view.rows else ())]
         text = self.look.rule(room, shown, tail, focused)
-        return self.look.strip([(text, "title" if focused else "dim")], room)
+        strip = self.look.strip([(text, "title" if focused else "dim")], room)
+        view.rule = (state, strip)
+        return strip
 
     def _row(self, view: View, grid: Grid, places: Sequence[Place], room: int, row: Any, cells: Cells) -> Strip:
         under = self.lit and row.key == self.cursor
@@ -357,8 +373,7 @@ class Table(Lines, can_focus=True):
 
     def action_sideways(self, by: int) -> None:
         """Leave out columns from the left to make room for those that did not fit, or bring them back."""
-        grids = [(view.part.narrow if self.is_narrow else None) or view.part.grid for view in self.views]
-        most = max(sum(1 for column in grid.columns if column.drop) for grid in grids)
+        most = max(sum(1 for column in self._grid(view).columns if column.drop) for view in self.views)
         self._skip = max(0, min(self._skip + by, most - 1))
         self.redraw()
 

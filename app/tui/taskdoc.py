@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.core import amounts
@@ -60,7 +60,8 @@ def _ending(facts: Facts, run: Mapping[str, Any] | None) -> str:
     if run is None or not run["start_time"]:
         return f"It was {word} before it started" + (f": {reason}." if reason else ".")
     program = own(_program(task))
-    text = f"{program} {word}" + (f": {reason}" if reason else f" in {amounts.duration(took(facts, run))}")
+    said = reason if reason.startswith(word) else f"{word}: {reason}" if reason else word
+    text = f"{program} {'was ' if task['status'] == 'cancelled' else ''}{said}" + ("" if reason else f" in {amounts.duration(took(facts, run))}")
     return f"{text}. Last lines of the log:" if facts.tail else f"{text}. It wrote nothing."
 
 
@@ -125,7 +126,7 @@ def definition(facts: Facts) -> Section:
     pairs: list[tuple[str, str]] = []
     if task["template"]:
         pairs.append(("template", f"{own(task['template'])}   {_parameters(facts)}".rstrip()))
-    pairs.append(("command", facts.look.own(launch_text(task["launch"] or {})) or amounts.MISSING))
+    pairs.append(("command", own(launch_text(task["launch"] or {})) or amounts.MISSING))
     names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
     pairs.append(("asks", _asks(facts)))
@@ -133,7 +134,7 @@ def definition(facts: Facts) -> Section:
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
-        pairs.append(("again", facts.look.own(quoted(submit_words(spec_of(task))))))
+        pairs.append(("again", own(quoted(submit_words(spec_of(task))))))
     return Section("Task", tuple(row for name, text in pairs for row in _pair(facts, name, text)))
 
 
@@ -159,7 +160,7 @@ def _asks(facts: Facts) -> str:
 
 def history(facts: Facts) -> Section:
     """What happened to it, oldest first, two events a line where they fit."""
-    texts = [_event(facts, event) for event in facts.task.get("events") or ()]
+    texts = [_event(facts, event) for event in _told_once(facts.task.get("events") or ())]
     column = (facts.room - 4) // 2
     rows: list[str] = []
     half = False
@@ -173,9 +174,17 @@ def history(facts: Facts) -> Section:
     return Section("History", tuple(Row(((text, ""),)) for text in rows))
 
 
+def _told_once(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The events without those of the task that only repeat what its run did."""
+    events = list(events)
+    of_runs = {(event["status"], event["at"][:19]) for event in events if event.get("runid")}
+    return [event for event in events if event.get("runid") or (event["status"], event["at"][:19]) not in of_runs]
+
+
 def _event(facts: Facts, event: Mapping[str, Any]) -> str:
     own = facts.look.theirs
+    attempt = next((f"attempt {run['attempt']} " for run in facts.runs if run["runid"] == event.get("runid")), "")
     word = STATES[event["status"]].word if event["status"] in STATES else own(event["status"])
-    by = f" by {own(event['by'])}" if event.get("by") else ""
+    by = f" by {own(event['by'])}" if event.get("by") and event["by"] != "taskdeck" else ""
     note = f": {own(event['note'])}" if event.get("note") else ""
-    return facts.look.own(f"{facts.clock(event['at'])}  {word}{by}{note}")
+    return facts.look.own(f"{facts.clock(event['at'])}  {attempt}{word}{by}{note}")

@@ -140,7 +140,9 @@ def priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> list[De
         old = asked.get(row.uuid, row.priority)
         asked[row.uuid] = old + by
         back = Deed("set", {"ids": [row.uuid], "fields": {"priority": old}}, f"Priority {old} again:")
-        deeds.append(Deed("set", {"ids": [row.uuid], "fields": {"priority": old + by}}, f"Priority {old} → {old + by}:", (back,)))
+        deeds.append(
+            Deed("set", {"ids": [row.uuid], "fields": {"priority": old + by}}, f"Priority {old} → {old + by}:", (back,))
+        )
     return deeds
 
 
@@ -149,7 +151,14 @@ def acknowledge(rows: Sequence[Any]) -> list[Deed]:
     firing = [row for row in rows if isinstance(row, AlertLine) and row.status == "firing"]
     if not firing:
         raise Unfit("a acknowledges a firing alert.")
-    return [Deed("alert.ack", {"ids": [row.id for row in firing]}, "Acknowledged", object=", ".join(row.sla for row in firing))]
+    return [
+        Deed(
+            "alert.ack",
+            {"ids": [row.id for row in firing]},
+            "Acknowledged",
+            object=", ".join(row.sla for row in firing),
+        )
+    ]
 
 
 def delete(rows: Sequence[TaskRow]) -> list[Deed]:

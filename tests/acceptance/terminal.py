@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import select
+import signal
 import struct
 import termios
 import time
@@ -20,6 +21,7 @@ from typing import Any
 import pyte
 
 Lines = list[str]
+Condition = Callable[["Terminal"], object]
 PATIENCE = 20.0
 """Seconds until a screen must show what is waited for."""
 
@@ -104,7 +106,7 @@ class Terminal:
         """The first line that shows these words; "" when there is none."""
         return next((line for line in self.lines if words in line), "")
 
-    def wait(self, shown: str | Callable[[Terminal], object], seconds: float = PATIENCE) -> Terminal:
+    def wait(self, shown: str | Condition, seconds: float = PATIENCE) -> Terminal:
         """Read until the screen shows a text, or until it satisfies a condition. Fails with the screen when it does not."""
         until = time.monotonic() + seconds
         holds = (lambda t: shown in t.text) if isinstance(shown, str) else shown
@@ -137,6 +139,15 @@ class Terminal:
         """Press keys, as the bytes a terminal sends."""
         os.write(self.keyboard, keys.encode())
         return self
+
+    def press(self, keys: str, until: str | Condition, again_after: float = 1.0) -> Terminal:
+        """Press keys until the screen shows something: a dialog is deaf at first, a row that just changed refuses a verb."""
+        for _ in range(int(PATIENCE / again_after)):
+            try:
+                return self.type(keys).wait(until, again_after)
+            except AssertionError:
+                continue
+        return self.wait(until, again_after)
 
     def click(self, column: int, row: int) -> Terminal:
         """Press and release the left button on a cell, counted from 0."""
@@ -173,9 +184,11 @@ class Terminal:
         self.hang_up()
         if self.code is None:
             if not select.select([self._gone], [], [], seconds)[0]:
-                os.kill(self.pid, 9)
+                os.kill(self.pid, signal.SIGKILL)
             self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        os.close(self._gone)
+        if self._gone >= 0:
+            os.close(self._gone)
+            self._gone = -1
 
     def _reply(self, data: bytes) -> None:
         os.write(self.keyboard, data)

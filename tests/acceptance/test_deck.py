@@ -28,7 +28,7 @@ def test_the_deck_shows_the_running_task_and_its_live_log(house):
         deck.wait(lambda t: t.text != first and "tick" in t.text)
         (house.work / "stop").touch()
         deck.wait("done").wait("succeeded")
-        deck.type("q").wait("Just ended").type("q")
+        deck.type("q").wait("Next to start").type("q")
         assert deck.end() == 0
 
     assert house.td("wait", number).returncode == 0
@@ -39,7 +39,7 @@ def test_x_and_y_cancel_the_running_task_under_the_cursor(house):
 
     with house.terminal() as deck:
         deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("keep")
-        deck.wait(lambda t: t.type("y") and "cancelled" in t.line_with(" ⊘ "))
+        deck.press("y", until="⊘ to be cancelled")
         deck.type("q")
         assert deck.end() == 0
 
@@ -64,7 +64,7 @@ def test_p_pauses_what_runs_and_again_lets_it_go_on(house):
     with house.terminal() as deck:
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert house.json("instances", number)[0]["status"] == "paused"
-        deck.type("p").wait("● pausable")
+        deck.press("p", until="● pausable")
         deck.type("q").end()
 
     assert has_ended(house, number)

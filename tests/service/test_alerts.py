@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.service import alerts, slas
+from app.service import alerts, slas, tasks
 from app.service.call import Call
 from db import clock
 from tests.service.ready import a_call, execute, operations, submitted
@@ -53,7 +53,7 @@ async def test_the_most_severe_come_first_then_the_oldest(call: Call) -> None:
 
 async def test_resolved_ones_are_listed_only_when_asked_for(call: Call) -> None:
     await late(call)
-    await execute(call, "UPDATE tasks SET status = 'cancelled', ended_at = ?", clock.now())
+    await tasks.cancel(call, ids=["soon"])
     await call.db.write(slas.evaluate, clock.utcnow())
     assert await alerts.ls(call) == []
     assert [row["status"] for row in await alerts.ls(call, all=True)] == ["resolved"]
@@ -92,7 +92,7 @@ async def test_what_cannot_be_acknowledged_is_told_and_the_rest_is(call: Call) -
 async def test_an_acknowledged_alert_resolves_like_any_other(call: Call) -> None:
     found = await late(call)
     await alerts.ack(call, ids=[found["id"]])
-    await execute(call, "UPDATE tasks SET status = 'cancelled', ended_at = ?", clock.now())
+    await tasks.cancel(call, ids=["soon"])
     await call.db.write(slas.evaluate, clock.utcnow())
     (row,) = await alerts.ls(call, all=True)
     assert (row["status"], row["acknowledged_by"]) == ("resolved", "ann")

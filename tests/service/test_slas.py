@@ -39,10 +39,16 @@ class Scene:
             f"run-{number}-{at}", uuid, when, when, when,
         )  # fmt: skip
         await execute(self.call, "UPDATE tasks SET status = 'running', attempts = 1 WHERE number = ?", number)
+        await self.happened("running", number)
 
     async def end(self, number: int, at: float, status: str = "succeeded") -> None:
         ended = stamp(START + at * MINUTE)
         await execute(self.call, "UPDATE tasks SET status = ?, ended_at = ? WHERE number = ?", status, ended, number)
+        await self.happened(status, number)
+
+    async def happened(self, status: str, *numbers: int) -> None:
+        insert = "INSERT INTO events (task_id, status, \"by\", created_at, updated_at) SELECT uuid, ?, 'ann', '', '' FROM tasks"
+        await execute(self.call, f"{insert} WHERE number BETWEEN ? AND ?", status, min(numbers), max(numbers))
 
     async def rule(self, preset: str = "finishes-within", value: str = "45m", at: float = 0, **match: Any) -> None:
         made = await slas.create(self.call, name=f"rule-{len(await slas.ls(self.call))}", preset=preset, value=value, **match)
@@ -187,6 +193,7 @@ async def test_many_late_tasks_are_told_of_in_batches(scene: Scene) -> None:
         found = await scene.look(at=60)
     assert len(await scene.alerts()) == 1_201
     await execute(scene.call, "UPDATE tasks SET status = 'cancelled', ended_at = ?", stamp(START + 61 * MINUTE))
+    await scene.happened("cancelled", first, first + 1_200)
     assert [(await scene.look(at=62)).resolved for _ in range(4)] == [500, 500, 201, 0]
 
 
@@ -271,7 +278,7 @@ async def test_the_alerts_of_an_sla_that_goes_keep_its_name(scene: Scene) -> Non
     await scene.look(at=60)
     await slas.rm(scene.call, name="rule-0")
     assert await execute(scene.call, "SELECT sla_id, name, status FROM alerts") == [(None, "rule-0", "resolved")]
-    assert await execute(scene.call, "SELECT count(*) FROM counters WHERE name LIKE 'sla/%'") == [(0,)]
+    assert await execute(scene.call, "SELECT count(*) FROM counters WHERE name LIKE 'sla/%/%'") == [(0,)]
 
 
 PLANS = 100_000

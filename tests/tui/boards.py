@@ -47,9 +47,7 @@ QUEUES = (
     _queue("backup", 0, 1, 2, 580 * MINUTE, "paused", "▁▁▁▁▁▁▁▁▁▁"),
 )
 POOLS = (
-    PoolLine(
-        "gpu", 8, 32 * G, 6.0, 30 * G, "active", 5.1, 24.8 * G, _shares("▅▆▆▇▆▆▇▇"), _shares("▃▄▅▆▇▇██")
-    ),
+    PoolLine("gpu", 8, 32 * G, 6.0, 30 * G, "active", 5.1, 24.8 * G, _shares("▅▆▆▇▆▆▇▇"), _shares("▃▄▅▆▇▇██")),
     PoolLine("main", 8, 32 * G, 7.0, 9.5 * G, "active", 5.7, 6.1 * G, _shares("▄▅▇██▆▅▇"), _shares("▂▂▂▃▃▃▂▂")),
 )
 

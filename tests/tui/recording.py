@@ -43,7 +43,10 @@ class Recording:
             if isinstance(self.answers[verb], Exception):
                 raise self.answers[verb]
             return self.answers[verb]
-        done = [{"number": number_of(str(ident)), "name": "a task", "uuid": ident, "status": ""} for ident in args.get("ids", ())]
+        done = [
+            {"number": number_of(str(ident)), "name": "a task", "uuid": ident, "status": ""}
+            for ident in args.get("ids", ())
+        ]
         return {"done": done, "refused": [], "notes": []} if "ids" in args else {}
 
 
@@ -88,7 +91,9 @@ class Clock:
         return self.at
 
 
-def an_app(board: Board | None = None, *, look: Look | None = None, read_only: bool = False) -> tuple[TaskdeckApp, Recording]:
+def an_app(
+    board: Board | None = None, *, look: Look | None = None, read_only: bool = False
+) -> tuple[TaskdeckApp, Recording]:
     """A deck on a board whose clock stands still at `boards.NOW`."""
     recording = Recording(board or boards.busy())
     factory: Any = recording.client

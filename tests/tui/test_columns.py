@@ -16,7 +16,7 @@ COLUMNS = (
 
 
 def widths(room: int, contents: tuple[int, ...] = (), skip: int = 0) -> dict[str, int]:
-    return {COLUMNS[place.index].head: place.width for place in layout(COLUMNS, room, contents, skip)}
+    return {COLUMNS[place.number].head: place.width for place in layout(COLUMNS, room, contents, skip)}
 
 
 def test_all_columns_stand_at_their_least_when_there_is_just_room():

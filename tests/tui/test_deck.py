@@ -154,7 +154,8 @@ async def test_below_80_by_24_one_pane_is_shown_and_digits_change_it():
 
 async def test_a_terminal_that_is_too_small_says_so_and_nothing_else():
     shown = await drawn(boards.busy(), (52, 12))
-    assert " ".join(shown).split() == "Terminal too small (52x12): needs 60x16. Everything goes on; q leaves.".split()
+    said = " ".join(" ".join(shown).split())
+    assert said == "Terminal too small (52x12): needs 60x16. Everything goes on; q leaves."
 
 
 async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again():
@@ -186,7 +187,12 @@ async def test_what_doctor_found_is_part_of_the_welcome():
     app, recording = an_app(boards.empty())
     recording.answers["doctor"] = [
         {"check": "home", "ok": True, "text": "fine", "cure": None},
-        {"check": "logind", "ok": False, "text": "logind ends all you started", "cure": "sudo loginctl enable-linger ann"},
+        {
+            "check": "logind",
+            "ok": False,
+            "text": "logind ends all you started",
+            "cure": "sudo loginctl enable-linger ann",
+        },
     ]
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "doctor" in recording.verbs())
@@ -224,7 +230,9 @@ async def test_a_row_that_ended_stays_five_seconds_in_its_place():
         await pilot.pause()
         shown = screen_text(app)
         assert shown[11].startswith("  1043 ●")
-        assert next(line for line in shown if "1047 ✓" in line).startswith("  1047 ✓ nightly-etl         etl      5s ago")
+        assert next(line for line in shown if "1047 ✓" in line).startswith(
+            "  1047 ✓ nightly-etl         etl      5s ago"
+        )
 
 
 async def test_demo_and_read_only_are_said_in_front_of_all():

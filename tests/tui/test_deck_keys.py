@@ -49,6 +49,7 @@ class Deck:
 
     async def asked(self, verb: str, times: int = 1) -> list[dict[str, Any]]:
         """The arguments of the calls of a verb, once there are so many."""
+
         def found() -> list[dict[str, Any]]:
             return [args for name, args in self.recording.asked if name == verb]
 

@@ -21,7 +21,14 @@ def test_every_sign_takes_one_cell_and_states_share_neither_glyph_nor_word():
 
 @pytest.mark.parametrize(
     ("part", "whole", "shown"),
-    [(0, 8, "········"), (1, 1000, "█·······"), (4, 8, "████····"), (999, 1000, "███████·"), (8, 8, "████████"), (3, 0, "········")],
+    [
+        (0, 8, "········"),
+        (1, 1000, "█·······"),
+        (4, 8, "████····"),
+        (999, 1000, "███████·"),
+        (8, 8, "████████"),
+        (3, 0, "········"),
+    ],
 )
 def test_a_bar_shows_a_cell_for_anything_and_is_full_only_when_full(part: float, whole: float, shown: str):
     assert UNICODE.bar(part, whole, 8) == shown

@@ -192,6 +192,28 @@ async def test_a_task_that_starts_changes_its_screen_by_itself(tmp_path: Path) -
         await until(pilot, lambda: "  hello" in screen_text(app))
 
 
+async def test_a_task_that_ends_turns_into_its_report_and_keeps_the_keys(tmp_path: Path) -> None:
+    """You should see how it ended, who cancelled it, and a history that tells each thing once."""
+    answers = running(tmp_path / "x.log")
+    app = deck(answers)
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.open_task("1042")
+        await until(pilot, lambda: any("epoch 41/50" in line for line in screen_text(app)))
+        one = run(path=str(tmp_path / "x.log"), runid="r1042", number=1042, status="cancelled", reason="cancelled by ann",
+                  end_time="2026-11-25T10:42:06.000000Z", run_seconds=11_895.0)  # fmt: skip
+        end = {"status": "cancelled", "at": "2026-11-25T10:42:06.500000Z", "note": None}
+        events = [{**end, "by": "taskdeck", "runid": "r1042"}, {**end, "by": "taskdeck", "runid": None}]
+        row = task(status="cancelled", number=1042, reason="cancelled by ann", instances=[one], events=events,
+                   ended_at="2026-11-25T10:42:06.000000Z")  # fmt: skip
+        answers.table |= {"show": row, "log": log_answer(row, one)}
+        app.board = replace(BOARD, at=BOARD.at + 1)
+        await until(pilot, lambda: "⊘ cancelled   by ann after 3h18m, 1s ago" in line(app, 1))
+        assert "  python was cancelled by ann. Last lines of the log:" in screen_text(app)
+        assert "  10:42:06  attempt 1 cancelled" in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LogScreen))
+
+
 async def test_an_unknown_task_is_said_in_the_message_line() -> None:
     app = deck(Answers())
     async with app.run_test(size=(80, 24)) as pilot:

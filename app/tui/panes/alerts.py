@@ -26,14 +26,24 @@ _NARROW = (
     Column("STATE", 12, gap=2),
 )
 
-_SEVERITIES = {"critical": ("CRIT", "broken", "late"), "warning": ("warn", "warn", "warn"), "info": ("info", "alive", "alive")}
+_SEVERITIES = {
+    "critical": ("CRIT", "broken", "late"),
+    "warning": ("warn", "warn", "warn"),
+    "info": ("info", "alive", "alive"),
+}
 
 
 def _head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
     word, firing, acknowledged = _SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
-    style = firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
+    style = (
+        firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
+    )
     sign = ALERTS.get(alert.status, STRANGE)
-    return Cell(look.glyph(sign), style), Cell(word, style), Cell(look.theirs(alert.sla), "dim" if style == "dim" else "")
+    return (
+        Cell(look.glyph(sign), style),
+        Cell(word, style),
+        Cell(look.theirs(alert.sla), "dim" if style == "dim" else ""),
+    )
 
 
 def _state(alert: AlertLine, now: float, look: Look) -> Cell:
@@ -88,4 +98,8 @@ class AlertsPane(Table):
     def _nothing(self, rules: int) -> str:
         if rules:
             return "Nothing is late."
-        return "No rules yet. How to make one: taskdeck sla create --help" if self.is_narrow else f"No rules yet. The usual first one:  {_FIRST_RULE}"
+        return (
+            "No rules yet. How to make one: taskdeck sla create --help"
+            if self.is_narrow
+            else f"No rules yet. The usual first one:  {_FIRST_RULE}"
+        )

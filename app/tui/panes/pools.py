@@ -70,7 +70,14 @@ def wide_cells(row: PoolRow, look: Look, now: float) -> Cells:
         return Cell(""), Cell("mem", "dim"), bar, Cell(pair), Cell(look.own(used)), _history(pool.memory_history, look)
     bar = _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
     pair, used = amounts.cpu_pair(pool.used_cpu, pool.total_cpu), amounts.cpu(pool.measured_cpu)
-    return _name(pool, look), Cell("cpu", "dim"), bar, Cell(pair), Cell(look.own(used)), _history(pool.cpu_history, look)
+    return (
+        _name(pool, look),
+        Cell("cpu", "dim"),
+        bar,
+        Cell(pair),
+        Cell(look.own(used)),
+        _history(pool.cpu_history, look),
+    )
 
 
 def _history(shares: Sequence[float], look: Look) -> Cell:
@@ -133,7 +140,10 @@ def host_line(host: HostFacts, look: Look) -> list[Span]:
     if host.cpu_used is not None:
         spans += [(" cpu ", "dim"), (f"{host.cpu_used:.1f} of {host.cores}  ", "")]
     if host.memory_used is not None and host.memory_total is not None:
-        spans += [(" mem ", "dim"), (amounts.memory_pair(host.memory_used, host.memory_total).replace("/", " of ") + "  ", "")]
+        spans += [
+            (" mem ", "dim"),
+            (amounts.memory_pair(host.memory_used, host.memory_total).replace("/", " of ") + "  ", ""),
+        ]
     if host.disk_free is not None:
         low = host.disk_free < 1024**3
         spans += [(" disk ", "dim"), (amounts.size(host.disk_free) + ("!" if low else ""), "broken" if low else "")]

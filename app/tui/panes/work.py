@@ -17,8 +17,8 @@ from app.tui.table import Grid, Part, Table, View
 from app.tui.times import ago, elapsed, wall
 
 LINGER = 5.0
-LINGERING = 8
-"""At most so many ended rows stay among the running ones; the oldest go first."""
+LINGERING = 2
+"""So many ended rows stay among the running ones at least; more where no running one is pushed off the screen."""
 
 TALL = 34
 """From this many lines of terminal, the just ended are shown and parts are set apart."""
@@ -137,7 +137,12 @@ def running_cells(row: RunningLine | Gone, look: Look, now: float) -> Cells:
     """A running row, or one that just ended where it stood."""
     if isinstance(row, Gone):
         blank = Cell("")
-        return *_begin(row.was, row.end.status, look), Cell(look.theirs(row.was.queue)), *(blank,) * 6, _how(row.end, look)
+        return (
+            *_begin(row.was, row.end.status, look),
+            Cell(look.theirs(row.was.queue)),
+            *(blank,) * 6,
+            _how(row.end, look),
+        )
     begin = (*_begin(row, row.status, look), Cell(look.theirs(row.queue)), _elapsed(row, now, look))
     if row.timeout is None:
         limit = (Cell("no limit", "dim", 2), Cell(""))
@@ -164,7 +169,13 @@ def _start(row: NextLine, now: float, look: Look) -> Cell:
 def next_cells(row: NextLine, look: Look, now: float) -> Cells:
     """A waiting row."""
     waits = Cell(amounts.age(now - row.since))
-    return *_begin(row, row.status, look), Cell(look.theirs(row.queue)), waits, _start(row, now, look), Cell(look.theirs(row.why))
+    return (
+        *_begin(row, row.status, look),
+        Cell(look.theirs(row.queue)),
+        waits,
+        _start(row, now, look),
+        Cell(look.theirs(row.why)),
+    )
 
 
 def next_narrow(row: NextLine, look: Look, now: float) -> Cells:
@@ -248,7 +259,8 @@ class WorkPane(Table):
             if isinstance(row, RunningLine) and row.key not in alive and row.key in ends:
                 self._gone[row.key] = Gone(row, ends[row.key], now + LINGER)
         over = [key for key, gone in self._gone.items() if gone.until <= now or key in alive or key in waits]
-        over += [key for key in list(self._gone)[:-LINGERING] if key != self.cursor]
+        room = max(LINGERING, self.view("running").height - len(alive))
+        over += [key for key in list(self._gone)[:-room] if key != self.cursor]
         for key in over:
             self._gone.pop(key, None)
 

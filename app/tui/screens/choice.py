@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a dialog shows. `safe` is the key of the marked answer, which leaves everything as it was; `column` puts each answer on a line."""
+    """What a dialog shows. `safe` is the key of the marked answer, which leaves all as it was; `column`: a line each."""
 
     title: str
     body: Sequence[Sequence[Span]]
@@ -47,7 +47,11 @@ def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[l
     top = f"┌ {question.title} " + "─" * max(0, inner - width(question.title) - 2) + "┐"
     rows = [*question.body, [], *_answer_lines(question, marked, inner, look)]
     frame = look.own("│")
-    return [[(look.own(top), "bold")], *(_framed(row, inner, frame) for row in rows), [(look.own("└" + "─" * inner + "┘"), "bold")]]
+    return [
+        [(look.own(top), "bold")],
+        *(_framed(row, inner, frame) for row in rows),
+        [(look.own("└" + "─" * inner + "┘"), "bold")],
+    ]
 
 
 def _framed(row: Sequence[Span], inner: int, frame: str) -> list[Span]:

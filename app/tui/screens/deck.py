@@ -55,7 +55,9 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *DeckVerbs.BINDINGS,
         Binding("n", "new", "New task", id="deck.new"),
-        Binding("slash,fullwidth_solidus", "filter", "Filter: words, status:failed, queue:gpu, !word", id="deck.filter"),
+        Binding(
+            "slash,fullwidth_solidus", "filter", "Filter: words, status:failed, queue:gpu, !word", id="deck.filter"
+        ),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
         Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
@@ -86,7 +88,9 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
             yield PoolsPane()
         yield WorkPane()
         yield AlertsPane()
-        yield Input(id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word", select_on_focus=False)
+        yield Input(
+            id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word", select_on_focus=False
+        )
         yield MessageLine()
         yield KeyLine()
         yield TooSmall(id="too-small")
@@ -104,7 +108,12 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
     @property
     def panes(self) -> tuple[Pane, ...]:
         """The four panes in their order."""
-        return (self.query_one(QueuesPane), self.query_one(PoolsPane), self.query_one(WorkPane), self.query_one(AlertsPane))
+        return (
+            self.query_one(QueuesPane),
+            self.query_one(PoolsPane),
+            self.query_one(WorkPane),
+            self.query_one(AlertsPane),
+        )
 
     @property
     def table(self) -> Table:
@@ -164,7 +173,9 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
             self._asked_doctor = True
             self.deck.errands.send("doctor", {}, self._doctor_says)
         narrow = self.app.size.width < 100
-        self.query_one(WorkPane).guidance = guidance.welcome(board.home, self._faults, self.look, narrow) if first_run else ()
+        self.query_one(WorkPane).guidance = (
+            guidance.welcome(board.home, self._faults, self.look, narrow) if first_run else ()
+        )
 
     def _doctor_says(self, answer: Any, error: Exception | None) -> None:
         self._faults = [check for check in answer or () if not check.get("ok", True)]
@@ -206,7 +217,9 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         failures = max(0, board.today_failed - self._seen_failures)
         tabs = tuple((str(n + 1), "") for n in range(4)) if self._small else (("0", "Deck"),)
         here = str(PANES.index(self.table.id or "work") + 1) if self._small else ""
-        self.query_one(Header).show(board, Bearings(places=tabs, failures=failures, read_only=self.deck.read_only, tab=here))
+        self.query_one(Header).show(
+            board, Bearings(places=tabs, failures=failures, read_only=self.deck.read_only, tab=here)
+        )
         self._bottom(board)
 
     def _bottom(self, board: Board) -> None:
@@ -300,7 +313,9 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
         if isinstance(self.focused, Input):
             self._filter_key(event)
         elif event.character and len(event.character) == 1 and not event.character.isascii():
-            self.deck.say_once(f"{event.character} is no key here: is an input method on? Press shift, or switch it off.")
+            self.deck.say_once(
+                f"{event.character} is no key here: is an input method on? Press shift, or switch it off."
+            )
         elif event.key in ELSEWHERE:
             self.deck.say_once(f"{event.key.upper()} is {ELSEWHERE[event.key]} here.")
 

@@ -48,7 +48,14 @@ def help_lines(bindings: Iterable[Binding]) -> list[list[Span]]:
     return lines
 
 
-_TITLES = {"app": "Everywhere", "deck": "Deck", "task": "On a task", "place": "Places", "table": "In a list", "alert": "On an alert"}
+_TITLES = {
+    "app": "Everywhere",
+    "deck": "Deck",
+    "task": "On a task",
+    "place": "Places",
+    "table": "In a list",
+    "alert": "On an alert",
+}
 _ORDER = ("app", "place", "deck", "task", "alert", "table")
 
 
@@ -121,4 +128,3 @@ class HelpScreen(Sturdy, ModalScreen[None]):
     def action_move(self, by: int) -> None:
         """Move by lines."""
         self.query_one(Page).move(by)
-

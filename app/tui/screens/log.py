@@ -62,6 +62,7 @@ class LogScreen(OneTask, inherit_bindings=False):
         self._shown: tuple[str, str] | None = None
         self._from = ""
         """Where the text comes from, when it is not the file."""
+        self._note = ""
 
     def body(self) -> Iterable[Widget]:
         yield Line(id="head")
@@ -71,7 +72,7 @@ class LogScreen(OneTask, inherit_bindings=False):
 
     def on_mount(self) -> None:
         self.query_one("#searching").display = False
-        self.query_one(LogView).focus()
+        self.set_focus(self.query_one(LogView))
 
     def heading(self) -> str:
         found = self._answer
@@ -206,7 +207,8 @@ class LogScreen(OneTask, inherit_bindings=False):
         searched = self.look.cut(self.look.theirs(page.searched), line.size.width // 2)
         text = self.look.rule(line.size.width, [(2, searched)] if searched else [], _tail(page))
         line.show([(text, "dim" if not page.below else "bold")])
-        if page.note:
+        if page.note != self._note:
+            self._note = page.note
             self.say(page.note)
 
     # -- keys -----------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class LogScreen(OneTask, inherit_bindings=False):
     def action_search(self) -> None:
         if self._run is not None:
             self.query_one("#searching").display = True
-            self.query_one("#search", Input).focus()
+            self.set_focus(self.query_one("#search", Input))  # at once: the next key is already the first letter
             self.refresh_chrome()
 
     @on(Input.Submitted, "#search")
@@ -225,7 +227,7 @@ class LogScreen(OneTask, inherit_bindings=False):
 
     def _close_search(self) -> None:
         self.query_one("#searching").display = False
-        self.query_one(LogView).focus()
+        self.set_focus(self.query_one(LogView))
         self.refresh_chrome()
 
     def action_leave(self) -> None:

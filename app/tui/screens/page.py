@@ -15,7 +15,7 @@ from app.tui.lines import Lines
 from app.tui.look import Span
 from app.tui.screens.reading import Reading
 
-LISTEN_EVERY = 0.1
+LISTEN_EVERY = 0.25
 """Seconds between looks at what the app has to say."""
 
 

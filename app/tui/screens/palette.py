@@ -58,7 +58,8 @@ def matching(commands: Sequence[Command], query: str) -> list[Command]:
     """The commands that hold every word, those that begin with the query first."""
     words = query.lower().split()
     found = [command for command in commands if all(word in command.title.lower() for word in words)]
-    return sorted(found, key=lambda command: not command.title.lower().startswith(query.lower().strip()))
+    begin = query.lower().strip()
+    return sorted(found, key=lambda command: (command.title != begin, not command.title.lower().startswith(begin)))
 
 
 def _cells(command: Command, look: Look, now: float) -> Cells:
@@ -83,7 +84,8 @@ class PaletteScreen(Sturdy, ModalScreen[Command | None]):
 
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
-    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; background: $background; layout: vertical; border: solid $foreground; }
+    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; border: solid $foreground; }
+    PaletteScreen #palette { background: $background; }
     PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
     PaletteScreen CommandList { height: 1fr; background: $background; }
     """

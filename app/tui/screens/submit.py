@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CHECK_AFTER = 0.15
 """Seconds without a change after which the runtime is asked whether it would take the task."""
 SHOWN_FAULTS = 3
+_INVITES = {"command": "Type a command.", "shell": "Type shell text.", "template": "Pick a template."}
 _ENTRIES = ("cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at")
 _KEYS = [
     Hint("ctrl+j", "submit", "ctrl+j", 0),
@@ -194,7 +195,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             return ("", "")
         if signs := shell_signs(self.draft.command):
             return (f"{' '.join(signs)} is plain text here: no shell runs a command (Run: shell text).", "warn")
-        shown = self.look.theirs(" │ ".join(found))
+        shown = self.look.own(" │ ").join(self.look.theirs(word) for word in found)
         return (f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}" if found else "", "dim")
 
     def _faults(self) -> list[str]:
@@ -218,7 +219,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def _outlook(self) -> str:
         """What would become of it, as far as the board tells."""
         if self._untouched():
-            return {"command": "Type a command.", "shell": "Type shell text.", "template": "Pick a template."}[self.draft.kind]
+            return _INVITES[self.draft.kind]
         if not self._accepted:
             return ""
         name = self.draft.value("queue") or (self._templates.get(self.draft.template) or {}).get("queue") or "default"
@@ -232,7 +233,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         rule = self.query_one("#equal-rule", Line)
         text = self.look.rule(self.app.size.width, [(2, "The same from a shell (ctrl+y or a click copies it)")])
         rule.show([(text, "dim")])
-        self.query_one("#equal", Words).show((quoted(self._equal()), ""))
+        self.query_one("#equal", Words).show((self.look.theirs(quoted(self._equal())), ""))
         name = self._default_name
         self._hint("#name", f"empty: {self.look.theirs(name)}" if name else "")
         queue = next((line for line in self._queues if line.name == self.draft.value("queue")), None)
@@ -326,7 +327,9 @@ def _fields() -> Iterable[Widget]:
     kinds = list(zip(KINDS, _KINDS, strict=True))
     yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"))
     yield Vertical(Field("Command", entry("command")), Words(id="words", classes="under"), id="of-command")
-    yield Vertical(Field("Shell text", TextArea(id="script", compact=True)), id="of-shell")
+    script = TextArea(id="script", compact=True)
+    script.cursor_blink = False
+    yield Vertical(Field("Shell text", script), id="of-shell")
     yield Vertical(
         Field("Template", Pick([], id="template"), size=30),
         Words(id="facts", classes="under", most=2),

@@ -107,6 +107,8 @@ class TaskScreen(OneTask):
         self.set_class(running, "-running")
         for name in ("#log-rule", "#tail", "#rest"):
             self.query_one(name).display = running
+        if not running and self.focused in (self.query_one("#tail"), self.query_one("#rest")):
+            self.query_one("#main").focus()
 
     def _follow_log(self, known: Known) -> None:
         view, run = self.query_one(LogView), known.run

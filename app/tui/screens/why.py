@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from app.tui import taskdoc, whydoc
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.facts import ACTIVE, WAITING, Facts, expected, headline, title
+from app.tui.known import Known, gather
 from app.tui.screens.page import Line
 from app.tui.screens.reading import Reading
 
@@ -35,8 +36,7 @@ class WhyScreen(Reading, ModalScreen[Any]):
     def __init__(self, client_factory: Callable[[], Client], ident: str) -> None:
         super().__init__(client_factory)
         self._ident = ident
-        self._found: Mapping[str, Any] = {}
-        self._why: Mapping[str, Any] = {}
+        self._known: Known | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
@@ -45,22 +45,15 @@ class WhyScreen(Reading, ModalScreen[Any]):
             yield Line(id="foot")
 
     def on_mount(self) -> None:
+        self.set_class(self.look.ascii, "-ascii")
         self.query_one(Doc).focus()
         self.query_one("#foot", Line).show([(self.look.own(" ↵ opens the task   esc closes"), "dim")])
 
     def reread(self) -> None:
-        """Ask what the task is, and if it waits, why."""
-        self.call("show", {"id": self._ident}, self._take)
+        self.ask(lambda client: gather(client, self._ident), self._take)
 
-    def _take(self, task: Mapping[str, Any]) -> None:
-        self._found = task
-        if task["status"] in WAITING:
-            self.call("why", {"ids": [task["uuid"]]}, self._take_why)
-        else:
-            self.draw()
-
-    def _take_why(self, answers: list[Mapping[str, Any]]) -> None:
-        self._why = next(iter(answers), {})
+    def _take(self, known: Known) -> None:
+        self._known = known
         self.draw()
 
     def refused(self, text: str) -> None:
@@ -69,10 +62,13 @@ class WhyScreen(Reading, ModalScreen[Any]):
 
     def draw(self) -> None:
         """Draw what is known."""
-        doc = self.query_one(Doc)
-        facts = Facts(self._found, self.look, self.now, min(WIDEST, self.app.size.width) - 2, self._why, self.board)
+        if (known := self._known) is None:
+            return
+        room = min(WIDEST, self.app.size.width) - 2
+        facts = Facts(known.task, self.look, self.now, room, known.why, self.board, known.tail)
         self.query_one("#head", Line).show([(f" {title(facts)} ", "bold")])
-        doc.show(replace(section, rows=tuple(Row(row.spans) for row in section.rows)) for section in answer(facts))
+        sections = [replace(section, rows=tuple(Row(row.spans) for row in section.rows)) for section in answer(facts)]
+        self.query_one(Doc).show(sections)
 
     def action_open(self) -> None:
         self.dismiss(self._ident)

@@ -269,7 +269,7 @@ def upgrade() -> None:
         "idx_tasks_deleted", "tasks", ["deleted_at"], unique=False, sqlite_where=sa.text("deleted_at IS NOT NULL")
     )
     op.create_index(
-        "idx_tasks_ended", "tasks", ["ended_at"], unique=False, sqlite_where=sa.text("ended_at IS NOT NULL")
+        "idx_tasks_ended", "tasks", ["status", "ended_at"], unique=False, sqlite_where=sa.text("ended_at IS NOT NULL")
     )
     op.create_index("idx_tasks_env", "tasks", ["env_id"], unique=False)
     op.create_index("idx_tasks_name", "tasks", ["name"], unique=False)
@@ -288,7 +288,7 @@ def upgrade() -> None:
     op.create_index(
         "idx_tasks_template",
         "tasks",
-        ["template", "created_at"],
+        ["template", "ended_at"],
         unique=False,
         sqlite_where=sa.text("template IS NOT NULL"),
     )

@@ -1,0 +1,198 @@
+"""Queues, pools, templates, SLAs, alerts, apply and export: words in, rows out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.errors import NotFound
+from tests.cli.rows import ago
+
+MADE = {"created_at": ago(60), "updated_at": ago(60)}
+QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", "word": "open", "priority": 10, "pool": "default",
+         "description": "films", "waiting": 14, "oldest_at": ago(65), **MADE}  # fmt: skip
+POOL = {"name": "gpu", "total_cpu": 8.0, "total_memory": 32768.0, "used_cpu": 6.0, "used_memory": 30720.0, "status": "active", "sla": None, **MADE}
+TEMPLATE = {
+    "name": "encode", "type": "shell", "engine": "shell", "schema": {"script": "ffmpeg\n-i"}, "queue": "media", "cpu": 2.0,
+    "memory": 512.0, "timeout": 1800.0, "retries": None, "description": "films",
+    "parameters": {"required": ["input"], "properties": {"input": {"type": "string", "description": "the film"}, "crf": {"type": "integer", "default": 23}}},
+    **MADE,
+}  # fmt: skip
+SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
+       "actions": {}, "priority": 3, "enabled": True, **MADE}  # fmt: skip
+ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film", "text": "running 57m, allowed 45m",
+         "short": "57m > 45m", "since": ago(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
+
+
+def test_queue_create_sends_only_what_was_said(answering, cli):
+    runtime = answering(queue__create=QUEUE)
+
+    said = cli("queue", "create", "media", "--capacity", "2", "--priority", "-10")
+
+    assert runtime.args("queue.create") == {"name": "media", "capacity": 2, "priority": -10}
+    assert said == (0, "queue media created: 2 at once, pool default\n", "")
+
+
+def test_pool_create_reads_amounts(answering, cli):
+    runtime = answering(pool__create=POOL)
+
+    assert cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
+    assert runtime.args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
+
+
+@pytest.mark.parametrize("kind", ["queue", "pool", "template", "sla"])
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "a\x1bb", "x" * 5000])
+def test_a_name_that_is_none_is_refused_before_anything_is_sent(answering, cli, kind, name):
+    runtime = answering()
+
+    said = cli(kind, "create", name)
+
+    assert said.code == 2 and f"the name of a {kind} must" in said.err and runtime.asked == []
+
+
+@pytest.mark.parametrize(("words", "option"), [
+    (("queue", "create", "q", "--capacity=-1"), "--capacity"), (("queue", "create", "q", "--capacity=nan"), "--capacity"),
+    (("pool", "create", "p", "--cpu=1e999", "--memory", "1G"), "--cpu"), (("pool", "set", "p", "--memory=-1G"), "--memory"),
+])  # fmt: skip
+def test_a_senseless_number_is_refused_by_the_name_of_its_option(cli, words, option):
+    said = cli(*words)
+
+    assert said.code == 2 and f"{option} must" in said.err
+
+
+def test_verbs_on_a_queue_take_its_name(answering, cli):
+    runtime = answering(queue__pause=QUEUE, queue__rm={"name": "media"}, queue__resume=NotFound('no queue "meda". Nearest: media.'))
+
+    assert cli("queue", "pause", "media").out == "queue media paused\n"
+    assert cli("queue", "rm", "media").out == "queue media removed\n"
+    assert cli("queue", "resume", "meda") == (3, "", 'taskdeck: no queue "meda". Nearest: media.\n')
+    assert runtime.args("queue.pause") == {"name": "media"}
+
+
+def test_tables_of_definitions(answering, cli):
+    answering(queue__ls=[QUEUE], pool__ls=[POOL], template__ls=[TEMPLATE], sla__ls=[SLA], alert__ls=[ALERT])
+
+    rows = {kind: cli(kind, "ls").out.splitlines()[1].split() for kind in ("queue", "pool", "template", "sla", "alert")}
+
+    assert rows == {
+        "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
+        "pool": ["gpu", "6.0/8", "30.0/32G", "active", "–"],
+        "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
+        "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "on"],
+        "alert": ["4", "▲", "CRIT", "on-time", "#7", "film", "12m", "acked", "ann", "57m", ">", "45m"],
+    }
+
+
+def test_nothing_to_list_is_said_on_stderr(answering, cli):
+    answering(sla__ls=[], alert__ls=[])
+
+    assert cli("sla", "ls") == (0, "", "no sla yet\n")
+    assert cli("alert", "ls") == (0, "", "no alert fires\n")
+    assert cli("alert", "ls", "--json").out == "[]\n"
+
+
+def test_a_template_is_shown_with_its_parameters(answering, cli):
+    answering(template__show=TEMPLATE)
+
+    out = cli("template", "show", "encode").out
+
+    for text in ("encode\n", "  script       ffmpeg\n               -i\n", "input (string, needed): the film\n", "crf (integer, usually 23)\n", "30m\n"):
+        assert text in out
+    assert json.loads(cli("template", "show", "encode", "--json").out) == TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("words", "engine", "schema"),
+    [
+        (("--", "convert", "{{ input }}"), "exec", {"argv": ["convert", "{{ input }}"]}),
+        (("--script", "echo $PARAM_x", "--shell", "/bin/bash"), "shell", {"script": "echo $PARAM_x", "shell": "/bin/bash"}),
+        (("--engine", "python", "--script", "print(x)"), "python", {"script": "print(x)"}),
+        (("--callable", "a:b", "--python", "/opt/py"), "python", {"callable": "a:b", "python": "/opt/py"}),
+    ],
+)
+def test_a_template_says_how_it_runs(answering, cli, words, engine, schema):
+    runtime = answering(template__create=TEMPLATE)
+
+    cli("template", "create", "t", "--timeout", "30m", "--parameters", '{"type": "object"}', *words)
+
+    args = runtime.args("template.create")
+    assert (args["engine"], args["schema"]) == (engine, schema)
+    assert (args["timeout"], args["parameters"]) == (1800, {"type": "object"})
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ((), "needs one of --script"),
+        (("--script", "x", "--", "y"), "needs one of --script"),
+        (("--engine", "exec", "--script", "x"), "--engine must be shell or python"),
+        (("--parameters", "{", "--", "x"), "--parameters must be a JSON Schema"),
+        (("--parameters", "@no-such-file", "--", "x"), "no-such-file does not exist"),
+    ],
+)
+def test_a_template_that_makes_no_sense_is_refused(answering, cli, words, answer):
+    runtime = answering()
+
+    said = cli("template", "create", "t", *words)
+
+    assert said.code in (2, 3) and answer in said.err and runtime.asked == []
+
+
+def test_an_sla_is_made_from_its_limit_and_what_it_is_for(answering, cli):
+    runtime = answering(sla__create=SLA)
+
+    assert cli("sla", "create", "on-time", "--finishes-within", "45m", "--template", "encode", "--severity", "critical").code == 0
+    assert runtime.args("sla.create") == {"name": "on-time", "preset": "finishes-within", "value": 2700, "template": "encode", "severity": "critical"}
+
+
+def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):
+    runtime = answering(alert__ack={"done": [ALERT], "refused": [], "notes": []})
+
+    assert cli("alert", "ack", "on-time", "4").out == "alert 4 on-time: acked\n"
+    assert runtime.args("alert.ack") == {"ids": ["on-time", "4"]}
+
+
+CHANGES = {"changes": [
+    {"kind": "queue", "name": "media", "change": "update", "fields": {"capacity": [2, 4]}},
+    {"kind": "template", "name": "encode", "change": "create", "fields": {"engine": [None, "shell"]}},
+    {"kind": "pool", "name": "gpu", "change": "same", "fields": {}},
+]}  # fmt: skip
+
+
+def test_apply_says_what_it_changed(answering, cli, tmp_path):
+    (tmp_path / "deck.toml").write_text("x = 1\n")
+    runtime = answering(apply=CHANGES)
+
+    said = cli("apply", "-f", str(tmp_path / "deck.toml"))
+
+    assert said == (0, "update queue media: capacity 2 → 4\ncreate template encode\n", "")
+    assert runtime.args("apply") == {"text": "x = 1\n", "format": "toml", "dry_run": False}
+
+
+def test_a_yaml_file_is_known_by_its_name_and_stdin_by_the_option(answering, cli, tmp_path):
+    (tmp_path / "deck.yml").write_text("x: 1\n")
+    runtime = answering(apply={"changes": []})
+
+    cli("apply", "--dry-run", "-f", str(tmp_path / "deck.yml"))
+    assert runtime.args("apply") == {"text": "x: 1\n", "format": "yaml", "dry_run": True}
+    cli("apply", "-f", "-", "--format", "yaml", feed=b"y: 2\n")
+    assert runtime.args("apply")["text"] == "y: 2\n"
+
+
+def test_a_file_that_cannot_be_applied_is_refused_before_anything_is_sent(answering, cli, tmp_path):
+    (tmp_path / "latin").write_bytes(b"\xff")
+    runtime = answering()
+
+    assert cli("apply", "-f", "no-such-file").code == 3
+    assert "is no UTF-8 text" in cli("apply", "-f", str(tmp_path / "latin")).err
+    assert "is a directory" in cli("apply", "-f", str(tmp_path)).err
+    assert runtime.asked == []
+
+
+def test_export_is_the_text_and_nothing_else(answering, cli):
+    runtime = answering(export="[queues.media]\ncapacity = 2\n")
+
+    assert cli("export") == (0, "[queues.media]\ncapacity = 2\n", "")
+    cli("export", "--format", "yaml")
+    assert runtime.args("export") == {"format": "yaml"}

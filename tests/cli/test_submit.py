@@ -1,0 +1,233 @@
+"""`submit`: what its words become, and what it refuses before anything is sent."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from app.errors import NotFound, Usage
+
+STORED = {"uuid": "u1", "number": 7, "name": "true", "queue": "default", "status": "queued", "position": 0, "total": 1, "short": ""}
+
+
+def task(answering, cli, *words, feed=b""):
+    """The one task that a command line becomes."""
+    runtime = answering(submit=[STORED])
+    assert cli("submit", *words, feed=feed).code == 0
+    (found,) = runtime.args("submit")["tasks"]
+    return found
+
+
+def test_a_command_is_sent_as_it_was_typed_and_only_its_number_is_printed(answering, cli):
+    runtime = answering(submit=[STORED])
+
+    said = cli("submit", "--", "sh", "-c", "echo $HOME", "--", "--json", "")
+
+    assert said == (0, "7\n", "")
+    assert runtime.args("submit")["tasks"] == [{"argv": ["sh", "-c", "echo $HOME", "--", "--json", ""]}]
+
+
+def test_a_submission_carries_directory_umask_and_environment_of_the_shell(answering, cli, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLAVOUR", "plum")
+    for name in ("TERM", "SSH_TTY", "TMUX_PANE", "BASH_FUNC_x%%", "TASKDECK_RUNID", "XDG_SESSION_ID"):
+        monkeypatch.setenv(name, "session")
+    runtime = answering(submit=[STORED])
+    before = os.umask(0o027)
+
+    cli("submit", "--env", "MORE=a=b", "--", "true")
+
+    assert os.umask(before) == 0o027, "the umask itself was not changed"
+    args = runtime.args("submit")
+    assert (args["cwd"], args["umask"]) == (str(tmp_path), 0o027)
+    assert args["env"]["FLAVOUR"] == "plum" and args["env"]["MORE"] == "a=b"
+    assert "session" not in args["env"].values()
+    assert len(args["uuid"]) == 36
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("none", set()), ("FLAVOUR,TERM", {"FLAVOUR", "TERM"}), ("all", {"FLAVOUR", "TERM", "PATH"})])
+def test_keep_env_chooses_the_environment(answering, cli, monkeypatch, keep, kept):
+    monkeypatch.setenv("FLAVOUR", "plum")
+    monkeypatch.setenv("TERM", "xterm")
+    runtime = answering(submit=[STORED])
+
+    cli("submit", "--keep-env", keep, "--", "true")
+
+    env = runtime.args("submit")["env"]
+    assert kept <= env.keys() and (keep == "all" or env.keys() == kept)
+    assert "TASKDECK_HOME" not in env
+
+
+def test_options_arrive_as_numbers(answering, cli):
+    words = ("-n", "a name", "-q", "gpu", "-P", "-5", "-t", "1h30m", "--cpu", "0.5", "--memory", "1.5G", "--retries", "2",
+             "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any", "6", "--tag", "k=v=w", "--hold")  # fmt: skip
+
+    assert task(answering, cli, *words, "--", "true") == {
+        "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400, "cpu": 0.5, "memory": 1536,
+        "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"], "tags": {"k": "v=w"}, "hold": True,
+    }  # fmt: skip
+
+
+def test_a_local_time_is_sent_with_its_zone(answering, cli, monkeypatch):
+    import time
+
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert task(answering, cli, "--at", "2099-01-31T08:00", "--", "true")["at"] == "2099-01-30T23:00:00+00:00"
+    time.tzset()
+
+
+def test_parameters_are_text_or_json(answering, cli):
+    found = task(answering, cli, "greet", "-p", "who=$(x)=y", "-p", "times:=3", "-p", "empty=")
+
+    assert found == {"template": "greet", "parameter_texts": [["who", "$(x)=y"], ["empty", ""]], "parameters": {"times": 3}}
+
+
+def test_shell_text_is_a_script_from_the_words_or_from_stdin(answering, cli):
+    assert task(answering, cli, "-c", "sort a | uniq > b") == {"script": "sort a | uniq > b"}
+
+
+def test_shell_text_may_come_from_stdin(answering, cli):
+    assert task(answering, cli, "-c", "-", feed=b"echo \xff\n") == {"script": "echo \udcff\n"}
+
+
+def test_each_puts_an_item_where_the_braces_stand_or_at_the_end(answering, cli):
+    runtime = answering(submit=[STORED, STORED])
+
+    said = cli("submit", "--each", "--", "cp", "{}", "/b/{}", feed=b"x y\n\n$(z)\n")
+
+    assert said.out == "7\n7\n"
+    assert [t["argv"] for t in runtime.args("submit")["tasks"]] == [["cp", "x y", "/b/x y"], ["cp", "$(z)", "/b/$(z)"]]
+    cli("submit", "--each", "-0", "--", "gzip", feed=b"a\nb\0c\0")
+    assert [t["argv"] for t in runtime.args("submit")["tasks"]] == [["gzip", "a\nb"], ["gzip", "c"]]
+
+
+def test_json_lines_go_as_one_text_and_print_a_number_a_line(answering, cli, tmp_path):
+    (tmp_path / "jobs.jsonl").write_bytes(b'{"argv": ["a\xff"]}\n')
+    runtime = answering(submit__lines={"numbers": [3, 4], "refused": []})
+
+    assert cli("submit", "--from", str(tmp_path / "jobs.jsonl")).out == "3\n4\n"
+    assert runtime.args("submit.lines")["text"] == '{"argv": ["a\udcff"]}\n'
+
+
+def test_a_bad_line_is_named_with_its_file(answering, cli, tmp_path):
+    (tmp_path / "jobs.jsonl").write_text("x\n")
+    answering(submit__lines=Usage("line 1: is no JSON. It was not stored."))
+
+    said = cli("submit", "--from", str(tmp_path / "jobs.jsonl"))
+
+    assert said.code == 2 and said.err == f"taskdeck: {tmp_path}/jobs.jsonl line 1: is no JSON. It was not stored.\n"
+
+
+def test_keep_going_lists_the_bad_lines_and_says_that_it_was_only_partly_done(answering, cli):
+    answering(submit__lines={"numbers": [3], "refused": [{"line": 2, "message": "is no JSON"}]})
+
+    said = cli("submit", "--from", "-", "--keep-going", feed=b"{}\nx\n")
+
+    assert said == (1, "3\n", "taskdeck: line 2: is no JSON\n")
+
+
+def test_json_prints_uuid_and_number(answering, cli):
+    answering(submit=[STORED])
+
+    assert cli("submit", "--json", "--", "true").out == '{"uuid": "u1", "number": 7}\n'
+
+
+def test_wait_exits_with_the_code_of_the_task(answering, cli):
+    end = {"number": 7, "name": "true", "status": "failed", "exit_code": 42, "signal": None, "reason": "exit 42", "code": 42}
+    answering(submit=[STORED], wait=[end])
+
+    assert cli("submit", "--wait", "--", "false") == (42, "7\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "feed", "code", "answer"),
+    [
+        ([], b"", 2, "submit needs a command"),
+        (["--"], b"", 2, "there is no command after --"),
+        (["--", ""], b"", 2, "there is no command after --"),
+        (["--", "sort a | uniq"], b"", 2, "As shell text: taskdeck submit -c 'sort a | uniq'. Nothing was submitted."),
+        (["-c", "x", "--", "y"], b"", 2, "exclude each other"),
+        (["--priorty", "3", "--", "true"], b"", 2, "submit has no option --priorty. Nearest: --priority"),
+        (["--cpu=-1", "--", "true"], b"", 2, "--cpu must not be negative"),
+        (["--memory", "4 parsecs", "--", "true"], b"", 2, "--memory must be a size"),
+        (["--timeout", "soon", "--", "true"], b"", 2, "--timeout must be a duration"),
+        (["--retries", "1.5", "--", "true"], b"", 2, "--retries must be a whole number"),
+        (["--at", "yesterweek", "--", "true"], b"", 2, "--at must be a time"),
+        (["--tag", "novalue", "--", "true"], b"", 2, "--tag must be written NAME=VALUE"),
+        (["--name", "a/b", "--", "true"], b"", 2, '--name must not contain "/"'),
+        (["--name"], b"", 2, "--name needs a value"),
+        (["--cwd", "/no/such/dir", "--", "true"], b"", 2, "/no/such/dir does not exist on"),
+        (["--keep-env", "NO_SUCH_NAME_HERE", "--", "true"], b"", 2, "which is not set here"),
+        (["greet", "ann"], b"", 2, '"ann" is one word too many'),
+        (["greet", "-p", "x"], b"", 2, "-p must be written NAME=VALUE"),
+        (["greet", "-p", "x:={"], b"", 2, "must be followed by JSON"),
+        (["-p", "x=1", "--", "true"], b"", 2, "-p gives a template its parameters"),
+        (["--each", "--", "echo"], b"", 2, "--each found nothing on standard input"),
+        (["--each", "--", "echo"], b"a\nb\0c\n", 2, "line 2 holds a NUL byte"),
+        (["--each"], b"a\n", 2, "submit needs a command"),
+        (["--each", "-c", "gzip {}"], b"a\n", 2, "--each would paste what it reads into shell text"),
+        (["--each", "greet"], b"a\n", 2, "-p NAME={}"),
+        (["--each", "--follow", "--", "echo"], b"a\nb\n", 2, "--follow shows one task"),
+        (["-0", "--", "true"], b"", 2, "-0 goes with --each"),
+        (["--from", "no-such-file"], b"", 3, "no-such-file does not exist"),
+        (["--from", "/"], b"", 2, "/ cannot be read: is a directory"),
+        (["--from", "-", "--queue", "gpu"], b"", 2, "each line says what it wants"),
+        (["no-such-program", "-c"], b"", 2, "-c needs a value"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_before_anything_is_sent(answering, cli, words, feed, code, answer):
+    runtime = answering()
+
+    said = cli("submit", *words, feed=feed)
+
+    assert (said.code, said.out) == (code, "")
+    assert said.err.startswith("taskdeck: ") and answer in said.err and said.err.count("\n") == 1
+    assert runtime.asked == []
+
+
+def test_a_program_taken_for_a_template_gets_the_line_to_type(answering, cli):
+    answering(submit=NotFound('no template "sh".', "List: taskdeck template ls"))
+
+    assert cli("submit", "sh").err == 'taskdeck: "sh" is a program, not a template. To run it: taskdeck submit -- sh\n'
+    said = cli("submit", "sh", "-x", "script.sh")
+    assert said.code == 3 and "taskdeck submit -- sh -x script.sh" in said.err
+
+
+def test_a_template_that_is_no_program_either_keeps_the_answer_of_the_runtime(answering, cli):
+    answering(submit=NotFound('no template "gret". Nearest: greet.', "List: taskdeck template ls"))
+
+    said = cli("submit", "gret")
+
+    assert (said.code, said.err) == (3, 'taskdeck: no template "gret". Nearest: greet. List: taskdeck template ls\n')
+
+
+def test_a_missing_directory_is_answered_with_the_nearest(answering, cli, tmp_path):
+    (tmp_path / "media" / "in").mkdir(parents=True)
+    answering()
+
+    assert f"Nearest: {tmp_path}/media. Nothing was submitted." in cli("submit", "-C", f"{tmp_path}/meda/in", "--", "true").err
+
+
+def test_a_file_with_a_strange_name_is_a_command_like_any_other(answering, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my job").touch()
+
+    assert task(answering, cli, "--", "./my job")["argv"] == ["./my job"]
+
+
+def test_the_old_word_add_still_submits(answering, cli):
+    answering(submit=[STORED])
+
+    assert cli("add", "--", "true").out == "7\n"
+
+
+def test_a_dry_run_says_what_would_run_and_prints_no_number(answering, cli):
+    runtime = answering(submit=[{**STORED, "number": None, "cwd": "/srv", "launch": {"argv": ["echo", "a b"]}}])
+
+    said = cli("submit", "--dry-run", "--", "echo", "a b")
+
+    assert runtime.args("submit")["dry_run"] is True
+    assert said.code == 0 and said.out == "true  queue default  in /srv  echo 'a b'\n" and "Nothing was submitted" in said.err

@@ -1,0 +1,214 @@
+"""The form for a new task, filled in by keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.pilot import Pilot
+
+from app.errors import Usage
+from app.tui.app import TaskdeckApp
+from app.tui.form import PickScreen
+from app.tui.screens.submit import SubmitScreen
+from tests.tui.answers import Answers, deck, line, until
+from tests.tui.screen_text import screen_text
+from tests.tui.test_task_screen import EVIL, escapes
+
+ENCODE = {
+    "name": "encode", "type": "shell", "engine": "shell", "description": "transcode one file", "queue": "media",
+    "cpu": 2.0, "memory": 2048.0, "timeout": 3600.0, "retries": 0, "retired_at": None,
+    "parameters": {
+        "type": "object",
+        "required": ["input"],
+        "properties": {
+            "input": {"type": "string", "description": "the file"},
+            "crf": {"type": "integer", "minimum": 0, "maximum": 51, "default": 23},
+            "preset": {"enum": ["fast", "medium", "slow"], "default": "medium"},
+            "faststart": {"type": "boolean", "default": True},
+            "extra": {"type": "array"},
+        },
+    },
+}  # fmt: skip
+
+
+def accepted(args: dict[str, Any]) -> list[dict[str, Any]]:
+    """As the runtime would answer: encode needs its input, everything else is fine."""
+    one = args["tasks"][0]
+    if "template" in one and "input" not in dict(one["parameter_texts"]):
+        raise Usage("encode needs input (the file).", "Add: -p input=PATH")
+    return [{"number": 1063, "name": "ffmpeg S02E09.mkv", "uuid": args.get("uuid")}]
+
+
+def form(**table: Any) -> Answers:
+    answers: dict[str, Any] = {"queue_ls": [{"name": "gpu"}, {"name": "media"}], "template_ls": [ENCODE], "submit": accepted}
+    return Answers(**(answers | table))
+
+
+async def opened(pilot: Pilot[Any], app: TaskdeckApp) -> None:
+    app.open_form()
+    await until(pilot, lambda: isinstance(app.screen, SubmitScreen) and "New task" in line(app, 0))
+
+
+def submitted(answers: Answers) -> list[dict[str, Any]]:
+    return [args for args in answers.asked("submit") if not args.get("dry_run")]
+
+
+def shows(app: TaskdeckApp, text: str) -> bool:
+    return any(text in line for line in screen_text(app))
+
+
+async def test_a_command_is_checked_while_it_is_typed_and_submitted_by_ctrl_j() -> None:
+    """You should see the words of the command, the name it would get, and the line that does the same."""
+    answers = form()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        assert shows(app, "Type a command.")
+        await pilot.press(*'ffmpeg -i "a b"')
+        await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv") and shows(app, "It can be submitted."))
+        assert shows(app, "3 words, no shell: ffmpeg │ -i │ a b")
+        assert shows(app, "taskdeck submit -- ffmpeg -i 'a b'")
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: app.screen is app.deck)
+        await until(pilot, lambda: "Submitted #1063." in "\n".join(screen_text(app)))
+
+    [sent] = submitted(answers)
+    assert sent["tasks"] == [{"argv": ["ffmpeg", "-i", "a b"]}]
+    assert len(sent["uuid"]) == 36 and sent["cwd"].startswith("/") and "PATH" in sent["env"] and "TERM" not in sent["env"]
+
+
+async def test_plain_letters_never_act_in_a_form() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", *"qxnwlp?:05")
+        await pilot.press("tab", "tab", "tab", "tab", *"qxn")
+        await pilot.pause()
+        assert isinstance(app.screen, SubmitScreen)
+
+
+async def test_enter_goes_to_the_next_field() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("t", "enter", "/", "enter", "x")
+        await until(pilot, lambda: shows(app, "taskdeck submit -n x -C / -- t"))
+
+
+async def test_faults_are_told_and_nothing_is_sent() -> None:
+    answers = form()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "tab", *"/nowhere-at-all", "ctrl+j")
+        await until(pilot, lambda: shows(app, "✗ In: /nowhere-at-all does not exist."))
+        assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
+        assert submitted(answers) == []
+
+
+async def test_shell_signs_in_a_command_are_told() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"sort a | uniq")
+        await until(pilot, lambda: shows(app, "| is plain text here: no shell runs a command"))
+
+
+async def test_a_template_has_a_field_for_each_parameter() -> None:
+    """You should see input marked as required, crf with its bounds and default, a choice, a switch, and what is missing."""
+    answers = form()
+    app = deck(answers)
+    async with app.run_test(size=(80, 30)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", "left", "tab", "right")
+        await until(pilot, lambda: shows(app, "✗ encode needs input (the file)."))
+        assert shows(app, "input*        [                          ] the file")
+        assert shows(app, "crf           [23                        ] 0 to 51")
+        assert shows(app, "preset        [medium                   ▾]")
+        assert shows(app, "faststart     [x]")
+        await pilot.press("tab", *"in.mkv", "tab", "backspace", "5", "tab", "right", "tab", "space")
+        await until(pilot, lambda: shows(app, "It can be submitted."))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: submitted(answers))
+
+    texts = [["input", "in.mkv"], ["crf", "25"], ["preset", "slow"], ["faststart", "false"]]
+    assert submitted(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
+
+
+async def test_a_queue_is_picked_from_the_list() -> None:
+    answers = form()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "tab", "tab", "tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: shows(app, "taskdeck submit -q media -- true"))
+        await until(pilot, lambda: shows(app, "2 of 2 running, 14 waiting"))
+
+
+async def test_shell_text_may_have_several_lines() -> None:
+    answers = form()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", "right", "tab", *"sort a |", "enter", *"uniq", "ctrl+j")
+        await until(pilot, lambda: submitted(answers))
+
+    assert submitted(answers)[0]["tasks"] == [{"script": "sort a |\nuniq"}]
+
+
+async def test_escape_keeps_what_was_typed_and_ctrl_r_brings_the_last_values() -> None:
+    answers = form()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true one", "escape")
+        await until(pilot, lambda: app.screen is app.deck)
+        await opened(pilot, app)
+        await until(pilot, lambda: shows(app, "taskdeck submit -- true one"))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: app.screen is app.deck)
+        await opened(pilot, app)
+        assert shows(app, "Type a command.")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: shows(app, "taskdeck submit -- true one"))
+
+
+async def test_a_refused_submission_stays_open_and_is_sent_again_as_the_same() -> None:
+    def lost(args: dict[str, Any]) -> Any:
+        return accepted(args) if args.get("dry_run") else Usage("the answer was lost")
+
+    answers = form(submit=lost)
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "ctrl+j")
+        await until(pilot, lambda: "the answer was lost" in line(app, 22))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: len(submitted(answers)) == 2)
+
+    first, second = submitted(answers)
+    assert first["uuid"] == second["uuid"]
+
+
+async def test_ctrl_y_copies_the_line() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"echo 'a b'", "ctrl+y")
+        await until(pilot, lambda: app.clipboard == "taskdeck submit -- echo 'a b'")
+
+
+async def test_hostile_templates_queues_and_answers_are_only_shown() -> None:
+    evil = {**ENCODE, "name": EVIL, "description": EVIL, "queue": EVIL,
+            "parameters": {"properties": {EVIL: {"description": EVIL, "enum": [EVIL, "x"]}, "y": {"default": EVIL}}}}  # fmt: skip
+    app = deck(form(template_ls=[evil], queue_ls=[{"name": EVIL}], submit=Usage(EVIL)))
+    async with app.run_test(size=(80, 30)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", "left", "tab", "right")
+        await until(pilot, lambda: shows(app, "✗ [/red]"))
+        await pilot.press("tab", "right", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+
+        assert escapes(app) == []

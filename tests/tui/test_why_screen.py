@@ -1,0 +1,67 @@
+"""The popover that says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.tui.screens.task import TaskScreen
+from app.tui.screens.why import WhyScreen
+from tests.tui.answers import WHY, Answers, deck, log_answer, run, task, until
+from tests.tui.screen_text import screen_text
+
+
+async def test_a_waiting_task_says_why_with_who_holds_what_and_when_it_may_start() -> None:
+    """You should see a box over the deck: state, expected start, two numbered reasons, the holders of pool gpu."""
+    app = deck(Answers(show=task(), why=[WHY]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("starts 10:43–10:55" in line for line in screen_text(app)))
+        lines = screen_text(app)
+
+        assert any("#1049 resnet50-sweep-08" in line for line in lines)
+        assert any("1 needs 12.0G memory of pool gpu" in line for line in lines)
+        assert any("held by   #1042 resnet50-sweep-06" in line for line in lines)
+        assert any("2 its place is reserved" in line for line in lines)
+
+
+async def test_enter_opens_the_task_and_escape_closes() -> None:
+    app = deck(Answers(show=task(), why=[WHY]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("1 needs" in line for line in screen_text(app)))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.deck)
+        app.open_why("1049")
+        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TaskScreen))
+
+
+async def test_an_ended_task_says_how_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("no such file\n")
+    one = run(status="failed", reason="exit 3", path=str(path), end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.2)
+    row = task(status="failed", reason="exit 3", ended_at="2026-11-25T10:40:04.000000Z", instances=[one])
+    app = deck(Answers(show=row, log=log_answer(row, one)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("python failed: exit 3" in line for line in screen_text(app)))
+        assert any("no such file" in line for line in screen_text(app))
+
+
+async def test_a_running_task_does_not_wait() -> None:
+    one = run(runid="r1042")
+    row = task(status="running", instances=[one])
+    app = deck(Answers(show=row, log=log_answer(row, one)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("It does not wait: it runs." in line for line in screen_text(app)))
+
+
+async def test_what_cannot_be_asked_is_said_in_the_box() -> None:
+    app = deck(Answers())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("77")
+        await until(pilot, lambda: any("no answer for show" in line for line in screen_text(app)))
+        await pilot.press("q")
+        await until(pilot, lambda: app.screen is app.deck)
