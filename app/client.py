@@ -30,6 +30,10 @@ UNREPEATABLE = frozenset({"queue.create", "pool.create", "template.create", "sla
 """Verbs that, sent again after a lost answer, could say or do something else than the first time."""
 
 
+PATIENCE = 15.0
+"""Seconds until a runtime must greet."""
+
+
 class Client:
     """Speaks to the runtime of one home. For one thread at a time, but `close` may come from any."""
 
@@ -109,7 +113,9 @@ class Line:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._file = sock.makefile("rb")
+        sock.settimeout(PATIENCE)
         greeting = self._read()
+        sock.settimeout(None)
         if greeting.get("taskdeck") != VERSION or greeting.get("protocol") != PROTOCOL:
             self.close()
             raise Conflict(
@@ -166,6 +172,9 @@ def connect(home: str) -> Line | None:
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError, ConnectionResetError, EOFError):
         sock.close()
         return None
+    except TimeoutError:
+        sock.close()
+        raise Problem(f"the runtime of {home} has not answered for {PATIENCE:.0f} s.", "Is it stopped (SIGSTOP)? taskdeck doctor") from None
     except PermissionError:
         sock.close()
         raise Problem(

@@ -133,6 +133,11 @@ def submit(
     return {**known, **{task["uuid"]: task["number"] for task in new}}
 
 
+def known(c: Connection, uuid: str) -> bool:
+    """Whether there is a task of this uuid, a removed one too."""
+    return c.exec_driver_sql("SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)).first() is not None
+
+
 def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
     """The numbers of tasks, in the order of their uuids."""
     known = _numbers(c, uuids)

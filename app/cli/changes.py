@@ -85,6 +85,8 @@ def _say(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
         output.line(said(row))
     if len(rows) > MANY:
         output.line(f"and {len(rows) - MANY:,} more")
+    if not (rows or done.get("notes") or done.get("refused")):
+        output.note("there was nothing to do.")
     for note in done.get("notes", ()):
         output.note(note)
     for refusal in done.get("refused", ()):

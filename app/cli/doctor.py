@@ -59,8 +59,8 @@ def doctor(session: Session, args: Args) -> int:
 
 def _lines(finding: Finding) -> list[Line]:
     sign, style = {"well": ("✓", "well"), "hint": ("!", "warn"), "broken": ("✗", "broken")}[finding.state]
-    lines: list[Line] = [[(f"{sign} ", style), (f"{finding.check:<9}", "dim"), (finding.text, "")]]
-    return [*lines, [(f"  {'':<9}Cure: {finding.cure}", "")]] if finding.cure else lines
+    lines: list[Line] = [[(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (finding.text, "")]]
+    return [*lines, [(f"  {'':<10}Cure: {finding.cure}", "")]] if finding.cure else lines
 
 
 def _look(session: Session) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from app.cli.origin import NOTHING
 from app.core.clean import clean, cut
 from app.errors import NotFound, Usage
 
@@ -12,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-NOTHING = "Nothing was submitted."
 HERE = "{}"
 
 

@@ -33,12 +33,21 @@ def logs(session: Session, args: Args) -> int:
     if args.follow:
         if args.json or args.jsonl or args.attempt:
             raise Usage("-f follows the task as text; --json and --attempt do not go with it.")
-        return follow(session, args.ids[0], args.tail)
+        return _followed(session, args.ids[0], args.tail)
     found = session.call("log", id=args.ids[0], attempt=args.attempt)
     if args.json or args.jsonl:
         output.document(_readable(found), args.jsonl)
         return 0
     _show(found, args.tail)
+    return 0
+
+
+def _followed(session: Session, given: str, last: int | None) -> int:
+    try:
+        follow(session, given, last)
+    except KeyboardInterrupt:
+        output.note(f"it goes on. Again: taskdeck logs -f {given}")
+        raise
     return 0
 
 
@@ -179,17 +188,8 @@ def _size(path: str) -> int:
         return 0
 
 
-def follow(session: Session, given: Any, last: int | None = None) -> int:
-    """Show the output of a task as it comes, attempt after attempt, until it has ended. ^C only ends the showing."""
-    try:
-        _follow(session, given, last)
-    except KeyboardInterrupt:
-        output.say(f"taskdeck: it goes on. Again: taskdeck logs -f {clean(str(given))}")
-        raise
-    return 0
-
-
-def _follow(session: Session, given: Any, last: int | None) -> None:
+def follow(session: Session, given: Any, last: int | None = None) -> None:
+    """Show the output of a task as it comes, attempt after attempt, until it has ended."""
     now: Follower | None = None
     said, pause = "", LOOK_EVERY
     while True:

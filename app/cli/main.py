@@ -22,28 +22,22 @@ _GLOBALS = ("--home", "--help", "--version", "--ascii", "--read-only")
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
     """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two."""
     output.begin()
-    code = _guarded(argv, deck, serve)
-    try:
-        output.flush()
-    except BrokenPipeError:
-        return output.abandon() or NOBODY_READS
-    except OSError as error:
-        output.abandon()
-        output.note(f"the output could not be written: {(error.strerror or 'unknown').lower()}.")
-        return code or 1
-    return code
+    code = _guarded(lambda: _dispatch(argv, deck, serve))
+    return _guarded(output.flush) or code
 
 
-def _guarded(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
+def _guarded(work: Callable[[], int | None]) -> int:
+    """The exit code of `work`, whatever it ends with."""
     try:
-        return _dispatch(argv, deck, serve)
+        return work() or 0
     except Problem as problem:
         output.problem(problem)
         return problem.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        return output.abandon() or NOBODY_READS
+        output.abandon()
+        return NOBODY_READS
     except Exception as error:
         output.note(_own_fault(error))
         return 1

@@ -36,10 +36,16 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             exit_on_error=False,
         )
+        self._positionals.title = "what"
 
     def option(self, *names: str, **how: Any) -> None:
         """One option; `%` in its help is text, not a format."""
         self.add_argument(*names, **{**how, "help": how["help"].replace("%", "%%")} if how.get("help") else how)
+
+    def usually(self) -> str:
+        """The first line of most helps, after the verb."""
+        words = [f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar) for a in self._get_positional_actions()]
+        return " ".join(["[OPTION …]", *filter(None, words)])
 
     def read(self, words: list[str]) -> Args:
         """The options of these words; raises Usage when they make no sense."""
@@ -78,10 +84,13 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command:
-    """One verb: what reads its options, what does it, and how its help begins and ends. `better` may know a better
-    answer to words that cannot be read."""
+    """One verb: what reads its options, what does it, and how its help begins and ends.
 
-    __slots__ = ("arguments", "better", "examples", "run", "summary", "takes_command")
+    `usage` is the first line of the help after the verb, where the usual one would not say it all; `better` may know a
+    better answer to words that cannot be read.
+    """
+
+    __slots__ = ("arguments", "better", "examples", "run", "summary", "takes_command", "usage")
 
     def __init__(
         self,
@@ -90,10 +99,11 @@ class Command:
         arguments: Callable[[Parser], None] | None = None,
         examples: str = "",
         takes_command: bool = False,
+        usage: str = "",
         better: Callable[[list[str], Usage], Problem] | None = None,
     ) -> None:
         self.summary, self.run, self.arguments = summary, run, arguments
-        self.examples, self.takes_command, self.better = examples, takes_command, better
+        self.examples, self.takes_command, self.usage, self.better = examples, takes_command, usage, better
 
     def read(self, parser: Parser, given: list[str]) -> Args:
         """The options in the words after the verb; `args.command` is what stands after `--`, None without one."""
@@ -109,6 +119,7 @@ class Command:
         """The parser of this verb alone."""
         parser = Parser(f"taskdeck {name}", self.summary, self.examples)
         self.fill(parser)
+        parser.usage = f"{parser.prog} {self.usage or parser.usually()}"
         return parser
 
     def fill(self, parser: Parser) -> None:

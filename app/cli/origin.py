@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from app.cli.options import Args
 
+NOTHING = "Nothing was submitted."
+
 SESSION_NAMES = frozenset({"TERM", "COLUMNS", "LINES", "SHLVL", "OLDPWD", "PS1", "STY", "DISPLAY", "WAYLAND_DISPLAY"})
 SESSION_STARTS = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TASKDECK_")
 """Variables that belong to the terminal session, and mean nothing, or the wrong thing, to a task that outlives it."""
@@ -33,7 +35,7 @@ def directory(given: str | None) -> str:
         here = os.getcwd()
     except OSError:
         if given is None or not os.path.isabs(given):
-            raise Usage("this directory no longer exists. Nothing was submitted.", "Name one: --cwd DIR") from None
+            raise Usage(f"this directory no longer exists. {NOTHING}", "Name one: --cwd DIR") from None
         here = "/"
     if given is None:
         return here
@@ -47,7 +49,7 @@ def _no_directory(path: str) -> Usage:
     what = "is no directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
     near = _nearest_directory(path)
     hint = f"Nearest: {cut(clean(near), 200)}. " if near else ""
-    return Usage(f"{cut(clean(path), 200)} {what}. {hint}Nothing was submitted.")
+    return Usage(f"{cut(clean(path), 200)} {what}. {hint}{NOTHING}")
 
 
 def _nearest_directory(path: str) -> str | None:
@@ -72,7 +74,7 @@ def environment(keep: str | None) -> dict[str, str]:
     names = [] if keep == "none" else keep.split(",")
     missing = [n for n in names if n not in os.environ]
     if missing:
-        raise Usage(f'--keep-env names "{cut(clean(missing[0]), 40)}", which is not set here. Nothing was submitted.')
+        raise Usage(f'--keep-env names "{cut(clean(missing[0]), 40)}", which is not set here. {NOTHING}')
     return {n: os.environ[n] for n in names}
 
 

@@ -7,6 +7,7 @@ import sys
 
 from app.cli import look
 from app.core.clean import clean
+from app.errors import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from app.cli.table import Column, Line, Span
     from app.core.clean import Style
-    from app.errors import Problem
 
 
 def begin() -> None:
@@ -81,8 +81,21 @@ def line(text: str = "") -> None:
 
 
 def raw(data: bytes) -> None:
-    """Bytes to stdout, as they are."""
-    sys.stdout.buffer.write(data)
+    """Bytes to stdout, as they are, all of them. Raises Problem when they cannot be written."""
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
+    except OSError as error:
+        raise _unwritten(error) from None
+
+
+def _unwritten(error: OSError) -> Exception:
+    """BrokenPipeError as it is: nobody reads any more. Anything else is a Problem."""
+    if isinstance(error, BrokenPipeError):
+        return error
+    abandon()
+    return Problem(f"the output could not be written: {(error.strerror or 'unknown').lower()}.")
 
 
 def home() -> None:
@@ -97,8 +110,11 @@ def leave_screen() -> None:
 
 
 def flush() -> None:
-    """Send on what was written; raises BrokenPipeError when nobody reads."""
-    sys.stdout.flush()
+    """Send on what was written; raises BrokenPipeError when nobody reads, and Problem when it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _unwritten(error) from None
 
 
 def abandon() -> None:

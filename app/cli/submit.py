@@ -6,19 +6,9 @@ import os
 import sys
 
 from app.cli import origin, output
-from app.cli.options import (
-    CPU,
-    DURATION,
-    PRIORITY,
-    RETRIES,
-    SIZE,
-    Args,
-    Command,
-    Parser,
-    name,
-    pair,
-    read,
-)  # fmt: skip
+from app.cli.options import Args, Command
+from app.cli.origin import NOTHING
+from app.cli.submit_options import EXAMPLES, arguments
 from app.core.clean import clean, cut
 from app.core.ids import nth, uuid7
 from app.errors import NotFound, Problem, Usage
@@ -29,7 +19,6 @@ if TYPE_CHECKING:
 
     from app.cli.session import Session
 
-NOTHING = "Nothing was submitted."
 _SHELL_SIGNS = frozenset(" \t|&;<>()$`*?~\"'{}#!")
 _PLAIN = (
     "name",
@@ -55,12 +44,23 @@ def submit(session: Session, args: Args) -> int:
     stored = _send(session, args, _tasks(args))
     if args.dry_run:
         return _show_dry(args, stored)
-    _print(args, stored)
-    if args.follow:
-        from app.cli.logs import follow
+    return _then(session, args, stored)
 
-        follow(session, stored[0]["number"])
-    return _wait(session, stored) if args.wait or args.follow else 0
+
+def _then(session: Session, args: Args, stored: list[dict[str, Any]], many: bool = False) -> int:
+    """Print the numbers; show and wait when that was asked for. ^C ends the waiting only, and says so."""
+    try:
+        _print(args, stored, many)
+        if args.follow:
+            from app.cli.logs import follow
+
+            follow(session, stored[0]["number"])
+        return _wait(session, stored) if args.wait or args.follow else 0
+    except KeyboardInterrupt:
+        from app.cli.waiting import goes_on
+
+        goes_on([row["number"] for row in stored])
+        raise
 
 
 def _send(session: Session, args: Args, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -202,10 +202,10 @@ def _submit_lines(session: Session, args: Args) -> int:
         if problem.message.startswith("line ") and source:
             problem.message = f"{source} {problem.message}"
         raise
-    _print(args, [{"uuid": nth(first, at), "number": n} for at, n in enumerate(stored["numbers"])], many=True)
     for line in stored["refused"]:
-        output.say(f"taskdeck: {source} line {line['line']}: {clean(line['message'])}".replace(":  ", ": "))
-    return _wait(session, [{"number": n} for n in stored["numbers"]]) if args.wait else 1 if stored["refused"] else 0
+        output.note(f"{source} line {line['line']}: {line['message']}".lstrip())
+    rows = [{"uuid": nth(first, at), "number": n} for at, n in enumerate(stored["numbers"])]
+    return _then(session, args, rows, many=True) or (1 if stored["refused"] else 0)
 
 
 def _alone(args: Args) -> None:
@@ -215,7 +215,7 @@ def _alone(args: Args) -> None:
         raise Usage(f"with --from, each line says what it wants; other options do not go with it. {NOTHING}")
 
 
-def _print(args: Args, stored: list[dict[str, Any]], many: bool = False) -> None:
+def _print(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
     if args.json or args.jsonl:
         found = [{"uuid": row["uuid"], "number": row["number"]} for row in stored]
         output.document(found if args.each or many else found[0], args.jsonl)
@@ -256,85 +256,14 @@ def _wait(session: Session, stored: list[dict[str, Any]]) -> int:
     return wait_for(session, [row["number"] for row in stored])
 
 
-def _parameter(text: str) -> tuple[str, Any, bool]:
-    """`KEY=VALUE`, or `KEY:=JSON`."""
-    key, value = pair(text)
-    if not key.endswith(":"):
-        return key, value, False
-    import json
-    from argparse import ArgumentTypeError
-
-    try:
-        return key[:-1], json.loads(value), True
-    except (ValueError, RecursionError):
-        raise ArgumentTypeError(f"{clean(key)}= must be followed by JSON, not {cut(clean(value), 40)!r}") from None
-
-
-def _at(text: str) -> str:
-    """A time as UTC, because the runtime may live in another zone than this shell."""
-    from datetime import UTC, datetime
-
-    from app.core.amounts import parse_time
-
-    return parse_time(text, datetime.now(UTC)).astimezone(UTC).isoformat()
-
-
-def _arguments(parser: Parser) -> None:
-    what = parser.add_argument_group("what")
-    what.add_argument("words", nargs="*", metavar="TEMPLATE", help="the template to run; a command stands after --")
-    what.add_argument("-c", dest="script", metavar="SCRIPT", help="shell text; - reads it from stdin")
-    what.add_argument(
-        "-p", dest="parameters", action="append", type=_parameter, metavar="K=V", help="a parameter; K:=JSON"
-    )
-    what.add_argument("--each", action="store_true", help="one task a line of stdin, put where {} stands or at the end")
-    what.add_argument("-0", dest="nul", action="store_true", help="with --each: items end in NUL, not in a newline")
-    what.add_argument("--from", dest="lines", metavar="FILE", help="one task a JSON line; - is stdin; all or nothing")
-    what.add_argument("--keep-going", action="store_true", help="with --from: store the good lines, list the bad")
-    _needs(parser.add_argument_group("how it runs"))
-    after = parser.add_argument_group("then")
-    after.add_argument("--wait", action="store_true", help="wait for the end and exit with the task's code")
-    after.add_argument("--follow", action="store_true", help="show its output as it comes, too")
-    after.add_argument("--dry-run", action="store_true", help="say what would be submitted")
-    after.add_argument("--json", action="store_true", help='print {"uuid", "number"}')
-    after.add_argument("--jsonl", action="store_true", help="the same, a line each")
-
-
-def _needs(group: Any) -> None:
-    add = group.add_argument
-    add("-n", "--name", type=name, help="what it is called")
-    add("-q", "--queue", help="where it waits (default: default)")
-    add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
-    add("-t", "--timeout", type=DURATION, metavar="TIME", help="ended after 30s, 5m, 2h, 1d")
-    add("--cpu", type=CPU, metavar="CORES", help="cores it takes (default: 1)")
-    add("--memory", type=SIZE, metavar="SIZE", help="memory it takes: 512M, 4G (default: none)")
-    add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
-    add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
-    add("--after", action="append", metavar="ID", help="start when that task has succeeded; may repeat")
-    add("--after-any", action="append", metavar="ID", help="start when that task has ended; may repeat")
-    add("--at", type=read(_at), metavar="TIME", help="not before 23:30, 2026-01-31T08:00, 2h from now")
-    add("--tag", dest="tags", action="append", type=pair, metavar="K=V", help="a tag to find it by; may repeat")
-    add("--hold", action="store_true", help="keep it until taskdeck release")
-    add("-C", "--cwd", metavar="DIR", help="run there instead of here")
-    add("--env", action="append", type=pair, metavar="N=V", help="one more variable; may repeat")
-    add("--keep-env", metavar="WHICH", help="all, none, or names with commas (default: all but the terminal's)")
-    add("--grace", type=DURATION, metavar="TIME", help="between TERM and KILL when it is ended (default: 5s)")
-
-
-EXAMPLES = """\
-  taskdeck submit -- ffmpeg -i a.mkv a.mp4
-  taskdeck submit -c 'sort a | uniq > b'
-  taskdeck submit encode -p input=a.mkv -p output=a.mp4
-  taskdeck submit --cpu 2 --memory 4G --timeout 2h --after 41 -- ./train.sh
-  ls *.log | taskdeck submit --each -- gzip -k {}
-  taskdeck submit --from jobs.jsonl"""
-
 COMMANDS = {
     "submit": Command(
         "queue a command, shell text or a template",
         submit,
-        _arguments,
+        arguments,
         EXAMPLES,
         takes_command=True,
+        usage="[OPTION …] (-- COMMAND ARG … | -c SCRIPT | TEMPLATE | --from FILE)",
         better=_unreadable,
     )
 }

@@ -163,6 +163,8 @@ def _arguments(parser: Parser) -> None:
     usual.add_argument("--description", metavar="TEXT", help="what it is for")
 
 
+USAGE = "[OPTION …] NAME [-- COMMAND ARG …]"
+
 EXAMPLES = """\
   taskdeck template create thumbs --timeout 10m -- convert '{{ input }}' -resize 320 out.png
   taskdeck template create greet --script 'echo "hello $PARAM_who"'"""
@@ -170,7 +172,9 @@ EXAMPLES = """\
 COMMANDS = {
     "ls": groups.listing("template", COLUMNS, row),
     "show": groups.showing("template", facts),
-    "create": Command("make one", create, _arguments, EXAMPLES, takes_command=True),
-    "set": Command("change one", set_, _arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True),
+    "create": Command("make one", create, _arguments, EXAMPLES, takes_command=True, usage=USAGE),
+    "set": Command(
+        "change one", set_, _arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE
+    ),
     "rm": groups.acting("template", "rm", "remove an unused one", "removed"),
 }

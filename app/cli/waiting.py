@@ -25,12 +25,8 @@ def wait(session: Session, args: Args) -> int:
 
 
 def wait_for(session: Session, numbers: list[int]) -> int:
-    """The code to exit with, once these have ended. ^C says that the tasks go on."""
-    try:
-        return _code(_ends(session, numbers, None))
-    except KeyboardInterrupt:
-        goes_on(numbers)
-        raise
+    """The code to exit with, once these have ended."""
+    return _code(_ends(session, numbers, None))
 
 
 def goes_on(numbers: list[int]) -> None:

@@ -28,12 +28,6 @@ def _schema_of_parameters(value: Any) -> Any:
     return value
 
 
-def _conditions(value: Any) -> dict[str, Any]:
-    rule = sla.parse(value)
-    match = {"match": dict(rule.match)} if rule.match else {}
-    return {"preset": rule.preset, "value": value["value"], **match}
-
-
 def _severity(value: Any) -> int:
     if value not in sla.SEVERITIES:
         raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quoted(str(value))}")
@@ -82,7 +76,7 @@ class TemplateDefinition(Definition):
 class SlaDefinition(Definition):
     """See `app.core.sla`; `severity` is stored as the priority."""
 
-    conditions: Annotated[dict[str, Any], BeforeValidator(_conditions)]
+    conditions: Annotated[dict[str, Any], BeforeValidator(sla.normal)]
     actions: dict[str, Any] = {}
     severity: Annotated[int, BeforeValidator(_severity)] = sla.SEVERITIES["warning"]
     enabled: bool = True
@@ -193,13 +187,6 @@ def _size(mib: float) -> str | float:
     return f"{int(mib)}M" if mib % 1 == 0 else mib
 
 
-def _duration(seconds: float) -> str | float:
-    for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
-        if seconds % length == 0 and (seconds or unit == "s"):
-            return f"{int(seconds / length)}{unit}"
-    return seconds
-
-
 def _number(value: float) -> int | float:
     return int(value) if value % 1 == 0 else value
 
@@ -209,6 +196,6 @@ _WRITE: dict[str, Any] = {
     "cpu": _number,
     "total_memory": _size,
     "memory": _size,
-    "timeout": _duration,
+    "timeout": sla.written,
     "severity": sla.severity,
 }

@@ -56,6 +56,8 @@ def check_schema(schema: Any) -> None:
         _check_properties(schema)
     except (schemas.BadSchema, schemas.TooMuch) as error:
         raise Usage(f"parameters: {error}") from None
+    except RecursionError:
+        raise Usage("parameters: its parts refer to each other too deeply") from None
 
 
 def shape(schema: Schema) -> Shape:
@@ -65,7 +67,7 @@ def shape(schema: Schema) -> Shape:
 
 def kinds(schema: Schema, root: Schema) -> frozenset[str]:
     """The JSON types that one property's schema allows: of its `type`, `enum`, `const`, `$ref` and alternatives."""
-    return frozenset(_kinds(schema, schemas.resolver(root), 0))
+    return frozenset(_kinds(schema, schemas.resolver(root), set()))
 
 
 def convert(texts: Iterable[tuple[str, str]], schema: Schema) -> dict[str, Any]:
@@ -152,8 +154,8 @@ def _parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool]]:
 
 
 def _beside(node: Schema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:
-    if isinstance(node.get("$ref"), str):
-        target = looked.lookup(node["$ref"])
+    """The schemas that a schema takes in; a part that was cut out of its document may refer to what is not there."""
+    if (target := schemas.target(node, looked)) is not None:
         yield target.contents, target.resolver, always
     for word in _BRANCHES:
         yield from ((inner, looked, always and word == "allOf") for inner in node.get(word, ()))
@@ -161,16 +163,16 @@ def _beside(node: Schema, looked: Any, always: bool) -> Iterator[tuple[Any, Any,
     yield from ((inner, looked, False) for inner in node.get("dependentSchemas", {}).values())
 
 
-def _kinds(node: Any, looked: Any, level: int) -> set[str]:
-    if not isinstance(node, Mapping) or level > schemas.MAX_DEPTH:
+def _kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
+    """As `kinds`; each part is looked at once, because parts may refer to each other."""
+    if not isinstance(node, Mapping) or id(node) in seen:
         return set()
-    said = node.get("type")
-    if said is not None:
+    seen.add(id(node))
+    if (said := node.get("type")) is not None:
         return {said} if isinstance(said, str) else set(said)
-    values = node.get("enum", [node["const"]] if "const" in node else [])
-    found = {_kind(value) for value in values}
-    for inner, resolver, _ in _beside(node, looked, True) if not found else ():
-        found |= _kinds(inner, resolver, level + 1)
+    found = {_kind(value) for value in node.get("enum", [node["const"]] if "const" in node else [])}
+    for inner, resolver, _ in () if found else _beside(node, looked, True):
+        found |= _kinds(inner, resolver, seen)
     return found
 
 

@@ -78,6 +78,16 @@ def resolver(schema: Mapping[str, Any]) -> Any:
     return REGISTRY.resolver_with_root(specification.create_resource(schema))
 
 
+def target(node: Mapping[str, Any], looked: Any) -> Any:
+    """What the `$ref` of a schema leads to (`.contents`, `.resolver`), or None."""
+    from referencing.exceptions import Unresolvable
+
+    try:
+        return looked.lookup(node["$ref"]) if isinstance(node.get("$ref"), str) else None
+    except Unresolvable:
+        return None
+
+
 def place(path: Any) -> str:
     """`ref.species`, `items[0].name`: where in a value or a schema."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)

@@ -68,6 +68,21 @@ def parse(conditions: Any) -> Rule:
     return Rule(preset, _value(conditions.get("value")), _match(conditions.get("match", {})))
 
 
+def normal(conditions: Any) -> dict[str, Any]:
+    """Conditions as they are stored: checked, a bare number of seconds as an amount, an empty match left out."""
+    rule, value = parse(conditions), conditions["value"]
+    match = {"match": dict(rule.match)} if rule.match else {}
+    return {"preset": rule.preset, "value": value if isinstance(value, str) else written(rule.value), **match}
+
+
+def written(seconds: float) -> str | float:
+    """Seconds as people type them: `45m`; the number itself when it is not whole."""
+    for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
+        if seconds % length == 0 and (seconds or unit == "s"):
+            return f"{int(seconds / length)}{unit}"
+    return seconds
+
+
 def severity(priority: int) -> str:
     """`critical`, `warning` or `info`."""
     return next(word for word, least in reversed(SEVERITIES.items()) if priority >= least or word == "info")

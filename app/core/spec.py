@@ -86,6 +86,7 @@ Cpu = Annotated[float, _amount(amounts.parse_cpu)]
 Priority = Annotated[int, _whole(-PRIORITY, PRIORITY)]
 Retries = Annotated[int, _whole(0, RETRIES)]
 Capacity = Annotated[int, _whole(0, CAPACITY)]
+Signal = Annotated[int, _whole(1, 64)]
 Reference = int | str
 
 

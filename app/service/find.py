@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app.core import amounts
 from app.core.clean import clean, cut, nearest
 from app.errors import Conflict, NotFound, Problem, Usage, as_dict
 from db import clock, reads
@@ -18,6 +19,7 @@ from db.states import Task
 
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _LARGEST = 2**63 - 1
+_SELECTORS = ("status", "queue", "name", "tag", "since")
 
 
 def task(c: Connection, ident: str | int) -> TaskRow:
@@ -66,19 +68,29 @@ class Chosen:
 
 def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> Chosen:
     """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
-    if select:
-        return Chosen(tuple(reads.list_tasks(c, **filters(select))), ())
+    wanted = _said(select or {})
+    if wanted:
+        return Chosen(tuple(reads.list_tasks(c, **filters(wanted))), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     tasks: dict[str, TaskRow] = {}
     refused = []
-    for ident in ids:
+    for ident in [ids] if isinstance(ids, (str, int)) else ids:
         try:
             row = task(c, ident)
             tasks.setdefault(row.uuid, row)
         except Problem as problem:
             refused.append(refusal(problem, ident))
     return Chosen(tuple(tasks.values()), tuple(refused))
+
+
+def _said(select: dict[str, Any]) -> dict[str, Any]:
+    """What a selection really says. A word we do not know must not be passed over: it would choose more than was meant."""
+    for word in select:
+        if word not in _SELECTORS:
+            near = nearest(word, _SELECTORS)
+            raise Usage(f'tasks cannot be chosen by "{cut(clean(word), 40)}".' + (f" Nearest: {near}." if near else ""))
+    return {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
 
 
 def refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:
@@ -88,7 +100,7 @@ def refusal(problem: Problem, ident: str | int, number: int | None = None) -> di
 
 def filters(select: dict[str, Any]) -> dict[str, Any]:
     """A selection in the words of `reads.list_tasks`; `since` is seconds ago."""
-    status = select.get("status") or ()
+    status = select.get("status", ())
     statuses = [word.replace("-", "_").replace(" ", "_") for word in ([status] if isinstance(status, str) else status)]
     for word in statuses:
         if word not in set(Task):
@@ -97,14 +109,24 @@ def filters(select: dict[str, Any]) -> dict[str, Any]:
                 f'there is no state "{clean(word)}".' + (f" Nearest: {near}." if near else ""),
                 f"States: {', '.join(Task)}",
             )
-    since = select.get("since")
     return {
         "statuses": statuses,
         "queue": select.get("queue"),
         "name": select.get("name"),
         "tags": select.get("tag"),
-        "since": clock.stamp(clock.utcnow() - timedelta(seconds=float(since))) if since is not None else None,
+        "since": _ago(select.get("since")),
     }
+
+
+def _ago(seconds: Any) -> str | None:
+    """The moment so many seconds ago."""
+    if seconds is None:
+        return None
+    try:
+        span = amounts.parse_duration(str(seconds))
+    except ValueError as error:
+        raise Usage(f"since {error}.") from None
+    return clock.stamp(clock.utcnow() - timedelta(seconds=span))
 
 
 def named(kind: str, name: str, known: Sequence[str]) -> NotFound:

@@ -19,7 +19,7 @@ from db.rows import SlaRow
 from db.states import ENDED
 
 MOST_AT_ONCE = 500
-"""Alerts fired or closed in one transaction."""
+"""Alerts fired or closed in one look, give or take a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,9 @@ def _values(preset: str, value: Any, match: dict[str, Any], severity: str) -> di
     if severity not in sla.SEVERITIES:
         raise Usage(f'severity must be critical, warning or info, not "{cut(clean(str(severity)), 40)}".')
     try:
-        rule = sla.parse({"preset": preset, "value": value, "match": match})
+        conditions = sla.normal({"preset": preset, "value": value, "match": match})
     except ValueError as error:
         raise Usage(f"{str(error).removeprefix('conditions: ')}. Nothing was changed.") from None
-    conditions = {"preset": preset, "value": value} | ({"match": dict(rule.match)} if match else {})
     return {"conditions": conditions, "actions": {}, "priority": sla.SEVERITIES[severity], "enabled": True}
 
 
@@ -109,7 +108,7 @@ def _values(preset: str, value: Any, match: dict[str, Any], severity: str) -> di
 def evaluate(c: Connection, moment: datetime) -> Evaluated:
     """Tell of tasks that are late and close what is no longer so, as of an aware time, in the caller's transaction.
 
-    At most 500 of each; when there is more to do `next_due` is now.
+    A page or two of each at most; when there is more to do `next_due` is now.
     """
     now = moment.timestamp()
     resolved, more = _resolve(c, now)
@@ -129,6 +128,8 @@ def due(c: Connection, moment: datetime) -> bool:
 
 
 def _has_events(c: Connection) -> bool:
+    if not alerts.any_open(c):
+        return False
     seen, last = looks.events_seen(c), looks.last_event(c)
     return last - seen > looks.SPAN or bool(alerts.to_resolve(c, seen, last, 1))
 

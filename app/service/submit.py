@@ -21,7 +21,7 @@ from app.core.clean import clean, cut, valid_name
 from app.core.ids import nth, uuid7
 from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
-from app.service import find
+from app.service import find, views
 from app.service.call import Call
 from db import clock, definitions, moves, operations, reads, schema
 from db.rows import PoolRow, QueueRow, TaskRow, TemplateRow
@@ -119,12 +119,15 @@ class Batch:
             raise Conflict(f"{' would wait for '.join([*names, names[0]])}: a cycle. Nothing was submitted.")
 
     def store(self) -> None:
-        """Insert all."""
+        """Insert all, as one operation; nothing when the same submission was stored before and its answer was lost."""
+        if moves.known(self.c, self.first):
+            return
         links = self.parents()
         sha = _environment(self.c, self.origin.env)
         for row in self.rows:
             row["env_id"] = sha
-        moves.submit(self.c, self.rows, links, self.origin.by)
+        numbers = list(moves.submit(self.c, self.rows, links, self.origin.by).values())
+        record(self.c, self.origin.by, numbers)
 
 
 def _cycle(edges: dict[int, list[int]]) -> list[int]:
@@ -235,11 +238,26 @@ async def submit(
     env: dict[str, str] | None = None, dry_run: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Store tasks, all or none; where each stands. With `dry_run` only what would be stored."""
+    first = _identifier(uuid)
     specs = [_checked(TaskSpec.model_validate, task) for task in tasks]
+    if not specs:
+        raise Usage("there is no task to submit.")
     origin = Origin(call.by, cwd, umask, env or {})
     if dry_run:
         return await call.db.read(_dry, specs, origin)
-    return await call.db.write(_store, specs, origin, uuid or uuid7())
+    return await call.db.write(_store, specs, origin, first)
+
+
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def _identifier(given: object) -> str:
+    """The uuid of the first task, which the caller made; a new one when there is none."""
+    if given is None:
+        return uuid7()
+    if not isinstance(given, str) or not _UUID7.fullmatch(given):
+        raise Usage("uuid must be a UUID of version 7 in small letters. Nothing was submitted.")
+    return given
 
 
 def _checked(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
@@ -254,7 +272,7 @@ def _dry(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[
     for spec in specs:
         batch.add(spec)
     batch.parents()
-    return [{**row, "env": None} for row in batch.rows]
+    return [{**row, "env": None, **views.masked(row["parameters"], row["launch"])} for row in batch.rows]
 
 
 def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
@@ -265,7 +283,6 @@ def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str)
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.by_uuids(c, uuids)}
     rows = [stored[uuid] for uuid in uuids]
-    record(c, origin.by, [row.number for row in rows])
     return [_place(c, row) for row in rows]
 
 
@@ -287,10 +304,9 @@ async def submit_lines(
     keep_going: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Store one task per JSON line. A bad line refuses the whole, by its number, unless `keep_going`."""
+    first = _identifier(uuid)
     parsed = await asyncio.to_thread(_parse_lines, text)
-    return await call.db.write(
-        _store_lines, parsed, Origin(call.by, cwd, umask, env or {}), uuid or uuid7(), keep_going
-    )
+    return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
 
 
 def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
@@ -312,7 +328,8 @@ def _line(line: str) -> TaskSpec | Problem:
 def _store_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
 ) -> dict[str, Any]:
-    batch, refused = Batch(c, origin, first), []
+    batch = Batch(c, origin, first)
+    refused: list[tuple[int, Problem]] = []
     for n, spec in parsed:
         try:
             if isinstance(spec, Problem):
@@ -332,7 +349,6 @@ def _store_lines(
         )
     batch.store()
     numbers = moves.numbers(c, [row["uuid"] for row in batch.rows])
-    record(c, origin.by, numbers)
     return {"numbers": numbers, "refused": [{"line": n, "message": str(problem)} for n, problem in refused]}
 
 

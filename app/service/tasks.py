@@ -52,10 +52,21 @@ def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: May
     if good:
         act(c, good)
     after = {row.uuid: row for row in reads.by_uuids(c, [row.uuid for row in good])}
-    done = [_done(row, after.get(row.uuid)) for row in good]
-    for was, now in zip(good, done, strict=True):
-        operations.record(c, by, verb, f"task #{was.number}", {"status": was.status}, {"status": now["status"]})
-    return {"done": done, "refused": refused, "notes": notes}
+    for row in good:
+        operations.record(c, by, verb, f"task #{row.number}", *_difference(row, after.get(row.uuid)))
+    return {"done": [_done(row, after.get(row.uuid)) for row in good], "refused": refused, "notes": notes}
+
+
+_TOLD = ("priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name")
+
+
+def _difference(was: TaskRow, row: TaskRow | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a verb changed, as it was and as it is: the status always, of the rest what differs."""
+    if row is None:
+        return {"status": was.status}, {"status": "deleted"}
+    names = ("status", *(name for name in _TOLD if getattr(was, name) != getattr(row, name)))
+    before, after = ({name: getattr(which, name) for name in names} for which in (was, row))
+    return before, after
 
 
 def _done(was: TaskRow, row: TaskRow | None) -> dict[str, Any]:
@@ -79,12 +90,25 @@ def _ended_note(row: TaskRow, verb: str) -> str:
     return f"{_title(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing to {verb}."
 
 
+_SIGNAL: TypeAdapter[int] = TypeAdapter(spec.Signal)
+_SECONDS: TypeAdapter[float | None] = TypeAdapter(spec.Duration | None)
+
+
+def _checked(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
+    """`value` as it is meant. Raises Usage that begins with the name of the option."""
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{name} {spec.words_for(error)}. Nothing was changed.") from None
+
+
 async def cancel(
     call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None
 ) -> dict[str, Any]:
     """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent."""
     if signal is not None:
-        return await _signal(call, ids, select, signal)
+        return await _signal(call, ids, select, _checked("signal", _SIGNAL, signal))
+    grace = _checked("grace", _SECONDS, grace)
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
@@ -290,10 +314,7 @@ def _field(name: str, value: Any) -> Any:
     if name not in _FIELDS:
         near = nearest(name, _FIELDS)
         raise Usage(f'there is no option "{clean(name)}" to set.' + (f" Nearest: {near}." if near else ""))
-    try:
-        return _FIELDS[name].validate_python(value)
-    except ValidationError as error:
-        raise Usage(f"{name} {spec.words_for(error)}. Nothing was changed.") from None
+    return _checked(name, _FIELDS[name], value)
 
 
 def _still_fits(c: Connection, row: TaskRow, values: dict[str, Any]) -> None:
@@ -309,6 +330,7 @@ async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = 
     """Return when all have ended, with what the command line exits with for each; says once what cannot move by itself."""
     if call.live is None:
         raise Conflict("no runtime is up, so nothing can end.", "taskdeck serve --detach")
+    timeout = _checked("timeout", _SECONDS, timeout)
     rows = await call.db.read(lambda c: [find.task(c, ident) for ident in ids])
     if not rows:
         raise Usage("which tasks? Give numbers.")

@@ -27,15 +27,18 @@ EXPLAINED = 200
 
 def task_dict(row: TaskRow) -> dict[str, Any]:
     """A task on the wire. Values of parameters whose names look secret are masked, and so is what they became in the launch."""
-    found = row._asdict()
-    found["parameters"] = {name: MASK if is_secret_name(name) else value for name, value in row.parameters.items()}
-    found["launch"] = _launch(row)
-    return found
+    return row._asdict() | masked(row.parameters, row.launch)
 
 
-def _launch(row: TaskRow) -> dict[str, Any]:
-    shown = {key: value for key, value in row.launch.items() if key in ("argv", "script")}
-    hidden = [str(value) for name, value in row.parameters.items() if is_secret_name(name) and str(value)]
+def masked(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
+    """A task's parameters and launch as they may be shown."""
+    shown = {name: MASK if is_secret_name(name) else value for name, value in parameters.items()}
+    return {"parameters": shown, "launch": _launch(parameters, launch)}
+
+
+def _launch(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in launch.items() if key in ("argv", "script")}
+    hidden = [str(value) for name, value in parameters.items() if is_secret_name(name) and str(value)]
     if hidden and "argv" in shown:
         shown["argv"] = [_masked(word, hidden) for word in shown["argv"]]
     return shown

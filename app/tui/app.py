@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.filter import LineFilter, NoColor
 from textual.reactive import reactive
 
 from app.core.board import Board, QueueLine
@@ -51,7 +52,7 @@ class TaskdeckApp(Sturdy, App[int]):
     CSS_PATH = "styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "The keys of this place", id="app.help"),
-        Binding("colon,ctrl+p,fullwidth_colon", "palette", "Palette: every verb, queue, #number", id="app.palette"),
+        Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette"),
         Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
         Binding("ctrl+c", "help_quit", "Says how to leave; twice leaves", id="app.break"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
@@ -100,6 +101,10 @@ class TaskdeckApp(Sturdy, App[int]):
 
     def get_default_screen(self) -> DeckScreen:
         return DeckScreen()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without colour the one that drops colours: Textual, asked before our theme is known, would take one for greys."""
+        return super().get_line_filters() if self.look.colour else [NoColor()]
 
     @property
     def deck(self) -> DeckScreen | None:
@@ -290,6 +295,9 @@ class TaskdeckApp(Sturdy, App[int]):
             self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
             "broken",
         )
+
+    def _set_pointer_shape(self, shape: str) -> None:
+        """The pointer keeps its shape: an OSC sequence that few terminals know is not sent."""
 
     def _fatal_error(self) -> None:
         """Something failed where nothing can go on: end without a traceback; `run_deck` says why."""

@@ -21,7 +21,9 @@ def commands_of(app: TaskdeckApp) -> list[Command]:
 def _bound(app: TaskdeckApp) -> list[Command]:
     screen = app.screen
     bindings = [
-        binding for binding in bindings_of(screen.active_bindings) if binding.action not in ("palette", "help_quit")
+        binding
+        for binding in bindings_of(screen.active_bindings)
+        if binding.action not in ("palette", "commands", "help_quit")
     ]
     return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, screen))
 

@@ -106,10 +106,12 @@ class Doc(Lines, can_focus=True):
         self._redraw()
 
     def action_page(self, pages: int) -> None:
+        """Scroll by pages."""
         self._offset += pages * max(1, self.size.height - 1)
         self._redraw()
 
     def action_edge(self, side: int) -> None:
+        """To the first line, or the last."""
         self._offset = 0 if side < 0 else len(self._lines)
         targets = list(self._targets())
         if targets:
@@ -117,6 +119,7 @@ class Doc(Lines, can_focus=True):
         self._redraw()
 
     def action_open(self) -> None:
+        """Open what the line under the cursor leads to."""
         if self.cursor:
             self.post_message(self.Opened(self.cursor))
 

@@ -37,6 +37,11 @@ def quoted(words: Sequence[str]) -> str:
     return " ".join(clean(shlex.quote(word)) for word in words)
 
 
+def as_typed(value: Any) -> str:
+    """A parameter's value as a person would type it: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def launch_text(launch: Mapping[str, Any]) -> str:
     """What a task runs, as a person would type it: the quoted command, or the shell text on one line."""
     if launch.get("argv"):
@@ -81,7 +86,7 @@ def _parameters(spec: Mapping[str, Any]) -> list[str]:
 def _parameter(name: str, value: Any) -> str:
     if is_secret_name(name):
         return f"{name}={MASK}"
-    return f"{name}={value}" if isinstance(value, str) else f"{name}:={json.dumps(value, ensure_ascii=False)}"
+    return f"{name}{'=' if isinstance(value, str) else ':='}{as_typed(value)}"
 
 
 def _what(spec: Mapping[str, Any]) -> list[str]:

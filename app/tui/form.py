@@ -13,9 +13,9 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
-from app.core.clean import pad, width
+from app.core.clean import clean, pad, width
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.lines import Lines
 from app.tui.look import Span
@@ -82,9 +82,30 @@ class Field(Horizontal):
             yield self.hint
 
 
-def entry(id: str, value: str = "") -> Input:
+class Entry(Input):
+    """A one-line input into which nothing is pasted that a terminal would act on."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        # The paste itself is done by the base's handler, which runs after this one.
+        event.text = pasted(event.text)
+
+
+class Script(TextArea):
+    """Several lines, pasted with the same care."""
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.text = pasted(event.text)
+
+
+def pasted(text: str) -> str:
+    """Pasted text with stand-ins for what could drive a terminal or hide; newlines and tabs stay."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join("\t".join(clean(part) for part in line.split("\t")) for line in lines)
+
+
+def entry(id: str, value: str = "") -> Entry:
     """A one-line input that keeps what it holds when it is entered. Its cursor does not blink: an idle form is idle."""
-    line = Input(value, compact=True, id=id, select_on_focus=False)
+    line = Entry(value, compact=True, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
@@ -116,6 +137,7 @@ class Tick(Lines, can_focus=True):
             self.post_message(self.Changed(self))
 
     def action_turn(self) -> None:
+        """On when it is off, off when it is on."""
         self.turn(not self.value)
 
     def on_click(self) -> None:
@@ -159,6 +181,7 @@ class Choice(Lines, can_focus=True):
         self.value = value
 
     def action_step(self, by: int) -> None:
+        """Choose the next one, or the one before."""
         values = [value for value, _ in self._options]
         self.choose(values[(values.index(self.value) + by) % len(values)])
 
@@ -236,12 +259,14 @@ class Pick(Lines, can_focus=True):
             self.post_message(self.Changed(self))
 
     def action_step(self, by: int) -> None:
+        """Choose the next one, or the one before."""
         values = [value for value, _ in self._options]
         if values:
             at = values.index(self.value) if self.value in values else -1
             self.choose(values[(at + by) % len(values)])
 
     def action_open(self) -> None:
+        """Show all there are."""
         if self._options:
             self.app.push_screen(PickScreen(self._options, self.value), self._picked)
 

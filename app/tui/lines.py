@@ -65,8 +65,9 @@ class Lines(Sturdy, Widget):
             self.refresh(*_regions(changed, self.size.width))
 
     def render_line(self, y: int) -> Strip:
-        """The strip at a line, or a blank one."""
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        """The strip at a line, or a blank one, on the theme's own colours where it has some."""
+        strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
 
     def shown_text(self) -> list[str]:
         """The lines as text."""

@@ -115,18 +115,23 @@ class LogView(Lines, can_focus=True):
     # -- moving -------------------------------------------------------------------------------------------------
 
     def action_move(self, rows: int) -> None:
+        """Go down so many rows, or up."""
         self.ask(lambda pager: pager.move(rows))
 
     def action_turn(self, pages: int) -> None:
+        """Go down so many pages, or up."""
         self.ask(lambda pager: pager.turn(pages))
 
     def action_start(self) -> None:
+        """Go to the first line."""
         self.ask(Pager.start)
 
     def action_end(self) -> None:
+        """Go to the last line."""
         self.ask(Pager.end)
 
     def action_sideways(self, steps: int) -> None:
+        """Move the window right by half screens, or left."""
         self.ask(lambda pager: pager.sideways(steps))
 
     def follow(self, on: bool) -> None:

@@ -97,6 +97,12 @@ def safe(text: str) -> str:
     return cleaning.clean(text)
 
 
+@lru_cache(maxsize=2048)
+def plain_output(text: str) -> str:
+    """A line of a program's output as a terminal would show it, without its colours, remembered."""
+    return "".join([piece for piece, _ in cleaning.sgr_line(text)])
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What this terminal can show: `ascii` for no line and block characters, `colour`, `utf8` for names in other scripts."""
@@ -117,6 +123,10 @@ class Look:
         """A text from outside, safe and in the characters this terminal has."""
         shown = safe(text)
         return shown if self.utf8 else shown.encode("ascii", "replace").decode()
+
+    def output(self, text: str) -> str:
+        """A line of a program's output, safe: its carriage returns obeyed, its colours dropped."""
+        return self.theirs(plain_output(text))
 
     def style(self, name: str) -> Style:
         """The style behind a name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from textual.widgets import Input
 from app.core import parameters
 from app.core.clean import clean
 from app.tui.draft import prefill
+from app.tui.equal import as_typed
 from app.tui.form import Field, Pick, Tick, entry
 
 NAME = 14
@@ -100,8 +100,8 @@ def _widget(parameter: Parameter, value: str, id: str) -> Widget:
     if parameter.is_switch:
         return Tick("", value == "true", id=id)
     if isinstance(parameter.schema.get("enum"), list):
-        options = [_as_text(choice) for choice in parameter.schema["enum"]]
-        blank = [("", "")] if not parameter.default else []
+        options = [as_typed(choice) for choice in parameter.schema["enum"]]
+        blank = [("", "(not set)")] if not parameter.default else []
         return Pick([*blank, *((text, clean(text)) for text in options)], value, id=id)
     return entry(id, value)
 
@@ -110,10 +110,6 @@ def _text(widget: Widget) -> str:
     if isinstance(widget, Tick):
         return "true" if widget.value else "false"
     return widget.value if isinstance(widget, (Input, Pick)) else ""
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _kind(kinds: frozenset[str]) -> str:

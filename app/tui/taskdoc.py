@@ -8,7 +8,7 @@ from typing import Any
 from app.core import amounts
 from app.core.clean import MASK, is_secret_name, pad, width
 from app.tui.doc import Row, Section, wrap
-from app.tui.equal import launch_text, quoted, spec_of, submit_words
+from app.tui.equal import as_typed, launch_text, quoted, spec_of, submit_words
 from app.tui.facts import ACTIVE, WAITING, Facts, took
 from app.tui.look import STATES, STRANGE
 
@@ -59,13 +59,15 @@ def _ending(facts: Facts, run: Mapping[str, Any] | None) -> str:
     word = STATES.get(task["status"], STRANGE).word
     if run is None or not run["start_time"]:
         return f"It was {word} before it started" + (f": {reason}." if reason else ".")
-    program = own(_program(task))
     said = reason if reason.startswith(word) else f"{word}: {reason}" if reason else word
-    text = f"{program} {'was ' if task['status'] == 'cancelled' else ''}{said}" + ("" if reason else f" in {amounts.duration(took(facts, run))}")
+    text = f"{own(_program(task))} {'was ' if task['status'] == 'cancelled' else ''}{said}"
+    text += "" if reason else f" in {amounts.duration(took(facts, run))}"
     return f"{text}. Last lines of the log:" if facts.tail else f"{text}. It wrote nothing."
 
 
 def _program(task: Mapping[str, Any]) -> str:
+    if task["template"]:
+        return str(task["template"])
     argv = (task.get("launch") or {}).get("argv")
     return str(argv[0]).rpartition("/")[2] if argv else "The script"
 
@@ -147,7 +149,7 @@ def _pair(facts: Facts, name: str, text: str) -> Iterator[Row]:
 
 def _parameters(facts: Facts) -> str:
     given = facts.task["parameters"] or {}
-    return facts.look.theirs("  ".join(f"{k}={MASK if is_secret_name(k) else v}" for k, v in given.items()))
+    return facts.look.theirs("  ".join(f"{k}={MASK if is_secret_name(k) else as_typed(v)}" for k, v in given.items()))
 
 
 def _asks(facts: Facts) -> str:

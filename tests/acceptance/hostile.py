@@ -11,8 +11,8 @@ C1 = "\x9b31m\x9d52;c;ZXZpbA==\x9c\x90q\x9c"
 BIDI = "\u202etxt.exe\u2066\u200b\u2069\u061c\ufeff\U000e0041"
 WIDE = "夜间备份 ‮ é́ 👩‍👩‍👧 ﷽"
 EVERYTHING = MARKUP + CLIPBOARD + TITLE + SCREEN + ANSWERED + C1 + BIDI + WIDE
-NAME = "[/red] [bold]夜间 {0} %s é"
-"""As hostile as a name may be: printable, no slash before a bracket is closed."""
+NAME = "[|red] [bold]夜间 {0} %s é"
+"""As hostile as a name may be: printable, and without a slash."""
 
 OUTPUT = (
     EVERYTHING.encode() + b"\n" + b"\x9b2J raw C1 \xff\xfe\xc3( \x00 nul \x07 bell \x08 \x0c \x0e so\n" + b"progress 1%\rprogress 2%\r" + b"\n"

@@ -38,10 +38,16 @@ class Screen(pyte.Screen):
     def __init__(self, columns: int, rows: int, answer: Callable[[bytes], object]) -> None:
         self._main: Any = None
         self._answer = answer
+        self.box_cells = 1
+        """Cells that this terminal claims a box character takes: 2 is usual in CJK set-ups."""
         super().__init__(columns, rows)
 
     def write_process_input(self, data: str) -> None:
         self._answer(data.encode())
+
+    def report_device_status(self, mode: int) -> None:
+        if mode == 6:
+            self._answer(f"\x1b[{self.cursor.y + 1};{self.cursor.x * self.box_cells + 1}R".encode())
 
     def set_mode(self, *modes: int, **kind: Any) -> None:
         """The alternate screen is kept apart from the main one, which pyte does not do."""

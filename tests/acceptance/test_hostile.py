@@ -10,19 +10,19 @@ from tests.acceptance import hostile
 from tests.acceptance.sequences import faults
 
 
-@pytest.fixture
-def trapped(house):
+@pytest.fixture(scope="module")
+def trapped(shared_house):
     """A home in which everything that can be hostile is: names, parameters, tags, paths, reasons, output, an alert."""
+    house, name = shared_house, hostile.NAME
     (house.work / "output").write_bytes(hostile.OUTPUT)
-    place = house.work / f"place {hostile.CLIPBOARD}{hostile.BIDI}{hostile.MARKUP}".replace("/", "_")
+    place = house.work / hostile.EVERYTHING.replace("/", "|")[:80]
     place.mkdir()
     template = {
         "engine": "shell",
         "schema": {"script": "sleep 300"},
         "parameters": {"properties": {"word": {"type": "string"}}},
     }
-    (house.work / "definitions.yaml").write_text(json.dumps({"templates": {hostile.NAME.replace("/", "|"): template}}))
-    name = hostile.NAME.replace("/", "|")
+    (house.work / "definitions.yaml").write_text(json.dumps({"templates": {name: template}}))
     house.ok("apply", "-f", "definitions.yaml")
     house.ok("sla", "create", "late [bold]", "--finishes-within", "0.1s", "--severity", "critical")
     house.ok("queue", "create", name, "--capacity", "1")

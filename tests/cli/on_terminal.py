@@ -15,7 +15,13 @@ def on_terminal(home: Path, *words: str, columns: int = 80, typed: bytes = b"", 
     """What the command writes to a terminal of so many columns, until it has ended; `typed` waits there for it."""
     pid, fd = pty.fork()
     if pid == 0:
-        chosen = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "TASKDECK_HOME": str(home), "PATH": os.environ["PATH"], **env}
+        chosen = {
+            "TERM": "xterm-256color",
+            "LC_ALL": "C.UTF-8",
+            "TASKDECK_HOME": str(home),
+            "PATH": os.environ["PATH"],
+            **env,
+        }
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         os.execve(sys.executable, [sys.executable, "-P", "-m", "app", *words], chosen)
     os.write(fd, typed)

@@ -26,6 +26,12 @@ def test_each_task_gets_a_line(answering, cli):
     assert runtime.args("cancel") == {"ids": ["1", "#2"], "signal": None, "grace": None}
 
 
+def test_nothing_to_do_is_said(answering, cli):
+    answering(alert__ack=done())
+
+    assert cli("alert", "ack", "late") == (0, "", "taskdeck: there was nothing to do.\n")
+
+
 def test_many_tasks_get_twenty_lines_and_a_count(answering, cli):
     answering(hold=done(*range(1000)))
 
@@ -108,7 +114,10 @@ def test_retry_of_what_succeeded_is_asked_for(answering, cli):
 
 
 def test_wait_exits_with_the_first_code_that_is_not_0_in_the_order_given(answering, cli):
-    ends = [{"number": n, "name": "x", "status": "failed", "exit_code": c, "signal": None, "reason": None, "code": c} for n, c in ((1, 0), (2, 9), (3, 7))]
+    ends = [
+        {"number": n, "name": "x", "status": "failed", "exit_code": c, "signal": None, "reason": None, "code": c}
+        for n, c in ((1, 0), (2, 9), (3, 7))
+    ]
     runtime = answering(wait=ends)
 
     assert cli("wait", "1", "2", "3", "--timeout", "2h").code == 9

@@ -8,7 +8,7 @@ import subprocess
 def completed(script: str, line: str) -> list[str]:
     """What bash offers at the end of a line."""
     words = line.split(" ")
-    ask = f'COMP_WORDS=({" ".join(map(repr, words))}); COMP_CWORD={len(words) - 1}; COMP_LINE={line!r}; COMP_POINT={len(line)}'
+    ask = f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}; COMP_LINE={line!r}; COMP_POINT={len(line)}"
     code = f'{script}\n{ask}\n_shtab_taskdeck taskdeck "{words[-1]}"\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.split()
@@ -35,7 +35,9 @@ def test_zsh_and_fish_know_the_verbs_and_their_options(cli):
 
     assert zsh.startswith("#compdef taskdeck")
     for script in (zsh, fish):
-        assert all(word in script for word in ("submit", "drain", "retry-delay", "queue a command, shell text or a template"))
+        assert all(
+            word in script for word in ("submit", "drain", "retry-delay", "queue a command, shell text or a template")
+        )
 
 
 def test_hidden_options_are_not_offered(cli):

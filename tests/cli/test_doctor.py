@@ -23,7 +23,9 @@ def test_a_home_that_is_well_passes(answering, cli, home):
 
     said = cli("doctor")
 
-    assert said.code == 0 and f"✓ home     {home}, private to you\n" in said.out and "✓ runtime  pid 4120\n" in said.out
+    assert (
+        said.code == 0 and f"✓ home      {home}, private to you\n" in said.out and "✓ runtime   pid 4120\n" in said.out
+    )
     assert findings(cli)[1]["versions"]["text"].startswith("Taskdeck ")
 
 
@@ -56,7 +58,9 @@ def test_a_database_that_cannot_be_read_is_broken_and_the_rest_is_still_told(ans
 
     code, found = findings(cli)
 
-    assert code == 1 and "damaged" in found["database"]["text"] and {"versions", "home", "disk", "files"} <= found.keys()
+    assert (
+        code == 1 and "damaged" in found["database"]["text"] and {"versions", "home", "disk", "files"} <= found.keys()
+    )
 
 
 def test_a_home_that_is_a_file_is_broken(cli, tmp_path):
@@ -67,7 +71,9 @@ def test_a_home_that_is_a_file_is_broken(cli, tmp_path):
     assert said.code == 1 and "is no directory" in said.out
 
 
-@pytest.mark.parametrize(("kind", "broken"), [("nfs4", True), ("fuse.sshfs", True), ("ext4", False), ("overlay", False)])
+@pytest.mark.parametrize(
+    ("kind", "broken"), [("nfs4", True), ("fuse.sshfs", True), ("ext4", False), ("overlay", False)]
+)
 def test_a_network_file_system_is_no_place_for_a_database(kind, broken):
     assert kind.startswith(doctor.REMOTE) is broken
 

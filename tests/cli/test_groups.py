@@ -12,16 +12,29 @@ from tests.cli.rows import ago
 MADE = {"created_at": ago(60), "updated_at": ago(60)}
 QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", "word": "open", "priority": 10, "pool": "default",
          "description": "films", "waiting": 14, "oldest_at": ago(65), **MADE}  # fmt: skip
-POOL = {"name": "gpu", "total_cpu": 8.0, "total_memory": 32768.0, "used_cpu": 6.0, "used_memory": 30720.0, "status": "active", "sla": None, **MADE}
+POOL = {
+    "name": "gpu",
+    "total_cpu": 8.0,
+    "total_memory": 32768.0,
+    "used_cpu": 6.0,
+    "used_memory": 30720.0,
+    "status": "active",
+    "sla": None,
+    **MADE,
+}
 TEMPLATE = {
     "name": "encode", "type": "shell", "engine": "shell", "schema": {"script": "ffmpeg\n-i"}, "queue": "media", "cpu": 2.0,
     "memory": 512.0, "timeout": 1800.0, "retries": None, "description": "films",
-    "parameters": {"required": ["input"], "properties": {"input": {"type": "string", "description": "the film"}, "crf": {"type": "integer", "default": 23}}},
+    "parameters": {
+        "required": ["input"],
+        "properties": {"input": {"type": "string", "description": "the film"}, "crf": {"type": "integer", "default": 23}},
+    },
     **MADE,
 }  # fmt: skip
 SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
        "actions": {}, "priority": 3, "enabled": True, **MADE}  # fmt: skip
-ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film", "text": "running 57m, allowed 45m",
+ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film",
+         "text": "running 57m, allowed 45m",
          "short": "57m > 45m", "since": ago(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
 
 
@@ -37,7 +50,9 @@ def test_queue_create_sends_only_what_was_said(answering, cli):
 def test_pool_create_reads_amounts(answering, cli):
     runtime = answering(pool__create=POOL)
 
-    assert cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
+    assert (
+        cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
+    )
     assert runtime.args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
 
 
@@ -62,7 +77,9 @@ def test_a_senseless_number_is_refused_by_the_name_of_its_option(cli, words, opt
 
 
 def test_verbs_on_a_queue_take_its_name(answering, cli):
-    runtime = answering(queue__pause=QUEUE, queue__rm={"name": "media"}, queue__resume=NotFound('no queue "meda". Nearest: media.'))
+    runtime = answering(
+        queue__pause=QUEUE, queue__rm={"name": "media"}, queue__resume=NotFound('no queue "meda". Nearest: media.')
+    )
 
     assert cli("queue", "pause", "media").out == "queue media paused\n"
     assert cli("queue", "rm", "media").out == "queue media removed\n"
@@ -97,7 +114,13 @@ def test_a_template_is_shown_with_its_parameters(answering, cli):
 
     out = cli("template", "show", "encode").out
 
-    for text in ("encode\n", "  script       ffmpeg\n               -i\n", "input (string, needed): the film\n", "crf (integer, usually 23)\n", "30m\n"):
+    for text in (
+        "encode\n",
+        "  script       ffmpeg\n               -i\n",
+        "input (string, needed): the film\n",
+        "crf (integer, usually 23)\n",
+        "30m\n",
+    ):
         assert text in out
     assert json.loads(cli("template", "show", "encode", "--json").out) == TEMPLATE
 
@@ -106,7 +129,11 @@ def test_a_template_is_shown_with_its_parameters(answering, cli):
     ("words", "engine", "schema"),
     [
         (("--", "convert", "{{ input }}"), "exec", {"argv": ["convert", "{{ input }}"]}),
-        (("--script", "echo $PARAM_x", "--shell", "/bin/bash"), "shell", {"script": "echo $PARAM_x", "shell": "/bin/bash"}),
+        (
+            ("--script", "echo $PARAM_x", "--shell", "/bin/bash"),
+            "shell",
+            {"script": "echo $PARAM_x", "shell": "/bin/bash"},
+        ),
         (("--engine", "python", "--script", "print(x)"), "python", {"script": "print(x)"}),
         (("--callable", "a:b", "--python", "/opt/py"), "python", {"callable": "a:b", "python": "/opt/py"}),
     ],
@@ -142,8 +169,19 @@ def test_a_template_that_makes_no_sense_is_refused(answering, cli, words, answer
 def test_an_sla_is_made_from_its_limit_and_what_it_is_for(answering, cli):
     runtime = answering(sla__create=SLA)
 
-    assert cli("sla", "create", "on-time", "--finishes-within", "45m", "--template", "encode", "--severity", "critical").code == 0
-    assert runtime.args("sla.create") == {"name": "on-time", "preset": "finishes-within", "value": 2700, "template": "encode", "severity": "critical"}
+    assert (
+        cli(
+            "sla", "create", "on-time", "--finishes-within", "45m", "--template", "encode", "--severity", "critical"
+        ).code
+        == 0
+    )
+    assert runtime.args("sla.create") == {
+        "name": "on-time",
+        "preset": "finishes-within",
+        "value": 2700,
+        "template": "encode",
+        "severity": "critical",
+    }
 
 
 def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):

@@ -10,19 +10,24 @@ from app.core.clean import width
 from tests.cli.on_terminal import on_terminal
 from tests.cli.rows import a_run, a_task, ago
 
-DRAWN = [
-    a_task(1062, "vacuum archive", "scheduled", age=360, wait_short="at 23:30"),
-    a_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, wait_short="queue full ~2m"),
-    a_task(1047, "nightly-etl", "running", queue="etl", age=9061, started=9061, timeout=10800, expected=9781),
-    a_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123.2, ended=120, reason="exit 1"),
-    a_task(1045, "crawl shop-b", "timed_out", age=1860, started=1800, ended=1200, reason="limit 10m"),
-    a_task(1046, "encode S02E03.mkv", "succeeded", queue="media", age=4200, started=3600, ended=958),
-]
+
+def drawn():
+    """The rows of the picture."""
+    return [
+        a_task(1062, "vacuum archive", "scheduled", age=360, wait_short="at 23:30"),
+        a_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, wait_short="queue full ~2m"),
+        a_task(1047, "nightly-etl", "running", queue="etl", age=9100, started=9100, timeout=10800, expected=9825),
+        a_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123.2, ended=120, reason="exit 1"),
+        a_task(1045, "crawl shop-b", "timed_out", age=1860, started=1800, ended=1200, reason="limit 10m"),
+        a_task(1046, "encode S02E03.mkv", "succeeded", queue="media", age=4200, started=3600, ended=958),
+    ]
+
+
 PICTURE = """\
   ID  STATE        NAME               QUEUE      AGE    TIME  WHY / RESULT
 1062  ◔ scheduled  vacuum archive     default     6m       –  at 23:30
 1053  ○ queued     encode S02E06.mkv  media      41m       –  queue full ~2m
-1047  ● running    nightly-etl        etl      2h31m   2h31m  83% of 3h ~12m
+1047  ● running    nightly-etl        etl      2h31m   2h31m  84% of 3h ~12m
 1048  ✗ failed     thumbs S02         media      12m    3.2s  exit 1
 1045  ◷ timed out  crawl shop-b       default    31m     10m  limit 10m
 1046  ✓ succeeded  encode S02E03.mkv  media    1h10m  44m02s  –
@@ -30,7 +35,7 @@ PICTURE = """\
 
 
 def test_ls_looks_as_it_is_drawn(answering, cli):
-    answering(ls={"tasks": DRAWN, "total": 6, "of": 1204})
+    answering(ls={"tasks": drawn(), "total": 6, "of": 1204})
 
     said = cli("ls")
 
@@ -43,13 +48,27 @@ def test_ls_without_filters_asks_for_what_is_recent_and_with_any_for_all(answeri
 
     cli("ls")
     assert runtime.args("ls") == {"limit": 100, "recent": True}
-    cli("ls", "--status", "failed,timed-out", "--status", "lost", "--queue", "q", "--tag", "a=b", "--since", "2h", "--limit", "0")
+    cli(
+        "ls",
+        "--status",
+        "failed,timed-out",
+        "--status",
+        "lost",
+        "--queue",
+        "q",
+        "--tag",
+        "a=b",
+        "--since",
+        "2h",
+        "--limit",
+        "0",
+    )
     assert runtime.args("ls") == {"status": ["failed", "timed_out", "lost"], "queue": "q", "tag": {"a": "b"}, "since": 7200,
                                   "limit": 0, "recent": False}  # fmt: skip
 
 
 def test_a_cut_list_is_never_silent_with_json_either(answering, cli):
-    answering(ls={"tasks": DRAWN[:1], "total": 300, "of": 1204})
+    answering(ls={"tasks": drawn()[:1], "total": 300, "of": 1204})
 
     said = cli("ls", "--json", "--limit", "1", "--queue", "media")
 
@@ -58,16 +77,18 @@ def test_a_cut_list_is_never_silent_with_json_either(answering, cli):
 
 
 def test_jsonl_prints_a_document_a_line(answering, cli):
-    answering(ls={"tasks": DRAWN, "total": 6, "of": 6})
+    answering(ls={"tasks": drawn(), "total": 6, "of": 6})
 
-    assert [json.loads(line)["number"] for line in cli("ls", "--jsonl").out.splitlines()] == [t["number"] for t in DRAWN]
+    assert [json.loads(line)["number"] for line in cli("ls", "--jsonl").out.splitlines()] == [
+        t["number"] for t in drawn()
+    ]
 
 
 @pytest.mark.parametrize("columns", [72, 80, 100])
 def test_on_a_terminal_every_line_fits_and_the_name_shrinks_first(answering, home, columns):
     short = "needs 12.0G memory, 2.0G free; #1042 frees"
     long = a_task(7, "夜间备份 " * 12, "queued", queue="media", wait_short=short)
-    answering(ls={"tasks": [*DRAWN, long], "total": 7, "of": 7})
+    answering(ls={"tasks": [*drawn(), long], "total": 7, "of": 7})
 
     lines = on_terminal(home, "ls", columns=columns, NO_COLOR="1").decode().replace("\r", "").splitlines()
 
@@ -76,7 +97,7 @@ def test_on_a_terminal_every_line_fits_and_the_name_shrinks_first(answering, hom
 
 
 def test_colours_are_for_terminals_that_want_them(answering, cli, home):
-    answering(ls={"tasks": DRAWN, "total": 6, "of": 6})
+    answering(ls={"tasks": drawn(), "total": 6, "of": 6})
 
     assert b"\x1b[1;31m\xe2\x9c\x97 failed" in on_terminal(home, "ls")
     for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
@@ -85,7 +106,7 @@ def test_colours_are_for_terminals_that_want_them(answering, cli, home):
 
 
 def test_without_utf8_the_glyphs_are_ascii(answering, cli, monkeypatch):
-    answering(ls={"tasks": DRAWN, "total": 6, "of": 6})
+    answering(ls={"tasks": drawn(), "total": 6, "of": 6})
     monkeypatch.setenv("LC_ALL", "C")
 
     out = cli("ls").out
@@ -122,7 +143,10 @@ def test_the_first_use_says_how_to_begin(answering, cli):
 
 
 def test_runs_are_listed_with_what_they_took(answering, cli):
-    runs = [a_run(2, "failed", exit_code=1, cpu_seconds=2.9, max_rss=84.0, run_seconds=3.2), a_run(1, "succeeded", exit_code=0)]
+    runs = [
+        a_run(2, "failed", exit_code=1, cpu_seconds=2.9, max_rss=84.0, run_seconds=3.2),
+        a_run(1, "succeeded", exit_code=0),
+    ]
     runtime = answering(instances=runs)
 
     lines = cli("instances", "#7").out.splitlines()
@@ -132,7 +156,15 @@ def test_runs_are_listed_with_what_they_took(answering, cli):
 
 
 def test_operations_tell_what_changed(answering, cli):
-    row = {"id": 1, "at": ago(5), "by": "ann", "verb": "set priority", "object": "task #7", "before": {"priority": 0}, "after": {"priority": 5}}
+    row = {
+        "id": 1,
+        "at": ago(5),
+        "by": "ann",
+        "verb": "set priority",
+        "object": "task #7",
+        "before": {"priority": 0},
+        "after": {"priority": 5},
+    }
     answering(operations=[row])
 
     assert cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")

@@ -30,7 +30,9 @@ def written(tmp_path):
 def test_a_pipe_gets_the_bytes_as_written(answering, home, written):
     answering(log=log("succeeded", (1, written)))
 
-    done = subprocess.run([sys.executable, "-P", "-m", "app", "--home", home, "logs", "7"], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "app", "--home", home, "logs", "7"], capture_output=True, check=True
+    )
 
     assert (done.stdout, done.stderr) == (written.read_bytes(), b"")
 

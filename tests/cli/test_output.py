@@ -60,7 +60,9 @@ def test_a_fault_of_our_own_is_one_line(answering, cli):
 
     said = cli("ls")
 
-    assert said.code == 1 and said.err.startswith("taskdeck: a fault of Taskdeck itself: KeyError: 'tasks' (cli/listing.py, line ")
+    assert said.code == 1 and said.err.startswith(
+        "taskdeck: a fault of Taskdeck itself: KeyError: 'tasks' (cli/listing.py, line "
+    )
 
 
 def test_stop_returns_when_the_runtime_has_gone(home, runtime, td):

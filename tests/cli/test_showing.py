@@ -27,7 +27,8 @@ def test_show_tells_how_a_task_ran(answering, cli):
     for text in (
         "#1048 thumbs S02  ✗ failed, exit 1, 2m ago", "  command    /usr/bin/python3 thumbs.py 'a b.mkv'", "  in         /srv/media",
         "  template   thumbs   input=/srv/in/S02E09.mkv width=320", "  queue      media (pool main)     priority 0     by ann",
-        "  asked      cpu 1   memory 512M   timeout 10m   retries 1 every 5m", "  last lines of attempt 2", "    FileNotFoundError: No such file",
+        "  asked      cpu 1   memory 512M   timeout 10m   retries 1 every 5m", "  last lines of attempt 2",
+        "    FileNotFoundError: No such file",
         "  taskdeck logs 1048      taskdeck retry 1048      taskdeck show 1048 --json",
     ):  # fmt: skip
         assert f"{text}\n" in out
@@ -38,7 +39,9 @@ def test_show_tells_how_a_task_ran(answering, cli):
 
 
 def test_show_fits_a_narrow_terminal(answering, home):
-    answering(show={**THUMBS, "name": "n" * 150, "launch": {"script": "\n".join(["x" * 200] * 40)}, "reason": "r" * 200})
+    answering(
+        show={**THUMBS, "name": "n" * 150, "launch": {"script": "\n".join(["x" * 200] * 40)}, "reason": "r" * 200}
+    )
 
     lines = on_terminal(home, "show", "1048", NO_COLOR="1").decode().replace("\r", "").splitlines()
 
@@ -46,8 +49,20 @@ def test_show_fits_a_narrow_terminal(answering, home):
 
 
 def test_show_of_a_waiting_task_says_why(answering, cli):
-    why = [{"number": 7, "status": "queued", "reasons": [{"code": "queue-full", "text": "queue media is full (2 of 2)", "short": "full"}]}]
-    waiting = {**THUMBS, **a_task(7, "x", "queued"), "instances": [], "last_lines": [], "place": {"position": 0, "total": 14}}
+    why = [
+        {
+            "number": 7,
+            "status": "queued",
+            "reasons": [{"code": "queue-full", "text": "queue media is full (2 of 2)", "short": "full"}],
+        }
+    ]
+    waiting = {
+        **THUMBS,
+        **a_task(7, "x", "queued"),
+        "instances": [],
+        "last_lines": [],
+        "place": {"position": 0, "total": 14},
+    }
     answering(show=waiting, why=why)
 
     out = cli("show", "7").out
@@ -88,14 +103,23 @@ def test_why_of_one_task_is_one_document(answering, cli):
 
 
 def test_why_of_nothing_groups_the_whole_queue(answering, cli):
-    answering(why={"groups": [{"text": "wait for queue media (full)", "count": 14}, {"text": "are held", "count": 2}], "total": 16})
+    answering(
+        why={
+            "groups": [{"text": "wait for queue media (full)", "count": 14}, {"text": "are held", "count": 2}],
+            "total": 16,
+        }
+    )
 
     assert cli("why").out == "14 wait for queue media (full)\n 2 are held\n"
 
 
 def test_why_also_answers_for_what_runs_and_has_ended(answering, cli):
     runs = {**WAITING, "status": "running", "reasons": [{"code": "running", "text": "it runs, attempt 1", "short": ""}]}
-    ended = {**WAITING, "status": "failed", "reasons": [{"code": "ended", "text": "it has ended, failed: exit 1", "short": ""}]}
+    ended = {
+        **WAITING,
+        "status": "failed",
+        "reasons": [{"code": "ended", "text": "it has ended, failed: exit 1", "short": ""}],
+    }
     answering(why=[runs, ended])
 
     assert cli("why", "1", "2").out == (
@@ -125,7 +149,9 @@ STATUS = {
 def test_status_is_one_screen(answering, cli):
     answering(status=STATUS)
 
-    assert cli("status").out == """\
+    assert (
+        cli("status").out
+        == """\
 Taskdeck on render01, home /home/ann/deck
   runtime   ● pid 4120 (ann), up 6d03h, dispatch tick 3 ms behind
   keeper    ● pid 4122, guard 4123, 7 jobs
@@ -144,12 +170,21 @@ Taskdeck on render01, home /home/ann/deck
   ALERT                   ON                       SINCE  STATE   WHY
   ▲ CRIT  encode-on-time  #1039 encode S02E04.mkv    12m  firing  57m > 45m
 """
+    )
 
 
 def test_status_in_one_line_and_as_a_check(answering, cli):
     quiet = {**STATUS, "alerts": []}
-    down = {**quiet, "runtime": {**STATUS["runtime"], "state": "none", "pid": None, "tick_lag": None}, "keeper": {"pid": None, "guard_pid": None}}
-    for found, code, line in ((STATUS, 1, "7r 22q 1! tick 3ms\n"), (quiet, 0, "7r 22q tick 3ms\n"), (down, 1, "7r 22q none\n")):
+    down = {
+        **quiet,
+        "runtime": {**STATUS["runtime"], "state": "none", "pid": None, "tick_lag": None},
+        "keeper": {"pid": None, "guard_pid": None},
+    }
+    for found, code, line in (
+        (STATUS, 1, "7r 22q 1! tick 3ms\n"),
+        (quiet, 0, "7r 22q tick 3ms\n"),
+        (down, 1, "7r 22q none\n"),
+    ):
         answering(status=found)
         assert (cli("status", "--check").code, cli("status", "--line").out) == (code, line)
 

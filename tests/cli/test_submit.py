@@ -8,7 +8,16 @@ import pytest
 
 from app.errors import NotFound, Usage
 
-STORED = {"uuid": "u1", "number": 7, "name": "true", "queue": "default", "status": "queued", "position": 0, "total": 1, "short": ""}
+STORED = {
+    "uuid": "u1",
+    "number": 7,
+    "name": "true",
+    "queue": "default",
+    "status": "queued",
+    "position": 0,
+    "total": 1,
+    "short": "",
+}
 
 
 def task(answering, cli, *words, feed=b""):
@@ -46,7 +55,9 @@ def test_a_submission_carries_directory_umask_and_environment_of_the_shell(answe
     assert len(args["uuid"]) == 36
 
 
-@pytest.mark.parametrize(("keep", "kept"), [("none", set()), ("FLAVOUR,TERM", {"FLAVOUR", "TERM"}), ("all", {"FLAVOUR", "TERM", "PATH"})])
+@pytest.mark.parametrize(
+    ("keep", "kept"), [("none", set()), ("FLAVOUR,TERM", {"FLAVOUR", "TERM"}), ("all", {"FLAVOUR", "TERM", "PATH"})]
+)
 def test_keep_env_chooses_the_environment(answering, cli, monkeypatch, keep, kept):
     monkeypatch.setenv("FLAVOUR", "plum")
     monkeypatch.setenv("TERM", "xterm")
@@ -61,7 +72,8 @@ def test_keep_env_chooses_the_environment(answering, cli, monkeypatch, keep, kep
 
 def test_options_arrive_as_numbers(answering, cli):
     words = ("-n", "a name", "-q", "gpu", "-P", "-5", "-t", "1h30m", "--cpu", "0.5", "--memory", "1.5G", "--retries", "2",
-             "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any", "6", "--tag", "k=v=w", "--hold")  # fmt: skip
+             "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any", "6", "--tag",
+             "k=v=w", "--hold")  # fmt: skip
 
     assert task(answering, cli, *words, "--", "true") == {
         "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400, "cpu": 0.5, "memory": 1536,
@@ -82,7 +94,11 @@ def test_a_local_time_is_sent_with_its_zone(answering, cli, monkeypatch):
 def test_parameters_are_text_or_json(answering, cli):
     found = task(answering, cli, "greet", "-p", "who=$(x)=y", "-p", "times:=3", "-p", "empty=")
 
-    assert found == {"template": "greet", "parameter_texts": [["who", "$(x)=y"], ["empty", ""]], "parameters": {"times": 3}}
+    assert found == {
+        "template": "greet",
+        "parameter_texts": [["who", "$(x)=y"], ["empty", ""]],
+        "parameters": {"times": 3},
+    }
 
 
 def test_shell_text_is_a_script_from_the_words_or_from_stdin(answering, cli):
@@ -136,7 +152,15 @@ def test_json_prints_uuid_and_number(answering, cli):
 
 
 def test_wait_exits_with_the_code_of_the_task(answering, cli):
-    end = {"number": 7, "name": "true", "status": "failed", "exit_code": 42, "signal": None, "reason": "exit 42", "code": 42}
+    end = {
+        "number": 7,
+        "name": "true",
+        "status": "failed",
+        "exit_code": 42,
+        "signal": None,
+        "reason": "exit 42",
+        "code": 42,
+    }
     answering(submit=[STORED], wait=[end])
 
     assert cli("submit", "--wait", "--", "false") == (42, "7\n", "")
@@ -208,7 +232,10 @@ def test_a_missing_directory_is_answered_with_the_nearest(answering, cli, tmp_pa
     (tmp_path / "media" / "in").mkdir(parents=True)
     answering()
 
-    assert f"Nearest: {tmp_path}/media. Nothing was submitted." in cli("submit", "-C", f"{tmp_path}/meda/in", "--", "true").err
+    assert (
+        f"Nearest: {tmp_path}/media. Nothing was submitted."
+        in cli("submit", "-C", f"{tmp_path}/meda/in", "--", "true").err
+    )
 
 
 def test_a_file_with_a_strange_name_is_a_command_like_any_other(answering, cli, tmp_path, monkeypatch):
@@ -230,4 +257,8 @@ def test_a_dry_run_says_what_would_run_and_prints_no_number(answering, cli):
     said = cli("submit", "--dry-run", "--", "echo", "a b")
 
     assert runtime.args("submit")["dry_run"] is True
-    assert said.code == 0 and said.out == "true  queue default  in /srv  echo 'a b'\n" and "Nothing was submitted" in said.err
+    assert (
+        said.code == 0
+        and said.out == "true  queue default  in /srv  echo 'a b'\n"
+        and "Nothing was submitted" in said.err
+    )

@@ -73,7 +73,9 @@ def test_the_overview_names_every_command_once(cli):
     said = cli("--help")
 
     assert said.code == 0 and said.err == ""
-    listed = [line.split()[0] for line in said.out.splitlines() if line.startswith("  ") and not line.startswith("  taskdeck")]
+    listed = [
+        line.split()[0] for line in said.out.splitlines() if line.startswith("  ") and not line.startswith("  taskdeck")
+    ]
     assert listed == list(dict.fromkeys(listed)) and set(listed) == set(words.VERBS)
     assert all(len(line) <= 80 for line in said.out.splitlines())
 
@@ -99,7 +101,19 @@ def test_the_version_is_told_in_both_ways(cli):
 def test_every_option_that_reads_has_json():
     parser = everything()
     (verbs,) = parser._get_positional_actions()
-    for verb in ("ls", "show", "why", "wait", "logs", "instances", "status", "operations", "doctor", "cancel", "version"):
+    for verb in (
+        "ls",
+        "show",
+        "why",
+        "wait",
+        "logs",
+        "instances",
+        "status",
+        "operations",
+        "doctor",
+        "cancel",
+        "version",
+    ):
         assert "--json" in verbs.choices[verb]._option_string_actions, verb
     for group in words.GROUPS:
         (second,) = verbs.choices[group]._get_positional_actions()
@@ -107,5 +121,9 @@ def test_every_option_that_reads_has_json():
 
 
 def test_a_home_may_be_named_before_or_after_the_verb(cli, tmp_path):
-    for typed in (["--home", str(tmp_path / "a"), "ls"], [f"--home={tmp_path / 'a'}", "ls"], ["ls", "--home", str(tmp_path / "a")]):
+    for typed in (
+        ["--home", str(tmp_path / "a"), "ls"],
+        [f"--home={tmp_path / 'a'}", "ls"],
+        ["ls", "--home", str(tmp_path / "a")],
+    ):
         assert "no task yet" in cli(*typed).err

@@ -127,4 +127,4 @@ def test_a_service_level_may_be_said_shortly() -> None:
     found = definitions.parse('[slas.a]\nseverity = "critical"\nconditions = { preset = "starts-within", value = 60 }')
     sla = found["slas"]["a"]
     assert sla.severity == 3
-    assert rows(found)["slas"]["a"] == {"conditions": {"preset": "starts-within", "value": 60}, "severity": "critical"}
+    assert rows(found)["slas"]["a"] == {"conditions": {"preset": "starts-within", "value": "1m"}, "severity": "critical"}

@@ -169,8 +169,14 @@ def deep(levels: int) -> dict[str, Any]:
     return {"properties": {"a": deep(levels - 1)}} if levels else {}
 
 
+def chain(parts: int) -> dict[str, Any]:
+    """A parameter whose schema refers on and on."""
+    links = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(parts)} | {f"d{parts}": {}}
+    return {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": links}
+
+
 def test_a_schema_too_deep_or_too_large_is_refused() -> None:
-    for schema in (deep(40), {"description": "x" * 300_000}):
+    for schema in (deep(40), chain(3_000), {"description": "x" * 300_000}):
         with pytest.raises(Usage):
             parameters.check_schema(schema)
 

@@ -124,14 +124,23 @@ class Home:
         """What the last hello said of a run."""
         return next((event for event in self.hello["runs"] if event["run"] == run), None)
 
-    def kill(self, *who: str) -> dict[str, Any]:
-        """SIGKILL the `pid` or the `guard`, or both; the hello of the pair that is whole again."""
-        for one in who:
-            os.kill(self.hello[one], signal.SIGKILL)
-        for one in who:
-            until(lambda one=one: not alive(self.hello[one]), "the killed process is gone")
-        if len(who) == 2:
-            assert self.up() == 0
+    def kill(self, who: str) -> dict[str, Any]:
+        """SIGKILL the `pid` or the `guard`; the hello of the pair that is whole again."""
+        os.kill(self.hello[who], signal.SIGKILL)
+        until(lambda: not alive(self.hello[who]), "the killed process is gone")
+        return self.greet()
+
+    def kill_both(self) -> None:
+        """SIGKILL both, so that neither can follow the other."""
+        pids = self.hello["pid"], self.hello["guard"]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                os.kill(pid, number)
+        until(lambda: not any(map(alive, pids)), "both are gone")
+
+    def revive(self) -> dict[str, Any]:
+        """Start a new pair; its hello."""
+        assert self.up() == 0
         return self.greet()
 
     def segments(self) -> list[str]:

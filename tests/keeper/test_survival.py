@@ -57,7 +57,8 @@ def test_new_work_runs_after_each_kill(home):
 def test_both_killed_within_its_life_ends_a_run_as_lost_when_it_ends(home, tmp_path, wait_until):
     run = gated(home, tmp_path, "go", 0)
 
-    home.kill("pid", "guard")
+    home.kill_both()
+    home.revive()
     assert home.known(run)["is"] == "started"
     (tmp_path / "go").touch()
     end = home.event("ended", run)
@@ -78,13 +79,11 @@ def test_one_after_the_other_killed_within_its_life_ends_a_run_as_lost(home, tmp
 def test_a_run_that_ended_while_both_were_dead_is_lost_at_once(home, tmp_path, wait_until, is_alive):
     run = home.spawn("sh", "-c", GATED.format(tmp_path / "go", 0), wait=False)
     pid = home.event("started", run)["pid"]
-    for one in ("pid", "guard"):
-        os.kill(home.hello[one], signal.SIGKILL)
+    home.kill_both()
 
     (tmp_path / "go").touch()
     wait_until(lambda: not is_alive(pid), "ended")
-    wait_until(lambda: home.up() == 0, "a new pair")
-    home.greet()
+    home.revive()
 
     assert (home.known(run)["lost"], home.known(run)["reason"]) == (True, "supervisors killed")
 
@@ -93,7 +92,8 @@ def test_a_run_without_supervisors_is_still_stopped_and_keeps_its_deadline(home)
     cancelled = home.spawn("sleep", "60")
     overdue = home.spawn("sleep", "60", timeout=0.1, grace=0.5)
 
-    home.kill("pid", "guard")
+    home.kill_both()
+    home.revive()
     home.send("stop", run=cancelled, reason="cancel", grace=1)
     ends = {}
     while len(ends) < 2:
@@ -106,28 +106,24 @@ def test_a_run_without_supervisors_is_still_stopped_and_keeps_its_deadline(home)
 
 def test_a_restarted_host_ends_its_runs_as_lost(home, tmp_path, wait_until):
     run = home.spawn("sleep", "60")
-    for one in ("pid", "guard"):
-        os.kill(home.hello[one], signal.SIGKILL)
+    home.kill_both()
     (segment,) = (home.path / "run" / "journal").iterdir()
     records = segment.read_bytes()
     segment.write_bytes(records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-")))
 
-    wait_until(lambda: home.up() == 0, "a new pair")
-    home.greet()
+    home.revive()
 
     assert (home.known(run)["lost"], home.known(run)["reason"]) == (True, "host restarted")
 
 
 def test_a_torn_last_line_is_passed_over(home, tmp_path, wait_until):
     run = home.run("sh", "-c", "exit 3")["run"]
-    for one in ("pid", "guard"):
-        os.kill(home.hello[one], signal.SIGKILL)
+    home.kill_both()
     (segment,) = (home.path / "run" / "journal").iterdir()
     records = segment.read_bytes().rstrip(b"\0")
     segment.write_bytes(records + b'{"i":"half-a-rec')
 
-    wait_until(lambda: home.up() == 0, "a new pair")
-    home.greet()
+    home.revive()
     after = home.run("sh", "-c", "exit 4")["run"]
     home.kill("pid")
 
@@ -181,12 +177,11 @@ def test_an_intent_whose_process_has_ended_already_keeps_its_exit_code(home, wai
 
 def test_after_both_died_an_intent_is_found_by_its_cookie(home, tmp_path):
     run = gated(home, tmp_path, "go", 9)
-    for one in ("pid", "guard"):
-        os.kill(home.hello[one], signal.SIGSTOP)
+    home.kill_both()
     (segment,) = (home.path / "run" / "journal").iterdir()
     cut_after_intent(segment)
 
-    home.kill("pid", "guard")
+    home.revive()
     assert home.known(run)["is"] == "started"
     (tmp_path / "go").touch()
 
@@ -231,6 +226,32 @@ def test_three_hundred_runs_and_ten_kills_lose_nothing(home, tmp_path):
     assert not any(end["lost"] for end in ends.values())
     assert {run: end["code"] for run, end in ends.items()} == {run: code for run, (code, *_) in codes.items()}
     assert all((tmp_path / f"ran.{t}.{n}").read_text() == "\n" for _, t, n in codes.values())
+
+
+def test_without_a_guard_nothing_is_started(home, wait_until, is_alive):
+    os.kill(home.hello["pid"], signal.SIGSTOP)
+    runs = [home.spawn("true", wait=False) for _ in range(10)]
+    os.kill(home.hello["guard"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(home.hello["guard"]), "dead")
+    os.kill(home.hello["pid"], signal.SIGCONT)
+
+    home.greet()
+
+    assert not any(home.known(run) for run in runs)
+
+
+def test_a_guard_that_was_asleep_takes_over_when_it_wakes(home, tmp_path, wait_until, is_alive):
+    run = gated(home, tmp_path, "go", 6)
+    os.kill(home.hello["guard"], signal.SIGSTOP)
+    os.kill(home.hello["pid"], signal.SIGKILL)
+    (tmp_path / "go").touch()
+    wait_until(lambda: not is_alive(home.hello["pid"]), "dead")
+    os.kill(home.hello["guard"], signal.SIGCONT)
+
+    home.greet()
+    wait_until(lambda: home.try_to_greet() and home.known(run)["is"] == "ended", "ended")
+
+    assert (home.known(run)["code"], home.known(run)["lost"]) == (6, False)
 
 
 def test_the_pair_leaves_no_zombies_and_no_descriptors(home):

@@ -123,7 +123,9 @@ class _Client:
 def _board() -> Board:
     """The busy board, its queue gpu drawing from a pool of its own."""
     busy = boards.busy()
-    return replace(busy, queues=tuple(replace(line, pool="gpu") if line.name == "gpu" else line for line in busy.queues))
+    return replace(
+        busy, queues=tuple(replace(line, pool="gpu") if line.name == "gpu" else line for line in busy.queues)
+    )
 
 
 BOARD = _board()

@@ -176,3 +176,40 @@ def empty() -> Board:
         at=NOW, home="/home/ann/.local/share/taskdeck", runtime=RuntimeFacts("running", 4120, NOW - 60, None, 0.001, 4122, 4123),
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3), counts={}, queues=(queue,), pools=(pool,),
     )  # fmt: skip
+
+
+HOSTILE = (
+    "[/red][bold]x[/]",
+    "\x1b]52;c;aGFja2Vk\x07clip",
+    "\x1b[2J\x1b[31mred\x1b[0m",
+    "\x9b31mc1\x9c\x90q\x9c",
+    "\u202egnp.exe\u202c\u2066x\u2069",
+    "nul\x00 bel\x07 bs\x08 cr\rlf\ntab\t del\x7f",
+    "\ud800surrogate\udfff",
+    "e" + "\u0301" * 300,
+    "夜" * 200,
+    "\U000e0041\ufeff\u200b\u2060",
+    "👨\u200d👩\u200d👧 \U0001f3fb ✓\ufe0f",
+    "$(reboot) `id` {{ x }} %s",
+)
+"""Names and outputs that try to drive the terminal, the markup or the layout."""
+
+
+def hostile() -> Board:
+    """The busy board with hostile text in every field that comes from outside."""
+    texts = [HOSTILE[n % len(HOSTILE)] for n in range(40)]
+    pick = iter(texts * 9)
+    board = busy()
+    return replace(
+        board, home=next(pick), database=HOSTILE[1], host=replace(board.host, name=HOSTILE[2]),
+        queues=tuple(replace(line, name=next(pick) + str(n), word=next(pick)) for n, line in enumerate(board.queues)),
+        pools=tuple(replace(line, name=next(pick) + str(n)) for n, line in enumerate(board.pools)),
+        running=tuple(
+            replace(line, name=next(pick), queue=next(pick), output=next(pick), note=next(pick), status=status)
+            for line, status in zip(board.running, ("running",) * 5 + ("stopping", HOSTILE[0]), strict=True)
+        ),
+        next=tuple(replace(line, name=next(pick), queue=next(pick), why=next(pick), why_short=next(pick)) for line in board.next),
+        ended=tuple(replace(line, name=next(pick), queue=next(pick), how=next(pick)) for line in board.ended),
+        alerts=tuple(replace(line, sla=next(pick), object=next(pick), why=next(pick), by=next(pick)) for line in board.alerts),
+        news=News(NOW - 5, next(pick), next(pick)), runtime=replace(board.runtime, halted=HOSTILE[3]),
+    )  # fmt: skip

@@ -100,7 +100,9 @@ def test_a_search_ignores_case_and_colours_and_finds_every_line_once(small_piece
     assert [text.encode()[at:].split(b"\n")[0][:5] for at in search._found] == [b"Warni", b"\x1b[33m", b"warni"]
 
 
-@pytest.mark.parametrize(("needle", "text"), [("保存", "a\n保存检查点\n"), ("ÉTÉ", "x\nun été\n"), ("a[b", "q\nA[B]\n")])
+@pytest.mark.parametrize(
+    ("needle", "text"), [("保存", "a\n保存检查点\n"), ("ÉTÉ", "x\nun été\n"), ("a[b", "q\nA[B]\n")]
+)
 def test_a_search_takes_any_text_as_it_is(needle: str, text: str) -> None:
     search = Search.text(LogLines(TextSource(text)), needle)
     while not search.done:
@@ -109,7 +111,9 @@ def test_a_search_takes_any_text_as_it_is(needle: str, text: str) -> None:
     assert search.after(-1) == 2
 
 
-@pytest.mark.parametrize("line", ["ERROR: x", "E: fatal: no", "java.io.IOException: x", "Traceback (most", "kernel panic"])
+@pytest.mark.parametrize(
+    "line", ["ERROR: x", "E: fatal: no", "java.io.IOException: x", "Traceback (most", "kernel panic"]
+)
 def test_what_programs_say_when_they_fail_is_an_error(line: str) -> None:
     assert logsearch._ERROR.search(line)
 
@@ -288,7 +292,9 @@ def test_sideways_goes_by_half_screens_and_keeps_wide_characters_aligned() -> No
     pager.sideways(1)
 
     assert rows(pager) == [" 检查", "defghi"]
-    assert {row.cell_length for row in pager.page().rows} == {6, 5} or {row.cell_length for row in pager.page().rows} == {6}
+    assert {row.cell_length for row in pager.page().rows} == {6, 5} or {
+        row.cell_length for row in pager.page().rows
+    } == {6}
 
 
 def test_a_line_of_a_megabyte_is_parsed_only_as_far_as_it_is_looked_at() -> None:

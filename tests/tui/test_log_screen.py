@@ -75,7 +75,10 @@ async def test_new_lines_are_counted_while_one_reads_above(tmp_path: Path) -> No
 async def test_tab_shows_the_other_attempt(tmp_path: Path) -> None:
     first, second = a_log(tmp_path / "1.log", "first try\n"), a_log(tmp_path / "2.log", "second try\n")
     row = task(status="failed", number=1048, name="thumbs")
-    runs = [run(attempt=n, runid=f"r{n}", status="failed", path=path, reason="exit 1") for n, path in ((1, first), (2, second))]
+    runs = [
+        run(attempt=n, runid=f"r{n}", status="failed", path=path, reason="exit 1")
+        for n, path in ((1, first), (2, second))
+    ]
     app = deck(Answers(log=log_answer(row, *runs)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1048")

@@ -32,7 +32,10 @@ def test_a_command_is_split_as_a_shell_would_split_it() -> None:
 
 
 def test_shell_text_and_hold_go_as_they_are() -> None:
-    assert spec(Draft(kind="shell", script="sort a | uniq > b", hold=True)) == {"script": "sort a | uniq > b", "hold": True}
+    assert spec(Draft(kind="shell", script="sort a | uniq > b", hold=True)) == {
+        "script": "sort a | uniq > b",
+        "hold": True,
+    }
 
 
 def test_a_template_gets_the_texts_that_were_filled_in() -> None:
@@ -62,7 +65,15 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
     assert found[0] == "Command: no closing quotation"
     assert found[1] == f"In: {tmp_path}/meda does not exist. Did you mean {tmp_path}/media?"
-    assert [text.split()[0] for text in found[2:]] == ["Name", "Priority", "CPU", "Memory", "Timeout", "Retries", "Start"]
+    assert [text.split()[0] for text in found[2:]] == [
+        "Name",
+        "Priority",
+        "CPU",
+        "Memory",
+        "Timeout",
+        "Retries",
+        "Start",
+    ]
 
 
 def test_a_file_is_no_directory(tmp_path: Path) -> None:
@@ -88,7 +99,9 @@ def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
         ({}, {"string"}, ""),
     ],
 )
-def test_a_field_begins_with_its_default_as_it_would_be_typed(schema: dict[str, object], kinds: set[str], text: str) -> None:
+def test_a_field_begins_with_its_default_as_it_would_be_typed(
+    schema: dict[str, object], kinds: set[str], text: str
+) -> None:
     assert prefill(schema, frozenset(kinds)) == text
 
 
@@ -100,7 +113,9 @@ def test_the_equal_line_is_read_back_by_a_shell_as_the_same_words() -> None:
 
 
 def test_the_equal_line_shows_no_secret_and_no_control_character() -> None:
-    line = equal.quoted(equal.submit_words({"template": "t", "parameter_texts": [["api_key", "s3cr3t"], ["x", "\x1b]52;"]]}))
+    line = equal.quoted(
+        equal.submit_words({"template": "t", "parameter_texts": [["api_key", "s3cr3t"], ["x", "\x1b]52;"]]})
+    )
 
     assert "s3cr3t" not in line
     assert "\x1b" not in line

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual.events import Paste
 from textual.pilot import Pilot
+from textual.widgets import TextArea
 
 from app.errors import Usage
 from app.tui.app import TaskdeckApp
@@ -40,7 +42,11 @@ def accepted(args: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def form(**table: Any) -> Answers:
-    answers: dict[str, Any] = {"queue_ls": [{"name": "gpu"}, {"name": "media"}], "template_ls": [ENCODE], "submit": accepted}
+    answers: dict[str, Any] = {
+        "queue_ls": [{"name": "gpu"}, {"name": "media"}],
+        "template_ls": [ENCODE],
+        "submit": accepted,
+    }
     return Answers(**(answers | table))
 
 
@@ -51,6 +57,12 @@ async def opened(pilot: Pilot[Any], app: TaskdeckApp) -> None:
 
 def submitted(answers: Answers) -> list[dict[str, Any]]:
     return [args for args in answers.asked("submit") if not args.get("dry_run")]
+
+
+async def paste(pilot: Pilot[Any], text: str) -> None:
+    """Put a text into the field that has the focus."""
+    pilot.app.post_message(Paste(text))
+    await pilot.pause()
 
 
 def shows(app: TaskdeckApp, text: str) -> bool:
@@ -74,7 +86,9 @@ async def test_a_command_is_checked_while_it_is_typed_and_submitted_by_ctrl_j() 
 
     [sent] = submitted(answers)
     assert sent["tasks"] == [{"argv": ["ffmpeg", "-i", "a b"]}]
-    assert len(sent["uuid"]) == 36 and sent["cwd"].startswith("/") and "PATH" in sent["env"] and "TERM" not in sent["env"]
+    assert (
+        len(sent["uuid"]) == 36 and sent["cwd"].startswith("/") and "PATH" in sent["env"] and "TERM" not in sent["env"]
+    )
 
 
 async def test_plain_letters_never_act_in_a_form() -> None:
@@ -100,7 +114,9 @@ async def test_faults_are_told_and_nothing_is_sent() -> None:
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab", *"/nowhere-at-all", "ctrl+j")
+        await pilot.press(*"true", "tab")
+        await paste(pilot, "/nowhere-at-all")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: shows(app, "✗ In: /nowhere-at-all does not exist."))
         assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
         assert submitted(answers) == []
@@ -110,7 +126,7 @@ async def test_shell_signs_in_a_command_are_told() -> None:
     app = deck(form())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"sort a | uniq")
+        await paste(pilot, "sort a | uniq")
         await until(pilot, lambda: shows(app, "| is plain text here: no shell runs a command"))
 
 
@@ -126,7 +142,9 @@ async def test_a_template_has_a_field_for_each_parameter() -> None:
         assert shows(app, "crf           [23                        ] 0 to 51")
         assert shows(app, "preset        [medium                   ▾]")
         assert shows(app, "faststart     [x]")
-        await pilot.press("tab", *"in.mkv", "tab", "backspace", "5", "tab", "right", "tab", "space")
+        await pilot.press("tab")
+        await paste(pilot, "in.mkv")
+        await pilot.press("tab", "backspace", "5", "tab", "right", "tab", "space")
         await until(pilot, lambda: shows(app, "It can be submitted."))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: submitted(answers))
@@ -152,10 +170,10 @@ async def test_shell_text_may_have_several_lines() -> None:
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press("shift+tab", "right", "tab", *"sort a |", "enter", *"uniq", "ctrl+j")
+        await pilot.press("shift+tab", "right", "tab", *"a |", "enter", *"b", "ctrl+j")
         await until(pilot, lambda: submitted(answers))
 
-    assert submitted(answers)[0]["tasks"] == [{"script": "sort a |\nuniq"}]
+    assert submitted(answers)[0]["tasks"] == [{"script": "a |\nb"}]
 
 
 async def test_escape_keeps_what_was_typed_and_ctrl_r_brings_the_last_values() -> None:
@@ -163,16 +181,16 @@ async def test_escape_keeps_what_was_typed_and_ctrl_r_brings_the_last_values() -
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true one", "escape")
+        await pilot.press(*"x y", "escape")
         await until(pilot, lambda: app.screen is app.deck)
         await opened(pilot, app)
-        await until(pilot, lambda: shows(app, "taskdeck submit -- true one"))
+        await until(pilot, lambda: shows(app, "taskdeck submit -- x y"))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: app.screen is app.deck)
         await opened(pilot, app)
         assert shows(app, "Type a command.")
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: shows(app, "taskdeck submit -- true one"))
+        await until(pilot, lambda: shows(app, "taskdeck submit -- x y"))
 
 
 async def test_a_refused_submission_stays_open_and_is_sent_again_as_the_same() -> None:
@@ -196,8 +214,23 @@ async def test_ctrl_y_copies_the_line() -> None:
     app = deck(form())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"echo 'a b'", "ctrl+y")
+        await paste(pilot, "echo 'a b'")
+        await pilot.press("ctrl+y")
         await until(pilot, lambda: app.clipboard == "taskdeck submit -- echo 'a b'")
+
+
+async def test_what_is_pasted_cannot_drive_the_terminal() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await paste(pilot, "echo \x1b]52;c;eA==\x07\x9b2J\u202e x\nsecond")
+        await until(pilot, lambda: shows(app, "[echo ␛]52;c;eA==␇�2J� x"))
+        assert escapes(app) == []
+        await pilot.press("shift+tab", "right", "tab")
+        await paste(pilot, "a\x1b[2J\n\tb\r\n")
+        await until(pilot, lambda: shows(app, "[a␛[2J"))
+        assert escapes(app) == []
+        assert app.screen.query_one("#script", TextArea).text == "a␛[2J\n\tb\n"
 
 
 async def test_hostile_templates_queues_and_answers_are_only_shown() -> None:

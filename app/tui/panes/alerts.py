@@ -12,8 +12,8 @@ _WIDE = (
     Column("", 1, gap=0),
     Column("", 4),
     Column("", 16, gap=2),
-    Column("ON", 25, cut="middle", drop=1),
-    Column("WHY", 41, grow=1, floor=20),
+    Column("ON", 25, 40, grow=1, cut="middle", drop=1),
+    Column("WHY", 41, grow=2, floor=20),
     Column("SINCE ", 6, right=True, drop=2),
     Column("STATE", 17, gap=2),
 )

@@ -124,7 +124,7 @@ def _measures(row: RunningLine, now: float, look: Look) -> tuple[Cell, Cell, Cel
 
 def _output(row: RunningLine, look: Look) -> Cell:
     if row.status == "running":
-        return Cell(look.theirs(row.output))
+        return Cell(look.output(row.output))
     return Cell(look.theirs(row.note) or _sign(row.status).word, "warn")
 
 

@@ -85,6 +85,8 @@ def _answer(answer: Answer, marked: bool, column: bool, look: Look) -> list[Span
 class Box(Lines):
     """The drawn box of a dialog."""
 
+    DEFAULT_CSS = "Box { background: $background; color: $foreground; }"
+
     def show(self, lines: Sequence[Sequence[Span]], cells: int) -> None:
         """Show these lines."""
         self.styles.width, self.styles.height = cells, len(lines)

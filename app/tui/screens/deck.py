@@ -54,10 +54,16 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
         *DeckVerbs.BINDINGS,
-        Binding("n", "new", "New task", id="deck.new"),
+        # What opens a field takes priority, so that keys typed ahead go to the field and not to verbs.
+        Binding("n", "new", "New task", id="deck.new", priority=True),
         Binding(
-            "slash,fullwidth_solidus", "filter", "Filter: words, status:failed, queue:gpu, !word", id="deck.filter"
+            "slash,fullwidth_solidus",
+            "filter",
+            "Filter: words, status:, queue:, !word",
+            id="deck.filter",
+            priority=True,
         ),
+        Binding("colon,fullwidth_colon", "commands", "Palette: every command", id="deck.palette", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
         Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
@@ -119,6 +125,14 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
     def table(self) -> Table:
         """The pane that has the focus, else the work."""
         return self.focused if isinstance(self.focused, Table) else self.query_one(WorkPane)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a field has the focus, the keys that open one are only letters."""
+        return not (action in ("new", "commands", "filter") and isinstance(self.focused, Input))
+
+    def action_commands(self) -> None:
+        """The palette."""
+        self.deck.action_palette()
 
     def on_mount(self) -> None:
         self._up = True
@@ -234,7 +248,7 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
             return [said]
         row = self.table.item
         if self.app.size.width < 100 and isinstance(row, RunningLine) and row.output:
-            return [(f"#{row.number}: ", "dim"), (self.look.theirs(row.output), "")]
+            return [(f"#{row.number}: ", "dim"), (self.look.output(row.output), "")]
         if self.query_one(WorkPane).guidance:
             return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
         news = board.news
@@ -295,7 +309,9 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
     def action_filter(self) -> None:
         """Open the filter line."""
         line = self.query_one("#filter", Input)
+        line.cursor_blink = False
         line.display = True
+        self.query_one(MessageLine).display = False
         line.value = self._words
         self.set_focus(line)
 
@@ -332,6 +348,7 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
 
     def _close_filter(self) -> None:
         self.query_one("#filter").display = False
+        self.query_one(MessageLine).display = True
         self.set_focus(self.query_one(WorkPane))
 
     def _apply_filter(self) -> None:

@@ -91,6 +91,9 @@ class Page(Lines):
         self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
         self.redraw()
 
+    def on_mount(self) -> None:
+        self.set_class(self.look.ascii, "-ascii")
+
     def on_resize(self) -> None:
         self.move(0)
 
@@ -106,7 +109,8 @@ class HelpScreen(Sturdy, ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen #page { width: 76; max-width: 100%; height: 90%; background: $background; border: solid $foreground; }
+    HelpScreen #page { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
+    HelpScreen #page.-ascii { border: ascii $foreground; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape,question_mark,f1", "dismiss", "Close", id="help.close"),

@@ -15,6 +15,7 @@ from app.core import amounts
 from app.tui.doc import wrap
 from app.tui.facts import ACTIVE
 from app.tui.footer import Hint
+from app.tui.form import entry
 from app.tui.log import FileSource, Source, TextSource
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logview import LogView
@@ -68,7 +69,7 @@ class LogScreen(OneTask, inherit_bindings=False):
         yield Line(id="head")
         yield LogView(id="log")
         yield Line(id="position")
-        yield Horizontal(Static("/", markup=False), Input(compact=True, id="search"), id="searching")
+        yield Horizontal(Static("/", markup=False), entry("search"), id="searching")
 
     def on_mount(self) -> None:
         self.query_one("#searching").display = False
@@ -214,6 +215,7 @@ class LogScreen(OneTask, inherit_bindings=False):
     # -- keys -----------------------------------------------------------------------------------------------------
 
     def action_search(self) -> None:
+        """Open the search line."""
         if self._run is not None:
             self.query_one("#searching").display = True
             self.set_focus(self.query_one("#search", Input))  # at once: the next key is already the first letter
@@ -231,25 +233,31 @@ class LogScreen(OneTask, inherit_bindings=False):
         self.refresh_chrome()
 
     def action_leave(self) -> None:
+        """Close the search line, or go back."""
         if self.query_one("#searching").display:
             self._close_search()
         else:
             self.dismiss(None)
 
     def action_next(self, way: str) -> None:
+        """To the next match, or the previous one."""
         self.query_one(LogView).next_match("next" if way == "next" else "previous")
 
     def action_follow(self) -> None:
+        """Follow the end, or stay."""
         view = self.query_one(LogView)
         view.follow(not view.page.following)
 
     def action_wrap(self) -> None:
+        """Wrap long lines, or cut them."""
         self.query_one(LogView).wrap()
 
     def action_error(self) -> None:
+        """To the next line that looks like an error."""
         self.query_one(LogView).next_error()
 
     def action_take(self, everything: bool) -> None:
+        """Copy the match or what is seen; or everything."""
         self.query_one(LogView).copy(everything)
 
     def action_attempt(self, step: int) -> None:

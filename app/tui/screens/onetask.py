@@ -9,6 +9,7 @@ from typing import Any, cast
 from app.core.board import Board, EndedLine, NextLine, RunningLine
 from app.tui.changes import Changes
 from app.tui.facts import ACTIVE, WAITING
+from app.tui.logview import LogView
 from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.screens.page import PageScreen
 from app.tui.table import Table
@@ -45,6 +46,17 @@ class OneTask(PageScreen, DeckVerbs):
     @property
     def table(self) -> Table:
         return cast(Table, self.row)
+
+    def on_screen_suspend(self) -> None:
+        self._watch_logs(False)
+
+    def on_screen_resume(self) -> None:
+        self._watch_logs(True)
+
+    def _watch_logs(self, on: bool) -> None:
+        """A log that another screen covers is not looked at."""
+        for view in self.query(LogView):
+            view.watch_for_growth(on)
 
     def board_changed(self) -> None:
         if self.board:

@@ -85,9 +85,10 @@ class PaletteScreen(Sturdy, ModalScreen[Command | None]):
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
     PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; border: solid $foreground; }
-    PaletteScreen #palette { background: $background; }
+    PaletteScreen #palette.-ascii { border: ascii $foreground; }
+    PaletteScreen #palette { background: $background; color: $foreground; }
     PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
-    PaletteScreen CommandList { height: 1fr; background: $background; }
+    PaletteScreen CommandList { height: 1fr; background: $background; color: $foreground; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close", id="palette.close")]
 
@@ -102,6 +103,9 @@ class PaletteScreen(Sturdy, ModalScreen[Command | None]):
             yield CommandList((_PART,), id="commands")
 
     def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False
+        table = self.query_one(CommandList)
+        self.query_one("#palette").set_class(table.look.ascii, "-ascii")
         self._show("")
 
     def _show(self, query: str) -> None:
@@ -130,6 +134,10 @@ class PaletteScreen(Sturdy, ModalScreen[Command | None]):
 
     def on_key(self, event: events.Key) -> None:
         """Moves go to the list."""
+        field = self.query_one(Input)
+        if event.is_printable and event.character and not field.has_focus:
+            # Typed before the field had the focus.
+            field.insert_text_at_cursor(event.character)
         moves = {"down": 1, "up": -1, "ctrl+n": 1, "ctrl+p": -1, "pagedown": 8, "pageup": -8}
         if event.key in moves:
             event.stop()

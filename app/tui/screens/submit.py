@@ -24,7 +24,7 @@ from app.tui import origin
 from app.tui.draft import KINDS, Draft, faults, shell_signs, spec, words
 from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
-from app.tui.form import Choice, Field, Pick, Tick, Words, entry
+from app.tui.form import Choice, Field, Pick, Script, Tick, Words, entry
 from app.tui.look import Span
 from app.tui.parameterfields import ParameterFields
 from app.tui.screens.page import Line, PageScreen
@@ -98,7 +98,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
 
     def _offer_queues(self, rows: Sequence[Mapping[str, Any]]) -> None:
         names = [str(row["name"]) for row in rows]
-        self.query_one("#queue", Pick).offer([("", ""), *((name, self.look.theirs(name)) for name in names)])
+        self.query_one("#queue", Pick).offer([("", "(not set)"), *((name, self.look.theirs(name)) for name in names)])
 
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
@@ -309,6 +309,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             self._fill(last)
 
     def action_copy(self) -> None:
+        """Copy the command line that does the same."""
         if found := self._equal():
             self.app.copy_to_clipboard(shlex.join(found))
             self.say("Copied the line.")
@@ -319,6 +320,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             self.action_copy()
 
     def action_leave(self) -> None:
+        """Leave, and keep what was typed."""
         cast(Any, self.app).kept_draft = self._typed()
         self.dismiss(None)
 
@@ -327,7 +329,7 @@ def _fields() -> Iterable[Widget]:
     kinds = list(zip(KINDS, _KINDS, strict=True))
     yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"))
     yield Vertical(Field("Command", entry("command")), Words(id="words", classes="under"), id="of-command")
-    script = TextArea(id="script", compact=True)
+    script = Script(id="script", compact=True)
     script.cursor_blink = False
     yield Vertical(Field("Shell text", script), id="of-shell")
     yield Vertical(

@@ -71,6 +71,7 @@ class WhyScreen(Reading, ModalScreen[Any]):
         self.query_one(Doc).show(sections)
 
     def action_open(self) -> None:
+        """Close, and have the task opened."""
         self.dismiss(self._ident)
 
 

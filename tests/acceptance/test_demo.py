@@ -1,0 +1,99 @@
+"""The demo: real work in a throw-away home, and nothing left behind however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def demo(house, tmp_path):
+    """A folder for the demo's home, and its environment."""
+    return {"TMPDIR": str(tmp_path)}
+
+
+def processes_of(folder):
+    """Command lines of processes that have to do with a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = place.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in line:
+            found.append(line.replace(b"\0", b" ").decode())
+    return found
+
+
+def nothing_left(tmp_path):
+    """No file and no process of the demo is there any more."""
+    return list(tmp_path.iterdir()) == [] and processes_of(tmp_path) == []
+
+
+def test_without_a_screen_it_says_what_really_ran(house, demo, tmp_path):
+    done = house.td("demo", "--headless", "--for", "4s", "--seed", "7", **demo)
+
+    assert done.returncode == 0
+    found = {
+        word: int(n.replace(",", "")) for word, n in re.findall(r"^ *([a-z ]+?) +([\d,]+)", done.stdout, re.MULTILINE)
+    }
+    assert found["succeeded"] >= 3 and found["starts"] >= found["succeeded"] and found["alerts"] >= 1
+    assert nothing_left(tmp_path)
+
+
+def panes(lines):
+    """What stands in each of the four panes at 120x40; they begin with a rule that bears their number."""
+    rules = [y for y, line in enumerate(lines) if re.match("[─━][ ▌][134] ", line)]
+    if len(rules) < 3:
+        return {}
+    top, work, alerts = rules[:3]
+    return {
+        "queues": [line[:63] for line in lines[top + 1 : work]],
+        "pools": [line[64:] for line in lines[top + 1 : work]],
+        "work": lines[work + 1 : alerts],
+        "alerts": lines[alerts + 1 : -2],
+    }
+
+
+def test_something_moves_in_every_pane_and_leaving_removes_everything(house, demo, tmp_path):
+    moved = set()
+
+    with house.terminal("demo", "--seed", "7", **demo) as deck:
+        deck.wait("DEMO").wait("▲").wait("q quit")
+        first = panes(deck.lines)
+        deck.wait(lambda t: moved.update(p for p, now in panes(t.lines).items() if now != first[p]) or len(moved) == 4)
+        assert processes_of(tmp_path)
+        deck.type("q")
+        assert deck.end() == 0
+        assert "the demo is over" in deck.text
+
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_everything_that_was_its(house, demo, tmp_path, number):
+    with house.terminal("demo", "--seed", "7", **demo) as deck:
+        deck.wait("DEMO").wait("▲")
+        os.kill(deck.pid, number)
+        assert deck.end() == 128 + number
+
+    assert nothing_left(tmp_path)
+
+
+def test_closing_its_terminal_ends_it_too(house, demo, tmp_path):
+    with house.terminal("demo", "--seed", "7", **demo) as deck:
+        deck.wait("DEMO").wait("▲")
+        deck.close()
+
+    assert nothing_left(tmp_path)
+
+
+def test_it_needs_a_terminal_or_headless(house, demo, tmp_path):
+    done = house.td("demo", **demo)
+
+    assert done.returncode == 2 and "--headless" in done.stderr
+    assert nothing_left(tmp_path)

@@ -1,0 +1,41 @@
+"""Bulk submission, the process included, against SQLite alone storing the same rows with the same indexes, synced once."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from tests.acceptance.house import House
+from tests.bench.figures import Figure
+from tests.bench.work import bulk, parked
+
+
+def measure(house: House) -> Iterator[Figure]:
+    """10,000 and 50,000 lines."""
+    parked(house, "bulk", 1)
+    for count in (10_000, 50_000):
+        ours = count / bulk(house, count, "bulk")
+        raw = count / raw_insert(house.home / "taskdeck.db", count)
+        yield Figure(
+            f"submit --from, {count:,} lines", ours, "tasks/s", raw, "SQLite alone", ours, 10_000, 30_000, at_most=False
+        )
+
+
+def raw_insert(database: Path, count: int) -> float:
+    """Seconds that SQLite takes to store the newest `count` task rows again, in a file of its own."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live:
+        rows = live.execute("SELECT * FROM tasks ORDER BY number DESC LIMIT ?", (count,)).fetchall()
+        ddl = live.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'tasks' AND type IN ('table', 'index') AND sql IS NOT NULL"
+        )
+        statements = [sql for (sql,) in ddl]
+    with tempfile.TemporaryDirectory(dir=database.parent) as folder, closing(sqlite3.connect(f"{folder}/raw.db")) as c:
+        c.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + ";".join(statements))
+        began = time.perf_counter()
+        with c:
+            c.executemany(f"INSERT INTO tasks VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        return time.perf_counter() - began

@@ -1,0 +1,49 @@
+"""Whole processes of the command line against the bare interpreter of the same environment."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from tests.acceptance.house import PROGRAM, House
+from tests.bench.figures import Figure
+from tests.bench.work import bulk
+
+ROUNDS = 21
+BARE = (sys._base_executable, "-I", "-c", "pass")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def measure(house: House) -> Iterator[Figure]:
+    """`submit`, `status`, and `ls` of 10,000 queued tasks; each run in turn with the interpreter alone."""
+    house.ok("queue", "create", "parked", "--capacity", "1")
+    house.ok("queue", "pause", "parked")
+    for what, words, goal, better in (
+        ("taskdeck submit, a process", ("submit", "-q", "parked", "--", "true"), 5, 3),
+        ("taskdeck status, a process", ("status",), 4, 3),
+        ("taskdeck ls of 10,000, a process", ("ls", "--limit", "0"), 10, 6),
+    ):
+        if words[0] == "ls":
+            bulk(house, 10_000 - ROUNDS, "parked")
+        ours, bare = in_turn(house, [PROGRAM, *words], BARE)
+        yield Figure(what, ours * 1e3, "ms", bare * 1e3, "python -I -c pass", ours / bare, goal, better)
+
+
+def in_turn(house: House, *commands: Sequence[str | os.PathLike[str]]) -> list[float]:
+    """The median seconds of each command, run one after the other, round by round, its output thrown away."""
+    rounds = [[seconds(house, command) for command in commands] for _ in range(ROUNDS)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
+
+
+def seconds(house: House, command: Sequence[str | os.PathLike[str]]) -> float:
+    """How long one process takes from its spawn to its end."""
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    began = time.perf_counter()
+    pid = os.posix_spawn(command[0], list(map(os.fspath, command)), house.env, file_actions=null)
+    status = os.waitpid(pid, 0)[1]
+    took = time.perf_counter() - began
+    if status:
+        raise RuntimeError(f"{command} failed: {os.waitstatus_to_exitcode(status)}")
+    return took

@@ -1,0 +1,58 @@
+"""From the submission to the first instruction of the task, on an idle runtime, over the control socket."""
+
+from __future__ import annotations
+
+import os
+import select
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from app.client import Client
+from app.core.ids import uuid7
+from tests.acceptance.house import House
+from tests.bench.figures import Figure
+
+ROUNDS = 60
+
+
+def measure(house: House) -> Iterator[Figure]:
+    """The median, in milliseconds; beside it the same program spawned directly."""
+    fifo = house.work / "first-instruction"
+    os.mkfifo(fifo)
+    argv = ["/bin/sh", "-c", f"echo x > {fifo}"]
+    client = Client(house.home)
+    asked = {"cwd": str(house.work), "umask": 0o022, "env": {"PATH": "/usr/bin:/bin"}}
+
+    def submitted() -> None:
+        (task,) = client.call("submit", {"tasks": [{"argv": argv}], "uuid": uuid7(), **asked})
+        ends.append(task["uuid"])
+
+    def spawned() -> None:
+        pids.append(os.posix_spawn(argv[0], argv, {}))
+
+    ends: list[str] = []
+    pids: list[int] = []
+    try:
+        ours = median(fifo, submitted, lambda: client.call("wait", {"ids": [ends.pop()], "timeout": 30}))
+    finally:
+        client.close()
+    raw = median(fifo, spawned, lambda: os.waitpid(pids.pop(), 0))
+    yield Figure("submit → first instruction, p50", ours, "ms", raw, "posix_spawn", ours, 6, 3)
+
+
+def median(fifo: Path, start: Callable[[], None], end: Callable[[], object]) -> float:
+    """Milliseconds from `start` until the program has written into the fifo; `end` sees it off before the next."""
+    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        start()
+        if not select.select([reader], [], [], 30)[0]:
+            raise RuntimeError("the program never started")
+        times.append(time.perf_counter() - began)
+        os.read(reader, 64)
+        end()
+    os.close(reader)
+    return statistics.median(times) * 1e3

@@ -1,0 +1,65 @@
+"""One runtime per home: the lock is held by one, names its holder, and goes with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app import paths
+from app.errors import Conflict
+from app.runtime.lock import RuntimeExists, hold_lock, user_name
+from tests.living import Living
+
+ME = user_name(os.getuid())
+
+
+def test_the_lock_is_held_once_and_names_its_holder(home: Path):
+    with hold_lock(home), pytest.raises(RuntimeExists) as told, hold_lock(home):
+        pass
+
+    assert str(told.value).startswith(f"a runtime already has this home: pid {os.getpid()}, {ME}, since ")
+    assert isinstance(told.value, Conflict) and told.value.exit_code == 4
+
+
+def test_the_lock_is_free_again_and_its_file_stays(home: Path):
+    with hold_lock(home):
+        pass
+    file = home / "run" / paths.LOCK
+    node = file.stat().st_ino
+    with hold_lock(home):
+        pass
+
+    assert (file.stat().st_ino, file.stat().st_mode & 0o777) == (node, 0o600)
+
+
+def test_two_homes_have_a_lock_each(home: Path, tmp_path: Path):
+    paths.make_home(tmp_path)
+    with hold_lock(home), hold_lock(tmp_path):
+        assert (tmp_path / "run" / paths.LOCK).exists()
+
+
+def test_a_second_runtime_is_refused_and_the_first_goes_on(runtime: Living, td: Callable[..., subprocess.CompletedProcess[str]]):
+    pid = runtime.pid
+
+    done = td("serve")
+
+    assert done.returncode == 4
+    assert f"a runtime already has this home: pid {pid}, {ME}" in done.stderr
+    assert (runtime.pid, done.stderr.count("\n")) == (pid, 1)
+
+
+def test_a_runtime_that_was_killed_leaves_the_home_free(runtime: Living):
+    runtime.kill()
+
+    with hold_lock(runtime.home):
+        pass
+
+
+def test_offline_verbs_want_the_lock_too(runtime: Living, td: Callable[..., subprocess.CompletedProcess[str]]):
+    done = td("db", "migrate")
+
+    assert (done.returncode, "already has this home" in done.stderr) == (4, True)

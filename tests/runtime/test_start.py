@@ -1,0 +1,170 @@
+"""A runtime comes up when somebody needs it, once, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app import launch, paths
+from app.client import Client
+from app.errors import Conflict, Problem
+from tests.living import Living, alive, until
+
+Td = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_first_commands_at_once_on_a_fresh_home_all_succeed(living: Living, td: Td):
+    with ThreadPoolExecutor(5) as pool:
+        done = list(pool.map(lambda at: td("submit", "--", "true"), range(5)))
+
+    assert [one.returncode for one in done] == [0] * 5, [one.stderr for one in done]
+    assert sorted(int(one.stdout) for one in done) == [1, 2, 3, 4, 5]
+    assert [end["code"] for end in living.ended("1", "2", "3", "4", "5")] == [0] * 5
+
+
+def test_whoever_starts_it_at_the_same_moment_meets_the_same_runtime(living: Living):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda at: launch.runtime(os.fspath(living.home)), range(4)))
+        pids = set(pool.map(lambda at: Client(living.home).call("status")["runtime"]["pid"], range(4)))
+
+    assert len(pids) == 1
+    log = Path(paths.runtime_log(living.home)).read_text()
+    assert log.count("runtime up") == 1
+
+
+def test_a_fresh_home_has_a_pool_and_a_queue_and_is_private(runtime: Living):
+    status = runtime.call("status")
+
+    assert [(q["name"], q["pool"], q["capacity"]) for q in status["queues"]] == [("default", "default", len(os.sched_getaffinity(0)))]
+    assert [p["total_cpu"] for p in status["pools"]] == [len(os.sched_getaffinity(0))]
+    modes = {path.relative_to(runtime.home): path.stat().st_mode & 0o077 for path in runtime.home.rglob("*")}
+    assert {path for path, open_ in modes.items() if open_} == set()
+
+
+def test_stop_ends_it_and_leaves_a_mark_that_only_a_person_lifts(runtime: Living, td: Td):
+    runtime.submit("true")
+    pid = runtime.pid
+    assert td("stop").returncode == 0
+    until(lambda: not alive(pid), "the runtime has ended")
+
+    done = td("submit", "--", "true")
+    assert done.returncode == 4
+    assert "the runtime was stopped by" in done.stderr and "taskdeck serve --detach" in done.stderr
+    looked = td("ls", "--json")
+    assert (looked.returncode, len(json.loads(looked.stdout))) == (0, 1)
+    assert json.loads(td("status", "--json").stdout)["runtime"]["state"] == "stopped"
+    assert [p for p in runtime.processes() if alive(p)] == []
+
+    assert td("serve", "--detach").returncode == 0
+    assert td("submit", "--", "true").stdout == "2\n"
+
+
+def test_term_ends_it_within_five_seconds_without_the_mark_and_jobs_go_on(runtime: Living):
+    task = runtime.submit("sleep", "300")
+    job = runtime.reach(task, "running")["instances"][0]["pid"]
+    began = time.monotonic()
+
+    runtime.kill(signal.SIGTERM)
+
+    assert time.monotonic() - began < 5
+    assert alive(job)
+    assert not os.path.exists(paths.stopped_mark(runtime.home))
+    assert runtime.show(task)["status"] == "running"
+    runtime.call("cancel", ids=[task], grace=0.1)
+    assert runtime.ended(task)[0]["code"] == 125
+
+
+def test_a_runtime_in_the_foreground_ends_on_term_with_exit_0(living: Living):
+    server = subprocess.Popen(
+        [sys.executable, "-P", "-m", "app", "--home", os.fspath(living.home), "serve"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    with server:
+        until(lambda: Client(living.home).runtime_up(), "it answers")
+        server.terminate()
+        assert server.wait(5) == 0
+        assert server.stdout is not None and b"Traceback" not in server.stdout.read()
+
+
+def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(runtime: Living):
+    gate = runtime.home / "gate"
+    task = runtime.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done")
+    runtime.reach(task, "running")
+    pid = runtime.pid
+    runtime.call("stop", drain=True)
+    later = runtime.submit("true")
+    assert "draining" in runtime.call("why", ids=[later])[0]["reasons"][0]["text"]
+
+    gate.touch()
+
+    until(lambda: not alive(pid), "the drained runtime has ended")
+    rows = {row["number"]: row["status"] for row in Client(runtime.home).call("ls")["tasks"]}
+    assert rows == {int(task): "succeeded", int(later): "queued"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '0999'", "newer than this program"),
+        ("PRAGMA application_id = 7", "another program"),
+    ],
+)
+def test_a_runtime_that_cannot_start_says_why_to_the_command_that_wanted_it(database: Path, td: Td, spoil: str, said: str):
+    with closing(sqlite3.connect(database)) as file:
+        file.execute(spoil)
+        file.commit()
+
+    done = td("submit", "--", "true")
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert said in done.stderr and done.stderr.startswith("taskdeck: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_autostart_off_means_what_it_says(living: Living):
+    with pytest.raises(Conflict, match="no runtime is up.*taskdeck serve --detach"):
+        Client(living.home, autostart=False).call("submit", {"tasks": [{"argv": ["true"]}]})
+
+    assert list(living.processes()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "sp ace\n'\"", os.fsdecode(b"by\xfftes")])
+def test_a_home_may_be_long_or_odd(home: Path, name: str):
+    odd = Living(home / name)
+    try:
+        task = odd.submit("true")
+        assert odd.ended(task)[0]["code"] == 0
+    finally:
+        odd.end()
+
+
+def test_a_home_that_cannot_be_made_is_told(home: Path):
+    (home / "file").touch()
+
+    with pytest.raises(Problem, match="cannot make the home") as told:
+        Client(home / "file" / "below").call("submit", {"tasks": [{"argv": ["true"]}]})
+
+    assert told.value.exit_code == 5
+
+
+def test_a_runtime_keeps_none_of_our_variables_and_descriptors(living: Living, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKDECK_RUNID", "x")
+    ours, its = os.pipe()
+    os.set_inheritable(its, True)
+    pid = living.start()
+    os.close(its)
+
+    assert b"TASKDECK_RUNID" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert os.read(ours, 1) == b""
+    os.close(ours)

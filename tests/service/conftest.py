@@ -1,0 +1,89 @@
+"""People who call verbs, and runs that start and end without a keeper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection
+
+from app.core.board import HostFacts, RuntimeFacts
+from app.runtime.feed import Feed
+from app.service.call import Call
+from db.engine import Database
+from tests.db.making import Made
+
+
+class Up:
+    """A runtime that is up, without its processes: what a verb may ask of it, and what it was asked."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.halted: str | None = None
+        self.changes = feed.changes
+        self.signals: list[tuple[list[str], int]] = []
+        self.stops: list[tuple[bool, str]] = []
+
+    def facts(self) -> RuntimeFacts:
+        return RuntimeFacts(state="running", pid=1)
+
+    def host(self) -> HostFacts:
+        return HostFacts(name="here")
+
+    def usage(self, runid: str) -> None:
+        return None
+
+    def signal(self, runids: list[str], number: int) -> None:
+        self.signals.append((list(runids), number))
+
+    def stop(self, drain: bool, by: str) -> None:
+        self.stops.append((drain, by))
+
+
+class Worker:
+    """Starts and ends runs of tasks, named by their numbers."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    async def start(self, number: int) -> str:
+        """Claim and start a task; its run."""
+        return await self.db.write(lambda c: Made(c).run(_uuid(c, number)))
+
+    async def run(self, number: int, code: int | None = 0, **end: object) -> str:
+        """A whole run of a task."""
+        runid = await self.start(number)
+        await self.end(runid, code, **end)
+        return runid
+
+    async def end(self, runid: str, code: int | None = 0, **end: object) -> None:
+        await self.db.write(lambda c: Made(c).end(runid, code, **end))
+
+
+def _uuid(c: Connection, number: int) -> str:
+    return c.exec_driver_sql("SELECT uuid FROM tasks WHERE number = ?", (number,)).scalar_one()
+
+
+@pytest.fixture
+def up(db: Database) -> Up:
+    """A runtime that is up."""
+    feed = Feed()
+    db.after_commit(feed.wake)
+    return Up(feed)
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    """What was noted to the caller of `live`."""
+    return []
+
+
+@pytest.fixture
+def live(call: Call, up: Up, notes: list[str]) -> Call:
+    """A verb called by ann while a runtime is up."""
+    return replace(call, live=up, note=notes.append)
+
+
+@pytest.fixture
+def worker(db: Database) -> Worker:
+    """Runs tasks."""
+    return Worker(db)

@@ -1,0 +1,139 @@
+"""From what people type to the one task that is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, NotFound, Usage
+from app.service import find, tasks
+from app.service.call import Call
+from tests.service.ready import submitted
+
+
+async def found(call: Call, ident: Any) -> int:
+    return (await call.db.read(find.task, ident)).number
+
+
+async def test_a_task_is_found_by_number_uuid_prefix_and_name(call: Call):
+    done = await submitted(call, name="night job")
+
+    for ident in (1, "1", "#1", " 1 ", done["uuid"], done["uuid"][:8], done["uuid"][:20].upper(), "night job"):
+        assert await found(call, ident) == 1, ident
+
+
+@pytest.mark.parametrize("ident", ["2", "#2", "0", "9" * 30, "", "#", " ", "-1", "1.0", "0x1", "night", "١", "1234567", "a" * 8, "\udcff", "%", "night_job"])
+async def test_what_means_no_task_is_not_found(call: Call, ident: str):
+    await submitted(call, name="night job")
+
+    with pytest.raises(NotFound) as told:
+        await found(call, ident)
+
+    assert str(told.value).startswith("no task ") and told.value.exit_code == 3
+
+
+async def test_digits_are_a_number_and_never_a_uuid_or_a_name(call: Call):
+    await submitted(call, name="2")
+
+    with pytest.raises(NotFound):
+        await found(call, "2")
+    assert await found(call, "1") == 1
+
+
+async def test_a_uuid_prefix_needs_eight_characters(call: Call):
+    done = await submitted(call)
+
+    with pytest.raises(NotFound):
+        await found(call, done["uuid"][:7])
+
+
+async def test_a_prefix_that_several_have_is_refused_with_their_numbers(call: Call):
+    first, second = await submitted(call), await submitted(call)
+    shared = next(at for at in range(36) if first["uuid"][at] != second["uuid"][at])
+
+    with pytest.raises(Conflict, match="#1.*#2|#2.*#1"):
+        await found(call, first["uuid"][: max(8, shared)])
+
+
+async def test_an_ambiguous_name_is_refused_with_the_numbers(call: Call):
+    for _ in range(2):
+        await submitted(call, name="twin")
+
+    with pytest.raises(Conflict, match='"twin" is the name of 2 tasks: #2, #1. Say which number') as told:
+        await found(call, "twin")
+    assert told.value.exit_code == 4
+
+
+async def test_hostile_words_are_safe_in_the_message(call: Call):
+    with pytest.raises(NotFound) as told:
+        await found(call, "\x1b]52;c;AAAA\x07" + "x" * 500)
+
+    assert "\x1b" not in str(told.value) and len(str(told.value)) < 200
+
+
+async def test_each_task_is_chosen_once_however_often_it_is_named(call: Call):
+    await submitted(call, name="a")
+
+    done = await tasks.cancel(call, ids=["1", "#1", "a", 1])
+
+    assert [row["number"] for row in done["done"]] == [1]
+
+
+async def test_unknown_ids_are_listed_and_the_others_done(call: Call):
+    await submitted(call)
+
+    done = await tasks.cancel(call, ids=["77", "1", "nope"])
+
+    assert [row["status"] for row in done["done"]] == ["cancelled"]
+    assert [(row["id"], row["number"], row["exit_code"]) for row in done["refused"]] == [("77", None, 3), ("nope", None, 3)]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"ids": []}, {"ids": None}, {"select": {}}, {"select": {"queue": None, "status": None}}, {"select": {"status": []}},
+     {"select": {"stauts": "queued"}}, {"select": {"all": True}}],
+)  # fmt: skip
+async def test_nothing_chosen_is_a_usage_error_and_never_all(call: Call, asked: dict[str, Any]):
+    await submitted(call)
+
+    with pytest.raises(Usage):
+        await tasks.cancel(call, **asked)
+
+    assert await call.db.read(lambda c: find.task(c, 1).status) == "queued"
+
+
+async def test_a_word_in_the_place_of_a_list_is_one_id(call: Call):
+    for _ in range(12):
+        await submitted(call)
+
+    done = await tasks.cancel(call, ids="12")
+
+    assert [row["number"] for row in done["done"]] == [12]
+
+
+async def test_a_selection_chooses_by_status_queue_name_tag_and_age(call: Call):
+    await submitted(call, name="a", tags={"team": "ml"})
+    await submitted(call, name="b", tags={"team": "ops"}, hold=True)
+
+    async def chosen(**select: Any) -> list[int]:
+        return [row.number for row in (await call.db.read(find.chosen, None, select)).tasks]
+
+    assert await chosen(status="held") == [2]
+    assert await chosen(status=["queued", "held"]) == [2, 1]
+    assert await chosen(name="a") == [1]
+    assert await chosen(tag={"team": "ops"}) == [2]
+    assert await chosen(tag={"team": "nobody"}) == []
+    assert await chosen(queue="default", since=3600) == [2, 1]
+    assert await chosen(queue="other") == []
+
+
+async def test_a_state_that_is_none_names_the_nearest_and_all(call: Call):
+    with pytest.raises(Usage, match='no state "faild". Nearest: failed.*States: scheduled, blocked'):
+        await tasks.cancel(call, select={"status": "faild"})
+
+
+@pytest.mark.parametrize("since", ["soon", -1, float("nan"), 1e300])
+async def test_an_age_that_is_none_is_refused(call: Call, since: Any):
+    with pytest.raises(Usage, match="since"):
+        await tasks.cancel(call, select={"since": since})

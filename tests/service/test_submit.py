@@ -1,0 +1,449 @@
+"""What is stored of a submission, what is refused of it, and that the same one sent twice is one."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from app.core.clean import MASK
+from app.core.ids import uuid7
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import queues, submit, templates, views
+from app.service.call import Call
+from tests.service.ready import execute, operations, submitted
+
+GREET = {
+    "type": "object", "required": ["who"], "properties": {"who": {"type": "string"}, "times": {"type": "integer", "default": 1},
+                                                          "api_token": {"type": "string"}},
+}  # fmt: skip
+
+
+async def greet(call: Call, **more: Any) -> None:
+    """A template to submit."""
+    schema = {"argv": ["echo", "{{ who }}", "{{ times }}"]}
+    await templates.create(call, name="greet", engine="exec", schema=schema, parameters=GREET, **more)
+
+
+async def count(call: Call) -> int:
+    return (await execute(call, "SELECT count(*) FROM tasks"))[0][0]
+
+
+async def one(call: Call, number: int) -> dict[str, Any]:
+    return await views.show(call, id=number)
+
+
+async def lines(call: Call, *rows: Any, **more: Any) -> dict[str, Any]:
+    text = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
+    return await submit.submit_lines(call, text=text, **more)
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_task_asks_for_one_core_and_no_memory_unless_it_says_so(call: Call):
+    row = await one(call, (await submitted(call))["number"])
+
+    asked = {name: row[name] for name in ("cpu", "memory", "priority", "retries", "retry_delay", "grace", "timeout", "queue")}
+    assert asked == {"cpu": 1.0, "memory": 0.0, "priority": 0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "timeout": None,
+                     "queue": "default"}  # fmt: skip
+
+
+async def test_where_it_stands_is_answered(call: Call):
+    first, second = await submitted(call), await submitted(call)
+
+    assert (first["position"], first["total"], first["status"]) == (0, 1, "queued")
+    assert (second["number"], second["position"], second["total"]) == (first["number"] + 1, 1, 2)
+
+
+async def test_amounts_may_be_written_as_people_write_them(call: Call):
+    done = await submitted(call, timeout="1h30m", memory="0.5G", cpu="0.5", priority="7", retries="2", retry_delay="5m", grace=2)
+
+    row = await one(call, done["number"])
+
+    assert [row[name] for name in ("timeout", "memory", "cpu", "priority", "retries", "retry_delay", "grace")] == [
+        5400.0, 512.0, 0.5, 7, 2, 300.0, 2.0,
+    ]  # fmt: skip
+
+
+async def test_the_place_it_was_typed_in_is_kept(call: Call):
+    (done,) = await submit.submit(call, tasks=[{"argv": ["ls"], "cwd": "sub"}], cwd="/srv/media", umask=0o027, env={"A": "1", "B": "2"})
+
+    row = await one(call, done["number"])
+
+    assert (row["cwd"], row["umask"], row["env_names"], row["submitted_by"]) == ("/srv/media/sub", 0o027, 2, "ann")
+
+
+async def test_tasks_share_one_stored_environment(call: Call):
+    for env in ({"A": "1"}, {"A": "1"}, {"A": "2"}):
+        await submit.submit(call, tasks=[{"argv": ["true"]}], env=env)
+
+    assert (await execute(call, "SELECT count(*) FROM environments"))[0][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ({"argv": ["/usr/bin/ffmpeg", "-i", "in/a.mkv", "-crf", "20", "out/a.mp4"]}, "ffmpeg a.mp4"),
+        ({"argv": ["make", "all"]}, "make"),
+        ({"argv": ["sha256sum", "-b", "photos/"]}, "sha256sum photos"),
+        ({"script": "  sort a | uniq\nwc -l\n"}, "sort a | uniq"),
+        ({"argv": ["./.hidden"]}, "hidden"),
+        ({"argv": ["x", "a\x1b]52;c;AAAA\x07.txt"]}, "x"),
+        ({"script": "x\x1b]52;c;AAAA\x07"}, "x␛]52;c;AAAA␇"),
+        ({"argv": ["/"]}, "task"),
+    ],
+)
+async def test_a_task_without_a_name_gets_one_of_program_and_last_path(call: Call, spec: dict[str, Any], name: str):
+    assert (await submitted(call, **spec))["name"] == name
+
+
+async def test_a_template_brings_its_parameters_name_and_defaults(call: Call):
+    await queues.queue_create(call, name="media", capacity=1)
+    await greet(call, queue="media", cpu="0.5", memory="10M", timeout="5m", retries=2)
+
+    done = await submitted(call, template="greet", parameters={"who": "you"})
+
+    row = await one(call, done["number"])
+    assert row["launch"]["argv"] == ["echo", "you", "1"]
+    assert (row["name"], row["type"], row["parameters"]) == ("greet", "exec", {"who": "you", "times": 1})
+    assert (row["queue"], row["cpu"], row["memory"], row["timeout"], row["retries"]) == ("media", 0.5, 10.0, 300.0, 2)
+
+
+async def test_what_is_asked_wins_over_the_templates_defaults(call: Call):
+    await greet(call, cpu="0.5", retries=2, timeout="5m")
+
+    done = await submitted(call, template="greet", parameters={"who": "x"}, cpu=0, retries=0, timeout="1h")
+
+    row = await one(call, done["number"])
+    assert (row["cpu"], row["retries"], row["timeout"]) == (0.0, 0, 3600.0)
+
+
+async def test_parameter_texts_are_converted_by_the_schemas_type(call: Call):
+    await greet(call)
+
+    done = await submitted(call, template="greet", parameter_texts=[["who", "7"], ["times", "3"]])
+
+    assert (await one(call, done["number"]))["parameters"] == {"who": "7", "times": 3}
+
+
+async def test_secret_parameters_are_masked_wherever_a_task_is_shown(call: Call):
+    await templates.create(call, name="push", engine="exec", schema={"argv": ["push", "--key={{ api_token }}"]}, parameters=GREET)
+    spec = {"template": "push", "parameters": {"who": "x", "api_token": "hunter2"}}
+    (done,) = await submit.submit(call, tasks=[spec], env={"DB_PASSWORD": "hunter2"})
+
+    seen = [
+        await views.show(call, id=done["number"]), await views.ls(call), await views.log(call, id=done["number"]),
+        await views.why(call, ids=[done["number"]]), await views.operations(call), await submit.submit(call, tasks=[spec], dry_run=True),
+    ]  # fmt: skip
+
+    assert "hunter2" not in json.dumps(seen)
+    assert seen[0]["launch"]["argv"] == ["push", f"--key={MASK}"]
+
+
+async def test_bytes_that_are_no_text_survive(call: Call):
+    odd = os.fsdecode(b"caf\xe9.txt")
+
+    done = await submitted(call, argv=["cat", odd], env={"LANG": odd}, cwd=os.fsdecode(b"/srv/\xff"))
+
+    row = await one(call, done["number"])
+    assert (row["launch"]["argv"][1], row["cwd"]) == (odd, os.fsdecode(b"/srv/\xff"))
+
+
+async def test_a_dry_run_stores_nothing_and_says_what_would_be(call: Call):
+    (row,) = await submit.submit(call, tasks=[{"argv": ["make", "-j4"], "cpu": "1.5"}], cwd="/srv", dry_run=True)
+
+    assert (row["name"], row["queue"], row["cpu"], row["cwd"], row["launch"]["argv"]) == ("make", "default", 1.5, "/srv", ["make", "-j4"])
+    assert await count(call) == 0
+
+
+async def test_a_time_ahead_makes_it_scheduled_and_hold_makes_it_held(call: Call):
+    assert (await submitted(call, at="2099-01-01T00:00:00Z"))["status"] == "scheduled"
+    assert (await submitted(call, at="2h"))["status"] == "scheduled"
+    done = await submitted(call, hold=True)
+    assert (done["status"], done["position"], (await one(call, done["number"]))["held_by"]) == ("held", None, "ann")
+
+
+async def test_one_submission_is_one_operation(call: Call):
+    await submit.submit(call, tasks=[{"argv": ["true"]}] * 3)
+
+    assert await operations(call) == [("submit", "3 tasks #1–#3")]
+
+
+# --- the same twice -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_same_submission_twice_is_one_task_one_number_and_one_operation(call: Call):
+    uuid = uuid7()
+    first = await submit.submit(call, tasks=[{"argv": ["a"]}, {"argv": ["b"]}], uuid=uuid)
+
+    again = await submit.submit(call, tasks=[{"argv": ["a"]}, {"argv": ["b"]}], uuid=uuid)
+
+    assert [row["number"] for row in again] == [row["number"] for row in first]
+    assert await count(call) == 2
+    assert await operations(call) == [("submit", "2 tasks #1–#2")]
+    assert (await submitted(call))["number"] == 3
+
+
+async def test_the_same_file_twice_is_stored_once(call: Call):
+    uuid = uuid7()
+    rows = [{"argv": ["true"], "name": "a"}, "bad", {"argv": ["true"], "name": "b", "after": ["a"]}]
+    first = await lines(call, *rows, uuid=uuid, keep_going=True)
+
+    assert await lines(call, *rows, uuid=uuid, keep_going=True) == first
+    assert await count(call) == 2
+    assert await operations(call) == [("submit", "2 tasks #1–#2")]
+
+
+async def test_a_submission_sent_again_after_it_was_claimed_changes_nothing(call: Call, worker):
+    uuid = uuid7()
+    (done,) = await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
+    await worker.run(done["number"])
+
+    (again,) = await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
+
+    assert (again["number"], again["status"]) == (done["number"], "succeeded")
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------------------------
+
+ENDLESS = "9" * 400
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({}, "needs one of argv, script and template"),
+        ({"argv": ["a"], "script": "b"}, "not argv and script"),
+        ({"argv": []}, "it is empty"),
+        ({"argv": [""]}, "it is empty"),
+        ({"script": "  \n"}, "script is empty"),
+        ({"argv": "ls"}, "argv must be a list"),
+        ({"argv": ["a\0b"]}, "must not contain a NUL byte"),
+        ({"argv": ["a" * 200_000]}, "must be shorter than 128 KiB"),
+        ({"argv": ["a", 5]}, "must be text"),
+        ({"argv": ["a"], "prioriti": 1}, 'there is no option "prioriti". Nearest: priority'),
+        ({"argv": ["a"], "priority": "high"}, 'priority must be a whole number, not "high"'),
+        ({"argv": ["a"], "priority": True}, "priority must be a whole number"),
+        ({"argv": ["a"], "priority": 10**12}, "priority must be -1,000,000 to 1,000,000"),
+        ({"argv": ["a"], "priority": int(ENDLESS)}, "priority must be -1,000,000 to 1,000,000"),
+        ({"argv": ["a"], "timeout": -1}, "timeout"),
+        ({"argv": ["a"], "timeout": float("nan")}, "timeout"),
+        ({"argv": ["a"], "timeout": float("inf")}, "timeout"),
+        ({"argv": ["a"], "timeout": ENDLESS}, "timeout"),
+        ({"argv": ["a"], "cpu": -0.5}, "cpu"),
+        ({"argv": ["a"], "cpu": "NaN"}, "cpu"),
+        ({"argv": ["a"], "memory": "1e999"}, "memory"),
+        ({"argv": ["a"], "memory": [1]}, "memory must be a number or an amount"),
+        ({"argv": ["a"], "retries": -1}, "retries must be"),
+        ({"argv": ["a"], "retries": 1.5}, "retries must be a whole number"),
+        ({"argv": ["a"], "name": "x\x1b[31m"}, "name"),
+        ({"argv": ["a"], "name": "../x"}, "name"),
+        ({"argv": ["a"], "name": ".x"}, "name"),
+        ({"argv": ["a"], "name": "x" * 201}, "name"),
+        ({"argv": ["a"], "name": "a\u202eb"}, "name"),
+        ({"argv": ["a"], "name": ""}, "name"),
+        ({"argv": ["a"], "at": "yesterday-ish"}, "at"),
+        ({"argv": ["a"], "env": {"A=B": "1"}}, "is no name of a variable"),
+        ({"argv": ["a"], "env": {"": "1"}}, "is no name of a variable"),
+        ({"argv": ["a"], "env": {"A": "x\0"}}, "NUL"),
+        ({"argv": ["a"], "tags": {"": "x"}}, "is no name of a tag"),
+        ({"argv": ["a"], "hold": "yes"}, "hold must be true or false"),
+        ({"argv": ["a"], "parameters": {"x": 1}}, "parameters go with a template"),
+        ({"argv": ["a"], "after": "12"}, "after must be a list"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_by_its_name_and_nothing_is_stored(call: Call, spec: dict[str, Any], said: str):
+    with pytest.raises(Usage) as told:
+        await submit.submit(call, tasks=[{"argv": ["true"]}, spec])
+
+    assert said in str(told.value), str(told.value)
+    assert "Nothing was submitted" in str(told.value) or said == "at"
+    assert await count(call) == 0
+    assert "\x1b" not in str(told.value) and "\u202e" not in str(told.value)
+
+
+async def test_an_unknown_template_queue_and_parent_are_named_with_the_nearest(call: Call):
+    await greet(call)
+    for spec, said in (
+        ({"template": "gret"}, 'no template "gret". Nearest: greet. List: taskdeck template ls'),
+        ({"argv": ["a"], "queue": "defualt"}, 'no queue "defualt". Nearest: default. List: taskdeck queue ls'),
+        ({"argv": ["a"], "after": ["99"]}, 'no task "99"'),
+    ):
+        with pytest.raises(NotFound) as told:
+            await submit.submit(call, tasks=[spec])
+        assert said in str(told.value)
+    assert await count(call) == 0
+
+
+async def test_a_template_that_was_retired_takes_no_tasks(call: Call):
+    await greet(call)
+    await execute(call, "UPDATE templates SET retired_at = 'now'")
+
+    with pytest.raises(NotFound):
+        await submitted(call, template="greet", parameters={"who": "x"})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, "greet needs who"), ({"who": "x", "times": "three"}, "times"), ({"who": "x", "tims": 3}, "tims"), ({"who": 5}, "who")],
+)
+async def test_a_wrong_parameter_is_named(call: Call, given: dict[str, Any], said: str):
+    await greet(call)
+
+    with pytest.raises(Problem) as told:
+        await submitted(call, template="greet", parameters=given)
+
+    assert said in str(told.value)
+    assert told.value.exit_code == 2
+    assert await count(call) == 0
+
+
+async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Call):
+    await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
+    await queues.queue_create(call, name="gpu", pool="gpu")
+
+    with pytest.raises(Refused) as told:
+        await submitted(call, queue="gpu", memory="40G")
+
+    assert str(told.value) == (
+        "needs 40.0G memory, but pool gpu has 32.0G in all: it could never start. Nothing was submitted. "
+        "Ask for less, or: taskdeck pool set gpu --memory 40.0G"
+    )
+    with pytest.raises(Refused, match="needs 3 cpu, but pool gpu has 2 in all"):
+        await submitted(call, queue="gpu", cpu=3)
+    assert (await submitted(call, queue="gpu", cpu=2, memory="32G"))["status"] == "queued"
+
+
+@pytest.mark.parametrize("tasks", [[], "true", [5], [None], [["true"]]])
+async def test_no_task_or_no_object_is_refused(call: Call, tasks: Any):
+    with pytest.raises(Usage):
+        await submit.submit(call, tasks=tasks)
+
+    assert await count(call) == 0
+
+
+@pytest.mark.parametrize("uuid", ["garbage", "1", "x" * 36, 5])
+async def test_an_identifier_that_is_none_is_refused(call: Call, uuid: Any):
+    with pytest.raises(Usage, match="uuid"):
+        await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
+
+    assert await count(call) == 0
+
+
+# --- dependencies -------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_task_of_the_same_batch_is_meant_by_its_name(call: Call):
+    done = await submit.submit(call, tasks=[{"argv": ["a"], "name": "b", "after": ["a"]}, {"argv": ["a"], "name": "a"}])
+
+    assert [row["status"] for row in done] == ["blocked", "queued"]
+    assert [p["number"] for p in (await one(call, 1))["parents"]] == [2]
+
+
+async def test_parents_are_meant_by_number_name_and_uuid(call: Call):
+    first = await submitted(call, name="first")
+
+    for reference in (1, "1", "#1", "first", first["uuid"], first["uuid"][:18]):
+        done = await submitted(call, name=f"child {len(str(reference))}", after=[reference])
+        assert [p["number"] for p in (await one(call, done["number"]))["parents"]] == [1], reference
+
+
+async def test_the_same_parent_twice_is_one(call: Call):
+    await submitted(call, name="first")
+
+    done = await submitted(call, after=[1, "#1"], after_any=["first"])
+
+    assert len((await one(call, done["number"]))["parents"]) == 1
+
+
+async def test_an_ambiguous_parent_is_refused_with_the_numbers(call: Call):
+    for _ in range(2):
+        await submitted(call, name="twin")
+
+    with pytest.raises(Conflict, match="is the name of 2 tasks: #2, #1"):
+        await submitted(call, after=["twin"])
+
+
+@pytest.mark.parametrize("ring", [1, 2, 3, 2000])
+async def test_a_cycle_is_refused_and_nothing_is_stored(call: Call, ring: int):
+    tasks = [{"argv": ["a"], "name": f"t{at}", "after": [f"t{(at + 1) % ring}"]} for at in range(ring)]
+
+    with pytest.raises(Conflict, match="would wait for .* Nothing was submitted"):
+        await submit.submit(call, tasks=tasks)
+
+    assert await count(call) == 0
+
+
+# --- JSON lines ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_lines_are_stored_in_their_order(call: Call):
+    done = await lines(call, {"argv": ["a"], "name": "one"}, "", "  \t", {"script": "true", "name": "two"})
+
+    assert done == {"numbers": [1, 2], "refused": []}
+    assert [(await one(call, number))["name"] for number in (1, 2)] == ["one", "two"]
+
+
+async def test_a_bad_line_refuses_the_whole_by_its_number(call: Call):
+    good = {"argv": ["true"]}
+
+    with pytest.raises(Usage) as told:
+        await lines(call, good, good, {**good, "priority": "high"}, good)
+
+    assert str(told.value) == (
+        'line 3: priority must be a whole number, not "high". None of the 4 lines was stored; --keep-going stores the good ones.'
+    )
+    assert await count(call) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "must be one JSON object"),
+        ("5", "must be one JSON object"),
+        ('{"argv": ["a"]} {}', "is no JSON"),
+        ("[" * 5000, "line 1"),
+        ('{"argv": ["a"], "queue": "nope"}', 'no queue "nope"'),
+        (os.fsdecode(b'{"argv": ["\xff"]}'), "is not UTF-8"),
+        ('{"argv": ["a"], "priority": ' + "9" * 5000 + "}", "line 1"),
+        ('{"argv": ["a"], "timeout": NaN}', "line 1"),
+    ],
+)
+async def test_a_line_that_is_wrong_is_told_with_its_number(call: Call, line: str, said: str):
+    with pytest.raises(Problem) as told:
+        await lines(call, line, {"argv": ["true"]})
+
+    assert str(told.value).startswith("line 1: ") and said in str(told.value)
+    assert await count(call) == 0
+
+
+async def test_keep_going_stores_the_good_lines_and_lists_the_bad(call: Call):
+    done = await lines(call, {"argv": ["a"]}, "{", {"argv": ["b"], "queue": "nope"}, {"argv": ["c"]}, keep_going=True)
+
+    assert done["numbers"] == [1, 2]
+    assert [(row["line"], row["message"].split(".")[0]) for row in done["refused"]] == [(2, done["refused"][0]["message"].split(".")[0]),
+                                                                                       (3, 'no queue "nope"')]  # fmt: skip
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+async def test_lines_without_a_task_are_refused(call: Call, keep_going: bool):
+    with pytest.raises(Usage, match="no task to submit|line 1"):
+        await lines(call, "" if not keep_going else "{", keep_going=keep_going)
+
+
+async def test_lines_may_wait_for_lines_before_and_after_them(call: Call):
+    done = await lines(call, {"argv": ["x"], "name": "z", "after": ["a"]}, {"argv": ["x"], "name": "a"}, {"argv": ["x"], "after": ["z"]})
+
+    statuses = [(await one(call, number))["status"] for number in done["numbers"]]
+    assert statuses == ["blocked", "queued", "blocked"]
+
+
+async def test_ten_thousand_lines_are_one_transaction_and_one_operation(call: Call):
+    done = await lines(call, *[{"argv": ["true"]}] * 10_000)
+
+    assert done["numbers"] == list(range(1, 10_001))
+    assert await operations(call) == [("submit", "10000 tasks #1–#10000")]

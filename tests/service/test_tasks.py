@@ -1,0 +1,398 @@
+"""What people do to tasks: what is done, what is refused and in which words, what is recorded, and how it is undone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import queues, tasks, views
+from app.service.call import Call
+from tests.service.ready import execute, operations, submitted
+
+
+async def status(call: Call, number: int) -> str:
+    return (await views.show(call, id=number))["status"]
+
+
+async def order(call: Call, queue: str = "default") -> list[int]:
+    rows = await execute(call, "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number", queue)
+    return [row[0] for row in rows]
+
+
+def refusals(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
+    return [(row["number"], row["exit_code"], row["message"]) for row in answer["refused"]]
+
+
+# --- cancel -------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_waiting_task_is_cancelled_at_once(call: Call):
+    await submitted(call, name="a")
+
+    done = await tasks.cancel(call, ids=[1])
+
+    assert [(row["number"], row["name"], row["status"]) for row in done["done"]] == [(1, "a", "cancelled")]
+    assert (await views.show(call, id=1))["reason"] == "cancelled by ann"
+    assert await operations(call) == [("submit", "task #1"), ("cancel", "task #1")]
+
+
+async def test_a_running_task_begins_to_stop(call: Call, worker):
+    await submitted(call)
+    runid = await worker.start(1)
+
+    done = await tasks.cancel(call, ids=[1], grace=0.5)
+
+    row = await views.show(call, id=1)
+    assert (done["done"][0]["status"], row["instances"][0]["status"], row["grace"]) == ("running", "stopping", 0.5)
+    await worker.end(runid, 0)
+    assert await status(call, 1) == "cancelled"
+
+
+async def test_cancelling_what_has_ended_is_a_note_and_no_failure(call: Call, worker):
+    await submitted(call)
+    await worker.run(1)
+
+    done = await tasks.cancel(call, ids=[1])
+
+    assert (done["done"], done["refused"]) == ([], [])
+    assert done["notes"] == ["#1 has ended (succeeded, 0s ago); there is nothing to cancel."]
+    assert await operations(call) == [("submit", "task #1")]
+
+
+async def test_a_signal_goes_to_what_runs_and_to_nothing_else(live: Call, up, worker):
+    await submitted(live)
+    await submitted(live)
+    runid = await worker.start(1)
+
+    done = await tasks.cancel(live, ids=[1, 2], signal=10)
+
+    assert up.signals == [([runid], 10)]
+    assert refusals(done) == [(2, 4, "#2 is queued: it has no process to send USR1 to.")]
+    assert await status(live, 1) == "running"
+
+
+@pytest.mark.parametrize("signal", [0, -1, 65, 1000, "KILL", 1.5, True])
+async def test_a_signal_that_is_none_is_refused(live: Call, up, worker, signal: Any):
+    await submitted(live)
+    await worker.start(1)
+
+    with pytest.raises(Usage, match="signal"):
+        await tasks.cancel(live, ids=[1], signal=signal)
+
+    assert up.signals == []
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "soon", [1]])
+async def test_a_grace_that_is_none_is_refused(call: Call, worker, grace: Any):
+    await submitted(call)
+
+    with pytest.raises(Usage, match="grace"):
+        await tasks.cancel(call, ids=[1], grace=grace)
+
+    assert await status(call, 1) == "queued"
+
+
+# --- pause, resume, hold, release ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_running_task_is_paused_and_resumed(call: Call, worker):
+    await submitted(call)
+    await worker.start(1)
+
+    await tasks.pause(call, ids=[1])
+    assert (await views.show(call, id=1))["instances"][0]["status"] == "paused"
+    await tasks.resume(call, ids=[1])
+
+    assert (await views.show(call, id=1))["instances"][0]["status"] == "running"
+    assert await operations(call) == [("submit", "task #1"), ("pause", "task #1"), ("resume", "task #1")]
+
+
+async def test_pausing_what_waits_or_ended_says_what_to_do_instead(call: Call, worker):
+    await submitted(call)
+    await submitted(call)
+    await worker.run(2)
+
+    done = await tasks.pause(call, ids=[1, 2])
+
+    assert refusals(done) == [
+        (1, 4, "#1 has not started; to keep it from starting: taskdeck hold 1"),
+        (2, 4, "#2 has ended (succeeded, 0s ago); there is nothing to pause."),
+    ]
+
+
+async def test_resuming_what_is_not_paused_says_so(call: Call):
+    await submitted(call, hold=True)
+
+    done = await tasks.resume(call, ids=[1])
+
+    assert refusals(done) == [(1, 4, "#1 is held, not paused. To let it start: taskdeck release 1")]
+
+
+async def test_a_task_is_held_and_released(call: Call):
+    await submitted(call)
+
+    held = await tasks.hold(call, ids=[1])
+    assert (held["done"][0]["status"], (await views.show(call, id=1))["held_by"]) == ("held", "ann")
+    released = await tasks.release(call, ids=[1])
+
+    row = await views.show(call, id=1)
+    assert (released["done"][0]["status"], row["hold"], row["held_by"]) == ("queued", False, None)
+
+
+async def test_releasing_what_is_not_held_is_a_note(call: Call):
+    await submitted(call)
+
+    done = await tasks.release(call, ids=[1])
+
+    assert (done["done"], done["refused"], done["notes"]) == ([], [], ["#1 is not held."])
+
+
+@pytest.mark.parametrize("verb", [tasks.hold, tasks.release, tasks.front])
+async def test_what_has_ended_is_neither_held_nor_released_nor_moved(call: Call, worker, verb: Any):
+    await submitted(call)
+    await worker.run(1, 1)
+
+    done = await verb(call, ids=[1])
+
+    assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+    assert "has ended (failed" in done["refused"][0]["message"]
+
+
+# --- retry, rm ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_failed_task_runs_again_and_a_succeeded_one_only_with_again(call: Call, worker):
+    for code in (1, 0):
+        await worker.run((await submitted(call))["number"], code)
+
+    done = await tasks.retry(call, ids=[1, 2])
+
+    assert [(row["number"], row["status"]) for row in done["done"]] == [(1, "queued")]
+    assert refusals(done) == [(2, 4, "#2 succeeded. To run it once more all the same: taskdeck retry --again 2")]
+    assert (await tasks.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
+
+
+async def test_what_has_not_ended_is_neither_retried_nor_removed(call: Call, worker):
+    await submitted(call)
+
+    for verb in (tasks.retry, tasks.rm):
+        done = await verb(call, ids=[1])
+        assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+        assert "#1 is queued: only a task that has ended" in done["refused"][0]["message"]
+
+
+async def test_a_removed_task_is_gone_from_every_view(call: Call, worker):
+    await submitted(call, name="gone")
+    await worker.run(1)
+
+    done = await tasks.rm(call, ids=[1])
+
+    assert done["done"][0]["status"] == "deleted"
+    for look in (views.show(call, id=1), views.show(call, id="gone"), views.log(call, id=1), views.why(call, ids=[1])):
+        with pytest.raises(NotFound):
+            await look
+    listed = await views.ls(call)
+    assert (listed["tasks"], listed["total"], listed["of"]) == ([], 0, 0)
+    assert await views.instances(call) == []
+    assert (await tasks.rm(call, ids=[1]))["refused"][0]["exit_code"] == 3
+    assert (await submitted(call))["number"] == 2
+
+
+# --- front, set ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_tasks_go_to_the_front_in_the_order_given_and_later_ones_before_them(call: Call):
+    for priority in (5, 0, 0, 0):
+        await submitted(call, priority=priority)
+
+    await tasks.front(call, ids=[3, 2])
+    assert await order(call) == [3, 2, 1, 4]
+    await tasks.front(call, ids=[4])
+
+    assert await order(call) == [4, 3, 2, 1]
+
+
+async def test_front_is_undone_by_the_value_it_had_before(call: Call):
+    for _ in range(2):
+        await submitted(call)
+    done = await tasks.front(call, ids=[2])
+    assert await order(call) == [2, 1]
+
+    await tasks.front(call, ids=[2], value=done["done"][0]["before"]["front"])
+
+    assert await order(call) == [1, 2]
+
+
+async def test_set_changes_what_a_task_asks_for_and_tells_what_it_was(call: Call):
+    await queues.queue_create(call, name="other", capacity=1)
+    await submitted(call, priority=3)
+
+    fields = {"priority": "9", "memory": "1M", "timeout": "5m", "queue": "other", "name": "new", "retries": 2}
+    done = await tasks.set_(call, ids=[1], fields=fields)
+
+    row = await views.show(call, id=1)
+    assert [row[name] for name in fields] == [9, 1.0, 300.0, "other", "new", 2]
+    before = done["done"][0]["before"]
+    assert {name: before[name] for name in fields} == {"priority": 3, "memory": 0.0, "timeout": None, "queue": "default", "name": "true", "retries": 0}
+    await tasks.set_(call, ids=[1], fields={name: before[name] for name in fields})
+    undone = await views.show(call, id=1)
+    assert {name: undone[name] for name in fields} == {name: before[name] for name in fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "said"),
+    [
+        ({}, Usage, "nothing to set"),
+        ({"prioriti": 1}, Usage, "Nearest: priority"),
+        ({"status": "succeeded"}, Usage, 'no option "status"'),
+        ({"priority": "high"}, Usage, "priority"),
+        ({"cpu": "-1"}, Usage, "cpu"),
+        ({"memory": float("nan")}, Usage, "memory"),
+        ({"name": "a/b"}, Usage, "name"),
+        ({"queue": "defualt"}, NotFound, "Nearest: default"),
+        ({"queue": 5}, Usage, "queue"),
+        ({"cpu": 100_000}, Refused, "could never start. Nothing was changed"),
+    ],
+)
+async def test_a_set_that_makes_no_sense_changes_nothing(call: Call, fields: dict[str, Any], kind: type[Problem], said: str):
+    await submitted(call)
+    before = await views.show(call, id=1)
+
+    with pytest.raises(kind) as told:
+        await tasks.set_(call, ids=[1], fields={"retries": 5, **fields} if fields else fields)
+
+    assert said in str(told.value)
+    assert {**await views.show(call, id=1), "updated_at": ""} == {**before, "updated_at": ""}
+
+
+async def test_a_running_task_keeps_what_it_has_until_its_next_attempt(call: Call, worker):
+    await submitted(call, retries=1, retry_delay=0)
+    runid = await worker.start(1)
+
+    await tasks.set_(call, ids=[1], fields={"memory": 5})
+
+    assert (await views.show(call, id=1))["instances"][0]["memory"] == 0.0
+    await worker.end(runid, 1)
+    await worker.start(1)
+    assert (await views.show(call, id=1))["instances"][1]["memory"] == 5.0
+
+
+async def test_each_verb_is_recorded_with_who_and_before_and_after(call: Call):
+    await submitted(call)
+    await tasks.hold(call, ids=[1])
+
+    newest = (await views.operations(call))[0]
+
+    assert (newest["by"], newest["verb"], newest["object"]) == ("ann", "hold", "task #1")
+    assert (newest["before"]["status"], newest["after"]["status"]) == ("queued", "held")
+
+
+async def test_a_set_is_recorded_with_the_values(call: Call):
+    await submitted(call)
+    await tasks.set_(call, ids=[1], fields={"priority": 4})
+
+    newest = (await views.operations(call))[0]
+
+    assert (newest["before"]["priority"], newest["after"]["priority"]) == (0, 4)
+
+
+# --- wait ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ({"code": 0}, 0), ({"code": 7}, 7), ({"code": None, "signal": 9}, 137), ({"code": 127, "reason": "no program"}, 127),
+        ({"code": 126, "reason": "no such folder"}, 126), ({"code": None, "stop": "timeout"}, 124), ({"code": None, "lost": True}, 125),
+        ({"code": None, "signal": 15, "stop": "cancel"}, 125), ({"code": None, "signal": 15, "stop": "log limit"}, 143),
+    ],
+)  # fmt: skip
+async def test_wait_answers_with_the_code_of_each_outcome(live: Call, worker, end: dict[str, Any], code: int):
+    await submitted(live, timeout="1m", log_limit="1M")
+    waiting = asyncio.create_task(tasks.wait(live, ids=[1], timeout=20))
+    await worker.run(1, **end)
+
+    ((answer),) = await waiting
+
+    assert answer["code"] == code
+    assert (answer["exit_code"], answer["signal"]) == (end["code"], end.get("signal"))
+
+
+async def test_wait_answers_in_the_order_given(live: Call, worker):
+    for code in (3, 0, 5):
+        await worker.run((await submitted(live))["number"], code)
+
+    assert [row["code"] for row in await tasks.wait(live, ids=[3, 1, 2])] == [5, 3, 0]
+
+
+async def test_wait_waits_for_further_attempts(live: Call, worker):
+    await submitted(live, retries=1, retry_delay=0)
+    waiting = asyncio.create_task(tasks.wait(live, ids=[1], timeout=20))
+    await worker.run(1, 1)
+    await worker.run(1, 0)
+
+    assert [row["code"] for row in await waiting] == [0]
+
+
+async def test_a_task_cancelled_before_it_ran_is_125(live: Call):
+    await submitted(live)
+    await tasks.cancel(live, ids=[1])
+
+    assert [(row["code"], row["exit_code"], row["reason"]) for row in await tasks.wait(live, ids=[1])] == [(125, None, "cancelled by ann")]
+
+
+async def test_a_task_retried_after_a_failure_answers_its_last_run(live: Call, worker):
+    await submitted(live)
+    await worker.run(1, 9)
+    await tasks.retry(live, ids=[1])
+    await tasks.cancel(live, ids=[1])
+
+    assert [row["code"] for row in await tasks.wait(live, ids=[1])] == [125]
+
+
+async def test_a_wait_that_comes_to_its_limit_is_6(live: Call):
+    await submitted(live)
+
+    with pytest.raises(Problem, match="waited .* and it goes on") as told:
+        await tasks.wait(live, ids=[1], timeout=0.01)
+
+    assert told.value.exit_code == 6
+
+
+async def test_wait_says_once_what_cannot_move_by_itself(live: Call, notes: list[str]):
+    await submitted(live, hold=True)
+    await submitted(live)
+    waiting = asyncio.create_task(tasks.wait(live, ids=[1], timeout=20))
+    await tasks.set_(live, ids=[2], fields={"priority": 1})
+    await tasks.cancel(live, ids=[2])
+    await tasks.cancel(live, ids=[1])
+    await waiting
+
+    assert [note for note in notes if "#1 is held" in note] == notes[:1]
+
+
+async def test_waiting_without_a_runtime_is_refused(call: Call):
+    await submitted(call)
+
+    with pytest.raises(Conflict, match="no runtime is up"):
+        await tasks.wait(call, ids=[1])
+
+
+async def test_waiting_for_nothing_or_nobody_is_refused(live: Call):
+    with pytest.raises(Usage):
+        await tasks.wait(live, ids=[])
+    with pytest.raises(NotFound):
+        await tasks.wait(live, ids=[5])
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
+async def test_a_limit_of_waiting_that_is_none_is_refused(live: Call, timeout: Any):
+    await submitted(live)
+
+    with pytest.raises(Problem) as told:
+        await tasks.wait(live, ids=[1], timeout=timeout)
+
+    assert told.value.exit_code in (2, 6)

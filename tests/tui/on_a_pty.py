@@ -1,0 +1,85 @@
+"""A program on a terminal of its own: what it writes, what it is sent, how it ends. Answers the cursor's place as asked."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+PATIENCE = 15.0
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
+_ASKS = b"\x1b[6n"
+
+
+class OnPty:
+    """Runs a command on a pty. `column` is where the terminal says the cursor stands (2: a `─` took one cell; 0: silence)."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        size: tuple[int, int] = (80, 24),
+        column: int = 2,
+    ) -> None:
+        self.heard = b""
+        self._column = column
+        self._answered = 0
+        self._fd, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        sized = {**env, "COLUMNS": str(size[0]), "LINES": str(size[1])}
+        self._process = subprocess.Popen(
+            command, stdin=child, stdout=child, stderr=child, env=sized, cwd=cwd, start_new_session=True
+        )
+        os.close(child)
+
+    def __enter__(self) -> OnPty:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._fd)
+
+    def send(self, keys: bytes) -> None:
+        """Type these bytes."""
+        os.write(self._fd, keys)
+
+    def wait_for(self, text: str) -> None:
+        """Read until the program has written this, whatever its colours."""
+        self._read_until(lambda: text.encode() in _COLOURS.sub(b"", self.heard), text)
+
+    def finish(self) -> int:
+        """Read until it ends; its exit code."""
+        self._read_until(lambda: self._process.poll() is not None, "its end")
+        while self._read(0.05):
+            pass
+        return self._process.wait()
+
+    def _read_until(self, done: Callable[[], bool], what: str) -> None:
+        last = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < last, f"never heard {what}: …{self.heard[-400:]!r}"
+            self._read(0.05)
+
+    def _read(self, seconds: float) -> bool:
+        if not select.select([self._fd], [], [], seconds)[0]:
+            return False
+        try:
+            heard = os.read(self._fd, 65536)
+        except OSError:
+            return False
+        self.heard += heard
+        while self._column and self.heard.count(_ASKS) > self._answered:
+            self._answered += 1
+            os.write(self._fd, f"\x1b[1;{self._column}R".encode())
+        return bool(heard)

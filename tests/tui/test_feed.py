@@ -1,0 +1,121 @@
+"""The feed: boards as they come, and what it does when the runtime goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from queue import Queue
+from threading import Event
+from typing import Any
+
+import pytest
+
+from app.core.board import Board, RuntimeFacts
+from app.tui import feed
+from app.tui.feed import Feed
+from tests.tui import boards
+
+
+class Runtime:
+    """A runtime that can go away, and count how often it was asked to come up."""
+
+    def __init__(self) -> None:
+        self.board = boards.busy()
+        self.starts = 0
+        self.gone = Event()
+        self.failure: Exception | None = None
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, /) -> Any:
+        if self.failure:
+            raise self.failure
+        return asdict(self.board)
+
+    def watch(self) -> Iterator[None]:
+        if self.board.runtime.state != "running":
+            return
+        yield
+        self.gone.wait()
+
+    def start(self, resume: bool = False) -> None:
+        self.starts += 1
+        self.board = boards.busy()
+
+    def close(self) -> None:
+        self.gone.set()
+
+    def die(self, state: str = "none") -> None:
+        """The runtime ends; the database still answers."""
+        self.board = replace(self.board, runtime=RuntimeFacts(state, None, boards.NOW, "ann"))
+        self.gone.set()
+
+
+class Seen:
+    """What a feed showed, in order."""
+
+    def __init__(self, runtime: Runtime, *, start: bool = True) -> None:
+        self.boards: Queue[Board] = Queue()
+        self.errors: Queue[Exception] = Queue()
+        self.feed = Feed(lambda: runtime, self.boards.put, self.errors.put, start=start)
+
+    def __enter__(self) -> Seen:
+        self.feed.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.feed.stop()
+        self.feed.join(5)
+        assert not self.feed.is_alive()
+
+    def state(self) -> str:
+        """The runtime's state on the next board."""
+        return self.boards.get(timeout=5).runtime.state
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rest between boards, no wait between looks."""
+    monkeypatch.setattr(feed, "REST", 0.0)
+    monkeypatch.setattr(feed, "RETRY", 0.01)
+
+
+def test_a_board_comes_at_once_and_one_with_each_change():
+    with Seen(Runtime()) as seen:
+        assert seen.boards.get(timeout=5) == boards.busy()
+        assert seen.boards.get(timeout=5) == boards.busy()
+
+
+def test_when_the_runtime_dies_its_last_state_is_shown_and_another_is_started():
+    runtime = Runtime()
+    with Seen(runtime) as seen:
+        assert seen.state() == "running"
+        runtime.die()
+        while seen.state() != "none":
+            pass
+        while seen.state() != "running":
+            pass
+    assert runtime.starts >= 1
+
+
+def test_a_runtime_that_somebody_stopped_is_left_alone():
+    runtime = Runtime()
+    runtime.die("stopped")
+    with Seen(runtime) as seen:
+        assert [seen.state() for _ in range(4)] == ["stopped"] * 4
+    assert runtime.starts == 0
+
+
+def test_a_deck_that_only_reads_starts_nothing():
+    runtime = Runtime()
+    runtime.die()
+    with Seen(runtime, start=False) as seen:
+        assert [seen.state() for _ in range(3)] == ["none"] * 3
+    assert runtime.starts == 0
+
+
+def test_a_failure_is_told_and_the_feed_tries_again():
+    runtime = Runtime()
+    runtime.failure = OSError("the database is away")
+    with Seen(runtime) as seen:
+        assert str(seen.errors.get(timeout=5)) == "the database is away"
+        runtime.failure = None
+        assert seen.state() == "running"

@@ -1,0 +1,71 @@
+"""How the deck comes up and leaves: the probe of the terminal, the line for the shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.core.board import Board
+from app.tui import start
+from tests.tui import boards
+from tests.tui.on_a_pty import OnPty
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("column", "lang", "says"),
+    [
+        (2, "C.UTF-8", "ascii=False utf8=True"),
+        (3, "C.UTF-8", "ascii=True utf8=True"),
+        (4, "C.UTF-8", "ascii=True utf8=False"),
+        (0, "C.UTF-8", "ascii=False utf8=True"),
+    ],
+    ids=["one cell", "wide", "not utf-8", "no answer"],
+)
+def test_the_probe_asks_the_terminal_how_wide_a_line_character_is(column: int, lang: str, says: str):
+    program = "from app.tui import probe; a, u = probe.wants_ascii(0, 2); print(f'ascii={a} utf8={u}')"
+    env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": lang, "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT, column=column) as run:
+        assert run.finish() == 0
+    assert says in run.heard.decode()
+
+
+def test_a_terminal_known_to_be_plain_is_not_asked():
+    program = "from app.tui import probe; print(probe.wants_ascii(0, 2), probe.wants_colour())"
+    env = {"PATH": os.environ["PATH"], "TERM": "linux", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+        assert run.finish() == 0
+    assert b"\x1b[6n" not in run.heard and b"(True, True) False" in run.heard
+
+
+def test_the_shell_is_told_what_goes_on_and_how_to_come_back():
+    assert (
+        start.farewell(boards.busy())
+        == "7 jobs go on, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
+    )
+    one = replace(boards.trouble(), running=boards.RUNNING[:1])
+    assert start.farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
+    assert start.farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
+
+
+def test_a_failure_of_the_deck_is_told_without_a_traceback():
+    said = start.farewell(boards.busy(), ValueError("x"))
+    assert said.startswith("The deck failed (ValueError); details in run/deck.log of the home. 7 jobs go on")
+
+
+def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_path: Path):
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    program = (
+        "import sys; from pathlib import Path; from app.tui.start import run_deck;"
+        f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
+    )
+    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+        run.wait_for("q quit")
+        run.send(b"q")
+        assert run.finish() == 0
+    assert "READ ONLY" in run.heard.decode()
