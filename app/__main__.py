@@ -7,7 +7,6 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
 
@@ -23,16 +22,20 @@ def main() -> None:
     os._exit(code)
 
 
-def _deck(home: Path, **options: Any) -> int:
+def _deck(home: str, **options: Any) -> int:
+    from pathlib import Path
+
     from app.tui.start import run_deck
 
-    return run_deck(home, **options)
+    return run_deck(Path(home), **options)
 
 
-def _serve(home: Path, **options: Any) -> int:
+def _serve(home: str, **options: Any) -> int:
+    from pathlib import Path
+
     from app.runtime.serve import serve
 
-    return serve(home, **options)
+    return serve(Path(home), **options)
 
 
 if __name__ == "__main__":

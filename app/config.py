@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from app.errors import Usage
 
@@ -15,10 +14,11 @@ class Config:
     autostart: bool = True
 
 
-def load(path: Path) -> Config:
+def load(path: str) -> Config:
     """The settings at `path`, or the defaults when there is no file. Raises Usage for what is wrong in it."""
     try:
-        text = path.read_text("utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
@@ -26,7 +26,7 @@ def load(path: Path) -> Config:
     return _parsed(text, path)
 
 
-def _parsed(text: str, path: Path) -> Config:
+def _parsed(text: str, path: str) -> Config:
     import tomllib
 
     from app.core.clean import clean, nearest

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from db.errors import Problem, Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Conflict", "NotFound", "Problem", "Refused", "Remote", "Storage", "TimedOut", "Usage"]
 

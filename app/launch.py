@@ -94,7 +94,7 @@ def _spawn(home: str, demo: bool) -> dict:
     return json.loads(said)
 
 
-def _pass(fd: int) -> list[tuple[int, int, int]]:
+def _pass(fd: int) -> list[tuple[int, ...]]:
     """Give `fd` to the child as 3; a dup2 onto itself would leave it closed at exec."""
     return (
         [(os.POSIX_SPAWN_DUP2, fd, 9), (os.POSIX_SPAWN_DUP2, 9, 3), (os.POSIX_SPAWN_CLOSE, 9)]

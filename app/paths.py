@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATABASE = "taskdeck.db"
 
 
-def home_from(option: str | None) -> Path:
+def home_from(option: str | None) -> str:
     """The home: `--home`, else TASKDECK_HOME, else the user's data folder. Absolute; need not exist."""
     chosen = option or os.environ.get("TASKDECK_HOME")
     if not chosen:
@@ -18,13 +21,13 @@ def home_from(option: str | None) -> Path:
         chosen = os.path.join(base, "taskdeck")
     if "\0" in chosen:
         raise Usage("--home must not contain a NUL byte")
-    return Path(os.path.abspath(chosen))
+    return os.path.abspath(chosen)
 
 
-def config_file() -> Path:
+def config_file() -> str:
     """The user's settings; need not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return Path(base, "taskdeck", "config.toml")
+    return os.path.join(base, "taskdeck", "config.toml")
 
 
 def make_home(home: Path) -> None:

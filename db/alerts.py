@@ -19,7 +19,7 @@ _WITH_TASK = (
     f"SELECT {_ALERT_COLUMNS}, {LOOKED}, s.conditions AS conditions FROM alerts a "
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
 )
-_WORST_FIRST = "instr('criticalwarninginfo', a.severity), a.fired_at, a.id"
+_WORST_FIRST = "instr('criticalwarninginfo', {0}.severity), {0}.fired_at, {0}.id"
 
 
 class OpenAlert(NamedTuple):
@@ -46,10 +46,10 @@ def of_sla(c: Connection, name: str) -> list[AlertRow]:
 def listed(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[OpenAlert]:
     """Open alerts, and those resolved since a time; the most severe first, then the oldest. Limit 0 is all."""
     rows = c.exec_driver_sql(
-        f"{_WITH_TASK} WHERE a.id IN (SELECT a.id FROM ("
+        f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM ("
         "SELECT id, severity, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL "
         "SELECT id, severity, fired_at FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at >= :since"
-        f") a ORDER BY {_WORST_FIRST} LIMIT :limit) ORDER BY {_WORST_FIRST}",
+        f") open_alerts ORDER BY {_WORST_FIRST.format('open_alerts')} LIMIT :limit) ORDER BY {_WORST_FIRST.format('a')}",
         {"since": "9999" if resolved_since is None else resolved_since, "limit": limit or -1},
     )
     return [_open(row) for row in rows]

@@ -15,7 +15,7 @@ def migrate(session: Session, args: Args) -> int:
     """Make the database, or bring it up to this version."""
     from app import offline
 
-    done = offline.migrate_home(str(session.home))
+    done = offline.migrate_home(session.home)
     if args.json or args.jsonl:
         output.document({"done": done}, args.jsonl)
     for line in () if args.json or args.jsonl else done or ["the database is up to date"]:
@@ -27,7 +27,7 @@ def check(session: Session, args: Args) -> int:
     """Read the whole database and look for damage; 1 when there is some."""
     from app import offline
 
-    problems = offline.check_home(str(session.home))
+    problems = offline.check_home(session.home)
     if args.json or args.jsonl:
         output.document({"ok": not problems, "problems": problems}, args.jsonl)
     else:

@@ -64,7 +64,7 @@ def _lines(finding: Finding) -> list[Line]:
 
 
 def _look(session: Session) -> Iterator[Finding]:
-    home = os.fspath(session.home)
+    home = session.home
     yield _versions()
     yield _home(home)
     yield _disk(home)

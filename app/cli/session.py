@@ -7,7 +7,6 @@ from app.cli import output
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import Any
 
     from app.client import Client
@@ -24,7 +23,7 @@ class Session:
         self.serve = serve
 
     @property
-    def home(self) -> Path:
+    def home(self) -> str:
         """The home that was asked for, or the usual one."""
         from app.paths import home_from
 
@@ -55,10 +54,12 @@ class Session:
 
 def _autostart() -> bool:
     """What the user's settings say; most users have none."""
+    import os
+
     from app.paths import config_file
 
     path = config_file()
-    if not path.exists():
+    if not os.path.exists(path):
         return True
     from app.config import load
 

@@ -19,7 +19,7 @@ spawning process over exec, so a job smaller than the keeper (about 12 MiB) show
 To keep that bound low, what loading this file took is given back before the fork. CPU seconds include orphans of the
 session that ended before their leader.
 
-Wire and units: times are UNIX seconds, durations seconds, memory KiB; DESIGN.md, section 5, describes the messages.
+Wire: JSON lines; requests say what to `do`, events what `is`. Times are UNIX seconds, durations seconds, memory KiB.
 """
 
 from __future__ import annotations

@@ -272,6 +272,7 @@ class Dispatcher:
         launch = json.loads(row.launch)
         base = self._environments.get(row.env_id, {}) | (json.loads(row.env) if row.env else {})
         env = engines.environment(launch, base) | {
+            "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": row.runid,
             "TASKDECK_TASK": str(row.number),
             "TASKDECK_ATTEMPT": str(row.attempt),

@@ -35,7 +35,7 @@ class Duty:
     """Something done every so many seconds."""
 
     name: str
-    every: float
+    every: int
     run: Callable[[], Awaitable[None]]
 
 
@@ -74,7 +74,7 @@ class Duties:
 
     async def slas(self) -> None:
         """Alerts fire and resolve. Every second, so that one is told within a second of being due."""
-        if await self.db.read(_has_rules):
+        if await self.db.read(slas.due, clock.utcnow()):
             await self.db.write(slas.evaluate, clock.utcnow())
 
     async def measure(self) -> None:
@@ -117,10 +117,6 @@ async def _guarded(duty: Duty) -> None:
         raise
     except Exception:
         log.exception("duty %s failed", duty.name)
-
-
-def _has_rules(c: Connection) -> bool:
-    return c.execute(schema.slas.select().where(schema.slas.c.enabled).limit(1)).first() is not None
 
 
 def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:

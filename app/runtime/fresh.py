@@ -11,7 +11,7 @@ import psutil
 from sqlalchemy import Connection
 
 from app import paths
-from db import migrate, queues, schema
+from db import migrate, named, schema
 from db.engine import write_engine
 from db.moves import SYSTEM
 
@@ -43,5 +43,5 @@ def seed(c: Connection) -> None:
         return
     cores = len(os.sched_getaffinity(0))
     memory = round(psutil.virtual_memory().total / 2**20)
-    queues.create(c, schema.pools, "default", {"total_cpu": float(cores), "total_memory": float(memory)}, SYSTEM)
-    queues.create(c, schema.queues, "default", {"pool": "default", "capacity": cores}, SYSTEM)
+    named.create(c, schema.pools, "default", {"total_cpu": float(cores), "total_memory": float(memory)}, SYSTEM)
+    named.create(c, schema.queues, "default", {"pool": "default", "capacity": cores}, SYSTEM)

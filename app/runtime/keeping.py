@@ -1,4 +1,4 @@
-"""The runtime's line to the keeper: JSON lines over `run/keeper.sock` (DESIGN.md, section 5).
+"""The runtime's line to the keeper: JSON lines over `run/keeper.sock`.
 
 Sends never wait. What is sent while there is no keeper is held and goes out after its hello. What was under way when
 a keeper died may be lost with it: the hello of the next one says what is known, and the runtime sends again what is

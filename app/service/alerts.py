@@ -13,7 +13,7 @@ from app.core.clean import clean, cut, nearest
 from app.errors import NotFound
 from app.service import find, slas
 from app.service.call import Call
-from db import alerts, clock, definitions, operations
+from db import alerts, clock, named, operations
 from db.rows import AlertRow
 
 
@@ -80,8 +80,8 @@ def _meant(c: Connection, word: str) -> list[AlertRow]:
     """The alerts that an id or an SLA's name stands for."""
     found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     rows = [found] if found else alerts.of_sla(c, word)
-    if not rows and definitions.sla(c, word) is None:
-        near = nearest(word, [row.name for row in definitions.slas(c)])
+    if not rows and named.sla(c, word) is None:
+        near = nearest(word, [row.name for row in named.slas(c)])
         hint = f" Nearest: {clean(near)}." if near else ""
         raise NotFound(f'no alert "{cut(clean(word), 60)}".{hint}', "List: taskdeck alert ls")
     return rows

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from app import paths
 from app.core import amounts, forecast
@@ -26,16 +26,17 @@ from app.core.board import (
 )
 from app.core.clean import clean
 from app.core.plan import rank
-from app.service import queues, view
+from app.service import alerts, queues, view
 from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
-from db import clock, reads, schema
+from db import clock, reads
 from db.rows import InstanceRow, TaskRow
 from db.states import WAITING, Task
 
 SHOWN_NEXT = 60
 SHOWN_ENDED = 40
+SHOWN_ALERTS = 200
 FAILURES_FOR = timedelta(hours=24)
 SUCCESSES_FOR = timedelta(hours=1)
 ALERTS_FOR = timedelta(minutes=10)
@@ -239,24 +240,16 @@ _TOLD = (
 
 def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:
     """Open alerts, worst first; resolved ones for ten minutes."""
-    a, t = schema.alerts, schema.tasks
-    since = clock.stamp(now - ALERTS_FOR)
-    chosen = (
-        a.select().add_columns(t.c.number).select_from(a.outerjoin(t, t.c.uuid == a.c.task_id))
-        .where(text(_TOLD).bindparams(since=since)).limit(200)
-    )  # fmt: skip
-    lines = [_alert(row) for row in c.execute(chosen)]
-    return sorted(lines, key=lambda line: (_SEVERITY.get(line.severity, 3), _STATUS.get(line.status, 9), line.since))
+    return [_alert(found) for found in alerts.current(c, clock.stamp(now - ALERTS_FOR), SHOWN_ALERTS)]
 
 
-_SEVERITY = {"critical": 0, "warning": 1, "info": 2}
-_STATUS = {"firing": 0, "pending": 1, "acknowledged": 2, "resolved": 3}
-
-
-def _alert(row: Any) -> AlertLine:
+def _alert(found: Any) -> AlertLine:
+    row, task = found.alert, found.task
     resolved = clock.unix(row.resolved_at) if row.resolved_at else None
-    return AlertLine(row.id, row.name, row.severity, row.status, row.object, row.text, row.short, clock.unix(row.fired_at), row.task_id,
-                     row.number, row.acknowledged_by, resolved)  # fmt: skip
+    return AlertLine(
+        row.id, row.name, row.severity, row.status, row.object, row.text, row.short, clock.unix(row.fired_at), row.task_id,
+        task.number if task else None, row.acknowledged_by, resolved,
+    )  # fmt: skip
 
 
 def _news(c: Connection) -> News | None:

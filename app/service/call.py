@@ -14,8 +14,10 @@ from db.engine import Database
 class Live(Protocol):
     """A runtime that is up."""
 
-    halted: str | None
-    """Why nothing starts at all, or None."""
+    @property
+    def halted(self) -> str | None:
+        """Why nothing starts at all, or None."""
+        ...
 
     def facts(self) -> RuntimeFacts:
         """Its own pid, its keeper's, its lag."""

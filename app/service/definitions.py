@@ -15,7 +15,7 @@ from app.core.definitions import KINDS, Definitions, document, parse
 from app.errors import NotFound, Refused, Usage
 from app.service import find, slas, templates
 from app.service.call import Call
-from db import alerts, definitions, queues, reads, schema
+from db import alerts, named, reads, schema
 from db.rows import PoolRow
 
 _ORDER = ("slas", "pools", "queues", "templates")
@@ -101,7 +101,7 @@ def _change(kind: str, name: str, values: dict[str, Any], row: Mapping[str, Any]
     if row is None:
         fields = {key: [None, value] for key, value in values.items() if value not in (None, {}) and key != "template"}
         return Change(kind, name, True, fields, values)
-    return Change(kind, name, False, definitions.difference(row, values), values)
+    return Change(kind, name, False, named.difference(row, values), values)
 
 
 def _columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[str, Any]:
@@ -121,15 +121,14 @@ def _make(c: Connection, change: Change, by: str) -> None:
         return
     values = change.values if change.new else {key: change.values[key] for key in change.fields}
     if "sla" in values:
-        named = definitions.sla(c, values["sla"]) if values["sla"] is not None else None
-        values = {key: value for key, value in values.items() if key != "sla"} | {"sla_id": named.id if named else None}
-    rows: Any = queues if change.kind in ("pools", "queues") else definitions
+        level = named.sla(c, values["sla"]) if values["sla"] is not None else None
+        values = {key: value for key, value in values.items() if key != "sla"} | {"sla_id": level.id if level else None}
     if change.new:
-        rows.create(c, _TABLES[change.kind], change.name, values, by)
+        named.create(c, _TABLES[change.kind], change.name, values, by)
         return
     if change.kind == "templates":
         values["template"] = change.values["template"]
-    rows.change(c, _TABLES[change.kind], change.name, values, by)
+    named.change(c, _TABLES[change.kind], change.name, values, by)
     if change.kind == "slas" and change.fields.keys() & {"conditions", "enabled"}:
         alerts.restart(c, slas.known(c, change.name).id)
 
@@ -137,9 +136,9 @@ def _make(c: Connection, change: Change, by: str) -> None:
 def _existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
     """The rows of a kind by name."""
     if kind == "pools":
-        names = {row.id: row.name for row in definitions.slas(c)}
+        names = {row.id: row.name for row in named.slas(c)}
         return {row.name: row._asdict() | {"sla": names.get(row.sla_id or 0)} for row in reads.pools(c)}
-    read = {"queues": reads.queues, "templates": definitions.templates, "slas": definitions.slas}
+    read = {"queues": reads.queues, "templates": named.templates, "slas": named.slas}
     rows: Iterable[Any] = read[kind](c)
     return {row.name: row._asdict() for row in rows}
 

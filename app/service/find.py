@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from app.core import amounts
 from app.core.clean import clean, cut, nearest
-from app.errors import Conflict, NotFound, Problem, Usage, as_dict
+from app.errors import Conflict, NotFound, Problem, Refused, Usage, as_dict
 from db import clock, reads
 from db.rows import TaskRow
 from db.states import Task
@@ -127,6 +127,14 @@ def _ago(seconds: Any) -> str | None:
     except ValueError as error:
         raise Usage(f"since {error}.") from None
     return clock.stamp(clock.utcnow() - timedelta(seconds=span))
+
+
+def unused(kind: str, name: str, users: dict[str, int]) -> None:
+    """Refuse to take away what something refers to; `users` counts what does, by its kind."""
+    said = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in users.items() if n]
+    if said:
+        verb = "refers" if sum(users.values()) == 1 else "refer"
+        raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.")
 
 
 def named(kind: str, name: str, known: Sequence[str]) -> NotFound:

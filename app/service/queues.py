@@ -9,11 +9,10 @@ from sqlalchemy import Connection
 
 from app.core import spec
 from app.core.clean import clean, valid_name
-from app.errors import Conflict, Refused, Usage
+from app.errors import Conflict, Usage
 from app.service import find
 from app.service.call import Call
-from db import queues as rows
-from db import reads, schema
+from db import named, reads, schema
 from db.rows import PoolRow, QueueRow
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
@@ -62,7 +61,7 @@ def queue_dicts(c: Connection) -> list[dict[str, Any]]:
 
 def word(c: Connection, row: QueueRow) -> str:
     """What a queue does now: open, full, no room, paused, draining or pool off."""
-    pool = rows.pool(c, row.pool)
+    pool = named.pool(c, row.pool)
     if pool is not None and pool.status != "active":
         return "pool off"
     if row.status != "active":
@@ -106,22 +105,22 @@ async def queue_create(
     }
 
     def create(c: Connection) -> None:
-        if rows.queue(c, name) is not None:
+        if named.queue(c, name) is not None:
             raise Conflict(
                 f"there is a queue {clean(name)} already. Nothing was changed.",
                 f"Change it: taskdeck queue set {clean(name)}",
             )
         _checked_pool(c, values)
-        owner = rows.pool(c, values["pool"])
+        owner = named.pool(c, values["pool"])
         values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
-        rows.create(c, schema.queues, name, values, call.by)
+        named.create(c, schema.queues, name, values, call.by)
 
     await call.db.write(create)
     return await queue_show(call, name=name)
 
 
 def _checked_pool(c: Connection, values: dict[str, Any]) -> None:
-    if "pool" in values and rows.pool(c, values["pool"]) is None:
+    if "pool" in values and named.pool(c, values["pool"]) is None:
         raise find.named("pool", values["pool"], [row.name for row in reads.pools(c)])
 
 
@@ -134,14 +133,14 @@ async def queue_set(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     def change(c: Connection) -> None:
         _known_queue(c, name)
         _checked_pool(c, values)
-        rows.change(c, schema.queues, name, values, call.by)
+        named.change(c, schema.queues, name, values, call.by)
 
     await call.db.write(change)
     return await queue_show(call, name=name)
 
 
 def _known_queue(c: Connection, name: str) -> QueueRow:
-    row = rows.queue(c, name)
+    row = named.queue(c, name)
     if row is None:
         raise find.named("queue", name, [row.name for row in reads.queues(c)])
     return row
@@ -152,24 +151,17 @@ async def queue_rm(call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         _known_queue(c, name)
-        _unused("queue", name, rows.users_of_queue(c, name))
-        rows.remove(c, schema.queues, name, call.by)
+        find.unused("queue", name, named.users_of_queue(c, name))
+        named.remove(c, schema.queues, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
 
 
-def _unused(kind: str, name: str, users: dict[str, int]) -> None:
-    said = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in users.items() if n]
-    if said:
-        verb = "refers" if sum(users.values()) == 1 else "refer"
-        raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.")
-
-
 async def _queue_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
     def change(c: Connection) -> None:
         _known_queue(c, name)
-        rows.change(c, schema.queues, name, {"status": status}, call.by, verb)
+        named.change(c, schema.queues, name, {"status": status}, call.by, verb)
 
     await call.db.write(change)
     return await queue_show(call, name=name)
@@ -222,12 +214,12 @@ async def pool_create(
     values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
 
     def create(c: Connection) -> None:
-        if rows.pool(c, name) is not None:
+        if named.pool(c, name) is not None:
             raise Conflict(
                 f"there is a pool {clean(name)} already. Nothing was changed.",
                 f"Change it: taskdeck pool set {clean(name)}",
             )
-        rows.create(c, schema.pools, name, _with_sla(c, values), call.by)
+        named.create(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(create)
     return await pool_show(call, name=name)
@@ -252,14 +244,14 @@ async def pool_set(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
 
     def change(c: Connection) -> None:
         _known_pool(c, name)
-        rows.change(c, schema.pools, name, _with_sla(c, values), call.by)
+        named.change(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(change)
     return await pool_show(call, name=name)
 
 
 def _known_pool(c: Connection, name: str) -> PoolRow:
-    row = rows.pool(c, name)
+    row = named.pool(c, name)
     if row is None:
         raise find.named("pool", name, [row.name for row in reads.pools(c)])
     return row
@@ -270,8 +262,8 @@ async def pool_rm(call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         _known_pool(c, name)
-        _unused("pool", name, rows.users_of_pool(c, name))
-        rows.remove(c, schema.pools, name, call.by)
+        find.unused("pool", name, named.users_of_pool(c, name))
+        named.remove(c, schema.pools, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
@@ -280,7 +272,7 @@ async def pool_rm(call: Call, *, name: str) -> dict[str, Any]:
 async def _pool_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
     def change(c: Connection) -> None:
         _known_pool(c, name)
-        rows.change(c, schema.pools, name, {"status": status}, call.by, verb)
+        named.change(c, schema.pools, name, {"status": status}, call.by, verb)
 
     await call.db.write(change)
     return await pool_show(call, name=name)

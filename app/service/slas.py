@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from app.core import sla
 from app.core.clean import clean, cut, valid_name
-from app.errors import Conflict, Refused, Usage
+from app.errors import Conflict, Usage
 from app.service import find
 from app.service.call import Call
-from db import alerts, clock, definitions, looks, reads, schema
+from db import alerts, clock, looks, named, reads, schema
 from db.rows import SlaRow
 from db.states import ENDED
 
@@ -33,7 +33,7 @@ class Evaluated:
 
 async def ls(call: Call) -> list[dict[str, Any]]:
     """All SLAs, the most severe first."""
-    return [row._asdict() for row in await call.db.read(definitions.slas)]
+    return [row._asdict() for row in await call.db.read(named.slas)]
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
@@ -52,10 +52,10 @@ async def create(
     values = _values(preset, value, {key: word for key, word in match.items() if word}, severity)
 
     def create(c: Connection) -> None:
-        if definitions.sla(c, name) is not None:
+        if named.sla(c, name) is not None:
             raise Conflict(f"there is an SLA {clean(name)} already. Nothing was changed.")
-        check_match(values["conditions"], definitions.template_names(c), [row.name for row in reads.queues(c)])
-        definitions.create(c, schema.slas, name, values, call.by)
+        check_match(values["conditions"], named.template_names(c), [row.name for row in reads.queues(c)])
+        named.create(c, schema.slas, name, values, call.by)
 
     await call.db.write(create)
     return await show(call, name=name)
@@ -66,11 +66,9 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         row = known(c, name)
-        users = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in definitions.users_of_sla(c, row.id).items() if n]
-        if users:
-            raise Refused(f"{' and '.join(users)} refer to the SLA {clean(name)}. It was not removed.")
+        find.unused("SLA", name, named.users_of_sla(c, row.id))
         alerts.forget_sla(c, row.id)
-        definitions.remove(c, schema.slas, name, call.by)
+        named.remove(c, schema.slas, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
@@ -78,7 +76,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 
 def known(c: Connection, name: str) -> SlaRow:
     """The SLA of that name. Raises NotFound with the nearest."""
-    found = {row.name: row for row in definitions.slas(c)}
+    found = {row.name: row for row in named.slas(c)}
     if name not in found:
         raise find.named("sla", name, list(found))
     return found[name]
@@ -113,7 +111,7 @@ def evaluate(c: Connection, moment: datetime) -> Evaluated:
     now = moment.timestamp()
     resolved, more = _resolve(c, now)
     fired, dues = 0, [now] if more else []
-    for row in definitions.slas(c):
+    for row in named.slas(c):
         if row.enabled:
             late, due = _look(c, row, now, MOST_AT_ONCE - fired)
             fired += late
@@ -124,7 +122,7 @@ def evaluate(c: Connection, moment: datetime) -> Evaluated:
 def due(c: Connection, moment: datetime) -> bool:
     """Whether `evaluate` would find anything to do: reads only, so that an idle runtime writes nothing."""
     now = moment.timestamp()
-    return _has_events(c) or any(_has_news(c, row, now) for row in definitions.slas(c) if row.enabled)
+    return _has_events(c) or any(_has_news(c, row, now) for row in named.slas(c) if row.enabled)
 
 
 def _has_events(c: Connection) -> bool:

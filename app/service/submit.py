@@ -23,7 +23,7 @@ from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import find, views
 from app.service.call import Call
-from db import clock, definitions, moves, operations, reads, schema
+from db import clock, moves, named, operations, reads, schema
 from db.rows import PoolRow, QueueRow, TaskRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
@@ -89,9 +89,9 @@ class Batch:
     def template(self, name: str) -> TemplateRow:
         """A template that still takes tasks."""
         if name not in self.templates:
-            found = definitions.template(self.c, name)
+            found = named.template(self.c, name)
             if found is None or found.retired_at is not None:
-                raise find.named("template", name, definitions.template_names(self.c))
+                raise find.named("template", name, named.template_names(self.c))
             self.templates[name] = found
         return self.templates[name]
 

@@ -10,17 +10,17 @@ from sqlalchemy import Connection
 from app import engines
 from app.core.clean import clean, valid_name
 from app.core.definitions import TemplateDefinition, check
-from app.errors import Conflict, Refused, Usage
+from app.errors import Conflict, Usage
 from app.service import find
 from app.service.call import Call
 from app.service.submit import DEFAULT_QUEUE, fits
-from db import definitions, reads, schema
+from db import named, reads, schema
 from db.rows import PoolRow, TemplateRow
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
     """All templates by name."""
-    return [row._asdict() for row in await call.db.read(definitions.templates)]
+    return [row._asdict() for row in await call.db.read(named.templates)]
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
@@ -37,11 +37,11 @@ async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     definition = checked(given)
 
     def create(c: Connection) -> None:
-        if definitions.template(c, name) is not None:
+        if named.template(c, name) is not None:
             said = f"there is a template {clean(name)} already. Nothing was changed."
             raise Conflict(said, f"Change it: taskdeck template set {clean(name)}")
         check_place(definition, places(c))
-        definitions.create(c, schema.templates, name, columns(definition, given), call.by)
+        named.create(c, schema.templates, name, columns(definition, given), call.by)
 
     await call.db.write(create)
     return await show(call, name=name)
@@ -57,7 +57,7 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
         merged = {key: value for key, value in row._asdict().items() if key in FIELDS and value is not None}
         definition = checked(merged | {key: value for key, value in given.items() if value is not None})
         check_place(definition, places(c))
-        definitions.change(c, schema.templates, name, columns(definition, given), call.by)
+        named.change(c, schema.templates, name, columns(definition, given), call.by)
 
     await call.db.write(change)
     return await show(call, name=name)
@@ -68,11 +68,8 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         known(c, name)
-        users = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in definitions.users_of_template(c, name).items() if n]
-        if users:
-            said = "refers" if len(users) == 1 and users[0].startswith("1 ") else "refer"
-            raise Refused(f"{' and '.join(users)} {said} to template {clean(name)}. It was not removed.")
-        definitions.remove(c, schema.templates, name, call.by)
+        find.unused("template", name, named.users_of_template(c, name))
+        named.remove(c, schema.templates, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
@@ -83,9 +80,9 @@ FIELDS = tuple(field.alias or name for name, field in TemplateDefinition.model_f
 
 def known(c: Connection, name: str) -> TemplateRow:
     """The template of that name. Raises NotFound with the nearest."""
-    row = definitions.template(c, name)
+    row = named.template(c, name)
     if row is None:
-        raise find.named("template", name, definitions.template_names(c))
+        raise find.named("template", name, named.template_names(c))
     return row
 
 

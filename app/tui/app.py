@@ -6,8 +6,11 @@ The deck is a client. It never stops a job nor the runtime; what fails in it is 
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +20,7 @@ from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.reactive import reactive
 
-from app.core.board import Board, QueueLine
+from app.core.board import Board, QueueLine, RuntimeFacts
 from app.errors import Problem
 from app.tui.errands import Done, Errands
 from app.tui.faults import record
@@ -90,7 +93,9 @@ class TaskdeckApp(Sturdy, App[int]):
         self.errands = Errands(client_factory)
         self.feed = Feed(client_factory, self._feed_shows, self._feed_lost, start=not read_only)
         self.failure: Exception | None = None
-        """What ended the deck, when something did."""
+        """The first thing that failed in the deck itself, if anything did."""
+        self.fatal = False
+        """Whether that ended it."""
         self._first = first
         self._said: tuple[Span, float] | None = None
         self._said_once: set[str] = set()
@@ -112,6 +117,9 @@ class TaskdeckApp(Sturdy, App[int]):
         return next((screen for screen in self.screen_stack if isinstance(screen, DeckScreen)), None)
 
     def on_mount(self) -> None:
+        if not self.is_headless:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, 128 + signal.SIGTERM)
+        self.set_class(self.look.ascii, "-ascii")
         self.board = self._first
         self.errands.start()
         self.feed.start()
@@ -126,12 +134,28 @@ class TaskdeckApp(Sturdy, App[int]):
         self.call_later(self._take, board)
 
     def _take(self, board: Board) -> None:
-        self.board = board
+        self.board = self._dated(board)
         self.asked_priorities.clear()
+
+    def _dated(self, board: Board) -> Board:
+        """The board, with the time since when no runtime is up where only this deck has seen it go."""
+        runtime = board.runtime
+        if runtime.state != "none" or runtime.since is not None:
+            return board
+        before = self.board.runtime if self.board else runtime
+        since = before.since if before.state == "none" and before.since else self.now()
+        return replace(board, runtime=replace(runtime, since=since))
 
     def _feed_lost(self, error: Exception) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
-        self.call_later(self.say, self.look.theirs(text), "broken")
+        self.call_later(self._no_board, self.look.theirs(text))
+
+    def _no_board(self, text: str) -> None:
+        """Neither a runtime nor the database answers: keep what is shown, and say that nothing lives."""
+        board = self.board or Board()
+        if board.runtime.state not in ("none", "stopped"):
+            self.board = replace(board, runtime=RuntimeFacts("none", since=self.now(), demo=board.runtime.demo))
+        self.say(text, "broken")
 
     # The message line
 
@@ -289,8 +313,7 @@ class TaskdeckApp(Sturdy, App[int]):
     def report(self, error: Exception, where: DOMNode | Any) -> None:
         """A handler failed: write it down, say so, go on."""
         record(self.home, error)
-        if self.is_headless and self.failure is None:
-            self.failure = error
+        self.failure = self.failure or error
         self.say(
             self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
             "broken",
@@ -301,7 +324,7 @@ class TaskdeckApp(Sturdy, App[int]):
 
     def _fatal_error(self) -> None:
         """Something failed where nothing can go on: end without a traceback; `run_deck` says why."""
-        self.failure = self._exception
+        self.failure, self.fatal = self._exception, True
         if self._exception:
             record(self.home, self._exception)
         self._close_messages_no_wait()

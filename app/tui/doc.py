@@ -79,17 +79,20 @@ class Doc(Lines, can_focus=True):
             self.refresh(layout=True)
         self._redraw()
 
+    @property
+    def height(self) -> int:
+        """Lines of all sections."""
+        return len(self._lines)
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As tall as its sections."""
-        return max(1, len(self._lines))
+        return max(1, self.height)
 
     def on_resize(self) -> None:
         self._redraw()
 
-    def on_focus(self) -> None:
-        self._redraw()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
         self._redraw()
 
     # -- moving -------------------------------------------------------------------------------------------------

@@ -39,14 +39,18 @@ class Errands(Thread):
         self._queue.put(None)
 
     def run(self) -> None:
-        client: VerbClient | None = None
         while (errand := self._queue.get()) is not None:
             work, done = errand
             try:
-                client = client or self._client_factory()
-                answer, error = work(client), None
+                answer, error = self._with_client(work), None
             except Exception as problem:
                 answer, error = None, problem
             done(answer, error)
-        if client is not None:
+
+    def _with_client(self, work: Callable[[VerbClient], Any]) -> Any:
+        """Each errand on a line of its own: one that outlived a runtime could not tell whether a verb was done."""
+        client = self._client_factory()
+        try:
+            return work(client)
+        finally:
             client.close()

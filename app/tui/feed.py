@@ -65,23 +65,27 @@ class Feed(Thread):
 
     def run(self) -> None:
         while not self._over.is_set():
+            lived = False
             try:
-                self._follow()
+                lived = self._follow()
             except Exception as error:
                 self._tell(error)
-            self._again.wait(RETRY)
+            self._again.wait(REST if lived else RETRY)
             self._again.clear()
 
-    def _follow(self) -> None:
-        """Show boards until the runtime goes; then one from the database."""
+    def _follow(self) -> bool:
+        """Show boards until the runtime goes, then one from the database; False when there was none to follow."""
+        lived = False
         state = self._read()
         if state == "none" and self._may_start:
             self._reader.start()
         for _ in self._watcher.watch():
             if self._over.is_set():
-                return
+                break
             self._read()
+            lived = True
         self._read()
+        return lived
 
     def _read(self) -> str:
         """Show the board as it is now; the state of its runtime."""

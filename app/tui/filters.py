@@ -19,8 +19,6 @@ STATES: tuple[tuple[str, Keep], ...] = (
 )
 """What `f` goes through, after "all"."""
 
-QUALIFIERS = ("status:", "queue:")
-
 
 def parse(text: str) -> Keep | None:
     """The filter that a line means; None when it is empty."""

@@ -166,15 +166,15 @@ def banner_lines(board: Board, now: float, look: Look, width: int) -> list[list[
 def trouble(board: Board, now: float) -> str:
     """What keeps everything from starting, what goes on, what to do; "" in good times."""
     runtime = board.runtime
-    jobs = f"The {len(board.running)} jobs run on" if board.running else "No job runs"
+    jobs = {0: "No job runs", 1: "The job runs on"}.get(len(board.running), f"The {len(board.running)} jobs run on")
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
         return (
             f"NO RUNTIME{_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. "
-            f"{jobs}; their ends are kept. S starts it again, or: taskdeck serve"
+            f"{jobs}; what ends is kept. S starts it again, or: taskdeck serve"
         )
     if runtime.state == "none":
-        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; their ends are kept. Trying to start one."
+        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. Trying to start one."
     if board.database != "ok":
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
     if runtime.halted:

@@ -45,7 +45,7 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False) 
     )
     code = app.run()
     sys.stderr.write(farewell(app.board or Board(), app.failure) + "\n")
-    return 1 if app.failure else code or 0
+    return 1 if app.fatal else code or 0
 
 
 class FirstBoard(Thread):

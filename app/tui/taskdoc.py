@@ -81,7 +81,7 @@ def _figures(facts: Facts, run: Mapping[str, Any]) -> str:
 
 def attempts(facts: Facts) -> Section:
     """Every run, latest first; each opens its log."""
-    log = max(62, facts.room - 9)
+    log = max(46, facts.room - 9)
     heads = ((16, "STARTED"), (29, "TOOK"), (37, "HOW"), (log, "LOG"))
     return Section(f"Attempts {len(facts.runs)}", tuple(_run(facts, run, log - 38) for run in facts.runs), heads)
 

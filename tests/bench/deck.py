@@ -5,17 +5,16 @@ Chunks of output are stamped as they arrive and looked at afterwards, so that no
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 from tests.acceptance.house import House
 from tests.acceptance.terminal import Terminal
+from tests.bench import idle
 from tests.bench.figures import Figure
+from tests.bench.recorder import Recorder
 from tests.bench.work import bulk, parked
 
 CHURNING = 12
@@ -23,7 +22,6 @@ STARTS = 5
 KEYS = 200
 PAUSE = 0.11
 """Seconds between two keys: slower than any answer, faster than a board a second."""
-IDLE = 20.0
 
 EMPTY_APP = """
 from textual.app import App
@@ -36,32 +34,6 @@ class Empty(App):
 Empty().run()
 """
 """The least a Textual program can do with a key: the raw limit."""
-
-
-class Recorder(Terminal):
-    """A terminal that stamps what arrives, and shows it to nobody until `replay`."""
-
-    def __init__(self, *args: Any) -> None:
-        self.chunks: list[tuple[float, bytes]] = []
-        self.began = time.perf_counter()
-        super().__init__(*args)
-
-    def _feed(self, data: bytes) -> None:
-        self.chunks.append((time.perf_counter(), data))
-        if b"\x1b[6n" in data:
-            self.type("\x1b[1;2R")
-
-    def record(self, seconds: float) -> None:
-        """Take in what comes for so long."""
-        until = time.perf_counter() + seconds
-        while (left := until - time.perf_counter()) > 0:
-            self._read(left)
-
-    def replay(self) -> Iterator[float]:
-        """Feed the screen chunk by chunk; the time of each after it is shown."""
-        for at, data in self.chunks:
-            super()._feed(data)
-            yield at
 
 
 def measure(house: House, queued: int) -> Iterator[Figure]:
@@ -144,30 +116,7 @@ def cursor(terminal: Terminal) -> int:
 
 
 def _idle(house: House) -> Iterator[Figure]:
-    """CPU of runtime, keeper, guard and an open deck while nothing runs; memory of the first three."""
     house.ok("queue", "pause", "churn")
-    while house.json("status")["counts"].get("running"):
-        house.td("wait", *(row["number"] for row in house.json("ls", "--status", "running")))
-    found = house.json("status")
-    pids = [found["runtime"]["pid"], found["keeper"]["pid"], found["keeper"]["guard_pid"]]
-    with _open(house, ["taskdeck"]) as deck:
-        deck.record(5.0)
-        before = sum(map(cpu, [*pids, deck.pid]))
-        deck.record(IDLE)
-        share = (sum(map(cpu, [*pids, deck.pid])) - before) / IDLE * 100
-        deck.type("q").end()
-    yield Figure("idle with a deck open, all processes", share, "% of a core", None, "", share, 2, 2)
-    memory = sum(map(pss, pids))
-    yield Figure("memory of runtime, keeper and guard", memory, "MiB PSS", None, "", memory, 70, 70)
-
-
-def cpu(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pss(pid: int) -> float:
-    """MiB that a process has for itself, with its share of what others use too."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    while running := house.json("ls", "--status", "running"):
+        house.td("wait", *(row["number"] for row in running))
+    yield from idle.figures(house, "many queued")

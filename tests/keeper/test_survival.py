@@ -54,7 +54,7 @@ def test_new_work_runs_after_each_kill(home):
         assert home.run("sh", "-c", "exit 6")["code"] == 6
 
 
-def test_both_killed_within_its_life_ends_a_run_as_lost_when_it_ends(home, tmp_path, wait_until):
+def test_both_killed_within_its_life_ends_a_run_as_lost_when_it_ends(home, tmp_path):
     run = gated(home, tmp_path, "go", 0)
 
     home.kill_both()
@@ -104,7 +104,7 @@ def test_a_run_without_supervisors_is_still_stopped_and_keeps_its_deadline(home)
     assert ends == {cancelled: ("cancel", True), overdue: ("timeout", True)}
 
 
-def test_a_restarted_host_ends_its_runs_as_lost(home, tmp_path, wait_until):
+def test_a_restarted_host_ends_its_runs_as_lost(home):
     run = home.spawn("sleep", "60")
     home.kill_both()
     (segment,) = (home.path / "run" / "journal").iterdir()
@@ -116,7 +116,7 @@ def test_a_restarted_host_ends_its_runs_as_lost(home, tmp_path, wait_until):
     assert (home.known(run)["lost"], home.known(run)["reason"]) == (True, "host restarted")
 
 
-def test_a_torn_last_line_is_passed_over(home, tmp_path, wait_until):
+def test_a_torn_last_line_is_passed_over(home):
     run = home.run("sh", "-c", "exit 3")["run"]
     home.kill_both()
     (segment,) = (home.path / "run" / "journal").iterdir()
@@ -131,7 +131,7 @@ def test_a_torn_last_line_is_passed_over(home, tmp_path, wait_until):
     assert len(home.hello["runs"]) == 2
 
 
-def test_an_intent_that_never_became_a_process_is_refused_for_good(home, wait_until):
+def test_an_intent_that_never_became_a_process_is_refused_for_good(home):
     run = str(uuid.uuid4())
     keeper = home.hello["pid"]
     home.run("true")  # so that there is a journal file
@@ -145,7 +145,7 @@ def test_an_intent_that_never_became_a_process_is_refused_for_good(home, wait_un
     assert home.known(run) == {"is": "refused", "run": run} == home.event("refused", run)
 
 
-def test_an_intent_whose_pid_was_not_written_is_found_again(home, tmp_path, wait_until):
+def test_an_intent_whose_pid_was_not_written_is_found_again(home, tmp_path):
     run = gated(home, tmp_path, "go", 9)
     os.kill(home.hello["pid"], signal.SIGSTOP)
     (segment,) = (home.path / "run" / "journal").iterdir()

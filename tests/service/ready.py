@@ -1,5 +1,6 @@
 """A database as every home has it, and a caller of verbs."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from db.engine import open_database
 @cache
 def _prepared() -> Path:
     home = Path(tempfile.mkdtemp(prefix="taskdeck-ready-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     paths.make_home(home)
     prepare(home)
     return paths.database(home)

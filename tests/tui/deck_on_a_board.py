@@ -22,7 +22,7 @@ def main(name: str) -> int:
     app = TaskdeckApp(factory, look=look, now=lambda: boards.NOW, driver_class=ClicksOnlyDriver)
     app.run()
     sys.stderr.write(start.farewell(app.board or recording.board, app.failure) + "\n")
-    return 1 if app.failure else 0
+    return 1 if app.fatal else 0
 
 
 if __name__ == "__main__":

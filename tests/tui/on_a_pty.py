@@ -58,6 +58,10 @@ class OnPty:
         """Read until the program has written this, whatever its colours."""
         self._read_until(lambda: text.encode() in _COLOURS.sub(b"", self.heard), text)
 
+    def terminate(self) -> None:
+        """Send it TERM."""
+        self._process.terminate()
+
     def finish(self) -> int:
         """Read until it ends; its exit code."""
         self._read_until(lambda: self._process.poll() is not None, "its end")

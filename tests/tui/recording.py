@@ -25,7 +25,6 @@ class Recording:
         self.answers: dict[str, Any] = {}
         self.started = 0
         self.closed = 0
-        self.over = Event()
 
     def client(self) -> RecordedClient:
         """Another client to the same runtime."""
@@ -55,6 +54,7 @@ class RecordedClient:
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
+        self._over = Event()
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
         """Remember it and answer."""
@@ -64,7 +64,7 @@ class RecordedClient:
     def watch(self) -> Iterator[None]:
         """One change at once, then nothing until the runtime is over."""
         yield
-        self._recording.over.wait()
+        self._over.wait()
 
     def start(self, resume: bool = False) -> None:
         """Count it."""
@@ -73,7 +73,7 @@ class RecordedClient:
     def close(self) -> None:
         """The deck lets go."""
         self._recording.closed += 1
-        self._recording.over.set()
+        self._over.set()
 
 
 def number_of(uuid: str) -> int:

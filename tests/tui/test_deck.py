@@ -162,7 +162,7 @@ async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again(
     shown = await drawn(boards.trouble(), (80, 24))
     assert "✗ NO RUNTIME 11m" in shown[0]
     assert shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
-    assert shown[2] == "   7 jobs run on; their ends are kept. S starts it again, or: taskdeck serve"
+    assert shown[2] == "   7 jobs run on; what ends is kept. S starts it again, or: taskdeck serve"
     assert shown[7] == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"
     assert shown[-1].startswith(" S start runtime")
 

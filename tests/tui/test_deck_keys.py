@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from app.core.board import Board
+from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict
 from app.tui.app import TaskdeckApp
 from app.tui.screens.choice import ChoiceScreen
@@ -394,3 +395,60 @@ async def test_keys_typed_ahead_go_to_the_field_that_opens_and_not_to_verbs():
             deck.app.post_message(events.Key(key, key if len(key) == 1 else "/"))
         await until(deck.pilot, lambda: deck.screen._words == "xpt")
         assert deck.recording.verbs() == []
+
+
+async def test_the_filter_line_remembers_and_completes():
+    async with opened() as deck:
+        await deck.press("slash", *"status:pau", "tab")
+        assert deck.screen._words == "status:paused"
+        await deck.press("down", "slash", *([("backspace")] * 20), *"!qu", "tab", *"ba", "tab")
+        assert deck.screen._words == "!queue:backup"
+        await deck.press("up")
+        assert deck.screen._words == "status:paused"
+
+
+async def test_a_wide_character_says_that_an_input_method_is_on():
+    async with opened() as deck:
+        await deck.press("好")
+        assert "An input method is on" in await deck.says("input method")
+
+
+async def test_when_nothing_answers_any_more_the_deck_keeps_its_rows_and_says_so():
+    async with opened() as deck:
+        deck.app._feed_lost(OSError("no such home"))
+        await until(deck.pilot, lambda: "NO RUNTIME" in screen_text(deck.app)[0])
+        shown = screen_text(deck.app)
+        assert any("1042 ● resnet50-sweep-06" in line for line in shown)
+        assert "no such home" in shown[-2]
+
+
+async def test_a_runtime_that_dies_is_missed_since_then_whatever_the_database_knows():
+    async with opened() as deck:
+        gone = replace(boards.busy(), runtime=RuntimeFacts("none"))
+        deck.app._take(gone)
+        await until(deck.pilot, lambda: "NO RUNTIME since 10:42" in screen_text(deck.app)[0])
+        deck.app.now = lambda: boards.NOW + 120
+        deck.app._take(gone)
+        await deck.pilot.pause()
+        assert "NO RUNTIME since 10:42" in screen_text(deck.app)[0]
+
+
+async def test_a_handler_that_fails_is_reported_and_the_deck_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    app, recording = an_app()
+    app.home = tmp_path
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        assert app.deck is not None
+
+        def broken() -> None:
+            raise ZeroDivisionError("a test")
+
+        monkeypatch.setattr(app.deck, "action_zoom", broken)
+        await pilot.press("z")
+        await until(pilot, lambda: app.failure is not None)
+        await pilot.pause()
+        assert "The deck failed here (ZeroDivisionError: a test) and goes on." in screen_text(app)[-2]
+        await pilot.press("j", "p")
+        await until(pilot, lambda: "pause" in recording.verbs())
+    assert "ZeroDivisionError: a test" in (tmp_path / "run" / "deck.log").read_text()

@@ -39,6 +39,15 @@ async def test_the_head_tells_attempt_state_size_and_place(tmp_path: Path) -> No
         assert all(len(line) <= 80 for line in lines)
 
 
+async def test_a_resize_draws_the_rule_below_the_log_anew(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "hello\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "line 1 of 1" in line(app, 21))
+        await pilot.resize_terminal(100, 20)
+        await until(pilot, lambda: len(line(app, 17)) == 100 and "line 1 of 1" in line(app, 17))
+
+
 async def test_a_search_is_typed_and_its_matches_are_counted(tmp_path: Path) -> None:
     text = "".join(f"line {n}{' WARNING q' if n % 10 == 0 else ''}\n" for n in range(50))
     app = deck(running_on(a_log(tmp_path / "x.log", text)))

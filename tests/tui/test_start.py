@@ -69,3 +69,12 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
         run.send(b"q")
         assert run.finish() == 0
     assert "READ ONLY" in run.heard.decode()
+
+
+def test_a_terminated_deck_gives_the_terminal_back():
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-m", "tests.tui.deck_on_a_board", "busy"], env=env, cwd=ROOT) as run:
+        run.wait_for("q quit")
+        run.terminate()
+        run.finish()
+    assert b"\x1b[?1049l" in run.heard and b"7 jobs go on" in run.heard

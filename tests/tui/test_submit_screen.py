@@ -13,7 +13,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.form import PickScreen
 from app.tui.screens.submit import SubmitScreen
 from tests.tui.answers import Answers, deck, line, until
-from tests.tui.screen_text import screen_text
+from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.test_task_screen import EVIL, escapes
 
 ENCODE = {
@@ -245,3 +245,18 @@ async def test_hostile_templates_queues_and_answers_are_only_shown() -> None:
         await until(pilot, lambda: isinstance(app.screen, PickScreen))
 
         assert escapes(app) == []
+
+
+async def test_only_the_field_with_the_focus_is_marked() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", "left", "tab")
+        await until(pilot, lambda: shows(app, "Template"))
+
+        def marked() -> list[str]:
+            return [s.text.strip() for line in screen_segments(app) for s in line if s.style and s.style.reverse]
+
+        await until(pilot, lambda: marked() == [""])
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: marked() == ["(•) a template"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from textual import events
 from textual.app import App, ComposeResult
 
 from app.tui.columns import Cell, Column
@@ -199,3 +200,22 @@ async def test_an_empty_part_says_its_own_words():
 async def test_markup_in_a_row_is_only_text():
     table = await pressed([], top=[Row("[red]", "[/]x[b]")])
     assert drawn(table)[1] == "› [red]  [/]x[b]"
+
+
+async def test_the_wheel_moves_the_window_under_it_and_keeps_the_cursor_in_sight():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": letters(0, 20), "low": letters(100, 9)})
+        app.table.post_message(wheel(events.MouseScrollDown, app.table, 2))
+        await pilot.pause()
+        assert app.table.view("top").offset == 3
+        assert app.table.cursor == "r3"
+        app.table.post_message(wheel(events.MouseScrollDown, app.table, 7))
+        await pilot.pause()
+        assert app.table.view("low").offset == 3
+        assert app.table.cursor == "r3"
+
+
+def wheel(kind: type[events.MouseEvent], table: Table, y: int) -> events.MouseEvent:
+    """A turn of the wheel over a line of the table."""
+    return kind(table, 3, y, 0, 1, 0, False, False, False, 3, y)

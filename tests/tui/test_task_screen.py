@@ -96,6 +96,16 @@ async def test_a_running_task_shows_its_use_and_its_log_live(tmp_path: Path) -> 
         await until(pilot, lambda: any("epoch 42/50" in line for line in screen_text(app)))
 
 
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 50)])
+async def test_log_message_line_and_keys_have_their_place_at_any_size(size: tuple[int, int], tmp_path: Path) -> None:
+    app = deck(running(tmp_path / "x.log"))
+    async with app.run_test(size=size) as pilot:
+        app.open_task("1042")
+        await until(pilot, lambda: any("epoch 41/50" in text for text in screen_text(app)))
+        await until(pilot, lambda: line(app, size[1] - 1).endswith("? help  q back"))
+        assert app.screen.max_scroll_y == 0
+
+
 async def test_an_ended_task_tells_how_with_the_last_lines_of_its_log(tmp_path: Path) -> None:
     """You should see exit 1, the last lines without colours, both attempts, who waited for it, and the line to run it again."""
     app = deck(failed(tmp_path))

@@ -14,9 +14,11 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from app.core.board import Board, QueueLine, RunningLine
+from app.core.clean import width
 from app.tui import filters, guidance
 from app.tui.arrange import FULL, LEAST, arrange
 from app.tui.changes import Changes
+from app.tui.filterline import FilterLine
 from app.tui.footer import KeyLine, MessageLine, hints_for
 from app.tui.header import Banner, Bearings, Header, banner_lines
 from app.tui.lines import Lines, Sturdy
@@ -94,9 +96,7 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
             yield PoolsPane()
         yield WorkPane()
         yield AlertsPane()
-        yield Input(
-            id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word", select_on_focus=False
-        )
+        yield FilterLine()
         yield MessageLine()
         yield KeyLine()
         yield TooSmall(id="too-small")
@@ -308,48 +308,35 @@ class DeckScreen(DeckVerbs, Sturdy, Screen[None]):
 
     def action_filter(self) -> None:
         """Open the filter line."""
-        line = self.query_one("#filter", Input)
-        line.cursor_blink = False
-        line.display = True
+        line = self.query_one(FilterLine)
+        line.queues = [queue.name for queue in self.board.queues] if self.board else []
+        line.open(self._words)
         self.query_one(MessageLine).display = False
-        line.value = self._words
         self.set_focus(line)
 
-    @on(Input.Changed, "#filter")
-    def _filtering(self, event: Input.Changed) -> None:
+    @on(FilterLine.Changed)
+    def _filtering(self, event: FilterLine.Changed) -> None:
         self._words = event.value
         self._apply_filter()
 
-    @on(Input.Submitted, "#filter")
-    def _filtered(self) -> None:
-        self._close_filter()
+    @on(FilterLine.Left)
+    def _filtered(self, event: FilterLine.Left) -> None:
+        if not event.keep:
+            self._words = ""
+            self._apply_filter()
+        self.query_one(MessageLine).display = True
+        self.set_focus(self.query_one(WorkPane))
 
     def on_key(self, event: events.Key) -> None:
-        """Keys of the filter line that its field does not know, and keys from elsewhere."""
+        """Keys that hands bring from elsewhere are explained, once each."""
         if isinstance(self.focused, Input):
-            self._filter_key(event)
-        elif event.character and len(event.character) == 1 and not event.character.isascii():
+            return
+        if event.character and width(event.character) > 1:
             self.deck.say_once(
-                f"{event.character} is no key here: is an input method on? Press shift, or switch it off."
+                "An input method is on: its wide characters are no keys here. Press shift, or switch it off."
             )
         elif event.key in ELSEWHERE:
             self.deck.say_once(f"{event.key.upper()} is {ELSEWHERE[event.key]} here.")
-
-    def _filter_key(self, event: events.Key) -> None:
-        if event.key == "escape":
-            event.stop()
-            event.prevent_default()
-            self._words = ""
-            self._close_filter()
-            self._apply_filter()
-        elif event.key == "down":
-            event.stop()
-            self._close_filter()
-
-    def _close_filter(self) -> None:
-        self.query_one("#filter").display = False
-        self.query_one(MessageLine).display = True
-        self.set_focus(self.query_one(WorkPane))
 
     def _apply_filter(self) -> None:
         name, state = ("", None) if not self._state_filter else filters.STATES[self._state_filter - 1]

@@ -43,7 +43,7 @@ class DeckVerbs(Screen[None]):
         Binding("w", "why", "Why it waits, or ended so", id="task.why"),
         Binding("x", "cancel", "Cancel", id="task.cancel"),
         Binding("X", "signal", "Choose a signal", id="task.signal"),
-        Binding("p", "pause", "Pause, continue, hold, release; a queue or pool too", id="task.pause"),
+        Binding("p", "pause", "Pause, continue, hold, release; queues too", id="task.pause"),
         Binding("r", "again", "Run again", id="task.again"),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),

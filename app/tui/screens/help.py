@@ -37,7 +37,7 @@ def help_lines(bindings: Iterable[Binding]) -> list[list[Span]]:
     """All bindings with a description, by the first word of their id; keys of one action together."""
     groups: dict[str, dict[tuple[str, str], list[str]]] = {}
     for binding in bindings:
-        if binding.description and not binding.system:
+        if binding.id and binding.description:
             group = (binding.id or "other").split(".")[0]
             keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description), [])
             keys += [name for name in [key_name(binding.key)] if name not in keys]

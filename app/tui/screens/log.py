@@ -182,6 +182,9 @@ class LogScreen(OneTask, inherit_bindings=False):
         self.app.copy_to_clipboard(message.text)
         self.say(f"Copied {message.what}: {amounts.size(len(message.text.encode('utf-8', 'replace')))}.")
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw_position)
+
     def every_second(self) -> None:
         super().every_second()
         if self.is_current and self._live:

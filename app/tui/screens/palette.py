@@ -47,7 +47,7 @@ def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object]) -> 
         if binding.description and group in GROUPS and binding.action not in found:
             title = f"{binding.description[0].lower()}{binding.description[1:]}"
             found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key))
-    return list(found.values())
+    return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
 
 
 def _bound(run: Callable[[str], object], action: str) -> Callable[[], object]:

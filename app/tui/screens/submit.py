@@ -86,6 +86,9 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self.call("queue.ls", {}, self._offer_queues)
         self.call("template.ls", {}, self._offer_templates)
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_equal)
+
     def heading(self) -> str:
         return self.look.own("Deck › New task")
 

@@ -13,6 +13,7 @@ from app.tui import taskdoc, whydoc
 from app.tui.doc import Doc, Section
 from app.tui.facts import ACTIVE, WAITING, Facts, headline, title
 from app.tui.footer import Hint
+from app.tui.header import Header
 from app.tui.known import Known, gather, source_of
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logview import LogView
@@ -35,6 +36,7 @@ _ENDED_HINTS = [
     _COPY,
     Hint("D", "delete", "D", 5),
 ]
+LEAST_LOG = 3
 _PAUSE = {"held": "release", "paused": "continue"}
 
 
@@ -101,6 +103,7 @@ class TaskScreen(OneTask):
         self.query_one("#main", Doc).show(main)
         self.query_one("#rest", Doc).show(rest)
         self._arrange(running)
+        self._fit()
 
     def _arrange(self, running: bool) -> None:
         """A running task has its log in the middle; another one page."""
@@ -109,6 +112,13 @@ class TaskScreen(OneTask):
             self.query_one(name).display = running
         if not running and self.focused in (self.query_one("#tail"), self.query_one("#rest")):
             self.query_one("#main").focus()
+
+    def _fit(self) -> None:
+        """Leave the log at least LEAST_LOG lines, and the rest of a running task what remains, at most half the screen."""
+        height = self.app.size.height
+        remains = height - self.query_one(Header).size.height - self.query_one("#main", Doc).height - LEAST_LOG - 4
+        rest = self.query_one("#rest", Doc)
+        rest.styles.max_height = max(0, min(remains, height // 2))
 
     def _follow_log(self, known: Known) -> None:
         view, run = self.query_one(LogView), known.run
@@ -150,6 +160,9 @@ class TaskScreen(OneTask):
         """Why; the popover need not lead here again."""
         if self._known:
             self.app.push_screen(WhyScreen(self.client_factory, self._known.task["uuid"]))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.draw)
 
     def every_second(self) -> None:
         super().every_second()

@@ -56,6 +56,9 @@ class WhyScreen(Reading, ModalScreen[Any]):
         self._known = known
         self.draw()
 
+    def on_resize(self) -> None:
+        self.draw()
+
     def refused(self, text: str) -> None:
         """It could not be asked: say that in the box."""
         self.query_one(Doc).show([Section("", (Row(((self.look.theirs(text), "warn"),)),))])

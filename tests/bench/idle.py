@@ -1,0 +1,50 @@
+"""What Taskdeck costs when nothing runs: CPU of every process with a deck open, memory of those that stay without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.acceptance.house import House
+from tests.bench.figures import Figure
+from tests.bench.recorder import Recorder
+
+SECONDS = 20.0
+
+
+def measure(house: House) -> Iterator[Figure]:
+    """In a home where one task has run."""
+    house.ok("submit", "--wait", "--", "true")
+    yield from figures(house, "one task has run")
+    memory = sum(map(pss, _staying(house)))
+    yield Figure("memory of runtime, keeper, guard", memory, "MiB PSS", None, "", memory, 70)
+
+
+def figures(house: House, where: str) -> Iterator[Figure]:
+    """The share of a core that runtime, keeper, guard and an open deck take together."""
+    pids = _staying(house)
+    with Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
+        deck.record(5.0)
+        before = sum(map(cpu, [*pids, deck.pid]))
+        deck.record(SECONDS)
+        share = (sum(map(cpu, [*pids, deck.pid])) - before) / SECONDS * 100
+        deck.type("q").end()
+    yield Figure(f"idle, a deck open, {where}", share, "% of a core", None, "", share, 2)
+
+
+def _staying(house: House) -> list[int]:
+    found = house.json("status")
+    return [found["runtime"]["pid"], found["keeper"]["pid"], found["keeper"]["guard_pid"]]
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pss(pid: int) -> float:
+    """MiB that a process has for itself, with its share of what others use too."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

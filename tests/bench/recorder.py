@@ -1,0 +1,35 @@
+"""A terminal that stamps every chunk of output as it arrives, to be looked at afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tests.acceptance.terminal import Terminal
+
+
+class Recorder(Terminal):
+    """A terminal that stamps what arrives, and shows it to nobody until `replay`."""
+
+    def __init__(self, *args: Any) -> None:
+        self.chunks: list[tuple[float, bytes]] = []
+        self.began = time.perf_counter()
+        super().__init__(*args)
+
+    def _feed(self, data: bytes) -> None:
+        self.chunks.append((time.perf_counter(), data))
+        if b"\x1b[6n" in data:
+            self.type("\x1b[1;2R")
+
+    def record(self, seconds: float) -> None:
+        """Take in what comes for so long."""
+        until = time.perf_counter() + seconds
+        while (left := until - time.perf_counter()) > 0:
+            self._read(left)
+
+    def replay(self) -> Iterator[float]:
+        """Feed the screen chunk by chunk; the time of each after it is shown."""
+        for at, data in self.chunks:
+            super()._feed(data)
+            yield at

@@ -1,0 +1,249 @@
+"""The pictures of the README: the real deck on fixed boards, drawn as SVG. `python -m tests.screenshots` draws all anew.
+
+The SVG is made here from the screen's own strips, so that it holds nothing but text, local fonts and sixteen colours, and is
+the same on every machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.pilot import Pilot
+
+from app.core.clean import width
+from app.tui.app import TaskdeckApp
+from app.tui.look import Look
+from tests.tui import boards
+from tests.tui.answers import WHY, Answers, deck, log_answer, run, task, until
+from tests.tui.screen_text import screen_text
+
+FOLDER = Path(__file__).parent.parent / "screenshots"
+
+CELL, ROW, EDGE = 8.4, 18, 12
+"""Pixels: a cell's width, a line's height, the margin."""
+FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
+GROUND, INK = "#14181d", "#d8dee4"
+PALETTE = (
+    "#14181d", "#ef6f6c", "#7fbf7f", "#e0b050", "#6c9fef", "#d08ae0", "#5fc4d6", "#c8ced4",
+    "#6b7580", "#ff8f8c", "#9fdf9f", "#ffd070", "#8cbfff", "#f0aaff", "#7fe4f6", "#ffffff",
+)  # fmt: skip
+"""The sixteen colours of a terminal."""
+
+
+# --- one screen as SVG ---------------------------------------------------------------------------------------------
+
+
+def svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, title: str) -> str:
+    """The lines of a screen as one SVG document."""
+    wide, high = columns * CELL + 2 * EDGE, rows * ROW + 2 * EDGE
+    body = [piece for y, line in enumerate(lines) for piece in _line(line, y)]
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" font-family="{FONTS}" font-size="14" xml:space="preserve">',
+        f"<title>{escape(title)}</title>",
+        f"<style>text {{ fill: {INK}; white-space: pre; }} .bold {{ font-weight: bold; }} .dim {{ opacity: 0.62; }}</style>",
+        f'<rect width="{wide:g}" height="{high:g}" rx="6" fill="{GROUND}"/>',
+        *body,
+        "</svg>\n",
+    ])  # fmt: skip
+
+
+def _line(line: Iterable[Segment], y: int) -> Iterator[str]:
+    x = 0
+    for segment in line:
+        if segment.control:
+            continue
+        cells = width(segment.text)
+        yield from _piece(segment.text, segment.style or Style(), x, y, cells)
+        x += cells
+
+
+def _piece(text: str, style: Style, x: int, y: int, cells: int) -> Iterator[str]:
+    ink, ground = _colour(style, "color", INK), _colour(style, "bgcolor", GROUND)
+    if style.reverse:
+        ink, ground = ground, ink
+    left, top = EDGE + x * CELL, EDGE + y * ROW
+    if ground != GROUND:
+        yield f'<rect x="{left:g}" y="{top}" width="{cells * CELL:g}" height="{ROW}" fill="{ground}" shape-rendering="crispEdges"/>'
+    if text.strip():
+        fill = "" if ink == INK else f' fill="{ink}" style="fill: {ink}"'
+        kind = " ".join(name for name in ("bold", "dim") if getattr(style, name))
+        named = f' class="{kind}"' if kind else ""
+        start = len(text) - len(text.lstrip())
+        shown = text.strip()
+        at, length = left + start * CELL, width(shown) * CELL
+        yield f'<text x="{at:g}" y="{top + 14}" textLength="{length:g}"{named}{fill}>{escape(shown)}</text>'
+
+
+def _colour(style: Style, which: str, default: str) -> str:
+    colour = getattr(style, which)
+    if colour is None or colour.is_default:
+        return default
+    number = colour.number
+    return PALETTE[number] if number is not None and number < len(PALETTE) else colour.get_truecolor().hex
+
+
+# --- what is shown -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture: its size, the app on fixed answers, and how one gets to what it shows."""
+
+    columns: int
+    rows: int
+    app: Callable[[], TaskdeckApp]
+    act: Callable[[Pilot[Any]], Awaitable[None]]
+
+
+def shows(*texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """Nothing to do but wait until the screen shows these."""
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: all(text in "\n".join(screen_text(pilot.app)) for text in texts))
+
+    return act
+
+
+def after(do: Callable[[TaskdeckApp], object], *texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """Do something to the app, then wait until the screen shows these."""
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await shows("Next to start")(pilot)
+        do(pilot.app)  # pyright: ignore[reportArgumentType]
+        await shows(*texts)(pilot)
+
+    return act
+
+
+async def type_a_task(pilot: Pilot[Any]) -> None:
+    """Fill in the form for a new task."""
+    await after(TaskdeckApp.open_form, "Command")(pilot)
+    await pilot.press(*'ffmpeg -i "/srv/in/S02E09.mkv" -crf 23 /srv/out/S02E09.mp4')
+    await shows("6 words, no shell", "It can be submitted.")(pilot)
+
+
+def _deck(board: Any, **how: Any) -> Callable[[], TaskdeckApp]:
+    return lambda: deck(Answers(board(), doctor=[]), **how)
+
+
+def _failed() -> TaskdeckApp:
+    lines = 'Traceback (most recent call last):\n  File "thumbs.py", line 41, in <module>\n'
+    lines += "FileNotFoundError: No such file: /srv/in/S02E09.mkv\n"
+    ends: dict[str, Any] = {"status": "failed", "exit_code": 1, "path": _kept(lines), "log_bytes": 2150, "number": 1048}
+    runs = [
+        run(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
+            end_time="2026-11-25T10:35:03.000000Z", run_seconds=3.0, **ends),
+        run(attempt=2, runid="b", reason="exit 1", start_time="2026-11-25T10:40:01.000000Z",
+            end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.2, **ends),
+    ]  # fmt: skip
+    row = task(
+        number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0,
+        parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0, reason="exit 1",
+        launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]},
+        ended_at="2026-11-25T10:40:04.000000Z", instances=runs,
+        children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled", "kind": "success"}],
+    )  # fmt: skip
+    return deck(Answers(show=row, log=log_answer(row, *runs)))
+
+
+def _running() -> TaskdeckApp:
+    text = "".join(f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42))
+    text += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
+    text += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
+    one = run(path=_kept(text), runid="r1042", number=1042)
+    row = task(number=1042, name="resnet50-sweep-06", status="running", instances=[one])
+    return deck(Answers(show=row, log=log_answer(row, one)))
+
+
+def _form() -> TaskdeckApp:
+    queues = [{"name": "default"}, {"name": "gpu"}, {"name": "media"}]
+    return deck(
+        Answers(queue_ls=queues, template_ls=[], submit=[{"number": 1063, "name": "ffmpeg S02E09.mp4", "uuid": ""}])
+    )
+
+
+def _waiting() -> TaskdeckApp:
+    return deck(Answers(show=task(), why=[WHY]))
+
+
+SCENES: dict[str, Scene] = {
+    "deck-120x40": Scene(120, 40, _deck(boards.busy), shows("4 SLA alerts")),
+    "deck-80x24": Scene(80, 24, _deck(boards.busy), shows("4 SLA alerts")),
+    "deck-ascii-80x24": Scene(80, 24, _deck(boards.busy, look=Look(ascii=True)), shows("4 SLA alerts")),
+    "disk-full-120x40": Scene(120, 40, _deck(boards.halted), shows("DISK FULL")),
+    "no-runtime-80x24": Scene(80, 24, _deck(boards.trouble), shows("NO RUNTIME")),
+    "first-run-120x40": Scene(120, 40, _deck(boards.empty), shows("Nothing has been submitted yet")),
+    "why-80x24": Scene(80, 24, _waiting, after(lambda app: app.open_why("1049"), "its place is reserved")),
+    "waiting-80x24": Scene(80, 24, _waiting, after(lambda app: app.open_task("1049"), "Why it waits", "its place is reserved")),
+    "failed-80x24": Scene(80, 24, _failed, after(lambda app: app.open_task("1048"), "How it ended", "FileNotFoundError")),
+    "log-80x24": Scene(80, 24, _running, after(lambda app: app.open_log("1042"), "following", "batch/s", "15 lines")),
+    "new-task-80x24": Scene(80, 24, _form, type_a_task),
+    "keys-120x40": Scene(120, 40, _deck(boards.busy), after(TaskdeckApp.action_show_keys, "Everywhere")),
+}  # fmt: skip
+
+
+# --- drawing -------------------------------------------------------------------------------------------------------
+
+_LOGS: list[Path] = []
+
+
+def _kept(text: str) -> str:
+    """A file of this text, for as long as the picture is drawn."""
+    place = _LOGS[-1] / f"{len(list(_LOGS[-1].iterdir()))}.log"
+    place.write_text(text)
+    return str(place)
+
+
+@contextmanager
+def still() -> Iterator[None]:
+    """One place, one time zone: what the deck would otherwise take from the machine."""
+    before, here = os.environ.get("TZ"), Path.cwd()
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    os.chdir("/")
+    with tempfile.TemporaryDirectory() as folder:
+        _LOGS.append(Path(folder))
+        try:
+            yield
+        finally:
+            _LOGS.pop()
+            os.chdir(here)
+            os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+            time.tzset()
+
+
+async def draw(name: str) -> str:
+    """The picture of a scene."""
+    scene = SCENES[name]
+    with still():
+        app = scene.app()
+        async with app.run_test(size=(scene.columns, scene.rows)) as pilot:
+            await scene.act(pilot)
+            await pilot.pause()
+            stack = app._background_screens
+            update = app.screen._compositor.render_update(full=True, screen_stack=stack)
+            lines = [[segment for strip in line for segment in strip] for line in update.strips]  # pyright: ignore
+            return svg(lines, scene.columns, scene.rows, f"Taskdeck: {name}")
+
+
+async def main() -> None:
+    """Draw every picture anew."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in SCENES:
+        (FOLDER / f"{name}.svg").write_text(await draw(name), encoding="utf-8")
+        print(name)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
