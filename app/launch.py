@@ -46,17 +46,19 @@ def _private(path: str, flags: int) -> int:
 
 
 def _start(home: str, demo: bool) -> None:
-    said = _spawn(home, demo)
-    if "error" in said and said["error"]["code"] != "runtime-exists":
-        raise Remote(**said["error"])
     until = time.monotonic() + PATIENCE
+    said = _spawn(home, demo)
     while (line := client.connect(home)) is None:
+        if "error" in said and said["error"]["code"] != "runtime-exists":
+            raise Remote(**said["error"])
         if time.monotonic() > until:
             raise Problem(
                 f"the runtime did not answer within {PATIENCE:.0f} s.",
                 f"It may have said why in {paths.runtime_log(home)}",
             )
-        time.sleep(0.01)
+        time.sleep(0.05)
+        if "error" in said:  # the one that had the lock may be gone by now
+            said = _spawn(home, demo)
     line.close()
 
 

@@ -306,12 +306,12 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
 
 
 def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
-    """The keeper saw these runs start: {run, pid, ticks, at, boot, deadline}."""
+    """The keeper saw these runs start: {run, pid, ticks, at, boot}. Told again after a new hello, it changes nothing."""
     if not events:
         return
     found = (
         "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-        "WHERE i.runid IN (SELECT value FROM json_each(?))"
+        "WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN ('starting', 'stopping')"
     )
     known = {row.runid: row for row in c.exec_driver_sql(found, (json.dumps([e["run"] for e in events]),))}
     rows = [_start_row(e, known[e["run"]]) for e in events if e["run"] in known]

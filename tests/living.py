@@ -44,6 +44,7 @@ class Living:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.client = Client(home)
+        self.others: list[Client] = []
 
     def start(self) -> int:
         """Bring up a runtime; its pid."""
@@ -74,14 +75,17 @@ class Living:
 
     def reach(self, task: str, status: str) -> dict[str, Any]:
         """The task with its latest run, once that run has this status."""
-        for _ in self.client_of_its_own().watch():
-            found = self.show(task)
-            if found["instances"] and found["instances"][-1]["status"] == status:
-                return found
+        with contextlib.closing(self.another().watch()) as changes:
+            for _ in changes:
+                found = self.show(task)
+                if found["instances"] and found["instances"][-1]["status"] == status:
+                    return found
         raise AssertionError(f"the runtime ended before #{task} was {status}")
 
-    def client_of_its_own(self) -> Client:
-        return Client(self.home)
+    def another(self, autostart: bool = True) -> Client:
+        """A client of its own, closed with the home."""
+        self.others.append(Client(self.home, autostart))
+        return self.others[-1]
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the runtime by a signal, and see it gone."""
@@ -101,7 +105,8 @@ class Living:
 
     def end(self) -> None:
         """Kill all that is left of it: first those above, which would else begin anew."""
-        self.client.close()
+        for client in (self.client, *self.others):
+            client.close()
         while left := list(self.processes()):
             for pid in left:
                 with contextlib.suppress(OSError):

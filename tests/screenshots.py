@@ -13,12 +13,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from app.core.clean import width
@@ -34,6 +37,10 @@ CELL, ROW, EDGE = 8.4, 18, 12
 """Pixels: a cell's width, a line's height, the margin."""
 FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 GROUND, INK = "#14181d", "#d8dee4"
+SHEET = (
+    f"text {{ font: 14px {FONTS}; fill: {INK}; white-space: pre; }} "
+    ".bold { font-weight: bold; } .dim { opacity: 0.62; }"
+)
 PALETTE = (
     "#14181d", "#ef6f6c", "#7fbf7f", "#e0b050", "#6c9fef", "#d08ae0", "#5fc4d6", "#c8ced4",
     "#6b7580", "#ff8f8c", "#9fdf9f", "#ffd070", "#8cbfff", "#f0aaff", "#7fe4f6", "#ffffff",
@@ -49,44 +56,81 @@ def svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, title: str)
     wide, high = columns * CELL + 2 * EDGE, rows * ROW + 2 * EDGE
     body = [piece for y, line in enumerate(lines) for piece in _line(line, y)]
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" font-family="{FONTS}" font-size="14" xml:space="preserve">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" xml:space="preserve">',
         f"<title>{escape(title)}</title>",
-        f"<style>text {{ fill: {INK}; white-space: pre; }} .bold {{ font-weight: bold; }} .dim {{ opacity: 0.62; }}</style>",
+        f"<style>{SHEET}</style>",
         f'<rect width="{wide:g}" height="{high:g}" rx="6" fill="{GROUND}"/>',
         *body,
         "</svg>\n",
     ])  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Glyph:
+    """What stands at one place of a line: a character, its first cell and how many it takes, and how it looks."""
+
+    text: str
+    x: int
+    cells: int
+    ink: str
+    ground: str
+    kind: str
+
+
 def _line(line: Iterable[Segment], y: int) -> Iterator[str]:
+    """One line as rectangles and texts; how the screen was cut into segments leaves no trace."""
+    glyphs = list(_glyphs(line))
+    for ground, stretch in groupby(glyphs, key=lambda g: g.ground):
+        if ground != GROUND:
+            yield _rect(list(stretch), y, ground)
+    alike: list[Glyph] = []
+    for glyph in glyphs:
+        if glyph.text == " ":
+            continue
+        if alike and (
+            glyph.x - alike[-1].x - alike[-1].cells > 1 or (glyph.ink, glyph.kind) != (alike[0].ink, alike[0].kind)
+        ):
+            yield _text(alike, y)
+            alike = []
+        alike.append(glyph)
+    if alike:
+        yield _text(alike, y)
+
+
+def _glyphs(line: Iterable[Segment]) -> Iterator[Glyph]:
     x = 0
     for segment in line:
-        if segment.control:
-            continue
-        cells = width(segment.text)
-        yield from _piece(segment.text, segment.style or Style(), x, y, cells)
-        x += cells
-
-
-def _piece(text: str, style: Style, x: int, y: int, cells: int) -> Iterator[str]:
-    ink, ground = _colour(style, "color", INK), _colour(style, "bgcolor", GROUND)
-    if style.reverse:
-        ink, ground = ground, ink
-    left, top = EDGE + x * CELL, EDGE + y * ROW
-    if ground != GROUND:
-        yield f'<rect x="{left:g}" y="{top}" width="{cells * CELL:g}" height="{ROW}" fill="{ground}" shape-rendering="crispEdges"/>'
-    if text.strip():
-        fill = "" if ink == INK else f' fill="{ink}" style="fill: {ink}"'
+        style = segment.style or Style()
+        ink, ground = _colour(style.color, INK), _colour(style.bgcolor, GROUND)
+        if style.reverse:
+            ink, ground = ground, ink
         kind = " ".join(name for name in ("bold", "dim") if getattr(style, name))
-        named = f' class="{kind}"' if kind else ""
-        start = len(text) - len(text.lstrip())
-        shown = text.strip()
-        at, length = left + start * CELL, width(shown) * CELL
-        yield f'<text x="{at:g}" y="{top + 14}" textLength="{length:g}"{named}{fill}>{escape(shown)}</text>'
+        for character in "" if segment.control else segment.text:
+            cells = width(character)
+            yield Glyph(character, x, cells, ink, ground, kind)
+            x += cells
 
 
-def _colour(style: Style, which: str, default: str) -> str:
-    colour = getattr(style, which)
+def _rect(glyphs: list[Glyph], y: int, ground: str) -> str:
+    left, wide = EDGE + glyphs[0].x * CELL, sum(glyph.cells for glyph in glyphs) * CELL
+    crisp = 'shape-rendering="crispEdges"'
+    return f'<rect x="{left:g}" y="{EDGE + y * ROW}" width="{wide:g}" height="{ROW}" fill="{ground}" {crisp}/>'
+
+
+def _text(glyphs: list[Glyph], y: int) -> str:
+    """Glyphs of one look, at most one blank between them."""
+    first, last = glyphs[0], glyphs[-1]
+    shown = first.text
+    for before, glyph in pairwise(glyphs):
+        shown += " " * (glyph.x - before.x - before.cells) + glyph.text
+    length = (last.x + last.cells - first.x) * CELL
+    look = f' class="{first.kind}"' if first.kind else ""
+    look += "" if first.ink == INK else f' style="fill: {first.ink}"'
+    at = f'x="{EDGE + first.x * CELL:g}" y="{EDGE + y * ROW + 14}"'
+    return f'<text {at} textLength="{length:g}"{look}>{escape(shown)}</text>'
+
+
+def _colour(colour: Color | None, default: str) -> str:
     if colour is None or colour.is_default:
         return default
     number = colour.number
@@ -129,7 +173,7 @@ def after(do: Callable[[TaskdeckApp], object], *texts: str) -> Callable[[Pilot[A
 async def type_a_task(pilot: Pilot[Any]) -> None:
     """Fill in the form for a new task."""
     await after(TaskdeckApp.open_form, "Command")(pilot)
-    await pilot.press(*'ffmpeg -i "/srv/in/S02E09.mkv" -crf 23 /srv/out/S02E09.mp4')
+    pilot.app.post_message(Paste('ffmpeg -i "/srv/in/S02E09.mkv" -crf 23 /srv/out/S02E09.mp4'))
     await shows("6 words, no shell", "It can be submitted.")(pilot)
 
 
@@ -207,9 +251,10 @@ def _kept(text: str) -> str:
 
 @contextmanager
 def still() -> Iterator[None]:
-    """One place, one time zone: what the deck would otherwise take from the machine."""
-    before, here = os.environ.get("TZ"), Path.cwd()
+    """One place, one time zone, colours: what the deck would otherwise take from the machine."""
+    before, here = dict(os.environ), Path.cwd()
     os.environ["TZ"] = "UTC"
+    os.environ.pop("NO_COLOR", None)
     time.tzset()
     os.chdir("/")
     with tempfile.TemporaryDirectory() as folder:
@@ -219,7 +264,8 @@ def still() -> Iterator[None]:
         finally:
             _LOGS.pop()
             os.chdir(here)
-            os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+            os.environ.clear()
+            os.environ.update(before)
             time.tzset()
 
 

@@ -81,6 +81,7 @@ class Dispatcher:
         self.draining = False
         self.tick_lag: float | None = None
         self.tallies: dict[str, Tally] = {}
+        self.greeted = asyncio.Event()
         self.idle = asyncio.Event()
         self._wake = asyncio.Event()
         self._news = News()
@@ -99,6 +100,7 @@ class Dispatcher:
         """One word of the keeper's, in its order."""
         kind = event.get("is")
         if kind == "hello":
+            self.greeted.set()
             self._news.hello = event
             self._sent.clear()
             self._told.clear()
@@ -110,9 +112,21 @@ class Dispatcher:
             self._news.ended.append(event)
         elif kind == "stopping":
             self._news.overdue.append(event["run"])
-        elif kind in ("refused", "error"):
+        elif kind == "refused":
             self._news.refused.append(event["run"])
+        elif kind == "error":
+            self._hear_error(event)
         self.wake()
+
+    def _hear_error(self, event: dict[str, Any]) -> None:
+        """The keeper could not do as told; nothing ran."""
+        log.warning("keeper: %s: %s", event["code"], event["message"])
+        if event["code"] in ("no-space", "no-process"):
+            self.halted = f"the keeper cannot start processes ({event['message']})"
+        if event["code"] == "bad-request":
+            self._news.ended.append({"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()})
+        else:
+            self._news.refused.append(event["run"])
 
     async def run(self) -> None:
         """Rounds, for good: one after each wake."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+
+import psutil
 
 from app import paths
 from app.errors import Conflict
@@ -25,15 +28,31 @@ def hold_lock(home: Path) -> Iterator[None]:
     """Hold the lock of `home`; its file says who does. Raises RuntimeExists."""
     fd = os.open(home / "run" / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeExists(f"a runtime already has this home: {_holder(fd)}.", "See it: taskdeck") from None
+        while not _taken(fd):
+            if not _dying(fd):
+                raise RuntimeExists(f"a runtime already has this home: {_holder(fd)}.", "See it: taskdeck")
+            time.sleep(0.01)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()}, {user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _taken(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _dying(fd: int) -> bool:
+    """Whether the holder was killed but is not quite gone: a thread of it may still be writing to the disk."""
+    try:
+        return psutil.Process(int(_holder(fd).split()[1].rstrip(","))).status() == psutil.STATUS_ZOMBIE
+    except (ValueError, IndexError, psutil.Error):
+        return False
 
 
 def _holder(fd: int) -> str:

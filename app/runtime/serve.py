@@ -101,6 +101,8 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
     if ready_fd is not None and os.fork():
         os._exit(0)
     _own_environment()
+    if ready_fd is not None:  # a pipe that our starter's script left open would wait for us for good
+        os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         paths.make_home(home)
         _log_to(paths.runtime_log(home), foreground=ready_fd is None)
@@ -156,6 +158,7 @@ async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
         db.after_commit(dispatcher.wake)
         dispatcher.keeping = await Keeping.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
+        await dispatcher.greeted.wait()
         await dispatcher.round()
         loops = [
             asyncio.create_task(work, name=name)

@@ -14,29 +14,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.reactive import reactive
 
-from app.core.board import Board, QueueLine, RuntimeFacts
+from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
-from app.tui.errands import Done, Errands
+from app.tui.batch import Batch
+from app.tui.errands import Errands
 from app.tui.faults import record
 from app.tui.feed import Feed
 from app.tui.lines import Sturdy
 from app.tui.look import Look, Span
+from app.tui.places import Places
 from app.tui.screens.deck import DeckScreen
 from app.tui.start import run_deck
 from app.tui.themes import THEMES
-from app.tui.verbs import Deed, sentence
+from app.tui.verbs import Deed
 
 if TYPE_CHECKING:
     from textual.driver import Driver
 
     from app.client import Client
-    from app.tui.screens.palette import Command
 
 __all__ = ["TaskdeckApp", "run_deck"]
 
@@ -46,7 +46,7 @@ TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
 
-class TaskdeckApp(Sturdy, App[int]):
+class TaskdeckApp(Sturdy, Places):
     """The deck on a home, through clients made by `client_factory`."""
 
     ENABLE_COMMAND_PALETTE = False
@@ -110,11 +110,6 @@ class TaskdeckApp(Sturdy, App[int]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colour the one that drops colours: Textual, asked before our theme is known, would take one for greys."""
         return super().get_line_filters() if self.look.colour else [NoColor()]
-
-    @property
-    def deck(self) -> DeckScreen | None:
-        """The deck screen, below whatever stands on it."""
-        return next((screen for screen in self.screen_stack if isinstance(screen, DeckScreen)), None)
 
     def on_mount(self) -> None:
         if not self.is_headless:
@@ -234,62 +229,6 @@ class TaskdeckApp(Sturdy, App[int]):
         else:
             self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn")
 
-    # Places
-
-    def action_place(self, pane: int) -> None:
-        """Go to the deck, and to one of its panes."""
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        if self.deck:
-            self.deck.go_to(pane)
-
-    def open_task(self, ident: str) -> None:
-        """The screen of a task, by uuid or number."""
-        from app.tui.screens.task import TaskScreen
-
-        self.push_screen(TaskScreen(self.client_factory, ident))
-
-    def open_log(self, ident: str) -> None:
-        """The log of a task."""
-        from app.tui.screens.log import LogScreen
-
-        self.push_screen(LogScreen(self.client_factory, ident))
-
-    def open_why(self, ident: str) -> None:
-        """Why it waits; it may lead to the task."""
-        from app.tui.screens.why import WhyScreen
-
-        self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
-
-    def open_form(self) -> None:
-        """The form for a new task."""
-        from app.tui.screens.submit import SubmitScreen
-
-        self.push_screen(SubmitScreen(self.client_factory), self._submitted)
-
-    def _submitted(self, number: int | None) -> None:
-        if number is not None:
-            self.say(f"Submitted #{number}.")
-
-    def show_queue(self, queue: QueueLine) -> None:
-        """The work of one queue, on the deck."""
-        self.action_place(3)
-        if self.deck:
-            self.deck.filter_queue(queue)
-
-    def action_show_keys(self) -> None:
-        """Every key that works here."""
-        from app.tui.screens.help import HelpScreen, bindings_of
-
-        self.push_screen(HelpScreen(bindings_of(self.screen.active_bindings)))
-
-    def action_palette(self) -> None:
-        """Every command by its name."""
-        from app.tui.commands import commands_of
-        from app.tui.screens.palette import PaletteScreen
-
-        self.push_screen(PaletteScreen(commands_of(self), self.open_task), _run)
-
     def action_redraw(self) -> None:
         """Draw everything again, whatever the terminal shows."""
         if self._driver and not self.is_headless:
@@ -328,43 +267,6 @@ class TaskdeckApp(Sturdy, App[int]):
         if self._exception:
             record(self.home, self._exception)
         self._close_messages_no_wait()
-
-
-class Batch:
-    """The answers to deeds that were asked together, said in one line."""
-
-    def __init__(self, app: TaskdeckApp, count: int) -> None:
-        self._app = app
-        self._open = count
-        self._texts: list[str] = []
-        self._undo: list[Deed] = []
-        self._failed = False
-
-    def taker(self, deed: Deed) -> Done:
-        """What to call with the answer to this deed, from any thread."""
-        return lambda answer, error: self._app.call_later(self._take, deed, answer, error)
-
-    def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
-        self._open -= 1
-        if error is None:
-            self._texts.append(sentence(deed, answer, self._app.look.theirs))
-            self._undo += deed.undo if not isinstance(answer, dict) or answer.get("done", True) else ()
-        else:
-            self._failed = True
-            self._texts.append(self._app.look.theirs(f"Not done: {error}"))
-        if not self._open:
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._undo:
-            self._app.undoing = tuple(self._undo)
-        texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]
-        self._app.say("  ".join([*texts, *(["u undo"] if self._undo else [])]), "warn" if self._failed else "")
-
-
-def _run(command: Command | None) -> None:
-    if command:
-        command.run()
 
 
 def _start(client: Any) -> None:

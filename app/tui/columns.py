@@ -160,7 +160,7 @@ def row_strip(
         end = place.at + width(shown)
     if end < room:
         segments.append(Segment(" " * (room - end), base))
-    return Strip(segments, room)
+    return Strip(Segment.simplify(segments), room)
 
 
 def _text(cell: Cell, look: Look, room: int, cut: str) -> str:

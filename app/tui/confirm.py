@@ -9,7 +9,7 @@ from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
 from app.core.clean import pad
 from app.tui.look import STATES, STRANGE, Look, Span
-from app.tui.panes.work import how_text
+from app.tui.panes.workrows import how_text
 from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import TaskRow
 

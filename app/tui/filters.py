@@ -1,15 +1,17 @@
-"""The filter line's language: words, `!word`, `status:failed`, `queue:gpu`. All must hold; case is ignored. Pure."""
+"""The filter line's language: words, `!word`, `status:failed`, `queue:gpu`, `queue:"two words"`. All must hold; case is ignored."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from app.core.board import EndedLine, NextLine, RunningLine
 from app.tui.panes.pools import PoolRow
-from app.tui.panes.work import Gone
+from app.tui.panes.workrows import Gone
 from app.tui.verbs import status_of
 
+_WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 Keep = Callable[[Any], bool]
 
 STATES: tuple[tuple[str, Keep], ...] = (
@@ -22,10 +24,16 @@ STATES: tuple[tuple[str, Keep], ...] = (
 
 def parse(text: str) -> Keep | None:
     """The filter that a line means; None when it is empty."""
-    tests = [_test(word) for word in text.lower().split()]
+    tests = [_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
     if not tests:
         return None
     return lambda row: all(test(row) for test in tests)
+
+
+def quoted(qualifier: str, value: str) -> str:
+    """A qualifier for exactly this value, as one word of the line."""
+    plain = value.lower().replace('"', "")
+    return f'{qualifier}"{plain}"' if " " in plain else qualifier + plain
 
 
 def both(first: Keep | None, second: Keep | None) -> Keep | None:

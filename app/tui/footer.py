@@ -12,7 +12,7 @@ from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, 
 from app.tui.lines import Lines
 from app.tui.look import Look, Span
 from app.tui.panes.pools import PoolRow
-from app.tui.panes.work import Gone
+from app.tui.panes.workrows import Gone
 
 
 @dataclass(frozen=True, slots=True)

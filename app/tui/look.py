@@ -187,7 +187,7 @@ class Look:
                 segments.append(Segment(shown, base + self.style(name)))
         if left > 0:
             segments.append(Segment(" " * left, base))
-        return Strip(segments, width)
+        return Strip(Segment.simplify(segments), width)
 
 
 def wide(spans: Iterable[Span]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.tui.panes.pools import PoolRow
-from app.tui.panes.work import Gone
+from app.tui.panes.workrows import Gone
 
 TaskRow = RunningLine | NextLine | EndedLine
 

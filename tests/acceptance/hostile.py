@@ -14,10 +14,13 @@ EVERYTHING = MARKUP + CLIPBOARD + TITLE + SCREEN + ANSWERED + C1 + BIDI + WIDE
 NAME = "[|red] [bold]夜间 {0} %s é"
 """As hostile as a name may be: printable, and without a slash."""
 
-OUTPUT = (
-    EVERYTHING.encode() + b"\n" + b"\x9b2J raw C1 \xff\xfe\xc3( \x00 nul \x07 bell \x08 \x0c \x0e so\n" + b"progress 1%\rprogress 2%\r" + b"\n"
-    + b"A" * 1_000_000 + b"\n" + "\x1b[31mred\x1b[0m end of output".encode()
-)  # fmt: skip
+OUTPUT = b"\n".join([
+    EVERYTHING.encode(),
+    b"\x9b2J raw C1 \xff\xfe\xc3( \x00 nul \x07 bell \x08 \x0c \x0e so",
+    b"progress 1%\rprogress 2%\r",
+    b"A" * 1_000_000,
+    b"\x1b[31mred\x1b[0m end of output",
+])  # fmt: skip
 
 
 def writer(path: str) -> str:

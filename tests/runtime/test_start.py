@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -36,7 +37,7 @@ def test_first_commands_at_once_on_a_fresh_home_all_succeed(living: Living, td: 
 def test_whoever_starts_it_at_the_same_moment_meets_the_same_runtime(living: Living):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda at: launch.runtime(os.fspath(living.home)), range(4)))
-        pids = set(pool.map(lambda at: Client(living.home).call("status")["runtime"]["pid"], range(4)))
+        pids = set(pool.map(lambda at: living.another().call("status")["runtime"]["pid"], range(4)))
 
     assert len(pids) == 1
     log = Path(paths.runtime_log(living.home)).read_text()
@@ -91,7 +92,7 @@ def test_a_runtime_in_the_foreground_ends_on_term_with_exit_0(living: Living):
         stderr=subprocess.STDOUT,
     )  # fmt: skip
     with server:
-        until(lambda: Client(living.home).runtime_up(), "it answers")
+        until(living.client.runtime_up, "it answers")
         server.terminate()
         assert server.wait(5) == 0
         assert server.stdout is not None and b"Traceback" not in server.stdout.read()
@@ -109,7 +110,7 @@ def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(runtime: Liv
     gate.touch()
 
     until(lambda: not alive(pid), "the drained runtime has ended")
-    rows = {row["number"]: row["status"] for row in Client(runtime.home).call("ls")["tasks"]}
+    rows = {row["number"]: row["status"] for row in runtime.another().call("ls")["tasks"]}
     assert rows == {int(task): "succeeded", int(later): "queued"}
 
 
@@ -134,7 +135,7 @@ def test_a_runtime_that_cannot_start_says_why_to_the_command_that_wanted_it(data
 
 def test_autostart_off_means_what_it_says(living: Living):
     with pytest.raises(Conflict, match="no runtime is up.*taskdeck serve --detach"):
-        Client(living.home, autostart=False).call("submit", {"tasks": [{"argv": ["true"]}]})
+        living.another(autostart=False).call("submit", {"tasks": [{"argv": ["true"]}]})
 
     assert list(living.processes()) == []
 
@@ -166,5 +167,5 @@ def test_a_runtime_keeps_none_of_our_variables_and_descriptors(living: Living, m
     os.close(its)
 
     assert b"TASKDECK_RUNID" not in Path(f"/proc/{pid}/environ").read_bytes()
-    assert os.read(ours, 1) == b""
+    assert select.select([ours], [], [], 0) == ([ours], [], [])
     os.close(ours)

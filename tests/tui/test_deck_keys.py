@@ -393,18 +393,18 @@ async def test_keys_typed_ahead_go_to_the_field_that_opens_and_not_to_verbs():
         await deck.on(1053)
         for key in ("slash", "x", "p", "t"):
             deck.app.post_message(events.Key(key, key if len(key) == 1 else "/"))
-        await until(deck.pilot, lambda: deck.screen._words == "xpt")
+        await until(deck.pilot, lambda: deck.screen.words == "xpt")
         assert deck.recording.verbs() == []
 
 
 async def test_the_filter_line_remembers_and_completes():
     async with opened() as deck:
         await deck.press("slash", *"status:pau", "tab")
-        assert deck.screen._words == "status:paused"
+        assert deck.screen.words == "status:paused"
         await deck.press("down", "slash", *([("backspace")] * 20), *"!qu", "tab", *"ba", "tab")
-        assert deck.screen._words == "!queue:backup"
+        assert deck.screen.words == "!queue:backup"
         await deck.press("up")
-        assert deck.screen._words == "status:paused"
+        assert deck.screen.words == "status:paused"
 
 
 async def test_a_wide_character_says_that_an_input_method_is_on():

@@ -11,7 +11,8 @@ from textual.app import App, ComposeResult
 
 from app.tui.columns import Cell, Column
 from app.tui.look import Look
-from app.tui.table import Grid, Part, Table
+from app.tui.parts import Grid, Part
+from app.tui.table import Table
 
 
 @dataclass(frozen=True)

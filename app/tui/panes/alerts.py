@@ -6,7 +6,8 @@ from app.core import amounts
 from app.core.board import AlertLine, Board
 from app.tui.columns import Cell, Cells, Column
 from app.tui.look import ALERTS, STRANGE, Look
-from app.tui.table import Grid, Part, Table
+from app.tui.parts import Grid, Part
+from app.tui.table import Table
 
 _WIDE = (
     Column("", 1, gap=0),

@@ -11,7 +11,8 @@ from app.core import amounts
 from app.core.board import Board, HostFacts, PoolLine
 from app.tui.columns import Cell, Cells, Column, TwoTone
 from app.tui.look import Look, Span
-from app.tui.table import Grid, Part, Table
+from app.tui.parts import Grid, Part
+from app.tui.table import Table
 from app.tui.times import wall
 
 STALE = 30.0

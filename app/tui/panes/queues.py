@@ -6,7 +6,8 @@ from app.core import amounts
 from app.core.board import Board, QueueLine
 from app.tui.columns import Bar, Cell, Cells, Column
 from app.tui.look import QUEUES, STRANGE, Look
-from app.tui.table import Grid, Part, Table
+from app.tui.parts import Grid, Part
+from app.tui.table import Table
 
 FEW = 7
 """Up to so many starts a cell, one step of the sparkline is one start; beyond, the largest count fills it."""

@@ -17,8 +17,9 @@ from textual.widgets import Input
 from app.tui.columns import Cell, Cells, Column
 from app.tui.lines import Sturdy
 from app.tui.look import Look
+from app.tui.parts import Grid, Part
 from app.tui.screens.help import key_name
-from app.tui.table import Grid, Part, Table
+from app.tui.table import Table
 
 GROUPS = ("task", "deck", "alert", "place", "app")
 """The groups of bindings that are commands; the others move about."""

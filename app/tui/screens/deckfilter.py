@@ -1,0 +1,78 @@
+"""The deck's filter: the line of words, the round of states, the queue of a row."""
+
+from __future__ import annotations
+
+from textual import on
+
+from app.core.board import Board, QueueLine
+from app.tui import filters
+from app.tui.filterline import FilterLine
+from app.tui.footer import MessageLine
+from app.tui.panes.work import WorkPane
+from app.tui.screens.decklayout import DeckLayout
+
+
+class DeckFilter(DeckLayout):
+    """What of the work is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board: Board | None = None
+        self.seen_failures = 0
+        """Failures of today that were on screen under the filter for failures."""
+        self._state = 0
+        self.words = ""
+        """What stands in the filter line."""
+
+    def bottom(self) -> None:
+        """Draw message line and keys for what is so now."""
+        raise NotImplementedError
+
+    def action_filter(self) -> None:
+        """Open the filter line."""
+        line = self.query_one(FilterLine)
+        line.queues = [queue.name for queue in self.board.queues] if self.board else []
+        line.open(self.words)
+        self.query_one(MessageLine).display = False
+        self.set_focus(line)
+
+    @on(FilterLine.Changed)
+    def _filtering(self, event: FilterLine.Changed) -> None:
+        self.words = event.value
+        self._apply_filter()
+
+    @on(FilterLine.Left)
+    def _filtered(self, event: FilterLine.Left) -> None:
+        if not event.keep:
+            self.words = ""
+            self._apply_filter()
+        self.query_one(MessageLine).display = True
+        self.set_focus(self.query_one(WorkPane))
+
+    def _apply_filter(self) -> None:
+        name, state = ("", None) if not self._state else filters.STATES[self._state - 1]
+        keep = filters.both(filters.parse(self.words), state)
+        self.query_one(WorkPane).filter(keep, self.look.theirs(f"{name} {self.words}".strip()))
+        self.bottom()
+
+    def action_states(self) -> None:
+        """All, active, waiting, failed, and round again."""
+        self._state = (self._state + 1) % (len(filters.STATES) + 1)
+        if self._state == len(filters.STATES) and self.board:
+            self.seen_failures = self.board.today_failed
+        self._apply_filter()
+        self.show_board()
+
+    def filter_queue(self, queue: QueueLine) -> None:
+        """Show the work of one queue."""
+        self.words = filters.quoted("queue:", queue.name)
+        self._apply_filter()
+        self.set_focus(self.query_one(WorkPane))
+
+    def clear_filter(self) -> bool:
+        """Show all work again; False when all was shown."""
+        work = self.query_one(WorkPane)
+        filtered = work.keep is not None
+        self.words, self._state = "", 0
+        work.filter(None)
+        return filtered

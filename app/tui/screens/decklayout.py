@@ -1,0 +1,150 @@
+"""How the deck is laid out: its panes at every size, one at a time where there is little room, and going between them."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+
+from app.core.board import Board
+from app.tui.arrange import FULL, LEAST, Arrangement, arrange
+from app.tui.filterline import FilterLine
+from app.tui.footer import KeyLine, MessageLine
+from app.tui.header import Banner, Header, banner_lines
+from app.tui.lines import Lines
+from app.tui.look import Look
+from app.tui.panes.alerts import AlertsPane
+from app.tui.panes.pools import PoolsPane
+from app.tui.panes.queues import QueuesPane
+from app.tui.panes.work import WorkPane
+from app.tui.table import Table
+
+if TYPE_CHECKING:
+    from app.tui.app import TaskdeckApp
+
+PANES = ("queues", "pools", "work", "alerts")
+Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
+
+
+class TooSmall(Lines):
+    """The one line of a terminal that is too small for anything else."""
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = self.app.size
+        text = f"Terminal too small ({width}x{height}): needs {LEAST[0]}x{LEAST[1]}. Everything goes on; q leaves."
+        self.draw([self.look.strip([(line, "")], width) for line in wrap(text, max(10, width))])
+
+
+class DeckLayout(Screen[None]):
+    """The deck's widgets and their places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zoomed: str | None = None
+        """The pane that is shown alone because it was asked for."""
+        self.small = False
+        """Whether the terminal has room for one pane only."""
+
+    def compose(self) -> ComposeResult:
+        yield Header()
+        yield Banner(id="banner")
+        with Container(id="top"):
+            yield QueuesPane()
+            yield PoolsPane()
+        yield WorkPane()
+        yield AlertsPane()
+        yield FilterLine()
+        yield MessageLine()
+        yield KeyLine()
+        yield TooSmall(id="too-small")
+
+    @property
+    def deck(self) -> TaskdeckApp:
+        """The app."""
+        return cast("TaskdeckApp", self.app)
+
+    @property
+    def look(self) -> Look:
+        """What the terminal can show."""
+        return self.deck.look
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """The four panes in their order."""
+        return (
+            self.query_one(QueuesPane),
+            self.query_one(PoolsPane),
+            self.query_one(WorkPane),
+            self.query_one(AlertsPane),
+        )
+
+    @property
+    def table(self) -> Table:
+        """The pane that has the focus, else the work."""
+        return self.focused if isinstance(self.focused, Table) else self.query_one(WorkPane)
+
+    def show_board(self) -> None:
+        """Show the latest board at the present size."""
+        raise NotImplementedError
+
+    def place_panes(self, board: Board) -> None:
+        """Give every pane its lines, for as many rows as the board has."""
+        width, height = self.app.size
+        if not width:
+            return
+        tiny = width < LEAST[0] or height < LEAST[1]
+        self.small = not tiny and (width < FULL[0] or height < FULL[1])
+        self.set_class(tiny, "-tiny")
+        banner = [] if tiny else banner_lines(board, self.deck.now(), self.look, width)
+        self.query_one(Banner).show(banner)
+        places = arrange(width, height, len(banner), len(board.queues), len(board.pools), len(board.alerts))
+        one = self.table.id if self.small else self.zoomed
+        self.set_class(places.wide and one is None, "-wide")
+        self._set_height(self.query_one(Header), places.header)
+        self._place_panes(places, one, tiny)
+        self._place_top(places, one, tiny)
+        self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL[1])
+
+    def _place_panes(self, places: Arrangement, one: str | None, tiny: bool) -> None:
+        heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
+        for pane in self.panes:
+            pane.narrow = not places.wide
+            pane.display = not tiny and one in (None, pane.id)
+            self._set_height(pane, "1fr" if one else heights[pane.id or ""])
+
+    def _place_top(self, places: Arrangement, one: str | None, tiny: bool) -> None:
+        top = self.query_one("#top")
+        top.display = not tiny and one in (None, "queues", "pools")
+        self._set_height(top, "1fr" if one else places.top)
+        self.query_one(QueuesPane).styles.width = places.queues_width if places.wide and one is None else "1fr"
+
+    def _set_height(self, widget: Any, height: int | str) -> None:
+        if widget.styles.height is None or str(widget.styles.height) != str(height):
+            widget.styles.height = height
+
+    def on_descendant_focus(self) -> None:
+        if self.small or self.zoomed:
+            self.zoomed = self.table.id if self.zoomed else None
+            self.show_board()
+
+    def go_to(self, pane: int) -> None:
+        """Put the focus on a pane, 1 to 4; 0 shows the deck as a whole."""
+        self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None
+        wanted = self.panes[pane - 1] if pane else self.query_one(WorkPane)
+        wanted.display = True
+        self.query_one("#top").display = True
+        self.set_focus(wanted)
+        self.show_board()
+
+    def action_pane(self, by: int) -> None:
+        """The next pane, or the one before."""
+        self.go_to((PANES.index(self.table.id or "work") + by) % len(PANES) + 1)
+
+    def action_zoom(self) -> None:
+        """The pane alone, or all again."""
+        self.zoomed = None if self.zoomed else self.table.id
+        self.show_board()

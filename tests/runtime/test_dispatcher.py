@@ -1,0 +1,315 @@
+"""What a round writes and what it then tells the keeper; what the disk refuses is kept for the next round."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import paths
+from app.core.ids import uuid7
+from app.runtime.dispatcher import LOG_KEPT, Dispatcher
+from app.service import queues, submit, tasks, templates, views
+from app.service.call import Call
+from db import reads
+from db.engine import Database
+from db.errors import DiskFull
+from tests.runtime.conftest import Told, ended, started
+from tests.service.ready import execute, submitted
+
+
+async def running(call: Call, dispatcher: Dispatcher, told: Told, **spec: Any) -> tuple[int, str]:
+    """A task whose start the keeper has reported: its number and run."""
+    number = (await submitted(call, **spec))["number"]
+    await dispatcher.round()
+    runid = told.spawned[-1]
+    dispatcher.hear(started(runid))
+    await dispatcher.round()
+    return number, runid
+
+
+async def show(call: Call, number: int) -> dict[str, Any]:
+    return await views.show(call, id=number)
+
+
+async def test_a_round_starts_what_fits_and_no_more(call: Call, dispatcher: Dispatcher, told: Told):
+    await queues.pool_create(call, name="p", cpu=2, memory="1G")
+    await queues.queue_create(call, name="q", pool="p", capacity=10)
+    for _ in range(5):
+        await submitted(call, queue="q")
+
+    await dispatcher.round()
+    await dispatcher.round()
+
+    assert [(await show(call, n))["status"] for n in range(1, 6)] == ["running"] * 2 + ["queued"] * 3
+    assert len(told.spawned) == 2
+
+
+async def test_the_order_says_everything_the_keeper_needs(call: Call, dispatcher: Dispatcher, told: Told, home: Path):
+    spec = {"argv": ["echo", "hi"], "env": {"B": "3", "C": "4"}, "timeout": 9, "grace": 2}
+    await submit.submit(call, tasks=[spec], cwd="/srv", umask=0o027, env={"A": "1", "B": "2"})
+
+    await dispatcher.round()
+
+    ((order,),) = told.of("spawn")
+    runid = order["run"]
+    assert order == {
+        "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0, "grace": 2.0,
+        "log": str(paths.log_path(home, runid)),
+        "env": {"A": "1", "B": "3", "C": "4", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1", "TASKDECK_ATTEMPT": "1",
+                "TASKDECK_HOME": os.fspath(home)},
+    }  # fmt: skip
+
+
+async def test_a_run_is_committed_before_the_keeper_hears_of_it(call: Call, dispatcher: Dispatcher, told: Told, database: Path):
+    import sqlite3
+
+    seen: list[Any] = []
+    spawn = told.spawn
+
+    def look(run: dict[str, Any]) -> None:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as other:
+            seen.extend(other.execute("SELECT status FROM instances WHERE runid = ?", (run["run"],)))
+        other.close()
+        spawn(run)
+
+    told.spawn = look  # type: ignore[method-assign]
+    await submitted(call)
+    await dispatcher.round()
+
+    assert seen == [("starting",)]
+
+
+async def test_ends_are_forgotten_by_the_keeper_once_they_are_stored(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+
+    dispatcher.hear(ended(runid, 3))
+    await dispatcher.round()
+
+    assert (await show(call, number))["status"] == "failed"
+    assert told.of("forget") == [(runid,)]
+
+
+async def test_ends_of_unknown_runs_are_forgotten_too_and_starts_of_them_do_no_harm(call: Call, dispatcher: Dispatcher, told: Told):
+    unknown = uuid7()
+    dispatcher.hear(started(unknown))
+    dispatcher.hear(ended(unknown))
+
+    await dispatcher.round()
+
+    assert told.of("forget") == [(unknown,)]
+
+
+async def test_what_the_disk_refuses_is_kept_and_written_in_the_next_round(
+    call: Call, dispatcher: Dispatcher, told: Told, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    number, runid = await running(call, dispatcher, told)
+    waiting = (await submitted(call))["number"]
+    write = db.write
+
+    async def full(*args: Any) -> Any:
+        raise DiskFull("the disk is full.")
+
+    monkeypatch.setattr(db, "write", full)
+    dispatcher.hear(ended(runid, 5))
+    await dispatcher.round()
+    assert told.of("forget") == []
+    assert dispatcher.halted is not None and dispatcher.halted.startswith("disk full since ")
+
+    monkeypatch.setattr(db, "write", write)
+    await dispatcher.round()
+    assert ((await show(call, number))["status"], told.of("forget")) == ("failed", [(runid,)])
+    assert (await show(call, waiting))["status"] == "queued"
+
+    dispatcher.halted = None
+    await dispatcher.round()
+    assert (await show(call, waiting))["status"] == "running"
+
+
+async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatcher: Dispatcher, told: Told):
+    await submitted(call)
+    for word in ("halted", "draining"):
+        setattr(dispatcher, word, "disk nearly full" if word == "halted" else True)
+        await dispatcher.round()
+        assert told.spawned == []
+        setattr(dispatcher, word, None)
+
+    await dispatcher.round()
+    assert len(told.spawned) == 1
+
+
+async def test_the_keeper_is_told_of_a_cancel_once(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told, grace=3)
+    await tasks.cancel(call, ids=[number])
+
+    for _ in range(3):
+        await dispatcher.round()
+
+    assert told.of("stop") == [(runid, "cancel", 3.0)]
+
+
+async def test_the_keeper_is_told_of_a_pause_and_a_resume_once_each(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+    for verb in (tasks.pause, tasks.resume, tasks.pause):
+        await verb(call, ids=[number])
+        await dispatcher.round()
+        await dispatcher.round()
+
+    assert told.of("signal") == [(runid, signal.SIGSTOP), (runid, signal.SIGCONT), (runid, signal.SIGSTOP)]
+
+
+async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+    await tasks.cancel(call, ids=[number])
+    await dispatcher.round()
+    told.orders.clear()
+
+    dispatcher.hear({"is": "hello", "runs": [started(runid)]})
+    await dispatcher.round()
+
+    assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
+
+
+async def test_a_keeper_that_does_not_know_a_claimed_run_is_asked_to_refuse_it(call: Call, dispatcher: Dispatcher, told: Told):
+    number = (await submitted(call))["number"]
+    await dispatcher.round()
+    (runid,) = told.spawned
+    dispatcher.hear({"is": "hello", "runs": []})
+    await dispatcher.round()
+    assert told.of("refuse") == [(runid,)]
+    assert (await show(call, number))["status"] == "running"
+
+    dispatcher.hear({"is": "refused", "run": runid})
+    await dispatcher.round()
+
+    assert [run["runid"] for run in (await show(call, number))["instances"]] == [told.spawned[-1]]
+    assert len(told.spawned) == 2
+
+
+async def test_a_run_that_the_new_keeper_knows_is_not_refused(call: Call, dispatcher: Dispatcher, told: Told):
+    number = (await submitted(call))["number"]
+    await dispatcher.round()
+    (runid,) = told.spawned
+
+    dispatcher.hear({"is": "hello", "runs": [started(runid)]})
+    await dispatcher.round()
+
+    assert told.of("refuse") == []
+    assert (await show(call, number))["instances"][0]["status"] == "running"
+
+
+async def test_a_run_that_was_seen_to_start_and_that_no_keeper_knows_is_lost(call: Call, dispatcher: Dispatcher, told: Told):
+    number, _ = await running(call, dispatcher, told)
+
+    dispatcher.hear({"is": "hello", "runs": []})
+    await dispatcher.round()
+
+    assert (await show(call, number))["status"] == "lost"
+
+
+async def test_a_deadline_that_the_keeper_acted_on_is_a_timeout(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told, timeout=5)
+    dispatcher.hear({"is": "stopping", "run": runid, "reason": "timeout"})
+    await dispatcher.round()
+    assert (await show(call, number))["instances"][0]["status"] == "stopping"
+
+    dispatcher.hear(ended(runid, None, signal=15, stop="timeout"))
+    await dispatcher.round()
+
+    row = await show(call, number)
+    assert (row["status"], row["reason"]) == ("timed_out", "limit 5.0s")
+
+
+async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told, timeout=5)
+    await execute(call, "UPDATE instances SET deadline = '2000-01-01T00:00:00.000000Z'")
+
+    await dispatcher.stop_overdue()
+    await dispatcher.round()
+
+    assert [order[:2] for order in told.of("stop")] == [(runid, "timeout")]
+    assert (await show(call, number))["instances"][0]["status"] == "stopping"
+
+
+async def test_a_small_log_is_kept_whole_and_of_a_large_one_its_tail(call: Call, dispatcher: Dispatcher, told: Told, home: Path):
+    texts = {"small": b"one\0\xff\n", "large": b"x" * 40_000 + b"end\n"}
+    for text in texts.values():
+        _, runid = await running(call, dispatcher, told)
+        path = paths.log_path(home, runid)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+        dispatcher.hear(ended(runid))
+        await dispatcher.round()
+
+    small, large = [(await views.log(call, id=number))["runs"][0] for number in (1, 2)]
+
+    assert (small["logs"], small["log_bytes"]) == ("one␀\ufffd\n", 6)
+    assert (len(large["logs"]), large["logs"][-4:], large["log_bytes"]) == (LOG_KEPT, "end\n", 40_004)
+
+
+async def test_a_log_that_is_gone_ends_the_run_all_the_same(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+
+    dispatcher.hear(ended(runid))
+    await dispatcher.round()
+
+    assert (await show(call, number))["status"] == "succeeded"
+
+
+async def test_a_secret_that_is_not_where_it_should_be_fails_the_run_with_the_reason(call: Call, dispatcher: Dispatcher, told: Told, home: Path):
+    schema = {"script": "echo hi"}
+    parameters = {"type": "object", "properties": {"key": {"type": "string", "secret": True}}}
+    await templates.create(call, name="push", engine="shell", schema=schema, parameters=parameters)
+    done = await submitted(call, template="push", parameters={"key": f"file:{home}/nowhere"})
+    await dispatcher.round()
+    await dispatcher.round()
+
+    row = await show(call, done["number"])
+    assert (row["status"], row["instances"][0]["exit_code"], told.spawned) in (
+        ("failed", 126, []),
+        ("running", None, [row["instances"][0]["runid"]]),
+    )
+
+
+async def test_undecodable_bytes_reach_the_keeper_as_they_were(call: Call, dispatcher: Dispatcher, told: Told):
+    odd = os.fsdecode(b"caf\xe9")
+    await submitted(call, argv=["cat", odd], env={"X": odd}, cwd=os.fsdecode(b"/srv/\xff"))
+
+    await dispatcher.round()
+
+    ((order,),) = told.of("spawn")
+    assert (order["argv"][1], order["env"]["X"], order["cwd"]) == (odd, odd, os.fsdecode(b"/srv/\xff"))
+    json.dumps(order).encode("ascii")
+
+
+async def test_priority_and_front_decide_who_starts_first(call: Call, dispatcher: Dispatcher, told: Told):
+    await queues.queue_set(call, name="default", capacity=1)
+    for priority in (0, 5, 0):
+        await submitted(call, priority=priority)
+    await tasks.front(call, ids=[3])
+
+    order = []
+    for _ in range(3):
+        await dispatcher.round()
+        order.append(int(told.of("spawn")[-1][0]["env"]["TASKDECK_TASK"]))
+        dispatcher.hear(ended(told.spawned[-1]))
+    await dispatcher.round()
+
+    assert order == [3, 2, 1]
+    assert await call.db.read(reads.counts) == {"succeeded": 3}
+
+
+async def test_a_paused_queue_or_pool_starts_nothing(call: Call, dispatcher: Dispatcher, told: Told):
+    await submitted(call)
+    for pause, resume in ((queues.queue_pause, queues.queue_resume), (queues.pool_pause, queues.pool_resume), (queues.queue_drain, queues.queue_resume)):
+        await pause(call, name="default")
+        await dispatcher.round()
+        assert told.spawned == []
+        await resume(call, name="default")
+
+    await dispatcher.round()
+    assert len(told.spawned) == 1
