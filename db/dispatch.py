@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from db import sql
+
 WINDOW = (
     "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template FROM tasks "
     "WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT ?"
@@ -20,6 +22,7 @@ LAUNCH = (
     "SELECT i.runid, i.attempt, t.uuid, t.number, t.launch, t.cwd, t.umask, t.env_id, t.env, t.timeout, t.grace, t.log_limit "
     "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?))"
 )
+CLAIMABLE = "SELECT uuid, tags, attempts FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 OVERDUE = (
     "SELECT runid FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping') "
     "AND +status IN ('running', 'paused') AND deadline <= ?"
@@ -36,35 +39,40 @@ NEXT_DUE = (
 
 def window(c: Connection, queue: str, limit: int) -> list[Any]:
     """The first queued tasks of a queue, in its order."""
-    return list(c.exec_driver_sql(WINDOW, (queue, limit)).all())
+    return sql.rows(c, WINDOW, (queue, limit))
 
 
 def active(c: Connection) -> list[Any]:
     """What holds resources."""
-    return list(c.exec_driver_sql(ACTIVE).all())
+    return sql.rows(c, ACTIVE)
+
+
+def claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
+    """What a run takes over from its task: tags (as JSON), attempts so far."""
+    return sql.rows(c, CLAIMABLE, (json.dumps(list(uuids)),))
 
 
 def launches(c: Connection, runids: Sequence[str]) -> list[Any]:
     """What the keeper must be told of runs."""
-    return list(c.exec_driver_sql(LAUNCH, (json.dumps(list(runids)),)).all())
+    return sql.rows(c, LAUNCH, (json.dumps(list(runids)),))
 
 
 def overdue(c: Connection, now: str) -> list[str]:
     """Runs past their deadline that nobody stops yet."""
-    return list(c.exec_driver_sql(OVERDUE, (now,)).scalars())
+    return sql.column(c, OVERDUE, (now,))
 
 
 def wanted(c: Connection) -> list[Any]:
     """What the database wants of each active run: runid, status, stop_reason, grace."""
-    return list(c.exec_driver_sql(WANTED).all())
+    return sql.rows(c, WANTED)
 
 
 def next_due(c: Connection) -> str | None:
     """When the next scheduled or retrying task's time comes."""
-    return c.exec_driver_sql(NEXT_DUE).scalar_one()
+    return sql.value(c, NEXT_DUE)
 
 
 def environment(c: Connection, sha256: str) -> dict[str, str]:
     """A stored environment."""
-    found = c.exec_driver_sql("SELECT variables FROM environments WHERE sha256 = ?", (sha256,)).scalar()
+    found = sql.value(c, "SELECT variables FROM environments WHERE sha256 = ?", (sha256,))
     return json.loads(found) if found else {}

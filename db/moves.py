@@ -13,9 +13,9 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert
+from sqlalchemy import Connection, insert
 
-from db import clock, schema
+from db import clock, schema, sql
 from db.states import ENDED, WAITING, Run, Task, sources
 
 SYSTEM = "taskdeck"
@@ -46,6 +46,7 @@ class RunFacts:
     timeout: float | None
     log_limit: float | None
     start_time: str | None
+    queue: str
 
 
 Judge = Callable[[RunFacts, dict[str, Any]], Verdict]
@@ -78,12 +79,12 @@ def _move(c: Connection, table: str, key: str, to: Task | Run, rows: Sequence[di
     ids = json.dumps([row[key] for row in rows])
     # `+status` keeps SQLite from choosing the index on status, which holds far more rows than these few keys.
     may = f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(sources(to))})"
-    allowed = {row[0] for row in c.exec_driver_sql(may, (ids,))}
+    allowed = set(sql.column(c, may, (ids,)))
     moved = [row for row in rows if row[key] in allowed]
     if moved:
         now = clock.now()
-        c.exec_driver_sql(
-            _update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved]
+        sql.run_many(
+            c, _update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved]
         )
     return moved
 
@@ -105,7 +106,7 @@ def _record(c: Connection, rows: Sequence[dict[str, Any]], to: Task | Run, by: s
             "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) "
             "VALUES (:task_id, :runid, :status, :by, :note, :now, :now)"
         )
-        c.exec_driver_sql(statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
+        sql.run_many(c, statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
 
 
 # --- submitting ---------------------------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def submit(
         for at, task in enumerate(new):
             status = _first_status(task, now)
             task |= {"number": first + at, "status": status.value, "created_at": now, "updated_at": now}
-        c.exec_driver_sql(_INSERT_TASK, [_stored(task) for task in new])
+        sql.run_many(c, _INSERT_TASK, [_stored(task) for task in new])
         _record_new(c, new, by, now)
         fresh = {task["uuid"] for task in new}
         _depend(c, [row for row in parents if row["task_id"] in fresh], now)
@@ -135,7 +136,7 @@ def submit(
 
 def known(c: Connection, uuid: str) -> bool:
     """Whether there is a task of this uuid, a removed one too."""
-    return c.exec_driver_sql("SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)).first() is not None
+    return sql.value(c, "SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)) is not None
 
 
 def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
@@ -146,7 +147,7 @@ def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
 
 def _numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     found = "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
-    return dict(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).all())
+    return dict(sql.rows(c, found, (json.dumps(list(uuids)),)))
 
 
 def _take_numbers(c: Connection, many: int, now: str) -> int:
@@ -155,7 +156,7 @@ def _take_numbers(c: Connection, many: int, now: str) -> int:
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many, :now, :now) "
         "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now RETURNING value"
     )
-    return c.exec_driver_sql(take, {"many": many, "now": now}).scalar_one() - many + 1
+    return sql.value(c, take, {"many": many, "now": now}) - many + 1
 
 
 def _first_status(task: dict[str, Any], now: str) -> Task:
@@ -186,7 +187,8 @@ def _dumped(value: Any) -> str | None:
 
 
 def _record_new(c: Connection, tasks: Sequence[dict[str, Any]], by: str, now: str) -> None:
-    c.exec_driver_sql(
+    sql.run_many(
+        c,
         "INSERT INTO events (task_id, status, by, note, created_at, updated_at) VALUES (?, ?, ?, 'submitted', ?, ?)",
         [(t["uuid"], t["status"], by, now, now) for t in tasks],
     )
@@ -224,7 +226,7 @@ def follow(c: Connection, ended: Sequence[str]) -> None:
         f"WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})"
     )
     while ended:
-        children = c.exec_driver_sql(waiting, (json.dumps(list(ended)),)).scalars().all()
+        children = sql.column(c, waiting, (json.dumps(list(ended)),))
         ended = _settled(c, children, SYSTEM)
 
 
@@ -233,7 +235,7 @@ def _settled(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     if not uuids:
         return []
     now = clock.now()
-    facts = c.exec_driver_sql(_FACTS, (json.dumps(list(uuids)),)).all()
+    facts = sql.rows(c, _FACTS, (json.dumps(list(uuids)),))
     goals: dict[Task, list[dict[str, Any]]] = {}
     for row in facts:
         goal = _stands(row, now)
@@ -259,7 +261,7 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
     if not broken:
         return []
     found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
-    named = dict(c.exec_driver_sql(found, (json.dumps([number for _, number in broken]),)).all())
+    named = dict(sql.rows(c, found, (json.dumps([number for _, number in broken]),)))
     now = clock.now()
     rows = [
         {"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None}
@@ -275,7 +277,7 @@ def promote(c: Connection) -> None:
         "SELECT uuid FROM tasks INDEXED BY idx_tasks_scheduled WHERE status = 'scheduled' AND not_before <= :now "
         "UNION ALL SELECT uuid FROM tasks INDEXED BY idx_tasks_retrying WHERE status = 'retrying' AND retry_at <= :now"
     )
-    uuids = c.exec_driver_sql(due, {"now": now}).scalars().all()
+    uuids = sql.column(c, due, {"now": now})
     if uuids:
         settle(c, uuids, SYSTEM)
 
@@ -284,7 +286,7 @@ def promote(c: Connection) -> None:
 
 
 def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each task a run: rows of {uuid, runid, queue, pool, cpu, memory, tags, attempt}; returns those that were still waiting."""
+    """Give each task a run: rows of {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}; returns those still waiting."""
     now = clock.now()
     rows = [
         {"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None}
@@ -297,7 +299,7 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
             "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
             "VALUES (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :now, :now)"
         )
-        c.exec_driver_sql(insert_runs, [{**start, "tags": json.dumps(start["tags"]), "now": now} for start in claimed])
+        sql.run_many(c, insert_runs, [{**start, "now": now} for start in claimed])
         _record(
             c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], Run.STARTING, SYSTEM, None
         )
@@ -313,18 +315,18 @@ def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id "
         "WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN ('starting', 'stopping')"
     )
-    known = {row.runid: row for row in c.exec_driver_sql(found, (json.dumps([e["run"] for e in events]),))}
+    known = {row.runid: row for row in sql.rows(c, found, (json.dumps([e["run"] for e in events]),))}
     rows = [_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
     moved = {row["runid"] for row in move_runs(c, Run.RUNNING, rows, SYSTEM)}
     late = [row for row in rows if row["runid"] not in moved]
-    if late:  # cancelled before its start was seen: the pid is still wanted, the status is not
-        c.exec_driver_sql(
-            "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time = :start_time, deadline = :deadline "
-            "WHERE runid = :runid AND +status = 'stopping'",
-            late,
-        )
-    if rows:
-        c.exec_driver_sql("UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
+    # Those cancelled before their start was seen: the pid is still wanted, the status is not.
+    sql.run_many(
+        c,
+        "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time = :start_time, deadline = :deadline "
+        "WHERE runid = :runid AND +status = 'stopping'",
+        late,
+    )
+    sql.run_many(c, "UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
 
 
 def _start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
@@ -336,11 +338,12 @@ def _start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
 
 def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     found = "SELECT runid, task_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))"
-    return dict(c.exec_driver_sql(found, (json.dumps(list(runids)),)).all())
+    return dict(sql.rows(c, found, (json.dumps(list(runids)),)))
 
 
 _ENDING = """
-SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit, i.start_time
+SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit,
+  i.start_time, i.queue
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
 WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'running', 'paused', 'stopping')
 """
@@ -350,7 +353,7 @@ def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list
     """The keeper saw these runs end: give each its terminal state and its task what follows. Returns the tasks that ended for good."""
     if not events:
         return []
-    facts = {row.runid: RunFacts(*row) for row in c.exec_driver_sql(_ENDING, (json.dumps([e["run"] for e in events]),))}
+    facts = {row.runid: RunFacts(*row) for row in sql.rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))}
     verdicts = {e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e)) for e in events if e["run"] in facts}
     for status in {verdict.status for _, _, verdict in verdicts.values()}:
         rows = [_end_row(e, run, verdict) for e, run, verdict in verdicts.values() if verdict.status is status]
@@ -395,15 +398,13 @@ def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, dict[str, 
 
 def unclaim(c: Connection, runids: Sequence[str]) -> None:
     """Runs that the keeper refused before it forked anything: as if they had never been claimed, or cancelled if that was asked."""
-    rows = c.exec_driver_sql(
+    rows = sql.rows(
+        c,
         "SELECT runid, task_id, status, stop_reason, stopped_by FROM instances WHERE runid IN (SELECT value FROM json_each(?)) "
         "AND +status IN ('starting', 'stopping')",
         (json.dumps(list(runids)),),
-    ).all()
-    c.exec_driver_sql(
-        "DELETE FROM instances WHERE runid IN (SELECT value FROM json_each(?))",
-        (json.dumps([row.runid for row in rows]),),
     )
+    sql.run_many(c, "DELETE FROM instances WHERE runid = ?", [(row.runid,) for row in rows])
     stopped = [row for row in rows if row.status == Run.STOPPING]
     now = clock.now()
     over = move_tasks(
@@ -419,9 +420,7 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         SYSTEM,
     )
     free = [row["uuid"] for row in (*over, *back)]
-    c.exec_driver_sql(
-        "UPDATE tasks SET attempts = attempts - 1 WHERE uuid IN (SELECT value FROM json_each(?))", (json.dumps(free),)
-    )
+    sql.run_many(c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free])
     settle(c, [row["uuid"] for row in back], SYSTEM)
     recount(c)
     follow(c, [row["uuid"] for row in over])
@@ -439,7 +438,8 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     follow(c, [row["uuid"] for row in moved])
     stop(c, _active_runs(c, uuids), "cancel", by)
     # A run that is being stopped for another reason might be tried again: a person's word goes before that.
-    c.exec_driver_sql(
+    sql.run(
+        c,
         "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? "
         "WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'stopping' AND stop_reason <> 'cancel'",
         (by, now, json.dumps(list(uuids))),
@@ -468,14 +468,15 @@ def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     )
     rows = [
         {"runid": row.runid, "task_id": row.task_id, "reason": None}
-        for row in c.exec_driver_sql(paused, (json.dumps(list(uuids)),))
+        for row in sql.rows(c, paused, (json.dumps(list(uuids)),))
     ]
     return [row["runid"] for row in move_runs(c, Run.RUNNING, rows, by)]
 
 
 def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
     """Hold or release; while a task runs this takes effect at its next attempt."""
-    c.exec_driver_sql(
+    sql.run_many(
+        c,
         "UPDATE tasks SET hold = :on, held_by = :by, updated_at = :now WHERE uuid = :uuid",
         [{"uuid": uuid, "on": on, "by": by if on else None, "now": clock.now()} for uuid in uuids],
     )
@@ -490,7 +491,8 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
     ]
     moved = [row["uuid"] for row in move_tasks(c, Task.QUEUED, rows, by, "asked to run again")]
     # A parent that failed long ago was looked at when this was asked: it no longer stands in the way.
-    c.exec_driver_sql(
+    sql.run(
+        c,
         "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) "
         f"AND EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN ({_listed(ENDED)}))",
         (json.dumps(moved),),
@@ -500,12 +502,12 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
 
 def _in_states(c: Connection, uuids: Sequence[str], states: Iterable[Task]) -> list[str]:
     found = f"SELECT uuid FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(states)})"
-    return list(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).scalars())
+    return sql.column(c, found, (json.dumps(list(uuids)),))
 
 
 def _active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
     found = "SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status IN ('starting', 'running', 'paused')"
-    return list(c.exec_driver_sql(found, (json.dumps(list(uuids)),)).scalars())
+    return sql.column(c, found, (json.dumps(list(uuids)),))
 
 
 # --- loads --------------------------------------------------------------------------------------------------------------------------
@@ -520,7 +522,7 @@ def recount(c: Connection) -> list[str]:
     """Write what the active instances reserve into their queues and pools; returns the names whose figure was another."""
     queues: dict[str, int] = {}
     pools: dict[str, tuple[float, float]] = {}
-    for row in c.exec_driver_sql(_LOADS):
+    for row in sql.rows(c, _LOADS):
         queues[row.queue] = queues.get(row.queue, 0) + row.load
         cpu, memory = pools.get(row.pool, (0.0, 0.0))
         pools[row.pool] = (cpu + row.cpu, memory + row.memory)
@@ -528,22 +530,17 @@ def recount(c: Connection) -> list[str]:
 
 
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
-    was = dict(c.exec_driver_sql("SELECT name, current_load FROM queues").all())
+    was = dict(sql.rows(c, "SELECT name, current_load FROM queues"))
     new = [{"at": name, "load": loads.get(name, 0)} for name, load in was.items() if load != loads.get(name, 0)]
-    if new:
-        table = schema.queues
-        c.execute(table.update().where(table.c.name == bindparam("at")).values(current_load=bindparam("load")), new)
+    sql.run_many(c, "UPDATE queues SET current_load = :load WHERE name = :at", new)
     return [row["at"] for row in new]
 
 
 def _write_used(c: Connection, used: dict[str, tuple[float, float]]) -> list[str]:
     new = []
-    for name, cpu, memory in c.exec_driver_sql("SELECT name, used_cpu, used_memory FROM pools"):
+    for name, cpu, memory in sql.rows(c, "SELECT name, used_cpu, used_memory FROM pools"):
         now_cpu, now_memory = (round(value, 3) for value in used.get(name, (0.0, 0.0)))
         if (cpu, memory) != (now_cpu, now_memory):
             new.append({"at": name, "cpu": now_cpu, "memory": now_memory})
-    if new:
-        table = schema.pools
-        values = {"used_cpu": bindparam("cpu"), "used_memory": bindparam("memory")}
-        c.execute(table.update().where(table.c.name == bindparam("at")).values(values), new)
+    sql.run_many(c, "UPDATE pools SET used_cpu = :cpu, used_memory = :memory WHERE name = :at", new)
     return [row["at"] for row in new]

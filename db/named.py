@@ -95,7 +95,9 @@ def _one(c: Connection, table: Table, row: Any, name: str) -> Any:
 def templates(c: Connection) -> list[TemplateRow]:
     """Templates by name."""
     t = schema.templates
-    return [TemplateRow._make(row) for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))]
+    return [
+        TemplateRow._make(row) for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
+    ]
 
 
 def template_names(c: Connection) -> list[str]:

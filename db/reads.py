@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
-from db import schema
+from db import schema, sql
 from db.rows import EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
 from db.states import ACTIVE, ENDED, Task
 
@@ -133,9 +133,7 @@ def _matching(
 
 def counters(c: Connection) -> dict[tuple[str, str], int]:
     """{(queue, status): tasks}, from the kept counters."""
-    rows = c.exec_driver_sql(
-        "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0"
-    )
+    rows = sql.rows(c, "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
 
@@ -301,10 +299,7 @@ def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
     """How long the successful ones of a template's last tasks ran."""
     t = tasks.c
     newest = (
-        select(t.uuid)
-        .where(t.template == template, t.ended_at.is_not(None))
-        .order_by(t.ended_at.desc())
-        .limit(limit)
+        select(t.uuid).where(t.template == template, t.ended_at.is_not(None)).order_by(t.ended_at.desc()).limit(limit)
     )
     chosen = select(runs.c.run_seconds).where(runs.c.task_id.in_(newest), text("+instances.status = 'succeeded'"))
     return [seconds for seconds in c.execute(chosen).scalars() if seconds is not None]
@@ -313,18 +308,18 @@ def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
 # --- the rest -----------------------------------------------------------------------------------------------------------------------
 
 
+_QUEUES = f"SELECT {', '.join(QueueRow._fields)} FROM queues ORDER BY priority DESC, name"
+_POOLS = f"SELECT {', '.join(PoolRow._fields)} FROM pools ORDER BY name"
+
+
 def queues(c: Connection) -> list[QueueRow]:
     """Queues: highest priority first, then by name."""
-    q = schema.queues
-    return [
-        QueueRow._make(row) for row in c.execute(select(*_columns(q, QueueRow)).order_by(q.c.priority.desc(), q.c.name))
-    ]
+    return [QueueRow._make(row) for row in sql.rows(c, _QUEUES)]
 
 
 def pools(c: Connection) -> list[PoolRow]:
     """Pools by name."""
-    p = schema.pools
-    return [PoolRow._make(row) for row in c.execute(select(*_columns(p, PoolRow)).order_by(p.c.name))]
+    return [PoolRow._make(row) for row in sql.rows(c, _POOLS)]
 
 
 def events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:

@@ -88,7 +88,6 @@ class Dispatcher:
         self._told: dict[str, str] = {}
         self._sent: set[str] = set()
         self._environments: dict[str, dict[str, str]] = {}
-        self._adopting = True
         self._timer: asyncio.TimerHandle | None = None
         self.keeping: Keeping | None = None
 
@@ -145,7 +144,6 @@ class Dispatcher:
             self.halted = f"{problem.code.replace('-', ' ')} since {time.strftime('%H:%M')}"
             log.error("%s", problem)
             return
-        self._adopting = False
         self._tell(news, orders)
         if not orders.launches:
             self.idle.set()
@@ -167,7 +165,7 @@ class Dispatcher:
         if news.overdue:
             moves.stop(c, news.overdue, "timeout", moves.SYSTEM)
         if news.ended:
-            moves.ended(c, [self._with_log(event) for event in news.ended], self._judge(c))
+            moves.ended(c, [self._with_log(event) for event in news.ended], self._judge)
         if news.hello is not None:
             orders.unknown = self._missing(c, news.hello)
         if news.refused:
@@ -181,22 +179,12 @@ class Dispatcher:
         orders.next_due = dispatch.next_due(c)
         return orders
 
-    def _judge(self, c: Connection) -> moves.Judge:
-        queues = dict(
-            c.exec_driver_sql(
-                "SELECT runid, queue FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping')"
-            )
-            .all()
-        )
-
-        def judged(run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
-            verdict = judge(run, event)
-            tally = self.tallies.setdefault(queues.get(run.runid, ""), Tally())
-            tally.ended += 1
-            tally.failed += verdict.status not in (Run.SUCCEEDED, Run.CANCELLED)
-            return verdict
-
-        return judged
+    def _judge(self, run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
+        verdict = judge(run, event)
+        tally = self.tallies.setdefault(run.queue, Tally())
+        tally.ended += 1
+        tally.failed += verdict.status not in (Run.SUCCEEDED, Run.CANCELLED)
+        return verdict
 
     def _with_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """An end with what its row keeps of the log."""
@@ -215,14 +203,8 @@ class Dispatcher:
         active = [run for run in reads.active(c) if run.runid not in known]
         lost = [run for run in active if run.start_time is not None]
         now = time.time()
-        moves.ended(
-            c,
-            [
-                {"run": run.runid, "lost": True, "reason": "its supervisors left no record of its end", "at": now}
-                for run in lost
-            ],
-            judge,
-        )
+        reason = "its supervisors left no record of its end"
+        moves.ended(c, [{"run": run.runid, "lost": True, "reason": reason, "at": now} for run in lost], self._judge)
         return [run.runid for run in active if run.start_time is None]
 
     def _claim(self, c: Connection) -> list[str]:
@@ -231,7 +213,7 @@ class Dispatcher:
         starts = plan(seen).starts
         if not starts:
             return []
-        rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in starts])}
+        rows = {row.uuid: row for row in dispatch.claimable(c, [task.uuid for task in starts])}
         pools = {queue.name: queue.pool for queue in seen.queues}
         chosen = [
             {"uuid": task.uuid, "runid": uuid7(), "queue": task.queue, "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
@@ -256,7 +238,7 @@ class Dispatcher:
             keeping.refuse(runid)
         if news.ended:
             keeping.forget([event["run"] for event in news.ended])
-        self._steer(keeping, orders.wanted)
+        self._steer(keeping, orders.wanted, greeted=news.hello is not None)
         self._wake_at(orders.next_due)
 
     def _wake_at(self, due: str | None) -> None:
@@ -295,8 +277,8 @@ class Dispatcher:
         return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
                 "log": str(paths.log_path(self.home, row.runid)), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
-    def _steer(self, keeping: Keeping, wanted: Sequence[Any]) -> None:
-        """Tell the keeper what the database wants of each run and it has not been told."""
+    def _steer(self, keeping: Keeping, wanted: Sequence[Any], greeted: bool) -> None:
+        """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""
         for row in wanted:
             told = self._told.get(row.runid)
             if row.status == Run.STOPPING and told != "stop":
@@ -306,8 +288,8 @@ class Dispatcher:
                 keeping.signal(row.runid, signal.SIGSTOP)
                 self._told[row.runid] = "pause"
             elif row.status == Run.RUNNING and told != "run":
-                # A resume that was committed just before a crash may never have been sent.
-                if told == "pause" or self._adopting:
+                # A resume that was committed just before a crash may never have been sent, or have been lost with the keeper.
+                if told == "pause" or greeted:
                     keeping.signal(row.runid, signal.SIGCONT)
                 self._told[row.runid] = "run"
         gone = self._told.keys() - {row.runid for row in wanted}

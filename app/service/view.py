@@ -68,7 +68,7 @@ def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, wanted: boo
 
 
 def _waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
-    expected = forecast.expected(habits.of(c, t.template), t.timeout)
+    expected = t.timeout if t.template is None else forecast.expected(habits.of(c, t.template), t.timeout)
     return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected)
 
 

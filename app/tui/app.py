@@ -91,7 +91,7 @@ class TaskdeckApp(Sturdy, Places):
         self.undoing: tuple[Deed, ...] = ()
         self.asked_priorities: dict[str, int] = {}
         self.errands = Errands(client_factory)
-        self.feed = Feed(client_factory, self._feed_shows, self._feed_lost, start=not read_only)
+        self.feed = Feed(client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only)
         self.failure: Exception | None = None
         """The first thing that failed in the deck itself, if anything did."""
         self.fatal = False
@@ -141,15 +141,22 @@ class TaskdeckApp(Sturdy, Places):
         since = before.since if before.state == "none" and before.since else self.now()
         return replace(board, runtime=replace(runtime, since=since))
 
+    def _feed_gone(self) -> None:
+        self.call_later(self._no_runtime)
+
+    def _no_runtime(self) -> None:
+        """Keep what is shown, and say that nothing lives."""
+        board = self.board or Board()
+        if board.runtime.state not in ("none", "stopped"):
+            self.board = replace(board, runtime=RuntimeFacts("none", since=self.now(), demo=board.runtime.demo))
+
     def _feed_lost(self, error: Exception) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
         self.call_later(self._no_board, self.look.theirs(text))
 
     def _no_board(self, text: str) -> None:
-        """Neither a runtime nor the database answers: keep what is shown, and say that nothing lives."""
-        board = self.board or Board()
-        if board.runtime.state not in ("none", "stopped"):
-            self.board = replace(board, runtime=RuntimeFacts("none", since=self.now(), demo=board.runtime.demo))
+        """No board can be had: say why."""
+        self._no_runtime()
         self.say(text, "broken")
 
     # The message line

@@ -1,7 +1,7 @@
 """The feed: one thread that follows the runtime's changes and brings each board to the app.
 
-When the runtime goes, the client reads the database itself; the feed says so, keeps looking every `RETRY` seconds, and
-brings a runtime up again unless somebody stopped it. Nothing else in the deck fetches the board.
+When the runtime goes, the feed says so and brings another up. When that cannot be (somebody stopped it, or it fails), the
+client reads the database itself, every `RETRY` seconds. Nothing else in the deck fetches the board.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from app.core.board import Board
+from app.errors import Problem
 
 REST = 0.1
 """Seconds between two boards at least."""
@@ -32,12 +33,13 @@ class BoardClient(Protocol):
 
 
 class Feed(Thread):
-    """Runs until `stop()`. `show(board)` and `lost(error)` are called in this thread."""
+    """Runs until `stop()`. In this thread it calls `show(board)`, `gone()` when the runtime went, `lost(error)`."""
 
     def __init__(
         self,
         client_factory: Callable[[], BoardClient],
         show: Callable[[Board], None],
+        gone: Callable[[], None],
         lost: Callable[[Exception], None],
         *,
         start: bool = True,
@@ -47,6 +49,7 @@ class Feed(Thread):
         self._watcher = client_factory()
         self._reader = client_factory()
         self._show = show
+        self._gone = gone
         self._lost = lost
         self._may_start = start
         self._over = Event()
@@ -74,18 +77,30 @@ class Feed(Thread):
             self._again.clear()
 
     def _follow(self) -> bool:
-        """Show boards until the runtime goes, then one from the database; False when there was none to follow."""
+        """Show boards until the runtime goes; False when there was none to follow."""
+        if not self._started():
+            return False
         lived = False
-        state = self._read()
-        if state == "none" and self._may_start:
-            self._reader.start()
         for _ in self._watcher.watch():
             if self._over.is_set():
-                break
+                return False
             self._read()
             lived = True
-        self._read()
+        if lived:
+            self._gone()
         return lived
+
+    def _started(self) -> bool:
+        """See to it that a runtime is up; when it cannot be, show what the database says, and why."""
+        try:
+            if self._may_start:
+                self._reader.start()
+                return True
+        except Problem as problem:
+            if self._read() != "stopped":
+                self._tell(problem)
+            return False
+        return self._read() == "running"
 
     def _read(self) -> str:
         """Show the board as it is now; the state of its runtime."""

@@ -59,7 +59,8 @@ class FirstBoard(Thread):
     def run(self) -> None:
         client = _client(self._home, read_only=True)
         try:
-            self.board = Board.from_dict(client.call("board"))
+            if client.runtime_up():
+                self.board = Board.from_dict(client.call("board"))
         except Exception:
             self.board = None
         finally:

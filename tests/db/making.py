@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +54,7 @@ class Made:
         rows = [self.row(uuid) for uuid in uuids]
         starts = [
             {"uuid": row.uuid, "runid": uuid7(), "queue": row.queue, "pool": "default", "cpu": row.cpu, "memory": row.memory,
-             "tags": row.tags, "attempt": row.attempts + 1}
+             "tags": json.dumps(row.tags), "attempt": row.attempts + 1}
             for row in rows
         ]  # fmt: skip
         return [start["runid"] for start in moves.claim(self.c, starts)]

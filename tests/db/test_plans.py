@@ -18,7 +18,7 @@ from app.runtime import duties
 from app.runtime.dispatcher import Dispatcher, News
 from app.service import board, find, tasks, views
 from app.service.call import Call
-from db import clock, dispatch, moves, reads
+from db import clock, dispatch, moves, reads, sql
 from db.engine import Database, write_engine
 from tests.db import large
 
@@ -49,6 +49,15 @@ class Recorder:
     def __init__(self, c: Connection) -> None:
         self.c, self.seen = c, dict[str, Any]()
         event.listen(c, "before_cursor_execute", self._remember)
+        self._execute = sql.execute
+        sql.execute = self._plain
+
+    def close(self) -> None:
+        sql.execute = self._execute
+
+    def _plain(self, driver: Any, statement: str, given: Any, many: bool = False) -> sqlite3.Cursor:
+        self._remember(None, None, statement, given, None, many)
+        return self._execute(driver, statement, given, many)
 
     def _remember(self, c: Any, cursor: Any, sql: str, given: Any, context: Any, many: bool) -> None:
         if sql.split()[0] in ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH"):
@@ -90,7 +99,9 @@ def recorder(full: Path) -> Iterator[Recorder]:
     engine = write_engine(full)
     with engine.connect() as c:
         transaction = c.begin()
-        yield Recorder(c)
+        recorder = Recorder(c)
+        yield recorder
+        recorder.close()
         transaction.rollback()
     engine.dispose()
 

@@ -134,7 +134,7 @@ def test_a_pause_survives_the_runtime(runtime: Living):
     number, gate = gated(runtime, "gate", 0)
     job = runtime.reach(number, "running")["instances"][0]["pid"]
     runtime.call("pause", ids=[number])
-    until(lambda: Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[0] == "T", "the job stands still")
+    until(lambda: Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[0] in "TD", "the job or its child stands still")
     runtime.kill()
     runtime.start()
     gate.touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,6 @@ async def test_the_order_says_everything_the_keeper_needs(call: Call, dispatcher
 
 
 async def test_a_run_is_committed_before_the_keeper_hears_of_it(call: Call, dispatcher: Dispatcher, told: Told, database: Path):
-    import sqlite3
-
     seen: list[Any] = []
     spawn = told.spawn
 
@@ -172,6 +171,20 @@ async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(call: C
     await dispatcher.round()
 
     assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
+
+
+async def test_a_resume_that_a_keeper_may_have_lost_is_sent_to_the_next_one(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+    for verb in (tasks.pause, tasks.resume):
+        await verb(call, ids=[number])
+        await dispatcher.round()
+    told.orders.clear()
+
+    dispatcher.hear({"is": "hello", "runs": [started(runid)]})
+    await dispatcher.round()
+    await dispatcher.round()
+
+    assert told.of("signal") == [(runid, signal.SIGCONT)]
 
 
 async def test_a_keeper_that_does_not_know_a_claimed_run_is_asked_to_refuse_it(call: Call, dispatcher: Dispatcher, told: Told):

@@ -23,7 +23,7 @@ class Recording:
         self.board = board
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {}
-        self.started = 0
+        self.resumed = 0
         self.closed = 0
 
     def client(self) -> RecordedClient:
@@ -67,8 +67,8 @@ class RecordedClient:
         self._over.wait()
 
     def start(self, resume: bool = False) -> None:
-        """Count it."""
-        self._recording.started += 1
+        """Count those that bring back what somebody stopped; a runtime is up already."""
+        self._recording.resumed += resume
 
     def close(self) -> None:
         """The deck lets go."""

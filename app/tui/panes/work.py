@@ -11,7 +11,7 @@ from app.core.board import Board, EndedLine, RunningLine
 from app.tui.look import Span
 from app.tui.panes.workrows import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
 from app.tui.parts import View
-from app.tui.table import Table, View
+from app.tui.table import Table
 
 LINGER = 5.0
 LINGERING = 2

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
-from app.core.board import Board, RunningLine
+from app.core.board import Board, RunningLine, RuntimeFacts
 from app.core.clean import width
 from app.tui import guidance
 from app.tui.changes import Changes
@@ -25,6 +25,8 @@ from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.table import Table
 from app.tui.times import ago
 
+COMING_UP = Board(runtime=RuntimeFacts("starting"))
+"""What is shown until the first board came."""
 NEWS = 300.0
 """Seconds for which what somebody did stays in the message line."""
 
@@ -100,7 +102,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """Show the latest board at the present size."""
         if not self._up:
             return
-        board = self.board or Board()
+        board = self.board or COMING_UP
         self._guide(board)
         self.place_panes(board)
         for pane in self.panes:
@@ -141,7 +143,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def bottom(self) -> None:
         """Draw message line and keys for what is so now."""
-        board = self.board or Board()
+        board = self.board or COMING_UP
         stopped = board.runtime.state == "stopped"
         hints = hints_for(self.table.item, undo=bool(self.deck.undoing), stopped=stopped)
         self.query_one(KeyLine).show(hints)
