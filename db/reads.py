@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
-from db.rows import EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
+from db.rows import ActiveRow, EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
 from db.states import ACTIVE, ENDED, Task
 
 tasks, runs = schema.tasks, schema.instances
@@ -251,6 +251,19 @@ def active(c: Connection) -> list[InstanceRow]:
     )
 
 
+_OF_TASK = {"number", "name", "priority", "template", "timeout"}
+_RUNNING = (
+    f"SELECT {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRow._fields)} "
+    "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN ('starting', 'running', 'paused', 'stopping')"
+)
+
+
+def running(c: Connection) -> list[ActiveRow]:
+    """What holds resources, as the deck lists it: oldest start first."""
+    rows = [ActiveRow._make(row) for row in sql.rows(c, _RUNNING)]
+    return sorted(rows, key=lambda row: (row.start_time or "9", row.runid))
+
+
 def instances(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
     """Runs of one task, first attempt first; or of all, newest first. Limit 0 is all."""
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(tasks.c.deleted_at.is_(None))
@@ -315,6 +328,20 @@ _POOLS = f"SELECT {', '.join(PoolRow._fields)} FROM pools ORDER BY name"
 def queues(c: Connection) -> list[QueueRow]:
     """Queues: highest priority first, then by name."""
     return [QueueRow._make(row) for row in sql.rows(c, _QUEUES)]
+
+
+_NOW = """
+SELECT q.name, p.status AS pool_status, p.total_cpu - p.used_cpu AS free_cpu, p.total_memory - p.used_memory AS free_memory,
+  (SELECT min(created_at) FROM tasks WHERE queue = q.name AND status = 'queued') AS oldest_at,
+  (SELECT cpu FROM tasks WHERE queue = q.name AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT 1) AS first_cpu,
+  (SELECT memory FROM tasks WHERE queue = q.name AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT 1) AS first_memory
+FROM queues q JOIN pools p ON p.name = q.pool
+"""
+
+
+def queues_now(c: Connection) -> dict[str, Any]:
+    """{queue: what is free in its pool, how old its oldest queued task is, what its first one asks}."""
+    return {row.name: row for row in sql.rows(c, _NOW)}
 
 
 def pools(c: Connection) -> list[PoolRow]:

@@ -74,6 +74,27 @@ class InstanceRow(NamedTuple):
     updated_at: str
 
 
+class ActiveRow(NamedTuple):
+    """A run that holds resources, with what the deck shows of its task."""
+
+    runid: str
+    task_id: str
+    number: int
+    name: str
+    queue: str
+    pool: str
+    attempt: int
+    status: str
+    start_time: str | None
+    cpu: float
+    memory: float
+    reason: str | None
+    stop_reason: str | None
+    priority: int
+    template: str | None
+    timeout: float | None
+
+
 class QueueRow(NamedTuple):
     """A queue; `waiting` and `oldest_at` tell of its queued tasks."""
 

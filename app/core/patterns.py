@@ -1,88 +1,161 @@
-"""JSON Schema patterns, matched in time that grows with text × pattern and no faster.
+"""JSON Schema patterns, matched by the `regex` package, which gives up in time where Python's `re` would hang.
 
-Python's `re` tries alternatives one after the other, so that `(a|a)*b` on thirty letters takes minutes; here all go
-through the text side by side (Thompson's construction, as in Pike's machine). The dialect is what JSON Schema asks for,
-ECMA-262: classes, groups, alternatives, repeats, anchors, look-ahead. Back-references and look-behind are refused.
+What JSON Schema asks for, ECMA-262, is written a little differently there: `_translated` says it in `regex`'s way and
+lets nothing else of that dialect through. Back-references are refused. The package bounds neither the building of a
+pattern (a count is written out, a long text is indexed) nor each single scan: the limits below do.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from app.core.pattern_parser import Parser, is_word
-from app.core.pattern_program import BadPattern, Program, TooSlow
+if TYPE_CHECKING:
+    import regex
 
-__all__ = ["BadPattern", "TooSlow", "compiled", "search"]
+SECONDS = 0.1
+MAX_TEXT = 128 * 1024
+MAX_LENGTH, MAX_SIZE, MAX_DEPTH = 1_000, 2_000, 50
+"""Of a pattern: its characters, its parts with each count written out, its groups inside each other."""
 
-MAX_STEPS = 2_000_000
+_SETS = {
+    "d": "[0-9]",
+    "w": "[0-9A-Za-z_]",
+    "s": r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
+}
+_SETS |= {name.upper(): f"[^{members[1:]}" for name, members in _SETS.items()}
+_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0", "b": "\b"}
+_WORD = _SETS["w"]
+_PLACES = {
+    "|": "|",
+    "^": r"\A",
+    "$": r"\Z",
+    r"\b": f"(?:(?<={_WORD})(?!{_WORD})|(?<!{_WORD})(?={_WORD}))",
+    r"\B": f"(?:(?<={_WORD})(?={_WORD})|(?<!{_WORD})(?!{_WORD}))",
+}
+_WHOLE = {".": r"[^\n\r\u2028\u2029]", "[]": r"[^\0-\U0010ffff]", "[^]": r"[\0-\U0010ffff]"}
+
+_ESCAPE = r"\\(?:c[A-Za-z]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[pP]\{[^{}]+\}|[^cxupP])"
+_TOKEN = re.compile(
+    rf"""(?P<place>[|^$]|\\[bB])
+    |(?P<open>\((?:\?(?:[:=!]|<[=!]|<\w+>)|(?!\?)))
+    |(?P<close>\))
+    |(?P<count>(?:[*+?]|\{{(?P<least>\d+)(?:,\d*)?\}})\??)
+    |(?P<set>\[\^?(?:{_ESCAPE}|[^\\\]])*\])
+    |(?P<atom>{_ESCAPE}|[^\\(\[])""",
+    re.DOTALL | re.VERBOSE | re.ASCII,
+)
+_MEMBER = re.compile(rf"({_ESCAPE}|[^\\])(?:-({_ESCAPE}|[^\\]))?", re.DOTALL)
+
+
+class BadPattern(ValueError):
+    """The pattern cannot be used; the text says why, to follow "its pattern …"."""
+
+
+class TooSlow(Exception):
+    """The text is too long for this pattern to be tried in bounded time."""
 
 
 def search(pattern: str, text: str) -> bool:
-    """Whether `pattern` occurs in `text`. Raises BadPattern, or TooSlow beyond 2 million steps."""
-    return _Search(text).anywhere(compiled(pattern))
+    """Whether `pattern` occurs in `text`. Raises BadPattern, or TooSlow for 0.1 seconds or 128 thousand characters."""
+    if len(text) > MAX_TEXT:
+        raise TooSlow
+    try:
+        return compiled(pattern).search(text, timeout=SECONDS) is not None
+    except (TimeoutError, MemoryError):
+        raise TooSlow from None
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> Program:
-    """The program for a pattern. Raises BadPattern."""
-    return Parser(pattern).whole()
+def compiled(pattern: str) -> regex.Pattern[str]:
+    """What `search` uses of a pattern. Raises BadPattern."""
+    import regex  # not at the start of the runtime
+
+    try:
+        return regex.compile(_translated(pattern), regex.VERSION1, cache_pattern=False)
+    except regex.error as error:
+        raise BadPattern(f"cannot be read: {str(error).partition(' at position')[0]}") from None
 
 
-class _Search:
-    """One text on its way through a program."""
+def _translated(pattern: str) -> str:
+    if len(pattern) > MAX_LENGTH:
+        raise BadPattern(f"is longer than {MAX_LENGTH} characters")
+    size, at, parts = _Size(), 0, list[str]()
+    while at < len(pattern):
+        token = _TOKEN.match(pattern, at)
+        if token is None:
+            raise BadPattern(f"has a {pattern[at]} that cannot be read")
+        size.add(token)
+        parts.append(_translation(token.lastgroup or "", token[0]))
+        at = token.end()
+    return "".join(parts)
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.steps = 0
 
-    def anywhere(self, program: Program) -> bool:
-        return self._run(program, 0, True)
+class _Size:
+    """How large a pattern becomes when its counts are written out, and whether each count has something to repeat."""
 
-    def _run(self, program: Program, at: int, floating: bool) -> bool:
-        live: set[int] = set()
-        for here in range(at, len(self.text) + 1):
-            if floating or here == at:
-                live.add(program.start)
-            live = self._closure(program, live, here)
-            if 0 in live:
-                return True
-            if here == len(self.text) or not (live or floating):
-                return False
-            character = self.text[here]
-            live = {after for state in live for test, after in (program.tests[state],) if test(character)}
-        return False
+    def __init__(self) -> None:
+        self.groups = [0]
+        self.last = 0
+        """The size of what a count would repeat; 0 where it must not stand."""
 
-    def _closure(self, program: Program, live: set[int], here: int) -> set[int]:
-        """Every state reached without a character; of those, the ones that consume one, and 0 when it accepts."""
-        stack, seen, found = list(live), set(live), set[int]()
-        while stack:
-            state = stack.pop()
-            self._count()
-            if state == 0 or state in program.tests:
-                found.add(state)
-                continue
-            fresh = [after for after in self._leads(program, state, here) if after not in seen]
-            seen.update(fresh)
-            stack.extend(fresh)
-        return found
+    def add(self, token: re.Match[str]) -> None:
+        """Raises BadPattern."""
+        kind = token.lastgroup
+        if kind == "count" and not self.last:
+            raise BadPattern(f"has a {token[0]} with nothing to repeat")
+        if kind == "close" and len(self.groups) == 1:
+            raise BadPattern("has a ) without its (")
+        if kind == "open":
+            self.groups.append(0)
+        grown = self._grown(kind, token["least"])
+        self.last = grown if kind in ("close", "set", "atom") else 0
+        self.groups[-1] += grown
+        if self.groups[-1] > MAX_SIZE or len(self.groups) > MAX_DEPTH:
+            raise BadPattern("is too large or nested too deeply")
 
-    def _leads(self, program: Program, state: int, here: int) -> tuple[int, ...]:
-        if state in program.splits:
-            return program.splits[state]
-        if state in program.anchors:
-            kind, after = program.anchors[state]
-            return (after,) if self._holds(kind, here) else ()
-        look, after = program.looks[state]
-        return (after,) if self._run(look.program, here, False) is look.wanted else ()
+    def _grown(self, kind: str | None, least: str | None) -> int:
+        if kind == "count":
+            return self.last * max(0, int(least or 1) - 1)
+        return 1 + (self.groups.pop() if kind == "close" else 0)
 
-    def _holds(self, kind: str, here: int) -> bool:
-        if kind in "^$":
-            return here == (0 if kind == "^" else len(self.text))
-        before = here > 0 and is_word(self.text[here - 1])
-        after = here < len(self.text) and is_word(self.text[here])
-        return (before != after) is (kind == "b")
 
-    def _count(self) -> None:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise TooSlow
+def _translation(kind: str, text: str) -> str:
+    if kind == "open":
+        return text if text[2:3] in tuple("=!") or text[3:4] in tuple("=!") else "(?:"
+    if kind in ("close", "count"):
+        return text
+    if kind == "place":
+        return _PLACES[text]
+    if text in _WHOLE:
+        return _WHOLE[text]
+    return _set(text) if kind == "set" else _character(text)
+
+
+def _set(text: str) -> str:
+    start = "[^" if text.startswith("[^") else "["
+    return start + _MEMBER.sub(_member, text[len(start) : -1]) + "]"
+
+
+def _member(found: re.Match[str]) -> str:
+    """One member of a set: a character, a range, or a set such as `\\w`, after which a hyphen is only a hyphen."""
+    if found[2] is None:
+        return _character(found[1])
+    low, high = _character(found[1]), _character(found[2])
+    several = any(end.startswith(("[", r"\p", r"\P")) for end in (low, high))
+    return low + (r"\-" if several else "-") + high
+
+
+def _character(text: str) -> str:
+    """A character as it stands or behind a backslash, or the set that a letter behind a backslash means."""
+    kind, rest = text[1:2], text[2:]
+    if not kind or kind in _CONTROLS:
+        return re.escape(_CONTROLS.get(kind, text))
+    if kind in _SETS or kind in "pP":
+        return _SETS.get(kind, text)
+    if kind in "xuc":
+        return re.escape(chr(ord(rest) % 32 if kind == "c" else int(rest, 16)))
+    if kind.isalnum():
+        raise BadPattern(f"has {text}, which is no escape of ECMA-262 or a back-reference")
+    return re.escape(kind)

@@ -1,6 +1,6 @@
 """JSON Schema without surprises: references stay inside the document, no schema, pattern or value can hang the caller.
 
-jsonschema does the work, with a step counted for each schema applied to each value, our patterns (`app.core.patterns`)
+jsonschema does the work, with a step counted for each schema applied to each value, `app.core.patterns` for patterns
 and a uniqueness test that is linear. It is imported by the first schema that is looked at, not at start.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -55,8 +57,12 @@ def check(schema: Mapping[str, Any]) -> None:
     if len(_text(schema)) > MAX_BYTES:
         raise BadSchema(f"is larger than {MAX_BYTES // 1024}K")
     _check_meaning(schema)
-    for place, node in _nodes(schema, ()):
-        _check_patterns(place, node)
+    _steps.set(0)
+    try:
+        for place, node in _nodes(schema, ()):
+            _check_patterns(place, node)
+    except patterns.TooSlow:
+        raise BadSchema("has patterns that take too long to check") from None
     _check_references(schema)
 
 
@@ -139,11 +145,14 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> Non
 def _fault(pattern: str, names: bool) -> str:
     """Why a pattern cannot be used. jsonschema itself matches names, so theirs must be plain enough for any matcher."""
     try:
-        plain = patterns.compiled(pattern).plain
+        with _timed():
+            patterns.compiled(pattern)
         re.compile(pattern if names else "")
     except (patterns.BadPattern, re.error) as error:
         return str(error)
-    return "repeats a group, which is not supported for names" if names and not plain else ""
+    repeats = re.findall(r"\\.|\(\?|(\)?[*+?{])", pattern) if names else []
+    plain = sum(map(bool, repeats)) <= 3 and not any(repeat.startswith(")") for repeat in repeats)
+    return "" if plain else "repeats a group or too often, which is not supported for names"
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
@@ -243,8 +252,20 @@ def _count(steps: int) -> None:
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
-    if validator.is_type(value, "string") and not patterns.search(pattern, value):
+    if not validator.is_type(value, "string"):
+        return
+    with _timed():
+        found = patterns.search(pattern, value)
+    if not found:
         yield ValidationError(f"does not match {pattern}")
+
+
+@contextmanager
+def _timed() -> Iterator[None]:
+    """Patterns at their price: a second spent on them costs all the steps that there are."""
+    began = time.thread_time()
+    yield
+    _count(int((time.thread_time() - began) * MAX_STEPS))
 
 
 def _unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:

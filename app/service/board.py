@@ -31,7 +31,7 @@ from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
 from db import clock, reads
-from db.rows import InstanceRow, TaskRow
+from db.rows import ActiveRow, PoolRow, TaskRow
 from db.states import WAITING, Task
 
 SHOWN_NEXT = 60
@@ -55,15 +55,16 @@ async def board(call: Call) -> dict[str, Any]:
 def read(c: Connection, call: Call) -> Board:
     """The board, from one read transaction and what the runtime measured."""
     now = clock.utcnow()
-    seen = view.view(c, _HABITS, halted(call))
-    counts, trend = reads.counts(c), reads.samples(c, clock.stamp(now - TREND))
+    seen, active = view.view(c, _HABITS, halted(call)), reads.running(c)
+    counts, trend = reads.counts(c), _Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = reads.ended_since(c, clock.stamp(midnight(now)))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
-        queues=tuple(_queue(c, row, trend, now) for row in queues.queue_dicts(c)), pools=tuple(_pools(c, call, trend, now)),
-        running=tuple(_running(c, call, run, now) for run in reads.active(c)), next=tuple(_next(c, seen, now)),
+        queues=tuple(_queue(row, trend) for row in queues.queue_dicts(c)),
+        pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
+        running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, seen, now)),
         ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
     )  # fmt: skip
 
@@ -92,63 +93,71 @@ def _rules(c: Connection) -> int:
     return c.exec_driver_sql("SELECT count(*) FROM slas").scalar_one()
 
 
-def _cells(now: datetime, rows: Iterable[Any], value: str) -> list[tuple[int, float]]:
-    """(cell, value) of samples, the last cell being the latest three minutes."""
-    width = TREND.total_seconds() / CELLS
-    return [
-        (CELLS - 1 - min(CELLS - 1, int((now - clock.parse(r.minute)).total_seconds() / width)), getattr(r, value) or 0)
-        for r in rows
-    ]
+class _Trend:
+    """The samples of the last half hour in cells of three minutes, the latest last."""
+
+    def __init__(self, now: datetime, rows: Iterable[Any]) -> None:
+        self._of: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+        width = TREND.total_seconds() / CELLS
+        for row in rows:
+            back = int((now - clock.parse(row.minute)).total_seconds() / width)
+            self._of.setdefault((row.kind, row.name), []).append((CELLS - 1 - min(CELLS - 1, max(0, back)), row))
+
+    def starts(self, queue: str) -> tuple[int, ...]:
+        """Starts of a queue in each cell."""
+        found = [0] * CELLS
+        for cell, row in self._of.get(("queue", queue), ()):
+            found[cell] += row.started
+        return tuple(found)
+
+    def shares(self, pool: str, column: str, total: float) -> tuple[float, ...]:
+        """The greatest measured share of a pool in each cell, 0 to 1."""
+        found = [0.0] * CELLS
+        for cell, row in self._of.get(("pool", pool), ()):
+            found[cell] = max(found[cell], min(1.0, (getattr(row, column) or 0.0) / total if total else 0.0))
+        return tuple(found)
 
 
-def _queue(c: Connection, row: dict[str, Any], trend: Sequence[Any], now: datetime) -> QueueLine:
-    starts = [0] * CELLS
-    for cell, n in _cells(now, [s for s in trend if s.kind == "queue" and s.name == row["name"]], "started"):
-        starts[cell] += int(n)
+def _queue(row: dict[str, Any], trend: _Trend) -> QueueLine:
     oldest = clock.unix(row["oldest_at"]) if row["oldest_at"] else None
+    by = row["status_by"] if row["status"] != "active" else None
     return QueueLine(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
-                     row["priority"], row["status_by"] if row["status"] != "active" else None, tuple(starts))  # fmt: skip
+                     row["priority"], by, trend.starts(row["name"]))  # fmt: skip
 
 
-def _pools(c: Connection, call: Call, trend: Sequence[Any], now: datetime) -> Iterable[PoolLine]:
-    runs: dict[str, list[tuple[float, float]]] = {}
-    for run in reads.active(c):
-        used = call.live.usage(run.runid) if call.live else None
-        runs.setdefault(run.pool, []).append(used or (0.0, 0.0))
-    for row in reads.pools(c):
-        mine = [s for s in trend if s.kind == "pool" and s.name == row.name]
-        measured = runs.get(row.name, [])
-        yield PoolLine(
-            row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status,
-            sum(cpu for cpu, _ in measured) if call.live else None, sum(memory for _, memory in measured) if call.live else None,
-            _shares(now, mine, "measured_cpu", row.total_cpu), _shares(now, mine, "measured_memory", row.total_memory),
-        )  # fmt: skip
+def _measured(call: Call, active: Sequence[ActiveRow], pool: str) -> tuple[float, float] | None:
+    """Cores and MiB that the runs of a pool take; None without a runtime."""
+    if call.live is None:
+        return None
+    used = [call.live.usage(run.runid) or (0.0, 0.0) for run in active if run.pool == pool]
+    return sum(cpu for cpu, _ in used), sum(memory for _, memory in used)
 
 
-def _shares(now: datetime, rows: Sequence[Any], value: str, total: float) -> tuple[float, ...]:
-    """The greatest measured share of each three minutes."""
-    found = [0.0] * CELLS
-    for cell, amount in _cells(now, rows, value):
-        found[cell] = max(found[cell], min(1.0, amount / total if total else 0.0))
-    return tuple(found)
-
-
-def _running(c: Connection, call: Call, run: InstanceRow, now: datetime) -> RunningLine:
-    (task,) = reads.by_uuids(c, [run.task_id]) or [None]
-    used = call.live.usage(run.runid) if call.live else None
-    started = clock.unix(run.start_time) if run.start_time else None
-    template, timeout = (task.template, task.timeout) if task else (None, None)
-    left = forecast.left(now.timestamp() - started, _HABITS.of(c, template), timeout) if started else None
-    note = "" if run.status == "running" else run.reason or _WORDS.get(run.status, run.status)
-    if run.status == "stopping":
-        note = f"stopping: {run.stop_reason}"
-    return RunningLine(
-        run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, timeout, left, run.cpu, run.memory,
-        task.priority if task else 0, *(used or (None, None)), last_output(call, run.runid), note,
+def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: _Trend) -> PoolLine:
+    cpu, memory = measured or (None, None)
+    return PoolLine(
+        row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, cpu, memory,
+        trend.shares(row.name, "measured_cpu", row.total_cpu), trend.shares(row.name, "measured_memory", row.total_memory),
     )  # fmt: skip
 
 
-_WORDS = {"starting": "starting", "paused": "paused"}
+def _running(c: Connection, call: Call, run: ActiveRow, now: datetime) -> RunningLine:
+    used = call.live.usage(run.runid) if call.live else None
+    started = clock.unix(run.start_time) if run.start_time else None
+    left = forecast.left(now.timestamp() - started, _HABITS.of(c, run.template), run.timeout) if started else None
+    return RunningLine(
+        run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
+        run.priority, *(used or (None, None)), last_output(call, run.runid), _instead(run),
+    )  # fmt: skip
+
+
+def _instead(run: ActiveRow) -> str:
+    """What stands in place of the last output when it does not plainly run."""
+    if run.status == "running":
+        return ""
+    return f"stopping: {run.stop_reason}" if run.status == "stopping" else run.reason or run.status
+
+
 _TAILS: dict[str, tuple[int, str]] = {}
 
 
@@ -279,7 +288,7 @@ def _status(c: Connection, call: Call) -> dict[str, Any]:
 
 def read_status(c: Connection, call: Call) -> dict[str, Any]:
     """The parts of `status` that the database knows."""
-    now = clock.utcnow()
+    now, active = clock.utcnow(), reads.running(c)
     ended = reads.ended_since(c, clock.stamp(midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
     return {
@@ -291,7 +300,7 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
         },
         "database": {"size": size, "state": "ok"},
         "queues": queues.queue_dicts(c),
-        "pools": [_with_measured(row, call, c) for row in queues.pool_dicts(c)],
+        "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],
         "alerts": [
             {**asdict(line), "since": clock.from_unix(line.since)}
             for line in _alerts(c, now)
@@ -300,8 +309,6 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
     }
 
 
-def _with_measured(row: dict[str, Any], call: Call, c: Connection) -> dict[str, Any]:
-    if call.live is None:
-        return {**row, "measured_cpu": None, "measured_memory": None}
-    used = [call.live.usage(run.runid) or (0.0, 0.0) for run in reads.active(c) if run.pool == row["name"]]
-    return {**row, "measured_cpu": sum(cpu for cpu, _ in used), "measured_memory": sum(memory for _, memory in used)}
+def _with_measured(row: dict[str, Any], measured: tuple[float, float] | None) -> dict[str, Any]:
+    cpu, memory = measured or (None, None)
+    return {**row, "measured_cpu": cpu, "measured_memory": memory}

@@ -54,30 +54,24 @@ async def queue_ls(call: Call) -> list[dict[str, Any]]:
 
 def queue_dicts(c: Connection) -> list[dict[str, Any]]:
     """Queues on the wire."""
-    counted = reads.counters(c)
-    return [{**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": reads.oldest(c, row.name), "word": word(c, row)}
-            for row in reads.queues(c)]  # fmt: skip
+    counted, now = reads.counters(c), reads.queues_now(c)
+    return [
+        {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": now[row.name].oldest_at,
+         "word": _word(row, now[row.name])}
+        for row in reads.queues(c)
+    ]  # fmt: skip
 
 
-def word(c: Connection, row: QueueRow) -> str:
+def _word(row: QueueRow, now: Any) -> str:
     """What a queue does now: open, full, no room, paused, draining or pool off."""
-    pool = named.pool(c, row.pool)
-    if pool is not None and pool.status != "active":
+    if now.pool_status != "active":
         return "pool off"
     if row.status != "active":
         return row.status
     if row.current_load >= row.capacity:
         return "full"
-    return "no room" if pool is not None and _no_room(c, row, pool) else "open"
-
-
-def _no_room(c: Connection, row: QueueRow, pool: PoolRow) -> bool:
-    """Whether the first that waits finds its pool too full."""
-    first = reads.waiting(c, row.name, 1)
-    if not first:
-        return False
-    free_cpu, free_memory = pool.total_cpu - pool.used_cpu, pool.total_memory - pool.used_memory
-    return first[0].cpu > free_cpu + 1e-6 or first[0].memory > free_memory + 1e-6
+    waits = now.first_cpu is not None
+    return "no room" if waits and (now.first_cpu > now.free_cpu + 1e-6 or now.first_memory > now.free_memory + 1e-6) else "open"
 
 
 async def queue_show(call: Call, *, name: str) -> dict[str, Any]:
@@ -124,9 +118,17 @@ def _checked_pool(c: Connection, values: dict[str, Any]) -> None:
         raise find.named("pool", values["pool"], [row.name for row in reads.pools(c)])
 
 
-async def queue_set(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+async def queue_set(
+    call: Call,
+    *,
+    name: str,
+    capacity: Any = None,
+    pool: str | None = None,
+    priority: Any = None,
+    description: str | None = None,
+) -> dict[str, Any]:
     """Change a queue."""
-    values = _values(given)
+    values = _values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})
     if not values:
         raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
 
@@ -236,9 +238,11 @@ def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": ids[name]}
 
 
-async def pool_set(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+async def pool_set(
+    call: Call, *, name: str, cpu: Any = None, memory: Any = None, sla: str | None = None, description: str | None = None
+) -> dict[str, Any]:
     """Change a pool. What runs keeps what it has, also when the pool gets smaller."""
-    values = _values(given)
+    values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
     if not values:
         raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
 

@@ -1,0 +1,124 @@
+"""The one snapshot that the deck shows, and `status`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from app import paths
+from app.core.board import Board
+from app.service import board, queues, tasks
+from app.service.call import Call
+from tests.service.ready import execute, submitted
+
+
+async def seen(call: Call) -> Board:
+    return Board.from_dict(json.loads(json.dumps(await board.board(call))))
+
+
+async def test_a_home_that_was_never_used_says_so(call: Call):
+    found = await seen(call)
+
+    assert (found.ever, found.running, found.next, found.ended, found.alerts, found.waiting_total) == (False, (), (), (), (), 0)
+    assert [(line.name, line.capacity, line.word) for line in found.queues] == [("default", found.queues[0].capacity, "open")]
+    assert found.runtime.state == "none"
+
+
+async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, home):
+    await queues.queue_set(live, name="default", capacity=1)
+    for name in ("good", "bad", "runs", "waits"):
+        await submitted(live, name=name, timeout="10m")
+    await worker.run(1, 0, run_seconds=3.0)
+    await worker.run(2, 7, run_seconds=2.0, logs="boom\n")
+    runid = await worker.start(3)
+    log = paths.log_path(home, runid)
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"one\ntwo 10%\rtwo 20%")
+
+    found = await seen(live)
+
+    (running,) = found.running
+    assert (running.number, running.name, running.status, running.last_output, running.attempt) == (3, "runs", "running", "two 20%", 1)
+    assert running.left is not None and 590 < running.left <= 600
+    (waits,) = found.next
+    assert (waits.number, waits.status, waits.short != "") == (4, "queued", True)
+    assert {line.number: line.how for line in found.ended} == {1: "succeeded in 3.0s", 2: "failed, exit 7 after 2.0s: boom"}
+    assert (found.today_ok, found.today_failed, found.waiting_total, found.ever) == (1, 1, 1, True)
+    assert found.news is not None and found.news.by == "ann"
+
+
+async def test_old_successes_give_way_and_failures_of_the_day_stay(call: Call, worker):
+    for code in (0, 1, 0, 1):
+        await worker.run((await submitted(call))["number"], code)
+    hours = {1: 2, 2: 2, 3: 0, 4: 30}
+    for number, hour in hours.items():
+        await execute(call, "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', ?) WHERE number = ?", f"-{hour} hours", number)
+
+    assert [line.number for line in (await seen(call)).ended] == [3, 2]
+
+
+async def test_a_thousand_successes_hide_no_failure(call: Call, worker):
+    await worker.run((await submitted(call))["number"], 1)
+    await execute(call, "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '-2 hours')")
+    for _ in range(3):
+        await worker.run((await submitted(call))["number"], 0)
+
+    assert {line.number for line in (await seen(call)).ended} == {1, 2, 3, 4}
+
+
+async def test_what_was_removed_is_not_shown(call: Call, worker):
+    await worker.run((await submitted(call))["number"], 1)
+    await tasks.rm(call, ids=[1])
+
+    assert (await seen(call)).ended == ()
+
+
+async def test_next_to_start_is_in_the_order_of_queue_and_task_priority(live: Call):
+    await queues.queue_create(live, name="high", capacity=0, priority=10)
+    await queues.queue_set(live, name="default", capacity=0)
+    for queue, priority in (("default", 0), ("default", 5), ("high", 0)):
+        await submitted(live, queue=queue, priority=priority)
+
+    assert [line.number for line in (await seen(live)).next] == [3, 2, 1]
+
+
+async def test_tasks_that_wait_for_other_things_come_after_those_that_wait_for_a_place(live: Call):
+    await queues.queue_set(live, name="default", capacity=0)
+    await submitted(live, hold=True)
+    await submitted(live, at="2h")
+    await submitted(live)
+
+    assert [line.status for line in (await seen(live)).next] == ["queued", "scheduled", "held"]
+
+
+async def test_pools_show_what_is_reserved(live: Call, worker):
+    await submitted(live, cpu=0.5, memory="64M")
+    await worker.start(1)
+
+    (pool,) = (await seen(live)).pools
+
+    assert (pool.used_cpu, pool.used_memory) == (0.5, 64.0)
+
+
+async def test_status_has_what_the_design_promises(live: Call, worker):
+    await worker.run((await submitted(live))["number"], 1)
+    await submitted(live)
+
+    found = await board.status(live)
+
+    assert found["runtime"].keys() >= {"state", "pid", "since", "tick_lag"}
+    assert found["keeper"].keys() == {"pid", "guard_pid"}
+    assert (found["counts"], found["today"]) == ({"failed": 1, "queued": 1}, {"ok": 0, "failed": 1})
+    assert [(q["name"], q["waiting"], q["word"]) for q in found["queues"]] == [("default", 1, "open")]
+    assert [p["name"] for p in found["pools"]] == ["default"]
+    assert found["alerts"] == [] and found["home"] == str(live.home)
+    json.dumps(found)
+
+
+async def test_a_runtime_that_was_stopped_is_said_to_be_and_by_whom(call: Call):
+    with open(paths.stopped_mark(call.home), "w") as file:
+        file.write("bob\n10:31\n")
+
+    found: dict[str, Any] = await board.status(call)
+
+    assert (found["runtime"]["state"], found["runtime"]["stopped_by"]) == ("stopped", "bob")
