@@ -11,6 +11,7 @@ import os
 import socket
 
 from app import paths
+from app.core.ids import uuid7
 from app.errors import Conflict, Problem, Remote
 from app.version import PROTOCOL, VERSION
 
@@ -25,6 +26,9 @@ READING = frozenset({
     "show", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""
+
+SUBMITTING = frozenset({"submit", "submit.lines"})
+"""Verbs that carry the identifier of what they make: sent again they are the same submission."""
 
 UNREPEATABLE = frozenset({"queue.create", "pool.create", "template.create", "sla.create", "retry", "front", "apply"})
 """Verbs that, sent again after a lost answer, could say or do something else than the first time."""
@@ -45,14 +49,17 @@ class Client:
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
         """What the verb answers. Raises the Problem it ends with."""
+        args = dict(args or {})
+        if verb in SUBMITTING:
+            args.setdefault("uuid", uuid7())
         for last in (False, True):
             line = self._connected(reading=verb in READING)
             if line is None:
                 from app import offline
 
-                return offline.read(self.home, verb, args or {})
+                return offline.read(self.home, verb, args)
             try:
-                return line.ask(verb, args or {}, note)
+                return line.ask(verb, args, note)
             except (OSError, EOFError):
                 self._drop()
                 if last or self._closed or verb in UNREPEATABLE:
@@ -149,10 +156,14 @@ class Line:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        self._file.close()
         self._sock.close()
 
     def _read(self) -> dict[str, Any]:
-        line = self._file.readline()
+        try:
+            line = self._file.readline()
+        except ValueError:  # closed by another thread
+            raise EOFError from None
         if not line.endswith(b"\n"):
             raise EOFError
         return json.loads(line)

@@ -11,7 +11,7 @@ import pytest
 import app.core
 
 HEAVY = {
-    "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "rich", "sqlalchemy", "sqlite3",
+    "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
     "textual", "tomlkit", "yaml",
 }  # fmt: skip
 

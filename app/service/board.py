@@ -261,9 +261,28 @@ def _alert(found: Any) -> AlertLine:
     )  # fmt: skip
 
 
+_DONE = {
+    "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
+    "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
+    "ack": "acknowledged", "apply": "applied",
+}  # fmt: skip
+
+
 def _news(c: Connection) -> News | None:
+    """The latest thing somebody did: `paused #1052 sha256 photos`."""
     rows = reads.operations(c, 1)
-    return News(clock.unix(rows[0].created_at), rows[0].by, f"{rows[0].verb} {rows[0].object}") if rows else None
+    if not rows:
+        return None
+    words = rows[0].verb.split()  # "pause", "queue pause", "set priority cpu"
+    done = next((_DONE[word] for word in words if word in _DONE), rows[0].verb)
+    return News(clock.unix(rows[0].created_at), rows[0].by, f"{done} {_object(c, rows[0].object)}")
+
+
+def _object(c: Connection, obj: str) -> str:
+    """`task #12` with its name; other objects as they are."""
+    number = obj.removeprefix("task #")
+    found = reads.by_number(c, int(number)) if obj.startswith("task #") and number.isdigit() else []
+    return f"#{found[0].number} {found[0].name}" if found else obj
 
 
 # --- status -------------------------------------------------------------------------------------------------------------------------

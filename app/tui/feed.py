@@ -78,7 +78,7 @@ class Feed(Thread):
 
     def _follow(self) -> bool:
         """Show boards until the runtime goes; False when there was none to follow."""
-        if not self._started():
+        if not self._brought_up():
             return False
         lived = False
         for _ in self._watcher.watch():
@@ -90,7 +90,7 @@ class Feed(Thread):
             self._gone()
         return lived
 
-    def _started(self) -> bool:
+    def _brought_up(self) -> bool:
         """See to it that a runtime is up; when it cannot be, show what the database says, and why."""
         try:
             if self._may_start:

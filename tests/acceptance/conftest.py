@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.house import House
+from tests.core.traces import CASES
+
+collect_ignore = [] if CASES and (CASES / "terminal").is_dir() else ["test_recordings.py"]
 
 
 @contextmanager

@@ -101,7 +101,9 @@ class Terminal:
     @property
     def lines(self) -> Lines:
         """The screen as it is, blanks at the ends of lines cut off."""
-        return [line.rstrip() for line in self.screen.display]
+        # Not pyte's `display`: it stumbles over half a wide character.
+        rows = (self.screen.buffer[y] for y in range(self.screen.lines))
+        return ["".join(row[x].data for x in range(self.screen.columns)).rstrip() for row in rows]
 
     @property
     def text(self) -> str:

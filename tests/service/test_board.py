@@ -38,7 +38,7 @@ async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, h
     found = await seen(live)
 
     (running,) = found.running
-    assert (running.number, running.name, running.status, running.last_output, running.attempt) == (3, "runs", "running", "two 20%", 1)
+    assert (running.number, running.name, running.status, running.output, running.attempt) == (3, "runs", "running", "two 20%", 1)
     assert running.left is not None and 590 < running.left <= 600
     (waits,) = found.next
     assert (waits.number, waits.status, waits.short != "") == (4, "queued", True)

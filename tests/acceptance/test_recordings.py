@@ -1,0 +1,54 @@
+"""Output that real programs and terminal authors' tests wrote: safe on a terminal, in the log view, exact through a pipe."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from tests.acceptance.sequences import faults
+from tests.core.traces import CASES
+
+HEAD, TAIL = "first line of the recordings", "last line of the recordings"
+
+
+def recordings():
+    """Every recording, one after the other: escapes of all kinds, naughty strings, progress bars, binary files."""
+    assert CASES is not None
+    for path in sorted((CASES / "terminal").rglob("*")):
+        if path.is_file() and not path.name.endswith((".json", ".md", "NOTES")):
+            yield gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def recorded(shared_house):
+    """A home in which one task wrote them all."""
+    text = b"\n".join([HEAD.encode(), *recordings(), TAIL.encode()])
+    (shared_house.work / "recordings").write_bytes(text)
+    assert shared_house.td("submit", "--wait", "-n", "recordings", "--", "cat", "recordings").returncode == 0
+    return shared_house
+
+
+def test_through_a_pipe_they_are_exact(recorded):
+    assert recorded.shell("taskdeck logs 1 | cmp - recordings").returncode == 0
+
+
+def test_on_a_terminal_nothing_of_them_drives_it(recorded):
+    with recorded.terminal("logs", "1") as terminal:
+        assert terminal.end(60) == 0
+
+    assert TAIL in terminal.text
+    assert faults(bytes(terminal.raw)) == []
+
+
+def test_every_page_of_the_log_view_shows_text_and_known_sequences_only(recorded):
+    with recorded.terminal(columns=100, rows=50) as deck:
+        deck.wait("✓ recordings").type("l").wait(TAIL)
+        for key, end in (("b", HEAD), (" ", TAIL)):
+            while end not in deck.text:
+                shown = deck.text
+                deck.type(key).wait(lambda t, shown=shown: t.text != shown)
+        deck.type("q").wait("Next to start").type("q")
+        assert deck.end() == 0
+
+    assert faults(bytes(deck.raw)) == []

@@ -1,0 +1,200 @@
+"""What the clock does: a duty that fails is written down and tried again; a full disk pauses the starting and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from app import paths
+from app.runtime import usage
+from app.runtime.dispatcher import Dispatcher
+from app.runtime.duties import Duties, Duty
+from app.runtime.usage import Usage, no_room
+from app.service import views
+from app.service.call import Call
+from db import clock
+from db.engine import Database
+from tests.living import Living, alive, until
+from tests.runtime.conftest import Told, ended, started
+from tests.service.ready import execute, submitted
+
+
+@pytest.fixture
+def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
+    """The duties over a dispatcher."""
+    return Duties(db, dispatcher, Usage(home))
+
+
+async def run_one(call: Call, dispatcher: Dispatcher, told: Told) -> str:
+    """Start a task's run; its id."""
+    await submitted(call)
+    await dispatcher.round()
+    dispatcher.hear(started(told.spawned[-1], pid=1 << 30))
+    await dispatcher.round()
+    return told.spawned[-1]
+
+
+def test_the_duties_of_the_design_are_there_at_its_pace(duties: Duties):
+    pace = {duty.name: duty.every for duty in duties.table()}
+
+    promised = {"dispatch": 1, "timeouts": 1, "cleanup": 600, "slas": 5, "usage": 2, "samples": 60, "reconcile": 30}
+    assert pace.keys() >= promised.keys()
+    assert all(pace[name] <= every for name, every in promised.items())
+
+
+async def test_a_duty_that_fails_is_written_down_and_fired_again_with_the_others(
+    duties: Duties, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    failed, worked = asyncio.Queue[int](), asyncio.Queue[int]()
+
+    async def fail() -> None:
+        failed.put_nowait(1)
+        raise ZeroDivisionError("a fault")
+
+    async def work() -> None:
+        worked.put_nowait(1)
+
+    monkeypatch.setattr(duties, "table", lambda: (Duty("bad", 0.02, fail), Duty("good", 0.02, work)))
+    scheduler = duties.scheduler()
+    scheduler.start()
+    try:
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                await failed.get()
+                await worked.get()
+    finally:
+        scheduler.shutdown(wait=False)
+
+    written = [record for record in caplog.records if record.message == "duty bad failed"]
+    assert len(written) >= 2 and written[0].exc_info is not None and written[0].levelno == logging.ERROR
+
+
+async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_there_is_room(
+    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+):
+    runid = await run_one(call, dispatcher, told)
+    monkeypatch.setattr(usage, "MIN_FREE", 1 << 62)
+    await duties.measure()
+    await submitted(call)
+    dispatcher.hear(ended(runid))
+    await dispatcher.round()
+
+    assert dispatcher.halted is not None and dispatcher.halted.startswith("disk nearly full (")
+    assert [(await views.show(call, id=number))["status"] for number in (1, 2)] == ["succeeded", "queued"]
+
+    monkeypatch.undo()
+    await duties.measure()
+    await dispatcher.round()
+    assert (dispatcher.halted, (await views.show(call, id=2))["status"]) == (None, "running")
+
+
+@pytest.mark.parametrize(("name", "value"), [("MIN_FREE", 1 << 62), ("MIN_SHARE", 1.0)])
+def test_either_bound_of_free_space_is_a_reason(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float):
+    monkeypatch.setattr(usage, "MIN_FREE", 0)
+    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    assert no_room(home) is None
+
+    monkeypatch.setattr(usage, name, value)
+
+    assert no_room(home) is not None
+
+
+async def test_a_run_that_writes_too_much_is_stopped(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path):
+    await submitted(call, log_limit="1M")
+    await dispatcher.round()
+    (runid,) = told.spawned
+    dispatcher.hear(started(runid, pid=1 << 30))
+    await dispatcher.round()
+    log = paths.log_path(home, runid)
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * (1 << 20))
+    await duties.measure()
+    assert (await views.show(call, id=1))["instances"][0]["status"] == "running"
+
+    log.write_bytes(b"x" * ((1 << 20) + 1))
+    await duties.measure()
+    await dispatcher.round()
+
+    assert [order[:2] for order in told.of("stop")] == [(runid, "log limit")]
+
+
+async def test_wrong_loads_are_mended_and_told(call: Call, duties: Duties, caplog: pytest.LogCaptureFixture):
+    await duties.reconcile()
+    assert "reconcile" not in [row["verb"] for row in await views.operations(call)]
+    await execute(call, "UPDATE queues SET current_load = 5")
+
+    await duties.reconcile()
+
+    assert (await execute(call, "SELECT current_load FROM queues"))[0][0] == 0
+    assert "loads were wrong and are mended: default" in caplog.text
+    assert [(row["verb"], row["by"]) for row in await views.operations(call, limit=1)] == [("reconcile", "taskdeck")]
+
+
+async def test_each_minute_is_one_row_of_each_queue_and_pool(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told):
+    runid = await run_one(call, dispatcher, told)
+    dispatcher.hear(ended(runid, 1))
+    await dispatcher.round()
+    await submitted(call)
+
+    await duties.sample()
+    await duties.sample()
+
+    rows = await execute(call, "SELECT kind, name FROM samples")
+    assert {tuple(row) for row in rows} == {("queue", "default"), ("pool", "default")}
+
+
+async def test_a_minutes_starts_and_ends_are_in_its_row(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told):
+    runid = await run_one(call, dispatcher, told)
+    dispatcher.hear(ended(runid, 1))
+    await dispatcher.round()
+
+    await duties.sample()
+
+    ((figures),) = await execute(call, "SELECT started, ended, failed, running, waiting FROM samples WHERE kind = 'queue'")
+    assert tuple(figures) == (1, 1, 1, 0, 0)
+
+
+async def test_cleanup_takes_the_logs_with_the_runs(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path):
+    for _ in range(2):
+        dispatcher.hear(ended(await run_one(call, dispatcher, told)))
+        await dispatcher.round()
+    old, young = [paths.log_path(home, runid) for runid in told.spawned]
+    for log in (old, young):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    then = clock.from_unix(time.time() - 31 * 86400)
+    await execute(call, "UPDATE instances SET end_time = ? WHERE runid = ?", then, told.spawned[0])
+    await execute(call, "UPDATE tasks SET ended_at = ? WHERE number = 1", then)
+
+    await duties.cleanup()
+
+    assert (old.exists(), young.exists()) == (False, True)
+    assert [row["number"] for row in (await views.ls(call))["tasks"]] == [2]
+
+
+async def test_the_lag_of_the_tick_is_measured(duties: Duties, dispatcher: Dispatcher):
+    await duties.dispatch()
+
+    assert dispatcher.tick_lag is not None and dispatcher.tick_lag < 60
+
+
+def test_a_timeout_ends_the_whole_job(runtime: Living):
+    number = runtime.submit("sh", "-c", "sleep 300 & exec sleep 301", timeout=0.2, grace=0.2)
+    pids = [run["pid"] for run in runtime.reach(number, "timed_out")["instances"]]
+
+    assert runtime.ended(number)[0]["code"] == 124
+    until(lambda: not any(map(alive, pids)), "the job is gone")
+
+
+def test_a_job_that_is_cancelled_while_it_ignores_term_is_killed_after_its_grace(runtime: Living):
+    number = runtime.submit("sh", "-c", "trap '' TERM; sleep 300 & wait; sleep 300")
+    job = runtime.reach(number, "running")["instances"][0]["pid"]
+
+    runtime.call("cancel", ids=[number], grace=0.2)
+
+    assert runtime.ended(number)[0]["code"] == 125
+    assert not alive(job)
