@@ -75,11 +75,10 @@ class Living:
 
     def reach(self, task: str, status: str) -> dict[str, Any]:
         """The task with its latest run, once that run has this status."""
-        with contextlib.closing(self.another().watch()) as changes:
-            for _ in changes:
-                found = self.show(task)
-                if found["instances"] and found["instances"][-1]["status"] == status:
-                    return found
+        for _ in self.another().watch():
+            found = self.show(task)
+            if found["instances"] and found["instances"][-1]["status"] == status:
+                return found
         raise AssertionError(f"the runtime ended before #{task} was {status}")
 
     def another(self, autostart: bool = True) -> Client:

@@ -17,6 +17,7 @@ from app import client, paths
 from app.client import Client
 from app.core.ids import uuid7
 from app.errors import Conflict, NotFound, Problem
+from app.service.verbs import VERBS
 from app.version import PROTOCOL, VERSION
 from tests.living import Living, until
 
@@ -26,7 +27,9 @@ GREETING = {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": 1}
 class Script:
     """A runtime that plays its part: per connection the greeting, then what `answer` says, then it hangs up."""
 
-    def __init__(self, home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any]) -> None:
+    def __init__(
+        self, home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any]
+    ) -> None:
         self.answer, self.greeting, self.heard = answer, greeting, list[dict[str, Any]]()
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(os.fspath(home / "run" / paths.CONTROL))
@@ -55,7 +58,9 @@ class Script:
 
 
 @contextmanager
-def runtime_that(home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any] = GREETING) -> Iterator[Script]:
+def runtime_that(
+    home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any] = GREETING
+) -> Iterator[Script]:
     """A runtime that answers so."""
     script = Script(home, answer, greeting)
     thread = threading.Thread(target=script.play)
@@ -91,8 +96,6 @@ def test_what_a_runtime_left_is_read_without_it(runtime: Living):
 
 @pytest.mark.parametrize("verb", sorted(client.READING))
 def test_every_reading_verb_is_a_verb(verb: str):
-    from app.service.verbs import VERBS
-
     assert verb in VERBS
 
 
@@ -149,13 +152,19 @@ def test_watching_without_a_runtime_gives_nothing(living: Living):
 
 
 def test_notes_reach_the_caller(home: Path):
-    with runtime_that(home, lambda ask, n: [{"note": "one"}, {"note": "two"}, {"result": 5}]), closing(Client(home)) as caller:
+    with (
+        runtime_that(home, lambda ask, n: [{"note": "one"}, {"note": "two"}, {"result": 5}]),
+        closing(Client(home)) as caller,
+    ):
         notes: list[str] = []
         assert (caller.call("ls", {}, notes.append), notes) == (5, ["one", "two"])
 
 
 def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same(home: Path):
-    with runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]) as script, closing(Client(home)) as caller:
+    with (
+        runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]) as script,
+        closing(Client(home)) as caller,
+    ):
         assert caller.call("submit", {"tasks": [{"argv": ["true"]}], "uuid": uuid7()}) == [{"number": 7}]
 
     assert len(script.heard) == 2 and script.heard[0] == script.heard[1]
@@ -163,7 +172,10 @@ def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same(home: Path
 
 @pytest.mark.parametrize("verb", ["submit", "submit.lines"])
 def test_a_submission_without_an_identifier_gets_one_before_it_is_sent(home: Path, verb: str):
-    with runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": []}]) as script, closing(Client(home)) as caller:
+    with (
+        runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": []}]) as script,
+        closing(Client(home)) as caller,
+    ):
         caller.call(verb, {"tasks": []})
 
     first, second = (ask["args"].get("uuid") for ask in script.heard)
@@ -172,7 +184,11 @@ def test_a_submission_without_an_identifier_gets_one_before_it_is_sent(home: Pat
 
 @pytest.mark.parametrize("verb", sorted(client.UNREPEATABLE))
 def test_what_may_not_be_done_twice_is_not_sent_twice(home: Path, verb: str):
-    with runtime_that(home, lambda ask, n: []) as script, closing(Client(home)) as caller, pytest.raises(Problem) as told:
+    with (
+        runtime_that(home, lambda ask, n: []) as script,
+        closing(Client(home)) as caller,
+        pytest.raises(Problem) as told,
+    ):
         caller.call(verb, {})
 
     assert len(script.heard) == 1
@@ -180,7 +196,11 @@ def test_what_may_not_be_done_twice_is_not_sent_twice(home: Path, verb: str):
 
 
 def test_a_runtime_that_ends_twice_in_the_middle_is_told(home: Path):
-    with runtime_that(home, lambda ask, n: []) as script, closing(Client(home)) as caller, pytest.raises(Problem, match="is not known"):
+    with (
+        runtime_that(home, lambda ask, n: []) as script,
+        closing(Client(home)) as caller,
+        pytest.raises(Problem, match="is not known"),
+    ):
         caller.call("cancel", {"ids": ["1"]})
 
     assert len(script.heard) == 2
@@ -188,7 +208,11 @@ def test_a_runtime_that_ends_twice_in_the_middle_is_told(home: Path):
 
 @pytest.mark.parametrize("greeting", [GREETING | {"taskdeck": "9.9"}, GREETING | {"protocol": 99}, {}])
 def test_a_runtime_of_another_version_is_refused_with_what_to_do(home: Path, greeting: dict[str, Any]):
-    with runtime_that(home, lambda ask, n: [{"result": 1}], greeting) as script, closing(Client(home)) as caller, pytest.raises(Conflict) as told:
+    with (
+        runtime_that(home, lambda ask, n: [{"result": 1}], greeting) as script,
+        closing(Client(home)) as caller,
+        pytest.raises(Conflict) as told,
+    ):
         caller.call("submit", {"tasks": []})
 
     assert script.heard == []
@@ -207,7 +231,12 @@ def test_a_home_that_is_not_there_is_no_runtime(home: Path):
 
 
 def test_clients_of_three_threads_see_the_same(runtime: Living):
-    numbers = [runtime.another().call("submit", {"tasks": [{"argv": ["true"]}], "env": {"PATH": os.environ["PATH"]}})[0]["number"] for _ in range(3)]
+    numbers = [
+        runtime.another().call("submit", {"tasks": [{"argv": ["true"]}], "env": {"PATH": os.environ["PATH"]}})[0][
+            "number"
+        ]
+        for _ in range(3)
+    ]
 
     until(lambda: runtime.call("status")["counts"] == {"succeeded": 3}, "all three have ended")
     assert [runtime.another().call("ls")["total"] for _ in numbers] == [3, 3, 3]

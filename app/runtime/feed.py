@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 REST = 0.05
 """Seconds between two wake-ups of one reader, so that a burst is one reload."""
@@ -26,7 +26,7 @@ class Feed:
         self._closed = True
         self.wake()
 
-    async def changes(self, heartbeat: float | None = None) -> AsyncIterator[None]:
+    async def changes(self, heartbeat: float | None = None) -> AsyncGenerator[None]:
         """One item now, then one after each change, and after `heartbeat` seconds without any."""
         event = asyncio.Event()
         event.set()

@@ -52,8 +52,8 @@ def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: May
     if good:
         act(c, good)
     after = {row.uuid: row for row in reads.by_uuids(c, [row.uuid for row in good])}
-    for row in good:
-        operations.record(c, by, verb, f"task #{row.number}", *_difference(row, after.get(row.uuid)))
+    changed = [(f"task #{row.number}", *_difference(row, after.get(row.uuid))) for row in good]
+    operations.record_all(c, by, verb, changed)
     return {"done": [_done(row, after.get(row.uuid)) for row in good], "refused": refused, "notes": notes}
 
 
@@ -116,7 +116,7 @@ async def cancel(
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
-            c.execute(schema.tasks.update().where(schema.tasks.c.uuid.in_(_uuids(rows))).values(grace=grace))
+            _update(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
         moves.cancel(c, _uuids(rows), call.by)
 
     return await _each(call, "cancel", ids, select, may, act)
@@ -298,11 +298,15 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
     was: dict[str, dict[str, Any]] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
+        batch = submit.Batch(c, submit.Origin("", "/", 0, {}), rows[0].uuid)
         for row in rows:
             was[row.uuid] = {name: getattr(row, name) for name in values}
-            _still_fits(c, row, values)
+            _still_fits(batch, row, values)
         table = schema.tasks
-        c.execute(table.update().where(table.c.uuid.in_(_uuids(rows))).values(**values, updated_at=clock.now()))
+        new = {name: bindparam(f"new_{name}") for name in values}
+        given = {f"new_{name}": value for name, value in values.items()}
+        changed = table.update().where(table.c.uuid == bindparam("at")).values(**new, updated_at=clock.now())
+        c.execute(changed, [{"at": row.uuid, **given} for row in rows])
 
     done = await _each(call, f"set {' '.join(values)}", ids, select, _waiting_only("set"), act)
     for row in done["done"]:
@@ -317,8 +321,7 @@ def _field(name: str, value: Any) -> Any:
     return _checked(name, _FIELDS[name], value)
 
 
-def _still_fits(c: Connection, row: TaskRow, values: dict[str, Any]) -> None:
-    batch = submit.Batch(c, submit.Origin("", "/", 0, {}), row.uuid)
+def _still_fits(batch: submit.Batch, row: TaskRow, values: dict[str, Any]) -> None:
     _, pool = batch.queue(values.get("queue", row.queue))
     submit.fits(pool, values.get("cpu", row.cpu), values.get("memory", row.memory), "Nothing was changed.")
 

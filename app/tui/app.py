@@ -22,6 +22,7 @@ from textual.reactive import reactive
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
 from app.tui.batch import Batch
+from app.tui.confirm import NAMED
 from app.tui.errands import Errands
 from app.tui.faults import record
 from app.tui.feed import Feed
@@ -90,6 +91,7 @@ class TaskdeckApp(Sturdy, Places):
         self.ticks = ticks
         self.undoing: tuple[Deed, ...] = ()
         self.asked_priorities: dict[str, int] = {}
+        """Priorities that were asked for and that the board does not show yet, by uuid."""
         self.errands = Errands(client_factory)
         self.feed = Feed(client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only)
         self.failure: Exception | None = None
@@ -130,7 +132,11 @@ class TaskdeckApp(Sturdy, Places):
 
     def _take(self, board: Board) -> None:
         self.board = self._dated(board)
-        self.asked_priorities.clear()
+        shown = {row.uuid: row.priority for row in (*board.running, *board.next)}
+        asked = self.asked_priorities
+        self.asked_priorities = {
+            uuid: asked[uuid] for uuid in asked.keys() & shown.keys() if shown[uuid] != asked[uuid]
+        }
 
     def _dated(self, board: Board) -> Board:
         """The board, with the time since when no runtime is up where only this deck has seen it go."""
@@ -216,8 +222,10 @@ class TaskdeckApp(Sturdy, Places):
 
     def details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
         """`show` of the first few tasks, for a question; an empty list when that fails."""
-        work = lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:8]]  # noqa: E731
-        self.errands.run_with(work, lambda found, error: self.call_later(then, found or []))
+        self.errands.run_with(
+            lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:NAMED]],
+            lambda found, error: self.call_later(then, found or []),
+        )
 
     def copy(self, uuid: str, what: str) -> None:
         """Copy something of a task to the clipboard."""
@@ -270,9 +278,13 @@ class TaskdeckApp(Sturdy, Places):
 
     def _fatal_error(self) -> None:
         """Something failed where nothing can go on: end without a traceback; `run_deck` says why."""
-        self.failure, self.fatal = self._exception, True
-        if self._exception:
-            record(self.home, self._exception)
+        self.panic()
+
+    def panic(self, *renderables: Any) -> None:
+        """End; what there is to show goes to the log, not to the terminal."""
+        self.fatal = True
+        self.failure = self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
+        record(self.home, self.failure)
         self._close_messages_no_wait()
 
 

@@ -27,6 +27,8 @@ class Batch:
 
     def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
         self._open -= 1
+        if error or (isinstance(answer, dict) and answer.get("refused")):
+            self._app.asked_priorities.clear()
         if error is None:
             self._texts.append(sentence(deed, answer, self._app.look.theirs))
             self._undo += deed.undo if not isinstance(answer, dict) or answer.get("done", True) else ()

@@ -82,7 +82,9 @@ def database_spans(state: str, look: Look) -> list[Span]:
 def right_spans(board: Board, now: float, look: Look, width: int) -> list[Span]:
     """The right side of the first line."""
     short = width < WIDE
-    spans = [*runtime_spans(board.runtime, now, look, short), ("  ", ""), *database_spans(board.database, look)]
+    spans = [*runtime_spans(board.runtime, now, look, short), ("  ", "")]
+    # Before the first board nothing is known of the database.
+    spans += database_spans(board.database, look) if board.at else []
     if board.host.load is not None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
     return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]
@@ -90,6 +92,8 @@ def right_spans(board: Board, now: float, look: Look, width: int) -> list[Span]:
 
 def counter_spans(board: Board, failures: int, short: bool) -> list[Span]:
     """`7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`; narrow: what waits for later together."""
+    if not board.at:
+        return []
     count = board.counts.get
     running = len(board.running) if count("running") is None else count("running", 0)
     waiting = count("queued", 0) + count("retrying", 0)

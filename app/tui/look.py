@@ -87,7 +87,7 @@ _ASCII_SPARKS = "0123568#"
 _TO_ASCII = str.maketrans({
     "–": "-", "…": "~", "·": ".", "›": ">", "↵": "enter", "█": "#", "▒": "=", "‖": '"', "∞": "inf", "→": "->", "│": "|",
     "─": "-", "━": "=", "▌": "[", "✗": "X", "✓": "+", "●": "*", "○": "o", "┌": "+", "┐": "+", "└": "+", "┘": "+",
-    "←": "left", "↑": "up", "↓": "down", "▲": "!", "△": "'",
+    "←": "left", "↑": "up", "↓": "down", "▲": "!", "△": "'", "？": "?", "：": ":", "／": "/",
 })  # fmt: skip
 
 
@@ -167,7 +167,7 @@ class Look:
         line = ["━" if focused else "─"] * width
         end = 0
         for at, head in heads:
-            if head and at > end and at + len(head) < width:
+            if head and at > end and at + len(head) <= width:
                 line[at - 1 : at + len(head) + 1] = f" {head} "
                 end = at + len(head)
         if tail and width - len(tail) - 3 > end:

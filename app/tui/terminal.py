@@ -1,4 +1,4 @@
-"""The terminal behind the deck: mouse clicks and the wheel only.
+"""The terminal behind the deck: mouse clicks and the wheel only, and an end when the terminal goes.
 
 Textual asks for every movement of the mouse (mode 1003), which costs bytes on each move over ssh and shows nothing here;
 clicks (1000) in SGR form (1006) are enough. It also asks for sizes in band, and then for the mouse in pixels; SIGWINCH does.
@@ -6,11 +6,20 @@ clicks (1000) in SGR form (1006) are enough. It also asks for sizes in band, and
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+from threading import Thread
+
 from textual.drivers.linux_driver import LinuxDriver
 
 
 class ClicksOnlyDriver(LinuxDriver):
     """A Linux terminal that reports clicks and the wheel."""
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()
+        Thread(target=end_with_terminal, args=(self.fileno,), name="hangup", daemon=True).start()
 
     def _enable_mouse_support(self) -> None:
         if self._mouse:
@@ -22,3 +31,15 @@ class ClicksOnlyDriver(LinuxDriver):
 
     def _query_in_band_window_resize(self) -> None:
         """Nothing is asked: the signal tells."""
+
+
+def end_with_terminal(fd: int) -> None:
+    """Wait until the terminal hangs up, then end this process at once.
+
+    Where HUP does not reach the deck (nohup, no controlling terminal), reading a terminal that is gone would spin, and
+    writing to it would block. There is nothing to put in order: the deck holds nothing.
+    """
+    gone = select.poll()
+    gone.register(fd, 0)
+    gone.poll()
+    os._exit(128 + signal.SIGHUP)

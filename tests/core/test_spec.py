@@ -36,7 +36,9 @@ def test_numbers_and_amounts_mean_the_same():
 
 
 @pytest.mark.parametrize("name", ["timeout", "memory", "cpu", "retry_delay", "grace", "log_limit"])
-@pytest.mark.parametrize("value", [-1, "-1", math.nan, math.inf, "nan", "inf", "1e400", "", " ", "many", True, [], {}, "9" * 500])
+@pytest.mark.parametrize(
+    "value", [-1, "-1", math.nan, math.inf, "nan", "inf", "1e400", "", " ", "many", True, [], {}, "9" * 500]
+)
 def test_an_amount_that_is_none_is_refused_by_its_name(name: str, value: Any):
     said = refused(**{name: value})
 

@@ -26,7 +26,9 @@ def fill(path: Path) -> None:
         _definitions(c)
         _tasks(c)
         _runs(c)
-        c.exec_driver_sql("INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (QUEUED + ENDED, clock.now(), clock.now()))
+        c.exec_driver_sql(
+            "INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (QUEUED + ENDED, clock.now(), clock.now())
+        )
         moves.recount(c)
     engine.dispose()
 
@@ -35,11 +37,13 @@ def _definitions(c: Connection) -> None:
     now = clock.now()
     for at, name in enumerate(QUEUES[1:]):
         c.exec_driver_sql(
-            "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at) VALUES (?, 4, 'active', ?, 'default', ?, ?)",
+            "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at) "
+            "VALUES (?, 4, 'active', ?, 'default', ?, ?)",
             (name, at, now, now),
         )
     c.exec_driver_sql(
-        "INSERT INTO templates (name, type, engine, schema, parameters, created_at, updated_at) VALUES ('encode', 'exec', 'exec', '{}', '{}', ?, ?)",
+        "INSERT INTO templates (name, type, engine, schema, parameters, created_at, updated_at) "
+        "VALUES ('encode', 'exec', 'exec', '{}', '{}', ?, ?)",
         (now, now),
     )
     c.exec_driver_sql("INSERT INTO environments VALUES (?, '{}', ?, ?)", (ENVIRONMENT, now, now))
@@ -62,11 +66,13 @@ def _tasks(c: Connection) -> None:
 
 def _runs(c: Connection) -> None:
     c.exec_driver_sql(
-        "INSERT INTO instances (runid, task_id, status, start_time, end_time, logs, tags, created_at, updated_at, attempt, queue, pool, cpu, "
-        "memory, exit_code, run_seconds, log_bytes) SELECT '019a2' || substr(uuid, 6), uuid, status, started_at, ended_at, 'done', '{}', "
-        "ended_at, ended_at, 1, queue, 'default', 1.0, 10.0, status = 'failed', number % 60, 4 FROM tasks WHERE ended_at IS NOT NULL"
+        "INSERT INTO instances (runid, task_id, status, start_time, end_time, logs, tags, created_at, updated_at, attempt, queue, "
+        "pool, cpu, memory, exit_code, run_seconds, log_bytes) SELECT '019a2' || substr(uuid, 6), uuid, status, started_at, "
+        "ended_at, 'done', '{}', ended_at, ended_at, 1, queue, 'default', 1.0, 10.0, status = 'failed', number % 60, 4 "
+        "FROM tasks WHERE ended_at IS NOT NULL"
     )
     c.exec_driver_sql(
         "INSERT INTO events (task_id, status, by, created_at, updated_at) "
-        "SELECT uuid, word, 'taskdeck', created_at, created_at FROM tasks JOIN (SELECT 'queued' AS word UNION SELECT 'running' UNION SELECT 'succeeded')"
+        "SELECT uuid, word, 'taskdeck', created_at, created_at FROM tasks "
+        "JOIN (SELECT 'queued' AS word UNION SELECT 'running' UNION SELECT 'succeeded')"
     )

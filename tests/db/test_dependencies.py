@@ -106,7 +106,9 @@ def test_a_held_child_is_cancelled_with_its_parent_too(c: Connection, made: Made
 
 def test_a_chain_of_thousands_ends_with_its_first(c: Connection, made: Made):
     rows = [task() for _ in range(3000)]
-    links = [{"task_id": b["uuid"], "parent_id": a["uuid"], "kind": "success"} for a, b in zip(rows, rows[1:], strict=False)]
+    links = [
+        {"task_id": b["uuid"], "parent_id": a["uuid"], "kind": "success"} for a, b in zip(rows, rows[1:], strict=False)
+    ]
     moves.submit(c, rows, links, "ann")
     assert reads.counts(c) == {"queued": 1, "blocked": 2999}
 

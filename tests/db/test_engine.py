@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -104,7 +106,9 @@ async def test_writes_at_once_run_one_after_the_other(db: Database):
 
 async def test_an_acknowledged_write_is_synced(db: Database):
     pragmas = await db.write(
-        lambda c: [c.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")]
+        lambda c: [
+            c.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
     )
 
     assert pragmas == ["wal", 2, 1]
@@ -175,7 +179,7 @@ def test_errors_of_the_driver_are_told_in_words(home: Path):
 
     for text, kind in told.items():
         problem = engine.explain(sqlite3.OperationalError(text), home / "taskdeck.db")
-        assert type(problem) is kind, text
+        assert problem is not None and type(problem) is kind, text
         assert problem.exit_code == 5
 
 
@@ -184,8 +188,6 @@ def test_a_fault_of_ours_is_not_dressed_up(home: Path):
 
 
 async def test_a_path_of_any_bytes_holds_a_database(home: Path, database: Path):
-    import os
-    import shutil
 
     folder = Path(os.fsdecode(os.fsencode(home) + b"/\xff odd?#%20"))
     folder.mkdir()
@@ -198,7 +200,6 @@ async def test_a_path_of_any_bytes_holds_a_database(home: Path, database: Path):
 
 
 async def test_a_cwd_of_any_bytes_comes_back_as_it_was(db: Database):
-    import os
 
     odd = os.fsdecode(b"/srv/\xff\xfe")
     row = task(cwd=odd)

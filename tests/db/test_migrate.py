@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -61,10 +63,10 @@ def test_the_known_revisions_are_those_in_the_folder():
 
 
 def test_a_usual_start_does_not_import_alembic(database: Path):
-    import subprocess
-    import sys
-
-    look = f"import sys; from pathlib import Path; from db import migrate; migrate.migrate(Path({str(database)!r})); print('alembic' in sys.modules)"
+    look = (
+        "import sys; from pathlib import Path; from db import migrate; "
+        f"migrate.migrate(Path({str(database)!r})); print('alembic' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"

@@ -158,7 +158,9 @@ def test_an_end_keeps_what_was_measured(made: Made):
     assert run.end_time is not None and made.row(uuid).ended_at == run.end_time
 
 
-@pytest.mark.parametrize(("why", "status"), [("cancel", "cancelled"), ("timeout", "timed_out"), ("log limit", "failed")])
+@pytest.mark.parametrize(
+    ("why", "status"), [("cancel", "cancelled"), ("timeout", "timed_out"), ("log limit", "failed")]
+)
 def test_a_stop_in_progress_wins_over_a_clean_exit(c: Connection, made: Made, why: str, status: str):
     uuid = made.task(timeout=5.0, log_limit=1.0)
     runid = made.run(uuid)

@@ -111,7 +111,9 @@ def rounds(c: Connection, home: Path) -> None:
     dispatcher = Dispatcher(Database(home / "none", None, None), home)  # type: ignore[arg-type]
     runs = [row.runid for row in dispatcher._decide(c, News()).launches]
     assert len(runs) >= 2
-    c.exec_driver_sql("UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid = ?)", (runs[0],))
+    c.exec_driver_sql(
+        "UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid = ?)", (runs[0],)
+    )
     first, second, *rest = runs
     started = [{"run": run, "pid": 1, "ticks": 1, "at": time.time()} for run in (first, second)]
     ended = [{"run": first, "code": 1, "at": time.time()}]
@@ -152,7 +154,9 @@ def duty(c: Connection, home: Path) -> None:
 
 
 @pytest.mark.parametrize("does", [rounds, look, act, duty])
-def test_no_statement_walks_through_a_large_table(recorder: Recorder, home: Path, does: Callable[[Connection, Path], None]):
+def test_no_statement_walks_through_a_large_table(
+    recorder: Recorder, home: Path, does: Callable[[Connection, Path], None]
+):
     does(recorder.c, home)
 
     walks = [statement for statement in recorder.statements() for line in statement.plan if _walks(statement, line)]
@@ -170,10 +174,16 @@ def _walks(statement: Statement, line: str) -> bool:
 
 
 @pytest.mark.parametrize("does", [rounds, look, act, duty])
-def test_every_statement_looks_at_a_handful_of_rows(recorder: Recorder, home: Path, does: Callable[[Connection, Path], None]):
+def test_every_statement_looks_at_a_handful_of_rows(
+    recorder: Recorder, home: Path, does: Callable[[Connection, Path], None]
+):
     does(recorder.c, home)
 
-    long = [statement for statement in recorder.statements() if statement.steps > FEW and not statement.sql.startswith(COUNTING)]
+    long = [
+        statement
+        for statement in recorder.statements()
+        if statement.steps > FEW and not statement.sql.startswith(COUNTING)
+    ]
 
     assert long == [], "\n".join(map(str, long))
 
@@ -188,10 +198,14 @@ def test_nothing_is_sorted_that_an_index_could_have_sorted(recorder: Recorder, h
 
 
 @pytest.mark.parametrize("does", [rounds, act])
-def test_guarded_updates_find_their_rows_by_key_and_never_by_status(recorder: Recorder, home: Path, does: Callable[[Connection, Path], None]):
+def test_guarded_updates_find_their_rows_by_key_and_never_by_status(
+    recorder: Recorder, home: Path, does: Callable[[Connection, Path], None]
+):
     does(recorder.c, home)
 
-    guarded = [s for s in recorder.statements() if re.match(r"\s*UPDATE (tasks|instances)", s.sql) or "+status IN" in s.sql]
+    guarded = [
+        s for s in recorder.statements() if re.match(r"\s*UPDATE (tasks|instances)", s.sql) or "+status IN" in s.sql
+    ]
     by_status = [s for s in guarded if any(re.search(r"idx_(tasks|instances)_status", line) for line in s.plan)]
 
     assert len(guarded) > 3

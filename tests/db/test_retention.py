@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from db import clock, moves, reads, retention
+from db.engine import write_engine
 from tests.db.making import Made, task
 
 LIMIT = 30.0
@@ -105,7 +106,8 @@ def test_events_and_samples_follow_the_same_rule(c: Connection, made: Made):
     for days in (LIMIT + 1, LIMIT - 1):
         minute = clock.from_unix(time.time() - days * 86400)
         c.exec_driver_sql(
-            "INSERT INTO samples (kind, name, minute, created_at, updated_at) VALUES ('queue', 'default', ?, ?, ?)", (minute,) * 3
+            "INSERT INTO samples (kind, name, minute, created_at, updated_at) VALUES ('queue', 'default', ?, ?, ?)",
+            (minute,) * 3,
         )
 
     prune(c)
@@ -139,8 +141,6 @@ def test_much_goes_in_batches_of_a_bounded_size(c: Connection):
 
 
 def test_the_file_shrinks_when_much_has_gone(database):
-    from db.engine import write_engine
-
     engine = write_engine(database)
     with engine.begin() as c:
         moves.submit(c, [task(parameters={"x": "y" * 2000}) for _ in range(retention.BATCH - 1)], [], "ann")

@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, CheckConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, Connection, UniqueConstraint
+from sqlalchemy.exc import IntegrityError
 
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
+from tests.db.making import Made
 
 OWNERS = {
     "tasks": "uuid name template type status parameters priority timeout created_at updated_at",
@@ -31,9 +33,7 @@ INDEXES = {
     "idx_instances_time": ("instances", "start_time"), "idx_queues_status": ("queues", "status"),
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
-OURS = (
-    "environments dependencies schedules alerts silences operations events samples slow_queries backups counters"
-)
+OURS = "environments dependencies schedules alerts silences operations events samples slow_queries backups counters"
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER", ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",
     ("instances", "tags"): "JSON", ("pools", "total_cpu"): "FLOAT", ("pools", "used_memory"): "FLOAT", ("queues", "capacity"): "INTEGER",
@@ -94,14 +94,20 @@ def test_a_task_without_a_template_and_a_pool_without_an_sla_may_be(file: sqlite
 
 
 def test_there_are_no_other_tables_than_the_design_names(file: sqlite3.Connection):
-    tables = {row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
+    tables = {
+        row[0]
+        for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    }
 
     assert tables == {*OWNERS, *OURS.split(), "alembic_version"}
 
 
 def test_every_foreign_key_is_served_by_an_index(file: sqlite3.Connection):
     for table in metadata.tables:
-        led = {next(iter(file.execute(f"PRAGMA index_info({row[1]})")))[2] for row in file.execute(f"PRAGMA index_list({table})")}
+        led = {
+            next(iter(file.execute(f"PRAGMA index_info({row[1]})")))[2]
+            for row in file.execute(f"PRAGMA index_list({table})")
+        }
         for row in file.execute(f"PRAGMA foreign_key_list({table})"):
             assert row[3] in led, f"{table}.{row[3]}"
 
@@ -114,7 +120,9 @@ def test_constraints_follow_the_naming_convention():
 
 
 def test_the_file_is_ours_and_can_give_space_back(file: sqlite3.Connection):
-    pragmas = {name: file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "auto_vacuum", "journal_mode")}
+    pragmas = {
+        name: file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "auto_vacuum", "journal_mode")
+    }
 
     assert pragmas == {"application_id": APPLICATION_ID, "auto_vacuum": 2, "journal_mode": "wal"}
 
@@ -123,17 +131,13 @@ def test_the_file_is_private(database: Path):
     assert database.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_status_that_is_none_is_refused_by_the_database_itself(c: Connection, made):
-    from sqlalchemy.exc import IntegrityError
-
+def test_a_status_that_is_none_is_refused_by_the_database_itself(c: Connection, made: Made):
     uuid = made.task()
     with pytest.raises(IntegrityError, match="ck_tasks_status"):
         c.exec_driver_sql("UPDATE tasks SET status = 'done' WHERE uuid = ?", (uuid,))
 
 
-def test_a_template_queue_or_pool_that_is_referred_to_cannot_be_deleted(c: Connection, made):
-    from sqlalchemy.exc import IntegrityError
-
+def test_a_template_queue_or_pool_that_is_referred_to_cannot_be_deleted(c: Connection, made: Made):
     made.task()
     for table in ("queues", "pools"):
         with pytest.raises(IntegrityError, match="FOREIGN KEY"):

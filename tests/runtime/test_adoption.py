@@ -40,7 +40,9 @@ def test_a_run_that_outlives_its_runtime_is_taken_over(runtime: Living):
     for _ in range(2):
         runtime.kill()
         runtime.start()
-    assert [(run["runid"], run["pid"]) for run in runtime.show(task)["instances"]] == [(before[0]["runid"], before[0]["pid"])]
+    assert [(run["runid"], run["pid"]) for run in runtime.show(task)["instances"]] == [
+        (before[0]["runid"], before[0]["pid"])
+    ]
     assert alive(before[0]["pid"])
 
     gate.touch()
@@ -134,7 +136,10 @@ def test_a_pause_survives_the_runtime(runtime: Living):
     number, gate = gated(runtime, "gate", 0)
     job = runtime.reach(number, "running")["instances"][0]["pid"]
     runtime.call("pause", ids=[number])
-    until(lambda: Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[0] in "TD", "the job or its child stands still")
+    until(
+        lambda: Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[0] in "TD",
+        "the job or its child stands still",
+    )
     runtime.kill()
     runtime.start()
     gate.touch()

@@ -110,7 +110,12 @@ async def test_a_line_answers_one_request_after_the_other(served: Served):
 
 async def test_requests_sent_ahead_are_answered_in_their_order(served: Served):
     async with served.line() as line:
-        await line.send(b"".join(json.dumps({"verb": "submit", "args": {"tasks": [{"argv": ["true"]}]}}).encode() + b"\n" for _ in range(20)))
+        await line.send(
+            b"".join(
+                json.dumps({"verb": "submit", "args": {"tasks": [{"argv": ["true"]}]}}).encode() + b"\n"
+                for _ in range(20)
+            )
+        )
 
         assert [(await line.next())["result"][0]["number"] for _ in range(20)] == list(range(1, 21))
 
@@ -147,7 +152,9 @@ async def test_who_calls_is_what_the_kernel_says(served: Served):
         ("cancel", {"ids": {"a": 1}}, ""),
     ],
 )
-async def test_a_request_that_makes_no_sense_is_a_usage_error_and_the_line_goes_on(served: Served, verb: Any, args: Any, said: str):
+async def test_a_request_that_makes_no_sense_is_a_usage_error_and_the_line_goes_on(
+    served: Served, verb: Any, args: Any, said: str
+):
     async with served.line() as line:
         answer = await line.ask(verb, args)
 
@@ -160,7 +167,8 @@ async def test_a_request_that_makes_no_sense_is_a_usage_error_and_the_line_goes_
 
 @pytest.mark.parametrize(
     "data",
-    [b"\n", b"garbage\n", b"\xff\xfe\x00\n", b"[]\n", b"5\n", b"null\n", b'"ls"\n', b"{\n", b"[" * 100_000 + b"\n", b'{"verb": "ls"}garbage\n',
+    [b"\n", b"garbage\n", b"\xff\xfe\x00\n", b"[]\n", b"5\n", b"null\n", b'"ls"\n', b"{\n", b"[" * 100_000 + b"\n",
+     b'{"verb": "ls"}garbage\n',
      b"GET / HTTP/1.1\r\n\r\n", b'{"verb": "ls", "args": ' + b"9" * 10_000 + b"}\n", b"\x00" * 1000 + b"\n"],
 )  # fmt: skip
 async def test_garbage_ends_its_own_line_and_no_other(served: Served, data: bytes):

@@ -66,7 +66,9 @@ async def test_the_order_says_everything_the_keeper_needs(call: Call, dispatcher
     }  # fmt: skip
 
 
-async def test_a_run_is_committed_before_the_keeper_hears_of_it(call: Call, dispatcher: Dispatcher, told: Told, database: Path):
+async def test_a_run_is_committed_before_the_keeper_hears_of_it(
+    call: Call, dispatcher: Dispatcher, told: Told, database: Path
+):
     seen: list[Any] = []
     spawn = told.spawn
 
@@ -93,7 +95,9 @@ async def test_ends_are_forgotten_by_the_keeper_once_they_are_stored(call: Call,
     assert told.of("forget") == [(runid,)]
 
 
-async def test_ends_of_unknown_runs_are_forgotten_too_and_starts_of_them_do_no_harm(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_ends_of_unknown_runs_are_forgotten_too_and_starts_of_them_do_no_harm(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
     unknown = uuid7()
     dispatcher.hear(started(unknown))
     dispatcher.hear(ended(unknown))
@@ -161,7 +165,9 @@ async def test_the_keeper_is_told_of_a_pause_and_a_resume_once_each(call: Call, 
     assert told.of("signal") == [(runid, signal.SIGSTOP), (runid, signal.SIGCONT), (runid, signal.SIGSTOP)]
 
 
-async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
     number, runid = await running(call, dispatcher, told)
     await tasks.cancel(call, ids=[number])
     await dispatcher.round()
@@ -173,7 +179,9 @@ async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(call: C
     assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
 
 
-async def test_a_resume_that_a_keeper_may_have_lost_is_sent_to_the_next_one(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_a_resume_that_a_keeper_may_have_lost_is_sent_to_the_next_one(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
     number, runid = await running(call, dispatcher, told)
     for verb in (tasks.pause, tasks.resume):
         await verb(call, ids=[number])
@@ -187,7 +195,9 @@ async def test_a_resume_that_a_keeper_may_have_lost_is_sent_to_the_next_one(call
     assert told.of("signal") == [(runid, signal.SIGCONT)]
 
 
-async def test_a_keeper_that_does_not_know_a_claimed_run_is_asked_to_refuse_it(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_a_keeper_that_does_not_know_a_claimed_run_is_asked_to_refuse_it(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
     number = (await submitted(call))["number"]
     await dispatcher.round()
     (runid,) = told.spawned
@@ -215,7 +225,9 @@ async def test_a_run_that_the_new_keeper_knows_is_not_refused(call: Call, dispat
     assert (await show(call, number))["instances"][0]["status"] == "running"
 
 
-async def test_a_run_that_was_seen_to_start_and_that_no_keeper_knows_is_lost(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_a_run_that_was_seen_to_start_and_that_no_keeper_knows_is_lost(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
     number, _ = await running(call, dispatcher, told)
 
     dispatcher.hear({"is": "hello", "runs": []})
@@ -248,7 +260,9 @@ async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Disp
     assert (await show(call, number))["instances"][0]["status"] == "stopping"
 
 
-async def test_a_small_log_is_kept_whole_and_of_a_large_one_its_tail(call: Call, dispatcher: Dispatcher, told: Told, home: Path):
+async def test_a_small_log_is_kept_whole_and_of_a_large_one_its_tail(
+    call: Call, dispatcher: Dispatcher, told: Told, home: Path
+):
     texts = {"small": b"one\0\xff\n", "large": b"x" * 40_000 + b"end\n"}
     for text in texts.values():
         _, runid = await running(call, dispatcher, told)
@@ -273,7 +287,9 @@ async def test_a_log_that_is_gone_ends_the_run_all_the_same(call: Call, dispatch
     assert (await show(call, number))["status"] == "succeeded"
 
 
-async def test_a_secret_that_is_not_where_it_should_be_fails_the_run_with_the_reason(call: Call, dispatcher: Dispatcher, told: Told, home: Path):
+async def test_a_secret_that_is_not_where_it_should_be_fails_the_run_with_the_reason(
+    call: Call, dispatcher: Dispatcher, told: Told, home: Path
+):
     schema = {"script": "echo hi"}
     parameters = {"type": "object", "properties": {"key": {"type": "string", "secret": True}}}
     await templates.create(call, name="push", engine="shell", schema=schema, parameters=parameters)
@@ -318,7 +334,11 @@ async def test_priority_and_front_decide_who_starts_first(call: Call, dispatcher
 
 async def test_a_paused_queue_or_pool_starts_nothing(call: Call, dispatcher: Dispatcher, told: Told):
     await submitted(call)
-    for pause, resume in ((queues.queue_pause, queues.queue_resume), (queues.pool_pause, queues.pool_resume), (queues.queue_drain, queues.queue_resume)):
+    for pause, resume in (
+        (queues.queue_pause, queues.queue_resume),
+        (queues.pool_pause, queues.pool_resume),
+        (queues.queue_drain, queues.queue_resume),
+    ):
         await pause(call, name="default")
         await dispatcher.round()
         assert told.spawned == []

@@ -58,12 +58,12 @@ async def test_a_duty_that_fails_is_written_down_and_fired_again_with_the_others
     async def work() -> None:
         worked.put_nowait(1)
 
-    monkeypatch.setattr(duties, "table", lambda: (Duty("bad", 0.02, fail), Duty("good", 0.02, work)))
+    monkeypatch.setattr(duties, "table", lambda: (Duty("bad", 1, fail), Duty("good", 1, work)))
     scheduler = duties.scheduler()
     scheduler.start()
     try:
         async with asyncio.timeout(20):
-            for _ in range(3):
+            for _ in range(2):
                 await failed.get()
                 await worked.get()
     finally:
@@ -103,7 +103,9 @@ def test_either_bound_of_free_space_is_a_reason(home: Path, monkeypatch: pytest.
     assert no_room(home) is not None
 
 
-async def test_a_run_that_writes_too_much_is_stopped(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path):
+async def test_a_run_that_writes_too_much_is_stopped(
+    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path
+):
     await submitted(call, log_limit="1M")
     await dispatcher.round()
     (runid,) = told.spawned
@@ -134,7 +136,9 @@ async def test_wrong_loads_are_mended_and_told(call: Call, duties: Duties, caplo
     assert [(row["verb"], row["by"]) for row in await views.operations(call, limit=1)] == [("reconcile", "taskdeck")]
 
 
-async def test_each_minute_is_one_row_of_each_queue_and_pool(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told):
+async def test_each_minute_is_one_row_of_each_queue_and_pool(
+    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told
+):
     runid = await run_one(call, dispatcher, told)
     dispatcher.hear(ended(runid, 1))
     await dispatcher.round()
@@ -154,11 +158,15 @@ async def test_a_minutes_starts_and_ends_are_in_its_row(call: Call, duties: Duti
 
     await duties.sample()
 
-    ((figures),) = await execute(call, "SELECT started, ended, failed, running, waiting FROM samples WHERE kind = 'queue'")
+    ((figures),) = await execute(
+        call, "SELECT started, ended, failed, running, waiting FROM samples WHERE kind = 'queue'"
+    )
     assert tuple(figures) == (1, 1, 1, 0, 0)
 
 
-async def test_cleanup_takes_the_logs_with_the_runs(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path):
+async def test_cleanup_takes_the_logs_with_the_runs(
+    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path
+):
     for _ in range(2):
         dispatcher.hear(ended(await run_one(call, dispatcher, told)))
         await dispatcher.round()

@@ -42,7 +42,9 @@ def test_two_homes_have_a_lock_each(home: Path, tmp_path: Path):
         assert (tmp_path / "run" / paths.LOCK).exists()
 
 
-def test_a_second_runtime_is_refused_and_the_first_goes_on(runtime: Living, td: Callable[..., subprocess.CompletedProcess[str]]):
+def test_a_second_runtime_is_refused_and_the_first_goes_on(
+    runtime: Living, td: Callable[..., subprocess.CompletedProcess[str]]
+):
     pid = runtime.pid
 
     done = td("serve")

@@ -13,7 +13,7 @@ from db.states import Run
 
 def facts(**more: Any) -> RunFacts:
     """A run of a task that allows one retry."""
-    known = dict.fromkeys(RunFacts.__slots__)
+    known: dict[str, Any] = dict.fromkeys(RunFacts.__slots__)
     return RunFacts(**(known | {"runid": "r", "task_id": "t", "status": "running", "retries": 1, "failures": 0, "retry_delay": 2.0,
                                 "timeout": 90.0, "log_limit": 5.0, "queue": "q"} | more))  # fmt: skip
 
@@ -28,7 +28,11 @@ def facts(**more: Any) -> RunFacts:
         ({}, {"code": None, "stop": "timeout"}, Verdict(Run.TIMED_OUT, "limit 1m30s", 2.0)),
         ({"stop_reason": "timeout"}, {"code": 0}, Verdict(Run.TIMED_OUT, "limit 1m30s", 2.0)),
         ({"stop_reason": "cancel", "stopped_by": "ann"}, {"code": 0}, Verdict(Run.CANCELLED, "cancelled by ann")),
-        ({"stop_reason": "cancel", "stopped_by": "ann"}, {"stop": "timeout"}, Verdict(Run.CANCELLED, "cancelled by ann")),
+        (
+            {"stop_reason": "cancel", "stopped_by": "ann"},
+            {"stop": "timeout"},
+            Verdict(Run.CANCELLED, "cancelled by ann"),
+        ),
         ({}, {"code": None, "stop": "cancel"}, Verdict(Run.CANCELLED, "cancelled by taskdeck")),
         ({"stop_reason": "log limit"}, {"signal": 15}, Verdict(Run.FAILED, "log limit 5.0M", 2.0)),
         ({}, {"lost": True, "reason": "supervisors killed"}, Verdict(Run.LOST, "supervisors killed", 2.0)),

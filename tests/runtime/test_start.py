@@ -47,7 +47,9 @@ def test_whoever_starts_it_at_the_same_moment_meets_the_same_runtime(living: Liv
 def test_a_fresh_home_has_a_pool_and_a_queue_and_is_private(runtime: Living):
     status = runtime.call("status")
 
-    assert [(q["name"], q["pool"], q["capacity"]) for q in status["queues"]] == [("default", "default", len(os.sched_getaffinity(0)))]
+    assert [(q["name"], q["pool"], q["capacity"]) for q in status["queues"]] == [
+        ("default", "default", len(os.sched_getaffinity(0)))
+    ]
     assert [p["total_cpu"] for p in status["pools"]] == [len(os.sched_getaffinity(0))]
     modes = {path.relative_to(runtime.home): path.stat().st_mode & 0o077 for path in runtime.home.rglob("*")}
     assert {path for path, open_ in modes.items() if open_} == set()
@@ -121,7 +123,9 @@ def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(runtime: Liv
         ("PRAGMA application_id = 7", "another program"),
     ],
 )
-def test_a_runtime_that_cannot_start_says_why_to_the_command_that_wanted_it(database: Path, td: Td, spoil: str, said: str):
+def test_a_runtime_that_cannot_start_says_why_to_the_command_that_wanted_it(
+    database: Path, td: Td, spoil: str, said: str
+):
     with closing(sqlite3.connect(database)) as file:
         file.execute(spoil)
         file.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ class Up:
 
     def __init__(self, feed: Feed) -> None:
         self.halted: str | None = None
-        self.changes = feed.changes
+        self.feed = feed
         self.signals: list[tuple[list[str], int]] = []
         self.stops: list[tuple[bool, str]] = []
 
@@ -29,10 +30,13 @@ class Up:
     def host(self) -> HostFacts:
         return HostFacts(name="here")
 
-    def usage(self, runid: str) -> None:
+    def changes(self) -> AsyncIterator[None]:
+        return self.feed.changes()
+
+    def usage(self, runid: str) -> tuple[float, float] | None:
         return None
 
-    def signal(self, runids: list[str], number: int) -> None:
+    def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))
 
     def stop(self, drain: bool, by: str) -> None:

@@ -19,8 +19,17 @@ async def seen(call: Call) -> Board:
 async def test_a_home_that_was_never_used_says_so(call: Call):
     found = await seen(call)
 
-    assert (found.ever, found.running, found.next, found.ended, found.alerts, found.waiting_total) == (False, (), (), (), (), 0)
-    assert [(line.name, line.capacity, line.word) for line in found.queues] == [("default", found.queues[0].capacity, "open")]
+    assert (found.ever, found.running, found.next, found.ended, found.alerts, found.waiting_total) == (
+        False,
+        (),
+        (),
+        (),
+        (),
+        0,
+    )
+    assert [(line.name, line.capacity, line.word) for line in found.queues] == [
+        ("default", found.queues[0].capacity, "open")
+    ]
     assert found.runtime.state == "none"
 
 
@@ -38,11 +47,20 @@ async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, h
     found = await seen(live)
 
     (running,) = found.running
-    assert (running.number, running.name, running.status, running.output, running.attempt) == (3, "runs", "running", "two 20%", 1)
+    assert (running.number, running.name, running.status, running.output, running.attempt) == (
+        3,
+        "runs",
+        "running",
+        "two 20%",
+        1,
+    )
     assert running.left is not None and 590 < running.left <= 600
     (waits,) = found.next
-    assert (waits.number, waits.status, waits.short != "") == (4, "queued", True)
-    assert {line.number: line.how for line in found.ended} == {1: "succeeded in 3.0s", 2: "failed, exit 7 after 2.0s: boom"}
+    assert (waits.number, waits.status, waits.why_short != "") == (4, "queued", True)
+    assert {line.number: line.how for line in found.ended} == {
+        1: "succeeded in 3.0s",
+        2: "failed, exit 7 after 2.0s: boom",
+    }
     assert (found.today_ok, found.today_failed, found.waiting_total, found.ever) == (1, 1, 1, True)
     assert found.news is not None and found.news.by == "ann"
 
@@ -52,7 +70,12 @@ async def test_old_successes_give_way_and_failures_of_the_day_stay(call: Call, w
         await worker.run((await submitted(call))["number"], code)
     hours = {1: 2, 2: 2, 3: 0, 4: 30}
     for number, hour in hours.items():
-        await execute(call, "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', ?) WHERE number = ?", f"-{hour} hours", number)
+        await execute(
+            call,
+            "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', ?) WHERE number = ?",
+            f"-{hour} hours",
+            number,
+        )
 
     assert [line.number for line in (await seen(call)).ended] == [3, 2]
 

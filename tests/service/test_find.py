@@ -23,7 +23,28 @@ async def test_a_task_is_found_by_number_uuid_prefix_and_name(call: Call):
         assert await found(call, ident) == 1, ident
 
 
-@pytest.mark.parametrize("ident", ["2", "#2", "0", "9" * 30, "", "#", " ", "-1", "1.0", "0x1", "night", "١", "1234567", "a" * 8, "\udcff", "%", "night_job"])
+@pytest.mark.parametrize(
+    "ident",
+    [
+        "2",
+        "#2",
+        "0",
+        "9" * 30,
+        "",
+        "#",
+        " ",
+        "-1",
+        "1.0",
+        "0x1",
+        "night",
+        "١",
+        "1234567",
+        "a" * 8,
+        "\udcff",
+        "%",
+        "night_job",
+    ],
+)
 async def test_what_means_no_task_is_not_found(call: Call, ident: str):
     await submitted(call, name="night job")
 
@@ -86,7 +107,10 @@ async def test_unknown_ids_are_listed_and_the_others_done(call: Call):
     done = await tasks.cancel(call, ids=["77", "1", "nope"])
 
     assert [row["status"] for row in done["done"]] == ["cancelled"]
-    assert [(row["id"], row["number"], row["exit_code"]) for row in done["refused"]] == [("77", None, 3), ("nope", None, 3)]
+    assert [(row["id"], row["number"], row["exit_code"]) for row in done["refused"]] == [
+        ("77", None, 3),
+        ("nope", None, 3),
+    ]
 
 
 @pytest.mark.parametrize(

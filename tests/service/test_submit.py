@@ -46,7 +46,9 @@ async def lines(call: Call, *rows: Any, **more: Any) -> dict[str, Any]:
 async def test_a_task_asks_for_one_core_and_no_memory_unless_it_says_so(call: Call):
     row = await one(call, (await submitted(call))["number"])
 
-    asked = {name: row[name] for name in ("cpu", "memory", "priority", "retries", "retry_delay", "grace", "timeout", "queue")}
+    asked = {
+        name: row[name] for name in ("cpu", "memory", "priority", "retries", "retry_delay", "grace", "timeout", "queue")
+    }
     assert asked == {"cpu": 1.0, "memory": 0.0, "priority": 0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "timeout": None,
                      "queue": "default"}  # fmt: skip
 
@@ -59,7 +61,9 @@ async def test_where_it_stands_is_answered(call: Call):
 
 
 async def test_amounts_may_be_written_as_people_write_them(call: Call):
-    done = await submitted(call, timeout="1h30m", memory="0.5G", cpu="0.5", priority="7", retries="2", retry_delay="5m", grace=2)
+    done = await submitted(
+        call, timeout="1h30m", memory="0.5G", cpu="0.5", priority="7", retries="2", retry_delay="5m", grace=2
+    )
 
     row = await one(call, done["number"])
 
@@ -69,7 +73,9 @@ async def test_amounts_may_be_written_as_people_write_them(call: Call):
 
 
 async def test_the_place_it_was_typed_in_is_kept(call: Call):
-    (done,) = await submit.submit(call, tasks=[{"argv": ["ls"], "cwd": "sub"}], cwd="/srv/media", umask=0o027, env={"A": "1", "B": "2"})
+    (done,) = await submit.submit(
+        call, tasks=[{"argv": ["ls"], "cwd": "sub"}], cwd="/srv/media", umask=0o027, env={"A": "1", "B": "2"}
+    )
 
     row = await one(call, done["number"])
 
@@ -130,7 +136,9 @@ async def test_parameter_texts_are_converted_by_the_schemas_type(call: Call):
 
 
 async def test_secret_parameters_are_masked_wherever_a_task_is_shown(call: Call):
-    await templates.create(call, name="push", engine="exec", schema={"argv": ["push", "--key={{ api_token }}"]}, parameters=GREET)
+    await templates.create(
+        call, name="push", engine="exec", schema={"argv": ["push", "--key={{ api_token }}"]}, parameters=GREET
+    )
     spec = {"template": "push", "parameters": {"who": "x", "api_token": "hunter2"}}
     (done,) = await submit.submit(call, tasks=[spec], env={"DB_PASSWORD": "hunter2"})
 
@@ -155,7 +163,13 @@ async def test_bytes_that_are_no_text_survive(call: Call):
 async def test_a_dry_run_stores_nothing_and_says_what_would_be(call: Call):
     (row,) = await submit.submit(call, tasks=[{"argv": ["make", "-j4"], "cpu": "1.5"}], cwd="/srv", dry_run=True)
 
-    assert (row["name"], row["queue"], row["cpu"], row["cwd"], row["launch"]["argv"]) == ("make", "default", 1.5, "/srv", ["make", "-j4"])
+    assert (row["name"], row["queue"], row["cpu"], row["cwd"], row["launch"]["argv"]) == (
+        "make",
+        "default",
+        1.5,
+        "/srv",
+        ["make", "-j4"],
+    )
     assert await count(call) == 0
 
 
@@ -255,7 +269,9 @@ ENDLESS = "9" * 400
         ({"argv": ["a"], "after": "12"}, "after must be a list"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_by_its_name_and_nothing_is_stored(call: Call, spec: dict[str, Any], said: str):
+async def test_what_makes_no_sense_is_refused_by_its_name_and_nothing_is_stored(
+    call: Call, spec: dict[str, Any], said: str
+):
     with pytest.raises(Usage) as told:
         await submit.submit(call, tasks=[{"argv": ["true"]}, spec])
 
@@ -288,7 +304,12 @@ async def test_a_template_that_was_retired_takes_no_tasks(call: Call):
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({}, "greet needs who"), ({"who": "x", "times": "three"}, "times"), ({"who": "x", "tims": 3}, "tims"), ({"who": 5}, "who")],
+    [
+        ({}, "greet needs who"),
+        ({"who": "x", "times": "three"}, "times"),
+        ({"who": "x", "tims": 3}, "tims"),
+        ({"who": 5}, "who"),
+    ],
 )
 async def test_a_wrong_parameter_is_named(call: Call, given: dict[str, Any], said: str):
     await greet(call)
@@ -436,7 +457,12 @@ async def test_lines_without_a_task_are_refused(call: Call, keep_going: bool):
 
 
 async def test_lines_may_wait_for_lines_before_and_after_them(call: Call):
-    done = await lines(call, {"argv": ["x"], "name": "z", "after": ["a"]}, {"argv": ["x"], "name": "a"}, {"argv": ["x"], "after": ["z"]})
+    done = await lines(
+        call,
+        {"argv": ["x"], "name": "z", "after": ["a"]},
+        {"argv": ["x"], "name": "a"},
+        {"argv": ["x"], "after": ["z"]},
+    )
 
     statuses = [(await one(call, number))["status"] for number in done["numbers"]]
     assert statuses == ["blocked", "queued", "blocked"]

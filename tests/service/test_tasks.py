@@ -18,7 +18,11 @@ async def status(call: Call, number: int) -> str:
 
 
 async def order(call: Call, queue: str = "default") -> list[int]:
-    rows = await execute(call, "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number", queue)
+    rows = await execute(
+        call,
+        "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number",
+        queue,
+    )
     return [row[0] for row in rows]
 
 
@@ -236,7 +240,14 @@ async def test_set_changes_what_a_task_asks_for_and_tells_what_it_was(call: Call
     row = await views.show(call, id=1)
     assert [row[name] for name in fields] == [9, 1.0, 300.0, "other", "new", 2]
     before = done["done"][0]["before"]
-    assert {name: before[name] for name in fields} == {"priority": 3, "memory": 0.0, "timeout": None, "queue": "default", "name": "true", "retries": 0}
+    assert {name: before[name] for name in fields} == {
+        "priority": 3,
+        "memory": 0.0,
+        "timeout": None,
+        "queue": "default",
+        "name": "true",
+        "retries": 0,
+    }
     await tasks.set_(call, ids=[1], fields={name: before[name] for name in fields})
     undone = await views.show(call, id=1)
     assert {name: undone[name] for name in fields} == {name: before[name] for name in fields}
@@ -257,7 +268,9 @@ async def test_set_changes_what_a_task_asks_for_and_tells_what_it_was(call: Call
         ({"cpu": 100_000}, Refused, "could never start. Nothing was changed"),
     ],
 )
-async def test_a_set_that_makes_no_sense_changes_nothing(call: Call, fields: dict[str, Any], kind: type[Problem], said: str):
+async def test_a_set_that_makes_no_sense_changes_nothing(
+    call: Call, fields: dict[str, Any], kind: type[Problem], said: str
+):
     await submitted(call)
     before = await views.show(call, id=1)
 
@@ -341,7 +354,9 @@ async def test_a_task_cancelled_before_it_ran_is_125(live: Call):
     await submitted(live)
     await tasks.cancel(live, ids=[1])
 
-    assert [(row["code"], row["exit_code"], row["reason"]) for row in await tasks.wait(live, ids=[1])] == [(125, None, "cancelled by ann")]
+    assert [(row["code"], row["exit_code"], row["reason"]) for row in await tasks.wait(live, ids=[1])] == [
+        (125, None, "cancelled by ann")
+    ]
 
 
 async def test_a_task_retried_after_a_failure_answers_its_last_run(live: Call, worker):

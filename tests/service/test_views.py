@@ -78,12 +78,19 @@ async def test_show_tells_runs_parents_children_and_history(call: Call, worker):
 
     first, second = await views.show(call, id=1), await views.show(call, id=2)
 
-    assert [(run["attempt"], run["status"], run["exit_code"]) for run in first["instances"]] == [(1, "failed", 1), (2, "succeeded", 0)]
+    assert [(run["attempt"], run["status"], run["exit_code"]) for run in first["instances"]] == [
+        (1, "failed", 1),
+        (2, "succeeded", 0),
+    ]
     assert set(InstanceRow._fields) <= first["instances"][0].keys()
     assert first["children"] == [{"number": 2, "name": "second", "status": "queued", "kind": "success"}]
     assert second["parents"] == [{"number": 1, "name": "first", "status": "succeeded", "kind": "success"}]
     assert first["last_lines"] == ["hello", "world"]
-    assert [(event["status"], event["by"]) for event in second["events"]] == [("queued", "ann"), ("blocked", "taskdeck"), ("queued", "taskdeck")]
+    assert [(event["status"], event["by"]) for event in second["events"]] == [
+        ("queued", "ann"),
+        ("blocked", "taskdeck"),
+        ("queued", "taskdeck"),
+    ]
     assert (first["place"], second["place"]) == (None, {"position": 0, "total": 1})
 
 
@@ -99,7 +106,13 @@ async def test_why_says_each_thing_that_keeps_a_task_waiting(live: Call, worker)
     answers = await views.why(live, ids=[1, 2, 3, 4, 5])
 
     codes = {row["name"]: row["reasons"][0]["code"] for row in answers}
-    assert codes == {"runs": "running", "waits": "queue-full", "held": "held", "later": "not-before", "after": "dependency"}
+    assert codes == {
+        "runs": "running",
+        "waits": "queue-full",
+        "held": "held",
+        "later": "not-before",
+        "after": "dependency",
+    }
     texts = {row["name"]: row["reasons"][0]["text"] for row in answers}
     assert "queue default is full (1 of 1)" in texts["waits"]
     assert "held by ann" in texts["held"] and "after #1 runs" in texts["after"]
@@ -179,6 +192,11 @@ async def test_an_ambiguous_name_is_refused_by_every_reading_verb(call: Call):
     for _ in range(2):
         await submitted(call, name="twin")
 
-    for look in (views.show(call, id="twin"), views.log(call, id="twin"), views.why(call, ids=["twin"]), views.instances(call, id="twin")):
+    for look in (
+        views.show(call, id="twin"),
+        views.log(call, id="twin"),
+        views.why(call, ids=["twin"]),
+        views.instances(call, id="twin"),
+    ):
         with pytest.raises(Conflict, match="#2, #1"):
             await look

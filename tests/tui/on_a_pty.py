@@ -62,6 +62,12 @@ class OnPty:
         """Send it TERM."""
         self._process.terminate()
 
+    def hang_up(self) -> int:
+        """Take the terminal away; the exit code of what ran on it."""
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDWR)
+        return self._process.wait(PATIENCE)
+
     def finish(self) -> int:
         """Read until it ends; its exit code."""
         self._read_until(lambda: self._process.poll() is not None, "its end")

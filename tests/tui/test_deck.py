@@ -125,12 +125,45 @@ async def test_in_ascii_the_deck_is_the_same_with_other_signs():
     assert all(line.isascii() for line in shown)
 
 
+@pytest.mark.parametrize("keys", [["x"], ["X"], ["question_mark"], ["colon"], ["y"], ["slash"]])
+async def test_in_ascii_dialogs_help_and_palette_are_ascii_too(keys: list[str]):
+    board = replace(boards.busy(), running=tuple(row for row in boards.RUNNING if row.name.isascii()))
+    app, _ = an_app(board, look=Look(ascii=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press(*keys)
+        if keys != ["slash"]:
+            await until(pilot, lambda: app.screen is not app.deck)
+        assert all(line.isascii() for line in screen_text(app))
+
+
+async def test_before_the_first_board_nothing_is_claimed():
+    app, recording = an_app()
+    recording.board = Board()
+    app._first = None
+    app.feed._show = lambda board: None
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        shown = screen_text(app)
+    assert "runtime starting" in shown[0] and "db" not in shown[0]
+    assert "running" not in shown[1]
+
+
 async def test_at_200_by_50_spare_room_goes_to_names_and_output():
     long = boards.running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
     shown = await drawn(replace(boards.busy(), running=(long,)), (200, 50))
     assert "a-name-of-exactly-thirty-2-cells" in shown[10]
     assert "o" * 90 in shown[10]
     assert len(shown) == 50 and max(map(len, shown)) <= 200
+
+
+async def test_at_100_cells_the_panes_stand_side_by_side_without_their_sparklines():
+    shown = await drawn(boards.busy(), (100, 30))
+    assert (
+        shown[2]
+        == "─ 1 Queues ─ LOAD ─────────── WAIT OLDEST STATE ──── ─ 2 Pools ───── █USED▒RESVD ── RESERVED ── USED"
+    )
+    assert shown[8] == " " * 55 + "host   cpu 11.2 of 16   mem 41.0 of 64G"
 
 
 @pytest.mark.parametrize("size", [(100, 30), (119, 33), (81, 25), (80, 24), (60, 16), (70, 20), (160, 45)])

@@ -218,6 +218,19 @@ async def test_priority_goes_up_as_often_as_it_is_pressed_and_back_by_undo():
         assert (await deck.asked("set", 4))[3]["fields"] == {"priority": 2}
 
 
+async def test_a_board_that_is_not_yet_up_to_date_does_not_take_a_priority_back():
+    async with opened() as deck:
+        await (await deck.on(1055)).press("+")
+        await deck.asked("set")
+        deck.app._take(boards.busy())
+        await deck.press("+")
+        assert [args["fields"]["priority"] for args in await deck.asked("set", 2)] == [1, 2]
+        deck.recording.answers["set"] = Conflict("it has ended.")
+        await deck.press("+")
+        await deck.says("it has ended")
+        assert deck.app.asked_priorities == {}
+
+
 async def test_a_acknowledges_a_firing_alert_only():
     async with opened() as deck:
         await deck.press("4", "a")

@@ -78,3 +78,35 @@ def test_a_terminated_deck_gives_the_terminal_back():
         run.terminate()
         run.finish()
     assert b"\x1b[?1049l" in run.heard and b"7 jobs go on" in run.heard
+
+
+def test_a_deck_whose_terminal_is_gone_ends_even_when_no_signal_says_so():
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-m", "tests.tui.deck_on_a_board", "busy"], env=env, cwd=ROOT) as run:
+        run.wait_for("q quit")
+        assert run.hang_up() == 129
+
+
+def test_a_click_of_a_real_mouse_moves_the_cursor_to_its_row():
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-m", "tests.tui.deck_on_a_board", "busy"], env=env, cwd=ROOT, size=(120, 40)) as run:
+        run.wait_for("q quit")
+        run.send(b"\x1b[<0;12;14M\x1b[<0;12;14m")
+        run.wait_for("› 1039 ● encode S02E04.mkv")
+        run.send(b"\x11")
+        assert run.finish() == 0
+
+
+def test_a_deck_that_cannot_go_on_ends_with_one_line_and_no_traceback(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    program = (
+        "import sys; from pathlib import Path; from app.tui.start import run_deck;"
+        "from app.tui.screens.deck import DeckScreen; DeckScreen.on_mount = lambda self: 1 / 0;"
+        f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
+    )
+    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+        assert run.finish() == 1
+    assert b"Traceback" not in run.heard
+    assert b"The deck failed (ZeroDivisionError); details in run/deck.log of the home." in run.heard
+    assert "ZeroDivisionError: division by zero" in (tmp_path / "run" / "deck.log").read_text()

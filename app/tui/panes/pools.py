@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from textual.strip import Strip
@@ -10,13 +10,15 @@ from textual.strip import Strip
 from app.core import amounts
 from app.core.board import Board, HostFacts, PoolLine
 from app.tui.columns import Cell, Cells, Column, TwoTone
-from app.tui.look import Look, Span
+from app.tui.look import Look, Span, wide
 from app.tui.parts import Grid, Part
 from app.tui.table import Table
 from app.tui.times import wall
 
 STALE = 30.0
 """Seconds after which measurements are called old."""
+LITTLE_DISK = 1024**3
+"""Bytes free under which the disk is marked."""
 
 _WIDE = (
     Column("", 8, 14, fits=True, gap=0),
@@ -131,21 +133,25 @@ class PoolsPane(Table):
     def draw(self, strips: Sequence[Strip]) -> None:
         """On a wide terminal the last line is the host's, when no pool needs it."""
         if not self.is_narrow and len(strips) > len(self.views[0].rows) + 1:
-            strips = [*strips[:-1], self.look.strip(host_line(self._host, self.look), self.size.width)]
+            strips = [*strips[:-1], self.look.strip(host_line(self._host, self.look, self.size.width), self.size.width)]
         super().draw(strips)
 
 
-def host_line(host: HostFacts, look: Look) -> list[Span]:
-    """`host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G`; what is not known is left out."""
+def host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
+    """`host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G`; what is not known, or does not fit, is left out."""
     spans: list[Span] = [("  host  ", "dim")]
-    if host.cpu_used is not None:
-        spans += [(" cpu ", "dim"), (f"{host.cpu_used:.1f} of {host.cores}  ", "")]
-    if host.memory_used is not None and host.memory_total is not None:
-        spans += [
-            (" mem ", "dim"),
-            (amounts.memory_pair(host.memory_used, host.memory_total).replace("/", " of ") + "  ", ""),
-        ]
-    if host.disk_free is not None:
-        low = host.disk_free < 1024**3
-        spans += [(" disk ", "dim"), (amounts.size(host.disk_free) + ("!" if low else ""), "broken" if low else "")]
+    for word, text, style in _host_facts(host):
+        more: list[Span] = [(f" {word} ", "dim"), (text, style), ("  ", "")]
+        if wide([*spans, *more[:2]]) <= room:
+            spans += more
     return spans
+
+
+def _host_facts(host: HostFacts) -> Iterator[tuple[str, str, str]]:
+    if host.cpu_used is not None:
+        yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", ""
+    if host.memory_used is not None and host.memory_total is not None:
+        yield "mem", amounts.memory_pair(host.memory_used, host.memory_total).replace("/", " of "), ""
+    if host.disk_free is not None:
+        low = host.disk_free < LITTLE_DISK
+        yield "disk", amounts.size(host.disk_free) + ("!" if low else ""), "broken" if low else ""
