@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from app.core import session
 from app.core.clean import clean, cut, nearest
 from app.errors import Usage
 
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 
 NOTHING = "Nothing was submitted."
 
-SESSION_NAMES = frozenset({"TERM", "COLUMNS", "LINES", "SHLVL", "OLDPWD", "PS1", "STY", "DISPLAY", "WAYLAND_DISPLAY"})
-SESSION_STARTS = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TASKDECK_")
-"""Variables that belong to the terminal session, and mean nothing, or the wrong thing, to a task that outlives it."""
-
 
 def of(args: Args) -> dict[str, Any]:
     """`cwd`, `umask` and `env` of a submission with these options. Raises Usage."""
@@ -26,7 +23,7 @@ def of(args: Args) -> dict[str, Any]:
     env = environment(args.keep_env)
     if args.cwd and "PWD" in env:
         env["PWD"] = cwd
-    return {"cwd": cwd, "umask": _umask(), "env": {**env, **dict(args.env or ())}}
+    return {"cwd": cwd, "umask": session.umask(), "env": {**env, **dict(args.env or ())}}
 
 
 def directory(given: str | None) -> str:
@@ -68,7 +65,7 @@ def _nearest_directory(path: str) -> str | None:
 def environment(keep: str | None) -> dict[str, str]:
     """The variables a task gets: without `keep` all but the session's; else `all`, `none` or names with commas."""
     if keep is None:
-        return {n: v for n, v in os.environ.items() if n not in SESSION_NAMES and not n.startswith(SESSION_STARTS)}
+        return session.environment()
     if keep == "all":
         return {n: v for n, v in os.environ.items() if not n.startswith("TASKDECK_")}
     names = [] if keep == "none" else keep.split(",")
@@ -76,9 +73,3 @@ def environment(keep: str | None) -> dict[str, str]:
     if missing:
         raise Usage(f'--keep-env names "{cut(clean(missing[0]), 40)}", which is not set here. {NOTHING}')
     return {n: os.environ[n] for n in names}
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

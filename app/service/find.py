@@ -70,6 +70,7 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
     """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
     wanted = _said(select or {})
     if wanted:
+        known_queue(c, wanted.get("queue"))
         return Chosen(tuple(reads.list_tasks(c, **filters(wanted))), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
@@ -82,6 +83,12 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
         except Problem as problem:
             refused.append(refusal(problem, ident))
     return Chosen(tuple(tasks.values()), tuple(refused))
+
+
+def known_queue(c: Connection, name: str | None) -> None:
+    """Raise NotFound, with the nearest, for a queue that there is not."""
+    if name is not None and name not in (known := [row.name for row in reads.queues(c)]):
+        raise named("queue", name, known)
 
 
 def _said(select: dict[str, Any]) -> dict[str, Any]:

@@ -70,8 +70,7 @@ async def ls(
 
 
 def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
-    if wanted["queue"] is not None and wanted["queue"] not in (known := [q.name for q in reads.queues(c)]):
-        raise find.named("queue", wanted["queue"], known)
+    find.known_queue(c, wanted["queue"])
     wanted["recent"] = clock.stamp(clock.utcnow() - RECENT) if recent else None
     rows = reads.list_tasks(c, **wanted, limit=limit)
     total = len(rows) if not limit or len(rows) < limit else reads.count_tasks(c, **wanted)
