@@ -63,6 +63,11 @@ class Runtime:
         """The machine, as last measured."""
         return self.usage_.host
 
+    def started(self, queue: str) -> int:
+        """Starts of a queue since the last sample."""
+        tally = self.dispatcher.tallies.get(queue)
+        return tally.started if tally else 0
+
     def usage(self, runid: str) -> tuple[float, float] | None:
         """Cores and MiB of a run, as last measured."""
         run = self.usage_.runs.get(runid)

@@ -62,7 +62,7 @@ def read(c: Connection, call: Call) -> Board:
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
-        queues=tuple(_queue(row, trend) for row in queues.queue_dicts(c)),
+        queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
         pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
         running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, seen, now)),
         ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
@@ -110,19 +110,22 @@ class _Trend:
             found[cell] += row.started
         return tuple(found)
 
-    def shares(self, pool: str, column: str, total: float) -> tuple[float, ...]:
-        """The greatest measured share of a pool in each cell, 0 to 1."""
+    def shares(self, pool: str, column: str, total: float, now: float | None) -> tuple[float, ...]:
+        """The greatest measured share of a pool in each cell, 0 to 1; `now` is the latest measurement."""
         found = [0.0] * CELLS
         for cell, row in self._of.get(("pool", pool), ()):
-            found[cell] = max(found[cell], min(1.0, (getattr(row, column) or 0.0) / total if total else 0.0))
-        return tuple(found)
+            found[cell] = max(found[cell], getattr(row, column) or 0.0)
+        found[-1] = max(found[-1], now or 0.0)
+        return tuple(min(1.0, amount / total) if total else 0.0 for amount in found)
 
 
-def _queue(row: dict[str, Any], trend: _Trend) -> QueueLine:
+def _queue(call: Call, row: dict[str, Any], trend: _Trend) -> QueueLine:
+    *before, latest = trend.starts(row["name"])
+    starts = (*before, latest + (call.live.started(row["name"]) if call.live else 0))
     oldest = clock.unix(row["oldest_at"]) if row["oldest_at"] else None
     by = row["status_by"] if row["status"] != "active" else None
     return QueueLine(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
-                     row["priority"], by, trend.starts(row["name"]))  # fmt: skip
+                     row["priority"], by, starts)  # fmt: skip
 
 
 def _measured(call: Call, active: Sequence[ActiveRow], pool: str) -> tuple[float, float] | None:
@@ -137,7 +140,7 @@ def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: _Trend) -> 
     cpu, memory = measured or (None, None)
     return PoolLine(
         row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, cpu, memory,
-        trend.shares(row.name, "measured_cpu", row.total_cpu), trend.shares(row.name, "measured_memory", row.total_memory),
+        trend.shares(row.name, "measured_cpu", row.total_cpu, cpu), trend.shares(row.name, "measured_memory", row.total_memory, memory),
     )  # fmt: skip
 
 

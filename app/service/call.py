@@ -27,6 +27,10 @@ class Live(Protocol):
         """The machine, as last measured."""
         ...
 
+    def started(self, queue: str) -> int:
+        """Starts of a queue since the last sample."""
+        ...
+
     def usage(self, runid: str) -> tuple[float, float] | None:
         """Cores and MiB that a run's processes took when last measured."""
         ...

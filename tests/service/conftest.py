@@ -33,6 +33,9 @@ class Up:
     def changes(self) -> AsyncIterator[None]:
         return self.feed.changes()
 
+    def started(self, queue: str) -> int:
+        return 0
+
     def usage(self, runid: str) -> tuple[float, float] | None:
         return None
 
