@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,6 +42,7 @@ class Database:
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
         self._after: list[Callable[[], None]] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     def after_commit(self, wake: Callable[[], None]) -> None:
         """Call `wake` on the event loop after each transaction."""
@@ -49,6 +50,9 @@ class Database:
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
+        return await self._whole(self._write(fn, *args, **kwargs))
+
+    async def _write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         result, changed = await loop.run_in_executor(self._thread, lambda: self._transact(fn, *args, **kwargs))
         for wake in self._after if changed else ():
@@ -69,12 +73,24 @@ class Database:
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` on a query-only connection, seeing one moment: an UPDATE there raises."""
+        return await self._whole(self._read(fn, *args, **kwargs))
+
+    async def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with translated(self.path):
             async with self._readers.connect() as c:
                 return await c.run_sync(fn, *args, **kwargs)
 
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Work that comes to its end though whoever asked is cancelled. Cut short, a write would wake nobody, and a reader's
+        connection would be closed in a way that never returns once its thread has ended."""
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
     async def close(self) -> None:
-        """Wait for the transaction under way, then let go of the file."""
+        """Wait for what is under way, then let go of the file."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._thread is not None and self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.dispose)
             self._thread.shutdown()

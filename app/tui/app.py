@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -30,6 +31,7 @@ from app.tui.lines import Sturdy
 from app.tui.look import Look, Span
 from app.tui.places import Places
 from app.tui.screens.deck import DeckScreen
+from app.tui.screens.page import PageScreen
 from app.tui.start import run_deck
 from app.tui.themes import THEMES
 from app.tui.verbs import Deed
@@ -113,9 +115,13 @@ class TaskdeckApp(Sturdy, Places):
         """Without colour the one that drops colours: Textual, asked before our theme is known, would take one for greys."""
         return super().get_line_filters() if self.look.colour else [NoColor()]
 
+    def on_load(self) -> None:
+        """From here on the terminal is not as it was: leave in order when told to, also with the terminal still there."""
+        if current_thread() is main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
+
     def on_mount(self) -> None:
-        if not self.is_headless:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, 128 + signal.SIGTERM)
         self.set_class(self.look.ascii, "-ascii")
         self.board = self._first
         self.errands.start()
@@ -170,8 +176,9 @@ class TaskdeckApp(Sturdy, Places):
     def say(self, text: str, style: str = "") -> None:
         """Put a safe text into the message line for a while."""
         self._said = ((self.look.own(text), style), self.ticks() + SAID)
-        if self.deck:
-            self.deck.refresh_message()
+        for screen in self.screen_stack[-1:]:
+            if isinstance(screen, (DeckScreen, PageScreen)):
+                screen.refresh_message()
 
     def say_once(self, text: str) -> None:
         """Say something that need not be said twice."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.core.clean import clean, clean_lines
+from app.tui.equal import quoted, spec_of, submit_words
 from app.tui.errands import VerbClient
 from app.tui.look import Look
 from app.tui.screens.choice import Answer, Question
@@ -52,11 +53,8 @@ def _command(task: Mapping[str, Any], client: VerbClient) -> str:
 
 
 def _submit(task: Mapping[str, Any], client: VerbClient) -> str:
-    """As close as one line can say it: name, queue, place and command."""
-    launch = task.get("launch") or {}
-    words = ["taskdeck", "submit", "-n", str(task["name"]), "-q", str(task["queue"]), "-C", str(task.get("cwd") or ".")]
-    words += ["-c", str(launch["script"])] if "script" in launch else ["--", *map(str, launch.get("argv", ()))]
-    return clean(shlex.join(words))
+    """The `taskdeck submit` that makes the same task once more, under the same name."""
+    return quoted(submit_words({**spec_of(task), "name": task["name"]}))
 
 
 def _log_tail(task: Mapping[str, Any], client: VerbClient) -> str:

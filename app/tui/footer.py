@@ -31,9 +31,9 @@ BACK = Hint("q", "back", "q", 0)
 
 
 def fit(hints: Sequence[Hint], look: Look, width: int) -> list[Hint]:
-    """The hints that fit into `width` cells, in their order; those of least worth go first."""
+    """The hints that fit into `width` cells, two between neighbours, in their order; those of least worth go first."""
     shown = list(hints)
-    while sum(len(look.own(hint.shown)) + len(hint.label) + 3 for hint in shown) - 1 > width:
+    while sum(len(look.own(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2 > width:
         least = max(shown, key=lambda hint: hint.worth)
         if not least.worth:
             break
@@ -110,11 +110,11 @@ class KeyLine(Lines):
     def redraw(self) -> None:
         """Fit the keys into the width."""
         width = self.size.width
-        spans: list[Span] = [(" ", "")]
+        spans: list[Span] = []
         self._spots, end = [], 1
         for hint in fit(self._hints, self.look, width - 1):
             key = self.look.own(hint.shown)
-            spans += [(key, "bold"), (f" {hint.label}  ", "dim")]
+            spans += [("  " if spans else " ", ""), (key, "bold"), (f" {hint.label}", "dim")]
             end += len(key) + len(hint.label) + 3
             self._spots.append((end, hint.key))
         self.draw([self.look.strip(spans, width)])

@@ -44,7 +44,8 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False) 
         driver_class=ClicksOnlyDriver,
     )
     code = app.run()
-    sys.stderr.write(farewell(app.board or Board(), app.failure) + "\n")
+    if said := farewell(app.board or Board(), app.failure):
+        sys.stderr.write(said + "\n")
     return 1 if app.fatal else code or 0
 
 
@@ -74,13 +75,15 @@ def _client(home: Path, read_only: bool) -> Client:
 
 
 def farewell(board: Board, failure: BaseException | None = None) -> str:
-    """The line that the shell gets: what goes on, and how to come back or to stop it."""
+    """The line that the shell gets: what goes on, and how to come back or to stop it; "" when a demo ends, which says more."""
+    sorry = f"The deck failed ({type(failure).__name__}); details in run/deck.log of the home. " if failure else ""
+    if board.runtime.demo:
+        return sorry.rstrip()
     running, waiting = len(board.running), board.waiting_total
     work = f"{_jobs(running)}, {waiting:,} wait" if running or waiting else "Nothing runs or waits"
     pid = board.runtime.pid
     runtime = f"runtime pid {pid}" if pid and board.runtime.state == "running" else "no runtime is up"
     stop = "   Stop it: taskdeck stop" if pid and board.runtime.state == "running" else ""
-    sorry = f"The deck failed ({type(failure).__name__}); details in run/deck.log of the home. " if failure else ""
     return f"{sorry}{work}; {runtime}. Back: taskdeck{stop}"
 
 

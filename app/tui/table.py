@@ -255,12 +255,12 @@ class Table(Lines, can_focus=True):
             view.forget()
         self.redraw()
 
-    def on_focus(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The cursor is lit where the focus is: known here, not yet when the focus event comes."""
+        super().watch_has_focus(has_focus)
         self.redraw()
-        self.post_message(self.Moved(self))
-
-    def on_blur(self) -> None:
-        self.redraw()
+        if has_focus:
+            self.post_message(self.Moved(self))
 
     def on_click(self, event: events.Click) -> None:
         """One click puts the cursor on a row, a second one opens it."""

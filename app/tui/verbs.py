@@ -118,7 +118,7 @@ def again(rows: Sequence[TaskRow]) -> list[Deed]:
     ended = [row for row in rows if isinstance(row, EndedLine)]
     if not ended:
         raise Unfit("It has not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
-    return [Deed("retry", {"ids": ids(ended)}, "Runs again:")]
+    return [Deed("retry", {"ids": ids(ended), "again": True}, "Runs again:")]
 
 
 def front(rows: Sequence[TaskRow]) -> list[Deed]:

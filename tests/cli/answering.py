@@ -19,6 +19,7 @@ class Answering:
     def __init__(self, home: Path) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.told: list[Any] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(os.fspath(home / "run" / "control.sock"))
         self._listener.listen(8)
@@ -58,7 +59,9 @@ class Answering:
         return {"error": as_dict(found)} if isinstance(found, Problem) else {"result": found}
 
     def _say(self, file: Any, message: dict[str, Any]) -> None:
-        file.write(json.dumps(message).encode() + b"\n")
+        line = json.dumps(message, default=lambda time: time.text())
+        self.told.append(json.loads(line).get("result"))
+        file.write(line.encode() + b"\n")
         file.flush()
 
 

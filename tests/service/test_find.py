@@ -149,7 +149,8 @@ async def test_a_selection_chooses_by_status_queue_name_tag_and_age(call: Call):
     assert await chosen(tag={"team": "ops"}) == [2]
     assert await chosen(tag={"team": "nobody"}) == []
     assert await chosen(queue="default", since=3600) == [2, 1]
-    assert await chosen(queue="other") == []
+    with pytest.raises(NotFound, match='no queue "defualt". Nearest: default'):
+        await chosen(queue="defualt")
 
 
 async def test_a_state_that_is_none_names_the_nearest_and_all(call: Call):

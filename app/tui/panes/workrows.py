@@ -182,7 +182,7 @@ def how_text(row: EndedLine) -> str:
 
 def _how(row: EndedLine, look: Look) -> Cell:
     style = _sign(row.status).style
-    return Cell(look.theirs(how_text(row)), {"well": "", "broken": "late"}.get(style, style))
+    return Cell(look.output(how_text(row)), {"well": "", "broken": "late"}.get(style, style))
 
 
 def ended_cells(row: EndedLine, look: Look, now: float) -> Cells:

@@ -15,9 +15,6 @@ from app.tui.lines import Lines
 from app.tui.look import Span
 from app.tui.screens.reading import Reading
 
-LISTEN_EVERY = 0.25
-"""Seconds between looks at what the app has to say."""
-
 
 class Line(Lines):
     """One line of spans."""
@@ -55,7 +52,6 @@ class PageScreen(Reading):
 
     def on_mount(self) -> None:
         self.set_interval(1.0, self.every_second)
-        self.set_interval(LISTEN_EVERY, self._listen)
 
     def heading(self) -> str:
         """Where one is, safe text for the header: `Deck › #1042 name`."""
@@ -81,13 +77,11 @@ class PageScreen(Reading):
     def say(self, text: str, style: str = "") -> None:
         """Put a safe text into the message line for a while."""
         cast(Any, self.app).say(text, style)
-        self._listen()
 
-    def _listen(self) -> None:
-        """Show what was said last, by this screen or by the answer to a verb."""
-        if self.is_current:
-            said = cast(Any, self.app).said()
-            self.query_one(MessageLine).show([said] if said else [])
+    def refresh_message(self) -> None:
+        """Show what was said last, by this screen or by the answer to a verb, while it is fresh."""
+        said = cast(Any, self.app).said()
+        self.query_one(MessageLine).show([said] if said else [])
 
     def refused(self, text: str) -> None:
         self.say(self.look.theirs(text), "warn")
@@ -98,6 +92,7 @@ class PageScreen(Reading):
 
     def on_screen_resume(self) -> None:
         self.refresh_chrome()
+        self.refresh_message()
 
     def on_resize(self) -> None:
         self.refresh_chrome()
@@ -106,6 +101,7 @@ class PageScreen(Reading):
         """Time goes on: ages and clocks are drawn again. Only on the screen that is seen."""
         if self.is_current:
             self.query_one(Header).redraw()
+            self.refresh_message()
 
     def action_leave(self) -> None:
         """Back to where one came from."""
