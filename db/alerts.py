@@ -22,6 +22,10 @@ _WITH_TASK = (
 _WORST_FIRST = "instr('criticalwarninginfo', {0}.severity), {0}.fired_at, {0}.id"
 
 
+SYSTEM = "taskdeck"
+"""The object of alerts that are about no task."""
+
+
 class OpenAlert(NamedTuple):
     """An alert with its task (None: there is none) and its SLA's conditions."""
 
@@ -105,6 +109,21 @@ def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
         "WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'firing'",
         {"now": clock.now(), "by": by, "ids": json.dumps(list(ids))},
     )
+
+
+def system(c: Connection, problems: Mapping[str, str]) -> None:
+    """Let the open alerts about Taskdeck itself be exactly these, {name: text}: tell of new ones, close those that are over."""
+    a, now = schema.alerts, clock.now()
+    about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM, text("status <> 'resolved'"))
+    known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
+    for name in known.keys() - problems.keys():
+        c.execute(update(a).where(a.c.id == known[name]).values(status="resolved", resolved_at=now, updated_at=now))
+    for name, said in problems.items():
+        if name in known:
+            c.execute(update(a).where(a.c.id == known[name]).values(text=said, short=said, updated_at=now))
+        else:
+            row = {"name": name, "severity": "critical", "status": "firing", "object": SYSTEM, "text": said, "short": said}
+            c.execute(a.insert().values(**row, fired_at=now, created_at=now, updated_at=now))
 
 
 def forget_sla(c: Connection, sla_id: int) -> None:

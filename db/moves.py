@@ -529,6 +529,16 @@ def recount(c: Connection) -> list[str]:
     return [*_write_loads(c, queues), *_write_used(c, pools)]
 
 
+def draw_from(c: Connection, queue: str, pool: str) -> None:
+    """The active runs of a queue reserve in another pool from now on, as the queue does."""
+    sql.run(
+        c,
+        "UPDATE instances SET pool = ? WHERE queue = ? AND status IN ('starting', 'running', 'paused', 'stopping')",
+        (pool, queue),
+    )
+    recount(c)
+
+
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
     was = dict(sql.rows(c, "SELECT name, current_load FROM queues"))
     new = [{"at": name, "load": loads.get(name, 0)} for name, load in was.items() if load != loads.get(name, 0)]

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from db import clock, operations, schema
+from db import clock, moves, operations, schema
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
+from db.states import ACTIVE
 
 Change = dict[str, list[Any]]
 """{column: [old, new]}."""
@@ -40,6 +41,8 @@ def change(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
         if "status" in new:
             new |= {"status_by": by, "status_at": clock.now()}
         c.execute(table.update().where(table.c.name == name).values(**new, updated_at=clock.now()))
+        if table is schema.queues and "pool" in changed:
+            moves.draw_from(c, name, values["pool"])
         before, after = ({key: pair[at] for key, pair in changed.items()} for at in (0, 1))
         operations.record(c, by, f"{kind(table)} {verb}", f"{kind(table)} {name}", before, after)
     return changed
@@ -116,9 +119,10 @@ def slas(c: Connection) -> list[SlaRow]:
 
 
 def users_of_queue(c: Connection, name: str) -> dict[str, int]:
-    """Tasks (those that ended too), templates, SLAs."""
+    """Tasks (those that ended too), runs of tasks that were moved elsewhere meanwhile, templates, SLAs."""
     return {
         "task": _count(c, schema.tasks, "queue", name),
+        "run": _runs(c, name),
         "template": _count(c, schema.templates, "queue", name),
         "SLA": _matching(c, "queue", name),
     }
@@ -141,6 +145,16 @@ def users_of_template(c: Connection, name: str) -> dict[str, int]:
 def users_of_sla(c: Connection, sla_id: int) -> dict[str, int]:
     """Pools, silences. Alerts keep its name when it goes."""
     return {"pool": _count(c, schema.pools, "sla_id", sla_id), "silence": _count(c, schema.silences, "sla_id", sla_id)}
+
+
+def _runs(c: Connection, queue: str) -> int:
+    """Active runs that hold a slot of a queue which their task has left."""
+    listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
+    held = (
+        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN ({listed}) "
+        "AND t.queue <> i.queue"
+    )
+    return c.exec_driver_sql(held, (queue,)).scalar_one()
 
 
 def _matching(c: Connection, key: str, name: str) -> int:

@@ -1,35 +1,12 @@
-"""How states look on the command line: one-cell glyph, its ASCII twin, the word, the style. A state is never colour
-alone."""
+"""How states look on the command line: the signs of `core.signs`, and the SGR codes of their styles."""
 
 from __future__ import annotations
 
-Sign = tuple[str, str, str, str]
+from app.core.signs import ALERTS, QUEUES, RUNTIME, STATES, STRANGE
 
-SIGNS: dict[str, Sign] = {
-    "scheduled": ("◔", "@", "scheduled", "dim"),
-    "blocked": ("↳", "^", "blocked", "dim"),
-    "held": ("⊟", "=", "held", "warn"),
-    "queued": ("○", "o", "queued", ""),
-    "retrying": ("↻", "~", "retrying", "warn"),
-    "starting": ("◌", ":", "starting", "alive"),
-    "running": ("●", "*", "running", "alive"),
-    "paused": ("‖", '"', "paused", "warn"),
-    "stopping": ("◐", "-", "stopping", "warn"),
-    "succeeded": ("✓", "+", "succeeded", "well"),
-    "failed": ("✗", "X", "failed", "broken"),
-    "timed_out": ("◷", "T", "timed out", "late"),
-    "cancelled": ("⊘", "/", "cancelled", "dim"),
-    "lost": ("?", "?", "lost", "unknown"),
-    "pending": ("△", "'", "pending", "warn"),
-    "firing": ("▲", "!", "firing", "warn"),
-    "acknowledged": ("▲", "!", "acked", "warn"),
-    "resolved": ("✓", "+", "resolved", "well"),
-    "none": ("○", "o", "none", "dim"),
-    "stopped": ("‖", '"', "stopped", "warn"),
-}
-STRANGE: Sign = ("?", "?", "unknown", "unknown")
+SIGNS = {**RUNTIME, **STATES, **ALERTS}
 
-WORDS = {"open": "", "full": "alive", "no room": "warn", "paused": "warn", "draining": "warn", "pool off": "warn"}
+WORDS = {word: sign[3] for word, sign in QUEUES.items()}
 """Styles of a queue's word."""
 
 SEVERITIES = {"critical": ("CRIT", "broken"), "warning": ("warn", "warn"), "info": ("info", "")}

@@ -6,7 +6,7 @@ import os
 import sys
 
 from app.cli import look
-from app.core.clean import clean
+from app.core.clean import clean, width
 from app.errors import Problem
 
 TYPE_CHECKING = False
@@ -64,13 +64,13 @@ def room(wide: bool = False) -> int | None:
     return None if wide or not terminal() else columns()
 
 
-def columns() -> int:
-    """Width of the terminal; 80 when it does not say."""
+def columns(stream: TextIO | None = None) -> int:
+    """Width of the terminal behind a stream (stdout when none is named); 80 when it does not say."""
     said = os.environ.get("COLUMNS", "")
     if said.isdigit() and 0 < int(said) < 10_000:
         return int(said)
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        return os.get_terminal_size((stream or sys.stdout).fileno()).columns or 80
     except (OSError, ValueError):
         return 80
 
@@ -123,11 +123,27 @@ def abandon() -> None:
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
+    """A line for people, on stderr; on a terminal broken at spaces where it is too long."""
     sys.stdout.flush()
     shown = text.translate(look.TO_ASCII) if ascii_only() else text
+    if people():
+        shown = "\n".join(broken(line, columns(sys.stderr)) for line in shown.split("\n"))
     sys.stderr.buffer.write(f"{shown}\n".encode("utf-8", "replace"))
     sys.stderr.flush()
+
+
+def broken(text: str, cells: int) -> str:
+    """A line as several of at most `cells`, broken at spaces; a word that is longer stays whole."""
+    if width(text) <= cells:
+        return text
+    first, *words = text.split(" ")
+    found = [first]
+    for word in words:
+        if width(found[-1]) + 1 + width(word) <= cells:
+            found[-1] += f" {word}"
+        else:
+            found.append(word)
+    return "\n".join(found)
 
 
 def problem(what: Problem) -> None:

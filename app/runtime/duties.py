@@ -18,10 +18,11 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection
 
 from app import paths
+from app.errors import Problem
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.usage import Usage, no_room
 from app.service import slas
-from db import clock, moves, operations, reads, retention, schema
+from db import alerts, clock, moves, operations, reads, retention, schema
 from db.engine import Database
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Duties:
     def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self._tick = time.monotonic()
+        self._problems: dict[str, str] = {}
+        self._told: dict[str, str] | None = None
 
     def table(self) -> tuple[Duty, ...]:
         """All of them."""
@@ -62,8 +65,31 @@ class Duties:
         """APScheduler with every duty in it, not yet started."""
         scheduler = AsyncIOScheduler(job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
         for duty in self.table():
-            scheduler.add_job(_guarded, IntervalTrigger(seconds=duty.every), args=[duty], id=duty.name)
+            scheduler.add_job(self._guarded, IntervalTrigger(seconds=duty.every), args=[duty], id=duty.name)
         return scheduler
+
+    async def _guarded(self, duty: Duty) -> None:
+        """Do a duty; one that fails is written down, told as an alert, and tried again at its next time."""
+        problem = f"duty-{duty.name}"
+        try:
+            await duty.run()
+            self._problems.pop(problem, None)
+        except Exception as error:
+            log.exception("duty %s failed", duty.name)
+            self._problems[problem] = f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Alerts about the runtime itself: what fails, and why nothing starts."""
+        halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
+        problems = self._problems | halted
+        if problems == self._told:
+            return
+        try:
+            await self.db.write(alerts.system, problems)
+            self._told = problems
+        except Problem as problem:
+            log.error("%s", problem)
 
     async def dispatch(self) -> None:
         """The dispatcher's heartbeat, and how late it comes."""
@@ -108,15 +134,6 @@ class Duties:
             if not gone.more:
                 return
             await asyncio.sleep(0)
-
-
-async def _guarded(duty: Duty) -> None:
-    try:
-        await duty.run()
-    except asyncio.CancelledError:
-        raise
-    except Exception:
-        log.exception("duty %s failed", duty.name)
 
 
 def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:

@@ -1,4 +1,4 @@
-"""How things look: one table of states, and the glyphs, bars, sparklines and rules drawn with one `Look`.
+"""How things look: the signs of states, and the glyphs, bars, sparklines and rules drawn with one `Look`.
 
 A state is never colour alone: glyph, word, style. A `Look` is chosen once at start (Unicode or ASCII, colours or none);
 everything that reaches the screen becomes a `Strip` here, from spans of (text, style name), with no markup parsed.
@@ -15,6 +15,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from app.core import clean as cleaning
+from app.core import signs
 
 Span = tuple[str, str]
 """A text and the name of its style (a key of `STYLES`, "" for none)."""
@@ -22,7 +23,7 @@ Span = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """How a state is shown: a one-cell glyph, its ASCII twin, the word, the name of a style."""
+    """A sign of `core.signs`: a one-cell glyph, its ASCII twin, the word, the name of a style."""
 
     glyph: str
     ascii: str
@@ -30,38 +31,10 @@ class Sign:
     style: str = ""
 
 
-STATES: dict[str, Sign] = {
-    "scheduled": Sign("◔", "@", "scheduled", "dim"),
-    "blocked": Sign("↳", "^", "blocked", "dim"),
-    "held": Sign("⊟", "=", "held", "warn"),
-    "queued": Sign("○", "o", "queued"),
-    "retrying": Sign("↻", "~", "retrying", "warn"),
-    "starting": Sign("◌", ":", "starting", "alive"),
-    "running": Sign("●", "*", "running", "alive"),
-    "paused": Sign("‖", '"', "paused", "warn"),
-    "stopping": Sign("◐", "-", "stopping", "warn"),
-    "succeeded": Sign("✓", "+", "succeeded", "well"),
-    "failed": Sign("✗", "X", "failed", "broken"),
-    "timed_out": Sign("◷", "T", "timed out", "late"),
-    "cancelled": Sign("⊘", "/", "cancelled", "dim"),
-    "lost": Sign("?", "?", "lost", "unknown"),
-}
-ALERTS: dict[str, Sign] = {
-    "pending": Sign("△", "'", "pending", "warn"),
-    "firing": Sign("▲", "!", "firing", "warn"),
-    "acknowledged": Sign("▲", "!", "acked", "warn"),
-    "silenced": Sign("▽", "v", "quiet", "dim"),
-    "resolved": Sign("✓", "+", "resolved", "well"),
-}
-QUEUES: dict[str, Sign] = {
-    "open": Sign("○", "o", "open"),
-    "full": Sign("●", "*", "full", "alive"),
-    "no room": Sign("●", "*", "no room", "warn"),
-    "paused": Sign("‖", '"', "paused", "warn"),
-    "draining": Sign("▽", "v", "draining", "warn"),
-    "pool off": Sign("✗", "X", "pool off", "warn"),
-}
-STRANGE = Sign("?", "?", "unknown", "unknown")
+STATES = {status: Sign(*sign) for status, sign in signs.STATES.items()}
+ALERTS = {status: Sign(*sign) for status, sign in signs.ALERTS.items()}
+QUEUES = {word: Sign(*sign) for word, sign in signs.QUEUES.items()}
+STRANGE = Sign(*signs.STRANGE)
 
 STYLES: dict[str, Style] = {
     "": Style(),

@@ -18,5 +18,5 @@ def elapsed(seconds: float) -> str:
 
 
 def ago(at: float, now: float) -> str:
-    """`2m ago`."""
-    return f"{amounts.age(now - at)} ago"
+    """`2m ago`; `<1m ago` in the first minute, so that a list of what ended is not drawn every second."""
+    return f"{amounts.age(now - at) if now - at >= 60 else '<1m'} ago"

@@ -14,7 +14,7 @@ from app.runtime import usage
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties, Duty
 from app.runtime.usage import Usage, no_room
-from app.service import views
+from app.service import alerts, views
 from app.service.call import Call
 from db import clock
 from db.engine import Database
@@ -71,6 +71,38 @@ async def test_a_duty_that_fails_is_written_down_and_fired_again_with_the_others
 
     written = [record for record in caplog.records if record.message == "duty bad failed"]
     assert len(written) >= 2 and written[0].exc_info is not None and written[0].levelno == logging.ERROR
+
+
+async def test_a_duty_that_fails_is_an_alert_until_it_works_again(call: Call, duties: Duties, db: Database):
+    broken = True
+
+    async def work() -> None:
+        if broken:
+            raise RuntimeError("no luck")
+
+    duty = Duty("cleanup", 1, work)
+    await duties._guarded(duty)
+    (alert,) = await alerts.ls(call)
+    assert (alert["sla"], alert["status"], alert["severity"]) == ("duty-cleanup", "firing", "critical")
+    assert "cleanup failed (RuntimeError)" in alert["text"]
+
+    broken = False
+    await duties._guarded(duty)
+
+    assert await alerts.ls(call) == []
+    assert [row["status"] for row in await alerts.ls(call, all=True)] == ["resolved"]
+
+
+async def test_a_halt_of_the_starting_is_an_alert(call: Call, duties: Duties, dispatcher: Dispatcher):
+    dispatcher.halted = "disk nearly full (1M free in /srv)"
+    await duties._tell()
+    (alert,) = await alerts.ls(call)
+    assert (alert["sla"], alert["text"]) == ("nothing-starts", "disk nearly full (1M free in /srv)")
+
+    dispatcher.halted = None
+    await duties._tell()
+
+    assert await alerts.ls(call) == []
 
 
 async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_there_is_room(

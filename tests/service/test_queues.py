@@ -210,3 +210,26 @@ async def test_a_pool_may_get_smaller_than_what_waits_for_it_needs_and_why_says_
     assert "100M" in reason["text"] or reason["code"] == "halted"
     with pytest.raises(Refused):
         await tasks.set_(call, ids=[1], fields={"memory": "60M"})
+
+
+async def test_a_queue_is_not_removed_while_a_run_of_a_task_that_left_it_still_holds_its_slot(call: Call, worker):
+    await queues.queue_create(call, name="a", capacity=1)
+    await submitted(call, queue="a")
+    runid = await worker.start(1)
+    await tasks.set_(call, ids=[1], fields={"queue": "default"})
+
+    with pytest.raises(Refused, match="1 run refers to queue a. It was not removed"):
+        await queues.queue_rm(call, name="a")
+
+    await worker.end(runid)
+    assert await queues.queue_rm(call, name="a") == {"name": "a"}
+
+
+async def test_the_runs_of_a_queue_go_with_it_to_another_pool(call: Call, worker):
+    await queues.pool_create(call, name="big", cpu=8, memory="1G")
+    await submitted(call, cpu=1)
+    await worker.start(1)
+
+    await queues.queue_set(call, name="default", pool="big")
+
+    assert {row["name"]: row["used_cpu"] for row in await queues.pool_ls(call)} == {"big": 1.0, "default": 0.0}

@@ -20,9 +20,9 @@ def main(name: str) -> int:
     factory: Any = recording.client
     look = Look(ascii=plain, colour=probe.wants_colour(), utf8=utf8)
     app = TaskdeckApp(factory, look=look, now=lambda: boards.NOW, driver_class=ClicksOnlyDriver)
-    app.run()
+    code = app.run()
     sys.stderr.write(start.farewell(app.board or recording.board, app.failure) + "\n")
-    return 1 if app.fatal else 0
+    return 1 if app.fatal else code or 0
 
 
 if __name__ == "__main__":

@@ -264,7 +264,7 @@ async def test_a_row_that_ended_stays_five_seconds_in_its_place():
         shown = screen_text(app)
         assert shown[11].startswith("  1043 ●")
         assert next(line for line in shown if "1047 ✓" in line).startswith(
-            "  1047 ✓ nightly-etl         etl      5s ago"
+            "  1047 ✓ nightly-etl         etl     <1m ago"
         )
 
 

@@ -174,7 +174,11 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def action_clear(self) -> None:
         """Clear the filter, then the marks, then the guidance."""
-        if not self.clear_filter() and not self.table.clear_marks():
+        if self.clear_filter():
+            self.deck.say("The filter is cleared: all work is shown.")
+        elif self.table.clear_marks():
+            self.deck.say("The marks are taken away.")
+        else:
             self._guided = False
         self.show_board()
 

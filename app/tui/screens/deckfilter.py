@@ -68,6 +68,7 @@ class DeckFilter(DeckLayout):
         self.words = filters.quoted("queue:", queue.name)
         self._apply_filter()
         self.set_focus(self.query_one(WorkPane))
+        self.deck.say(f"Only the work of queue {self.look.theirs(queue.name)} is shown. esc shows all again.")
 
     def clear_filter(self) -> bool:
         """Show all work again; False when all was shown."""
