@@ -171,6 +171,23 @@ class Line:
 
 def connect(home: str) -> Line | None:
     """A greeted line to the runtime of `home`, or None when none is up."""
+    sock = dial(home)
+    if sock is None:
+        return None
+    try:
+        return Line(sock)
+    except (ConnectionResetError, EOFError):
+        sock.close()
+        return None
+    except TimeoutError:
+        sock.close()
+        raise Problem(
+            f"the runtime of {home} has not answered for {PATIENCE:.0f} s.", "Is it stopped (SIGSTOP)? taskdeck doctor"
+        ) from None
+
+
+def dial(home: str) -> socket.socket | None:
+    """A connection to the control socket of `home`, not yet greeted; None when nobody listens."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         folder = os.open(os.path.join(home, "run"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -179,13 +196,10 @@ def connect(home: str) -> Line | None:
             sock.connect(f"/proc/self/fd/{folder}/{paths.CONTROL}")
         finally:
             os.close(folder)
-        return Line(sock)
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError, ConnectionResetError, EOFError):
+        return sock
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         sock.close()
         return None
-    except TimeoutError:
-        sock.close()
-        raise Problem(f"the runtime of {home} has not answered for {PATIENCE:.0f} s.", "Is it stopped (SIGSTOP)? taskdeck doctor") from None
     except PermissionError:
         sock.close()
         raise Problem(

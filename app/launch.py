@@ -5,6 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
+import signal
+import socket
+import struct
 import sys
 import time
 
@@ -30,6 +34,24 @@ def runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
                 "Start it: taskdeck serve --detach",
             )
         _start(home, demo)
+
+
+def dismiss(home: str) -> bool:
+    """End the runtime that has `home`, of whatever version, so that another may take over; whether there was one. No job notices."""
+    sock = client.dial(home)
+    if sock is None:
+        return False
+    # What the kernel says of who listens; the greeting of another version could not be trusted.
+    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    sock.close()
+    gone = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(gone, signal.SIGTERM)
+        if not select.select([gone], [], [], PATIENCE)[0]:
+            raise Problem(f"the runtime, pid {pid}, did not end within {PATIENCE:.0f} s of SIGTERM.", "See it: taskdeck status")
+    finally:
+        os.close(gone)
+    return True
 
 
 def _make(home: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from app import paths
 from app.errors import NotFound
 from app.service.call import Call
-from app.service.verbs import VERBS
+from app.service.verbs import answer
 from db import migrate
 from db.engine import memory_database, open_database
 
@@ -20,12 +20,10 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
 
 
 async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
-    if verb not in VERBS:
-        raise NotFound(f'there is no verb "{verb}".')
     path = paths.database(home)
     opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)
     async with opened as db:
-        return await VERBS[verb].run(Call(db, "", home), **args)
+        return await answer(Call(db, "", home), verb, args)
 
 
 def _seed(c: Any) -> None:

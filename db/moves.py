@@ -47,6 +47,7 @@ class RunFacts:
     log_limit: float | None
     start_time: str | None
     queue: str
+    deadline: str | None
 
 
 Judge = Callable[[RunFacts, dict[str, Any]], Verdict]
@@ -343,7 +344,7 @@ def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
 
 _ENDING = """
 SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit,
-  i.start_time, i.queue
+  i.start_time, i.queue, i.deadline
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
 WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'running', 'paused', 'stopping')
 """

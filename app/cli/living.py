@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 def serve(session: Session, args: Args) -> int:
     """Be the runtime, or with --detach bring one up in the background and return when it answers."""
+    if args.replace:
+        from app import launch
+
+        launch.dismiss(session.home)
     if not args.detach:
         return session.serve(session.home, ready_fd=args.ready_fd, demo=args.demo)
     if args.ready_fd is not None or args.demo:
@@ -53,6 +57,7 @@ def version(session: Session, args: Args) -> int:
 
 def _serve_arguments(parser: Parser) -> None:
     parser.option("--detach", action="store_true", help="in the background; return when it answers")
+    parser.option("--replace", action="store_true", help="take over from the runtime that is up, of whatever version; no job notices")
     parser.option("--ready-fd", type=read(amounts.parse_int, 0, 1 << 20), help=SUPPRESS)
     parser.option("--demo", action="store_true", help=SUPPRESS)
 

@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "operations": ("operations", "who did what"),
     "serve": ("living", "run the runtime here, or in the background"),
     "stop": ("living", "end the runtime; running tasks go on"),
+    "service": ("service", "have systemd keep the runtime up"),
     "doctor": ("doctor", "look for what could go wrong on this machine"),
     "demo": ("demo", "a busy deck to play with, in a throw-away home"),
     "db": ("database", "look after the database"),
@@ -44,12 +45,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "version": ("living", "which Taskdeck this is"),
 }
 ALIASES = {"add": "submit"}
-GROUPS = ("queue", "pool", "template", "sla", "alert", "db")
+GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
 
 SECTIONS = (
     ("tasks", "submit ls show why logs wait cancel pause resume hold release retry rm set front instances"),
     ("definitions", "queue pool template sla alert apply export"),
-    ("the whole", "status operations serve stop doctor demo db completion version"),
+    ("the whole", "status operations serve stop service doctor demo db completion version"),
 )
 
 _OTHERS = {

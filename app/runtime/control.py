@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.core.clean import clean, cut, nearest
-from app.errors import Problem, Usage, as_dict
+from app.errors import Problem, as_dict
 from app.runtime.feed import Feed
 from app.runtime.lock import user_name
+from app.service import verbs
 from app.service.call import Call
-from app.service.verbs import VERBS
 from app.version import PROTOCOL, VERSION
 
 log = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ class Control:
 
     async def _answer(self, call: Call, request: dict[str, Any]) -> bytes:
         try:
-            result = await run(call, str(request.get("verb")), request.get("args") or {})
+            result = await verbs.answer(call, str(request.get("verb")), request.get("args") or {})
             return _line({"result": result})
         except Problem as problem:
             return _line({"error": as_dict(problem)})
@@ -106,19 +105,6 @@ class Control:
             log.exception("verb %s failed", request.get("verb"))
             said = f"something went wrong inside Taskdeck ({type(error).__name__}); it was written to {paths.runtime_log(self._home)}."
             return _line({"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}})
-
-
-async def run(call: Call, verb: str, args: dict[str, Any]) -> Any:
-    """Find a verb and let it answer. Raises Usage for one that there is not, or with other arguments."""
-    if verb not in VERBS:
-        near = nearest(verb, VERBS)
-        raise Usage(f'there is no verb "{cut(clean(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
-    found = VERBS[verb]
-    try:
-        found.signature.bind(call, **args)
-    except TypeError as error:
-        raise Usage(f"{verb}: {error}") from None
-    return await found.run(call, **args)
 
 
 def _caller(writer: asyncio.StreamWriter) -> str:

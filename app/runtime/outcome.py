@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from app.core.amounts import duration, memory
+from app.core.clean import clean
 from app.core.outcome import exit_words
 from app.core.retry import next_attempt
+from app.runtime.usage import LOG_LIMIT
+from db import clock
 from db.moves import RunFacts, Verdict
 from db.states import Run
 
@@ -17,7 +20,9 @@ def judge(run: RunFacts, end: dict[str, Any]) -> Verdict:
     """`end` is the keeper's record: code, signal, reason, stop, lost. A stop that was asked for wins over a clean exit after it."""
     status = _status(run, end)
     retry_in = next_attempt(run.failures + 1, run.retries, run.retry_delay, status.value)
-    return Verdict(status, _reason(status, run, end), retry_in)
+    reason = _reason(status, run, end)
+    # The keeper names programs and folders as they are, of any bytes.
+    return Verdict(status, None if reason is None else clean(reason), retry_in)
 
 
 def _status(run: RunFacts, end: dict[str, Any]) -> Run:
@@ -37,7 +42,14 @@ def _reason(status: Run, run: RunFacts, end: dict[str, Any]) -> str | None:
     if status is Run.CANCELLED:
         return f"cancelled by {run.stopped_by or 'taskdeck'}"
     if status is Run.TIMED_OUT:
-        return f"limit {duration(run.timeout)}"
+        return f"limit {duration(_limit(run))}"
     if (run.stop_reason or end.get("stop")) == "log limit":
-        return f"log limit {memory(run.log_limit)}"
+        return f"log limit {memory(LOG_LIMIT if run.log_limit is None else run.log_limit)}"
     return exit_words(end.get("code"), end.get("signal"), end.get("reason"))
+
+
+def _limit(run: RunFacts) -> float | None:
+    """The limit that the run was started with: that of its task may have been changed meanwhile."""
+    if run.deadline is None or run.start_time is None:
+        return run.timeout
+    return clock.unix(run.deadline) - clock.unix(run.start_time)

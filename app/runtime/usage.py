@@ -19,7 +19,7 @@ LOG_LIMIT = 1024.0
 
 MIN_FREE = 500 * 2**20
 MIN_SHARE = 0.05
-"""Nothing new starts with less room than both of these would leave."""
+"""Nothing new starts below either of these, bytes or share of the disk."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,9 @@ class Usage:
     def over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
         """Of these runs, (runid, limit in MiB or None) each, those whose log has outgrown its limit."""
         return [
-            runid for runid, limit in runs if _size(paths.log_path(self.home, runid)) > (limit or LOG_LIMIT) * 2**20
+            runid
+            for runid, limit in runs
+            if _size(paths.log_path(self.home, runid)) > (LOG_LIMIT if limit is None else limit) * 2**20
         ]
 
 

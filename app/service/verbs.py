@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.core.clean import clean, cut, nearest
+from app.errors import Usage
 from app.service import admin, alerts, board, definitions, queues, slas, submit, tasks, templates, views
+from app.service.call import Call
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,20 @@ VERBS: dict[str, Verb] = {
         "db.check": admin.check,
     }.items()
 }
+
+
+async def answer(call: Call, verb: str, args: dict[str, Any]) -> Any:
+    """Find a verb and let it answer. Raises Usage for one that there is not, with other arguments, or with text that is none."""
+    if verb not in VERBS:
+        near = nearest(verb, VERBS)
+        raise Usage(f'there is no verb "{cut(clean(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
+    found = VERBS[verb]
+    try:
+        found.signature.bind(call, **args)
+    except TypeError as error:
+        raise Usage(f"{verb}: {error}") from None
+    try:
+        return await found.run(call, **args)
+    except UnicodeEncodeError as error:
+        what = cut(clean(error.object), 40)
+        raise Usage(f'"{what}" is no UTF-8 text. Nothing was done.') from None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
-from textual.reactive import reactive
+from textual.reactive import var
 
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
@@ -69,8 +69,8 @@ class TaskdeckApp(Sturdy, Places):
         Binding("4", "place(4)", "SLA alerts", id="place.alerts"),
     ]
 
-    board: reactive[Board | None] = reactive(None, init=False)
-    """The latest board; None until the first one came."""
+    board: var[Board | None] = var(None, init=False)
+    """The latest board; None until the first one came. A `reactive` would draw the whole screen for each."""
 
     def __init__(
         self,

@@ -150,6 +150,10 @@ async def test_who_calls_is_what_the_kernel_says(served: Served):
         ("queue.set", {"name": "default", "colour": "red"}, "colour"),
         ("pool.set", {"name": "default", "capacity": 4}, "capacity"),
         ("cancel", {"ids": {"a": 1}}, ""),
+        ("ls", {"name": "\udcff"}, "no UTF-8 text"),
+        ("ls", {"tag": {"k": "\udcff"}}, "no UTF-8 text"),
+        ("submit", {"tasks": [{"template": "\udcff"}]}, "no UTF-8 text"),
+        ("queue.create", {"name": "q", "description": "\udcff"}, "no UTF-8 text"),
     ],
 )
 async def test_a_request_that_makes_no_sense_is_a_usage_error_and_the_line_goes_on(

@@ -315,6 +315,17 @@ async def test_undecodable_bytes_reach_the_keeper_as_they_were(call: Call, dispa
     json.dumps(order).encode("ascii")
 
 
+async def test_a_reason_of_any_bytes_ends_the_run_and_not_the_runtime(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
+    number, runid = await running(call, dispatcher, told)
+
+    dispatcher.hear({**ended(runid, 127), "reason": 'no program "p\udcff"'})
+    await dispatcher.round()
+
+    assert (await show(call, number))["reason"] == 'exit 127: no program "p�"'
+
+
 async def test_priority_and_front_decide_who_starts_first(call: Call, dispatcher: Dispatcher, told: Told):
     await queues.queue_set(call, name="default", capacity=1)
     for priority in (0, 5, 0):

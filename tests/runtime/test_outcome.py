@@ -25,7 +25,13 @@ def facts(**more: Any) -> RunFacts:
         ({}, {"code": 3}, Verdict(Run.FAILED, "exit 3", 2.0)),
         ({}, {"code": None, "signal": 11}, Verdict(Run.FAILED, "signal 11 (SEGV)", 2.0)),
         ({}, {"code": 127, "reason": "no program"}, Verdict(Run.FAILED, "exit 127: no program", 2.0)),
+        ({}, {"code": 127, "reason": 'no program "p\udcff"'}, Verdict(Run.FAILED, 'exit 127: no program "p�"', 2.0)),
         ({}, {"code": None, "stop": "timeout"}, Verdict(Run.TIMED_OUT, "limit 1m30s", 2.0)),
+        (
+            {"timeout": 7200.0, "start_time": "2026-11-25T10:00:00.000000Z", "deadline": "2026-11-25T10:00:20.000000Z"},
+            {"code": None, "stop": "timeout"},
+            Verdict(Run.TIMED_OUT, "limit 20s", 2.0),
+        ),
         ({"stop_reason": "timeout"}, {"code": 0}, Verdict(Run.TIMED_OUT, "limit 1m30s", 2.0)),
         ({"stop_reason": "cancel", "stopped_by": "ann"}, {"code": 0}, Verdict(Run.CANCELLED, "cancelled by ann")),
         (
@@ -35,6 +41,7 @@ def facts(**more: Any) -> RunFacts:
         ),
         ({}, {"code": None, "stop": "cancel"}, Verdict(Run.CANCELLED, "cancelled by taskdeck")),
         ({"stop_reason": "log limit"}, {"signal": 15}, Verdict(Run.FAILED, "log limit 5.0M", 2.0)),
+        ({"log_limit": None}, {"stop": "log limit"}, Verdict(Run.FAILED, "log limit 1.0G", 2.0)),
         ({}, {"lost": True, "reason": "supervisors killed"}, Verdict(Run.LOST, "supervisors killed", 2.0)),
         ({}, {"lost": True}, Verdict(Run.LOST, "the outcome cannot be known", 2.0)),
         ({"failures": 1}, {"code": 3}, Verdict(Run.FAILED, "exit 3")),

@@ -173,3 +173,17 @@ def test_a_runtime_keeps_none_of_our_variables_and_descriptors(living: Living, m
     assert b"TASKDECK_RUNID" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert select.select([ours], [], [], 0) == ([ours], [], [])
     os.close(ours)
+
+
+def test_serve_replace_takes_over_and_no_job_notices(living: Living, td: Callable[..., subprocess.CompletedProcess[str]]):
+    before = living.start()
+    gate = living.home / "gate"
+    number = living.submit("sh", "-c", f"while [ ! -e '{gate}' ]; do sleep 0.05; done; exit 5")
+    job = living.reach(number, "running")["instances"][0]["pid"]
+
+    done = td("serve", "--detach", "--replace")
+
+    assert done.returncode == 0, done.stderr
+    assert living.pid != before and not alive(before) and alive(job)
+    gate.touch()
+    assert living.ended(number)[0]["code"] == 5
