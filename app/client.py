@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 
 from app import paths
 from app.core.ids import uuid7
@@ -30,12 +31,18 @@ READING = frozenset({
 SUBMITTING = frozenset({"submit", "submit.lines"})
 """Verbs that carry the identifier of what they make: sent again they are the same submission."""
 
-UNREPEATABLE = frozenset({"queue.create", "pool.create", "template.create", "sla.create", "retry", "front", "apply"})
+UNREPEATABLE = frozenset({
+    "apply", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm", "sla.create", "sla.rm", "template.create",
+    "template.rm",
+})  # fmt: skip
 """Verbs that, sent again after a lost answer, could say or do something else than the first time."""
-
 
 PATIENCE = 15.0
 """Seconds until a runtime must greet."""
+
+TRIES = 5
+LASTING = 15.0
+"""Runtimes that may end one after the other over one request; one that lasted so many seconds was not ended by it."""
 
 
 class Client:
@@ -52,19 +59,24 @@ class Client:
         args = dict(args or {})
         if verb in SUBMITTING:
             args.setdefault("uuid", uuid7())
-        for last in (False, True):
+        tries = 0
+        while True:
             line = self._connected(reading=verb in READING)
             if line is None:
                 from app import offline
 
                 return offline.read(self.home, verb, args)
+            began = time.monotonic()
             try:
                 return line.ask(verb, args, note)
             except (OSError, EOFError):
                 self._drop()
-                if last or self._closed or verb in UNREPEATABLE:
+                lasted = time.monotonic() - began
+                tries = 1 if lasted > LASTING else tries + 1
+                if tries == TRIES or self._closed or not _repeatable(verb, args):
                     raise _lost(verb) from None
-        raise AssertionError("unreachable")
+                if verb == "wait" and isinstance(args.get("timeout"), (int, float)):
+                    args["timeout"] = max(0.0, args["timeout"] - lasted)
 
     def watch(self) -> Iterator[None]:
         """One item at once, then one per change and every two seconds; ends when the runtime does."""
@@ -180,10 +192,19 @@ def connect(home: str) -> Line | None:
         sock.close()
         return None
     except TimeoutError:
+        pid = listener(sock)
         sock.close()
         raise Problem(
-            f"the runtime of {home} has not answered for {PATIENCE:.0f} s.", "Is it stopped (SIGSTOP)? taskdeck doctor"
+            f"the runtime (pid {pid}) of {home} has not answered for {PATIENCE:.0f} s. Nothing was done.",
+            f"If it is stopped, let it go on: kill -CONT {pid}",
         ) from None
+
+
+def listener(sock: socket.socket) -> int:
+    """The pid that listens at the other end, as the kernel says."""
+    import struct
+
+    return struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
 
 
 def dial(home: str) -> socket.socket | None:
@@ -205,6 +226,11 @@ def dial(home: str) -> socket.socket | None:
         raise Problem(
             f"the home {home} belongs to somebody else: its runtime cannot be reached.", "Choose another: --home DIR"
         ) from None
+
+
+def _repeatable(verb: str, args: dict[str, Any]) -> bool:
+    """Whether the same request, sent once more, does no harm: a signal would reach the program twice."""
+    return verb not in UNREPEATABLE and not (verb == "cancel" and args.get("signal") is not None)
 
 
 def _lost(verb: str) -> Problem:

@@ -22,7 +22,8 @@ def load(path: str) -> Config:
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"cannot read {path}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no UTF-8 text"
+        raise Usage(f"{path} cannot be read: {why.lower()}.", "Mend it, or move it away.") from None
     return _parsed(text, path)
 
 
@@ -34,11 +35,11 @@ def _parsed(text: str, path: str) -> Config:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Usage(f"{path} is no TOML: {error}") from None
+        raise Usage(f"{path} is no TOML: {error}.", "Mend it, or move it away.") from None
     for name, value in found.items():
         if name not in Config.__slots__:
             near = nearest(name, Config.__slots__)
             raise Usage(f'{path}: there is no setting "{clean(name)}".' + (f" Nearest: {near}." if near else ""))
         if not isinstance(value, bool):
-            raise Usage(f"{path}: {name} must be true or false")
+            raise Usage(f"{path}: {name} must be true or false.", f"Such as: {name} = false")
     return Config(**found)

@@ -7,10 +7,9 @@ import json
 import os
 import select
 import signal
-import socket
-import struct
 import sys
 import time
+from contextlib import suppress
 
 from app import client, paths
 from app.errors import Conflict, Problem, Remote, Storage
@@ -42,7 +41,7 @@ def dismiss(home: str) -> bool:
     if sock is None:
         return False
     # What the kernel says of who listens; the greeting of another version could not be trusted.
-    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    pid = client.listener(sock)
     sock.close()
     gone = os.pidfd_open(pid)
     try:
@@ -64,30 +63,31 @@ def _make(home: str) -> None:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)  # whatever the umask
+    return fd
 
 
 def _start(home: str, demo: bool) -> None:
     until = time.monotonic() + PATIENCE
-    said = _spawn(home, demo)
+    # One that ends without a word was killed; the next may not be.
+    said = _spawn(home, demo) or _spawn(home, demo)
     while (line := client.connect(home)) is None:
         if "error" in said and said["error"]["code"] != "runtime-exists":
             raise Remote(**said["error"])
-        if time.monotonic() > until:
-            raise Problem(
-                f"the runtime did not answer within {PATIENCE:.0f} s.",
-                f"It may have said why in {paths.runtime_log(home)}",
-            )
+        if not said or time.monotonic() > until:
+            what = f"did not answer within {PATIENCE:.0f} s" if said else "did not start"
+            raise Problem(f"the runtime {what}.", f"It may have said why in {paths.runtime_log(home)}")
         time.sleep(0.05)
-        if "error" in said:  # the one that had the lock may be gone by now
+        if "error" in said or not os.path.exists(f"/proc/{said['pid']}"):  # it, or the one that had the lock, may be gone by now
             said = _spawn(home, demo)
     line.close()
 
 
 def _spawn(home: str, demo: bool) -> dict:
-    """Start `serve` in a session of its own and wait for its first word on a pipe."""
+    """Start `serve` in a session of its own and wait for its first word on a pipe; nothing when it ended before that."""
     ours, its = os.pipe()
-    log = os.open(paths.runtime_log(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = _private(paths.runtime_log(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     argv = [
         sys.executable,
@@ -104,6 +104,8 @@ def _spawn(home: str, demo: bool) -> dict:
     try:
         pid = os.posix_spawn(
             sys.executable, argv, {k: v for k, v in os.environ.items() if not k.startswith("TASKDECK_")}, setsid=True,
+            # What the shell ignores or blocks is no wish about the runtime, which must hear of its children and of TERM.
+            setsigmask=(), setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2),
                           *_pass(its)],
         )  # fmt: skip
@@ -112,10 +114,9 @@ def _spawn(home: str, demo: bool) -> dict:
             os.close(fd)
     with open(ours, "rb") as pipe:
         said = pipe.readline()
-    os.waitpid(pid, 0)
-    if not said:
-        raise Problem("the runtime did not start.", f"It may have said why in {paths.runtime_log(home)}")
-    return json.loads(said)
+    with suppress(ChildProcessError):  # where SIGCHLD is ignored, nobody is left to be waited for
+        os.waitpid(pid, 0)
+    return json.loads(said) if said else {}
 
 
 def _pass(fd: int) -> list[tuple[int, ...]]:

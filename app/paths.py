@@ -32,9 +32,14 @@ def config_file() -> str:
 
 def make_home(home: Path) -> None:
     """The home and its folders, private to the user. Raises OSError."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("run", "runs"):
-        (home / name).mkdir(mode=0o700, exist_ok=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (home, home / "run", home / "runs"):
+        try:
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)  # whatever the umask
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
 
 
 def database(home: Path) -> Path:

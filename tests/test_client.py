@@ -195,7 +195,7 @@ def test_what_may_not_be_done_twice_is_not_sent_twice(home: Path, verb: str):
     assert f"whether {verb} was done is not known" in str(told.value) and "taskdeck operations" in str(told.value)
 
 
-def test_a_runtime_that_ends_twice_in_the_middle_is_told(home: Path):
+def test_runtimes_that_end_one_after_the_other_in_the_middle_are_told(home: Path):
     with (
         runtime_that(home, lambda ask, n: []) as script,
         closing(Client(home)) as caller,
@@ -203,7 +203,30 @@ def test_a_runtime_that_ends_twice_in_the_middle_is_told(home: Path):
     ):
         caller.call("cancel", {"ids": ["1"]})
 
-    assert len(script.heard) == 2
+    assert len(script.heard) == client.TRIES
+
+
+def test_a_signal_whose_answer_was_lost_is_not_sent_again(home: Path):
+    with (
+        runtime_that(home, lambda ask, n: []) as script,
+        closing(Client(home)) as caller,
+        pytest.raises(Problem, match="is not known"),
+    ):
+        caller.call("cancel", {"ids": ["1"], "signal": 10})
+
+    assert len(script.heard) == 1
+
+
+def test_a_wait_outlives_the_runtimes_and_waits_no_longer_for_it(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client, "LASTING", 0.0)
+    with (
+        runtime_that(home, lambda ask, n: [] if n <= 2 * client.TRIES else [{"result": []}]) as script,
+        closing(Client(home)) as caller,
+    ):
+        assert caller.call("wait", {"ids": ["1"], "timeout": 60.0}) == []
+
+    left = [ask["args"]["timeout"] for ask in script.heard]
+    assert left == sorted(left, reverse=True) and left[-1] < left[0] == 60.0
 
 
 @pytest.mark.parametrize("greeting", [GREETING | {"taskdeck": "9.9"}, GREETING | {"protocol": 99}, {}])
@@ -217,6 +240,17 @@ def test_a_runtime_of_another_version_is_refused_with_what_to_do(home: Path, gre
 
     assert script.heard == []
     assert "Nothing was done" in str(told.value) and "taskdeck stop" in str(told.value)
+
+
+def test_a_runtime_that_does_not_greet_is_named_with_what_wakes_it(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client, "PATIENCE", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(os.fspath(home / "run" / paths.CONTROL))
+        silent.listen()
+        with pytest.raises(Problem) as told:
+            Client(home).call("submit", {"tasks": []})
+
+    assert "Nothing was done" in told.value.message and told.value.hint.endswith(f"kill -CONT {os.getpid()}")
 
 
 def test_a_socket_that_nobody_listens_on_is_no_runtime(home: Path):

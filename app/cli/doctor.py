@@ -11,7 +11,7 @@ from app.cli.options import Args, Command, as_json
 from app.cli.table import Line
 from app.core import amounts
 from app.core.clean import clean, cut
-from app.errors import Problem
+from app.errors import Problem, Storage, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _living(session: Session) -> Iterator[Finding]:
     try:
         found = session.call("status")
     except Problem as problem:
-        yield Finding("database", cut(clean(str(problem)), 300), "broken", problem.hint or "taskdeck db check")
+        yield Finding(_about(problem), cut(clean(problem.message), 300), "broken", clean(problem.hint) or "taskdeck db check")
         return
     runtime, keeper = found["runtime"], found["keeper"]
     if runtime["state"] != "running":
@@ -164,6 +164,11 @@ def _living(session: Session) -> Iterator[Finding]:
         yield _runtime(runtime)
         yield _keeper(keeper)
     yield _database(found["database"])
+
+
+def _about(problem: Problem) -> str:
+    """What it is that keeps us from looking."""
+    return {Storage.exit_code: "database", Usage.exit_code: "config"}.get(problem.exit_code, "runtime")
 
 
 def _runtime(runtime: dict[str, Any]) -> Finding:

@@ -128,8 +128,11 @@ def say(text: str) -> None:
     shown = text.translate(look.TO_ASCII) if ascii_only() else text
     if people():
         shown = "\n".join(broken(line, columns(sys.stderr)) for line in shown.split("\n"))
-    sys.stderr.buffer.write(f"{shown}\n".encode("utf-8", "replace"))
-    sys.stderr.flush()
+    try:
+        sys.stderr.buffer.write(f"{shown}\n".encode("utf-8", "replace"))
+        sys.stderr.flush()
+    except OSError:
+        pass  # what people cannot be told changes nothing of what was done
 
 
 def broken(text: str, cells: int) -> str:

@@ -12,12 +12,13 @@ other has died, reads what the dead one wrote, and forks a new keeper below itse
   keeper, the keeper those that it makes; only the owner appends to one or deletes it. Records, by their first key:
   i intent, p pid, s stop, e exit, r refused, v void (nothing was started after all), f forgotten.
 * An exit is written before it is reaped. If it cannot be written the zombie is left, and tried again each second.
-* A run with neither parent alive cannot be waited for: it is watched by pidfd and ends `lost`.
+* A run with neither parent alive cannot be waited for: it is looked at each second and ends `lost`.
 
-Peak memory is the kernel's figure for the process and the children it waited for. Linux carries the peak of the
-spawning process over exec, so a job smaller than the keeper (about 12 MiB) shows the keeper's peak, an upper bound.
-To keep that bound low, what loading this file took is given back before the fork. CPU seconds include orphans of the
-session that ended before their leader.
+Peak memory is the kernel's figure for the process and the children it waited for, unless that may be the keeper's own:
+Linux carries the peak of the spawning process (about 12 MiB; `slim` keeps it there) over exec. Of a job that stays
+below that, the largest peak seen is told: its tree is looked at 20 ms after its start, and again after twice as long
+each time. One that ended unseen is put at the pages it faulted in, which leaves out what the kernel mapped around
+them: `/bin/true` shows about 0.5 MiB and has 1.5. CPU seconds include orphans of the session that ended before it.
 
 Wire: JSON lines; requests say what to `do`, events what `is`. Times are UNIX seconds, durations seconds, memory KiB.
 """
@@ -30,6 +31,7 @@ import fcntl
 import heapq
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -51,15 +53,19 @@ SYNC_AFTER = 0.1
 DEADLINE_GRACE = 2.0  # the runtime stops a run at its deadline; the keeper acts by itself this much later
 IDLE = 60.0
 UNKILLABLE = 10.0  # after this long under SIGKILL a tree whose leader has ended is given up
+FIRST_LOOK, LAST_LOOK = 0.02, 300.0  # seconds between looks at the memory of a job smaller than the keeper
+INEXACT = 1024  # KiB by which two figures of the same peak may differ: the kernel counts on each CPU
+GROWN = 2048  # KiB of growth after which the keeper gives memory back
 HANGING = 5.0  # a job that has not come from fork to exec within this time is taken as started
 LONGEST_LINE = 32 * 1024 * 1024
+MOST_CLIENTS = 32
 MOST_UNSENT = 64 * 1024 * 1024
 LOG_LIMIT = 256 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
-PAGE_OF_SIGINFO = 128
 COOKIE = b"TASKDECK_RUNID="
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-WAITID = {"x86_64": 247, "aarch64": 95, "riscv64": 95, "loongarch64": 95, "ppc64le": 272, "s390x": 281}
+KIB_PER_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
+WAITID = {"x86_64": 247, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)  # 95: what is newer
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -98,15 +104,15 @@ def read(path: str) -> bytes:
 
 
 class Process:
-    """What /proc says of one process: parent, session, start ticks, CPU seconds, and whether it is dead already."""
+    """What /proc says of one process: parent, session, start ticks, and whether it is dead already."""
 
-    __slots__ = ("pid", "parent", "session", "ticks", "cpu", "dead")
+    __slots__ = ("pid", "parent", "session", "ticks", "dead")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         fields = stat[stat.rindex(b")") + 2 :].split()
         self.pid, self.parent, self.session = pid, int(fields[1]), int(fields[3])
-        self.ticks, self.dead = int(fields[19]), fields[0] in b"ZX"
-        self.cpu = sum(map(int, fields[11:15])) / TICKS
+        # The first thread of a process may have ended, and look like a zombie, while others go on.
+        self.ticks, self.dead = int(fields[19]), fields[0] in b"ZX" and int(fields[17]) < 2
 
 
 def process(pid: int) -> Process | None:
@@ -152,43 +158,58 @@ def poke(pid: int, ticks: int, number: int) -> None:
 
 
 class Ended:
-    """A child that has ended and is not yet reaped. Peak memory in KiB, None where the kernel's call is not known."""
+    """A child that has ended and is not yet reaped. Peak memory and what it faulted in, in KiB."""
 
-    __slots__ = ("pid", "code", "signal", "cpu", "rss")
+    __slots__ = ("pid", "code", "signal", "cpu", "rss", "faulted")
 
-    def __init__(self, pid: int, how: int, status: int, cpu: float | None, rss: int | None) -> None:
-        self.pid, self.cpu, self.rss = pid, cpu, rss
+    def __init__(self, pid: int, how: int, status: int, usage: tuple[int, ...]) -> None:
+        self.pid = pid
         self.code, self.signal = (status, None) if how == os.CLD_EXITED else (None, status)
+        self.cpu = usage[0] + usage[2] + (usage[1] + usage[3]) / 1e6
+        self.rss, self.faulted = usage[4], (usage[8] + usage[9]) * KIB_PER_PAGE
 
 
-SIGINFO, RUSAGE = ctypes.create_string_buffer(PAGE_OF_SIGINFO), ctypes.create_string_buffer(256)
-WAITID_NUMBER = WAITID.get(os.uname().machine) if struct.calcsize("P") == 8 else None
+SIGINFO, RUSAGE = ctypes.create_string_buffer(128), ctypes.create_string_buffer(256)
 WAITING = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def ended_child() -> Ended | None:
     """Any child that has ended, left unreaped, with its usage: os.waitid gives no usage, and wait4 reaps."""
-    if WAITID_NUMBER is None:
-        return ended_child_portably()
-    if libc.syscall(WAITID_NUMBER, os.P_ALL, 0, SIGINFO, WAITING, RUSAGE) != 0:
+    if libc.syscall(WAITID, os.P_ALL, 0, SIGINFO, WAITING, RUSAGE) != 0:
         return None
     how, _, pid, _, status = struct.unpack_from("iiiii", SIGINFO, 8)
-    if not pid:
-        return None
-    user, micro, system, more, rss = struct.unpack_from("lllll", RUSAGE)
-    return Ended(pid, how, status, user + system + (micro + more) / 1e6, rss)
+    return Ended(pid, how, status, struct.unpack_from("10l", RUSAGE)) if pid else None
 
 
-def ended_child_portably() -> Ended | None:
-    """The same by os.waitid and /proc, without the peak of memory."""
+def own_peak() -> int:
+    """The most memory that this process ever had, in KiB: what a job begins with in the kernel's books."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def slim() -> None:
+    """Give back what is free and let our peak be what we hold now, where the kernel can."""
+    libc.malloc_trim(0)
     try:
-        found = os.waitid(os.P_ALL, 0, WAITING)
-    except ChildProcessError:
-        return None
-    if not found:
-        return None
-    known = process(found.si_pid)
-    return Ended(found.si_pid, found.si_code, found.si_status, known.cpu if known else None, None)
+        fd = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(fd, b"5")
+    except OSError:
+        pass  # the peak stays what it was, which is only less exact
+    finally:
+        os.close(fd)
+
+
+def tree_peak(pid: int) -> int:
+    """The largest peak of a process and of those below it that live now, a hundred at most, in KiB."""
+    peak, tree = 0, [pid]
+    for one in tree:
+        _, _, after = read(f"/proc/{one}/status").partition(b"VmHWM:")
+        peak = max(peak, int(after.split(None, 1)[0]) if after else 0)
+        if len(tree) < 100:
+            tree += map(int, read(f"/proc/{one}/task/{one}/children").split())
+    return peak
 
 
 def has_ended(pid: int) -> bool:
@@ -203,7 +224,7 @@ def has_ended(pid: int) -> bool:
 class Run:
     """One run: its journal records by their letter, and what is known only while we live."""
 
-    __slots__ = ("id", "facts", "segments", "shared", "left", "cpu", "rss", "caught", "warned", "kill_at")
+    __slots__ = ("id", "facts", "segments", "shared", "left", "cpu", "rss", "seen", "caught", "warned", "kill_at")
 
     def __init__(self, runid: str) -> None:
         self.id = runid
@@ -212,6 +233,7 @@ class Run:
         self.shared = False  # the guard knows it too
         self.left = 0
         self.cpu, self.rss = 0.0, 0  # of orphans of its session that ended before it
+        self.seen = 0  # the largest peak seen while it ran
         self.caught: dict[int, int] = {}  # start ticks of its processes, by pid, as seen while it is being stopped
         self.warned = False
         self.kill_at = 0.0
@@ -247,8 +269,19 @@ class Run:
         self.facts.setdefault(letter, record)
 
     def leader(self, found: Process) -> dict[str, Any]:
-        """The pid record, once its process is known."""
-        return {"p": self.id, "pid": found.pid, "ticks": found.ticks}
+        """The pid record, once its process is known, with the peak that it has from us."""
+        return {"p": self.id, "pid": found.pid, "ticks": found.ticks, "own": own_peak()}
+
+    @property
+    def hidden(self) -> int:
+        """A peak up to this may be the one that its process had from the keeper, in KiB."""
+        return self.facts.get("p", {}).get("own", own_peak()) + INEXACT
+
+    def peak(self, child: Ended) -> int:
+        """Its peak memory in KiB, as well as it can be known."""
+        if child.rss > self.hidden:
+            return child.rss
+        return max(self.rss, self.seen or min(child.rss, child.faulted))
 
     def exit(self, **facts: Any) -> dict[str, Any]:
         """An exit record; what is not given is unknown."""
@@ -459,6 +492,8 @@ class Ledger:
     def open(self, name: str, flags: int) -> Segment:
         """Open a journal file and list it."""
         fd = os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self.folder)
+        if other := self.segments.get(name):
+            os.close(other.fd)  # the guard's, deleted since
         self.segments[name] = Segment(name, fd)
         return self.segments[name]
 
@@ -568,13 +603,15 @@ class Ledger:
         """Write the records of a segment's runs again, into another."""
         for run in [self.runs[runid] for runid in segment.runs]:
             if not to.fits():
-                return
+                break
             for record in run.facts.values():
                 to.append(record)
             self.hold(run, to)
             to.owed += run.lives
             run.segments.remove(segment)
             segment.runs.discard(run.id)
+        if not segment.runs:
+            self.harden(to)
 
     def delete(self, segment: Segment) -> None:
         """Close a file; only its owner removes it."""
@@ -596,11 +633,15 @@ class Ledger:
         if self.sync_at and time.monotonic() >= self.sync_at:
             self.sync_at = None
             for segment in waiting:
-                segment.unsynced.clear()
-                os.fdatasync(segment.fd)
-                if not segment.entered:
-                    os.fsync(self.folder)
-                segment.entered = True
+                self.harden(segment)
+
+    def harden(self, segment: Segment) -> None:
+        """Bring a file to the disk, and its name. Raises OSError when the disk refuses."""
+        segment.unsynced.clear()
+        os.fdatasync(segment.fd)
+        if not segment.entered:
+            os.fsync(self.folder)
+        segment.entered = True
 
     def close(self) -> None:
         """Leave: of our own files only those stay that hold something."""
@@ -786,17 +827,21 @@ class Line:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        self.sock, self.unread, self.unsent, self.open = sock, b"", bytearray(), True
+        self.sock, self.unread, self.unsent, self.open = sock, bytearray(), bytearray(), True
 
     def receive(self) -> list[bytes]:
         """The lines that are there. `open` is False once the other side is gone."""
         try:
-            data = self.sock.recv(16384)
+            data = self.sock.recv(65536)
         except BlockingIOError:
             return []
         except OSError:
             data = b""
-        *lines, self.unread = (self.unread + data).split(b"\n")
+        whole, newline, rest = data.rpartition(b"\n")
+        lines = bytes(self.unread + whole).split(b"\n") if newline else []
+        if newline:
+            self.unread.clear()
+        self.unread += rest
         self.open = bool(data) and len(self.unread) < LONGEST_LINE
         return lines
 
@@ -972,9 +1017,8 @@ class Role:
     def bury(self, run: Run, child: Ended) -> bool:
         """A run has ended: written down, then reaped, then told. False when it cannot be written now."""
         ran = time.monotonic() - run.facts["i"]["mono"]
-        cpu = None if child.cpu is None else child.cpu + run.cpu
-        rss = None if child.rss is None else max(child.rss, run.rss)
-        record = run.exit(code=child.code, signal=child.signal, seconds=ran, cpu=cpu, rss=rss)
+        usage = {"cpu": child.cpu + run.cpu, "rss": max(run.peak(child), 1)}
+        record = run.exit(code=child.code, signal=child.signal, seconds=ran, **usage)
         try:
             self.ledger.note(run, "e", record)
         except OSError as error:
@@ -999,7 +1043,7 @@ class Role:
         found = process(child.pid)
         run = self.house.mine.get(found.session) if found else None
         if run:
-            run.cpu, run.rss = run.cpu + (child.cpu or 0), max(run.rss, child.rss or 0)
+            run.cpu, run.rss = run.cpu + child.cpu, max(run.rss, child.rss)
         os.waitpid(child.pid, 0)
         self.house.strays.pop(child.pid, None)
         return True
@@ -1091,13 +1135,14 @@ class Keeper(Role):
         self.clients: dict[int, Line] = {}
         self.client: Line | None = None
         self.foreign: dict[str, Run] = {}  # living runs that are not our children: the guard's, and those of the dead
-        self.orphans: dict[int, Run] = {}  # those of the dead, by pidfd
-        self.unwatched: dict[str, Run] = {}  # and those looked at each second
-        self.deadlines: list[tuple[float, str]] = []
+        self.orphans: dict[str, Run] = {}  # those of the dead
+        self.agenda: list[tuple[float, str, float]] = []  # boot time, run, and: 0 its deadline, else since the last look
+        self.signals: list[tuple[Run, int]] = []
         self.stopping: dict[str, Run] = {}
         self.sweep_at: float | None = None
         self.pause = 0.0
         self.idle_since = time.monotonic()
+        self.slim_above = 0
         self.take_over()
         self.listen(house.listener.fileno(), self.accept)
 
@@ -1129,35 +1174,15 @@ class Keeper(Role):
         """A run that has no parent of ours: it is lost now, or when it ends."""
         if run.segments[0].boot != self.ledger.boot:
             return self.lose(run, "host restarted")
-        leader = process(run.pid)
-        if not leader or leader.dead or leader.ticks != run.ticks:
-            return self.lose(run, "supervisors killed")
-        self.watch_pid(run)
+        self.orphans[run.id] = run
+        self.look_at_orphans()
 
-    def watch_pid(self, run: Run) -> None:
-        """Be told when it ends. Descriptors are few: most runs of a large number are looked at each second."""
-        try:
-            fd = os.pidfd_open(run.pid) if len(self.orphans) < 256 else -1
-        except OSError:
-            fd = -1
-        if fd < 0:
-            self.unwatched[run.id] = run
-            return
-        self.orphans[fd] = run
-        self.listen(fd, lambda: self.orphan_ended(fd))
-
-    def orphan_ended(self, fd: int) -> None:
-        """A watched run has ended, how is not known."""
-        self.ignore(fd)
-        os.close(fd)
-        self.lose(self.orphans.pop(fd), "supervisors killed")
-
-    def look_at_unwatched(self) -> None:
-        """The runs that are not told of by pidfd."""
-        for run in list(self.unwatched.values()):
+    def look_at_orphans(self) -> None:
+        """Nobody tells us of their end."""
+        for run in list(self.orphans.values()):
             leader = process(run.pid)
             if not leader or leader.dead or leader.ticks != run.ticks:
-                del self.unwatched[run.id]
+                del self.orphans[run.id]
                 self.lose(run, "supervisors killed")
 
     def lose(self, run: Run, reason: str) -> None:
@@ -1202,11 +1227,9 @@ class Keeper(Role):
             os._exit(0)
 
     def close(self) -> None:
-        """Let go of clients and watches."""
+        """Let go of the clients."""
         for client in self.clients.values():
             client.sock.close()
-        for fd in self.orphans:
-            os.close(fd)
         super().close()
 
     # -- time
@@ -1214,19 +1237,20 @@ class Keeper(Role):
     def moments(self) -> list[float | None]:
         """The monotonic times at which something is due. Sleep of the machine is noticed within a minute."""
         now, more = time.monotonic(), super().moments() + [self.sweep_at]
-        if self.deadlines:
-            more.append(now + min(IDLE, self.deadlines[0][0] - boottime()))
-        if self.unwatched:
+        if self.agenda:
+            more.append(now + min(IDLE, self.agenda[0][0] - boottime()))
+        if self.orphans:
             more.append(now + 1)
         if not self.clients and self.idle():
             more.append(self.idle_since + IDLE)
         return more
 
     def due(self) -> None:
-        """Deadlines, stops, and the end of an idle keeper."""
+        """Deadlines, looks, signals, stops, and the end of an idle keeper."""
         super().due()
-        self.keep_deadlines()
-        self.look_at_unwatched()
+        self.keep_agenda()
+        self.look_at_orphans()
+        self.send_signals()
         now = time.monotonic()
         if self.sweep_at is not None and now >= self.sweep_at:
             self.sweep()
@@ -1238,15 +1262,37 @@ class Keeper(Role):
     def time(self, run: Run) -> None:
         """Remember when a run is overdue."""
         if run.deadline is not None:
-            heapq.heappush(self.deadlines, (run.deadline + DEADLINE_GRACE, run.id))
+            self.plan(run.deadline + DEADLINE_GRACE, run, 0)
 
-    def keep_deadlines(self) -> None:
-        """Stop what is overdue and nobody stopped."""
-        while self.deadlines and self.deadlines[0][0] <= boottime():
-            run = self.ledger.runs.get(heapq.heappop(self.deadlines)[1])
-            if run and run.lives and "s" not in run.facts:
+    def plan(self, at: float, run: Run, since: float) -> None:
+        """Put something on the agenda; what is there for runs that have ended is cleared away when it is most of it."""
+        heapq.heappush(self.agenda, (at, run.id, since))
+        if len(self.agenda) > 64 + 4 * (len(self.house.mine) + len(self.foreign)):
+            self.agenda = [entry for entry in self.agenda if self.living(entry[1])]
+            heapq.heapify(self.agenda)
+
+    def living(self, runid: str) -> Run | None:
+        """The run of that id, if it lives."""
+        run = self.ledger.runs.get(runid)
+        return run if run and run.lives else None
+
+    def keep_agenda(self) -> None:
+        """Stop what is overdue and nobody stopped, and look at what is due for it."""
+        while self.agenda and self.agenda[0][0] <= boottime():
+            _, runid, since = heapq.heappop(self.agenda)
+            if not (run := self.living(runid)):
+                continue
+            if since:
+                self.look_at_memory(run, since)
+            elif "s" not in run.facts:
                 self.begin_stop(run, "timeout", run.facts["i"]["grace"])
                 self.say({"is": "stopping", "run": run.id, "reason": "timeout"})
+
+    def look_at_memory(self, run: Run, since: float) -> None:
+        """See how much a run has used, until the kernel's own figure tells it."""
+        run.seen = max(run.seen, tree_peak(run.pid))
+        if run.seen <= run.hidden:
+            self.plan(boottime() + min(2 * since, LAST_LOOK), run, min(2 * since, LAST_LOOK))
 
     # -- stopping
 
@@ -1269,7 +1315,8 @@ class Keeper(Role):
         for run in list(self.stopping.values()):
             self.press(run, found.get(run.id, {}), now)
         took = time.monotonic() - began
-        self.pause = min(0.25, max(0.01, self.pause * 1.5, took * 4))
+        ended = any("e" in run.facts or now >= run.kill_at for run in self.stopping.values())
+        self.pause = max(0.01, min(0.25 if ended else 1.0, self.pause * 1.5), took * 4)
         self.sweep_at = began + took + self.until_next(now) if self.stopping else None
 
     def until_next(self, now: float) -> float:
@@ -1307,6 +1354,8 @@ class Keeper(Role):
         client = Line(sock)
         self.clients[sock.fileno()] = client
         self.listen(sock.fileno(), lambda: self.on_client(client))
+        if len(self.clients) > MOST_CLIENTS:
+            self.dismiss(next(other for other in self.clients.values() if other is not self.client))
 
     def on_client(self, client: Line) -> None:
         """Handle what a client asks, in order; a client that was closed meanwhile is not heard."""
@@ -1415,6 +1464,9 @@ class Keeper(Role):
         """Intent, start, pid."""
         if not (run := self.intend(launch)):
             return
+        if own_peak() > self.slim_above:
+            slim()
+            self.slim_above = own_peak() + GROWN
         try:
             pid = start(launch, log)
         except CannotStart as why:
@@ -1429,6 +1481,7 @@ class Keeper(Role):
         found = process(pid)
         if found:
             self.ledger.note_if_possible(run, "p", run.leader(found))
+            self.plan(boottime() + FIRST_LOOK, run, FIRST_LOOK)
         self.house.mine[pid] = run
         self.time(run)
         self.tell(run)
@@ -1457,7 +1510,14 @@ class Keeper(Role):
         """Send a signal to all of a run."""
         number, run = int(ask["signal"]), self.ledger.runs.get(runid(ask))
         if run and run.lives and 0 < number < signal.NSIG:
-            send(members([run]).get(run.id, {}), number)
+            self.signals.append((run, number))
+
+    def send_signals(self) -> None:
+        """Send what was asked for since the last look, in order; one search of the processes serves all."""
+        asked, self.signals = self.signals, []
+        found = members(run for run, _ in asked) if asked else {}
+        for run, number in asked:
+            send(found.get(run.id, {}), number)
 
     def on_refuse(self, ask: dict[str, Any]) -> None:
         """Never start a run that was never heard of; of any other, say where it stands."""

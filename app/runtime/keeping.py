@@ -1,8 +1,9 @@
 """The runtime's line to the keeper: JSON lines over `run/keeper.sock`.
 
-Sends never wait. What is sent while there is no keeper is held and goes out after its hello. What was under way when
-a keeper died may be lost with it: the hello of the next one says what is known, and the runtime sends again what is
-missing. The keeper starts nothing twice, so sending once too often does no harm.
+Sends never wait. What is sent while there is no keeper is held and goes out after its hello, but for starts: a hello
+that does not name a run means that it was not started, so one must not be under way behind it. What was under way when
+a keeper died may be lost with it. In both cases the hello says what is known, and the runtime asks again for what is
+missing. The keeper starts nothing twice, so asking once too often does no harm.
 """
 
 from __future__ import annotations
@@ -54,12 +55,13 @@ class Keeping:
 
     @property
     def connected(self) -> bool:
-        """Is there a keeper that hears us now? Otherwise what is sent is held."""
+        """Is there a keeper that hears us now? Otherwise what is sent is held, and no run starts."""
         return self._open
 
     def spawn(self, run: dict[str, Any]) -> None:
         """Start a run: run, argv, cwd, env, umask, log, timeout (seconds or None), grace (seconds)."""
-        self._send({"do": "spawn", **run})
+        if self._open:
+            self._send({"do": "spawn", **run})
 
     def stop(self, runid: str, reason: str, grace: float) -> None:
         """End a run's whole tree: TERM, and KILL after `grace` seconds. The keeper carries it through alone."""

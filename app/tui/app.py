@@ -15,10 +15,12 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.reactive import var
+from textual.screen import Screen
 
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
@@ -34,9 +36,11 @@ from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
 from app.tui.start import run_deck
 from app.tui.themes import THEMES
+from app.tui.updates import CellsUpdate
 from app.tui.verbs import Deed
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.driver import Driver
 
     from app.client import Client
@@ -246,7 +250,7 @@ class TaskdeckApp(Sturdy, Places):
         if error is None and text:
             self.copy_to_clipboard(text)
             self.say(
-                f"Copied {len(text):,} characters. (Over ssh and in tmux the terminal must allow it: set-clipboard on.)"
+                f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard on)."
             )
         else:
             self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn")
@@ -279,6 +283,9 @@ class TaskdeckApp(Sturdy, Places):
             self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
             "broken",
         )
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(screen, CellsUpdate.of(renderable) if isinstance(renderable, ChopsUpdate) else renderable)
 
     def _set_pointer_shape(self, shape: str) -> None:
         """The pointer keeps its shape: an OSC sequence that few terminals know is not sent."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
-from app.core.clean import pad
+from app.core.clean import clean, middle, pad
 from app.tui.look import STATES, STRANGE, Look, Span
 from app.tui.panes.workrows import how_text
 from app.tui.screens.choice import Answer, Question
@@ -65,7 +65,7 @@ def _named(rows: Sequence[TaskRow], now: float, look: Look) -> list[list[Span]]:
             [
                 (look.glyph(sign), sign.style),
                 (f" {row.number} {name}  ", ""),
-                (look.cut(look.theirs(_what(row, now)), 38), ""),
+                (look.cut(look.output(_what(row, now)), 38), ""),
             ]
         )
     if len(rows) > NAMED:
@@ -101,7 +101,7 @@ def _dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -
     }
     if not found:
         return ""
-    names = ", ".join(f"{number} {name}" for number, name in list(found.items())[:3]) + (" …" if len(found) > 3 else "")
+    names = ", ".join(f"{number} {middle(clean(name), 20)}" for number, name in list(found.items())[:3]) + (" …" if len(found) > 3 else "")
     them = "it" if len(rows) == 1 else "them"
     verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
     return f"{_tasks(len(found))} {verb} cancelled too: {names}"

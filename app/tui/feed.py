@@ -94,7 +94,7 @@ class Feed(Thread):
         """See to it that a runtime is up; when it cannot be, show what the database says, and why."""
         try:
             if self._may_start:
-                self._reader.start()
+                self._watcher.start()
                 return True
         except Problem as problem:
             if self._read() != "stopped":

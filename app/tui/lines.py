@@ -1,4 +1,4 @@
-"""The base of what the deck draws: a widget whose lines are strips, of which only those that changed are drawn again.
+"""The base of what the deck draws: a widget whose lines are strips, of which only the cells that changed are drawn again.
 
 `Sturdy` keeps one broken handler from ending the deck: the error is reported and the widget goes on.
 """
@@ -9,12 +9,14 @@ from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any, cast
 
+from rich.style import Style
 from textual.geometry import Region
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.strip import Strip
 from textual.widget import Widget
 
+from app.core.clean import width
 from app.tui.look import Look
 
 
@@ -55,14 +57,13 @@ class Lines(Sturdy, Widget):
     def draw(self, strips: Sequence[Strip]) -> None:
         """Show these lines, touching the screen only where they differ from what is shown."""
         old, self._strips = self._strips, strips
-        count = max(len(old), len(strips))
-        changed = [
-            y
-            for y in range(count)
-            if y >= len(old) or y >= len(strips) or old[y] is not strips[y] and old[y] != strips[y]
-        ]
+        changed = [Region(0, y, self.size.width, 1) for y in range(min(len(old), len(strips)), max(len(old), len(strips)))]
+        for y, (before, after) in enumerate(zip(old, strips, strict=False)):
+            if before is not after and before != after:
+                begin, end = differing(before, after)
+                changed.append(Region(begin, y, end - begin, 1))
         if changed:
-            self.refresh(*_regions(changed, self.size.width))
+            self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
         """The strip at a line, or a blank one, on the theme's own colours where it has some."""
@@ -74,13 +75,24 @@ class Lines(Sturdy, Widget):
         return [strip.text for strip in self._strips]
 
 
-def _regions(changed: Sequence[int], width: int) -> list[Region]:
-    """Neighbouring lines together, as regions of full width."""
-    regions: list[Region] = []
-    for y in changed:
-        if regions and regions[-1].bottom == y:
-            last = regions.pop()
-            regions.append(Region(0, last.y, width, last.height + 1))
-        else:
-            regions.append(Region(0, y, width, 1))
-    return regions
+def differing(before: Strip, after: Strip) -> tuple[int, int]:
+    """The first cell in which two lines differ, and the cell behind the last one; of lines unlike in width, all."""
+    old, new = _cells(before), _cells(after)
+    if len(old) != len(new):
+        return 0, max(len(old), len(new))
+    unlike = [at for at, (one, other) in enumerate(zip(old, new, strict=True)) if one != other]
+    return (unlike[0], unlike[-1] + 1) if unlike else (0, 0)
+
+
+def _cells(strip: Strip) -> list[tuple[str, Style | None, bool]]:
+    """What stands in each cell: the character, its style, whether it is the second half of a wide one."""
+    cells: list[tuple[str, Style | None, bool]] = []
+    for text, style, _ in strip:
+        for c in text:
+            taken = 1 if c.isascii() else width(c)
+            if taken:
+                cells += [(c, style, half > 0) for half in range(taken)]
+            elif cells:
+                last = cells[-1]
+                cells[-1] = (last[0] + c, *last[1:])
+    return cells

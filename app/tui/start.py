@@ -45,7 +45,7 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False) 
     )
     code = app.run()
     if said := farewell(app.board or Board(), app.failure):
-        sys.stderr.write(said + "\n")
+        tell(said, app.size.width)
     return 1 if app.fatal else code or 0
 
 
@@ -85,6 +85,14 @@ def farewell(board: Board, failure: BaseException | None = None) -> str:
     runtime = f"runtime pid {pid}" if pid and board.runtime.state == "running" else "no runtime is up"
     stop = "   Stop it: taskdeck stop" if pid and board.runtime.state == "running" else ""
     return f"{sorry}{work}; {runtime}. Back: taskdeck{stop}"
+
+
+def tell(text: str, width: int) -> None:
+    """Say something on stderr; on a terminal of `width` cells broken at spaces."""
+    from textwrap import wrap
+
+    lines = wrap(text, width) if sys.stderr.isatty() and width else [text]
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 def _jobs(count: int) -> str:

@@ -11,10 +11,14 @@ from itertools import groupby
 from typing import Any
 
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.core.clean import middle
 from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
 
 TaskRow = RunningLine | NextLine | EndedLine
+
+NAME = 32
+"""Cells that a name gets within a sentence, so that what follows it is seen too."""
 
 
 class Unfit(Exception):
@@ -172,7 +176,7 @@ def delete(rows: Sequence[TaskRow]) -> list[Deed]:
 def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
     """What was done, in words: `Paused #1052 sha256 photos.`, and what was refused with its reason."""
     if not isinstance(answer, dict) or "done" not in answer:
-        return f"{deed.said} {clean(deed.object)}".strip() + "."
+        return f"{deed.said} {middle(clean(deed.object), NAME)}".strip() + "."
     parts = []
     if answer["done"]:
         parts.append(f"{deed.said} {_named(answer['done'], clean)}.")
@@ -186,4 +190,4 @@ def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
 def _named(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
     if len(done) > 1:
         return f"{len(done)} tasks"
-    return f"#{done[0].get('number')} {clean(str(done[0].get('name', '')))}"
+    return f"#{done[0].get('number')} {middle(clean(str(done[0].get('name', ''))), NAME)}"

@@ -20,18 +20,17 @@ def ask(house, verb, **args):
 
 def test_term_ends_it_at_once_though_callers_hung_up_or_still_wait_for_their_answer(house):
     jobs = house.work / "jobs.jsonl"
-    jobs.write_text('{"argv": ["true"], "hold": true}\n' * 3000)
+    jobs.write_text('{"argv": ["true"], "hold": true}\n' * 1000)
     house.ok("submit", "--from", jobs)
-    for _ in range(20):
-        ask(house, "ls", limit=0).close()
-    waiting = [ask(house, "board") for _ in range(4)]
     pid = house.json("status")["runtime"]["pid"]
-    waiting += [ask(house, "ls", limit=0), ask(house, "wait", ids=[1])]
+    lines = [ask(house, "wait", ids=[1]), *(ask(house, "ls", limit=0) for _ in range(12))]
+    for line in lines[1::2]:
+        line.close()
 
     ended = os.pidfd_open(pid)
     os.kill(pid, signal.SIGTERM)
 
     assert select.select([ended], [], [], 5.0)[0]
     os.close(ended)
-    for line in waiting:
+    for line in lines:
         line.close()

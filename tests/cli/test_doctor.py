@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.cli import doctor
-from app.errors import Storage
+from app.errors import Problem, Storage, Usage
 from tests.cli.test_showing import STATUS
 
 
@@ -81,3 +81,17 @@ def test_a_network_file_system_is_no_place_for_a_database(kind, broken):
 def test_the_file_system_of_a_path_is_that_of_the_longest_mount_above_it():
     assert doctor.kind_of("/proc/self") == "proc"
     assert doctor.kind_of("/process") != "proc"
+
+
+@pytest.mark.parametrize(
+    ("problem", "check", "cure"),
+    [
+        (Usage("config.toml is no TOML.", "Mend it."), "config", "Mend it."),
+        (Problem("it has not answered.", "If it is stopped: kill -CONT 7"), "runtime", "If it is stopped: kill -CONT 7"),
+        (Storage("the database is damaged."), "database", "taskdeck db check"),
+    ],
+)
+def test_what_keeps_it_from_looking_is_told_by_its_name_with_its_own_cure(answering, cli, problem, check, cure):
+    answering(status=problem)
+
+    assert findings(cli)[1][check]["cure"] == cure

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from app.cli import output
+from tests.cli.on_terminal import on_terminal
 from tests.cli.rows import a_task
 from tests.living import alive, until
 
@@ -84,3 +86,26 @@ def test_a_setting_keeps_commands_from_starting_a_runtime(home, tmp_path, td):
     done = td("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
 
     assert done.returncode == 4 and "taskdeck serve --detach" in done.stderr
+
+
+def test_what_people_cannot_be_told_changes_nothing_of_what_was_done(home):
+    with open("/dev/full", "w") as full, start(home, "ls", stderr=full) as command:
+        assert command.wait() == 0
+
+
+def test_a_refusal_is_broken_at_spaces_on_a_terminal(home):
+    said = on_terminal(home, "--home", str(home), "pauze", "1", columns=30).decode().splitlines()
+
+    assert len(said) > 1 and all(len(line) <= 30 for line in said)
+    assert "\n".join(said).replace("\n", " ").startswith("taskdeck: ")
+    assert all(not line.startswith(" ") and not line.endswith(" ") for line in said)
+
+
+def test_a_refusal_stays_one_line_in_a_pipe(home):
+    with start(home, "pauze", "1") as command:
+        said = command.stderr.read().decode()
+    assert said.startswith("taskdeck: ") and said.count("\n") == 1
+
+
+def test_a_word_longer_than_the_terminal_is_not_cut():
+    assert output.broken("see /a/very/long/path now", 8) == "see\n/a/very/long/path\nnow"

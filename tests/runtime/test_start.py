@@ -55,6 +55,56 @@ def test_a_fresh_home_has_a_pool_and_a_queue_and_is_private(runtime: Living):
     assert {path for path, open_ in modes.items() if open_} == set()
 
 
+PREPARES = """
+import os, sys
+from pathlib import Path
+from app.runtime import fresh
+from app.runtime.lock import hold_lock
+
+def at_work(home):
+    os.write(1, b"at work")
+    os.read(0, 1)
+
+fresh.prepare = at_work
+with hold_lock(Path(sys.argv[1])):
+    fresh.prepare_apart(Path(sys.argv[1]))
+"""
+
+
+def test_one_killed_while_it_makes_the_database_leaves_nothing_behind_that_holds_the_home(living: Living):
+    argv = [sys.executable, "-c", PREPARES, os.fspath(living.home)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None and killed.stdout.read(7) == b"at work"
+        killed.kill()
+
+    assert living.start() > 0
+
+
+def _deaf() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+
+
+def test_signals_that_the_shell_ignores_or_blocks_reach_the_runtime_all_the_same(living: Living, td: Td):
+    assert td("submit", "--", "sh", "-c", "exit 3", preexec_fn=_deaf).stdout == "1\n"
+
+    assert living.ended("1")[0]["code"] == 3
+    status = dict(line.split(":\t") for line in Path(f"/proc/{living.pid}/status").read_text().splitlines() if ":\t" in line)
+    assert int(status["SigBlk"], 16) == 0
+    assert not int(status["SigIgn"], 16) >> signal.SIGCHLD - 1 & 1
+
+
+def test_a_home_is_private_and_usable_whatever_the_umask(home: Path):
+    before = os.umask(0o777)
+    try:
+        paths.make_home(home / "inner")
+    finally:
+        os.umask(before)
+
+    made = (home / "inner", home / "inner" / "run", home / "inner" / "runs")
+    assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700"] * 3
+
+
 def test_stop_ends_it_and_leaves_a_mark_that_only_a_person_lifts(runtime: Living, td: Td):
     runtime.submit("true")
     pid = runtime.pid

@@ -58,9 +58,9 @@ class OnPty:
         """Read until the program has written this, whatever its colours."""
         self._read_until(lambda: text.encode() in _COLOURS.sub(b"", self.heard), text)
 
-    def terminate(self) -> None:
-        """Send it TERM."""
-        self._process.terminate()
+    def kill(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def hang_up(self) -> int:
         """Take the terminal away; the exit code of what ran on it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -308,3 +309,52 @@ async def test_every_theme_shows_the_same_text(theme: str):
 def test_the_app_comes_up_on_the_quiet_theme():
     app, _ = an_app()
     assert isinstance(app, TaskdeckApp) and app.theme == "quiet"
+
+
+async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.MonkeyPatch):
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.pause()
+        drawn: list[Any] = []
+        monkeypatch.setattr(app, "_display", lambda screen, update: drawn.append(update) if update else None)
+        app.board = replace(boards.busy(), at=boards.NOW + 1)
+        await pilot.pause()
+        assert drawn == []
+        app.board = replace(boards.busy(), today_ok=142)
+        await pilot.pause()
+        assert [span for update in drawn for span in update.spans] == [(27, 104, 105)]
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_colours_that_a_program_wrote_are_left_out_of_output_and_reason(size: tuple[int, int]):
+    busy = boards.busy()
+    first = replace(busy.running[0], output="\x1b[36mepoch\x1b[0m 41\x1b[K")
+    end = replace(busy.ended[0], how="failed, exit 1: \x1b[1;31mNo such file\x1b[0m")
+    app, _ = an_app(replace(busy, running=(first,), next=(), ended=(end,)))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press("j" if size[0] > 100 else "k")
+        await pilot.pause()
+        shown = "\n".join(screen_text(app))
+        assert "epoch 41" in shown and "\u241b" not in shown
+        assert size[0] < 100 or "exit 1: No such file" in shown
+
+
+async def test_at_80_by_24_the_just_ended_are_shown_when_the_cursor_or_the_filter_goes_there():
+    shown = await drawn(boards.busy(), (80, 24))
+    assert not any("Just ended" in line for line in shown)
+    shown = await drawn(boards.busy(), (80, 24), "G")
+    assert any("━▌Just ended" in line for line in shown)
+    assert [line[:8] for line in shown if line.startswith("›")] == ["› 1045 ◷"]
+    shown = await drawn(boards.busy(), (80, 24), "f", "f", "f")
+    assert [line[2:8] for line in shown[8:20] if line[2:6].isdigit()] == ["1048 ✗", "1045 ◷"]
+    assert sum("None that the filter shows; esc shows all." in line for line in shown) == 2
+
+
+async def test_many_that_ended_leave_a_line_for_what_else_is_empty():
+    ended = tuple(boards.ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s") for n in range(1, 60))
+    shown = await drawn(replace(boards.busy(), running=(), next=(), waiting_total=0, ended=ended), (120, 40))
+    assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
+    below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
+    assert shown[below - 1] == "" and "ago" in shown[below - 2]

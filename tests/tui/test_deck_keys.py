@@ -18,6 +18,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.deck import DeckScreen
 from tests.tui import boards
+from tests.tui.answers import task as a_task
 from tests.tui.recording import Clock, Recording, an_app, until
 from tests.tui.screen_text import screen_text
 
@@ -187,7 +188,7 @@ async def test_a_signal_is_chosen_from_a_list():
 async def test_r_runs_again_what_ended_and_says_why_not_otherwise():
     async with opened() as deck:
         await (await deck.on(1048)).press("r")
-        assert await deck.asked("retry") == [{"ids": [UUID.format(1048)]}]
+        assert await deck.asked("retry") == [{"ids": [UUID.format(1048)], "again": True}]
         await (await deck.on(1042)).press("r")
         assert "It has not ended" in await deck.says("has not ended")
 
@@ -291,6 +292,7 @@ async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
         assert deck.screen.focused is work
         await deck.press("escape")
         assert len(work.views[0].rows) == 7
+        assert "The filter is cleared: all work is shown." in deck.message()
 
 
 async def test_f_goes_round_the_states_and_takes_seen_failures_off_the_header():
@@ -309,6 +311,40 @@ async def test_enter_on_a_queue_shows_its_tasks():
         await deck.press("1", "j", "enter")
         await deck.pilot.pause()
         assert {row.queue for view in deck.screen.panes[2].views for row in view.rows} == {"gpu"}
+        assert "Only the work of queue gpu is shown. esc shows all again." in deck.message()
+        await deck.press("escape")
+        assert sum(len(view.rows) for view in deck.screen.panes[2].views) == 17
+
+
+async def test_escape_takes_the_marks_away_and_says_so():
+    async with opened() as deck:
+        await deck.press("space", "space", "escape")
+        assert not deck.screen.table.marks
+        assert "The marks are taken away." in deck.message()
+
+
+@pytest.mark.parametrize(("key", "says"), [("l", "l shows the log"), ("w", "w tells why"), ("y", "y copies")])
+async def test_a_key_for_tasks_says_on_another_row_what_it_is_for(key: str, says: str):
+    async with opened() as deck:
+        await deck.press("1", key)
+        assert f"{says} of a task; there is none under the cursor." in deck.message()
+
+
+async def test_a_name_of_any_length_leaves_room_for_the_undo():
+    async with opened() as deck:
+        answer = {"done": [{"number": 1042, "name": "n" * 200}], "refused": [], "notes": []}
+        deck.recording.answers["pause"] = answer
+        await (await deck.on(1042)).press("p")
+        assert (await deck.says("Paused")).endswith("nnn.  u undo")
+
+
+async def test_a_digit_moves_the_light_to_its_pane_at_once():
+    async with opened() as deck:
+        await deck.press("1")
+        await deck.pilot.pause()
+        lines = screen_text(deck.app)
+        assert lines[2].startswith("━▌1 Queues") and lines[3].startswith("› media")
+        assert lines[9].startswith("─ 3 Running") and not any(line.startswith("›") for line in lines[10:])
 
 
 async def test_z_zooms_a_pane_and_back():
@@ -388,6 +424,20 @@ async def test_y_copies_the_number():
         await (await deck.on(1042)).press("y")
         await deck.answer("i")
         await until(deck.pilot, lambda: deck.app.clipboard == "#1042")
+
+
+async def test_y_copies_the_line_that_submits_it_again_with_template_and_parameters():
+    async with opened() as deck:
+        deck.recording.answers["show"] = a_task(
+            number=1042, name="two words", template="encode", parameters={"input": "a b.mkv", "crf": 23}
+        )
+        await (await deck.on(1042)).press("y")
+        await deck.answer("s")
+        await until(deck.pilot, lambda: bool(deck.app.clipboard))
+        assert deck.app.clipboard == (
+            "taskdeck submit encode -n 'two words' -q gpu -P 5 -t 4h --cpu 4 --memory 12G --retries 1 -C /home/ann/sweep "
+            "-p 'input=a b.mkv' -p crf:=23"
+        )
 
 
 async def test_no_two_bindings_of_the_deck_share_a_key_and_each_has_an_id():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from queue import Queue
@@ -10,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from app.client import Client
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict, Problem
 from app.tui import feed
 from app.tui.feed import Feed
+from tests.living import Living, until
 from tests.tui import boards
 
 
@@ -138,3 +142,17 @@ def test_a_failure_is_told_and_the_feed_tries_again():
         assert str(seen.errors.get(timeout=5)) == "the database is away"
         runtime.failure = None
         assert seen.state() == "running"
+
+
+def test_a_killed_runtime_is_followed_by_another_one(living: Living):
+    first = living.start()
+    found: Queue[Board] = Queue()
+    following = Feed(lambda: Client(living.home), found.put, lambda: None, lambda error: None)
+    following.start()
+    try:
+        assert found.get(timeout=10).runtime.pid == first
+        os.kill(first, signal.SIGKILL)
+        until(lambda: found.get(timeout=10).runtime.pid not in (first, None), "a board of another runtime")
+    finally:
+        following.stop()
+        following.join(10)

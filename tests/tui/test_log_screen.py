@@ -123,6 +123,17 @@ async def test_a_waiting_task_says_why_and_its_log_begins_by_itself(tmp_path: Pa
         await until(pilot, lambda: "  hello" in screen_text(app))
 
 
+async def test_a_task_that_never_ran_says_why_and_promises_no_log() -> None:
+    gone = task(status="cancelled", reason="cancelled by ann")
+    why = {**WHY, "status": "cancelled", "reasons": [{"code": "ended", "text": "cancelled by ann", "short": ""}]}
+    app = deck(Answers(log=log_answer(gone), why=[why]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1049")
+        await until(pilot, lambda: any("#1049 never ran, so there is no log:" in line for line in screen_text(app)))
+        assert any("1 cancelled by ann" in line for line in screen_text(app))
+        assert not any("begins here" in line for line in screen_text(app))
+
+
 async def test_the_next_attempt_is_followed(tmp_path: Path) -> None:
     first, second = a_log(tmp_path / "1.log", "first try\n"), a_log(tmp_path / "2.log", "second try\n")
     row = task(status="running")
@@ -169,3 +180,13 @@ async def test_a_copied_line_goes_to_the_clipboard(tmp_path: Path) -> None:
         await pilot.press("y")
         await until(pilot, lambda: app.clipboard == "one\ntwo red")
         assert "Copied what is seen" in screen_text(app)[22]
+
+
+async def test_what_a_verb_answers_is_said_on_the_screen_that_is_seen(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "one\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "  one" in screen_text(app))
+        app.say("Paused #1042.")
+        await pilot.pause()
+        assert "Paused #1042." in screen_text(app)[22]

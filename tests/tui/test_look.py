@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.clean import width
+from app.tui.footer import Hint, fit
 from app.tui.look import ALERTS, QUEUES, STATES, Look
 
 UNICODE, ASCII = Look(), Look(ascii=True)
@@ -67,3 +68,9 @@ def test_names_on_a_terminal_without_utf8_become_ascii():
 def test_a_strip_has_exactly_its_width_whatever_the_text():
     for text in ("", "abc", "夜间备份" * 40, "e\u0301" * 50):
         assert UNICODE.strip([(text, "")], 33).cell_length == 33
+
+
+def test_the_footer_uses_every_cell_and_cuts_no_key():
+    hints = [Hint("a", "bc", "a", 1), Hint("d", "ef", "d", 0)]
+    assert fit(hints, UNICODE, 10) == hints
+    assert fit(hints, UNICODE, 9) == hints[1:]

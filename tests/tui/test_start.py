@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_the_shell_is_told_what_goes_on_and_how_to_come_back():
     assert start.farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
 
 
+def test_what_the_shell_is_told_is_broken_at_spaces_on_a_narrow_terminal():
+    program = "from app.tui.start import tell; tell('Back: taskdeck   Stop it: taskdeck stop', 20)"
+    env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+        assert run.finish() == 0
+    assert run.heard.decode().split("\r\n") == ["Back: taskdeck", "Stop it: taskdeck", "stop", ""]
+
+
+def test_a_demo_that_is_left_says_nothing_about_jobs_that_go_on():
+    demo = replace(boards.busy(), runtime=replace(boards.busy().runtime, demo=True))
+    assert start.farewell(demo) == ""
+    assert start.farewell(demo, ValueError("x")) == "The deck failed (ValueError); details in run/deck.log of the home."
+
+
 def test_a_failure_of_the_deck_is_told_without_a_traceback():
     said = start.farewell(boards.busy(), ValueError("x"))
     assert said.startswith("The deck failed (ValueError); details in run/deck.log of the home. 7 jobs go on")
@@ -71,12 +86,13 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
     assert "READ ONLY" in run.heard.decode()
 
 
-def test_a_terminated_deck_gives_the_terminal_back():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_deck_that_is_told_to_end_gives_the_terminal_back(number: signal.Signals):
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     with OnPty([sys.executable, "-m", "tests.tui.deck_on_a_board", "busy"], env=env, cwd=ROOT) as run:
         run.wait_for("q quit")
-        run.terminate()
-        run.finish()
+        run.kill(number)
+        assert run.finish() == 128 + number
     assert b"\x1b[?1049l" in run.heard and b"7 jobs go on" in run.heard
 
 

@@ -6,10 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 
 from app.tui.columns import Cell, Column
+from app.tui.lines import differing
 from app.tui.look import Look
 from app.tui.parts import Grid, Part
 from app.tui.table import Table
@@ -72,18 +77,19 @@ def count_refreshes(table: Table) -> list[int]:
     return lines
 
 
-async def pressed(keys: Iterable[str], **shown: list[Row]) -> Table:
+async def pressed(keys: Iterable[str], **shown: list[Row]) -> tuple[Table, list[str]]:
+    """The table after these keys, and its lines as they then stood."""
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
         app.table.show(shown)
         await pilot.press(*keys)
-        return app.table
+        return app.table, drawn(app.table)
 
 
 async def test_the_cursor_walks_through_all_parts():
-    table = await pressed(["j", "j", "j"], top=rows("a", "b"), low=rows("c", "d"))
+    table, shown = await pressed(["j", "j", "j"], top=rows("a", "b"), low=rows("c", "d"))
     assert table.cursor == "d"
-    assert [line[:3] for line in drawn(table) if line.startswith("›")] == ["› d"]
+    assert [line[:3] for line in shown if line.startswith("›")] == ["› d"]
 
 
 async def test_the_cursor_stays_on_its_row_when_rows_come_and_go_around_it():
@@ -129,24 +135,23 @@ async def test_equal_rows_keep_their_very_strip():
 
 
 async def test_a_long_part_scrolls_in_its_window_and_leaves_the_next_part_in_sight():
-    table = await pressed(["G", "k", "k", "k"], top=letters(0, 20), low=letters(100, 3))
-    shown = drawn(table)
+    table, shown = await pressed(["G", "k", "k", "k"], top=letters(0, 20), low=letters(100, 3))
     assert table.cursor == "r19"
     assert "› r19" in shown[4] and shown[1].strip() == "r16"
     assert [line.strip() for line in shown[6:9]] == ["r100", "r101", "r102"]
 
 
 async def test_pages_and_edges_move_far():
-    assert (await pressed(["G"], top=letters(0, 50))).cursor == "r49"
-    assert (await pressed(["G", "g"], top=letters(0, 50))).cursor == "r0"
-    assert (await pressed(["pagedown"], top=letters(0, 50))).cursor == "r8"
-    assert (await pressed(["ctrl+d", "ctrl+d", "ctrl+u"], top=letters(0, 50))).cursor == "r4"
+    assert (await pressed(["G"], top=letters(0, 50)))[0].cursor == "r49"
+    assert (await pressed(["G", "g"], top=letters(0, 50)))[0].cursor == "r0"
+    assert (await pressed(["pagedown"], top=letters(0, 50)))[0].cursor == "r8"
+    assert (await pressed(["ctrl+d", "ctrl+d", "ctrl+u"], top=letters(0, 50)))[0].cursor == "r4"
 
 
 async def test_space_marks_and_goes_down_and_the_marked_rows_are_the_chosen_ones():
-    table = await pressed(["space", "j", "space"], top=rows("a", "b", "c", "d"))
+    table, shown = await pressed(["space", "j", "space"], top=rows("a", "b", "c", "d"))
     assert [row.key for row in table.chosen()] == ["a", "c"]
-    assert [line[:3] for line in drawn(table)[1:5]] == [" *a", "  b", " *c", "› d"]
+    assert [line[:3] for line in shown[1:5]] == [" *a", "  b", " *c", "› d"]
 
 
 async def test_a_mark_goes_with_its_row():
@@ -199,8 +204,8 @@ async def test_an_empty_part_says_its_own_words():
 
 
 async def test_markup_in_a_row_is_only_text():
-    table = await pressed([], top=[Row("[red]", "[/]x[b]")])
-    assert drawn(table)[1] == "› [red]  [/]x[b]"
+    table, shown = await pressed([], top=[Row("[red]", "[/]x[b]")])
+    assert shown[1] == "› [red]  [/]x[b]"
 
 
 async def test_the_wheel_moves_the_window_under_it_and_keeps_the_cursor_in_sight():
@@ -220,3 +225,38 @@ async def test_the_wheel_moves_the_window_under_it_and_keeps_the_cursor_in_sight
 def wheel(kind: type[events.MouseEvent], table: Table, y: int) -> events.MouseEvent:
     """A turn of the wheel over a line of the table."""
     return kind(table, 3, y, 0, 1, 0, False, False, False, 3, y)
+
+
+async def test_the_cursor_is_lit_where_the_focus_is_at_once():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a")})
+        assert drawn(app.table)[0].startswith("━▌KEY") and drawn(app.table)[1].startswith("›")
+        app.set_focus(None)
+        await pilot.pause()
+        assert drawn(app.table)[0].startswith("─ KEY") and not drawn(app.table)[1].startswith("›")
+        app.set_focus(app.table)
+        await pilot.pause()
+        assert drawn(app.table)[1].startswith("›")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cells"),
+    [
+        ("10:42:07 ", "10:42:08 ", (7, 8)),
+        ("夜间备份 a", "夜间份备 a", (4, 8)),
+        ("e\u0301x", "ex", (0, 1)),
+        ("x夜y", "夜xy", (0, 3)),
+        ("same", "same", (0, 0)),
+        ("short", "longer", (0, 6)),
+    ],
+)
+def test_only_cells_that_differ_count_as_changed_and_no_wide_one_is_split(
+    before: str, after: str, cells: tuple[int, int]
+):
+    assert differing(Strip([Segment(before)]), Strip([Segment(after)])) == cells
+
+
+def test_a_cell_of_another_style_counts_as_changed():
+    red = Strip([Segment("a"), Segment("b", Style(color="red")), Segment("c")])
+    assert differing(Strip([Segment("abc")]), red) == (1, 2)

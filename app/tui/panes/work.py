@@ -41,15 +41,22 @@ class WorkPane(Table):
         alive = sum(not isinstance(row, Gone) for row in running)
         view = self.view("running")
         view.title = f"3 Running {alive}"
-        view.empty = self.guidance or [[("  " + self.look.theirs(nothing_runs(board)), "dim")]]
+        view.empty = self.guidance or self._says(nothing_runs(board))
         waiting = self.view("next")
         waiting.title, waiting.tail = "Next to start", self._first
-        waiting.empty = [[("  Nothing waits.", "dim")]]
+        waiting.empty = self._says("Nothing waits.")
         done = self.view("ended")
         done.title, done.tail = "Just ended", f"today {board.today_ok:,} ok, {board.today_failed:,} failed"
         self.show({"running": running, "next": board.next, "ended": ended})
 
+    def _says(self, nothing: str) -> list[list[Span]]:
+        """What an empty part says: with a filter only that nothing there passes it."""
+        text = self.look.theirs(nothing) if self.keep is None else "None that the filter shows; esc shows all."
+        return [[("  " + text, "dim")]]
+
     def _first(self, view: View) -> str:
+        if self.keep:
+            return ""
         shown, total = len(view.window()), max(self._waiting_total, len(view.rows))
         return f"{'first' if not view.offset else 'these'} {shown} of {total:,}" if total > shown else ""
 
@@ -75,16 +82,22 @@ class WorkPane(Table):
             self._gone.pop(key, None)
 
     def shares(self, height: int) -> list[tuple[int, int]]:
-        """Running first, then next; the just ended only on tall terminals."""
+        """Running first, then next; the just ended on tall terminals, under a filter, and when the cursor is there."""
         if self.guidance:
             return [(max(1, height - 3), 0), (1, 0), (-1, 0)]
         running, waiting, ended = (len(view.rows) for view in self.views)
-        if not self.tall:
-            return [*divide(height - 2, running, waiting), (-1, 0)]
-        room = height - (6 if ended else 4)
-        below = min(ended, max(3, height // 8, room - running - waiting)) if ended else -1
-        top = divide(room - max(0, below), running, waiting)
-        return [(top[0][0], 1), (top[1][0], 1), (below, 1)]
+        blank = int(self.tall)
+        if not ended or not (self.tall or self.keep or self._on_ended):
+            top = divide(height - 2 * (1 + blank), running, waiting)
+            return [(top[0][0], blank), (top[1][0], blank), (-1, blank)]
+        room = height - 3 * (1 + blank)
+        below = min(ended, max(3, height // 8, room - max(1, running) - max(1, waiting)))
+        top = divide(room - below, running, waiting)
+        return [(top[0][0], blank), (top[1][0], blank), (below, blank)]
+
+    @property
+    def _on_ended(self) -> bool:
+        return isinstance(self.item, EndedLine)
 
 
 def divide(lines: int, running: int, waiting: int) -> list[tuple[int, int]]:

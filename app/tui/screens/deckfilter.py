@@ -24,10 +24,6 @@ class DeckFilter(DeckLayout):
         self.words = ""
         """What stands in the filter line."""
 
-    def bottom(self) -> None:
-        """Draw message line and keys for what is so now."""
-        raise NotImplementedError
-
     def action_filter(self) -> None:
         """Open the filter line."""
         line = self.query_one(FilterLine)
@@ -53,7 +49,7 @@ class DeckFilter(DeckLayout):
         name, state = ("", None) if not self._state else filters.STATES[self._state - 1]
         keep = filters.both(filters.parse(self.words), state)
         self.query_one(WorkPane).filter(keep, self.look.theirs(f"{name} {self.words}".strip()))
-        self.bottom()
+        self.show_board()
 
     def action_states(self) -> None:
         """All, active, waiting, failed, and round again."""
@@ -61,7 +57,6 @@ class DeckFilter(DeckLayout):
         if self._state == len(filters.STATES) and self.board:
             self.seen_failures = self.board.today_failed
         self._apply_filter()
-        self.show_board()
 
     def filter_queue(self, queue: QueueLine) -> None:
         """Show the work of one queue."""

@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from app.core import amounts
 from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
+from app.core.clean import middle
 from app.tui import copying, verbs
 from app.tui.changes import FRESH, Changes
 from app.tui.confirm import ask_again, ask_cancel, ask_delete
@@ -178,10 +179,11 @@ class DeckVerbs(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy something about the row to the clipboard."""
-        rows = verbs.task_rows([self.table.item])
-        if rows:
+        if rows := verbs.task_rows([self.table.item]):
             question = copying.question(rows[0], self.deck.look)
             self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy(rows[0].uuid, key) if key else None)
+        else:
+            self.deck.say("y copies of a task; there is none under the cursor.", "warn")
 
     # Going somewhere
 
@@ -198,13 +200,20 @@ class DeckVerbs(Screen[None]):
 
     def action_log(self) -> None:
         """The log of the row."""
-        if uuid := _uuid(self.table.item):
+        if uuid := self._uuid_for("l shows the log"):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
         """Why it waits, or ended so."""
-        if uuid := _uuid(self.table.item):
+        if uuid := self._uuid_for("w tells why"):
             self.deck.open_why(uuid)
+
+    def _uuid_for(self, what: str) -> str | None:
+        """The uuid of the task that the row is about; on another row None, and it is said what the key is for."""
+        uuid = _uuid(self.table.item)
+        if uuid is None:
+            self.deck.say(f"{what} of a task; there is none under the cursor.", "warn")
+        return uuid
 
     def action_new(self) -> None:
         """The form for a new task."""
@@ -225,5 +234,5 @@ def _short_name(row: Any) -> str:
 
 def _names(rows: Sequence[TaskRow], clean: Callable[[str], str]) -> str:
     if len(rows) == 1:
-        return f"#{rows[0].number} {clean(rows[0].name)}?"
+        return f"#{rows[0].number} {middle(clean(rows[0].name), verbs.NAME)}?"
     return f"{amounts.count(len(rows))} tasks?"

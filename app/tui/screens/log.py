@@ -156,14 +156,19 @@ class LogScreen(OneTask, inherit_bindings=False):
             return TextSource(stored)
 
     def _say_why(self, answers: Sequence[Mapping[str, Any]]) -> None:
-        """In place of a log that does not exist yet: why the task waits."""
+        """In place of a log that does not exist: why the task waits, or why it never ran."""
         if self._run is not None or not answers:
             return
         room = self.app.size.width - 10
         texts = [wrap(self.look.theirs(reason["text"]), room) for reason in answers[0]["reasons"]]
         reasons = [f"  {' ' if m else n} {text}" for n, lines in enumerate(texts, 1) for m, text in enumerate(lines)]
-        said = [f"#{answers[0]['number']} has not started, so there is no log. It waits:", "", *reasons, ""]
-        self.query_one(LogView).say("\n".join([*said, "The log begins here when it starts."]))
+        number = f"#{answers[0]['number']}"
+        if answers[0]["status"] in _ENDED:
+            said = [f"{number} never ran, so there is no log:", "", *reasons]
+        else:
+            said = [f"{number} has not started, so there is no log. It waits:", "", *reasons]
+            said += ["", "The log begins here when it starts."]
+        self.query_one(LogView).say("\n".join(said))
 
     # -- drawing --------------------------------------------------------------------------------------------------
 

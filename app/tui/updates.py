@@ -1,0 +1,36 @@
+"""What a change of some cells sends to the terminal: those cells.
+
+Textual 8.2.8 sends each changed line from the left edge of its widget; over ssh a clock that ticks would cost the whole
+header every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.control import Control
+from textual._compositor import ChopsUpdate
+from textual.strip import Strip
+
+
+class CellsUpdate(ChopsUpdate):
+    """A change of spans of lines, each sent from its first cell to its last."""
+
+    @classmethod
+    def of(cls, update: ChopsUpdate) -> CellsUpdate:
+        """The same change."""
+        return cls(update.chops, update.spans, update.chop_ends)
+
+    def render_segments(self, console: Console) -> str:
+        return "".join(
+            Control.move_to(x, y).segment.text + strip.render(console) for x, y, strip in self._pieces()
+        )
+
+    def _pieces(self) -> Iterator[tuple[int, int, Strip]]:
+        """Where to write what: the parts of the lines' pieces that lie in the spans."""
+        for y, begin, end in self.spans:
+            for until, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                first, last = max(x, begin), min(until, end)
+                if strip is not None and first < last:
+                    yield first, y, strip.crop(first - x, last - x)

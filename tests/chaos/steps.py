@@ -1,0 +1,78 @@
+"""Where each run stood at a moment when nothing moved: read from the database, the journal and /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+STEPS = (
+    "submitted", "claimed", "sent", "intent", "spawned", "running", "exited", "journaled", "reaped", "told", "committed", "forgotten",
+)  # fmt: skip
+ACTIVE = "('starting', 'running', 'paused', 'stopping')"
+
+
+def rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Ask the database as any reader does."""
+    with contextlib.closing(sqlite3.connect(f"file:{home}/taskdeck.db?mode=ro", uri=True, timeout=10)) as c:
+        return c.execute(query, values).fetchall()
+
+
+def journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
+    """What the supervisors have written of each run, by record letter, and the runs that they have forgotten."""
+    known: dict[str, dict[str, Any]] = {}
+    gone: set[str] = set()
+    for record in _records(home / "run" / "journal"):
+        letter = next(iter(record))
+        if letter == "f":
+            gone |= set(record["f"])
+        elif letter == "v":
+            known.pop(record["v"], None)
+        elif letter in "ipse":
+            known.setdefault(record[letter], {})[letter] = record
+    return {run: facts for run, facts in known.items() if run not in gone}, gone
+
+
+def _records(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.log")):
+        with contextlib.suppress(FileNotFoundError):
+            for line in path.read_bytes().rstrip(b"\0").split(b"\n"):
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+
+def snapshot(home: Path, first: str) -> Counter[str]:
+    """How many runs stand at each step. `first` is who was stopped first: the others had time to do their part."""
+    known, gone = journal(home)
+    steps: Counter[str] = Counter(forgotten=len(gone))
+    for (many,) in rows(home, "SELECT count(*) FROM tasks WHERE status = 'queued'"):
+        steps["submitted"] += many
+    active = dict(rows(home, f"SELECT runid, status FROM instances WHERE status IN {ACTIVE}"))
+    for runid, status in active.items():
+        steps[_step(known.get(runid, {}), status, first)] += 1
+    steps["committed"] += sum("e" in facts and runid not in active for runid, facts in known.items())
+    return steps
+
+
+def _step(facts: dict[str, Any], status: str, first: str) -> str:
+    if "i" not in facts:
+        return "sent" if first == "keeper" else "claimed"
+    if "p" not in facts and "e" not in facts:
+        return "intent"
+    process = _state(facts["p"]) if "p" in facts else ""
+    if "e" not in facts:
+        return "exited" if process in ("", "Z") else "spawned" if status == "starting" else "running"
+    return "journaled" if process == "Z" else "told" if first == "runtime" else "reaped"
+
+
+def _state(leader: dict[str, Any]) -> str:
+    """The state letter of exactly this process; nothing when it is gone."""
+    try:
+        fields = Path(f"/proc/{leader['pid']}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return fields[0] if int(fields[19]) == leader["ticks"] else ""
