@@ -13,7 +13,7 @@ import time
 
 from app import paths
 from app.core.ids import uuid7
-from app.errors import Conflict, Problem, Remote
+from app.errors import Conflict, Problem, Remote, Storage
 from app.version import PROTOCOL, VERSION
 
 TYPE_CHECKING = False
@@ -133,13 +133,17 @@ class Line:
         self._sock = sock
         self._file = sock.makefile("rb")
         sock.settimeout(PATIENCE)
-        greeting = self._read()
+        try:
+            greeting = self._read()
+        except BaseException:
+            self._file.close()
+            raise
         sock.settimeout(None)
         if greeting.get("taskdeck") != VERSION or greeting.get("protocol") != PROTOCOL:
             self.close()
             raise Conflict(
                 f"the runtime of this home is version {greeting.get('taskdeck')}, this is {VERSION}. Nothing was done.",
-                "Use that version, or let this one take over: taskdeck stop, then taskdeck serve --detach",
+                "Use that version, or let this one take over: taskdeck serve --replace --detach",
             )
         self.pid = greeting["pid"]
 
@@ -218,7 +222,7 @@ def dial(home: str) -> socket.socket | None:
         finally:
             os.close(folder)
         return sock
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+    except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None
     except PermissionError:
@@ -226,6 +230,13 @@ def dial(home: str) -> socket.socket | None:
         raise Problem(
             f"the home {home} belongs to somebody else: its runtime cannot be reached.", "Choose another: --home DIR"
         ) from None
+    except OSError as error:
+        sock.close()
+        raise Storage(f"the home {home} cannot be used: {_why(error)}. Nothing was done.", "Choose another: --home DIR") from None
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "unknown").lower()
 
 
 def _repeatable(verb: str, args: dict[str, Any]) -> bool:

@@ -9,7 +9,8 @@ import select
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from app import client, paths
 from app.errors import Conflict, Problem, Remote, Storage
@@ -20,9 +21,7 @@ PATIENCE = 30.0
 
 def runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
     """Return when a runtime answers. Raises Conflict when it was stopped on purpose, unless `resume`; else what it failed with."""
-    _make(home)
-    with open(os.path.join(home, "run", "start.lock"), "w", opener=_private) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _start_lock(home):
         line = client.connect(home)
         if line is not None:
             return line.close()
@@ -53,13 +52,22 @@ def dismiss(home: str) -> bool:
     return True
 
 
-def _make(home: str) -> None:
+@contextmanager
+def _start_lock(home: str) -> Iterator[None]:
+    """Hold what those who would start a runtime wait for; makes the home. Raises Storage."""
     from pathlib import Path
 
     try:
         paths.make_home(Path(home))
+        lock = _private(os.path.join(home, "run", "start.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise Storage(f"cannot make the home {home}: {error.strerror}.", "Choose another: --home DIR") from None
+        said = f"the home {home} cannot be used: {(error.strerror or 'unknown').lower()}. Nothing was done."
+        raise Storage(said, "Choose another: --home DIR") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _private(path: str, flags: int) -> int:

@@ -64,7 +64,7 @@ class Database:
     ) -> tuple[T, bool]:
         """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
         if self._writer is None:
-            raise ReadOnlyDisk("the database is open for reading only.", "Nothing was changed.")
+            raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
         with translated(self.path), self._writer.begin() as c:
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
@@ -159,8 +159,12 @@ def _readers(path: Path, live: bool) -> AsyncEngine:
 
 
 def read_only_uri(path: Path) -> str:
-    """`path`, of any bytes, as a URI that sqlite3 opens read-only."""
-    return f"file:{quote(os.fsencode(path))}?mode=ro"
+    """`path`, of any bytes, as a URI that sqlite3 opens read-only.
+
+    In a folder that cannot be written SQLite cannot make the index of a log; without a log there is nothing it would miss.
+    """
+    alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
+    return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 class translated:
@@ -203,7 +207,10 @@ def _damaged(path: Path, said: str) -> Problem:
 
 
 def _read_only(path: Path, said: str) -> Problem:
-    return ReadOnlyDisk(f"the database cannot be written: {path} is read-only.", "Nothing was changed.")
+    return ReadOnlyDisk(
+        f"the database cannot be written: {path} is read-only. Nothing was changed.",
+        "See whose it is, and whether its disk can be written.",
+    )
 
 
 def _busy(path: Path, said: str) -> Problem:
@@ -214,7 +221,10 @@ def _busy(path: Path, said: str) -> Problem:
 
 
 def _unusable(path: Path, said: str) -> Problem:
-    return Storage(f"the database cannot be used ({said}): {path}.", "Nothing was changed.")
+    return Storage(
+        f"the database cannot be used ({said}): {path}. Nothing was changed.",
+        "See whose it is, and whether its disk is well and can be written.",
+    )
 
 
 _MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (

@@ -367,12 +367,12 @@ def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list
 
 
 def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, Any]:
-    began = e.get("started_at")
+    began = e.get("started_at") or (clock.unix(run.start_time) if run.start_time else e["at"])
+    took = e.get("run_seconds")
     return {
         "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason, "exit_code": e.get("code"), "signal": e.get("signal"),
-        "start_time": clock.from_unix(began) if began else run.start_time or clock.from_unix(e["at"]),
-        "end_time": clock.from_unix(e["at"]),
-        "run_seconds": e.get("run_seconds"), "cpu_seconds": e.get("cpu"),
+        "start_time": clock.from_unix(began), "end_time": clock.from_unix(e["at"]),
+        "run_seconds": max(0.0, e["at"] - began) if took is None else took, "cpu_seconds": e.get("cpu"),
         "max_rss": None if e.get("maxrss") is None else e["maxrss"] / 1024,
         "logs": e.get("logs"), "log_bytes": e.get("log_bytes"),
     }  # fmt: skip

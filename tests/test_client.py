@@ -239,7 +239,7 @@ def test_a_runtime_of_another_version_is_refused_with_what_to_do(home: Path, gre
         caller.call("submit", {"tasks": []})
 
     assert script.heard == []
-    assert "Nothing was done" in str(told.value) and "taskdeck stop" in str(told.value)
+    assert "Nothing was done" in str(told.value) and "taskdeck serve --replace" in str(told.value)
 
 
 def test_a_runtime_that_does_not_greet_is_named_with_what_wakes_it(home: Path, monkeypatch: pytest.MonkeyPatch):

@@ -20,6 +20,7 @@ from app.cli.options import (
     select,
     selectors,
 )  # fmt: skip
+from app.core import amounts
 from app.core.clean import clean, cut
 from app.errors import Usage
 
@@ -36,7 +37,8 @@ MANY = 20
 def _act(session: Session, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None) -> int:
     """Do `verb` on the tasks that were named, print what became of each, return the exit code."""
     which = _which(session, args, verb)
-    return finish(args, session.call(verb, **which, **(more(args) if more else {})), _became)
+    said = _ending if verb == "cancel" and not args.signal else _became
+    return finish(args, session.call(verb, **which, **(more(args) if more else {})), said)
 
 
 def finish(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> int:
@@ -49,7 +51,13 @@ def finish(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], st
 
 
 def _became(row: dict[str, Any]) -> str:
-    return f"#{row['number']} {clean(row['name'])}: {look.word(row['status'])}"
+    return f"#{row['number']} {clean(row['name'])}: {look.word(row.get('run') or row['status'])}"
+
+
+def _ending(row: dict[str, Any]) -> str:
+    """What a cancel made of a task: one that runs has its grace to end in."""
+    grace = f" (TERM sent, KILL after {amounts.setting(row['grace'])})" if row.get("run") == "stopping" else ""
+    return _became(row) + grace
 
 
 def _which(session: Session, args: Args, verb: str) -> dict[str, Any]:

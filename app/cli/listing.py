@@ -70,7 +70,7 @@ def row(task: dict[str, Any], now: float) -> list[Span]:
     """One line of the table; `now` in UNIX seconds."""
     return [
         (str(task["number"]), ""),
-        look.state(task["status"], output.ascii_only()),
+        look.state(task.get("run") or task["status"], output.ascii_only()),
         (clean(task["name"]), ""),
         (clean(task["queue"]), ""),
         (amounts.age(times.since(task["created_at"], now)), "dim"),
@@ -81,7 +81,7 @@ def row(task: dict[str, Any], now: float) -> list[Span]:
 
 def _time(task: dict[str, Any], now: float) -> str:
     started = task.get("started_at")
-    if not started or (task["status"] not in (*_ENDED, "running", "paused", "stopping")):
+    if not started or task["status"] not in (*_ENDED, "running"):
         return amounts.MISSING
     return amounts.duration(times.between(started, task.get("ended_at"), now))
 
@@ -89,7 +89,9 @@ def _time(task: dict[str, Any], now: float) -> str:
 def _result(task: dict[str, Any], now: float) -> str:
     if task["status"] in _ENDED:
         return task.get("reason") or amounts.MISSING
-    if task["status"] in ("running", "paused", "stopping", "starting"):
+    if task.get("run") == "paused" and task.get("run_reason"):
+        return task["run_reason"].removeprefix("paused ")
+    if task["status"] == "running":
         return _progress(task, now)
     return task.get("wait_short") or task.get("reason") or amounts.MISSING
 

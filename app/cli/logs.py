@@ -241,7 +241,7 @@ def _arguments(parser: Parser) -> None:
     ids(parser)
     parser.option("-f", "--follow", action="store_true", help="as it comes, until the task has ended, retries included")
     parser.option("--attempt", type=read(_attempt), metavar="N", help="of that attempt, or all (usually the latest)")
-    parser.option("--tail", type=read(amounts.parse_int, 0, 100_000_000), metavar="N", help="the last N lines")
+    parser.option("-n", "--tail", type=read(amounts.parse_int, 0, 100_000_000), metavar="N", help="the last N lines")
     as_json(parser)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from app.cli import output
-from app.cli.options import Args, Command, Parser
+from app.cli.options import Args, Command, Parser, as_json
 from app.core.clean import clean
 from app.errors import Problem, Usage
 
@@ -45,6 +45,9 @@ def install(session: Session, args: Args) -> int:
     else:
         _write(path, text)
         output.note(f"wrote {clean(path)}.")
+    if args.json or args.jsonl:
+        output.document({"path": path, "unit": text}, args.jsonl)
+        return 0
     for line in _next(system):
         output.line(line)
     return 0
@@ -109,6 +112,7 @@ def _next(system: bool) -> list[str]:
 def _arguments(parser: Parser) -> None:
     parser.option("--user", action="store_true", help="a unit of your user's systemd (usual, unless you are root)")
     parser.option("--system", action="store_true", help="a unit of the system's, that runs as you")
+    as_json(parser)
 
 
 COMMANDS = {

@@ -65,13 +65,18 @@ def _page(task: dict[str, Any], last: list[str], room: int | None) -> list[Line]
 
 
 def _title(task: dict[str, Any], now: float, room: int | None) -> Line:
-    text, style = look.state(task["status"], output.ascii_only())
+    text, style = look.state(_status(task), output.ascii_only())
     left, right = f"#{task['number']} {clean(task['name'])}", f"{text}{_how(task, now)}"
     if room is None:
         return [(left, "bold"), ("  ", ""), (right, style)]
     right = cut(right, room - 12)
     left = cut(left, room - width(right) - 2)
     return [(pad(left, room - width(right) - 1), "bold"), (right, style)]
+
+
+def _status(task: dict[str, Any]) -> str:
+    """Of a running task, how its run stands: paused, stopping."""
+    return task["instances"][-1]["status"] if task["status"] == "running" and task["instances"] else task["status"]
 
 
 def _how(task: dict[str, Any], now: float) -> str:

@@ -99,7 +99,7 @@ def _title(found: dict[str, Any]) -> Line:
 def _facts(found: dict[str, Any]) -> list[Line]:
     return [
         _fact("runtime", *_runtime(found["runtime"])),
-        _fact("keeper", *_keeper(found["keeper"], found["counts"].get("running", 0))),
+        _fact("keeper", *_keeper(found["keeper"], found["home"], found["counts"].get("running", 0))),
         _fact("database", *_database(found["database"])),
     ]
 
@@ -124,10 +124,25 @@ def _runtime(runtime: dict[str, Any]) -> tuple[str, str]:
     return "none", "none; the first submit starts one" if state == "none" else clean(state)
 
 
-def _keeper(keeper: dict[str, Any], running: int) -> tuple[str, str]:
+def _keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
     if not keeper.get("pid"):
-        return "none", "none"
+        return ("running", f"up; {_jobs(running)} go on under it") if _keeper_lives(home) else ("none", "none")
     return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or amounts.MISSING}, {_jobs(running)}"
+
+
+def _keeper_lives(home: str) -> bool:
+    """Whether a keeper holds its lock, which tells without a runtime to ask."""
+    import fcntl
+    import os
+
+    try:
+        with open(os.path.join(home, "run", "keeper.lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _jobs(running: int) -> str:

@@ -75,7 +75,7 @@ def _better(args: Args, problem: Problem) -> Problem:
     """A program that was taken for a template gets the line to type."""
     words = args.words
     if words and problem.exit_code == NotFound.exit_code and problem.message.startswith("no template"):
-        return _program(words) or problem
+        return _program(words) or (_shell_text(words[0]) if _is_shell_text(words[0]) else problem)
     return problem
 
 
@@ -146,14 +146,16 @@ def _argv(command: list[str]) -> list[str]:
         raise Usage(f"there is no command after --. {NOTHING}")
     (word, *more) = command
     if not more and _is_shell_text(word):
-        from shlex import quote
-
-        shown = cut(word, 120)
-        raise Usage(
-            f'"{shown}" is one word with shell signs in it.',
-            f"As shell text: taskdeck submit -c {quote(shown)}. {NOTHING}",
-        )
+        raise _shell_text(word)
     return command
+
+
+def _shell_text(word: str) -> Usage:
+    from shlex import quote
+
+    shown = cut(word, 120)
+    hint = f"As shell text: taskdeck submit -c {quote(shown)}. {NOTHING}"
+    return Usage(f'"{shown}" is one word with shell signs in it.', hint)
 
 
 def _is_shell_text(word: str) -> bool:

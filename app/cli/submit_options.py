@@ -59,9 +59,9 @@ def _needs(group: Any) -> None:
     add("-n", "--name", type=name, help="what it is called")
     add("-q", "--queue", help="where it waits (default: default)")
     add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
-    add("-t", "--timeout", type=DURATION, metavar="TIME", help="ended after 30s, 5m, 2h, 1d")
+    add("-t", "--timeout", type=DURATION, metavar="TIME", help="ended after 30s, 5m, 2h, 1d (a bare number: seconds)")
     add("--cpu", type=CPU, metavar="CORES", help="cores it takes (default: 1)")
-    add("--memory", type=SIZE, metavar="SIZE", help="memory it takes: 512M, 4G (default: none)")
+    add("--memory", type=SIZE, metavar="SIZE", help="memory it takes: 512M, 4G (a bare number: MiB; default: none)")
     add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
     add("--after", action="append", metavar="ID", help="start when that task has succeeded; may repeat")
@@ -81,4 +81,7 @@ EXAMPLES = """\
   taskdeck submit encode -p input=a.mkv -p output=a.mp4
   taskdeck submit --cpu 2 --memory 4G --timeout 2h --after 41 -- ./train.sh
   ls *.log | taskdeck submit --each -- gzip -k {}
-  taskdeck submit --from jobs.jsonl"""
+  taskdeck submit --from jobs.jsonl
+                       {"argv": ["gzip", "-k", "a.log"], "queue": "night", "cpu": 2}
+                       {"script": "sort a | uniq > b", "after": [41], "timeout": "1h"}
+                       {"template": "encode", "parameters": {"input": "a.mkv"}}"""

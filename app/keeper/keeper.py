@@ -49,6 +49,7 @@ SEGMENT = 512 * 1024  # bytes preallocated for one journal file
 EXIT_ROOM = 512  # bytes set aside for the exit of each living run
 SLACK = 16 * 1024  # bytes left for stops, refusals and what `tidy` moves
 FEW = 32  # a closed journal file with no more runs than this is emptied into the current one
+MANY = 4  # more files than this are put together by who inherits them
 SYNC_AFTER = 0.1
 DEADLINE_GRACE = 2.0  # the runtime stops a run at its deadline; the keeper acts by itself this much later
 IDLE = 60.0
@@ -66,7 +67,7 @@ COOKIE = b"TASKDECK_RUNID="
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 KIB_PER_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
 WAITID = {"x86_64": 247, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)  # 95: what is newer
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -448,6 +449,15 @@ class Ledger:
                 self.take(segment)
         for segment in list(self.segments.values()):
             self.tidy(segment)
+        if len(self.segments) > MANY:
+            self.gather()
+
+    def gather(self) -> None:
+        """Put what little the files of many predecessors hold into one."""
+        try:
+            self.rotate()
+        except OSError:
+            pass  # no space: they stay
 
     def take(self, segment: Segment) -> None:
         """Read a segment and own it."""
@@ -1163,6 +1173,8 @@ class Keeper(Role):
                 self.foreign[run.id] = run
                 if run.pid not in guards:
                     self.watch(run)
+        self.look_at_orphans()
+        for run in self.ledger.runs.values():
             if run.lives:
                 self.time(run)
             if "s" in run.facts and run.segments[0].boot == self.ledger.boot:
@@ -1175,7 +1187,6 @@ class Keeper(Role):
         if run.segments[0].boot != self.ledger.boot:
             return self.lose(run, "host restarted")
         self.orphans[run.id] = run
-        self.look_at_orphans()
 
     def look_at_orphans(self) -> None:
         """Nobody tells us of their end."""

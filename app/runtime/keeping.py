@@ -122,6 +122,10 @@ class Keeping:
         except Exception as error:
             about = {"message": f"keeper event not handled: {event.get('is')}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(about)
+        # A start was sent before its refusal or never will be: a runtime that dies here asks for the refusal again.
+        refused = [told["run"] for told in event.get("runs", [event]) if told.get("is") == "refused"]
+        if refused:
+            self.forget(refused)
 
     async def _connect_for_good(self) -> asyncio.StreamReader:
         """Connect, however long it takes."""

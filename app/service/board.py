@@ -25,7 +25,7 @@ from app.core.board import (
     RuntimeFacts,
 )
 from app.core.clean import clean
-from app.core.plan import rank
+from app.core.plan import View, rank
 from app.service import alerts, queues, view
 from app.service.call import Call
 from app.service.views import halted
@@ -190,11 +190,11 @@ def _last_line(text: str) -> str:
     return (parts[-1] if parts else "")[:500]
 
 
-def _next(c: Connection, seen: Any, now: datetime) -> Iterable[NextLine]:
+def _next(c: Connection, seen: View, now: datetime) -> Iterable[NextLine]:
     """The first that wait, in the order they may start, then what waits for other things."""
     firsts = sorted(
         (task for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]),
-        key=lambda t: (-_priority(seen, t.queue), *rank(t)),
+        key=lambda t: (_closed(seen, t.queue), -_priority(seen, t.queue), *rank(t)),
     )
     rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in firsts[:SHOWN_NEXT]])}
     tasks = [rows[task.uuid] for task in firsts[:SHOWN_NEXT] if task.uuid in rows]
@@ -203,7 +203,13 @@ def _next(c: Connection, seen: Any, now: datetime) -> Iterable[NextLine]:
     return [_next_line(task, why[task.uuid], now) for task in tasks]
 
 
-def _priority(seen: Any, queue: str) -> int:
+def _closed(seen: View, queue: str) -> bool:
+    """Whether nothing of a queue can start: its tasks come after those that can."""
+    found = next(q for q in seen.queues if q.name == queue)
+    return found.status != "active" or any(p.status != "active" for p in seen.pools if p.name == found.pool)
+
+
+def _priority(seen: View, queue: str) -> int:
     return next(q.priority for q in seen.queues if q.name == queue)
 
 

@@ -85,6 +85,13 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
     return Chosen(tuple(tasks.values()), tuple(refused))
 
 
+def again(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> Chosen:
+    """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for."""
+    states = filters(select or {})["statuses"]
+    rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+    return Chosen(tuple(rows[u] for u in uuids if u in rows and (not states or rows[u].status in states)), ())
+
+
 def known_queue(c: Connection, name: str | None) -> None:
     """Raise NotFound, with the nearest, for a queue that there is not."""
     if name is not None and name not in (known := [row.name for row in reads.queues(c)]):
@@ -141,7 +148,8 @@ def unused(kind: str, name: str, users: dict[str, int]) -> None:
     said = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in users.items() if n]
     if said:
         verb = "refers" if sum(users.values()) == 1 else "refer"
-        raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.")
+        hint = "Ended tasks count until they are forgotten: taskdeck rm, or 30 days." if users.get("task") else ""
+        raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.", hint)
 
 
 def named(kind: str, name: str, known: Sequence[str]) -> NotFound:

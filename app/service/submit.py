@@ -202,13 +202,14 @@ _PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}")
 
 
 def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
-    """The template, or program and last path-like argument, as a name: `ffmpeg a.mp4`."""
+    """The template, or program and last path-like argument (without one, last plain word), as a name: `ffmpeg a.mp4`, `sleep 30`."""
     if spec.template is not None:
         return spec.template
     if spec.script is not None:
         return as_name(spec.script.strip().splitlines()[0])
     argv = list(launch["argv"])
-    paths = [word for word in argv[1:] if word[:1] not in ("-", "") and set(word) & {".", "/"} and _PATH.fullmatch(word)]
+    plain = [word for word in argv[1:] if word[:1] not in ("-", "") and _PATH.fullmatch(word)]
+    paths = [word for word in plain if set(word) & {".", "/"}] or [word for word in plain if len(word) <= 40]
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
 
 

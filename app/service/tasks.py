@@ -12,8 +12,8 @@ from sqlalchemy import Connection, bindparam
 from app.core import amounts, spec
 from app.core.clean import clean, nearest
 from app.core.outcome import signal_name
-from app.errors import Conflict, Problem, Usage
-from app.service import find, submit
+from app.errors import Conflict, Problem, Refused, Usage
+from app.service import find, submit, templates
 from app.service.call import Call
 from db import clock, moves, operations, reads, schema
 from db.rows import TaskRow
@@ -46,14 +46,24 @@ async def _each(call: Call, verb: str, ids: Ids, select: Select, may: May, act: 
     uuids = [row.uuid for row in found.tasks]
     total: dict[str, Any] = {"done": [], "refused": list(found.refused), "notes": []}
     for at in range(0, len(uuids), BATCH):
-        part = await call.db.write(_apply, call.by, verb, uuids[at : at + BATCH], None, may, act)
+        part = await call.db.write(_apply_again, call.by, verb, uuids[at : at + BATCH], select, may, act)
         for key, rows in part.items():
             total[key] += rows
     return total
 
 
 def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: May, act: Act) -> dict[str, Any]:
-    found = find.chosen(c, ids, select)
+    return _apply_to(c, by, verb, find.chosen(c, ids, select), may, act)
+
+
+def _apply_again(
+    c: Connection, by: str, verb: str, uuids: Sequence[str], select: Select, may: May, act: Act
+) -> dict[str, Any]:
+    """A part of what was chosen a moment ago, less what has left the states that were asked for: it started, say."""
+    return _apply_to(c, by, verb, find.again(c, uuids, select), may, act)
+
+
+def _apply_to(c: Connection, by: str, verb: str, found: find.Chosen, may: May, act: Act) -> dict[str, Any]:
     refused, notes, good = list(found.refused), [], []
     for row in found.tasks:
         try:
@@ -69,7 +79,9 @@ def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: May
     after = {row.uuid: row for row in reads.by_uuids(c, [row.uuid for row in good])}
     changed = [(f"task #{row.number}", *_difference(row, after.get(row.uuid))) for row in good]
     operations.record_all(c, by, verb, changed)
-    return {"done": [_done(row, after.get(row.uuid)) for row in good], "refused": refused, "notes": notes}
+    runs = {run.task_id: run.status for run in reads.running(c)}
+    done = [_done(row, after.get(row.uuid), runs.get(row.uuid)) for row in good]
+    return {"done": done, "refused": refused, "notes": notes}
 
 
 _TOLD = ("priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name")
@@ -84,10 +96,12 @@ def _difference(was: TaskRow, row: TaskRow | None) -> tuple[dict[str, Any], dict
     return before, after
 
 
-def _done(was: TaskRow, row: TaskRow | None) -> dict[str, Any]:
+def _done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
+    """What became of a task; `run` is where its active run stands, None without one."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
-    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "before": before}
+    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run, "grace": was.grace,
+            "before": before}  # fmt: skip
 
 
 def _title(row: TaskRow) -> str:
@@ -169,8 +183,20 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
         if row.status in ENDED:
             raise Conflict(_ended_note(row, "pause"))
 
+    limits: dict[str, float] = {}
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        limits.update({row.uuid: row.timeout for row in rows if row.timeout is not None})
+        moves.pause(c, _uuids(rows), call.by)
+
     await _settled(call, ids, select)
-    return await _each(call, "pause", ids, select, may, lambda c, rows: moves.pause(c, _uuids(rows), call.by))
+    done = await _each(call, "pause", ids, select, may, act)
+    done["notes"] += [
+        f"#{row['number']} stands still, but its limit of {amounts.setting(limits[row['uuid']])} goes on counting."
+        for row in done["done"]
+        if row["uuid"] in limits
+    ]
+    return done
 
 
 async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
@@ -211,7 +237,13 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
         if row.status in ENDED:
             raise Conflict(_ended_note(row, "hold"))
 
-    return await _each(call, "hold", ids, select, may, lambda c, rows: moves.hold(c, _uuids(rows), True, call.by))
+    done = await _each(call, "hold", ids, select, may, lambda c, rows: moves.hold(c, _uuids(rows), True, call.by))
+    done["notes"] += [
+        f"#{row['number']} runs on; the hold keeps its next attempt from starting. To make it stand still: taskdeck pause {row['number']}"
+        for row in done["done"]
+        if row["run"]
+    ]
+    return done
 
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
@@ -310,23 +342,41 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
     values = {name: _field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
+    may = await call.db.read(_settable, values)
     was: dict[str, dict[str, Any]] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        batch = submit.Batch(c, submit.Origin("", "/", 0, {}), rows[0].uuid)
-        for row in rows:
-            was[row.uuid] = {name: getattr(row, name) for name in values}
-            _still_fits(batch, row, values)
+        was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
         table = schema.tasks
         new = {name: bindparam(f"new_{name}") for name in values}
         given = {f"new_{name}": value for name, value in values.items()}
         changed = table.update().where(table.c.uuid == bindparam("at")).values(**new, updated_at=clock.now())
         c.execute(changed, [{"at": row.uuid, **given} for row in rows])
 
-    done = await _each(call, f"set {' '.join(values)}", ids, select, _waiting_only("set"), act)
+    done = await _each(call, f"set {' '.join(values)}", ids, select, may, act)
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
     return done
+
+
+def _settable(c: Connection, values: dict[str, Any]) -> May:
+    """What refuses a task that has ended, or would ask for more than its pool can ever hold. Raises NotFound for the queue."""
+    places = templates.places(c)
+    if "queue" in values and values["queue"] not in places:
+        raise find.named("queue", values["queue"], list(places))
+    asks = values.keys() & {"queue", "cpu", "memory"}
+
+    def may(row: TaskRow) -> None:
+        _waiting_only("set")(row)
+        if not asks:
+            return
+        pool = places[values.get("queue", row.queue)]
+        try:
+            submit.fits(pool, values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
+        except Refused as problem:
+            raise Refused(f"{_title(row)} {problem.message}", problem.hint) from None
+
+    return may
 
 
 def _field(name: str, value: Any) -> Any:
@@ -334,11 +384,6 @@ def _field(name: str, value: Any) -> Any:
         near = nearest(name, _FIELDS)
         raise Usage(f'there is no option "{clean(name)}" to set.' + (f" Nearest: {near}." if near else ""))
     return _checked(name, _FIELDS[name], value)
-
-
-def _still_fits(batch: submit.Batch, row: TaskRow, values: dict[str, Any]) -> None:
-    _, pool = batch.queue(values.get("queue", row.queue))
-    submit.fits(pool, values.get("cpu", row.cpu), values.get("memory", row.memory), "Nothing was changed.")
 
 
 # --- waiting for ends ---------------------------------------------------------------------------------------------------------------

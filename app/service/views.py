@@ -17,7 +17,7 @@ from app.paths import log_path
 from app.service import find, view
 from app.service.call import Call
 from db import clock, reads
-from db.rows import InstanceRow, TaskRow
+from db.rows import ActiveRow, InstanceRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
 RECENT = timedelta(hours=24)
@@ -76,8 +76,9 @@ def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: b
     total = len(rows) if not limit or len(rows) < limit else reads.count_tasks(c, **wanted)
     waiting = [row for row in rows if row.status in WAITING][:EXPLAINED]
     why = view.reasons(c, view.Habits(), waiting, halted(call))
+    runs = {run.task_id: run for run in reads.running(c)}
     return {
-        "tasks": [_listed(row, why.get(row.uuid)) for row in rows],
+        "tasks": [_listed(row, why.get(row.uuid), runs.get(row.uuid)) for row in rows],
         "total": total,
         "of": sum(reads.counts(c).values()),
     }
@@ -88,8 +89,9 @@ def halted(call: Call) -> str | None:
     return call.live.halted if call.live is not None else "no runtime is up"
 
 
-def _listed(row: TaskRow, why: Why | None) -> dict[str, Any]:
+def _listed(row: TaskRow, why: Why | None, run: ActiveRow | None) -> dict[str, Any]:
     found = task_dict(row)
+    found["run"], found["run_reason"] = (run.status, run.reason) if run else (None, None)
     found["wait_short"] = why.reasons[0].short if why and why.reasons else None
     found["expected"] = why.expected_in[0] if why and why.expected_in else None
     return found

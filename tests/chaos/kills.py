@@ -38,6 +38,7 @@ class Killer:
         self.living, self.dice = living, dice
         self.kills: Counter[str] = Counter()
         self.cells: Counter[tuple[str, str]] = Counter()
+        self.calls: Counter[str] = Counter()
         self.stops = self.slowed = 0
         self.worst = 0.0
         self.pids: dict[str, int] = {}
@@ -89,8 +90,10 @@ class Killer:
 
     def _end(self, who: str) -> None:
         """SIGKILL: at once, or after a look at everything standing still, in slow motion or not."""
-        way = self.dice.choice(("at once", "frozen", "frozen", "slow"))
-        if way == "at once":
+        way = self.dice.choice(("at once", "at a call", "frozen", "frozen", "slow"))
+        if way == "at a call" and who == "keeper" and STRACE:
+            self._at_a_call()
+        if way.startswith("at"):
             return _send(self.pids[who], signal.SIGKILL)
         with self._slow_motion() if way == "slow" else contextlib.nullcontext():
             nap(self.dice.uniform(0, 0.1))
@@ -113,20 +116,18 @@ class Killer:
     @contextlib.contextmanager
     def _slow_motion(self) -> Iterator[None]:
         """The keeper waits some milliseconds after each step that matters, so that stopping it finds each of them."""
-        if STRACE is None:
+        with _traced(self.pids["keeper"], POINTS, f"delay_exit={self.dice.choice((3000, 10000))}") as tracer:
+            self.slowed += tracer is not None
             yield
-            return
-        pid = str(self.pids["keeper"])
-        delays = [f"--inject={POINTS}:delay_exit={self.dice.choice((3000, 10000))}", "-e", f"trace={POINTS}"]
-        command, null = [STRACE, "-qq", "-o", "/dev/null", *delays, "-p", pid], subprocess.DEVNULL
-        tracer = subprocess.Popen(command, stdin=null, stderr=null)
-        try:
-            until(lambda: _traced(pid) or tracer.poll() is not None, "traced")
-            self.slowed += tracer.poll() is None
-            yield
-        finally:
-            tracer.terminate()
-            tracer.wait()
+
+    def _at_a_call(self) -> None:
+        """SIGKILL before a system call is made: a record that is not written, an exit that is written and not reaped."""
+        call = self.dice.choice(("pwrite64", "pwrite64", "wait4", "waitid", "vfork,clone,clone3", "sendto"))
+        with _traced(self.pids["keeper"], call, f"signal=SIGKILL:when={self.dice.randint(1, 8)}"):
+            end = time.monotonic() + EXPOSED
+            while alive(self.pids["keeper"]) and time.monotonic() < end:
+                nap(0.002)
+            self.calls[call] += not alive(self.pids["keeper"])
 
     def stop_each(self) -> None:
         """SIGSTOP each of the three for a second."""
@@ -162,5 +163,17 @@ def _still(pid: int) -> bool:
     return _field(pid, "State")[:1] in ("T", "t", "Z", "")
 
 
-def _traced(pid: str) -> bool:
-    return _field(pid, "TracerPid") not in ("0", "")
+@contextlib.contextmanager
+def _traced(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Something happens to these calls of a process, where strace is installed and may trace."""
+    if STRACE is None:
+        yield None
+        return
+    command = [STRACE, "-qq", "-o", "/dev/null", "-e", f"trace={calls}", f"--inject={calls}:{what}", "-p", str(pid)]
+    tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None, "traced")
+        yield tracer if tracer.poll() is None else None
+    finally:
+        tracer.terminate()
+        tracer.wait()

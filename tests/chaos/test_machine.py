@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Connection, Engine
 
 import tests.chaos.world as world
@@ -35,6 +42,13 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
 
         def _task(self, at: int) -> str:
             return self.world.submitted[at % len(self.world.submitted)]
+
+        @initialize(many=st.integers(1, 3))
+        def begin(self, many: int) -> None:
+            for _ in range(many):
+                self.world.submit([], False, 1, 1.0, 0.0)
+            for part in (self.world.claim, self.world.send, self.world.work):
+                part()
 
         @precondition(lambda self: len(self.world.submitted) < 7)
         @rule(
@@ -95,6 +109,14 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
             living = self.world.living()
             self.world.end(living[at % len(living)], code)
 
+        @precondition(lambda self: self.world.living())
+        @rule(at=AT, code=st.sampled_from([0, 0, 7]))
+        def job_ends_and_is_cancelled_before_that_is_heard(self, at: int, code: int) -> None:
+            living = self.world.living()
+            runid = living[at % len(living)]
+            self.world.end(runid, code)
+            self.world.cancel(self.world.owner(runid))
+
         @rule()
         def round(self) -> None:
             self.world.round()
@@ -106,6 +128,11 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
         @rule()
         def crash(self) -> None:
             self.world.crash()
+
+        @rule()
+        def crash_before_what_was_claimed_is_sent(self) -> None:
+            for part in (self.world.claim, self.world.crash, self.world.send, self.world.work):
+                part()
 
         @invariant()
         def promises_hold(self) -> None:
@@ -145,7 +172,7 @@ def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None
 
 
 def test_any_order_of_requests_rounds_exits_and_crashes_keeps_every_promise(run: Callable[[int], None]):
-    assert run(300) is None
+    assert run(120) is None
 
 
 def changed(name: str, replace: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
@@ -218,4 +245,4 @@ def test_a_fault_put_in_by_hand_is_found(fault: str, run: Callable[[int], None],
     FAULTS[fault](monkeypatch)
 
     with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
-        run(150)
+        run(120)

@@ -86,6 +86,7 @@ def report(outcome: Outcome) -> str:
     for who in ROLES:
         lines.append(f"{who:8}" + "".join(f"{killer.cells[who, step]:>11}" for step in STEPS))
     lines.append(f"{outcome.tasks} tasks, kills {dict(killer.kills)}, {killer.stops} stops of a second, {killer.slowed} in slow motion, "
+                 f"keepers killed at a call {dict(killer.calls)}, "
                  f"{outcome.seconds:.0f} s; slowest return to full strength {killer.worst:.1f} s")  # fmt: skip
     lines.append(f"at the end: {outcome.held}")
     lines += [f"{what}: {len(where)}, e.g. {where[:2]}" for what, where in outcome.faults.items()]

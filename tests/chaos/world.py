@@ -18,7 +18,7 @@ from app.core.plan import plan
 from app.runtime.outcome import judge
 from app.service import view
 from db import dispatch, moves, reads, sql
-from db.states import ENDED, RUN_ENDED
+from db.states import ENDED, RUN_ENDED, WAITING
 from tests.db.making import task
 
 ACTIVE = "('starting', 'running', 'paused', 'stopping')"
@@ -39,12 +39,12 @@ class Clock:
 
 @dataclass(slots=True)
 class Process:
-    """A run as the keeper knows it. `ran` counts its starts."""
+    """A run as the keeper knows it."""
 
     ran: int = 0
+    """Starts that were not counted yet."""
     lives: bool = False
     refused: bool = False
-    paused: bool = False
     stop: str | None = None
     code: int | None = None
     signal: int | None = None
@@ -169,7 +169,8 @@ class World:
         ended = [event for event in said if event["is"] == "ended"]
         moves.started(self.c, [event for event in said if event["is"] == "started"])
         moves.ended(self.c, ended, judge)
-        moves.unclaim(self.c, [event["run"] for event in said if event["is"] == "refused"])
+        if refused := [event["run"] for event in said if event["is"] == "refused"]:
+            moves.unclaim(self.c, refused)
         moves.promote(self.c)
         self.orders += [("forget", event["run"], None) for event in ended]
 
@@ -189,12 +190,11 @@ class World:
     # -- what the keeper and its jobs do
 
     def work(self) -> None:
-        before = {runid for runid, run in self.keeper.runs.items() if run.lives}
         self.keeper.work(self.now)
         for runid, run in self.keeper.runs.items():
-            if run.ran and runid not in self.executions:
-                self.executions[runid] = run.ran
-            if not run.lives and runid in before:
+            self.executions[runid] = self.executions.get(runid, 0) + run.ran
+            run.ran = 0
+            if not run.lives and not run.refused:
                 self.truth[runid] = (run.code, run.signal)
 
     def end(self, runid: str, code: int) -> None:
@@ -203,6 +203,10 @@ class World:
 
     def living(self) -> list[str]:
         return sorted(runid for runid, run in self.keeper.runs.items() if run.lives)
+
+    def owner(self, runid: str) -> str:
+        """The task of a run."""
+        return sql.value(self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,))
 
     # -- the promises
 
@@ -217,6 +221,7 @@ class World:
         """What must hold at every moment."""
         self._counters()
         self._runs()
+        self._held()
         self._no_run_without_record()
 
     def _counters(self) -> None:
@@ -245,6 +250,11 @@ class World:
         for runid, row in self.closed.items():
             assert row[3:5] == self.truth[runid], "an exit code is not that of the job"
 
+    def _held(self) -> None:
+        waiting = sql.rows(self.c, f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})")
+        odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
+        assert not odd, f"a hold is not kept: {odd}"
+
     def _no_run_without_record(self) -> None:
         """What runs is known to be active, and no task runs twice at once or more often than it may."""
         active = dict(sql.rows(self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"))
@@ -265,8 +275,8 @@ class World:
             for part in (self.round, self.claim, self.send, self.work):
                 part()
                 self.check()
-            for runid in self.living():
-                self.end(runid, 0)
+            for at, runid in enumerate(self.living()):
+                self.end(runid, (0, 7, 0)[at % 3])
             if all(self.status(uuid) in ENDED for uuid in self.submitted) and not self.keeper.said:
                 break
         self._outcomes()

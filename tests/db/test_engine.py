@@ -126,6 +126,15 @@ async def test_a_database_opened_for_reading_refuses_to_write_and_leaves_the_fil
     assert (told.value.exit_code, told.value.code) == (5, "read-only")
 
 
+async def test_a_database_in_a_folder_that_cannot_be_written_is_read_as_it_lies_there(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine.os, "access", lambda path, mode: False)
+    async with open_database(database, writable=False) as opened:
+        assert [queue.name for queue in await opened.read(reads.queues)] == ["default"]
+        assert not database.with_name(database.name + "-shm").exists()
+
+
 async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
     await db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1"))
 

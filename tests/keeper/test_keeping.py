@@ -208,3 +208,16 @@ async def test_a_home_that_cannot_be_used_is_a_clear_error(empty_home):
 
     with pytest.raises(NoKeeper, match="cannot start: .*cannot use"):
         await Keeping.open(empty_home.path, Events())
+
+
+async def test_a_refusal_is_not_remembered_longer_than_the_runtime_needs_it(line):
+    keeping, events = line
+    never = str(uuid.uuid4())
+
+    keeping.refuse(never)
+    await events.of("refused", never)
+    keeping.stop("unknown", "cancel", 1.0)
+    await events.of("error", "unknown")
+    os.kill(keeping.pid, signal.SIGKILL)
+
+    assert (await events.of("hello", after=1))["runs"] == []

@@ -7,10 +7,13 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
 import pytest
+
+from app.keeper import keeper
 
 
 def test_the_hello_names_both_and_the_boot(home):
@@ -260,3 +263,65 @@ def test_an_idle_keeper_is_not_woken(home):
     subprocess.run(["sleep", "0.6"], check=True)
 
     assert switches() == before
+
+
+def test_a_very_long_request_is_read_soon(home):
+    began = time.monotonic()
+
+    home.send("refuse", run="x", ballast="x" * 24_000_000)
+    home.event("refused", "x")
+
+    assert time.monotonic() - began < 5
+
+
+def test_a_line_without_end_closes_its_client_only(home):
+    other = socket.socket(socket.AF_UNIX)
+    other.connect(str(home.path / "run" / "keeper.sock"))
+
+    with pytest.raises(OSError):
+        for _ in range(40):
+            other.sendall(b"x" * (1 << 20))
+    other.close()
+
+    assert home.run("true")["code"] == 0
+
+
+def test_clients_that_say_nothing_crowd_nobody_out(home):
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+    for one in silent:
+        one.connect(str(home.path / "run" / "keeper.sock"))
+        home.settle()
+
+    assert home.run("true")["code"] == 0
+    assert len(os.listdir(f"/proc/{home.hello['pid']}/fd")) < 60
+    for one in silent:
+        one.close()
+
+
+def test_a_client_that_never_reads_holds_up_nothing_and_loses_nothing(home, wait_until, tmp_path):
+    deaf, home.sock = home.sock, socket.socket(socket.AF_UNIX)
+    ask = b'{"do":"refuse","run":"%s"}\n' % (b"y" * 100)
+    deaf.settimeout(1)
+    for _ in range(40):
+        deaf.sendall(ask * 500)
+    home.sock, spare = deaf, home.sock
+    run = home.spawn("sh", "-c", "exit 7", wait=False)
+    home.sock = spare
+    wait_until(home.log(run).exists, "started although nobody reads")
+
+    home.greet()
+    wait_until(lambda: home.try_to_greet() and home.known(run)["is"] == "ended", "ended")
+
+    assert home.known(run)["code"] == 7
+    deaf.close()
+
+
+def test_what_is_planned_for_runs_that_have_ended_is_cleared_away():
+    one = keeper.Keeper.__new__(keeper.Keeper)
+    one.house, one.ledger = keeper.House(None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
+    one.agenda, one.foreign = [], {}
+
+    for number in range(1000):
+        one.plan(1e9, keeper.Run(str(number)), 0)
+
+    assert len(one.agenda) <= 64

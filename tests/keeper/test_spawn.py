@@ -200,3 +200,41 @@ def test_a_run_is_started_once_however_often_it_is_asked_for(home, tmp_path):
     again = home.run("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
 
     assert (again["stop"], (tmp_path / "ran").read_text()) == ("cancel", "\n")
+
+
+MEMORY = "import sys, time; block = b'x' * (int(sys.argv[1]) << 20); time.sleep(float(sys.argv[2]))"
+
+
+def own_peak(home) -> int:
+    with open(f"/proc/{home.hello['pid']}/status") as file:
+        return int(file.read().partition("VmHWM:")[2].split()[0])
+
+
+def test_the_peak_of_a_large_job_is_the_kernels_figure(home):
+    end = home.run(sys.executable, "-I", "-S", "-c", MEMORY, "40", "0")
+
+    assert 40 * 1024 < end["maxrss"] < 70 * 1024
+
+
+def test_the_keepers_own_size_is_not_the_peak_of_a_small_job(home):
+    peaks = [home.run("true")["maxrss"] for _ in range(5)]
+
+    assert 0 < min(peaks) <= max(peaks) < own_peak(home) / 4
+
+
+def test_the_peak_of_a_small_job_is_seen_while_it_runs_with_those_below_it(home):
+    alone = home.run("sleep", "0.3")["maxrss"]
+    above = home.run("sh", "-c", f"{sys.executable} -I -S -c 'import time; time.sleep(0.5)'; exit 0")["maxrss"]
+
+    assert 500 < alone < 4000 < above < own_peak(home) + 2048
+
+
+def test_a_keeper_that_grew_does_not_show_in_the_peaks_of_later_jobs(home):
+    home.run("true", env={"BALLAST": "x" * 100_000})
+    for _ in range(3):
+        home.send("refuse", run="x", ballast="x" * 24_000_000)
+        home.event("refused", "x")
+    end = home.run(sys.executable, "-I", "-S", "-c", MEMORY, "20", "0")
+
+    assert 20 * 1024 < end["maxrss"] < 50 * 1024
+    assert home.run("true")["maxrss"] < 4000

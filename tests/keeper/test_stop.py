@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -143,3 +144,38 @@ def test_a_stop_spares_what_only_shares_a_pid_number_or_a_folder(home, is_alive,
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
     assert home.event("ended", bystander)["stop"] is None
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+print("up", flush=True)
+ctypes.CDLL(None).syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
+"""
+
+
+def test_a_stop_ends_a_process_whose_first_thread_has_ended(home, wait_until):
+    run = home.spawn(sys.executable, "-I", "-S", "-c", FIRST_THREAD_ENDS, wait=False)
+    pid = home.event("started", run)["pid"]
+    wait_until(lambda: "Z (zombie)" in Path(f"/proc/{pid}/status").read_text(), "the first thread has ended")
+
+    home.send("stop", run=run, reason="cancel", grace=20)
+    end = home.event("ended", run)
+
+    assert (end["signal"], end["stop"]) == (signal.SIGTERM, "cancel")
+
+
+def test_many_runs_are_paused_and_resumed_in_order_at_once(home, wait_until):
+    runs = [home.spawn("sh", "-c", "trap 'exit 4' USR1; echo up; while :; do sleep 0.01; done") for _ in range(30)]
+    wait_until(lambda: all(home.log(run).exists() and home.log(run).read_text() for run in runs), "all are up")
+    began = time.monotonic()
+
+    for number in (signal.SIGSTOP, signal.SIGUSR1, signal.SIGCONT):
+        for run in runs:
+            home.send("signal", run=run, signal=number)
+    ends = {}
+    while len(ends) < len(runs):
+        event = home.next()
+        ends[event["run"]] = event.get("code")
+
+    assert set(ends.values()) == {4} and time.monotonic() - began < 5

@@ -104,6 +104,22 @@ def test_a_run_without_supervisors_is_still_stopped_and_keeps_its_deadline(home)
     assert ends == {cancelled: ("cancel", True), overdue: ("timeout", True)}
 
 
+def test_a_pid_that_was_given_to_another_process_is_neither_watched_nor_stopped(home, is_alive):
+    run = home.spawn("sleep", "60", wait=False)
+    start = home.event("started", run)
+    home.kill_both()
+    (segment,) = (home.path / "run" / "journal").iterdir()
+    began = b'"ticks":%d' % start["ticks"]
+    segment.write_bytes(segment.read_bytes().replace(began, began[:-1] + (b"0" if began[-1:] != b"0" else b"1")))
+
+    home.revive()
+    home.send("stop", run=run, reason="cancel", grace=0)
+    end = home.event("ended", run)
+
+    assert (end["lost"], end["reason"]) == (True, "supervisors killed")
+    assert is_alive(start["pid"])
+
+
 def test_a_restarted_host_ends_its_runs_as_lost(home):
     run = home.spawn("sleep", "60")
     home.kill_both()
@@ -269,3 +285,19 @@ def test_the_pair_leaves_no_zombies_and_no_descriptors(home):
     for one in ("pid", "guard"):
         assert children(home.hello[one]) == 0
         assert len(os.listdir(f"/proc/{home.hello[one]}/fd")) < 20
+
+
+def test_many_kills_leave_few_journal_files_and_descriptors_however_much_is_remembered(home):
+    kept = []
+    for who in ["pid", "guard"] * 8:
+        kept.append(home.run("sh", "-c", "exit 3")["run"])
+        home.kill(who)
+
+    assert len(home.segments()) <= 6
+    assert all(home.known(run)["code"] == 3 for run in kept)
+    for one in ("pid", "guard"):
+        assert len(os.listdir(f"/proc/{home.hello[one]}/fd")) < 20
+    home.send("forget", runs=kept)
+    home.settle()
+    home.kill("pid")
+    assert home.hello["runs"] == [] and home.segments() == []

@@ -207,7 +207,7 @@ def test_a_home_may_be_long_or_odd(home: Path, name: str):
 def test_a_home_that_cannot_be_made_is_told(home: Path):
     (home / "file").touch()
 
-    with pytest.raises(Problem, match="cannot make the home") as told:
+    with pytest.raises(Problem, match="cannot be used: not a directory. Nothing was done") as told:
         Client(home / "file" / "below").call("submit", {"tasks": [{"argv": ["true"]}]})
 
     assert told.value.exit_code == 5

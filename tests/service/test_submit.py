@@ -93,7 +93,8 @@ async def test_tasks_share_one_stored_environment(call: Call):
     ("spec", "name"),
     [
         ({"argv": ["/usr/bin/ffmpeg", "-i", "in/a.mkv", "-crf", "20", "out/a.mp4"]}, "ffmpeg a.mp4"),
-        ({"argv": ["make", "all"]}, "make"),
+        ({"argv": ["make", "all"]}, "make all"),
+        ({"argv": ["sh", "-c", "sleep 3; echo $x"]}, "sh"),
         ({"argv": ["sha256sum", "-b", "photos/"]}, "sha256sum photos"),
         ({"script": "  sort a | uniq\nwc -l\n"}, "sort a | uniq"),
         ({"argv": ["./.hidden"]}, "hidden"),

@@ -162,6 +162,7 @@ async def test_what_has_ended_is_neither_held_nor_released_nor_moved(call: Call,
     done = await verb(call, ids=[1])
 
     assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+    assert refusals(done)[0][2].startswith("#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not")
     assert "has ended (failed" in done["refused"][0]["message"]
 
 
@@ -185,6 +186,7 @@ async def test_what_has_not_ended_is_neither_retried_nor_removed(call: Call, wor
     for verb in (tasks.retry, tasks.rm):
         done = await verb(call, ids=[1])
         assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+    assert refusals(done)[0][2].startswith("#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not")
         assert "#1 is queued: only a task that has ended" in done["refused"][0]["message"]
 
 
@@ -265,7 +267,6 @@ async def test_set_changes_what_a_task_asks_for_and_tells_what_it_was(call: Call
         ({"name": "a/b"}, Usage, "name"),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
         ({"queue": 5}, Usage, "queue"),
-        ({"cpu": 100_000}, Refused, "could never start. Nothing was changed"),
     ],
 )
 async def test_a_set_that_makes_no_sense_changes_nothing(
@@ -301,6 +302,45 @@ async def test_each_verb_is_recorded_with_who_and_before_and_after(call: Call):
 
     assert (newest["by"], newest["verb"], newest["object"]) == ("ann", "hold", "task #1")
     assert (newest["before"]["status"], newest["after"]["status"]) == ("queued", "held")
+
+
+async def test_a_set_does_what_it_can_and_lists_what_could_never_fit(call: Call):
+    await queues.pool_create(call, name="small", cpu=1, memory="1G")
+    await queues.queue_create(call, name="small", pool="small")
+    await submitted(call, memory="2G")
+    await submitted(call, memory="512M")
+
+    done = await tasks.set_(call, ids=[1, 2], fields={"queue": "small"})
+
+    assert [row["number"] for row in done["done"]] == [2]
+    assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+    assert refusals(done)[0][2].startswith("#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not")
+    assert (await views.show(call, id=1))["queue"] == "default"
+
+
+async def test_the_priority_of_a_task_that_no_longer_fits_may_still_be_set(call: Call):
+    await submitted(call, memory="2G")
+    await queues.pool_set(call, name="default", memory="1G")
+
+    assert [row["number"] for row in (await tasks.set_(call, ids=[1], fields={"priority": 5}))["done"]] == [1]
+
+
+async def test_a_selection_by_state_leaves_alone_what_left_that_state_meanwhile(
+    call: Call, worker, monkeypatch: pytest.MonkeyPatch
+):
+    await submitted(call)
+    await submitted(call)
+    read = call.db.read
+
+    async def read_and_start(*asked: Any) -> Any:
+        found = await read(*asked)
+        await worker.start(1)
+        return found
+
+    monkeypatch.setattr(call.db, "read", read_and_start)
+    done = await tasks.cancel(call, select={"status": ["queued"]})
+
+    assert [row["number"] for row in done["done"]] == [2]
 
 
 async def test_a_set_is_recorded_with_the_values(call: Call):

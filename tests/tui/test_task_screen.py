@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from textual.app import App
 
+from app.errors import NotFound
 from app.tui.look import Look
 from app.tui.screens.log import LogScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.screens.why import WhyScreen
 from tests.tui.answers import BOARD, UUID, WHY, Answers, deck, line, log_answer, run, task, until
+from tests.tui.boards import NOW
 from tests.tui.screen_text import screen_segments, screen_text
 
 EVIL = "[/red]\x1b]52;c;eA==\x07\x9b2J\u202etxt\u2066 保存\x00\n\t\u200b"
@@ -273,3 +275,23 @@ async def test_hostile_texts_in_every_field_are_only_shown(
         assert app.failure is None
         if look.ascii:
             assert "".join(screen_text(app)).isascii()
+
+
+async def test_a_task_that_was_deleted_has_no_screen_any_more() -> None:
+    answers = Answers(show=task(status="succeeded"), why=[WHY], rm={"done": [], "refused": [], "notes": []})
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "#1049" in line(app, 0))
+        answers.table["show"] = NotFound('no task "1049".')
+        app.board = replace(answers.board, at=NOW + 1)
+        await until(pilot, lambda: app.screen is app.deck)
+        await until(pilot, lambda: "#1049 was deleted." in line(app, 22))
+
+
+async def test_a_number_that_no_task_has_leads_back_to_where_one_was() -> None:
+    app = deck(Answers(show=NotFound("no task #9. List: taskdeck ls")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("9")
+        await until(pilot, lambda: "no task #9." in line(app, 22))
+        assert app.screen is app.deck

@@ -160,7 +160,9 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
         news = board.news
         if news and self.deck.now() - news.at < NEWS:
-            return [(self.look.theirs(f"{news.by} {news.text}, {ago(news.at, self.deck.now())}."), "dim")]
+            when = f", {ago(news.at, self.deck.now())}."
+            what = self.look.theirs(f"{news.by} {news.text}")
+            return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]
         return []
 
     def refresh_message(self) -> None:

@@ -47,6 +47,13 @@ class OneTask(PageScreen, DeckVerbs):
     def table(self) -> Table:
         return cast(Table, self.row)
 
+    def missing(self, text: str) -> None:
+        """A task that was deleted, or never was, has no screen."""
+        if self.is_current:
+            row = self.row.item
+            self.dismiss(None)
+            self.deck.say(f"#{row.number} was deleted." if row else self.look.theirs(text), "" if row else "warn")
+
     def on_screen_suspend(self) -> None:
         self._watch_logs(False)
 

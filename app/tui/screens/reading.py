@@ -9,6 +9,7 @@ from textual import work
 from textual.screen import Screen
 
 from app.core.board import Board
+from app.errors import NotFound, Problem
 from app.tui.lines import Sturdy
 from app.tui.look import Look
 
@@ -52,6 +53,10 @@ class Reading(Sturdy, Screen[Any]):
     def refused(self, text: str) -> None:
         """Show why a verb was refused; the text is not cleaned yet."""
 
+    def missing(self, text: str) -> None:
+        """What the screen is about is not there, or no longer; the text is not cleaned yet."""
+        self.refused(text)
+
     def board_changed(self) -> None:
         """Something changed somewhere: look again, twice a second at most."""
         if not self._waits_to_reread:
@@ -78,6 +83,7 @@ class Reading(Sturdy, Screen[Any]):
             self.call_later(then, work(client))
         # Whatever goes wrong in this thread is told on the screen that asked.
         except Exception as error:
-            self.call_later(self.refused, str(error))
+            missing = isinstance(error, Problem) and error.exit_code == NotFound.exit_code
+            self.call_later(self.missing if missing else self.refused, str(error))
         finally:
             client.close()
