@@ -297,13 +297,13 @@ def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
 
 
 def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """Of these tasks those that have not ended: uuid, number, status, queue, queue_status, paused."""
+    """Of these tasks those that have not ended: uuid, number, status, paused, and of their queue and pool what may hold them."""
     listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
     found = (
-        "SELECT t.uuid, t.number, t.status, t.queue, q.status AS queue_status, "
+        "SELECT t.uuid, t.number, t.status, t.queue, q.status AS queue_status, q.capacity, p.name AS pool, p.status AS pool_status, "
         "EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status = 'paused') AS paused "
-        "FROM tasks t JOIN queues q ON q.name = t.queue WHERE t.uuid IN (SELECT value FROM json_each(?)) "
-        f"AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
+        "FROM tasks t JOIN queues q ON q.name = t.queue JOIN pools p ON p.name = q.pool "
+        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
     )
     return list(c.exec_driver_sql(found, (_json(uuids),)).all())
 

@@ -28,6 +28,7 @@ from db.rows import PoolRow, QueueRow, TaskRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
 LARGEST_BATCH = 1_000_000
+LARGE_BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,19 @@ class Batch:
         for at, spec in self.after:
             for kind, references in (("success", spec.after), ("any", spec.after_any)):
                 for reference in references:
-                    inner = here.get(str(reference), []) if isinstance(reference, str) else []
+                    inner = self._inner(here, reference, at)
                     edges.setdefault(at, []).extend(inner)
                     uuids = [self.rows[i]["uuid"] for i in inner] or [find.task(self.c, reference).uuid]
                     found += [{"task_id": self.rows[at]["uuid"], "parent_id": uuid, "kind": kind} for uuid in uuids]
         self._no_cycle(edges)
         return list({(row["task_id"], row["parent_id"]): row for row in found}.values())
+
+    def _inner(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
+        """The tasks of this batch that a reference names: digits never do, and its own name means an earlier task if there is one."""
+        if isinstance(reference, int) or _NUMBER.fullmatch(reference):
+            return []
+        named = here.get(reference, [])
+        return [i for i in named if i != at] or ([] if reads.by_name(self.c, reference, 1) else named)
 
     def _no_cycle(self, edges: dict[int, list[int]]) -> None:
         ring = _cycle(edges)
@@ -128,6 +136,9 @@ class Batch:
             row["env_id"] = sha
         numbers = list(moves.submit(self.c, self.rows, links, self.origin.by).values())
         record(self.c, self.origin.by, numbers)
+
+
+_NUMBER = re.compile(r"#?[0-9]+")
 
 
 def _cycle(edges: dict[int, list[int]]) -> list[int]:
@@ -307,7 +318,21 @@ async def submit_lines(
     """Store one task per JSON line. A bad line refuses the whole, by its number, unless `keep_going`."""
     first = _identifier(uuid)
     parsed = await asyncio.to_thread(_parse_lines, text)
-    return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
+    try:
+        return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
+    finally:
+        if len(parsed) >= LARGE_BATCH:
+            del text, parsed
+            asyncio.get_running_loop().call_later(1.0, _give_back)
+
+
+def _give_back() -> None:
+    """Let the system have the memory of a large batch again; the allocator would keep it for a runtime that lives for weeks."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:

@@ -443,8 +443,9 @@ def _code(status: str, exit_code: int | None, signal: int | None) -> int:
 
 def _tell_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
     """Say once of each task that it does not go on by itself."""
-    for task in going:
-        said = _stuck(task)
+    halted = call.live.halted if call.live else None
+    stops = [f"nothing starts: {halted}"] if halted and any(task.status == Task.QUEUED for task in going) else []
+    for said in (*stops, *map(_stuck, going)):
         if said and said not in told:
             told.add(said)
             call.note(said)
@@ -455,7 +456,16 @@ def _stuck(task: Any) -> str | None:
         return f"#{task.number} is held: it starts only after taskdeck release {task.number}"
     if task.paused:
         return f"#{task.number} is paused: it goes on only after taskdeck resume {task.number}"
-    if task.status == Task.QUEUED and task.queue_status != "active":
-        queue = clean(task.queue)
+    return _closed(task) if task.status == Task.QUEUED else None
+
+
+def _closed(task: Any) -> str | None:
+    """What keeps a queue from starting anything, whatever is free."""
+    queue, pool = clean(task.queue), clean(task.pool)
+    if task.queue_status != "active":
         return f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue resume {queue}"
+    if task.pool_status != "active":
+        return f"pool {pool} is {task.pool_status}: #{task.number} starts only after taskdeck pool resume {pool}"
+    if task.capacity == 0:
+        return f"queue {queue} has capacity 0: #{task.number} starts only after taskdeck queue set {queue} --capacity 1"
     return None

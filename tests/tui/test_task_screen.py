@@ -171,7 +171,7 @@ async def test_r_runs_an_ended_task_again_and_d_asks_before_it_deletes(tmp_path:
         app.open_task("1048")
         await until(pilot, lambda: "failed" in line(app, 1))
         await pilot.press("r")
-        await until(pilot, lambda: answers.asked("retry") == [{"ids": [UUID.format(1048)]}])
+        await until(pilot, lambda: answers.asked("retry") == [{"ids": [UUID.format(1048)], "again": True}])
         await pilot.press("D")
         await until(pilot, lambda: any("Delete 1 task" in line for line in screen_text(app)))
         assert answers.asked("rm") == []
@@ -278,11 +278,11 @@ async def test_hostile_texts_in_every_field_are_only_shown(
 
 
 async def test_a_task_that_was_deleted_has_no_screen_any_more() -> None:
-    answers = Answers(show=task(status="succeeded"), why=[WHY], rm={"done": [], "refused": [], "notes": []})
+    answers = waiting()
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "#1049" in line(app, 0))
+        await until(pilot, lambda: "#1049 resnet50" in line(app, 0))
         answers.table["show"] = NotFound('no task "1049".')
         app.board = replace(answers.board, at=NOW + 1)
         await until(pilot, lambda: app.screen is app.deck)
