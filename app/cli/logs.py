@@ -91,7 +91,7 @@ def _blocks(run: dict[str, Any]) -> Any:
             while block := file.read(BLOCK):
                 yield block
     except OSError:
-        yield (run.get("logs") or "").encode("utf-8", "surrogateescape")
+        yield _kept(run)
 
 
 def tail(run: dict[str, Any], last: int) -> bytes:
@@ -102,8 +102,17 @@ def tail(run: dict[str, Any], last: int) -> bytes:
         with open(run["path"], "rb") as file:
             return _tail_of(file, last)
     except OSError:
-        stored = (run.get("logs") or "").encode("utf-8", "surrogateescape")
-        return b"".join(stored.splitlines(keepends=True)[-last:])
+        from io import BytesIO
+
+        return _tail_of(BytesIO(_kept(run)), last)
+
+
+def _kept(run: dict[str, Any]) -> bytes:
+    """What is stored with a run whose file has gone; says so when that is not all."""
+    kept, written = (run.get("logs") or "").encode("utf-8", "surrogateescape"), run.get("log_bytes") or 0
+    if written > len(kept):
+        output.say(f"taskdeck: the log file has gone; of its {amounts.size(written)} the last {amounts.size(len(kept))} were kept.")
+    return kept
 
 
 def _tail_of(file: Any, last: int) -> bytes:
@@ -195,6 +204,8 @@ def follow(session: Session, given: Any, last: int | None = None) -> None:
     while True:
         found = session.call("log", id=given, attempt="all")
         fresh = [run for run in found["runs"] if now is None or run["attempt"] > now.attempt]
+        if now is None and fresh and found["status"] in _ENDED:
+            return _show_last(fresh[-1], last)
         for run in fresh[-1:] if now is None else fresh:
             now = _next(now, run, last)
             last = None
@@ -209,12 +220,22 @@ def follow(session: Session, given: Any, last: int | None = None) -> None:
         output.say(f"taskdeck: {_nothing(found)}")
 
 
+def _show_last(run: dict[str, Any], last: int | None) -> None:
+    """The latest run of a task that has ended: nothing more will come."""
+    _head(run)
+    _write(run, last)
+
+
 def _next(now: Follower | None, run: dict[str, Any], last: int | None) -> Follower:
     if now:
         now.finish()
+    _head(run)
+    return Follower(run, last)
+
+
+def _head(run: dict[str, Any]) -> None:
     if run["attempt"] > 1:
         output.say(f"attempt {run['attempt']}")
-    return Follower(run, last)
 
 
 def _tell(found: dict[str, Any], said: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from app.core import spec
 from app.core.clean import clean, valid_name
@@ -13,7 +16,7 @@ from app.errors import Conflict, Usage
 from app.service import find
 from app.service.call import Call
 from db import named, reads, schema
-from db.rows import PoolRow, QueueRow
+from db.rows import QueueRow
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     "capacity": TypeAdapter(spec.Capacity),
@@ -71,15 +74,11 @@ def _word(row: QueueRow, now: Any) -> str:
     if row.current_load >= row.capacity:
         return "full"
     waits = now.first_cpu is not None
-    return "no room" if waits and (now.first_cpu > now.free_cpu + 1e-6 or now.first_memory > now.free_memory + 1e-6) else "open"
-
-
-async def queue_show(call: Call, *, name: str) -> dict[str, Any]:
-    """One queue."""
-    found = {row["name"]: row for row in await call.db.read(queue_dicts)}
-    if name not in found:
-        raise find.named("queue", name, list(found))
-    return found[name]
+    return (
+        "no room"
+        if waits and (now.first_cpu > now.free_cpu + 1e-6 or now.first_memory > now.free_memory + 1e-6)
+        else "open"
+    )
 
 
 async def queue_create(
@@ -99,11 +98,7 @@ async def queue_create(
     }
 
     def create(c: Connection) -> None:
-        if named.queue(c, name) is not None:
-            raise Conflict(
-                f"there is a queue {clean(name)} already. Nothing was changed.",
-                f"Change it: taskdeck queue set {clean(name)}",
-            )
+        _QUEUE.new(c, name)
         _checked_pool(c, values)
         owner = named.pool(c, values["pool"])
         values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
@@ -133,55 +128,12 @@ async def queue_set(
         raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
 
     def change(c: Connection) -> None:
-        _known_queue(c, name)
+        _QUEUE.known(c, name)
         _checked_pool(c, values)
         named.change(c, schema.queues, name, values, call.by)
 
     await call.db.write(change)
     return await queue_show(call, name=name)
-
-
-def _known_queue(c: Connection, name: str) -> QueueRow:
-    row = named.queue(c, name)
-    if row is None:
-        raise find.named("queue", name, [row.name for row in reads.queues(c)])
-    return row
-
-
-async def queue_rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Take away a queue that nothing refers to."""
-
-    def remove(c: Connection) -> None:
-        _known_queue(c, name)
-        find.unused("queue", name, named.users_of_queue(c, name))
-        named.remove(c, schema.queues, name, call.by)
-
-    await call.db.write(remove)
-    return {"name": name}
-
-
-async def _queue_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
-    def change(c: Connection) -> None:
-        _known_queue(c, name)
-        named.change(c, schema.queues, name, {"status": status}, call.by, verb)
-
-    await call.db.write(change)
-    return await queue_show(call, name=name)
-
-
-async def queue_pause(call: Call, *, name: str) -> dict[str, Any]:
-    """Start nothing from it."""
-    return await _queue_status(call, name, "paused", "pause")
-
-
-async def queue_resume(call: Call, *, name: str) -> dict[str, Any]:
-    """Start from it again."""
-    return await _queue_status(call, name, "active", "resume")
-
-
-async def queue_drain(call: Call, *, name: str) -> dict[str, Any]:
-    """Start nothing more; what runs ends."""
-    return await _queue_status(call, name, "draining", "drain")
 
 
 # --- pools --------------------------------------------------------------------------------------------------------------------------
@@ -200,14 +152,6 @@ def pool_dicts(c: Connection) -> list[dict[str, Any]]:
     ]
 
 
-async def pool_show(call: Call, *, name: str) -> dict[str, Any]:
-    """One pool."""
-    found = {row["name"]: row for row in await call.db.read(pool_dicts)}
-    if name not in found:
-        raise find.named("pool", name, list(found))
-    return found[name]
-
-
 async def pool_create(
     call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None
 ) -> dict[str, Any]:
@@ -216,11 +160,7 @@ async def pool_create(
     values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
 
     def create(c: Connection) -> None:
-        if named.pool(c, name) is not None:
-            raise Conflict(
-                f"there is a pool {clean(name)} already. Nothing was changed.",
-                f"Change it: taskdeck pool set {clean(name)}",
-            )
+        _POOL.new(c, name)
         named.create(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(create)
@@ -239,7 +179,13 @@ def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
 
 
 async def pool_set(
-    call: Call, *, name: str, cpu: Any = None, memory: Any = None, sla: str | None = None, description: str | None = None
+    call: Call,
+    *,
+    name: str,
+    cpu: Any = None,
+    memory: Any = None,
+    sla: str | None = None,
+    description: str | None = None,
 ) -> dict[str, Any]:
     """Change a pool. What runs keeps what it has, also when the pool gets smaller."""
     values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
@@ -247,51 +193,78 @@ async def pool_set(
         raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
 
     def change(c: Connection) -> None:
-        _known_pool(c, name)
+        _POOL.known(c, name)
         named.change(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(change)
     return await pool_show(call, name=name)
 
 
-def _known_pool(c: Connection, name: str) -> PoolRow:
-    row = named.pool(c, name)
-    if row is None:
-        raise find.named("pool", name, [row.name for row in reads.pools(c)])
-    return row
+# --- both ---------------------------------------------------------------------------------------------------------------------------
 
 
-async def pool_rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Take away a pool that no queue draws from."""
+@dataclass(frozen=True)
+class Kind:
+    """A queue or a pool: its word, its table, its rows on the wire, and what refers to one."""
+
+    word: str
+    table: Table
+    dicts: Callable[[Connection], list[dict[str, Any]]]
+    users: Callable[[Connection, str], dict[str, int]]
+
+    def known(self, c: Connection, name: str) -> None:
+        """Raise NotFound, with the nearest, when there is none of that name."""
+        names = [row["name"] for row in self.dicts(c)]
+        if name not in names:
+            raise find.named(self.word, name, names)
+
+    def new(self, c: Connection, name: str) -> None:
+        """Raise Conflict when there is one of that name."""
+        if name in [row["name"] for row in self.dicts(c)]:
+            word, shown = self.word, clean(name)
+            raise Conflict(
+                f"there is a {word} {shown} already. Nothing was changed.", f"Change it: taskdeck {word} set {shown}"
+            )
+
+
+async def _show(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
+    """One, as it is now."""
+
+    def read(c: Connection) -> dict[str, Any]:
+        kind.known(c, name)
+        return next(row for row in kind.dicts(c) if row["name"] == name)
+
+    return await call.db.read(read)
+
+
+async def _rm(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
+    """Take away one that nothing refers to."""
 
     def remove(c: Connection) -> None:
-        _known_pool(c, name)
-        find.unused("pool", name, named.users_of_pool(c, name))
-        named.remove(c, schema.pools, name, call.by)
+        kind.known(c, name)
+        find.unused(kind.word, name, kind.users(c, name))
+        named.remove(c, kind.table, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
 
 
-async def _pool_status(call: Call, name: str, status: str, verb: str) -> dict[str, Any]:
+async def _turn(kind: Kind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
+    """Let it start things again, or nothing more."""
+
     def change(c: Connection) -> None:
-        _known_pool(c, name)
-        named.change(c, schema.pools, name, {"status": status}, call.by, verb)
+        kind.known(c, name)
+        named.change(c, kind.table, name, {"status": status}, call.by, verb)
 
     await call.db.write(change)
-    return await pool_show(call, name=name)
+    return await _show(kind, call, name=name)
 
 
-async def pool_pause(call: Call, *, name: str) -> dict[str, Any]:
-    """Start nothing in it."""
-    return await _pool_status(call, name, "paused", "pause")
+_QUEUE = Kind("queue", schema.queues, queue_dicts, named.users_of_queue)
+_POOL = Kind("pool", schema.pools, pool_dicts, named.users_of_pool)
 
-
-async def pool_resume(call: Call, *, name: str) -> dict[str, Any]:
-    """Start in it again."""
-    return await _pool_status(call, name, "active", "resume")
-
-
-async def pool_drain(call: Call, *, name: str) -> dict[str, Any]:
-    """Start nothing more in it; what runs ends."""
-    return await _pool_status(call, name, "draining", "drain")
+queue_show, pool_show = partial(_show, _QUEUE), partial(_show, _POOL)
+queue_rm, pool_rm = partial(_rm, _QUEUE), partial(_rm, _POOL)
+queue_pause, pool_pause = partial(_turn, _QUEUE, "paused", "pause"), partial(_turn, _POOL, "paused", "pause")
+queue_resume, pool_resume = partial(_turn, _QUEUE, "active", "resume"), partial(_turn, _POOL, "active", "resume")
+queue_drain, pool_drain = partial(_turn, _QUEUE, "draining", "drain"), partial(_turn, _POOL, "draining", "drain")

@@ -21,9 +21,12 @@ def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], no
     """Cancel these? `details` are answers of `show`, for grace and dependants; fewer than the rows when they failed."""
     waiting = sum(isinstance(row, NextLine) for row in rows)
     body: list[list[Span]] = [[(f"Cancel {_tasks(len(rows))}?", "")], [], *_named(rows, now, look)]
-    if after := _dependants(rows, details):
-        body += [[], [(look.theirs(after), "warn")]]
-    body += [[], [(f"Running ones get TERM, then KILL after {_grace(details)}.", "")]]
+    if found := dependants(rows, details):
+        body += [[], [(look.theirs(_depending(found, len(rows))), "warn")]]
+    if waiting < len(rows):
+        body += [[], [(f"Running ones get TERM, then KILL after {_grace(details)}.", "")]]
+    elif found:
+        body += [[], [("u brings back what was cancelled here, not what depended on it.", "")]]
     answers = [
         Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
         Answer("n", "keep them" if len(rows) > 1 else "keep it"),
@@ -89,9 +92,10 @@ def _share(row: RunningLine, now: float) -> str:
     return f", {amounts.percent(now - row.started_at, row.timeout)} of limit"
 
 
-def _dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> str:
+def dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Number and name of the tasks that are cancelled with these rows, as far as `details` (answers of `show`) tell."""
     chosen = {row.number for row in rows}
-    found = {
+    return {
         child["number"]: str(child["name"])
         for task in details
         for child in task.get("children", ())
@@ -99,10 +103,12 @@ def _dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -
         and child.get("kind") != "any"
         and child.get("status") in ("blocked", "held", "scheduled")
     }
-    if not found:
-        return ""
-    names = ", ".join(f"{number} {middle(clean(name), 20)}" for number, name in list(found.items())[:3]) + (" …" if len(found) > 3 else "")
-    them = "it" if len(rows) == 1 else "them"
+
+
+def _depending(found: Mapping[int, str], count: int) -> str:
+    names = ", ".join(f"{number} {middle(clean(name), 20)}" for number, name in list(found.items())[:3])
+    names += " …" if len(found) > 3 else ""
+    them = "it" if count == 1 else "them"
     verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
     return f"{_tasks(len(found))} {verb} cancelled too: {names}"
 

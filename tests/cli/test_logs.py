@@ -70,6 +70,17 @@ def test_a_log_whose_file_has_gone_is_shown_as_it_was_kept(answering, cli, tmp_p
     assert cli("logs", "--tail", "1", "7").out == "lines\n"
 
 
+def test_what_was_kept_of_a_log_that_has_gone_is_shown_to_be_a_part(answering, cli, tmp_path):
+    found = log("succeeded", (1, tmp_path / "gone", "b\rc\nd\n"))
+    found["runs"][0]["log_bytes"] = 4096
+    answering(log=found)
+
+    for words, shown in ((("logs", "7"), "b\rc\nd\n"), (("logs", "-f", "7"), "b\rc\nd\n"), (("logs", "--tail", "2", "7"), "b\rc\nd\n")):
+        said = cli(*words)
+        assert said.out == shown, words
+        assert said.err == "taskdeck: the log file has gone; of its 4.0K the last 6B were kept.\n"
+
+
 def test_all_attempts_are_shown_one_after_the_other(answering, cli, tmp_path):
     for n in (1, 2):
         (tmp_path / f"{n}").write_text(f"try {n}\n")

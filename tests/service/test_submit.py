@@ -373,6 +373,22 @@ async def test_parents_are_meant_by_number_name_and_uuid(call: Call):
         assert [p["number"] for p in (await one(call, done["number"]))["parents"]] == [1], reference
 
 
+async def test_digits_mean_a_number_also_where_a_task_of_the_batch_is_called_so(call: Call):
+    await submitted(call)
+
+    await submit.submit(call, tasks=[{"argv": ["a"], "name": "1"}, {"argv": ["a"], "after": ["1"]}])
+
+    assert [p["number"] for p in (await one(call, 3))["parents"]] == [1]
+
+
+async def test_a_task_may_wait_for_an_earlier_one_of_its_own_name(call: Call):
+    await submitted(call, name="nightly")
+
+    done = await submitted(call, name="nightly", after=["nightly"])
+
+    assert [p["number"] for p in (await one(call, done["number"]))["parents"]] == [1]
+
+
 async def test_the_same_parent_twice_is_one(call: Call):
     await submitted(call, name="first")
 

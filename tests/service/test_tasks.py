@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import queues, tasks, views
 from app.service.call import Call
 from tests.service.ready import execute, operations, submitted
@@ -425,6 +425,34 @@ async def test_wait_says_once_what_cannot_move_by_itself(live: Call, notes: list
     await waiting
 
     assert [note for note in notes if "#1 is held" in note] == notes[:1]
+
+
+@pytest.mark.parametrize(
+    ("close", "said"),
+    [
+        (lambda call: queues.queue_pause(call, name="default"), "queue default is paused: #1 starts only after"),
+        (lambda call: queues.pool_drain(call, name="default"), "pool default is draining: #1 starts only after"),
+        (lambda call: queues.queue_set(call, name="default", capacity=0), "queue default has capacity 0: #1 starts only after"),
+    ],
+)
+async def test_wait_says_what_keeps_the_queue_from_starting_anything(live: Call, notes: list[str], close: Any, said: str):
+    await submitted(live)
+    await close(live)
+
+    with pytest.raises(Problem, match="it goes on"):
+        await tasks.wait(live, ids=[1], timeout=0.05)
+
+    assert [note[: len(said)] for note in notes] == [said]
+
+
+async def test_wait_says_why_nothing_starts_at_all(live: Call, up: Any, notes: list[str]):
+    await submitted(live)
+    up.halted = "the runtime is draining"
+
+    with pytest.raises(Problem, match="it goes on"):
+        await tasks.wait(live, ids=[1], timeout=0.05)
+
+    assert notes == ["nothing starts: the runtime is draining"]
 
 
 async def test_waiting_without_a_runtime_is_refused(call: Call):

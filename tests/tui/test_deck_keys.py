@@ -171,6 +171,20 @@ async def test_cancelling_what_waits_asks_nothing_and_u_brings_it_back():
         assert await deck.asked("retry") == [{"ids": [UUID.format(1053)]}]
 
 
+async def test_cancelling_what_others_wait_for_names_them_and_asks():
+    async with opened() as deck:
+        child = {"number": 1064, "name": "upload", "kind": "success", "status": "blocked"}
+        deck.recording.answers["show"] = {"number": 1053, "grace": 5.0, "children": [child]}
+        await (await deck.on(1053)).press("x")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        assert "cancel" not in deck.recording.verbs()
+        shown = "\n".join(screen_text(deck.app))
+        assert "1 task depends on it and is cancelled too: 1064 upload" in shown
+        assert "u brings back what was cancelled here, not what depended on it." in shown
+        await deck.answer("y")
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)]}]
+
+
 async def test_of_marked_rows_e_cancels_only_those_that_wait():
     async with opened() as deck:
         await (await deck.on(1052)).press("space", "space", "x")

@@ -15,7 +15,7 @@ from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
 from app.core.clean import middle
 from app.tui import copying, verbs
 from app.tui.changes import FRESH, Changes
-from app.tui.confirm import ask_again, ask_cancel, ask_delete
+from app.tui.confirm import ask_again, ask_cancel, ask_delete, dependants
 from app.tui.look import STATES, STRANGE
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.table import Table
@@ -123,7 +123,7 @@ class DeckVerbs(Screen[None]):
     # Verbs that ask
 
     def action_cancel(self) -> None:
-        """Cancel; what runs only after a question that names it, with those that depend on it."""
+        """Cancel; what runs, or what others depend on, only after a question that names it and them."""
         try:
             rows = verbs.task_rows(self._rows())
             verbs.cancel(rows)
@@ -131,12 +131,13 @@ class DeckVerbs(Screen[None]):
             self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
             return
         active = [row for row in rows if isinstance(row, (RunningLine, NextLine))]
-        if not any(isinstance(row, RunningLine) for row in active):
-            self._do(lambda: verbs.cancel(active))
-            return
         self.deck.details([row.uuid for row in active], lambda found: self._ask_cancel(active, found))
 
     def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
+        if not any(isinstance(row, RunningLine) for row in rows) and not dependants(rows, details):
+            self._do(lambda: verbs.cancel(rows))
+            return
+
         def act(key: str) -> None:
             chosen = [row for row in rows if isinstance(row, NextLine)] if key == "e" else rows
             self._do(lambda: verbs.cancel(chosen))
