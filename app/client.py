@@ -96,6 +96,7 @@ class Client:
 
     def start(self, resume: bool = False) -> None:
         """Bring up a runtime if none is up. Raises Conflict when it was stopped on purpose, unless `resume`; else what it failed with."""
+        self._drop()  # a line that was open may be a dead runtime's
         if self._connected(reading=True) is None:
             from app import launch
 
@@ -227,8 +228,8 @@ def dial(home: str) -> socket.socket | None:
         return None
     except PermissionError:
         sock.close()
-        raise Problem(
-            f"the home {home} belongs to somebody else: its runtime cannot be reached.", "Choose another: --home DIR"
+        raise Conflict(
+            f"the home {home} belongs to somebody else, or may not be entered. Nothing was done.", "Choose another: --home DIR"
         ) from None
     except OSError as error:
         sock.close()

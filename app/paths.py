@@ -15,12 +15,14 @@ DATABASE = "taskdeck.db"
 
 def home_from(option: str | None) -> str:
     """The home: `--home`, else TASKDECK_HOME, else the user's data folder. Absolute; need not exist."""
+    if option == "":
+        raise Usage("--home must not be empty.", "Type: --home=DIR")
     chosen = option or os.environ.get("TASKDECK_HOME")
     if not chosen:
         base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
         chosen = os.path.join(base, "taskdeck")
     if "\0" in chosen:
-        raise Usage("--home must not contain a NUL byte")
+        raise Usage("--home must not contain a NUL byte.")
     return os.path.abspath(chosen)
 
 
@@ -64,6 +66,14 @@ def runtime_log(home: str | Path) -> str:
 def stopped_mark(home: str | Path) -> str:
     """The file that says that somebody stopped the runtime on purpose."""
     return os.path.join(home, "run", "stopped")
+
+
+def mark_stopped(home: str | Path, by: str, at: str) -> None:
+    """Leave the mark, whole or not at all. Raises OSError."""
+    new = f"{stopped_mark(home)}.new"
+    with open(new, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(f"{by}\n{at}\n")
+    os.replace(new, stopped_mark(home))
 
 
 def stopped(home: str | Path) -> tuple[str, str] | None:

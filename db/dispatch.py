@@ -23,9 +23,9 @@ LAUNCH = (
     "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?))"
 )
 CLAIMABLE = "SELECT uuid, tags, attempts FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
-OVERDUE = (
-    "SELECT runid FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping') "
-    "AND +status IN ('running', 'paused') AND deadline <= ?"
+LIMITED = (
+    "SELECT runid, start_time, deadline FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping') "
+    "AND +status IN ('running', 'paused') AND deadline IS NOT NULL"
 )
 WANTED = (
     "SELECT i.runid, i.status, i.stop_reason, t.grace FROM instances i JOIN tasks t ON t.uuid = i.task_id "
@@ -57,9 +57,9 @@ def launches(c: Connection, runids: Sequence[str]) -> list[Any]:
     return sql.rows(c, LAUNCH, (json.dumps(list(runids)),))
 
 
-def overdue(c: Connection, now: str) -> list[str]:
-    """Runs past their deadline that nobody stops yet."""
-    return sql.column(c, OVERDUE, (now,))
+def limited(c: Connection) -> list[Any]:
+    """Runs with a deadline that nobody stops yet: runid, start_time, deadline."""
+    return sql.rows(c, LIMITED)
 
 
 def wanted(c: Connection) -> list[Any]:

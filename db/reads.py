@@ -22,12 +22,6 @@ def _columns(table: SqlTable, row: Any) -> list[Any]:
     return [table.c[name] for name in row._fields]
 
 
-def status_in(words: Any) -> Any:
-    """Statuses written into the statement, so that partial indexes can serve it."""
-    listed = ", ".join(f"'{word}'" for word in sorted(words))
-    return text(f"tasks.status IN ({listed})")
-
-
 # --- tasks --------------------------------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ def _removed_runs(c: Connection) -> list[str]:
 
 
 def _old_tasks(c: Connection, before: str) -> list[str]:
-    """Ended tasks without a run left, unless somebody waits for them."""
+    """Ended tasks without a run left, and removed ones. Nobody waits for them: their end has let all others go."""
     listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
     old = (
         f"SELECT uuid FROM tasks t WHERE status IN ({listed}) AND ended_at < ? AND pinned = 0 "

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 USUAL = 100
-_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 
 COLUMNS = [
     Column("ID", ">"),
@@ -81,13 +80,13 @@ def row(task: dict[str, Any], now: float) -> list[Span]:
 
 def _time(task: dict[str, Any], now: float) -> str:
     started = task.get("started_at")
-    if not started or task["status"] not in (*_ENDED, "running"):
+    if not started or task["status"] not in (*look.ENDED, "running"):
         return amounts.MISSING
     return amounts.duration(times.between(started, task.get("ended_at"), now))
 
 
 def _result(task: dict[str, Any], now: float) -> str:
-    if task["status"] in _ENDED:
+    if task["status"] in look.ENDED:
         return task.get("reason") or amounts.MISSING
     if task.get("run") == "paused" and task.get("run_reason"):
         return task["run_reason"].removeprefix("paused ")

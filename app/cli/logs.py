@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from app.cli import output
+from app.cli import look, output
 from app.cli.options import Args, Command, Parser, as_json, ids, read
 from app.core import amounts
 from app.core.clean import PLAIN, clean, sgr_line
@@ -23,7 +23,6 @@ LOOK_EVERY = 0.05
 ASK_EVERY = 0.25
 """Seconds between looks at the file, and between questions to the runtime, while following. Files send no wake-ups."""
 
-_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 
 
 def logs(session: Session, args: Args) -> int:
@@ -62,7 +61,7 @@ def _show(found: dict[str, Any], last: int | None) -> None:
 
 def _nothing(found: dict[str, Any]) -> str:
     shown = f"#{found['number']} {clean(found['name'])}"
-    if found["status"] in _ENDED:
+    if found["status"] in look.ENDED:
         return f"{shown} never ran ({found['status'].replace('_', ' ')})."
     why = f": {clean(found['why'])}" if found.get("why") else ""
     return f"{shown} has not started{why}"
@@ -204,12 +203,12 @@ def follow(session: Session, given: Any, last: int | None = None) -> None:
     while True:
         found = session.call("log", id=given, attempt="all")
         fresh = [run for run in found["runs"] if now is None or run["attempt"] > now.attempt]
-        if now is None and fresh and found["status"] in _ENDED:
+        if now is None and fresh and found["status"] in look.ENDED:
             return _show_last(fresh[-1], last)
         for run in fresh[-1:] if now is None else fresh:
             now = _next(now, run, last)
             last = None
-        if found["status"] in _ENDED:
+        if found["status"] in look.ENDED:
             break
         said = _tell(found, said)
         _look(now, pause)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from app.cli.session import Session
 
-_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
-
 
 def why(session: Session, args: Args) -> int:
     """Explain tasks, or all that wait."""
@@ -50,7 +48,7 @@ def _one(task: dict[str, Any]) -> list[Line]:
 
 def _moves(task: dict[str, Any]) -> bool:
     """Does it not wait at all?"""
-    return task["status"] in (*_ENDED, "running")
+    return task["status"] in (*look.ENDED, "running")
 
 
 def _heading(task: dict[str, Any]) -> Line:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 MOST_LINES = 12
-_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 
 ATTEMPTS = [
     Column("ATTEMPT"),
@@ -48,7 +47,7 @@ def show(session: Session, args: Args) -> int:
 
 def _reasons(session: Session, task: dict[str, Any]) -> list[str]:
     """Why a waiting task waits."""
-    if task["status"] in (*_ENDED, "running"):
+    if task["status"] in (*look.ENDED, "running"):
         return []
     return [reason["text"] for reason in session.call("why", ids=[task["uuid"]])[0]["reasons"]]
 
@@ -81,7 +80,7 @@ def _status(task: dict[str, Any]) -> str:
 
 def _how(task: dict[str, Any], now: float) -> str:
     """`, exit 1, 2m ago`."""
-    if task["status"] not in _ENDED:
+    if task["status"] not in look.ENDED:
         since = times.since(task.get("started_at") if task["status"] == "running" else task["created_at"], now)
         return f" for {amounts.age(since)}"
     reason = f", {clean(task['reason'])}" if task.get("reason") else ""
@@ -100,7 +99,7 @@ def _facts(task: dict[str, Any], now: float, room: int | None) -> list[Line]:
         ),
         ("asked", _asked(task)),
         ("submitted", _submitted(task, now)),
-        ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in _ENDED)),
+        ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in look.ENDED)),
         ("before", ", ".join(_other(c) for c in task.get("children") or ())),
         ("tags", " ".join(f"{clean(k)}={clean(v)}" for k, v in (task.get("tags") or {}).items())),
         ("why", _why(task)),
@@ -211,7 +210,7 @@ def _last_lines(task: dict[str, Any]) -> list[str]:
 
 def _next(task: dict[str, Any]) -> str:
     number = task["number"]
-    if task["status"] in _ENDED:
+    if task["status"] in look.ENDED:
         verbs = ("logs", "retry") if task["instances"] else ("retry",)
     else:
         verbs = ("logs", "cancel") if task["instances"] else ("why", "cancel")

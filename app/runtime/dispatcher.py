@@ -87,6 +87,7 @@ class Dispatcher:
         self._news = News()
         self._told: dict[str, str] = {}
         self._sent: set[str] = set()
+        self._began: dict[str, float] = {}
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.keeping: Keeping | None = None
@@ -106,8 +107,10 @@ class Dispatcher:
             for run in event["runs"]:
                 self.hear(run)
         elif kind == "started":
+            self._began[event["run"]] = event["boot_at"]
             self._news.started.append(event)
         elif kind == "ended":
+            self._began.pop(event["run"], None)
             self._news.ended.append(event)
         elif kind == "stopping":
             self._news.overdue.append(event["run"])
@@ -281,9 +284,10 @@ class Dispatcher:
         """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""
         for row in wanted:
             told = self._told.get(row.runid)
-            if row.status == Run.STOPPING and told != "stop":
+            # Told once more with another grace: a person may lose patience, and the keeper only ever shortens it.
+            if row.status == Run.STOPPING and told != (stop := f"stop {row.grace}"):
                 keeping.stop(row.runid, row.stop_reason or "cancel", row.grace)
-                self._told[row.runid] = "stop"
+                self._told[row.runid] = stop
             elif row.status == Run.PAUSED and told != "pause":
                 keeping.signal(row.runid, signal.SIGSTOP)
                 self._told[row.runid] = "pause"
@@ -299,10 +303,15 @@ class Dispatcher:
     # --- duties -----------------------------------------------------------------------------------------------------------------
 
     async def stop_overdue(self) -> None:
-        """Begin to stop runs past their deadline."""
-        runids = await self.db.read(dispatch.overdue, clock.now())
-        if runids:
-            await self.db.write(moves.stop, runids, "timeout", moves.SYSTEM)
+        """Begin to stop runs past their deadline, by a clock that nobody sets: when the other one jumps, none is ended early."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        late = [
+            run.runid
+            for run in await self.db.read(dispatch.limited)
+            if now - self._began.get(run.runid, now) >= max(0.001, clock.unix(run.deadline) - clock.unix(run.start_time))
+        ]
+        if late:
+            await self.db.write(moves.stop, late, "timeout", moves.SYSTEM)
 
     async def stop_run(self, runid: str, reason: str) -> None:
         """Begin to stop one run."""

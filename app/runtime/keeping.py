@@ -47,7 +47,7 @@ class Keeping:
 
     @classmethod
     async def open(cls, home: Path, on_event: Callable[[dict[str, Any]], None]) -> Keeping:
-        """Connect and say hello. Every event is passed on, in order, each hello first of all. Raises NoKeeper."""
+        """Connect and say hello. Every event is passed on, in order, each hello first of all; no start before it. Raises NoKeeper."""
         keeping = cls(home, on_event)
         reader = await keeping._connect()
         keeping._task = asyncio.create_task(keeping._listen(reader), name="keeper line")

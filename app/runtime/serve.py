@@ -81,9 +81,11 @@ class Runtime:
 
     def stop(self, drain: bool, by: str) -> None:
         """End, now or when nothing runs any more, and leave the mark that says who wished it."""
-        mark = paths.stopped_mark(self.home)
-        with open(mark, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(f"{by}\n{datetime.now():%H:%M}\n")
+        try:
+            paths.mark_stopped(self.home, by, f"{datetime.now():%H:%M}")
+        except OSError as error:
+            said = f"no mark can be left that the runtime was stopped: {(error.strerror or 'unknown').lower()}. It goes on."
+            raise Storage(said, f"To end it all the same: kill {os.getpid()}") from None
         self.dispatcher.draining = drain
         if not drain:
             self.ending.set()

@@ -64,7 +64,7 @@ def read(c: Connection, call: Call) -> Board:
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
         queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
         pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
-        running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, seen, now)),
+        running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, seen)),
         ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
     )  # fmt: skip
 
@@ -190,7 +190,7 @@ def _last_line(text: str) -> str:
     return (parts[-1] if parts else "")[:500]
 
 
-def _next(c: Connection, seen: View, now: datetime) -> Iterable[NextLine]:
+def _next(c: Connection, seen: View) -> Iterable[NextLine]:
     """The first that wait, in the order they may start, then what waits for other things."""
     firsts = sorted(
         (task for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]),
@@ -200,7 +200,7 @@ def _next(c: Connection, seen: View, now: datetime) -> Iterable[NextLine]:
     tasks = [rows[task.uuid] for task in firsts[:SHOWN_NEXT] if task.uuid in rows]
     tasks += reads.not_queued(c, max(8, SHOWN_NEXT - len(tasks)))
     why = view.reasons(c, _HABITS, tasks, seen.halted, seen)
-    return [_next_line(task, why[task.uuid], now) for task in tasks]
+    return [_next_line(task, why[task.uuid]) for task in tasks]
 
 
 def _closed(seen: View, queue: str) -> bool:
@@ -213,7 +213,7 @@ def _priority(seen: View, queue: str) -> int:
     return next(q.priority for q in seen.queues if q.name == queue)
 
 
-def _next_line(task: TaskRow, why: Any, now: datetime) -> NextLine:
+def _next_line(task: TaskRow, why: Any) -> NextLine:
     first = why.reasons[0]
     at = clock.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
     return NextLine(
@@ -248,12 +248,6 @@ def how(row: TaskRow, run: Any) -> str:
     reason = clean(row.reason or "")
     said = _last_line(run.logs or "") if run is not None and row.status == Task.FAILED and ":" not in reason else ""
     return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
-
-
-_TOLD = (
-    "alerts.id IN (SELECT id FROM (SELECT id FROM alerts WHERE status <> 'resolved' ORDER BY status, fired_at LIMIT 200) "
-    "UNION ALL SELECT id FROM alerts WHERE resolved_at >= :since)"
-)
 
 
 def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:

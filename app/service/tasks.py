@@ -100,7 +100,7 @@ def _done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
     """What became of a task; `run` is where its active run stands, None without one."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
-    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run, "grace": was.grace,
+    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run, "grace": (row or was).grace,
             "before": before}  # fmt: skip
 
 
@@ -279,7 +279,7 @@ async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str,
         if row.status not in ENDED:
             raise Conflict(
                 f"{_title(row)} is {row.status}: only a task that has ended can be removed.",
-                f"taskdeck cancel {row.number}",
+                f"To end it: taskdeck cancel {row.number}",
             )
 
     def act(c: Connection, rows: list[TaskRow]) -> None:

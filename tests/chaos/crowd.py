@@ -82,8 +82,14 @@ class Crowd:
         """Cancel, pause and resume what runs and is meant to be."""
         found = rows(self.living.home, "SELECT t.number, t.name, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id "
                      "WHERE i.status IN ('starting', 'running', 'paused')")  # fmt: skip
-        for kind, status, verb in (("cancel", "running", "cancel"), ("pause", "paused", "resume"), ("pause", "running", "pause")):
-            numbers = [str(n) for n, name, now in found if now == status and name in self.jobs and self.jobs[name].kind == kind]
+        for kind, status, verb in (
+            ("cancel", "running", "cancel"),
+            ("pause", "paused", "resume"),
+            ("pause", "running", "pause"),
+        ):
+            numbers = [
+                str(n) for n, name, now in found if now == status and name in self.jobs and self.jobs[name].kind == kind
+            ]
             if numbers and (verb != "pause" or self.dice.random() < 0.5):
                 again(client, verb, ids=numbers)
 

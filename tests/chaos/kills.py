@@ -55,13 +55,19 @@ class Killer:
             status = self.living.call("status")
         except Problem:
             return None
-        found = {"runtime": status["runtime"]["pid"], "keeper": status["keeper"]["pid"], "guard": status["keeper"]["guard_pid"]}
+        found = {
+            "runtime": status["runtime"]["pid"],
+            "keeper": status["keeper"]["pid"],
+            "guard": status["keeper"]["guard_pid"],
+        }
         good = all(pid and pid != gone and alive(pid) for pid in found.values())
         return found if good and _parent(found["keeper"]) == found["guard"] else None
 
     def exposed(self) -> bool:
         """Is there a run that has lost one of the two above it?"""
-        left = rows(self.living.home, f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?", self.since)
+        left = rows(
+            self.living.home, f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?", self.since
+        )
         return bool(left[0][0])
 
     def _nobody_exposed(self) -> bool:

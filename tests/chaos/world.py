@@ -116,7 +116,9 @@ class World:
     # -- what people do
 
     def submit(self, parents: list[str], hold: bool, retries: int, cpu: float, memory: float) -> None:
-        made = task(hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=1.0, cpu=cpu, memory=memory)
+        made = task(
+            hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=1.0, cpu=cpu, memory=memory
+        )
         links = [{"task_id": made["uuid"], "parent_id": parent, "kind": "success"} for parent in parents]
         for _ in range(2):  # an answer that was lost in a crash: sent again
             moves.submit(self.c, [dict(made)], links, "ann")
@@ -225,7 +227,9 @@ class World:
         self._no_run_without_record()
 
     def _counters(self) -> None:
-        sums = "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN " + ACTIVE
+        sums = (
+            "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN " + ACTIVE
+        )
         ((load, cpu, memory),) = sql.rows(self.c, sums)
         ((capacity, counted),) = sql.rows(self.c, "SELECT capacity, current_load FROM queues WHERE name = 'default'")
         ((has_cpu, has_memory, used, taken),) = sql.rows(
@@ -251,7 +255,9 @@ class World:
             assert row[3:5] == self.truth[runid], "an exit code is not that of the job"
 
     def _held(self) -> None:
-        waiting = sql.rows(self.c, f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})")
+        waiting = sql.rows(
+            self.c, f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})"
+        )
         odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
         assert not odd, f"a hold is not kept: {odd}"
 
@@ -289,5 +295,7 @@ class World:
                 assert row.status == "cancelled", "a cancel was forgotten"
             elif row.status in ("succeeded", "failed"):
                 code, signal = self.truth[runs[-1].runid]
-                assert (row.status == "succeeded") == (code == 0 and signal is None), "a state does not fit the exit code"
+                assert (row.status == "succeeded") == (code == 0 and signal is None), (
+                    "a state does not fit the exit code"
+                )
             assert len(runs) == row.attempts <= self.allowed[uuid], "attempts are not counted right"

@@ -127,3 +127,10 @@ def test_a_home_may_be_named_before_or_after_the_verb(cli, tmp_path):
         ["ls", "--home", str(tmp_path / "a")],
     ):
         assert "no task yet" in cli(*typed).err
+
+
+@pytest.mark.parametrize("words", [("--home", "", "ls"), ("--home=", "ls"), ("ls", "--home", "")])
+def test_an_empty_home_never_means_the_usual_one(cli, words):
+    said = cli(*words)
+
+    assert said.code == 2 and "--home must not be empty" in said.err

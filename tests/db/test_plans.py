@@ -147,7 +147,7 @@ def act(c: Connection, home: Path) -> None:
 
 def duty(c: Connection, home: Path) -> None:
     """What the clock does."""
-    dispatch.overdue(c, clock.now())
+    dispatch.limited(c)
     duties._measurable(c)
     duties._sample(c, {}, {})
     duties._repair(c)

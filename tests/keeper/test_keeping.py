@@ -45,6 +45,7 @@ async def line(empty_home):
     """An open line and its events."""
     events = Events()
     keeping = await Keeping.open(empty_home.path, events)
+    await events.of("hello")
     yield keeping, events
     await keeping.close(bye=False)
 
@@ -104,7 +105,9 @@ async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(line, empty
     assert (await events.of("ended", run["run"]))["lost"] is False
 
 
-async def test_both_killed_a_new_pair_is_brought_up_and_does_what_was_said_meanwhile_but_starts_nothing(line, empty_home):
+async def test_both_killed_a_new_pair_is_brought_up_and_does_what_was_said_meanwhile_but_starts_nothing(
+    line, empty_home
+):
     keeping, events = line
     await events.of("hello")
     os.kill(keeping.guard_pid, signal.SIGSTOP)
@@ -146,6 +149,7 @@ async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_h
         raise RuntimeError(event["is"])
 
     keeping = await Keeping.open(empty_home.path, handler)
+    await events.of("hello")
     run = a_run(empty_home, "true")
     keeping.spawn(run)
     await events.of("ended", run["run"])
@@ -168,6 +172,7 @@ async def test_closing_with_bye_ends_an_idle_pair(empty_home, wait_until, is_ali
 async def test_closing_leaves_running_jobs_running(empty_home, is_alive):
     events = Events()
     keeping = await Keeping.open(empty_home.path, events)
+    await events.of("hello")
     run = a_run(empty_home, "sleep", "60")
     keeping.spawn(run)
     started = await events.of("started", run["run"])
@@ -195,6 +200,7 @@ async def test_a_home_of_any_bytes_can_be_kept(tmp_path, empty_home):
     events = Events()
     try:
         keeping = await Keeping.open(home.path, events)
+        await events.of("hello")
         run = a_run(home, "sh", "-c", "exit 3")
         keeping.spawn(run)
         assert (await events.of("ended", run["run"]))["code"] == 3

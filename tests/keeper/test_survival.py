@@ -301,3 +301,19 @@ def test_many_kills_leave_few_journal_files_and_descriptors_however_much_is_reme
     home.settle()
     home.kill("pid")
     assert home.hello["runs"] == [] and home.segments() == []
+
+
+def test_a_restarted_host_is_noticed_whatever_the_number_of_journal_files(home):
+    runs = []
+    for _ in range(7):
+        runs.append(home.spawn("sleep", "60"))
+        home.kill("pid")
+    assert all(home.known(run)["is"] == "started" for run in runs)
+    home.kill_both()
+    for segment in (home.path / "run" / "journal").iterdir():
+        records = segment.read_bytes()
+        segment.write_bytes(records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-")))
+
+    home.revive()
+
+    assert {home.known(run)["reason"] for run in runs} == {"host restarted"}

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,15 @@ async def test_the_keeper_is_told_of_a_cancel_once(call: Call, dispatcher: Dispa
     assert told.of("stop") == [(runid, "cancel", 3.0)]
 
 
+async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+    for grace in (None, None, 0.5):
+        await tasks.cancel(call, ids=[number], grace=grace)
+        await dispatcher.round()
+
+    assert told.of("stop") == [(runid, "cancel", 5.0), (runid, "cancel", 0.5)]
+
+
 async def test_the_keeper_is_told_of_a_pause_and_a_resume_once_each(call: Call, dispatcher: Dispatcher, told: Told):
     number, runid = await running(call, dispatcher, told)
     for verb in (tasks.pause, tasks.resume, tasks.pause):
@@ -251,13 +261,27 @@ async def test_a_deadline_that_the_keeper_acted_on_is_a_timeout(call: Call, disp
 
 async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Dispatcher, told: Told):
     number, runid = await running(call, dispatcher, told, timeout=5)
-    await execute(call, "UPDATE instances SET deadline = '2000-01-01T00:00:00.000000Z'")
+    dispatcher.hear(started(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 6))
 
     await dispatcher.stop_overdue()
     await dispatcher.round()
 
     assert [order[:2] for order in told.of("stop")] == [(runid, "timeout")]
     assert (await show(call, number))["instances"][0]["status"] == "stopping"
+
+
+async def test_a_clock_that_was_set_forward_ends_no_run_early(call: Call, dispatcher: Dispatcher, told: Told):
+    _, runid = await running(call, dispatcher, told, timeout=5)
+    dispatcher.hear(started(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME)))
+    await execute(
+        call,
+        "UPDATE instances SET start_time = '2000-01-01T00:00:00.000000Z', deadline = '2000-01-01T00:00:05.000000Z'",
+    )
+
+    await dispatcher.stop_overdue()
+    await dispatcher.round()
+
+    assert told.of("stop") == []
 
 
 async def test_a_small_log_is_kept_whole_and_of_a_large_one_its_tail(

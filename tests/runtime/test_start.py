@@ -123,6 +123,16 @@ def test_stop_ends_it_and_leaves_a_mark_that_only_a_person_lifts(runtime: Living
     assert td("submit", "--", "true").stdout == "2\n"
 
 
+def test_a_stop_that_cannot_leave_its_mark_is_refused_and_the_runtime_goes_on(runtime: Living, td: Td):
+    (runtime.home / "run" / "stopped.new").mkdir()
+    pid = runtime.pid
+
+    done = td("stop")
+
+    assert done.returncode == 5 and "It goes on." in done.stderr and f"kill {pid}" in done.stderr
+    assert runtime.pid == pid and not os.path.exists(paths.stopped_mark(runtime.home))
+
+
 def test_term_ends_it_within_five_seconds_without_the_mark_and_jobs_go_on(runtime: Living):
     task = runtime.submit("sleep", "300")
     job = runtime.reach(task, "running")["instances"][0]["pid"]

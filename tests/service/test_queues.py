@@ -208,8 +208,8 @@ async def test_a_pool_may_get_smaller_than_what_waits_for_it_needs_and_why_says_
     ((reason, *_),) = [row["reasons"] for row in await views.why(call, ids=[1])]
 
     assert "100M" in reason["text"] or reason["code"] == "halted"
-    with pytest.raises(Refused):
-        await tasks.set_(call, ids=[1], fields={"memory": "60M"})
+    done = await tasks.set_(call, ids=[1], fields={"memory": "60M"})
+    assert [row["exit_code"] for row in done["refused"]] == [4]
 
 
 async def test_a_queue_is_not_removed_while_a_run_of_a_task_that_left_it_still_holds_its_slot(call: Call, worker):

@@ -295,3 +295,12 @@ async def test_a_number_that_no_task_has_leads_back_to_where_one_was() -> None:
         app.open_task("9")
         await until(pilot, lambda: "no task #9." in line(app, 22))
         assert app.screen is app.deck
+
+
+async def test_what_is_said_while_a_screen_opens_is_shown_when_it_is_there() -> None:
+    app = deck(waiting())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        app.say("Paused #1049.")
+        await until(pilot, lambda: "Paused #1049." in line(app, 22))
+        assert app.failure is None

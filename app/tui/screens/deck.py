@@ -167,12 +167,13 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def refresh_message(self) -> None:
         """Something was said: show it, and the keys as they are now."""
-        if self.is_current:
+        if self._up and self.is_current:
             self.bottom()
 
     @on(Table.Moved)
     def _cursor_moved(self) -> None:
-        self.bottom()
+        if self._up:
+            self.bottom()
 
     def action_clear(self) -> None:
         """Clear the filter, then the marks, then the guidance."""

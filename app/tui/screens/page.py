@@ -81,7 +81,9 @@ class PageScreen(Reading):
     def refresh_message(self) -> None:
         """Show what was said last, by this screen or by the answer to a verb, while it is fresh."""
         said = cast(Any, self.app).said()
-        self.query_one(MessageLine).show([said] if said else [])
+        # A screen that was opened a moment ago has no lines yet; it comes here again when it has.
+        for line in self.query(MessageLine):
+            line.show([said] if said else [])
 
     def refused(self, text: str) -> None:
         self.say(self.look.theirs(text), "warn")
