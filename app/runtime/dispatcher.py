@@ -38,6 +38,9 @@ LOG_KEPT = 16 * 1024
 
 ENVIRONMENTS = 64
 
+_BARE = {"run", "code", "signal", "stop", "lost", "started_at", "at", "run_seconds"}
+"""What is left of an end that could not be recorded whole: numbers, and words of ours."""
+
 
 @dataclass(slots=True)
 class News:
@@ -79,6 +82,8 @@ class Dispatcher:
         self.habits = view.Habits()
         self.halted: str | None = None
         self.draining = False
+        self.trouble: str | None = None
+        """What went wrong in the last round, by a fault of ours."""
         self.tick_lag: float | None = None
         self.tallies: dict[str, Tally] = {}
         self.greeted = asyncio.Event()
@@ -147,9 +152,34 @@ class Dispatcher:
             self.halted = f"{problem.code.replace('-', ' ')} since {time.strftime('%H:%M')}"
             log.error("%s", problem)
             return
+        except Exception as error:
+            log.exception("a round failed")
+            self.trouble = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
+            await self._one_by_one(news)
+            return
+        self.trouble = None
         self._tell(news, orders)
         if not orders.launches:
             self.idle.set()
+
+    async def _one_by_one(self, news: News) -> None:
+        """What the keeper said, each word in a transaction of its own: one that cannot be recorded must not keep the others from it."""
+        words = [News(started=[e]) for e in news.started] + [News(overdue=[r]) for r in news.overdue]
+        words += [News(ended=[e]) for e in news.ended] + [News(refused=[r]) for r in news.refused]
+        for word in [*words, *([News(hello=news.hello)] if news.hello else [])]:
+            if not await self._record(word) and word.ended:
+                bare = {key: value for key, value in word.ended[0].items() if key in _BARE}
+                await self._record(News(ended=[bare | {"reason": "its end could not be recorded as it was told"}]))
+
+    async def _record(self, news: News) -> bool:
+        """One round for this alone; whether it went through."""
+        try:
+            orders = await self.db.write(self._decide, news)
+        except Exception:
+            log.exception("not recorded: %s", news)
+            return False
+        self._tell(news, orders)
+        return True
 
     def _put_back(self, news: News) -> None:
         now, self._news = self._news, news

@@ -82,7 +82,8 @@ class Duties:
     async def _tell(self) -> None:
         """Alerts about the runtime itself: what fails, and why nothing starts."""
         halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
-        problems = self._problems | halted
+        trouble = {"dispatcher": self.dispatcher.trouble} if self.dispatcher.trouble else {}
+        problems = self._problems | halted | trouble
         if problems == self._told:
             return
         try:

@@ -350,6 +350,25 @@ async def test_a_reason_of_any_bytes_ends_the_run_and_not_the_runtime(
     assert (await show(call, number))["reason"] == 'exit 127: no program "p�"'
 
 
+async def test_an_end_that_cannot_be_recorded_as_told_keeps_no_other_from_it(call: Call, dispatcher: Dispatcher, told: Told):
+    await queues.pool_create(call, name="p", cpu=4, memory="1G")
+    await queues.queue_create(call, name="q", pool="p", capacity=4)
+    first, bad = await running(call, dispatcher, told, queue="q")
+    second, good = await running(call, dispatcher, told, queue="q")
+    dispatcher.hear(ended(bad, 3, cpu={"no": "number"}))
+    dispatcher.hear(ended(good, 0))
+
+    await dispatcher.round()
+
+    assert [(await show(call, n))["status"] for n in (first, second)] == ["failed", "succeeded"]
+    (run,) = (await show(call, first))["instances"]
+    assert (run["exit_code"], run["reason"]) == (3, "exit 3: its end could not be recorded as it was told")
+    assert dispatcher.trouble is not None
+    await dispatcher.round()
+    assert dispatcher.trouble is None
+    assert sorted(word for words in told.of("forget") for word in words) == sorted([bad, good])
+
+
 async def test_priority_and_front_decide_who_starts_first(call: Call, dispatcher: Dispatcher, told: Told):
     await queues.queue_set(call, name="default", capacity=1)
     for priority in (0, 5, 0):
