@@ -116,10 +116,12 @@ class Dispatcher:
             self._news.started.append(event)
         elif kind == "ended":
             self._began.pop(event["run"], None)
+            self._sent.discard(event["run"])
             self._news.ended.append(event)
         elif kind == "stopping":
             self._news.overdue.append(event["run"])
         elif kind == "refused":
+            self._sent.discard(event["run"])
             self._news.refused.append(event["run"])
         elif kind == "error":
             self._hear_error(event)

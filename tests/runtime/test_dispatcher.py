@@ -96,6 +96,16 @@ async def test_ends_are_forgotten_by_the_keeper_once_they_are_stored(call: Call,
     assert told.of("forget") == [(runid,)]
 
 
+async def test_nothing_is_remembered_of_runs_that_ended(call: Call, dispatcher: Dispatcher, told: Told):
+    _, runid = await running(call, dispatcher, told)
+    assert dispatcher._sent == {runid} and runid in dispatcher._began
+
+    dispatcher.hear(ended(runid))
+    await dispatcher.round()
+
+    assert not (dispatcher._sent or dispatcher._began or dispatcher._told)
+
+
 async def test_ends_of_unknown_runs_are_forgotten_too_and_starts_of_them_do_no_harm(
     call: Call, dispatcher: Dispatcher, told: Told
 ):
