@@ -69,7 +69,7 @@ def _open(house: House, argv: list[str]) -> Recorder:
 def _is_filled(terminal: Terminal) -> bool:
     """Queues, pools, running and next to start show rows."""
     text = terminal.text
-    return "many" in text and "churn-pool" in text and "● sleep" in text and "○ true" in text and "4 SLA" in text
+    return "many" in text and "churn-pool" in text and "● sleep" in text and "○ sleep" in text and "4 SLA" in text
 
 
 def first(house: House, argv: list[str], shown: Callable[[Terminal], bool]) -> float:
