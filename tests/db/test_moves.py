@@ -17,7 +17,7 @@ def force(c: Connection, table: str, key: str, value: str, status: str) -> None:
 
 
 def allowed_tasks() -> set[tuple[Task, Task]]:
-    """DESIGN, section 3, written down a second time."""
+    """What the states allow, written down a second time."""
     pairs = set(itertools.permutations(WAITING, 2))
     pairs |= {(Task.QUEUED, Task.RUNNING)} | {(state, Task.CANCELLED) for state in WAITING}
     pairs |= {(Task.RUNNING, state) for state in ENDED | WAITING}
@@ -25,7 +25,7 @@ def allowed_tasks() -> set[tuple[Task, Task]]:
 
 
 def allowed_runs() -> set[tuple[Run, Run]]:
-    """DESIGN, section 3, written down a second time."""
+    """What the states allow, written down a second time."""
     pairs = {(Run.STARTING, Run.RUNNING), (Run.RUNNING, Run.PAUSED), (Run.PAUSED, Run.RUNNING)}
     pairs |= {(state, Run.STOPPING) for state in (Run.STARTING, Run.RUNNING, Run.PAUSED)}
     pairs |= {(state, end) for state in (Run.STARTING, Run.RUNNING, Run.PAUSED) for end in RUN_ENDED}
