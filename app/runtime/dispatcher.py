@@ -87,7 +87,6 @@ class Dispatcher:
         self.tick_lag: float | None = None
         self.tallies: dict[str, Tally] = {}
         self.greeted = asyncio.Event()
-        self.idle = asyncio.Event()
         self._wake = asyncio.Event()
         self._news = News()
         self._told: dict[str, str] = {}
@@ -161,8 +160,6 @@ class Dispatcher:
             return
         self.trouble = None
         self._tell(news, orders)
-        if not orders.launches:
-            self.idle.set()
 
     async def _one_by_one(self, news: News) -> None:
         """What the keeper said, each word in a transaction of its own: one that cannot be recorded must not keep the others from it."""
@@ -291,7 +288,6 @@ class Dispatcher:
             self._environments.pop(next(iter(self._environments)))
 
     def _spawn(self, keeping: Keeping, row: Any) -> None:
-        self.idle.clear()
         self._sent.add(row.runid)
         try:
             keeping.spawn(self._order(row))

@@ -1,4 +1,8 @@
-"""The one snapshot that the deck shows, and `status`, which is the same in fewer words."""
+"""The one snapshot that the deck shows, and `status`, which is the same in fewer words.
+
+A deck asks the runtime for it over the control socket, and reads the database itself only when no runtime is up: what was measured
+lives in the runtime alone, and a deck that need not load the database's libraries is on the screen sooner.
+"""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
         limits.update({row.uuid: row.timeout for row in rows if row.timeout is not None})
         moves.pause(c, _uuids(rows), call.by)
 
-    await _settled(call, ids, select)
+    await _past_their_start(call, ids, select)
     done = await _each(call, "pause", ids, select, may, act)
     done["notes"] += [
         f"#{row['number']} stands still, but its limit of {amounts.setting(limits[row['uuid']])} goes on counting."
@@ -212,7 +212,7 @@ async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[
     return await _each(call, "resume", ids, select, may, lambda c, rows: moves.resume(c, _uuids(rows), call.by))
 
 
-async def _settled(call: Call, ids: Ids, select: Select) -> None:
+async def _past_their_start(call: Call, ids: Ids, select: Select) -> None:
     """Wait, a second at most, until none of the tasks is between its claim and its start."""
 
     def starting(c: Connection) -> bool:
