@@ -49,9 +49,9 @@ def database(home: Path) -> Path:
     return home / DATABASE
 
 
-def log_path(home: Path, runid: str) -> Path:
+def log_path(home: str | Path, runid: str) -> str:
     """The log of a run. The last digits spread over folders; the first are the time, the same for all runs of an hour."""
-    return home / "runs" / runid[-2:] / f"{runid}.log"
+    return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
 CONTROL = "control.sock"

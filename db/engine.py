@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import quote
@@ -40,6 +40,7 @@ class Database:
         self.path = path
         self._readers = readers
         self._writer = writer
+        self._connection: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -50,13 +51,22 @@ class Database:
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
-        return await self._whole(self._write(fn, *args, **kwargs))
+        return await self._whole(self._write(None, fn, *args, **kwargs))
 
-    async def _write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write_by(
+        self, own: Callable[[], None], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`write` for the owner of the wake `own`, who need not be told of what it did itself."""
+        return await self._whole(self._write(own, fn, *args, **kwargs))
+
+    async def _write(
+        self, own: Callable[[], None] | None, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         loop = asyncio.get_running_loop()
         result, changed = await loop.run_in_executor(self._thread, lambda: self._transact(fn, *args, **kwargs))
         for wake in self._after if changed else ():
-            wake()
+            if wake != own:
+                wake()
         return result
 
     def _transact(
@@ -65,11 +75,23 @@ class Database:
         """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
         if self._writer is None:
             raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
-        with translated(self.path), self._writer.begin() as c:
+        with translated(self.path), self._connected(self._writer) as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
             return result, driver.total_changes != before
+
+    @contextmanager
+    def _connected(self, writer: Engine) -> Iterator[Connection]:
+        """The writer's connection, kept from one transaction to the next; one that failed is not used again."""
+        if self._connection is None:
+            self._connection = writer.connect()
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.close()
+            self._connection = None
+            raise
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` on a query-only connection, seeing one moment: an UPDATE there raises."""
@@ -92,9 +114,15 @@ class Database:
         """Wait for what is under way, then let go of the file."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._thread is not None and self._writer is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.dispose)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go, self._writer)
             self._thread.shutdown()
         await self._readers.dispose()
+
+
+    def _let_go(self, writer: Engine) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        writer.dispose()
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,13 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
-from db.rows import ActiveRow, EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
-from db.states import ACTIVE, ENDED, Task
+from db.rows import ActiveRow, Brief, EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
+from db.states import ACTIVE, ENDED, WAITING, Task
 
 tasks, runs = schema.tasks, schema.instances
 
 _TASK = [tasks.c[name] for name in TaskRow._fields]
+BRIEF = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
 _RUN = [tasks.c[name] if name in ("number", "name") else runs.c[name] for name in InstanceRow._fields]
 
 
@@ -50,8 +52,6 @@ def by_name(c: Connection, name: str, limit: int = 20) -> list[TaskRow]:
 
 
 def _json(values: Sequence[Any]) -> str:
-    import json
-
     return json.dumps(list(values))
 
 
@@ -71,10 +71,34 @@ def list_tasks(
     limit: int = 0,
 ) -> list[TaskRow]:
     """Tasks that match, newest first; `recent` keeps what is active or ended after that time; limit 0 is all."""
+    matching = _matching(statuses, queue, name, tags, since, recent)
+    return _tasks(c, _newest(select(*_TASK).where(*matching), statuses, queue, limit))
+
+
+def list_brief(
+    c: Connection,
+    *,
+    statuses: Sequence[str] = (),
+    queue: str | None = None,
+    name: str | None = None,
+    tags: dict[str, str] | None = None,
+    since: str | None = None,
+    recent: str | None = None,
+    limit: int = 0,
+) -> Brief:
+    """`list_tasks` with what a line shows. SQLite itself makes the text, six times as fast as by way of Python's objects."""
+    matching = _matching(statuses, queue, name, tags, since, recent)
+    found = _newest(select(*[tasks.c[name] for name in BRIEF]).where(*matching), statuses, queue, limit).subquery()
+    waiting = func.json_group_array(found.c.uuid).filter(found.c.status.in_([status.value for status in WAITING]))
+    lines = func.json_group_array(func.json_array(*found.c))
+    text, count, uuids = c.execute(select(lines, func.count(), waiting)).one()
+    return Brief(text, count, json.loads(uuids))
+
+
+def _newest(chosen: Select[Any], statuses: Sequence[str], queue: str | None, limit: int) -> Select[Any]:
     # Rows are stored in the order of their numbers; an index on status holds them so, and nothing need be sorted.
-    newest = text("tasks.rowid DESC") if len(statuses) == 1 and queue is None else tasks.c.number.desc()
-    chosen = select(*_TASK).where(*_matching(statuses, queue, name, tags, since, recent)).order_by(newest)
-    return _tasks(c, chosen.limit(limit) if limit else chosen)
+    ordered = chosen.order_by(text("tasks.rowid DESC") if len(statuses) == 1 and queue is None else tasks.c.number.desc())
+    return ordered.limit(limit) if limit else ordered
 
 
 def count_tasks(

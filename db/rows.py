@@ -44,6 +44,14 @@ class TaskRow(NamedTuple):
     updated_at: str
 
 
+class Brief(NamedTuple):
+    """A long list: the JSON text of its rows, how many there are, and the uuids of those that wait."""
+
+    lines: str
+    found: int
+    waiting: list[str]
+
+
 class InstanceRow(NamedTuple):
     """One run of a task. `max_rss` in MiB; `number` and `name` are its task's."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,7 +23,7 @@ def rows(c: Connection, sql: str, given: Given = ()) -> list[Any]:
     if not isinstance(driver, sqlite3.Connection):
         return list(c.exec_driver_sql(sql, _given(given)).all())
     cursor = execute(driver, sql, given)
-    shape = _shape(tuple(column[0] for column in cursor.description))
+    shape = _shapes.get(sql) or _shape(sql, cursor)
     return [shape._make(row) for row in cursor]
 
 
@@ -58,6 +57,9 @@ def _given(given: Given) -> Any:
     return given if isinstance(given, Mapping) else tuple(given)
 
 
-@lru_cache(512)
-def _shape(columns: tuple[str, ...]) -> Any:
-    return namedtuple("Row", columns, rename=True)
+_shapes: dict[str, Any] = {}
+
+
+def _shape(sql: str, cursor: sqlite3.Cursor) -> Any:
+    """The row type of a statement, made once: the statements are few, and all that varies in them is bound."""
+    return _shapes.setdefault(sql, namedtuple("Row", [column[0] for column in cursor.description], rename=True))

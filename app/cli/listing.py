@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import time
 from argparse import SUPPRESS
 
@@ -14,9 +16,13 @@ from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from app.cli.session import Session
+
+    Note = Sequence[Any]
+    """State and reason of its run, why it waits, and in how many seconds it is expected to start."""
 
 USUAL = 100
 
@@ -38,19 +44,16 @@ def ls(session: Session, args: Args) -> int:
         raise Usage("ls takes filters, not names.", "One task: taskdeck show 42. By name: taskdeck ls --name NAME")
     recent = not chosen and args.limit is None
     limit = USUAL if args.limit is None else args.limit
-    found = session.call("ls", **chosen, limit=limit, recent=recent)
-    if args.json or args.jsonl:
-        output.document(found["tasks"], args.jsonl)
-    else:
-        _show(found["tasks"], args.wide)
-    output.say(counted(len(found["tasks"]), found["total"], found["of"]))
+    gc.disable()  # a long list is no garbage, and this process ends with it
+    whole = args.json or args.jsonl
+    found = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
+    tasks = found["tasks"] if whole else json.loads(found["lines"])
+    if whole:
+        output.document(tasks, args.jsonl)
+    elif tasks:
+        output.table(COLUMNS, Rows(found["notes"], time.time()).of(tasks), args.wide)
+    output.say(counted(len(tasks), found["total"], found["of"]))
     return 0
-
-
-def _show(tasks: list[dict[str, Any]], wide: bool) -> None:
-    if tasks:
-        now = time.time()
-        output.table(COLUMNS, [row(task, now) for task in tasks], wide)
 
 
 def counted(shown: int, total: int, all_: int) -> str:
@@ -65,45 +68,68 @@ def counted(shown: int, total: int, all_: int) -> str:
     return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: --limit 0, --status failed, --since 2h"
 
 
-def row(task: dict[str, Any], now: float) -> list[Span]:
-    """One line of the table; `now` in UNIX seconds."""
-    return [
-        (str(task["number"]), ""),
-        look.state(task.get("run") or task["status"], output.ascii_only()),
-        (clean(task["name"]), ""),
-        (clean(task["queue"]), ""),
-        (amounts.age(times.since(task["created_at"], now)), "dim"),
-        (_time(task, now), ""),
-        (clean(_result(task, now)), ""),
-    ]
+NOTHING = (None, None, None, None)
 
 
-def _time(task: dict[str, Any], now: float) -> str:
-    started = task.get("started_at")
-    if not started or task["status"] not in (*look.ENDED, "running"):
-        return amounts.MISSING
-    return amounts.duration(times.between(started, task.get("ended_at"), now))
+class Once(dict):  # type: ignore[type-arg]
+    """Made once for each key: ten thousand tasks have few states, names and ages."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self._make = make
+
+    def __missing__(self, key: str) -> Any:
+        value = self[key] = self._make(key)
+        return value
 
 
-def _result(task: dict[str, Any], now: float) -> str:
-    if task["status"] in look.ENDED:
-        return task.get("reason") or amounts.MISSING
-    if task.get("run") == "paused" and task.get("run_reason"):
-        return task["run_reason"].removeprefix("paused ")
-    if task["status"] == "running":
-        return _progress(task, now)
-    return task.get("wait_short") or task.get("reason") or amounts.MISSING
+class Rows:
+    """The lines of the table; `now` in UNIX seconds."""
+
+    def __init__(self, notes: dict[str, Note], now: float) -> None:
+        self._notes, self._now = notes, now
+        plain = output.ascii_only()
+        self._states = Once(lambda status: look.state(status, plain))
+        self._texts = Once(lambda text: (clean(text), ""))
+        self._ages = Once(lambda second: (amounts.age(times.since(second, now)), "dim"))
+
+    def of(self, tasks: list[list[Any]]) -> list[list[Span]]:
+        """One line for each task."""
+        states, texts, ages, notes = self._states, self._texts, self._ages, self._notes
+        found = []
+        for uuid, number, name, status, queue, timeout, reason, started, ended, created in tasks:
+            note = notes.get(uuid, NOTHING)
+            result = self._result(status, reason, note) or self._progress(started, timeout, note)
+            took = (self._time(status, started, ended), "") if started else _MISSING
+            line = [(f"{number}", ""), states[note[0] or status], texts[name], texts[queue], ages[created[:19]], took, texts[result]]
+            found.append(line)
+        return found
+
+    def _time(self, status: str, started: str, ended: str | None) -> str:
+        """How long its last attempt took, or has been running."""
+        if status not in (*look.ENDED, "running"):
+            return amounts.MISSING
+        return amounts.duration(times.between(started, ended, self._now))
+
+    def _result(self, status: str, reason: str | None, note: Note) -> str | None:
+        """Why it waits or how it ended; None for what runs."""
+        run, run_reason, short, _ = note
+        if status in look.ENDED:
+            return reason or amounts.MISSING
+        if run == "paused" and run_reason:
+            return run_reason.removeprefix("paused ")
+        return None if status == "running" else short or reason or amounts.MISSING
+
+    def _progress(self, started: str | None, limit: float | None, note: Note) -> str:
+        """`84% of 3h ~12m`: how much of its limit is over, and how long it may still take."""
+        elapsed, expected = times.since(started, self._now), note[3]
+        if elapsed is None:
+            return amounts.MISSING
+        part = f"{amounts.percent(elapsed, limit)} of {amounts.setting(limit)}" if limit else ""
+        left = amounts.estimate(expected - elapsed) if expected and expected > elapsed else ""
+        return f"{part} {left}".strip() or "no limit"
 
 
-def _progress(task: dict[str, Any], now: float) -> str:
-    """`84% of 3h ~12m`: how much of its limit is over, and how long it may still take."""
-    elapsed = times.since(task.get("started_at"), now)
-    limit, expected = task.get("timeout"), task.get("expected")
-    if elapsed is None:
-        return amounts.MISSING
-    part = f"{amounts.percent(elapsed, limit)} of {amounts.setting(limit)}" if limit else ""
-    left = amounts.estimate(expected - elapsed) if expected and expected > elapsed else ""
-    return f"{part} {left}".strip() or "no limit"
+_MISSING = (amounts.MISSING, "")
 
 
 def _arguments(parser: Parser) -> None:

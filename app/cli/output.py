@@ -196,9 +196,12 @@ def lines(found: Iterable[Line]) -> None:
 
 def table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:
     """An aligned table that fits the terminal."""
-    from app.cli.table import lines as laid_out
+    from app.cli import table as layout
 
-    lines(laid_out(heads, rows, room(wide)))
+    if colour():
+        return lines(layout.lines(heads, rows, room(wide)))
+    text = layout.plain(heads, rows, room(wide))
+    line(text.translate(look.TO_ASCII) if ascii_only() else text)
 
 
 def _painted(span: Span, coloured: bool) -> str:

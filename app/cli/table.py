@@ -24,11 +24,48 @@ class Column:
 def lines(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> list[Line]:
     """The head and the rows, `gap` spaces between columns, at most `room` cells wide when that can be done."""
     heads: list[Span] = [(column.title, "dim") for column in columns]
-    everything = [heads, *rows]
-    widths = [max(width(row[at][0]) for row in everything) for at in range(len(columns))]
+    everything, between = [heads, *rows], (" " * gap, "")
+    cells = zip(*laid_out(columns, [[text for text, _ in row] for row in everything], room, gap), strict=True)
+    return [_line(row, texts, between) for row, texts in zip(everything, cells, strict=True)]
+
+
+def _line(row: list[Span], texts: tuple[str, ...], between: Span) -> Line:
+    line: Line = []
+    for (_, style), text in zip(row, texts, strict=True):
+        line += [(text, style), between]
+    return line[:-1]
+
+
+def plain(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> str:
+    """`lines` as one text without styles: what a long list costs is decided here."""
+    texts = [[column.title for column in columns], *([text for text, _ in row] for row in rows)]
+    between = " " * gap
+    return "\n".join([between.join(cells).rstrip(" ") for cells in zip(*laid_out(columns, texts, room, gap), strict=True)])
+
+
+def laid_out(columns: list[Column], rows: list[list[str]], room: int | None, gap: int) -> list[list[str]]:
+    """The texts by column, cut and filled up to its width; the last column has no need to be filled."""
+    turned = [list(texts) for texts in zip(*rows, strict=True)]
+    simple = ["".join(texts).isascii() for texts in turned]
+    widths = [max(map(len, texts) if simple[at] else map(width, set(texts))) for at, texts in enumerate(turned)]
     if room is not None:
         _shrink(columns, widths, room - gap * (len(columns) - 1))
-    return [_line(columns, widths, row, " " * gap) for row in everything]
+    last = len(columns) - 1
+    return [
+        _column(texts, widths[at], columns[at].align, simple[at], fill=at < last or columns[at].align == ">")
+        for at, texts in enumerate(turned)
+    ]
+
+
+def _column(texts: list[str], cells: int, align: str, simple: bool, fill: bool) -> list[str]:
+    """One column's texts, cut and, with `fill`, filled up; `simple` when all are ASCII, and quickly measured."""
+    if simple:
+        side = str.rjust if align == ">" else str.ljust
+        return [side(cut(text, cells), cells) for text in texts] if fill else [cut(text, cells) for text in texts]
+    made = {text: cut(text, cells) for text in set(texts)}
+    if fill:
+        made = {text: pad(short, cells, align) for text, short in made.items()}
+    return [made[text] for text in texts]
 
 
 def _shrink(columns: list[Column], widths: list[int], room: int) -> None:
@@ -38,17 +75,6 @@ def _shrink(columns: list[Column], widths: list[int], room: int) -> None:
         over = sum(widths) - room
         if over > 0:
             widths[at] = max(min(widths[at], floor), widths[at] - over)
-
-
-def _line(columns: list[Column], widths: list[int], row: list[Span], gap: str) -> Line:
-    line: Line = []
-    last = len(columns) - 1
-    for at, (text, style) in enumerate(row):
-        text = cut(text, widths[at])
-        if at < last or columns[at].align == ">":
-            text = pad(text, widths[at], columns[at].align)
-        line += [(text, style)] if at == last else [(text, style), (gap, "")]
-    return line
 
 
 def wrap(text: str, cells: int) -> list[str]:

@@ -1146,6 +1146,7 @@ class Keeper(Role):
         self.guard = guard
         self.clients: dict[int, Line] = {}
         self.client: Line | None = None
+        self.untold: dict[str, Run] = {}
         self.foreign: dict[str, Run] = {}  # living runs that are not our children: the guard's, and those of the dead
         self.orphans: dict[str, Run] = {}  # those of the dead
         # By boot time: a run, and 0 for its deadline, or the pause before a look at its memory.
@@ -1400,6 +1401,7 @@ class Keeper(Role):
         for other in [other for other in self.clients.values() if other is not client]:
             self.dismiss(other)
         self.client = client
+        self.untold.clear()
         runs = [self.state(run) for run in self.ledger.runs.values()]
         about = {"protocol": PROTOCOL, "pid": os.getpid(), "guard": self.guard, "boot": self.ledger.boot}
         client.send({"is": "hello"} | about | {"runs": runs})
@@ -1419,17 +1421,26 @@ class Keeper(Role):
         return ended(run) if "e" in run.facts and run.id not in self.stopping else started(run)
 
     def tell(self, run: Run) -> None:
-        """Say where a run stands."""
-        self.say(self.state(run))
+        """Say where a run stands, at the end of this step: of one that has ended by then only that."""
+        self.untold[run.id] = run
+
+    def tell_all(self) -> None:
+        """Say what is to be told."""
+        runs, self.untold = self.untold, {}
+        if client := self.client:
+            for run in runs.values():
+                client.send(self.state(run))
 
     def say(self, event: dict[str, Any]) -> None:
-        """Send an event to the client, when there is one."""
+        """Send an event to the client, when there is one, after what was to be told before."""
+        self.tell_all()
         if self.client:
             self.client.send(event)
 
     def flush(self) -> None:
         """Send what is queued; a client that does not read is closed."""
         super().flush()
+        self.tell_all()
         for client in list(self.clients.values()):
             self.send_out(client)
             if len(client.unsent) > MOST_UNSENT:

@@ -22,7 +22,6 @@ from sqlalchemy import Connection
 
 from app import engines, paths
 from app.core.ids import uuid7
-from app.core.plan import plan
 from app.errors import Problem, Storage
 from app.runtime.keeping import Keeping
 from app.runtime.outcome import judge
@@ -37,6 +36,9 @@ LOG_KEPT = 16 * 1024
 """Bytes of a log that its row keeps: all of a small one, the tail of a large one."""
 
 ENVIRONMENTS = 64
+
+REST = 0.002
+"""Seconds at most between two rounds. One rests as long as it took: what happens meanwhile is one round and not four."""
 
 _BARE = {"run", "code", "signal", "stop", "lost", "started_at", "at", "run_seconds"}
 """What is left of an end that could not be recorded whole: numbers, and words of ours."""
@@ -141,13 +143,15 @@ class Dispatcher:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            began = time.monotonic()
             await self.round()
+            await asyncio.sleep(min(REST, time.monotonic() - began))
 
     async def round(self) -> None:
         """One round. What the disk refuses is kept for the next one."""
         news, self._news = self._news, News()
         try:
-            orders = await self.db.write(self._decide, news)
+            orders = await self.db.write_by(self.wake, self._decide, news)
         except Storage as problem:
             self._put_back(news)
             self.halted = f"{problem.code.replace('-', ' ')} since {time.strftime('%H:%M')}"
@@ -173,7 +177,7 @@ class Dispatcher:
     async def _record(self, news: News) -> bool:
         """One round for this alone; whether it went through."""
         try:
-            orders = await self.db.write(self._decide, news)
+            orders = await self.db.write_by(self.wake, self._decide, news)
         except Exception:
             log.exception("not recorded: %s", news)
             return False
@@ -192,8 +196,9 @@ class Dispatcher:
 
     def _decide(self, c: Connection, news: News) -> Orders:
         orders = Orders()
-        if news.started:
-            moves.started(c, news.started)
+        over = {event["run"] for event in news.ended}
+        if begun := [event for event in news.started if event["run"] not in over]:
+            moves.started(c, begun)
         if news.overdue:
             moves.stop(c, news.overdue, "timeout", moves.SYSTEM)
         if news.ended:
@@ -241,8 +246,7 @@ class Dispatcher:
 
     def _claim(self, c: Connection) -> list[str]:
         """Plan with what is free now and give the tasks that may start a run each."""
-        seen = view.view(c, self.habits, closed=False)
-        starts = plan(seen).starts
+        seen, starts = view.next_starts(c, self.habits)
         if not starts:
             return []
         rows = {row.uuid: row for row in dispatch.claimable(c, [task.uuid for task in starts])}
@@ -306,7 +310,7 @@ class Dispatcher:
         }
         cwd = os.fsdecode(row.cwd) if isinstance(row.cwd, bytes) else row.cwd
         return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
-                "log": str(paths.log_path(self.home, row.runid)), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
+                "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
     def _steer(self, keeping: Keeping, wanted: Sequence[Any], greeted: bool) -> None:
         """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from app.errors import Conflict
+from app.health.look import look
+from app.service import board, views
 from app.service.call import Call
 from db import migrate
 
@@ -22,3 +25,12 @@ async def check(call: Call) -> dict[str, Any]:
     """Read the whole database and say what is wrong with it."""
     problems = await asyncio.to_thread(migrate.check, call.db.path)
     return {"ok": not problems, "problems": problems}
+
+
+async def doctor(call: Call) -> list[dict[str, Any]]:
+    """What is not well on this machine, as `taskdeck doctor --json` says it; empty when all is."""
+    found = await board.status(call)
+    tasks = (await views.ls(call, limit=1))["tasks"]
+    newest = str(tasks[0]["created_at"]) if tasks else None
+    seen = await asyncio.to_thread(lambda: list(look(os.fspath(call.home), found, newest)))
+    return [finding.as_dict() for finding in seen if finding.state != "well"]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from app.core import amounts, forecast
 from app.core.case import Parent, Subject, Why
 from app.core.explain import explain_all
-from app.core.plan import Active, PoolView, QueueView, View, Waiting
+from app.core.plan import Active, PoolView, QueueView, View, Waiting, plan
 from db import clock, dispatch, reads
 from db.rows import QueueRow, TaskRow
 from db.states import WAITING, Task
@@ -38,13 +38,16 @@ class Habits:
         return found
 
 
-def view(c: Connection, habits: Habits, halted: str | None = None, *, closed: bool = True) -> View:
-    """What decides, now. With `closed` the windows of full and closed queues are read too, as explaining needs them."""
+def view(c: Connection, habits: Habits, halted: str | None = None, *, closed: bool = True, ahead: int = WINDOW) -> View:
+    """What decides, now. With `closed` the windows of full and closed queues are read too, as explaining needs them.
+
+    A window holds four times the free slots of its queue and `ahead` more; with 0 ahead, only as many as there are slots.
+    """
     pools = tuple(PoolView(p.name, p.total_cpu, p.total_memory, p.status) for p in reads.pools(c))
     running = {p.name for p in pools if p.status == "active"}
     counted = reads.counters(c)
     queues = tuple(
-        _queue(c, habits, row, counted.get((row.name, Task.QUEUED.value), 0), closed or _starts(row, running))
+        _queue(c, habits, row, counted.get((row.name, Task.QUEUED.value), 0), ahead if closed or _starts(row, running) else None)
         for row in reads.queues(c)
     )
     now = clock.utcnow()
@@ -56,13 +59,10 @@ def _starts(queue: QueueRow, running: set[str]) -> bool:
     return queue.status == "active" and queue.pool in running and queue.current_load < queue.capacity
 
 
-def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, wanted: bool) -> QueueView:
+def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, ahead: int | None) -> QueueView:
     free = max(0, row.capacity - row.current_load)
-    waiting = (
-        tuple(_waiting(c, habits, t) for t in dispatch.window(c, row.name, 4 * free + WINDOW))
-        if wanted and total
-        else ()
-    )
+    most = 0 if ahead is None or not total else 4 * free + ahead if ahead else free
+    waiting = tuple(_waiting(c, habits, t) for t in dispatch.window(c, row.name, most)) if most else ()
     since = clock.unix(row.status_at) if row.status_at else None
     return QueueView(row.name, row.pool, row.capacity, row.priority, row.status, waiting, total, row.status_by, since)
 
@@ -76,6 +76,20 @@ def _active(c: Connection, habits: Habits, row: Any, now: datetime) -> Active:
     elapsed = (now - clock.parse(row.start_time)).total_seconds() if row.start_time else 0.0
     left = forecast.left(elapsed, habits.of(c, row.template), row.timeout)
     return Active(row.number, row.name, row.queue, row.cpu, row.memory, left)
+
+
+def next_starts(c: Connection, habits: Habits) -> tuple[View, Sequence[Waiting]]:
+    """The view of one round, and what starts in it.
+
+    Mostly the first tasks of each queue just fit its free slots, and nothing behind them matters. Only when one of them
+    does not start is it worth to look further.
+    """
+    seen = view(c, habits, closed=False, ahead=0)
+    starts = plan(seen).starts
+    if len(starts) < sum(len(queue.waiting) for queue in seen.queues):
+        seen = view(c, habits, closed=False)
+        starts = plan(seen).starts
+    return seen, starts
 
 
 def reasons(

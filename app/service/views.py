@@ -17,7 +17,7 @@ from app.paths import log_path
 from app.service import find, view
 from app.service.call import Call
 from db import clock, reads
-from db.rows import ActiveRow, InstanceRow, TaskRow
+from db.rows import InstanceRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
 RECENT = timedelta(hours=24)
@@ -57,44 +57,60 @@ def run_dict(row: InstanceRow) -> dict[str, Any]:
 
 async def ls(
     call: Call, *, status: Sequence[str] | str = (), queue: str | None = None, name: str | None = None, tag: dict[str, str] | None = None,
-    since: float | None = None, limit: int = 50, recent: bool = False,
+    since: float | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Tasks, newest first; `recent` leaves out what ended over a day ago."""
-    return await call.db.read(
-        _ls,
-        call,
-        find.filters({"status": status, "queue": queue, "name": name, "tag": tag, "since": since}),
-        limit,
-        recent,
-    )
+    """Tasks, newest first; `recent` leaves out what ended over a day ago.
+
+    With `brief`, only what a line shows: `lines` is the JSON text of a list of lists (`db.reads.BRIEF` says of what), and
+    `notes` has by uuid what `NOTES` names.
+    """
+    wanted = find.filters({"status": status, "queue": queue, "name": name, "tag": tag, "since": since})
+    return await call.db.read(_ls_brief if brief else _ls, call, wanted, limit, recent)
 
 
 def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
-    find.known_queue(c, wanted["queue"])
-    wanted["recent"] = clock.stamp(clock.utcnow() - RECENT) if recent else None
+    wanted = _wanted(c, wanted, recent)
     rows = reads.list_tasks(c, **wanted, limit=limit)
-    total = len(rows) if not limit or len(rows) < limit else reads.count_tasks(c, **wanted)
-    waiting = [row for row in rows if row.status in WAITING][:EXPLAINED]
+    notes = _notes(c, call, [row for row in rows if row.status in WAITING][:EXPLAINED])
+    listed = [task_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NONE), strict=True)) for row in rows]
+    return {"tasks": listed} | _counted(c, wanted, limit, len(rows))
+
+
+def _ls_brief(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
+    wanted = _wanted(c, wanted, recent)
+    brief = reads.list_brief(c, **wanted, limit=limit)
+    notes = _notes(c, call, reads.by_uuids(c, brief.waiting[:EXPLAINED]))
+    return {"lines": brief.lines, "notes": notes} | _counted(c, wanted, limit, brief.found)
+
+
+def _wanted(c: Connection, wanted: dict[str, Any], recent: bool) -> dict[str, Any]:
+    find.known_queue(c, wanted["queue"])
+    return wanted | {"recent": clock.stamp(clock.utcnow() - RECENT) if recent else None}
+
+
+def _counted(c: Connection, wanted: dict[str, Any], limit: int, found: int) -> dict[str, int]:
+    """How many match, and how many there are in all."""
+    total = found if not limit or found < limit else reads.count_tasks(c, **wanted)
+    return {"total": total, "of": sum(reads.counts(c).values())}
+
+
+NOTES = ("run", "run_reason", "wait_short", "expected")
+_NONE = (None, None, None, None)
+
+
+def _notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[str, tuple[Any, ...]]:
+    """{uuid: what a list says beside the task's own columns}: of those that run, and of these that wait."""
     why = view.reasons(c, view.Habits(), waiting, halted(call))
-    runs = {run.task_id: run for run in reads.running(c)}
-    return {
-        "tasks": [_listed(row, why.get(row.uuid), runs.get(row.uuid)) for row in rows],
-        "total": total,
-        "of": sum(reads.counts(c).values()),
-    }
+    told: dict[str, tuple[Any, ...]] = {run.task_id: (run.status, run.reason, None, None) for run in reads.running(c)}
+    for uuid, found in why.items():
+        short = found.reasons[0].short if found.reasons else None
+        told[uuid] = (None, None, short, found.expected_in[0] if found.expected_in else None)
+    return told
 
 
 def halted(call: Call) -> str | None:
     """Why nothing starts at all."""
     return call.live.halted if call.live is not None else "no runtime is up"
-
-
-def _listed(row: TaskRow, why: Why | None, run: ActiveRow | None) -> dict[str, Any]:
-    found = task_dict(row)
-    found["run"], found["run_reason"] = (run.status, run.reason) if run else (None, None)
-    found["wait_short"] = why.reasons[0].short if why and why.reasons else None
-    found["expected"] = why.expected_in[0] if why and why.expected_in else None
-    return found
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
@@ -239,7 +255,7 @@ def _log(c: Connection, call: Call, ident: str | int, attempt: int | str | None)
 
 def _run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str, Any]:
     told = ("runid", "attempt", "status", "log_bytes", "exit_code", "signal", "reason", "start_time", "end_time")
-    return {name: getattr(run, name) for name in told} | {"path": str(log_path(home, run.runid)), "logs": kept}
+    return {name: getattr(run, name) for name in told} | {"path": log_path(home, run.runid), "logs": kept}
 
 
 async def operations(call: Call, *, limit: int = 50) -> list[dict[str, Any]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from app.service.views import NOTES
+from db.reads import BRIEF
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,23 @@ def a_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any]:
         "started_at": None if started is None else ago(started), "ended_at": None if ended is None else ago(ended),
         "updated_at": ago(0), "wait_short": None, "expected": None, **more,
     }  # fmt: skip
+
+
+def listed(tasks: list[dict[str, Any]], total: int, of: int) -> dict[str, Any]:
+    """The answer to `ls`, brief or not."""
+    notes = {task["uuid"]: [task.get(name) for name in NOTES] for task in tasks}
+    lines = [[task[name] for name in BRIEF] for task in tasks]
+    return {"tasks": tasks, "lines": AsText(lines), "notes": notes, "total": total, "of": of}
+
+
+@dataclass(frozen=True)
+class AsText:
+    """JSON within JSON, made when it is answered."""
+
+    value: Any
+
+    def text(self) -> str:
+        return json.dumps(self.value, default=lambda time: time.text())
 
 
 def a_run(attempt: int, status: str, **more: Any) -> dict[str, Any]:

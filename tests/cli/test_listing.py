@@ -8,7 +8,7 @@ import pytest
 
 from app.core.clean import width
 from tests.cli.on_terminal import on_terminal
-from tests.cli.rows import a_run, a_task, ago
+from tests.cli.rows import a_run, a_task, ago, listed
 
 
 def drawn():
@@ -35,7 +35,7 @@ PICTURE = """\
 
 
 def test_ls_looks_as_it_is_drawn(answering, cli):
-    answering(ls={"tasks": drawn(), "total": 6, "of": 1204})
+    answering(ls=listed(drawn(), 6, 1204))
 
     said = cli("ls")
 
@@ -44,10 +44,10 @@ def test_ls_looks_as_it_is_drawn(answering, cli):
 
 
 def test_ls_without_filters_asks_for_what_is_recent_and_with_any_for_all(answering, cli):
-    runtime = answering(ls={"tasks": [], "total": 0, "of": 5})
+    runtime = answering(ls=listed([], 0, 5))
 
     cli("ls")
-    assert runtime.args("ls") == {"limit": 100, "recent": True}
+    assert runtime.args("ls") == {"limit": 100, "recent": True, "brief": True}
     cli(
         "ls",
         "--status",
@@ -64,7 +64,7 @@ def test_ls_without_filters_asks_for_what_is_recent_and_with_any_for_all(answeri
         "0",
     )
     assert runtime.args("ls") == {"status": ["failed", "timed_out", "lost"], "queue": "q", "tag": {"a": "b"}, "since": 7200,
-                                  "limit": 0, "recent": False}  # fmt: skip
+                                  "limit": 0, "recent": False, "brief": True}  # fmt: skip
 
 
 def test_a_cut_list_is_never_silent_with_json_either(answering, cli):
@@ -88,7 +88,7 @@ def test_jsonl_prints_a_document_a_line(answering, cli):
 def test_on_a_terminal_every_line_fits_and_the_name_shrinks_first(answering, home, columns):
     short = "needs 12.0G memory, 2.0G free; #1042 frees"
     long = a_task(7, "夜间备份 " * 12, "queued", queue="media", wait_short=short)
-    answering(ls={"tasks": [*drawn(), long], "total": 7, "of": 7})
+    answering(ls=listed([*drawn(), long], 7, 7))
 
     lines = on_terminal(home, "ls", columns=columns, NO_COLOR="1").decode().replace("\r", "").splitlines()
 
@@ -97,7 +97,7 @@ def test_on_a_terminal_every_line_fits_and_the_name_shrinks_first(answering, hom
 
 
 def test_colours_are_for_terminals_that_want_them(answering, cli, home):
-    answering(ls={"tasks": drawn(), "total": 6, "of": 6})
+    answering(ls=listed(drawn(), 6, 6))
 
     assert b"\x1b[1;31m\xe2\x9c\x97 failed" in on_terminal(home, "ls")
     for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
@@ -106,7 +106,7 @@ def test_colours_are_for_terminals_that_want_them(answering, cli, home):
 
 
 def test_without_utf8_the_glyphs_are_ascii(answering, cli, monkeypatch):
-    answering(ls={"tasks": drawn(), "total": 6, "of": 6})
+    answering(ls=listed(drawn(), 6, 6))
     monkeypatch.setenv("LC_ALL", "C")
 
     out = cli("ls").out
@@ -116,7 +116,7 @@ def test_without_utf8_the_glyphs_are_ascii(answering, cli, monkeypatch):
 
 def test_hostile_text_makes_no_rows_and_no_escapes(answering, cli, home):
     evil = "\x1b[2J\u009b31m\u202e\nFAKE ROW\r"
-    answering(ls={"tasks": [a_task(1, evil, "failed", queue=evil, reason=evil)], "total": 1, "of": 1})
+    answering(ls=listed([a_task(1, evil, "failed", queue=evil, reason=evil)], 1, 1))
 
     assert len(cli("ls").out.splitlines()) == 2
     assert b"\x1b[2J" not in on_terminal(home, "ls") and b"\x1b" not in on_terminal(home, "ls", "--json")
@@ -137,7 +137,7 @@ def test_json_in_a_pipe_is_utf8_unless_there_are_bytes_that_are_none(answering, 
 
 
 def test_the_first_use_says_how_to_begin(answering, cli):
-    answering(ls={"tasks": [], "total": 0, "of": 0})
+    answering(ls=listed([], 0, 0))
 
     assert cli("ls") == (0, "", "no task yet. The first: taskdeck submit -- COMMAND\n")
 

@@ -11,10 +11,10 @@ import pytest
 
 from app.cli import output
 from tests.cli.on_terminal import on_terminal
-from tests.cli.rows import a_task
+from tests.cli.rows import a_task, listed
 from tests.living import alive, until
 
-MANY = {"tasks": [a_task(n, "x" * 100, "queued") for n in range(3000)], "total": 3000, "of": 3000}
+MANY = listed([a_task(n, "x" * 100, "queued") for n in range(3000)], 3000, 3000)
 
 
 def start(home, *words, **streams):
@@ -63,7 +63,7 @@ def test_a_fault_of_our_own_is_one_line(answering, cli):
     said = cli("ls")
 
     assert said.code == 1 and said.err.startswith(
-        "taskdeck: a fault of Taskdeck itself: KeyError: 'tasks' (cli/listing.py, line "
+        "taskdeck: a fault of Taskdeck itself: KeyError: 'lines' (cli/listing.py, line "
     )
 
 

@@ -61,12 +61,26 @@ async def test_opening_brings_up_a_keeper_and_the_hello_comes_first(line):
 
 async def test_a_run_is_started_and_its_end_told(line, empty_home):
     keeping, events = line
-    run = a_run(empty_home, "sh", "-c", "exit 3")
+    fifo = empty_home.path / "fifo"
+    os.mkfifo(fifo)
+    run = a_run(empty_home, "sh", "-c", f"read line < {fifo}; exit 3")
 
     keeping.spawn(run)
+    await events.of("started", run["run"])
+    await asyncio.to_thread(fifo.write_text, "go\n")
 
     assert (await events.of("ended", run["run"]))["code"] == 3
     assert [event["is"] for event in events.seen] == ["hello", "started", "ended"]
+
+
+async def test_of_a_run_that_is_over_at_once_the_end_is_enough(line, empty_home):
+    keeping, events = line
+    run = a_run(empty_home, "no-such-program")
+
+    keeping.spawn(run)
+
+    assert (await events.of("ended", run["run"]))["code"] == 127
+    assert [event["is"] for event in events.seen] == ["hello", "ended"]
 
 
 async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(line, empty_home):
@@ -137,7 +151,7 @@ async def test_what_a_handler_says_to_a_hello_goes_out_before_what_was_held(empt
     await events.of("ended", run["run"])
     await keeping.close()
 
-    assert events.seen[1]["is"] == "started"
+    assert events.seen[1]["is"] in ("started", "ended")
 
 
 async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_home):
@@ -155,7 +169,7 @@ async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_h
     await events.of("ended", run["run"])
     await keeping.close()
 
-    assert len(reported) == 3
+    assert len(reported) == len(events.seen) >= 2
 
 
 async def test_closing_with_bye_ends_an_idle_pair(empty_home, wait_until, is_alive):

@@ -61,7 +61,7 @@ async def test_the_order_says_everything_the_keeper_needs(call: Call, dispatcher
     runid = order["run"]
     assert order == {
         "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0, "grace": 2.0,
-        "log": str(paths.log_path(home, runid)),
+        "log": paths.log_path(home, runid),
         "env": {"A": "1", "B": "3", "C": "4", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1", "TASKDECK_ATTEMPT": "1",
                 "TASKDECK_HOME": os.fspath(home)},
     }  # fmt: skip
@@ -123,18 +123,18 @@ async def test_what_the_disk_refuses_is_kept_and_written_in_the_next_round(
 ):
     number, runid = await running(call, dispatcher, told)
     waiting = (await submitted(call))["number"]
-    write = db.write
+    write = db.write_by
 
     async def full(*args: Any) -> Any:
         raise DiskFull("the disk is full.")
 
-    monkeypatch.setattr(db, "write", full)
+    monkeypatch.setattr(db, "write_by", full)
     dispatcher.hear(ended(runid, 5))
     await dispatcher.round()
     assert told.of("forget") == []
     assert dispatcher.halted is not None and dispatcher.halted.startswith("disk full since ")
 
-    monkeypatch.setattr(db, "write", write)
+    monkeypatch.setattr(db, "write_by", write)
     await dispatcher.round()
     assert ((await show(call, number))["status"], told.of("forget")) == ("failed", [(runid,)])
     assert (await show(call, waiting))["status"] == "queued"
@@ -300,7 +300,7 @@ async def test_a_small_log_is_kept_whole_and_of_a_large_one_its_tail(
     texts = {"small": b"one\0\xff\n", "large": b"x" * 40_000 + b"end\n"}
     for text in texts.values():
         _, runid = await running(call, dispatcher, told)
-        path = paths.log_path(home, runid)
+        path = Path(paths.log_path(home, runid))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
         dispatcher.hear(ended(runid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from app import paths
@@ -40,7 +41,7 @@ async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, h
     await worker.run(1, 0, run_seconds=3.0)
     await worker.run(2, 7, run_seconds=2.0, logs="boom\n")
     runid = await worker.start(3)
-    log = paths.log_path(home, runid)
+    log = Path(paths.log_path(home, runid))
     log.parent.mkdir(parents=True)
     log.write_bytes(b"one\ntwo 10%\rtwo 20%")
 
