@@ -13,13 +13,27 @@ if TYPE_CHECKING:
 def main() -> None:
     """What the console script `taskdeck` runs. Does not return."""
     try:
-        from app.cli.main import run
-
-        code = run(sys.argv[1:], deck=_deck, serve=_serve)
+        code = _run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
     # Everything is closed and flushed; taking the interpreter apart as well would be a tenth of what a submit costs.
     os._exit(code)
+
+
+def _run(argv: list[str]) -> int:
+    from app.cli.main import run
+
+    if "--in-process" in argv:
+        from app.cli import inside, output
+
+        output.begin()
+        words = inside.take(argv)
+        if words is not None and (refused := inside.refusal(words)):
+            output.problem(refused)
+            return refused.exit_code
+        if words is not None:
+            return run(words, deck=_deck_with_runtime, serve=_serve)
+    return run(argv, deck=_deck, serve=_serve)
 
 
 def _deck(home: str, **options: Any) -> int:
@@ -28,6 +42,16 @@ def _deck(home: str, **options: Any) -> int:
     from app.tui.start import run_deck
 
     return run_deck(Path(home), **options)
+
+
+def _deck_with_runtime(home: str, ascii: bool | None, read_only: bool) -> int:
+    from pathlib import Path
+
+    from app.runtime.inside import Inside, own_process
+    from app.tui.start import run_deck_with
+
+    umask = own_process()
+    return run_deck_with(Inside(Path(home)), Path(home), ascii=ascii, umask=umask)
 
 
 def _serve(home: str, **options: Any) -> int:

@@ -17,6 +17,8 @@ from app.errors import Conflict, Problem, Remote, Storage
 
 PATIENCE = 30.0
 """Seconds until a runtime that holds the lock must answer."""
+LOOK = 0.02
+"""Seconds between two looks whether a runtime in a deck has ended."""
 
 
 def runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
@@ -41,15 +43,40 @@ def dismiss(home: str) -> bool:
         return False
     # What the kernel says of who listens; the greeting of another version could not be trusted.
     pid = client.listener(sock)
-    sock.close()
+    in_deck = _in_deck(home, pid)
     gone = os.pidfd_open(pid)
     try:
-        signal.pidfd_send_signal(gone, signal.SIGTERM)
-        if not select.select([gone], [], [], PATIENCE)[0]:
-            raise Problem(f"the runtime, pid {pid}, did not end within {PATIENCE:.0f} s of SIGTERM.", "See it: taskdeck status")
+        if in_deck:  # TERM would close the deck as well; `stop` is a word of every version
+            sock.sendall(b'{"verb": "stop", "args": {}}\n')
+        else:
+            signal.pidfd_send_signal(gone, signal.SIGTERM)
+        if not ended(home, pid, gone, PATIENCE):
+            raise Problem(f"the runtime, pid {pid}, did not end within {PATIENCE:.0f} s.", "See it: taskdeck status")
     finally:
         os.close(gone)
+        sock.close()
     return True
+
+
+def ended(home: str, pid: int, process: int, seconds: float | None = None) -> bool:
+    """Wait until the runtime of `pid` (`process` is its pidfd) has ended, whether or not a deck lives on around it; False: not in time."""
+    if not _in_deck(home, pid):
+        return bool(select.select([process], [], [], seconds)[0])
+    last = None if seconds is None else time.monotonic() + seconds
+    while _in_deck(home, pid) and not select.select([process], [], [], LOOK)[0]:
+        if last is not None and time.monotonic() > last:
+            return False
+    return True
+
+
+def _in_deck(home: str, pid: int) -> bool:
+    """Whether the runtime of `pid` is one that lives in a deck, as the lock's file says until it has ended."""
+    try:
+        with open(os.path.join(home, "run", paths.LOCK), encoding="utf-8", errors="replace") as file:
+            said = file.read(200)
+    except OSError:
+        return False
+    return said.startswith(f"pid {pid},") and "in a deck" in said
 
 
 @contextmanager

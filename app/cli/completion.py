@@ -36,6 +36,7 @@ def everything() -> Parser:
     """One parser of all verbs, options and groups."""
     top = Parser("taskdeck", "runs the jobs of one server, from the keyboard")
     top.option("--home", metavar="DIR", help="the home to work with")
+    top.option("--in-process", action="store_true", help="the deck with the runtime in it")
     top.option("--version", action="store_true", help="which Taskdeck this is")
     top.option("--help", "-h", action="store_true", help="all commands")
     verbs = top.add_subparsers(metavar="COMMAND")

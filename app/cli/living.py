@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 from argparse import SUPPRESS
 
 from app.cli import output
@@ -36,9 +35,12 @@ def stop(session: Session, args: Args) -> int:
     """End the runtime, wait until it has gone, and keep commands from bringing it up again."""
     if not session.client.runtime_up():
         raise Conflict("no runtime is up; there is nothing to stop.")
-    runtime = os.pidfd_open(session.call("status")["runtime"]["pid"])
+    from app import launch
+
+    pid = session.call("status")["runtime"]["pid"]
+    process = os.pidfd_open(pid)
     answer = session.call("stop", drain=args.drain)
-    select.select([runtime], [], [])
+    launch.ended(session.home, pid, process)
     if args.json or args.jsonl:
         output.document(answer, args.jsonl)
     else:

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 NOBODY_READS = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
 
-_GLOBALS = ("--home", "--help", "--version", "--ascii", "--read-only")
+_GLOBALS = ("--home", "--help", "--version", "--ascii", "--read-only", "--in-process")
 
 
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
@@ -136,9 +136,10 @@ def _print(text: str) -> int:
 def _overview() -> str:
     """`taskdeck --help`."""
     found = [
-        "usage: taskdeck [--home DIR] [COMMAND …]",
+        "usage: taskdeck [--home DIR] [--in-process] [COMMAND …]",
         "",
-        "Without a command: the deck. COMMAND --help says more.",
+        "Without a command: the deck; with --in-process, the runtime in it.",
+        "COMMAND --help says more.",
         "",
     ]
     for title, verbs in words.SECTIONS:

@@ -35,7 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "export": ("definitions", "all definitions as one file"),
     "status": ("status", "runtime, queues, pools and alerts on one screen"),
     "operations": ("operations", "who did what"),
-    "serve": ("living", "run the runtime here, or in the background"),
+    "serve": ("living", "run the runtime here or in the background; in a deck: --in-process"),
     "stop": ("living", "end the runtime; running tasks go on"),
     "service": ("service", "have systemd keep the runtime up"),
     "doctor": ("doctor", "look for what could go wrong on this machine"),

@@ -1,4 +1,7 @@
-"""The runtime of a home: its parts started in order and stopped in reverse, in one visible place."""
+"""The runtime of a home: its parts started in order and stopped in reverse, in one visible place.
+
+`serve` makes a process of its own of it; `app.runtime.inside` puts it into a thread of the deck.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +48,7 @@ class Runtime:
     demo: bool = False
     since: float = field(default_factory=time.time)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    loops: Sequence[asyncio.Task[None]] = ()
 
     @property
     def halted(self) -> str | None:
@@ -101,28 +105,78 @@ class Runtime:
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
                 self.ending.set()
 
+    async def ended(self) -> None:
+        """Return when it is to end; a loop of ours that fails ends it too, with its error, and the next one takes over."""
+        ending = asyncio.create_task(self.ending.wait())
+        done, _ = await asyncio.wait({ending, *self.loops}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {ending}:
+            task.result()
+        ending.cancel()
+
+
+@asynccontextmanager
+async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]:
+    """A runtime that answers. The caller holds the lock of `home`, whose database is of this version."""
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
+        feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
+        runtime = Runtime(home, dispatcher, usage, feed, demo)
+        db.after_commit(feed.wake)
+        db.after_commit(dispatcher.wake)
+        dispatcher.keeping = await Keeping.open(home, dispatcher.hear)
+        stack.push_async_callback(_close, dispatcher.keeping)
+        await dispatcher.greeted.wait()
+        await dispatcher.round()
+        runtime.loops = [
+            asyncio.create_task(work, name=name)
+            for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))
+        ]
+        stack.push_async_callback(_end, runtime.loops)
+        duties = Duties(db, dispatcher, usage)
+        await duties.measure()
+        scheduler = duties.scheduler()
+        scheduler.start()
+        stack.callback(scheduler.shutdown, wait=False)
+        control = Control(home, Call(db, "", home, runtime), feed)
+        await control.start()
+        stack.push_async_callback(control.close)
+        stack.callback(feed.close)
+        Path(paths.stopped_mark(home)).unlink(missing_ok=True)
+        log.info("runtime up, pid %d, home %s", os.getpid(), home)
+        yield runtime
+        log.info("runtime ends")
+
 
 def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
     """Run until TERM, INT or `stop`. With `ready_fd` in the background: one JSON line there says that it is up, or what it failed with."""
     os.umask(0o077)
     if ready_fd is not None and os.fork():
         os._exit(0)
-    _own_environment()
+    own_environment()
+    os.chdir("/")
     if ready_fd is not None:  # a pipe that our starter's script left open would wait for us for good
         os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
     try:
-        paths.make_home(home)
-        _log_to(paths.runtime_log(home), foreground=ready_fd is None)
-        with hold_lock(home):
-            prepare_apart(home)
-            asyncio.run(_main(home, ready_fd, demo))
+        with in_words(home):
+            paths.make_home(home)
+            log_to(paths.runtime_log(home), foreground=ready_fd is None)
+            with hold_lock(home):
+                prepare_apart(home)
+                asyncio.run(_main(home, ready_fd, demo))
         return 0
-    except OSError as error:
-        return _fail(Storage(f"the home {home} cannot be used: {error.strerror}."), ready_fd)
-    except NoKeeper as error:
-        return _fail(Problem(f"{error}."), ready_fd)
     except Problem as problem:
         return _fail(problem, ready_fd)
+
+
+@contextmanager
+def in_words(home: Path) -> Iterator[None]:
+    """What keeps a runtime from its work, as a Problem."""
+    try:
+        yield
+    except OSError as error:
+        raise Storage(f"the home {home} cannot be used: {error.strerror}.") from error
+    except NoKeeper as error:
+        raise Problem(f"{error}.") from error
 
 
 def _fail(problem: Problem, ready_fd: int | None) -> int:
@@ -137,17 +191,28 @@ def _report(fd: int, said: dict[str, object]) -> None:
     os.close(fd)
 
 
-def _own_environment() -> None:
-    """Drop what belongs to a run we may have been started from, so that no sweep takes us for a part of it."""
+def own_environment() -> None:
+    """Drop what belongs to a run we may have been started from, so that no sweep takes us for a part of it.
+
+    A sweep reads what a process began with, so where that names a run we begin again without.
+    """
+    if "TASKDECK_RUNID" in os.environ:
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("TASKDECK_") or n == "TASKDECK_HOME"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)
     for name in [name for name in os.environ if name.startswith("TASKDECK_")]:
         del os.environ[name]
-    os.chdir("/")
 
 
-def _log_to(path: str, foreground: bool) -> None:
-    handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")
-    ]
+class _Log(logging.handlers.RotatingFileHandler):
+    """A log that a full disk does not make talk on stderr, which may be the screen of a deck."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """What cannot be written down is no further trouble."""
+
+
+def log_to(path: str, foreground: bool) -> None:
+    """Write the log to a file, and where nothing else stands on stderr there too."""
+    handlers: list[logging.Handler] = [_Log(path, maxBytes=2**20, backupCount=1, encoding="utf-8")]
     if foreground:
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(
@@ -157,53 +222,19 @@ def _log_to(path: str, foreground: bool) -> None:
 
 
 async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
-    async with AsyncExitStack() as stack:
-        db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
-        feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
-        runtime = Runtime(home, dispatcher, usage, feed, demo)
-        db.after_commit(feed.wake)
-        db.after_commit(dispatcher.wake)
-        dispatcher.keeping = await Keeping.open(home, dispatcher.hear)
-        stack.push_async_callback(_close, dispatcher.keeping)
-        await dispatcher.greeted.wait()
-        await dispatcher.round()
-        loops = [
-            asyncio.create_task(work, name=name)
-            for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))
-        ]
-        stack.push_async_callback(_end, loops)
-        duties = Duties(db, dispatcher, usage)
-        await duties.measure()
-        scheduler = duties.scheduler()
-        scheduler.start()
-        stack.callback(scheduler.shutdown, wait=False)
-        control = Control(home, Call(db, "", home, runtime), feed)
-        await control.start()
-        stack.push_async_callback(control.close)
-        stack.callback(feed.close)
-        _ready(home, ready_fd)
-        await _until_ended(runtime, loops)
+    async with open_runtime(home, demo) as runtime:
+        _listen(runtime)
+        if ready_fd is not None:
+            _report(ready_fd, {"pid": os.getpid()})
+        await runtime.ended()
 
 
-def _ready(home: Path, ready_fd: int | None) -> None:
-    Path(paths.stopped_mark(home)).unlink(missing_ok=True)
-    log.info("runtime up, pid %d, home %s", os.getpid(), home)
-    if ready_fd is not None:
-        _report(ready_fd, {"pid": os.getpid()})
-
-
-async def _until_ended(runtime: Runtime, loops: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for TERM, INT or `stop`; a loop of ours that fails ends the runtime too, and the next one takes over."""
+def _listen(runtime: Runtime) -> None:
+    """TERM and INT end it; a terminal that hangs up is nothing to it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.ending.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    ending = asyncio.create_task(runtime.ending.wait())
-    done, _ = await asyncio.wait({ending, *loops}, return_when=asyncio.FIRST_COMPLETED)
-    for task in done - {ending}:
-        task.result()
-    ending.cancel()
-    log.info("runtime ends")
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

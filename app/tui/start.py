@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.board import Board
 
 if TYPE_CHECKING:
     from app.client import Client
+    from app.tui.app import TaskdeckApp
+    from app.tui.leaving import OwnRuntime
 
 # Read when Textual is imported: how long a lone escape waits for more (milliseconds).
 os.environ.setdefault("ESCDELAY", "25")
@@ -25,28 +28,64 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False) 
     """Open the deck on a home until it is left; the exit code. `ascii` None: as the terminal can."""
     first = FirstBoard(home)
     first.start()
-    from app.tui import probe
-
-    plain, utf8 = probe.wants_ascii(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
-    colour = probe.wants_colour()
+    given = _given(ascii)
     from app.tui.app import TaskdeckApp
-    from app.tui.look import Look
     from app.tui.terminal import ClicksOnlyDriver
 
     # The feed's thread must not keep a key waiting for the interpreter's usual 5 ms.
     sys.setswitchinterval(0.001)
     app = TaskdeckApp(
         lambda: _client(home, read_only),
-        look=Look(ascii=plain if ascii is None else ascii, colour=colour, utf8=utf8),
         read_only=read_only,
         home=home,
         first=first.board,
         driver_class=ClicksOnlyDriver,
+        **given,
     )
     code = app.run()
-    if said := farewell(app.board or Board(), app.failure):
-        tell(said, app.size.width)
+    _say_farewell(app, app.board or Board())
     return 1 if app.fatal else code or 0
+
+
+def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask: int) -> int:
+    """The same with a runtime in this process, which ends with the deck, whatever ends that. Raises Problem before the deck opens.
+
+    `umask` is the user's, for what the deck submits; the process has the runtime's.
+    """
+    from app.tui import leaving
+
+    with leaving.in_order(runtime) as told:
+        runtime.start()
+        first = FirstBoard(home)
+        first.start()
+        given = _given(ascii)
+        from app.tui.inside import DeckWithRuntime, OrderlyDriver, client_to
+
+        sys.setswitchinterval(0.0005)
+        app = DeckWithRuntime(
+            client_to(runtime, home, umask), runtime=runtime, home=home, first=first.board, driver_class=OrderlyDriver, **given
+        )  # fmt: skip
+        code = app.run()
+        left = leaving.left(runtime, home, app.board or Board(), app.goes_on)
+        with suppress(OSError):  # the terminal may be gone
+            _say_farewell(app, left)
+        return 1 if app.fatal else code or 0
+    return told.code
+
+
+def _given(ascii: bool | None) -> dict[str, Any]:
+    """How the deck looks on this terminal."""
+    from app.tui import probe
+
+    plain, utf8 = probe.wants_ascii(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
+    from app.tui.look import Look
+
+    return {"look": Look(ascii=plain if ascii is None else ascii, colour=probe.wants_colour(), utf8=utf8)}
+
+
+def _say_farewell(app: TaskdeckApp, board: Board) -> None:
+    if said := farewell(board, app.failure):
+        tell(said, app.size.width)
 
 
 class FirstBoard(Thread):

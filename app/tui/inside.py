@@ -1,0 +1,110 @@
+"""The deck with the runtime in its own process (`--in-process`): what it starts, asks and ends is that one.
+
+Where a usual deck would bring up a runtime in the background, this one lets its own begin again. Another that took over
+meanwhile (`serve --replace`) is simply used: then this is a deck like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread, current_thread, main_thread
+from typing import Any, cast
+
+from textual.drivers.linux_driver import LinuxDriver
+
+from app import paths
+from app.client import SUBMITTING, Client
+from app.core.board import Board
+from app.errors import Problem
+from app.tui.app import TWICE, TaskdeckApp
+from app.tui.leaving import PATIENCE, OwnRuntime
+from app.tui.screens.leave import LeaveScreen
+from app.tui.terminal import ClicksOnlyDriver
+
+
+class OwnClient(Client):
+    """Speaks to the runtime of the home, and brings up the one in this process when there is none."""
+
+    def __init__(self, home: Path, runtime: OwnRuntime, umask: int) -> None:
+        super().__init__(home)
+        self._runtime = runtime
+        self._umask = umask
+
+    def start(self, resume: bool = False) -> None:
+        """As any client does, but here."""
+        self._drop()  # a line that was open may be a dead runtime's
+        if self.runtime_up():
+            return
+        if paths.stopped(self.home) and not resume:
+            return super().start()  # which refuses, and says who stopped it
+        try:
+            self._runtime.start()
+        except Problem as problem:
+            if problem.code != "runtime-exists":
+                raise
+            super().start(resume)  # another comes up at this moment: wait for that
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
+        """What the verb answers; what is submitted gets the user's umask, not the runtime's."""
+        mine = {"umask": self._umask} if verb in SUBMITTING else {}
+        return super().call(verb, {**(args or {}), **mine}, note)
+
+
+def client_to(runtime: OwnRuntime, home: Path, umask: int) -> Callable[[], Client]:
+    """Makes clients for the deck."""
+    return lambda: OwnClient(home, runtime, umask)
+
+
+class DeckWithRuntime(TaskdeckApp):
+    """Leaving it ends the runtime, so it asks what is to become of the queue."""
+
+    def __init__(self, client_factory: Callable[[], Client], *, runtime: OwnRuntime, **more: Any) -> None:
+        super().__init__(client_factory, **more)
+        self.runtime = runtime
+        self.goes_on = False
+        """Whether a runtime is to be left in the background."""
+
+    def on_load(self) -> None:
+        """INT, which nobody can type here, ends it as TERM does."""
+        if current_thread() is main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.exit, 128 + signal.SIGINT)
+
+    def action_leave(self) -> None:
+        """Leave, after a question when something runs or waits."""
+        board = self.board or Board()
+        if not self.runtime.alive or not (board.running or board.waiting_total):
+            self.exit(0)
+        elif not isinstance(self.screen, LeaveScreen):
+            self.push_screen(LeaveScreen(board), self._leave)
+
+    def action_help_quit(self) -> None:
+        """The second ctrl+c asks too."""
+        if self.ticks() - self._broke_at < TWICE:
+            self.action_leave()
+        else:
+            super().action_help_quit()
+
+    def _leave(self, answer: str | None) -> None:
+        if answer is not None:
+            self.goes_on = answer == "b"
+            self.exit(0)
+
+
+class OrderlyDriver(ClicksOnlyDriver):
+    """A terminal whose end is the end of the process, but first of its runtime."""
+
+    def start_application_mode(self) -> None:
+        LinuxDriver.start_application_mode(self)
+        Thread(target=self._end_with_terminal, name="hangup", daemon=True).start()
+
+    def _end_with_terminal(self) -> None:
+        gone = select.poll()
+        gone.register(self.fileno, 0)
+        gone.poll()
+        cast(DeckWithRuntime, self._app).runtime.stop(PATIENCE)
+        os._exit(128 + signal.SIGHUP)

@@ -1,0 +1,347 @@
+"""`taskdeck --in-process` on a real terminal: deck and runtime are one process, and every promise holds all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.client import Client
+from tests.acceptance.house import PROGRAM, House
+from tests.acceptance.sequences import faults
+from tests.acceptance.terminal import Terminal
+from tests.living import alive, until
+from tests.tui.on_a_pty import OnPty
+
+ROOT = Path(__file__).parents[2]
+WITHIN = 5.0
+"""Seconds in which it ends, whatever ends it."""
+
+GATED = "until [ -e gate ]; do sleep 0.02; done; exit 5"
+
+
+@pytest.fixture
+def house(house: House) -> Iterator[House]:
+    """A home that a runtime is brought up in at the end: without one, nobody would see off the jobs and their keeper."""
+    yield house
+    if (house.home / "run" / "keeper.sock").exists():
+        house.ok("serve", "--detach")
+
+
+def opened(house: House, columns: int = 80, rows: int = 24, **env: str) -> Terminal:
+    """The deck with its runtime, which answers."""
+    return house.terminal("--in-process", columns=columns, rows=rows, **env).wait("● ").wait("db ok")
+
+
+def spoilt(house: House, fault: str) -> Terminal:
+    """The same, of a program in which something was made to fail."""
+    program = f"import sys; sys.argv = ['taskdeck', '--in-process']; {fault}; from app.__main__ import main; main()"
+    env = house.env | {"PYTHONPATH": str(ROOT)}
+    return Terminal([sys.executable, "-c", program], env, house.work, 120, 40)
+
+
+def gated(house: House, deck: Terminal) -> tuple[str, int]:
+    """A task that runs, and exits with 5 once the file `gate` is there: its number, and the pid of its process."""
+    number = house.submit("-n", "gated", "--", "sh", "-c", GATED)
+    deck.wait("● gated")
+    return number, house.json("instances", number)[0]["pid"]
+
+
+def stop(house: House) -> None:
+    """What `taskdeck stop` asks of the runtime."""
+    with closing(Client(house.home, autostart=False)) as client:
+        client.call("stop")
+
+
+def ends_with_5_under_the_next_runtime(house: House, number: str, job: int) -> bool:
+    """The job went on, ends while no runtime is up, and a usual one then tells how."""
+    assert alive(job)
+    (house.work / "gate").touch()
+    until(lambda: not alive(job), "the job has ended")
+    house.ok("serve", "--detach")
+    return house.td("wait", number).returncode == 5 and len(house.json("instances", number)) == 1
+
+
+def ended_in_order(house: House) -> bool:
+    """A runtime that closed all it had takes its name off the lock at last; and nobody wished it stopped."""
+    return (house.home / "run" / "runtime.lock").read_text() == "" and not (house.home / "run" / "stopped").exists()
+
+
+def test_jobs_run_through_it_and_commands_from_elsewhere_use_it(house: House):
+    with opened(house) as deck:
+        number = house.submit("-n", "made elsewhere", "--", "sh", "-c", "echo hello")
+        deck.wait("✓ made elsewhere")
+
+        assert house.td("wait", number).returncode == 0
+        assert house.ok("logs", number) == "hello\n"
+        assert [task["status"] for task in house.json("ls")] == ["succeeded"]
+        assert house.json("status")["runtime"]["pid"] == deck.pid
+        deck.type("q")
+        assert deck.end() == 0
+
+    assert "Nothing runs or waits; no runtime is up." in deck.text
+    assert faults(bytes(deck.raw)) == [] and ended_in_order(house)
+
+
+def test_what_the_deck_submits_has_the_users_umask_and_directory_and_the_home_is_private(house: House):
+    before = os.umask(0o002)
+    try:
+        deck = opened(house, 120, 40)
+    finally:
+        os.umask(before)
+    with deck:
+        deck.wait("Nothing has been submitted yet").type("n").wait("Command")
+        deck.type("touch by-the-form").wait("by-the-form").type("\n").wait("✓ touch")
+        deck.type("q").end()
+
+    assert (house.work / "by-the-form").stat().st_mode & 0o777 == 0o664
+    assert {path.name for path in house.home.rglob("*") if path.stat().st_mode & 0o077} == set()
+
+
+def test_a_job_outlives_q_and_the_next_runtime_records_its_end(house: House):
+    with opened(house) as deck:
+        number, job = gated(house, deck)
+        deck.type("q").wait("Leave Taskdeck").wait("The job runs on to its end; nothing waits.")
+        deck.wait("› b  Leave a runtime in the background").press("o", until="1 job goes on")
+        assert deck.end(WITHIN) == 0
+
+    assert "1 job goes on, 0 wait; no runtime is up. Back: taskdeck" in deck.text
+    assert ended_in_order(house) and ends_with_5_under_the_next_runtime(house, number, job)
+
+
+def test_q_can_leave_a_runtime_in_the_background_that_goes_on_with_the_queue(house: House):
+    with opened(house, 120, 40) as deck:
+        house.ok("queue", "set", "default", "--capacity", "1")
+        number, job = gated(house, deck)
+        waits = house.submit("-n", "waits", "--", "true")
+        deck.wait("○ waits").type("q").wait("The job runs on to its end; one waits for a new start.")
+        deck.press("\r", until="1 job goes on, 1 wait")
+        assert deck.end() == 0
+
+    runtime = house.json("status")["runtime"]
+    assert f"runtime pid {runtime['pid']}." in deck.text and runtime["pid"] != deck.pid and alive(job)
+    (house.work / "gate").touch()
+    assert [house.td("wait", one).returncode for one in (number, waits)] == [5, 0]
+
+
+@pytest.mark.parametrize("key", ["q", "\x1b"])
+def test_the_question_may_be_left_too_and_nothing_has_happened(house: House, key: str):
+    with opened(house) as deck:
+        gated(house, deck)
+        deck.type("q").wait("Leave Taskdeck").type(key).wait(lambda t: "Leave Taskdeck" not in t.text and "● gated" in t.text)
+
+        assert house.json("status")["runtime"]["pid"] == deck.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_it_in_order_and_the_job_goes_on(house: House, number: signal.Signals):
+    with opened(house) as deck:
+        task, job = gated(house, deck)
+        os.kill(deck.pid, number)
+        assert deck.end(WITHIN) == 128 + number
+
+    assert "1 job goes on, 0 wait; no runtime is up." in deck.text and faults(bytes(deck.raw)) == []
+    assert ended_in_order(house) and ends_with_5_under_the_next_runtime(house, task, job)
+
+
+def test_a_terminal_that_is_closed_ends_it_in_order(house: House):
+    with opened(house) as deck:
+        task, job = gated(house, deck)
+        deck.close(WITHIN)
+        assert deck.code == 128 + signal.SIGHUP
+
+    assert ended_in_order(house) and ends_with_5_under_the_next_runtime(house, task, job)
+
+
+def test_a_terminal_that_goes_without_a_signal_ends_it_in_order_too(house: House):
+    with OnPty([os.fspath(PROGRAM), "--in-process"], env=house.env, cwd=house.work) as deck:
+        deck.wait_for("q quit")
+        task = house.submit("--", "sh", "-c", GATED)
+        job = until(lambda: house.json("instances", task)[0]["pid"], "the job runs")
+        assert deck.hang_up() == 128 + signal.SIGHUP
+
+    assert ended_in_order(house) and ends_with_5_under_the_next_runtime(house, task, job)
+
+
+def test_killed_it_is_made_up_for_by_a_usual_runtime(house: House):
+    with opened(house) as deck:
+        task, job = gated(house, deck)
+        os.kill(deck.pid, signal.SIGKILL)
+        assert deck.end() == -signal.SIGKILL
+
+    assert ends_with_5_under_the_next_runtime(house, task, job)
+
+
+def test_a_home_that_has_a_runtime_is_refused_before_the_deck_opens(house: House):
+    house.ok("serve", "--detach")
+    pid = house.json("status")["runtime"]["pid"]
+
+    with house.terminal("--in-process") as deck:
+        assert deck.end() == 4
+
+    assert f"taskdeck: a runtime already has this home: pid {pid}," in deck.text
+    assert "See it: taskdeck" in deck.text and b"\x1b[?1049h" not in deck.raw
+    assert house.json("status")["runtime"]["pid"] == pid
+
+
+def test_a_second_runtime_is_told_that_a_deck_has_the_home(house: House):
+    with opened(house) as deck:
+        done = house.td("serve")
+
+    assert done.returncode == 4
+    assert f"pid {deck.pid}," in done.stderr and "in a deck (--in-process). See it: taskdeck" in done.stderr
+
+
+def test_stop_from_elsewhere_ends_the_runtime_and_leaves_the_deck(house: House):
+    with opened(house, 120, 40) as deck:
+        house.ok("stop")
+        deck.wait("stopped it (taskdeck stop). Nothing starts.")
+        assert (house.home / "run" / "stopped").exists()
+        assert house.td("submit", "--", "true").returncode == 4
+        deck.type("q")
+        assert deck.end() == 0
+
+
+def test_S_starts_it_again_in_the_same_process_after_a_stop(house: House):
+    with opened(house, 120, 40) as deck:
+        task, job = gated(house, deck)
+        stop(house)
+        deck.wait("stopped it (taskdeck stop). Nothing starts. The job runs on").type("S").wait("● runtime")
+
+        assert house.json("status")["runtime"]["pid"] == deck.pid and alive(job)
+        (house.work / "gate").touch()
+        assert house.td("wait", task).returncode == 5
+
+
+def test_serve_replace_takes_over_from_it_and_neither_job_nor_deck_notices(house: House):
+    with opened(house, 120, 40) as deck:
+        task, job = gated(house, deck)
+        house.ok("serve", "--replace", "--detach")
+        pid = house.json("status")["runtime"]["pid"]
+        assert pid != deck.pid and alive(job)
+        deck.wait(f"● runtime {pid}")
+        (house.work / "gate").touch()
+        assert house.td("wait", task).returncode == 5
+        deck.type("q")
+        assert deck.end() == 0
+
+    assert not (house.home / "run" / "stopped").exists()
+
+
+def test_another_runtime_may_take_over_and_the_deck_goes_on_as_any_other(house: House):
+    with opened(house, 120, 40) as deck:
+        _, job = gated(house, deck)
+        stop(house)
+        deck.wait("stopped it (taskdeck stop).")
+        house.ok("serve", "--detach")
+        pid = house.json("status")["runtime"]["pid"]
+        deck.wait(f"● runtime {pid}").type("q")
+        assert deck.end() == 0
+
+    assert f"1 job goes on, 0 wait; runtime pid {pid}." in deck.text
+    assert house.json("status")["runtime"]["pid"] == pid and alive(job)
+
+
+FAILS_ON_REQUEST = """
+import asyncio, errno, os
+from app.runtime.serve import Runtime
+from app.runtime import inside
+open_runtime = inside.open_runtime
+async def ended(self):
+    while not os.path.exists('broken'):
+        await asyncio.sleep(0.02)
+    raise OSError(errno.EIO, 'Input/output error')
+def opened(home):
+    if os.path.exists('broken'):
+        raise OSError(errno.EIO, 'Input/output error')
+    return open_runtime(home)
+Runtime.ended = ended
+inside.open_runtime = opened
+"""
+
+
+def test_a_runtime_that_fails_leaves_the_deck_open_and_begins_again_by_itself(house: House):
+    with spoilt(house, f"exec({FAILS_ON_REQUEST!r})").wait("● runtime").wait("db ok") as deck:
+        _, job = gated(house, deck)
+        (house.work / "broken").touch()
+        deck.wait("NO RUNTIME since").wait("Nothing starts. The job runs on; what ends is kept. Trying to start one.")
+        deck.wait("cannot be used: Input/output error")
+        (house.work / "broken").unlink()
+        deck.wait("● runtime")
+
+        assert house.json("status")["runtime"]["pid"] == deck.pid and alive(job)
+
+    assert faults(bytes(deck.raw)) == [] and "Traceback" not in deck.raw.decode()
+    assert "the runtime failed" in (house.home / "run" / "runtime.log").read_text()
+
+
+@pytest.mark.parametrize("fault", ["DeckScreen.on_mount = lambda self: 1 / 0", "TaskdeckApp.run = lambda self: 1 / 0"])
+def test_a_deck_that_fails_closes_its_runtime_in_order(house: House, fault: str):
+    parts = "from app.tui.app import TaskdeckApp; from app.tui.screens.deck import DeckScreen"
+    with spoilt(house, f"{parts}; {fault}") as deck:
+        assert deck.end() == 1
+
+    assert "ZeroDivisionError" in deck.text and "Traceback" not in deck.raw.decode()
+    assert ended_in_order(house)
+
+
+def test_a_log_that_cannot_be_written_shows_nowhere_on_the_screen(house: House):
+    (house.home / "run").mkdir(parents=True)
+    (house.home / "run" / "runtime.log").symlink_to("/dev/full")
+
+    with opened(house) as deck:
+        number = house.submit("-n", "works", "--", "true")
+        deck.wait("✓ works").type("q")
+        assert deck.end() == 0
+
+    assert house.json("show", number)["status"] == "succeeded"
+    assert "Logging error" not in deck.raw.decode() and "No space left" not in deck.raw.decode()
+
+
+def test_started_from_a_job_it_is_no_part_of_that_job(house: House):
+    with opened(house, TASKDECK_RUNID="0123", TASKDECK_TASK="1") as deck:
+        environment = Path(f"/proc/{deck.pid}/environ").read_bytes()
+        assert house.json("status")["runtime"]["pid"] == deck.pid
+
+    assert b"TASKDECK_RUNID" not in environment and b"TASKDECK_TASK" not in environment
+
+
+def test_every_key_is_heard_while_the_runtime_drains_a_long_queue(house: House):
+    jobs = house.work / "jobs.jsonl"
+    jobs.write_text('{"argv": ["true"]}\n' * 3000)
+    with opened(house) as deck:
+        house.ok("submit", "--from", jobs)
+        for _ in range(5):
+            deck.type("?").wait("The keys of this place").type("q").wait(lambda t: "The keys of this place" not in t.text)
+            deck.type("/").type("zz").wait("zz").type("\x1b").wait(lambda t: "zz" not in t.text)
+
+        assert house.json("status")["counts"]["queued"] > 0
+        began = time.monotonic()
+        os.kill(deck.pid, signal.SIGTERM)
+        assert deck.end(WITHIN) == 128 + signal.SIGTERM
+        assert time.monotonic() - began < WITHIN
+
+    assert ended_in_order(house)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--in-process"], "--in-process opens the deck, which needs a terminal. Without one: taskdeck serve"),
+        (["--in-process", "ls"], "--in-process opens the deck, so no command goes with it. Type: taskdeck --in-process"),
+        (["--read-only", "--in-process"], "it cannot be read only. To look only: taskdeck --read-only"),
+        (["--home", "--in-process", "lss"], '"lss" is not a command.'),
+        (["submit", "--in-process"], "--in-process"),
+    ],
+)
+def test_what_cannot_be_is_a_usage_error_that_says_what_to_type(house: House, words: list[str], said: str):
+    done = house.td(*words)
+
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("taskdeck: ") and said in done.stderr
+    assert not house.home.exists()
