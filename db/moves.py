@@ -135,6 +135,13 @@ def submit(
     return {**known, **{task["uuid"]: task["number"] for task in new}}
 
 
+def keep_environment(c: Connection, sha256: str, variables: str) -> None:
+    """Store an environment (as JSON) that is not there yet."""
+    insert_new = "INSERT INTO environments (sha256, variables, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    now = clock.now()
+    sql.run(c, insert_new, (sha256, variables, now, now))
+
+
 def known(c: Connection, uuid: str) -> bool:
     """Whether there is a task of this uuid, a removed one too."""
     return sql.value(c, "SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)) is not None

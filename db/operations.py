@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from db import clock, schema
+from db import clock, sql
 
 
 def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, after: Any = None) -> None:
@@ -18,8 +19,12 @@ def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, afte
 def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
     """`record` for each of many objects: (object, before, after)."""
     now = clock.now()
-    same = {"by": by, "verb": verb, "created_at": now, "updated_at": now}
-    if done:
-        c.execute(
-            insert(schema.operations), [{**same, "object": obj, "before": before, "after": after} for obj, before, after in done]
-        )
+    sql.run_many(
+        c,
+        'INSERT INTO operations ("by", verb, object, before, after, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        [(by, verb, obj, _json(before), _json(after), now, now) for obj, before, after in done],
+    )
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select, text
+from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
-from db.rows import ActiveRow, Brief, EventRow, InstanceRow, OperationRow, PoolRow, QueueRow, TaskRow
+from db.rows import ActiveRow, Brief, EventRow, InstanceRow, OperationRow, Placed, PoolRow, QueueRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, Task
 
 tasks, runs = schema.tasks, schema.instances
@@ -36,6 +36,12 @@ def by_uuids(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Tasks by uuid, in no order."""
     chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_json(uuids)))))
     return _tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
+
+
+def placed(c: Connection, uuids: Sequence[str]) -> list[Placed]:
+    """Where tasks stand, by uuid, in no order."""
+    found = f"SELECT {', '.join(Placed._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
+    return [Placed._make(row) for row in sql.rows(c, found, (_json(uuids),))]
 
 
 def by_prefix(c: Connection, prefix: str) -> list[TaskRow]:
@@ -173,17 +179,21 @@ _ORDER = (tasks.c.front.desc(), tasks.c.priority.desc(), tasks.c.number)
 
 
 def position(c: Connection, task: TaskRow) -> int:
-    """How many queued tasks of its queue start before this one."""
-    t = tasks.c
-    before = or_(
-        t.front > task.front,
-        and_(t.front == task.front, t.priority > task.priority),
-        and_(t.front == task.front, t.priority == task.priority, t.number < task.number),
-    )
-    chosen = (
-        select(func.count()).select_from(tasks).where(t.queue == task.queue, text("tasks.status = 'queued'"), before)
-    )
-    return c.execute(chosen).scalar_one()
+    """How many queued tasks of its queue start before this one, counted one by one."""
+    before = _AMONG.format(more=">", earlier="<")
+    return sql.value(c, before, {name: getattr(task, name) for name in _PLACE})
+
+
+def behind(c: Connection, task: Placed) -> int:
+    """How many queued tasks of its queue start after this one: few, for one that was just submitted."""
+    return sql.value(c, _AMONG.format(more="<", earlier=">"), {name: getattr(task, name) for name in _PLACE})
+
+
+_PLACE = ("queue", "front", "priority", "number")
+_AMONG = (
+    "SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND (front {more} :front OR front = :front AND "
+    "(priority {more} :priority OR priority = :priority AND number {earlier} :number))"
+)
 
 
 def positions(c: Connection, queue: str, numbers: Sequence[int]) -> dict[int, int]:

@@ -44,6 +44,18 @@ class TaskRow(NamedTuple):
     updated_at: str
 
 
+class Placed(NamedTuple):
+    """What says where a task stands."""
+
+    uuid: str
+    number: int
+    name: str
+    queue: str
+    status: str
+    front: int
+    priority: int
+
+
 class Brief(NamedTuple):
     """A long list: the JSON text of its rows, how many there are, and the uuids of those that wait."""
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app import engines
 from app.core import amounts, parameters
@@ -23,8 +22,8 @@ from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import find, views
 from app.service.call import Call
-from db import clock, moves, named, operations, reads, schema
-from db.rows import PoolRow, QueueRow, TaskRow, TemplateRow
+from db import clock, moves, named, operations, reads
+from db.rows import Placed, PoolRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
 LARGEST_BATCH = 1_000_000
@@ -234,11 +233,7 @@ def _environment(c: Connection, env: dict[str, str]) -> str:
     """Store an environment once, whoever shares it; its key."""
     text = json.dumps(env, sort_keys=True)
     sha = hashlib.sha256(text.encode()).hexdigest()
-    now = clock.now()
-    table = schema.environments
-    c.execute(
-        upsert(table).on_conflict_do_nothing(), {"sha256": sha, "variables": env, "created_at": now, "updated_at": now}
-    )
+    moves.keep_environment(c, sha, text)
     return sha
 
 
@@ -293,7 +288,7 @@ def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str)
         batch.add(spec)
     batch.store()
     uuids = [row["uuid"] for row in batch.rows]
-    stored = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+    stored = {row.uuid: row for row in reads.placed(c, uuids)}
     rows = [stored[uuid] for uuid in uuids]
     return [_place(c, row) for row in rows]
 
@@ -304,9 +299,9 @@ def record(c: Connection, by: str, numbers: Sequence[int]) -> None:
     operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
 
 
-def _place(c: Connection, row: TaskRow) -> dict[str, Any]:
-    ahead = reads.position(c, row) if row.status == "queued" else None
+def _place(c: Connection, row: Placed) -> dict[str, Any]:
     total = reads.counters(c).get((row.queue, "queued"), 0)
+    ahead = total - 1 - reads.behind(c, row) if row.status == "queued" else None
     return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue, "status": row.status,
             "position": ahead, "total": total}  # fmt: skip
 

@@ -27,7 +27,12 @@ FEW = 20_000
 SMALL = {"queues", "q", "pools", "p", "slas", "json_each", "open_alerts"}
 LIMITED = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER BY instances.runid DESC")
 """Statements that walk along an index and stop at their limit."""
-COUNTING = ("SELECT status, count(*) FROM tasks", "SELECT number, place FROM", "SELECT count(*) AS count_1")
+COUNTING = (
+    "SELECT status, count(*) FROM tasks",
+    "SELECT number, place FROM",
+    "SELECT count(*) AS count_1",
+    "SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND (front > ",
+)
 """Statements that count entries of an index: what ended today, the places of tasks far down in a queue."""
 
 

@@ -490,3 +490,12 @@ async def test_ten_thousand_lines_are_one_transaction_and_one_operation(call: Ca
 
     assert done["numbers"] == list(range(1, 10_001))
     assert await operations(call) == [("submit", "10000 tasks #1–#10000")]
+
+
+async def test_the_place_of_a_new_task_is_where_its_priority_puts_it(call: Call):
+    await queues.queue_create(call, name="q", capacity=1)
+    await queues.queue_pause(call, name="q")
+
+    places = [(await submitted(call, queue="q", priority=priority))["position"] for priority in (0, 5, 0, 9, 5, -1)]
+
+    assert places == [0, 0, 2, 0, 2, 5]
