@@ -51,41 +51,61 @@ class Database:
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
-        return await self._whole(self._write(None, fn, *args, **kwargs))
+        return await self._post(None, fn, *args, **kwargs)
 
     async def write_by(
         self, own: Callable[[], None], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`write` for the owner of the wake `own`, who need not be told of what it did itself."""
-        return await self._whole(self._write(own, fn, *args, **kwargs))
+        return await self._post(own, fn, *args, **kwargs)
 
-    async def _write(
+    def _post(
         self, own: Callable[[], None] | None, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> asyncio.Future[T]:
+        """Hand a transaction to the writer thread. It comes to its end, and wakes, though whoever asked is cancelled."""
+        if self._thread is None:
+            raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
         loop = asyncio.get_running_loop()
-        result, changed = await loop.run_in_executor(self._thread, lambda: self._transact(fn, *args, **kwargs))
-        for wake in self._after if changed else ():
-            if wake != own:
-                wake()
-        return result
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def work() -> None:
+            try:
+                result, changed = self._transact(fn, *args, **kwargs)
+            except BaseException as error:
+                loop.call_soon_threadsafe(failed, error)
+            else:
+                loop.call_soon_threadsafe(done, result, changed)
+
+        def failed(error: BaseException) -> None:
+            if not answer.done():
+                answer.set_exception(error)
+
+        def done(result: T, changed: bool) -> None:
+            if not answer.done():
+                answer.set_result(result)
+            for wake in self._after if changed else ():
+                if wake != own:
+                    wake()
+
+        self._thread.submit(work)
+        return answer
 
     def _transact(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
         """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
-        if self._writer is None:
-            raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
-        with translated(self.path), self._connected(self._writer) as c, c.begin():
+        with translated(self.path), self._connected() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
             return result, driver.total_changes != before
 
     @contextmanager
-    def _connected(self, writer: Engine) -> Iterator[Connection]:
+    def _connected(self) -> Iterator[Connection]:
         """The writer's connection, kept from one transaction to the next; one that failed is not used again."""
         if self._connection is None:
-            self._connection = writer.connect()
+            assert self._writer is not None
+            self._connection = self._writer.connect()
         try:
             yield self._connection
         except BaseException:
@@ -103,8 +123,8 @@ class Database:
                 return await c.run_sync(fn, *args, **kwargs)
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """Work that comes to its end though whoever asked is cancelled. Cut short, a write would wake nobody, and a reader's
-        connection would be closed in a way that never returns once its thread has ended."""
+        """Reading that comes to its end though whoever asked is cancelled. Cut short, a reader's connection would be closed in a
+        way that never returns once its thread has ended."""
         task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

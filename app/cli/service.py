@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from app.cli import output
 from app.cli.options import Args, Command, Parser, as_json
 from app.core.clean import clean
-from app.errors import Problem, Usage
+from app.errors import Conflict, Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _UNIT = """\
 [Unit]
-Description=Taskdeck runtime of {home}
+Description=Taskdeck runtime ({described})
 StartLimitIntervalSec=0
 
 [Service]
@@ -32,6 +33,9 @@ WantedBy={target}
 """
 """KillMode=process: jobs live through a restart of the unit. OOMPolicy=continue: one job's end by the kernel is not ours."""
 
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,=")
+"""What systemd takes as it stands."""
+
 
 def install(session: Session, args: Args) -> int:
     """Write the unit and say what to type next; nothing is started."""
@@ -40,7 +44,12 @@ def install(session: Session, args: Args) -> int:
     system = args.system or (not args.user and os.geteuid() == 0)
     path = _path(system)
     text = unit(session.home, system)
-    if _text(path) == text:
+    found = _text(path)
+    if _another(found, session.home):
+        raise Conflict(
+            f"{clean(path)} runs another home. It was not changed.", f"To have it replaced: rm {shlex.quote(path)}"
+        )
+    if found == text:
         output.note(f"{clean(path)} is as it should be.")
     else:
         _write(path, text)
@@ -55,11 +64,27 @@ def install(session: Session, args: Args) -> int:
 
 def unit(home: str, system: bool) -> str:
     """The unit's text, for this program and that home."""
+    user = f"User={_user()}\n" if system else ""
+    target = "multi-user.target" if system else "default.target"
+    word = _quoted(home).replace("$", "$$")  # in the first word, the program, a $ is only itself
+    return _UNIT.format(
+        home=word, described=home.replace("%", "%%"), program=_quoted(_program()), user=user, target=target
+    )
+
+
+def _user() -> str:
+    """Our login name, or the number."""
     import pwd
 
-    user = f"User={pwd.getpwuid(os.geteuid()).pw_name}\n" if system else ""
-    target = "multi-user.target" if system else "default.target"
-    return _UNIT.format(home=_quoted(home), program=_quoted(_program()), user=user, target=target)
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _another(found: str | None, home: str) -> bool:
+    """Is this the unit of a runtime of some other home?"""
+    return found is not None and "ExecStart=" in found and f" --home {_quoted(home).replace('$', '$$')} serve" not in found
 
 
 def _program() -> str:
@@ -69,12 +94,22 @@ def _program() -> str:
 
 def _quoted(word: str) -> str:
     """A word as systemd reads it back: % is a specifier there, quotes and backslashes are escaped. Raises Usage."""
-    if any(c < " " for c in word):
+    if not _writable(word):
         raise Usage(
-            f"{clean(word)} has control characters, which a unit file cannot hold.", "Choose another: --home DIR"
+            f"{clean(word)} has control characters or is no UTF-8, which a unit file cannot hold.", "Choose another: --home DIR"
         )
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if escaped != word or " " in word else word
+    if word.isascii() and not set(word) - _PLAIN:
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+
+
+def _writable(word: str) -> bool:
+    """Can it stand in a unit file at all?"""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return not any(c < " " or c == "\x7f" for c in word)
 
 
 def _path(system: bool) -> str:
@@ -88,7 +123,7 @@ def _text(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 

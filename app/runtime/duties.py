@@ -12,15 +12,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection
 
 from app import paths
-from app.errors import Problem
+from app.errors import Problem, Storage
 from app.runtime.dispatcher import Dispatcher
-from app.runtime.usage import Usage, no_room
+from app.runtime.usage import Usage, disk_trouble
 from app.service import slas
 from db import alerts, clock, moves, operations, reads, retention, schema
 from db.engine import Database
@@ -29,6 +30,20 @@ log = logging.getLogger(__name__)
 
 KEPT = timedelta(days=30)
 """How long ended runs are kept: the owner's rule."""
+
+LATE = 5.0
+"""Seconds that a duty may take, or as long as the time between two of it, before it is told as late."""
+
+CALM = 60.0
+"""Seconds without another that end what is told of a duty that was late."""
+
+WORDS = {
+    "disk-full": "disk full",
+    "read-only": "disk read-only",
+    "busy-database": "database held by another program",
+    "damaged-database": "database damaged",
+}
+"""What keeps the database from being written, by the code of the problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,9 @@ class Duties:
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] | None = None
+        self._late: dict[str, float] = {}
+        self._silent = False
+        """Alerts cannot be written, which has been said."""
 
     def table(self) -> tuple[Duty, ...]:
         """All of them."""
@@ -63,6 +81,7 @@ class Duties:
 
     def scheduler(self) -> AsyncIOScheduler:
         """APScheduler with every duty in it, not yet started."""
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # else a line each second for a duty that is late
         scheduler = AsyncIOScheduler(job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
         for duty in self.table():
             scheduler.add_job(self._guarded, IntervalTrigger(seconds=duty.every), args=[duty], id=duty.name)
@@ -70,14 +89,42 @@ class Duties:
 
     async def _guarded(self, duty: Duty) -> None:
         """Do a duty; one that fails is written down, told as an alert, and tried again at its next time."""
-        problem = f"duty-{duty.name}"
+        problem, began = f"duty-{duty.name}", time.monotonic()
         try:
             await duty.run()
             self._problems.pop(problem, None)
+        except Storage as trouble:  # no fault of the duty's: nothing can be written, which stops the starting
+            self._halt(self.dispatcher.halted or WORDS.get(trouble.code, "disk trouble"))
         except Exception as error:
             log.exception("duty %s failed", duty.name)
             self._problems[problem] = f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
+        self._time(duty, time.monotonic() - began)
         await self._tell()
+
+    def _time(self, duty: Duty, took: float) -> None:
+        """Remember a duty that took too long; it is told until it has been in time for a while."""
+        problem, now = f"late-{duty.name}", time.monotonic()
+        if took > max(LATE, duty.every):
+            if problem not in self._problems:
+                log.warning("duty %s took %.1f s", duty.name, took)
+            self._problems.setdefault(problem, f"the duty {duty.name} took {took:.0f} s; to see why: taskdeck doctor")
+            self._late[problem] = now
+        elif now - self._late.get(problem, now) > CALM:
+            self._problems.pop(problem, None)
+            del self._late[problem]
+
+    def _halt(self, trouble: str | None) -> None:
+        """Let nothing start for this reason, since the time at which it began; None lets it go on."""
+        was = self.dispatcher.halted
+        if trouble is None:
+            self.dispatcher.halted = None
+            if was:
+                log.warning("starting goes on; it was halted: %s", was)
+                self.dispatcher.wake()
+        elif not (was or "").startswith(trouble):
+            since = was.rpartition(" since ")[2] if was and " since " in was else time.strftime("%H:%M")
+            self.dispatcher.halted = f"{trouble} since {since}"
+            log.warning("nothing starts: %s", self.dispatcher.halted)
 
     async def _tell(self) -> None:
         """Alerts about the runtime itself: what fails, and why nothing starts."""
@@ -88,9 +135,11 @@ class Duties:
             return
         try:
             await self.db.write(alerts.system, problems)
-            self._told = problems
+            self._told, self._silent = problems, False
         except Problem as problem:
-            log.error("%s", problem)
+            if not self._silent:
+                log.error("%s", problem)
+            self._silent = True
 
     async def dispatch(self) -> None:
         """The dispatcher's heartbeat, and how late it comes."""
@@ -105,14 +154,27 @@ class Duties:
             await self.db.write(slas.evaluate, clock.utcnow())
 
     async def measure(self) -> None:
-        """CPU and memory of what runs; stop what writes too much; start nothing when the disk is nearly full."""
+        """CPU and memory of what runs; stop what writes too much; start nothing while the disk does not take it."""
         runs = await self.db.read(_measurable)
         await asyncio.to_thread(self.usage.look, [(runid, pid) for runid, pid, _ in runs])
+        await self._look_at_disk(touch=bool(runs) or self.dispatcher.halted is not None)
         for runid in self.usage.over_limit([(runid, limit) for runid, _, limit in runs]):
             await self.dispatcher.stop_run(runid, "log limit")
-        was, self.dispatcher.halted = self.dispatcher.halted, no_room(self.usage.home)
-        if was and not self.dispatcher.halted:
-            self.dispatcher.wake()
+
+    async def _look_at_disk(self, touch: bool) -> None:
+        """Halt the starting, or let it go on. What was halted goes on once a row could be written, and not before."""
+        trouble = await asyncio.to_thread(disk_trouble, self.usage.home, touch)
+        if trouble is None and self.dispatcher.halted:
+            trouble = await self._refused()
+        self._halt(trouble)
+
+    async def _refused(self) -> str | None:
+        """Why the database cannot be written, or None when it could be just now."""
+        try:
+            await self.db.write(_try_out)
+        except Storage as problem:
+            return WORDS.get(problem.code, "disk trouble")
+        return None
 
     async def reconcile(self) -> None:
         """Loads against the active runs; drift is repaired and told."""
@@ -131,7 +193,7 @@ class Duties:
         while True:
             gone = await self.db.write(retention.prune, before)
             for runid in gone.runids:
-                paths.log_path(self.usage.home, runid).unlink(missing_ok=True)
+                Path(paths.log_path(self.usage.home, runid)).unlink(missing_ok=True)
             if not gone.more:
                 return
             await asyncio.sleep(0)
@@ -143,6 +205,16 @@ def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:
         "WHERE i.status IN ('starting', 'running', 'paused', 'stopping') AND i.pid IS NOT NULL"
     )
     return [(row.runid, row.pid, row.log_limit) for row in rows]
+
+
+def _try_out(c: Connection) -> None:
+    """A change that matters to nobody, and is on the disk once it is committed."""
+    now = clock.now()
+    c.exec_driver_sql(
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('tried out', 1, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.updated_at",
+        (now, now),
+    )
 
 
 def _repair(c: Connection) -> None:

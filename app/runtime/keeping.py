@@ -14,23 +14,81 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import app.keeper
+from app.runtime import scope
 from app.version import VERSION
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
 PROTOCOL = 1
 ANOTHER = 4  # the exit code of a keeper that finds another one in its home
+UNUSABLE = 5  # and of one that cannot use its home
 PATIENCE = 15.0  # seconds for a keeper to come up
 PAUSE, CLOSING = 0.01, 2.0
-LONGEST_LINE = 256 * 1024 * 1024  # a hello names every run that is not yet forgotten
 
 
 class NoKeeper(Exception):
     """A keeper cannot be brought up, or speaks another protocol. The text says why."""
+
+
+class Wire(asyncio.Protocol):
+    """A connection to a keeper: its answer to our hello, then each line as it comes, without a task to wake for it."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.hello: asyncio.Future[bytes] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self._hear: Callable[[bytes], None] | None = None
+        self._parts: list[bytes] = []
+        self._early: list[bytes] = []
+        self._line: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._line = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        whole, newline, rest = data.rpartition(b"\n")
+        if not newline:
+            self._parts.append(data)
+            return
+        lines = b"".join([*self._parts, whole]).split(b"\n")
+        self._parts = [rest]
+        for line in lines:
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        if not self.hello.done():
+            self.hello.set_result(line)
+        elif self._hear:
+            self._hear(line)
+        else:
+            self._early.append(line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.hello.done():
+            self.hello.set_exception(exc or ConnectionResetError("the keeper hung up"))
+        self.gone.set_result(None)
+
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        """Hand over every line from now on, those first that came meanwhile."""
+        self._hear, early, self._early = hear, self._early, []
+        for line in early:
+            hear(line)
+
+    def send(self, data: bytes) -> None:
+        """Send it, now or when there is room. To a keeper that is gone it is lost."""
+        if self._line:
+            self._line.write(data)
+
+    async def close(self, seconds: float) -> None:
+        """Hang up after what was sent; a keeper that does not read is waited for so long and no longer."""
+        if self._line:
+            self._line.close()
+            await asyncio.wait([self.gone], timeout=seconds)
+            self._line.abort()
 
 
 class Keeping:
@@ -38,7 +96,7 @@ class Keeping:
 
     def __init__(self, home: Path, on_event: Callable[[dict[str, Any]], None]) -> None:
         self._home, self._on_event = home, on_event
-        self._line: asyncio.StreamWriter | None = None
+        self._line: Wire | None = None
         self._open = False  # the hello was passed on: sends go to the line
         self._held: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
@@ -49,8 +107,8 @@ class Keeping:
     async def open(cls, home: Path, on_event: Callable[[dict[str, Any]], None]) -> Keeping:
         """Connect and say hello. Every event is passed on, in order, each hello first of all; no start before it. Raises NoKeeper."""
         keeping = cls(home, on_event)
-        reader = await keeping._connect()
-        keeping._task = asyncio.create_task(keeping._listen(reader), name="keeper line")
+        wire = await keeping._connect()
+        keeping._task = asyncio.create_task(keeping._listen(wire), name="keeper line")
         return keeping
 
     @property
@@ -92,28 +150,32 @@ class Keeping:
     def _send(self, message: dict[str, Any]) -> None:
         data = json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
         if self._line and self._open:
-            self._line.write(data)
+            self._line.send(data)
         else:
             self._held.append(data)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _listen(self, wire: Wire) -> None:
         """Pass events on for good; a keeper that is gone is replaced."""
         while True:
-            try:
-                self._begin()
-                async for text in reader:
-                    self._pass_on(json.loads(text))
-            except (OSError, ValueError):
-                pass  # torn or reset: the keeper has died
+            self._begin(wire)
+            await asyncio.wait([wire.gone])
             await self._hang_up()
-            reader = await self._connect_for_good()
+            wire = await self._connect_for_good()
 
-    def _begin(self) -> None:
+    def _begin(self, wire: Wire) -> None:
         """From here on sends go to this keeper: first what its hello makes the runtime say, then what was held."""
         held, self._held, self._open = self._held, [], True
         self._pass_on(self.hello)
-        if self._line:
-            self._line.writelines(held)
+        wire.send(b"".join(held))
+        wire.listen(self._hear)
+
+    def _hear(self, line: bytes) -> None:
+        """One line of the keeper's. One that is torn came with its death."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return
+        self._pass_on(event)
 
     def _pass_on(self, event: dict[str, Any]) -> None:
         """Hand an event over; one that cannot be handled is reported, and does not silence those that follow."""
@@ -127,7 +189,7 @@ class Keeping:
         if refused:
             self.forget(refused)
 
-    async def _connect_for_good(self) -> asyncio.StreamReader:
+    async def _connect_for_good(self) -> Wire:
         """Connect, however long it takes."""
         while True:
             try:
@@ -135,7 +197,7 @@ class Keeping:
             except NoKeeper:
                 await asyncio.sleep(1)
 
-    async def _connect(self) -> asyncio.StreamReader:
+    async def _connect(self) -> Wire:
         """A line to a living keeper that has answered our hello. Raises NoKeeper."""
         clock = asyncio.get_running_loop().time
         last = clock() + PATIENCE
@@ -144,35 +206,30 @@ class Keeping:
                 return await asyncio.wait_for(self._greet(), last - clock())
             except TimeoutError:
                 break
-            except (OSError, asyncio.IncompleteReadError):
+            except OSError:
                 await asyncio.to_thread(bring_up, self._home)
             await asyncio.sleep(PAUSE)
         raise NoKeeper("the keeper does not answer")
 
-    async def _greet(self) -> asyncio.StreamReader:
+    async def _greet(self) -> Wire:
         """Say hello and read the answer."""
-        reader, writer = await asyncio.open_unix_connection(sock=dial(self._home), limit=LONGEST_LINE)
+        _, wire = await asyncio.get_running_loop().create_unix_connection(Wire, sock=dial(self._home))
         try:
-            writer.write(json.dumps({"do": "hello", "protocol": PROTOCOL, "version": VERSION}).encode() + b"\n")
-            hello = json.loads(await reader.readuntil(b"\n"))
+            wire.send(json.dumps({"do": "hello", "protocol": PROTOCOL, "version": VERSION}).encode() + b"\n")
+            hello = json.loads(await wire.hello)
             if hello.get("protocol") != PROTOCOL:
                 raise NoKeeper(f"the keeper speaks protocol {hello.get('protocol')}, not {PROTOCOL}")
         except BaseException:
-            writer.transport.abort()
+            await wire.close(0)
             raise
-        self.hello, self.pid, self.guard_pid, self._line = hello, hello["pid"], hello["guard"], writer
-        return reader
+        self.hello, self.pid, self.guard_pid, self._line = hello, hello["pid"], hello["guard"], wire
+        return wire
 
     async def _hang_up(self) -> None:
-        """Close the line, after what was written; a keeper that does not read is not waited for."""
-        writer, self._line, self._open = self._line, None, False
-        if not writer:
-            return
-        writer.close()
-        try:
-            await asyncio.wait_for(writer.wait_closed(), CLOSING)
-        except (OSError, TimeoutError):
-            writer.transport.abort()
+        """Close the line."""
+        wire, self._line, self._open = self._line, None, False
+        if wire:
+            await wire.close(CLOSING)
 
 
 def dial(home: Path) -> socket.socket:
@@ -191,13 +248,20 @@ def dial(home: Path) -> socket.socket:
 
 
 def bring_up(home: Path) -> None:
-    """Start keeper and guard, which leave our session; another pair that is up is fine. Raises NoKeeper."""
+    """Start keeper and guard, which leave our session, and our scope where systemd gives them one; another pair that is up is fine.
+    Raises NoKeeper."""
     python = getattr(sys, "_base_executable", None) or sys.executable
     clean = {name: value for name, value in os.environb.items() if not name.startswith(b"TASKDECK_")}
-    done = subprocess.run(
-        [python, "-I", "-S", KEEPER, home],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True, cwd="/", env=clean, check=False,
-    )  # fmt: skip
+
+    def start(
+        by: Sequence[str] = (), more: dict[bytes, bytes] | None = None, patience: float | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*by, python, "-I", "-S", KEEPER, home],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True, cwd="/", env=clean | (more or {}), check=False, timeout=patience,
+        )  # fmt: skip
+
+    done = scope.start(home, start, frozenset({0, ANOTHER, UNUSABLE})) or start()
     if done.returncode not in (0, ANOTHER):
         raise NoKeeper(f"the keeper cannot start: {done.stderr.decode(errors='replace').strip()[-500:]}")

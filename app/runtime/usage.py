@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -72,9 +73,9 @@ class Usage:
         ]
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return 0
 
@@ -121,9 +122,24 @@ def _session(pid: int) -> int:
         return -1
 
 
-def no_room(home: Path) -> str | None:
-    """Why nothing new should start for want of disk, or None."""
-    disk = shutil.disk_usage(home)
-    if disk.free < MIN_FREE or disk.free < disk.total * MIN_SHARE:
-        return f"disk nearly full ({disk.free // 2**20}M free in {home})"
+def disk_trouble(home: Path, touch: bool) -> str | None:
+    """Why nothing should start for the sake of the disk, in words; None when it is well. Takes as long as the disk does.
+
+    A file system that the kernel has made read-only in an emergency still says of itself that it can be written. Only a
+    change tells, so with `touch` one is made: the times of the folder `run`.
+    """
+    try:
+        room = os.statvfs(home)
+        if room.f_flag & os.ST_RDONLY:
+            return "disk read-only"
+        if touch:
+            os.utime(home / "run")
+    except OSError as error:
+        return WORDS.get(error.errno or 0) or f"disk trouble ({(error.strerror or 'unknown').lower()})"
+    free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
+    if free < MIN_FREE or free < total * MIN_SHARE:
+        return "disk nearly full" if free else "disk full"
     return None
+
+
+WORDS = {errno.EROFS: "disk read-only", errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up"}

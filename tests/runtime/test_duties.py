@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -13,11 +15,12 @@ from app import paths
 from app.runtime import usage
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties, Duty
-from app.runtime.usage import Usage, no_room
+from app.runtime.usage import Usage, disk_trouble
 from app.service import alerts, views
 from app.service.call import Call
 from db import clock
 from db.engine import Database
+from db.errors import ReadOnlyDisk
 from tests.living import Living, alive, until
 from tests.runtime.conftest import Told, ended, started
 from tests.service.ready import execute, submitted
@@ -94,10 +97,10 @@ async def test_a_duty_that_fails_is_an_alert_until_it_works_again(call: Call, du
 
 
 async def test_a_halt_of_the_starting_is_an_alert(call: Call, duties: Duties, dispatcher: Dispatcher):
-    dispatcher.halted = "disk nearly full (1M free in /srv)"
+    dispatcher.halted = "disk nearly full since 10:31"
     await duties._tell()
     (alert,) = await alerts.ls(call)
-    assert (alert["sla"], alert["text"]) == ("nothing-starts", "disk nearly full (1M free in /srv)")
+    assert (alert["sla"], alert["text"]) == ("nothing-starts", "disk nearly full since 10:31")
 
     dispatcher.halted = None
     await duties._tell()
@@ -115,7 +118,7 @@ async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_t
     dispatcher.hear(ended(runid))
     await dispatcher.round()
 
-    assert dispatcher.halted is not None and dispatcher.halted.startswith("disk nearly full (")
+    assert dispatcher.halted is not None and dispatcher.halted.startswith("disk nearly full since ")
     assert [(await views.show(call, id=number))["status"] for number in (1, 2)] == ["succeeded", "queued"]
 
     monkeypatch.undo()
@@ -128,11 +131,71 @@ async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_t
 def test_either_bound_of_free_space_is_a_reason(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float):
     monkeypatch.setattr(usage, "MIN_FREE", 0)
     monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
-    assert no_room(home) is None
+    assert disk_trouble(home, touch=True) is None
 
     monkeypatch.setattr(usage, name, value)
 
-    assert no_room(home) is not None
+    assert disk_trouble(home, touch=True) == "disk nearly full"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(errno.EROFS, "disk read-only"), (errno.ENOSPC, "disk full"), (errno.EIO, "disk trouble (input/output error)")],
+)
+def test_what_a_disk_refuses_is_a_reason_though_it_says_that_it_can_be_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: int, said: str
+):
+    def refuse(path: Path) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(usage, "MIN_FREE", 0)
+    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(os, "utime", refuse)
+
+    assert (disk_trouble(home, touch=True), disk_trouble(home, touch=False)) == (said, None)
+
+
+async def test_a_database_that_refuses_a_row_halts_the_starting_until_one_can_be_written(
+    duties: Duties, dispatcher: Dispatcher, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def refuse(*_: object) -> None:
+        raise ReadOnlyDisk("the database cannot be written.")
+
+    monkeypatch.setattr(usage, "MIN_FREE", 0)
+    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(db, "write", refuse)
+    measure, reconcile = (duty for duty in duties.table() if duty.name in ("usage", "reconcile"))
+    await duties._guarded(reconcile)
+    halted = dispatcher.halted
+    assert halted is not None and halted.startswith("disk read-only since ")
+
+    await duties._guarded(measure)
+    await duties._guarded(measure)
+    assert dispatcher.halted == halted and caplog.text.count("the database cannot be written.") == 1
+
+    monkeypatch.undo()
+    monkeypatch.setattr(usage, "MIN_FREE", 0)
+    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    await duties._guarded(measure)
+    assert dispatcher.halted is None and "starting goes on" in caplog.text
+
+
+async def test_a_duty_that_takes_long_is_an_alert_until_it_has_been_in_time_for_a_while(
+    call: Call, duties: Duties, monkeypatch: pytest.MonkeyPatch
+):
+    duty = Duty("slas", 1, duties.slas)
+    duties._time(duty, 7.2)
+    duties._time(duty, 0.1)
+    await duties._tell()
+    (alert,) = await alerts.ls(call)
+    assert (alert["sla"], alert["text"]) == ("late-slas", "the duty slas took 7 s; to see why: taskdeck doctor")
+
+    later = time.monotonic() + 61
+    monkeypatch.setattr("app.runtime.duties.time.monotonic", lambda: later)
+    duties._time(duty, 0.1)
+    await duties._tell()
+
+    assert await alerts.ls(call) == []
 
 
 async def test_a_run_that_writes_too_much_is_stopped(
@@ -143,7 +206,7 @@ async def test_a_run_that_writes_too_much_is_stopped(
     (runid,) = told.spawned
     dispatcher.hear(started(runid, pid=1 << 30))
     await dispatcher.round()
-    log = paths.log_path(home, runid)
+    log = Path(paths.log_path(home, runid))
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * (1 << 20))
     await duties.measure()
@@ -202,7 +265,7 @@ async def test_cleanup_takes_the_logs_with_the_runs(
     for _ in range(2):
         dispatcher.hear(ended(await run_one(call, dispatcher, told)))
         await dispatcher.round()
-    old, young = [paths.log_path(home, runid) for runid in told.spawned]
+    old, young = [Path(paths.log_path(home, runid)) for runid in told.spawned]
     for log in (old, young):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()

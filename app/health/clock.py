@@ -1,0 +1,96 @@
+"""The clock: was it set back before what is stored, was it set since the runtime began, and is anything keeping it?"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import time
+from datetime import datetime
+
+from app.core import amounts
+from app.health.finding import Finding, sudo, taskdeck
+from app.health.process import read, stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+UNSYNCHRONISED = 0x0040
+JUMP = 60.0
+"""Seconds by which the clock may have been put right since the runtime began."""
+
+
+class Timex(ctypes.Structure):
+    """The kernel's `struct timex`, as far as its status; the rest is room."""
+
+    _fields_ = [
+        ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("more", ctypes.c_long * 40),
+    ]  # fmt: skip
+
+
+def clock(home: str, status: dict[str, Any] | None, newest: str | None) -> Iterator[Finding]:
+    """What is wrong with it, worst first; one line when nothing is."""
+    behind = _behind(newest)
+    if behind > 1:
+        text = f"it is {amounts.age(behind)} behind the newest task; times and deadlines cannot be right"
+        yield Finding("clock", text, "broken", setting())
+    elif (jump := _jump(status)) is not None and abs(jump) > JUMP:
+        way = "ahead" if jump > 0 else "back"
+        text = f"it was put {amounts.age(abs(jump))} {way} since the runtime began, whose ages are off by that"
+        yield Finding("clock", text, "hint", taskdeck(home, "serve --replace --detach"))
+    elif contained():
+        yield Finding("clock", "the host's; whether it is kept right cannot be seen from a container")
+    elif synchronised() is False:
+        yield Finding("clock", "nothing keeps it right (no NTP)", "hint", setting())
+    else:
+        yield Finding("clock", "right" if synchronised() else "no sign of trouble")
+
+
+def _behind(newest: str | None) -> float:
+    """Seconds from now to the time of the newest task, when that is to come."""
+    if not newest:
+        return 0.0
+    try:
+        return datetime.fromisoformat(newest).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+
+
+def _jump(status: dict[str, Any] | None) -> float | None:
+    """Seconds by which the clock went further than the machine did, since the runtime began."""
+    runtime = (status or {}).get("runtime") or {}
+    since, begun = runtime.get("since"), stat(runtime["pid"]) if runtime.get("pid") else None
+    if runtime.get("state") != "running" or not since or begun is None:
+        return None
+    return (time.time() - datetime.fromisoformat(since).timestamp()) - (
+        time.clock_gettime(time.CLOCK_BOOTTIME) - begun[1]
+    )
+
+
+def synchronised() -> bool | None:
+    """What the kernel knows of it; None when it does not tell."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        about = Timex()
+        if libc.adjtimex(ctypes.byref(about)) < 0:
+            return None
+    except (OSError, AttributeError):
+        return None
+    return not about.status & UNSYNCHRONISED
+
+
+def contained() -> bool:
+    """Are we in a container, whose clock is its host's?"""
+    marks = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
+    first = read("/proc/1/environ").split("\0")  # which only root may read
+    return any(map(os.path.exists, marks)) or any(entry.startswith("container=") for entry in first)
+
+
+def setting() -> str:
+    """The command that has it kept right from now on."""
+    if os.path.isdir("/run/systemd/system"):
+        return sudo("timedatectl set-ntp true")
+    return sudo(next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), "hwclock --hctosys"))

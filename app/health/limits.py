@@ -1,0 +1,139 @@
+"""Limits that a job could run into: of the processes that it is started by, and of the control group they are in."""
+
+from __future__ import annotations
+
+import os
+
+from app.core import amounts
+from app.core.clean import clean
+from app.health.finding import Finding, quote, sudo, taskdeck
+from app.health.process import limits, read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+FILES = 512
+"""Descriptors that a runtime with many decks may need."""
+
+SPARE = 64
+"""Processes that should be left beside one for each job."""
+
+NONE = float("inf")
+UNLIMITED = 1 << 60
+"""The first generation of control groups writes a number as large as this for no limit."""
+
+
+def own(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+    """Files, file size and processes of runtime, keeper and guard; without them, of us, who would start them."""
+    wrong = [*_of_processes(status), *_of_all(home, status)]
+    yield from wrong
+    if not wrong:
+        yield Finding("limits", f"none in the way of {jobs(status):,} jobs at once" if status else "none in the way")
+
+
+def _of_processes(status: dict[str, Any] | None) -> Iterator[Finding]:
+    for name, pid in _processes(status):
+        found = limits(pid)
+        files, size = found.get("Max open files", NONE), found.get("Max file size", NONE)
+        if files < FILES:
+            text = f"{name} may open only {files:.0f} files"
+            yield Finding("limits", text, "broken", sudo(f"prlimit --pid {pid} --nofile=4096:4096"))
+        if size < NONE:
+            text = f"{name} may write no file above {amounts.size(size)}: logs and the database end there"
+            yield Finding("limits", text, "broken", sudo(f"prlimit --pid {pid} --fsize=unlimited:unlimited"))
+
+
+def _processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
+    """Those that are up, by what they are called; else this one's parent, the shell that would start them."""
+    runtime, keeper = (status or {}).get("runtime") or {}, (status or {}).get("keeper") or {}
+    up = [("the runtime", runtime.get("pid")), ("the keeper", keeper.get("pid")), ("the guard", keeper.get("guard_pid"))]
+    living = [(name, pid) for name, pid in up if pid and os.path.exists(f"/proc/{pid}")]
+    return living or [("this shell, which would start the runtime,", os.getppid())]
+
+
+def _of_all(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+    """Can as many processes be made as queues and pools let run at once?"""
+    if not status:
+        return
+    most, (room, what) = jobs(status), min(_rooms(_processes(status)[-1][1]))
+    if room < most + SPARE and status.get("queues"):
+        largest = max(status["queues"], key=lambda queue: queue["capacity"])
+        fits = max(1, int(largest["capacity"] - (most + SPARE - room)))
+        text = f"queues and pools let {most:,} jobs run at once, but only {max(0, room):,.0f} more processes can be made ({what})"
+        yield Finding("limits", text, "broken", taskdeck(home, f"queue set {quote(largest['name'])} --capacity {fits}"))
+
+
+def jobs(status: dict[str, Any] | None) -> int:
+    """Jobs that may run at once: what the queues let through, and no more than the CPU of their pool has at one each."""
+    most = 0.0
+    found = status or {}
+    for pool in found.get("pools", ()):
+        capacity = sum(queue["capacity"] for queue in found.get("queues", ()) if queue.get("pool") == pool["name"])
+        most += min(capacity, pool["total_cpu"])
+    return int(most)
+
+
+def _rooms(pid: int) -> Iterator[tuple[float, str]]:
+    """How many processes more can be made, and what says so."""
+    count = sum(name.isdigit() for name in os.listdir("/proc"))
+    yield _number(read("/proc/sys/kernel/pid_max")) - count, "kernel.pid_max"
+    yield _number(read("/proc/sys/kernel/threads-max")) - count, "kernel.threads-max"
+    if os.geteuid():
+        mine = sum(1 for name in os.listdir("/proc") if name.isdigit() and _mine(name))
+        yield limits(pid).get("Max processes", NONE) - mine, "ulimit -u"
+    for path in folders(pid, "pids"):
+        used = _number(read(f"{path}/pids.current"))
+        if used < NONE:
+            yield _number(read(f"{path}/pids.max")) - used, f"pids.max of {clean(path)}"
+
+
+def _mine(name: str) -> bool:
+    try:
+        return os.stat(f"/proc/{name}").st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _number(text: str) -> float:
+    """A figure of the kernel's; infinity for none."""
+    text = text.strip()
+    return float(text) if text.isdigit() and int(text) < UNLIMITED else NONE
+
+
+def groups(pid: int) -> dict[str, str]:
+    """The control groups of a process by controller; that of the second generation by ""."""
+    found = {}
+    for line in read(f"/proc/{pid}/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        found |= dict.fromkeys(names.split(","), path)
+    return found
+
+
+def folders(pid: int, controller: str) -> Iterator[str]:
+    """Where a controller's figures for a process are, its own group first and then those above it."""
+    found = groups(pid)
+    roots = {controller: f"/sys/fs/cgroup/{controller}", "": "/sys/fs/cgroup", "unified": "/sys/fs/cgroup/unified"}
+    for name, root in roots.items():
+        path = found.get("" if name == "unified" else name)
+        while path is not None and ".." not in path and os.path.isdir(root):
+            yield f"{root}{path}".rstrip("/")
+            path = os.path.dirname(path) if path != "/" else None
+
+
+def memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+    """Do the pools give away more memory than the control group has?"""
+    if not status or not status.get("pools"):
+        return
+    total = sum(pool["total_memory"] for pool in status["pools"]) * 2**20
+    figures = [
+        (min(_number(read(f"{path}/memory.max")), _number(read(f"{path}/memory.limit_in_bytes"))), path)
+        for path in folders(_processes(status)[-1][1], "memory")
+    ]
+    least, path = min(figures, default=(NONE, ""))
+    if least < total * 0.999:
+        pool = max(status["pools"], key=lambda pool: pool["total_memory"])
+        fits = max(1, int(pool["total_memory"] - (total - least) / 2**20))
+        text = f"the pools give away {amounts.size(total)} of memory, but {clean(path)} has {amounts.size(least)}"
+        yield Finding("cgroups", text, "hint", taskdeck(home, f"pool set {quote(pool['name'])} --memory {fits}M"))

@@ -1,0 +1,59 @@
+"""The looks in their order. None of them may fail the others, or end in a traceback: what cannot be looked at says so."""
+
+from __future__ import annotations
+
+from app.errors import Problem
+from app.health import clock, disk, home, limits, living, process, systemd
+from app.health.finding import Finding, taskdeck
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Asked = dict[str, Any] | Problem
+    """What `status` says, or why it says nothing."""
+
+
+def look(path: str, asked: Asked, newest: str | None = None) -> Iterator[Finding]:
+    """Everything there is to find about the home at `path`; `newest` is when its newest task was submitted (ISO)."""
+    status = None if isinstance(asked, Problem) else asked
+    ours = list(process.all_ours())
+    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("versions", home.versions),
+        ("home", lambda: home.home(path)),
+        ("disk", lambda: disk.disk(path)),
+        ("files", lambda: disk.files(path)),
+        ("clock", lambda: clock.clock(path, status, newest)),
+        ("limits", lambda: limits.own(path, status)),
+        ("runtime", lambda: _living(path, asked, ours)),
+        ("cgroups", lambda: systemd.cgroup(path, status)),
+        ("cgroups", lambda: limits.memory(path, status)),
+        ("logout", systemd.logout),
+        ("unit", lambda: systemd.units(path)),
+        ("others", lambda: living.neighbours(path, ours)),
+    ]
+    for check, one in looks:
+        yield from _held(path, check, one)
+
+
+def _held(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from one()
+    except Exception as error:
+        text = f"could not be looked at ({type(error).__name__}: {error})"
+        yield Finding(check, text, "broken", taskdeck(path, "doctor --json"))
+
+
+def _living(path: str, asked: Asked, ours: list[process.Ours]) -> Iterator[Finding]:
+    """Runtime, keeper and database, as `status` tells them."""
+    if isinstance(asked, Problem):
+        yield living.trouble(path, asked)
+        yield from living.alone(path, ours)
+        return
+    yield living.runtime(path, asked["runtime"])
+    if asked["runtime"]["state"] == "running":
+        yield from living.keeper(path, asked["keeper"])
+    else:
+        yield from living.alone(path, ours)
+    yield living.database(path, asked["database"])

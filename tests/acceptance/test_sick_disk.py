@@ -1,0 +1,117 @@
+"""A disk that is full, read-only or slow: nothing is lost, it is said, and all goes on by itself.
+
+The disk is made sick by a library that stands between the programs and their system calls, since a real one cannot be
+made read-only while files on it are open for writing, and cannot be mended at a wish.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import opened
+from tests.acceptance.house import House
+
+GATE = "until [ -e gate ]; do sleep 0.05; done; exit 3"
+
+
+class Disk:
+    """What is wrong with the disk of a house, as one line in a file."""
+
+    def __init__(self, how: Path) -> None:
+        self.how = how
+
+    def becomes(self, sick: str) -> None:
+        """readonly, full, or the seconds that each sync takes."""
+        new = self.how.with_suffix(".new")
+        new.write_text(sick)
+        new.replace(self.how)
+
+    def is_well(self) -> None:
+        self.how.unlink()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, built here."""
+    built = tmp_path_factory.mktemp("disk") / "sick_disk.so"
+    source = Path(__file__).with_name("sick_disk.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", built, source, "-ldl"], check=True)
+    return built
+
+
+@pytest.fixture
+def ill_house(library: Path) -> Iterator[tuple[House, Disk]]:
+    """A home on a disk that is well until it is told otherwise, with a runtime up and one task that waits for a gate."""
+    with opened() as house:
+        how = house.work / "how"
+        house.env |= {"LD_PRELOAD": str(library), "SICK_HOME": str(house.home), "SICK_HOW": str(how)}
+        house.ok("serve", "--detach")
+        house.ok("queue", "set", "default", "--capacity", "1")
+        house.submit("-n", "gated", "--", "sh", "-c", GATE)
+        house.submit("-n", "next", "--", "true")
+        until_running(house, 1)
+        try:
+            yield house, Disk(how)
+        finally:
+            how.unlink(missing_ok=True)
+
+
+def until_running(house: House, number: int) -> None:
+    """Return once the task runs."""
+    while house.json("show", number)["status"] != "running":
+        pass
+
+
+def waited(act: Callable[[], object]) -> float:
+    """Seconds that something took."""
+    began = time.monotonic()
+    act()
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(("sick", "word"), [("readonly", "disk read-only since "), ("full", "disk full since ")])
+def test_a_disk_that_takes_nothing_costs_no_job_and_no_exit_and_all_goes_on_once_it_is_well(
+    ill_house: tuple[House, Disk], sick: str, word: str
+):
+    house, disk = ill_house
+    disk.becomes(sick)
+
+    refused = house.td("submit", "--", "true")
+
+    assert (refused.returncode, refused.stdout) == (5, "")
+    (house.work / "gate").touch()
+    with house.terminal() as deck:
+        deck.wait("NOTHING STARTS since").type("q")
+        assert deck.end() == 0
+    assert f"nothing starts: {word}" in house.ok("why", 2).lower()
+    assert "Nothing starts: " in house.ok("status")
+    disk.is_well()
+    assert house.td("wait", 1, 2).returncode == 3
+    assert [run["exit_code"] for run in house.json("instances")] == [0, 3]
+    assert house.td("status", "--check").returncode == 0
+
+
+def test_a_slow_disk_makes_neither_deck_nor_readers_wait(ill_house: tuple[House, Disk]):
+    house, disk = ill_house
+    disk.becomes("2.0")
+    with house.terminal() as deck:
+        deck.wait("○ next").wait("● gated")
+        submitting = subprocess.Popen(["taskdeck", "submit", "--", "true"], env=house.env, cwd=house.work)
+        took: list[float] = []
+        while submitting.poll() is None and len(took) < 20:
+            took += [waited(lambda: deck.type("?").wait("Digits go places"))]
+            took += [waited(lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text))]
+        read = [waited(lambda: house.ok("status")), waited(lambda: house.ok("ls"))]
+        assert submitting.wait() == 0
+        assert statistics.median(took) < 0.25 and max(took + read) < 1.5, (took, read)
+        deck.type("q")
+        assert deck.end() == 0
+    disk.is_well()
+    (house.work / "gate").touch()
+    assert house.td("wait", 1, 2, 3).returncode == 3

@@ -1,0 +1,96 @@
+"""Limits of real processes, and of control groups as the kernel writes them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.health import limits, process
+
+NONE = float("inf")
+Limited = Callable[[int, int], int]
+
+
+@pytest.fixture
+def limited() -> Iterator[Limited]:
+    """Starts a process with one limit; its pid."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(which: int, most: int) -> int:
+        started.append(subprocess.Popen(["sleep", "300"]))
+        resource.prlimit(started[-1].pid, which, (most, resource.getrlimit(which)[1]))
+        return started[-1].pid
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+def status(pid: int | None = None, capacity: int = 2, cpu: float = 2.0, memory: float = 64.0):
+    pool, queue = {"name": "big pool", "total_cpu": cpu, "total_memory": memory}, {"name": "q", "pool": "big pool", "capacity": capacity}
+    return {"runtime": {"pid": None}, "keeper": {"pid": pid or os.getpid(), "guard_pid": None}, "pools": [pool], "queues": [queue]}
+
+
+def test_a_limit_on_the_size_of_files_is_broken_and_the_cure_lifts_it(limited: Limited):
+    pid = limited(resource.RLIMIT_FSIZE, 1 << 20)
+
+    (found,) = limits.own("/srv", status(pid))
+
+    assert found.state == "broken" and "no file above 1.0M" in found.text
+    subprocess.run(["sh", "-c", found.cure.removeprefix("sudo ")], check=True)
+    assert process.limits(pid)["Max file size"] == NONE and [one.state for one in limits.own("/srv", status(pid))] == ["well"]
+
+
+def test_too_few_descriptors_are_broken(limited: Limited):
+    (found,) = limits.own("/srv", status(limited(resource.RLIMIT_NOFILE, 100)))
+
+    assert found.state == "broken" and found.cure.endswith("--nofile=4096:4096")
+
+
+def test_more_jobs_than_processes_can_be_made_are_broken_and_the_cure_makes_them_fit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "_rooms", lambda pid: iter([(300.0, "pids.max of /sys/fs/cgroup/x"), (9000.0, "kernel.pid_max")]))
+
+    (found,) = limits.own("/srv", status(capacity=500, cpu=500))
+
+    assert "500 jobs run at once, but only 300 more processes can be made (pids.max of /sys/fs/cgroup/x)" in found.text
+    assert found.cure == "taskdeck --home /srv queue set q --capacity 236"
+    assert [one.state for one in limits.own("/srv", status(capacity=236, cpu=500))] == ["well"]
+
+
+def test_what_may_run_at_once_is_the_lesser_of_queue_and_pool():
+    assert (limits.jobs(status(capacity=500)), limits.jobs(status(capacity=1)), limits.jobs(None)) == (2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "controller", "groups"),
+    [
+        ("0::/user.slice/x.scope\n", "pids", ["/user.slice/x.scope", "/user.slice", ""]),
+        ("8:pids:/a\n4:memory:/b/c\n0::/\n", "memory", ["/memory/b/c", "/memory/b", "/memory", ""]),
+    ],
+)
+def test_both_generations_of_control_groups_are_read_up_to_the_root(
+    monkeypatch: pytest.MonkeyPatch, lines: str, controller: str, groups: list[str]
+):
+    monkeypatch.setattr(limits, "read", lambda path: lines)
+    present = {"/sys/fs/cgroup", "/sys/fs/cgroup/memory"} if controller == "memory" else {"/sys/fs/cgroup"}
+    monkeypatch.setattr(os.path, "isdir", lambda path: path in present)
+
+    assert list(limits.folders(1, controller)) == [f"/sys/fs/cgroup{group}" for group in groups]
+
+
+@pytest.mark.parametrize(("limit", "told"), [("max", False), ("9223372036854771712", False), (str(32 * 2**20), True)])
+def test_pools_that_give_away_more_memory_than_there_is_are_a_hint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, told: bool
+):
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(limits, "folders", lambda pid, controller: iter([str(tmp_path)]))
+
+    found = list(limits.memory("/srv", status()))
+
+    assert [one.cure for one in found] == (["taskdeck --home /srv pool set 'big pool' --memory 32M"] if told else [])
