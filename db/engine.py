@@ -8,6 +8,7 @@ connection with `query_only=ON`, inside one read transaction, so that what they 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -242,7 +243,7 @@ def explain(error: BaseException, path: Path) -> Problem | None:
 def _full(path: Path, said: str) -> Problem:
     stats = os.statvfs(path.parent)
     return DiskFull(
-        f"the disk is full ({path.parent}, {stats.f_bavail * stats.f_frsize} bytes free). Nothing was stored; running jobs go on.",
+        f"the disk is full ({path.parent}, {stats.f_bavail * stats.f_frsize} bytes free). {DiskFull.undone} Running jobs go on.",
         "Free space, then try again.",
     )
 
@@ -261,6 +262,15 @@ def _read_only(path: Path, said: str) -> Problem:
     )
 
 
+def _went_read_only(folder: Path) -> bool:
+    """Whether the file system refuses a change. One that did so by itself, after an error, still says that it can be written."""
+    try:
+        os.utime(folder)
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
 def _busy(path: Path, said: str) -> Problem:
     return BusyDatabase(
         f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.",
@@ -269,6 +279,8 @@ def _busy(path: Path, said: str) -> Problem:
 
 
 def _unusable(path: Path, said: str) -> Problem:
+    if _went_read_only(path.parent):
+        return _read_only(path, said)
     return Storage(
         f"the database cannot be used ({said}): {path}. Nothing was changed.",
         "See whose it is, and whether its disk is well and can be written.",

@@ -41,6 +41,11 @@ class DiskFull(Storage):
     """There is no room to record what was asked."""
 
     code = "disk-full"
+    undone = "Nothing was stored."
+
+    def instead(self, undone: str) -> DiskFull:
+        """The same for somebody who asked for something of its own."""
+        return DiskFull(self.message.replace(self.undone, undone), self.hint)
 
 
 class ReadOnlyDisk(Storage):

@@ -39,13 +39,20 @@ def value(c: Connection, sql: str, given: Given = ()) -> Any:
 
 def run(c: Connection, sql: str, given: Given = ()) -> None:
     """A statement that changes rows."""
-    execute(c.connection.driver_connection, sql, given)
+    driver = c.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        execute(driver, sql, given)
+    else:
+        c.exec_driver_sql(sql, _given(given))
 
 
 def run_many(c: Connection, sql: str, given: Sequence[Given]) -> None:
     """A statement that changes rows, once for each of `given`."""
-    if given:
-        execute(c.connection.driver_connection, sql, given, many=True)
+    driver = c.connection.driver_connection
+    if given and isinstance(driver, sqlite3.Connection):
+        execute(driver, sql, given, many=True)
+    elif given:
+        c.exec_driver_sql(sql, [_given(one) for one in given])
 
 
 def execute(driver: Any, sql: str, given: Any, many: bool = False) -> sqlite3.Cursor:

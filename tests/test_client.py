@@ -74,8 +74,9 @@ def runtime_that(
 
 
 def test_reading_verbs_need_no_runtime_and_start_none(living: Living):
-    for verb in ("ls", "status", "board", "queue.ls", "pool.ls", "why", "operations", "instances", "export"):
+    for verb in ("ls", "status", "board", "queue.ls", "pool.ls", "why", "instances", "export", "doctor"):
         assert living.call(verb) is not None, verb
+    assert [done["object"] for done in living.call("operations")] == ["queue default", "pool default"]
 
     assert not living.client.runtime_up()
     assert list(living.processes()) == []

@@ -40,6 +40,14 @@ ENVIRONMENTS = 64
 REST = 0.002
 """Seconds at most between two rounds. One rests as long as it took: what happens meanwhile is one round and not four."""
 
+WORDS = {
+    "disk-full": "disk full",
+    "read-only": "disk read-only",
+    "busy-database": "database held by another program",
+    "damaged-database": "database damaged",
+}
+"""What keeps the database from being written, by the code of the problem."""
+
 _BARE = {"run", "code", "signal", "stop", "lost", "started_at", "at", "run_seconds"}
 """What is left of an end that could not be recorded whole: numbers, and words of ours."""
 
@@ -154,7 +162,7 @@ class Dispatcher:
             orders = await self.db.write_by(self.wake, self._decide, news)
         except Storage as problem:
             self._put_back(news)
-            self.halted = f"{problem.code.replace('-', ' ')} since {time.strftime('%H:%M')}"
+            self.halted = self.halted or f"{WORDS.get(problem.code, 'disk trouble')} since {time.strftime('%H:%M')}"
             log.error("%s", problem)
             return
         except Exception as error:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from app import paths
 from app.errors import Problem, Storage
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.usage import Usage, disk_trouble
 from app.service import slas
 from db import alerts, clock, moves, operations, reads, retention, schema
@@ -36,15 +36,6 @@ LATE = 5.0
 
 CALM = 60.0
 """Seconds without another that end what is told of a duty that was late."""
-
-WORDS = {
-    "disk-full": "disk full",
-    "read-only": "disk read-only",
-    "busy-database": "database held by another program",
-    "damaged-database": "database damaged",
-}
-"""What keeps the database from being written, by the code of the problem."""
-
 
 @dataclass(frozen=True, slots=True)
 class Duty:

@@ -63,7 +63,7 @@ def read(c: Connection, call: Call) -> Board:
     counts, trend = reads.counts(c), _Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = reads.ended_since(c, clock.stamp(midnight(now)))
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), database=database(call), host=host(call),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
         queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
@@ -76,6 +76,16 @@ def read(c: Connection, call: Call) -> Board:
 def host(call: Call) -> HostFacts:
     """The machine, as the runtime measured it."""
     return call.live.host() if call.live else HostFacts(name=os.uname().nodename)
+
+
+AILING = {"disk full": "disk full", "disk read-only": "read-only"}
+"""How the database is, by what halts the starting."""
+
+
+def database(call: Call) -> str:
+    """`ok`, or what keeps it from being written."""
+    halted = (call.live.halted if call.live else None) or ""
+    return next((state for begin, state in AILING.items() if halted.startswith(begin)), "ok")
 
 
 def midnight(now: datetime) -> datetime:
@@ -324,7 +334,7 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
             "ok": ended.get("succeeded", 0),
             "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         },
-        "database": {"size": size, "state": "ok"},
+        "database": {"size": size, "state": database(call)},
         "queues": queues.queue_dicts(c),
         "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],
         "alerts": [

@@ -23,6 +23,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import find, views
 from app.service.call import Call
 from db import clock, moves, named, operations, reads
+from db.errors import DiskFull
 from db.rows import Placed, PoolRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
@@ -252,7 +253,10 @@ async def submit(
     origin = Origin(call.by, cwd, umask, env or {})
     if dry_run:
         return await call.db.read(_dry, specs, origin)
-    return await call.db.write(_store, specs, origin, first)
+    try:
+        return await call.db.write(_store, specs, origin, first)
+    except DiskFull as problem:
+        raise problem.instead("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
 
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -315,6 +319,8 @@ async def submit_lines(
     parsed = await asyncio.to_thread(_parse_lines, text)
     try:
         return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
+    except DiskFull as problem:
+        raise problem.instead("No task was accepted.") from None
     finally:
         if len(parsed) >= LARGE_BATCH:
             del text, parsed

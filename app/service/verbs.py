@@ -78,6 +78,7 @@ VERBS: dict[str, Verb] = {
         "status": board.status,
         "stop": admin.stop,
         "db.check": admin.check,
+        "doctor": admin.doctor,
     }.items()
 }
 

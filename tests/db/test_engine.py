@@ -142,7 +142,7 @@ async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
         c.exec_driver_sql("PRAGMA max_page_count=1")
         moves.submit(c, [task(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann")
 
-    with pytest.raises(DiskFull, match="the disk is full .*Nothing was stored; running jobs go on") as told:
+    with pytest.raises(DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on") as told:
         await db.write(much)
     assert told.value.exit_code == 5
     assert await db.read(reads.counts) == {}
