@@ -76,6 +76,10 @@ def mark_stopped(home: str | Path, by: str, at: str) -> None:
     os.replace(new, stopped_mark(home))
 
 
+STOPPED_CODE = 79
+"""What the runtime of a systemd unit exits with after `taskdeck stop`, so that it is not restarted."""
+
+
 def stopped(home: str | Path) -> tuple[str, str] | None:
     """Who stopped the runtime, and when (local `10:31`); None when nobody did."""
     try:

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 
+from app import paths
 from app.cli import output
 from app.cli.options import Args, Command, Parser, as_json
 from app.core.clean import clean
@@ -24,6 +25,8 @@ StartLimitIntervalSec=0
 {user}ExecStart={program} --home {home} serve --replace
 Restart=always
 RestartSec=5
+RestartPreventExitStatus={stopped}
+SuccessExitStatus={stopped}
 KillMode=process
 OOMPolicy=continue
 TasksMax=infinity
@@ -31,7 +34,8 @@ TasksMax=infinity
 [Install]
 WantedBy={target}
 """
-"""KillMode=process: jobs live through a restart of the unit. OOMPolicy=continue: one job's end by the kernel is not ours."""
+"""KillMode=process: jobs live through a restart of the unit. OOMPolicy=continue: one job's end by the kernel is not ours.
+RestartPreventExitStatus: after `taskdeck stop` nothing brings it up again but `systemctl start` or `taskdeck serve`."""
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,=")
 """What systemd takes as it stands."""
@@ -68,7 +72,7 @@ def unit(home: str, system: bool) -> str:
     target = "multi-user.target" if system else "default.target"
     word = _quoted(home).replace("$", "$$")  # in the first word, the program, a $ is only itself
     return _UNIT.format(
-        home=word, described=home.replace("%", "%%"), program=_quoted(_program()), user=user, target=target
+        home=word, described=home.replace("%", "%%"), program=_quoted(_program()), user=user, target=target, stopped=paths.STOPPED_CODE
     )
 
 

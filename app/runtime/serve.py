@@ -163,9 +163,14 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
             with hold_lock(home):
                 prepare_apart(home)
                 asyncio.run(_main(home, ready_fd, demo))
-        return 0
+        return paths.STOPPED_CODE if _of_a_unit() and paths.stopped(home) else 0
     except Problem as problem:
         return _fail(problem, ready_fd)
+
+
+def _of_a_unit() -> bool:
+    """Whether systemd started this very process."""
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
 @contextmanager

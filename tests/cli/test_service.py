@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.service import unit
+from app.paths import STOPPED_CODE
 
 
 def read(text: str) -> configparser.ConfigParser:
@@ -27,6 +28,7 @@ def test_a_unit_lets_jobs_outlive_the_runtime():
         "process", "continue", "always", "infinity",
     )  # fmt: skip
     assert service["User"]
+    assert service["RestartPreventExitStatus"] == service["SuccessExitStatus"] == str(STOPPED_CODE)
 
 
 HOMES = ["/srv/deck", "/a b", "/50%", "/100%h and %%", '/q"', "/it's", "/$HOME", "/${HOME}", "/b\\", "/b\\n c", "/ü 日本", "/a;b #c"]

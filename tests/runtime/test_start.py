@@ -160,6 +160,16 @@ def test_a_runtime_in_the_foreground_ends_on_term_with_exit_0(living: Living):
         assert server.stdout is not None and b"Traceback" not in server.stdout.read()
 
 
+@pytest.mark.parametrize(("how", "code"), [("stop", paths.STOPPED_CODE), ("TERM", 0)])
+def test_systemd_learns_that_it_was_stopped_by_a_person(living: Living, how: str, code: int):
+    shell = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "-", sys.executable, "-P", "-m", "app", "--home", os.fspath(living.home)]
+    with subprocess.Popen([*shell, "serve"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as unit:
+        until(living.client.runtime_up, "the unit's runtime up")
+        living.call("stop") if how == "stop" else unit.terminate()
+
+        assert unit.wait(20) == code
+
+
 def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(runtime: Living):
     gate = runtime.home / "gate"
     task = runtime.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done")
