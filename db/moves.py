@@ -374,8 +374,7 @@ def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list
 
 
 def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, Any]:
-    began = e.get("started_at") or (clock.unix(run.start_time) if run.start_time else e["at"])
-    took = e.get("run_seconds")
+    began, took = _began(run, e), e.get("run_seconds")
     return {
         "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason, "exit_code": e.get("code"), "signal": e.get("signal"),
         "start_time": clock.from_unix(began), "end_time": clock.from_unix(e["at"]),
@@ -385,11 +384,17 @@ def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, An
     }  # fmt: skip
 
 
+def _began(run: RunFacts, e: dict[str, Any]) -> float:
+    """When a run that ended began, in UNIX seconds."""
+    return e.get("started_at") or (clock.unix(run.start_time) if run.start_time else e["at"])
+
+
 def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, dict[str, Any]]]) -> list[str]:
-    """Move the tasks of ended runs: to their end, or back to wait for the next attempt."""
+    """Move the tasks of ended runs: to their end, or back to wait for the next attempt. Of a run that was over before its start
+    was seen, the start is learned here."""
     over: list[str] = []
     again = [
-        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
+        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "started_at": clock.from_unix(_began(run, e)),
          "retry_at": clock.from_unix(e["at"] + verdict.retry_in)}
         for run, verdict, e in ends if verdict.retry_in is not None
     ]  # fmt: skip
@@ -397,7 +402,8 @@ def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, dict[str, 
     settle(c, [row["uuid"] for row in moved], SYSTEM)
     for status in {verdict.status for _, verdict, _ in ends}:
         rows = [
-            {"uuid": run.task_id, "reason": verdict.reason, "ended_at": clock.from_unix(e["at"]), "front": 0}
+            {"uuid": run.task_id, "reason": verdict.reason, "started_at": clock.from_unix(_began(run, e)),
+             "ended_at": clock.from_unix(e["at"]), "front": 0}
             for run, verdict, e in ends if verdict.status is status and verdict.retry_in is None
         ]  # fmt: skip
         over += [row["uuid"] for row in move_tasks(c, Task(status.value), rows, SYSTEM)]

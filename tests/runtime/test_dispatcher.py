@@ -410,3 +410,20 @@ async def test_a_paused_queue_or_pool_starts_nothing(call: Call, dispatcher: Dis
 
     await dispatcher.round()
     assert len(told.spawned) == 1
+
+
+async def test_of_a_run_that_began_and_ended_since_the_last_round_only_the_end_is_written(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
+    number = (await submitted(call))["number"]
+    await dispatcher.round()
+    (runid,) = told.spawned
+    dispatcher.hear(started(runid))
+    dispatcher.hear(ended(runid, 0))
+    await dispatcher.round()
+
+    found = await show(call, number)
+    (run,) = found["instances"]
+    assert (found["status"], run["status"]) == ("succeeded", "succeeded")
+    assert found["started_at"] == run["start_time"] is not None
+    assert [e["status"] for e in found["events"] if e["runid"]] == ["starting", "succeeded"]
