@@ -363,14 +363,22 @@ def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list
         return []
     facts = {row.runid: RunFacts(*row) for row in sql.rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))}
     verdicts = {e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e)) for e in events if e["run"] in facts}
-    for status in {verdict.status for _, _, verdict in verdicts.values()}:
-        rows = [_end_row(e, run, verdict) for e, run, verdict in verdicts.values() if verdict.status is status]
-        move_runs(c, status, rows, SYSTEM)
+    ends: dict[tuple[Run, str | None], list[dict[str, Any]]] = {}
+    for e, run, verdict in verdicts.values():
+        ends.setdefault((verdict.status, _left(e)), []).append(_end_row(e, run, verdict))
+    for (status, note), rows in ends.items():
+        move_runs(c, status, rows, SYSTEM, note)
     over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values()])
     if verdicts:
         recount(c)
     follow(c, over)
     return over
+
+
+def _left(e: dict[str, Any]) -> str | None:
+    """What is told of processes that a run left behind: they are not ended."""
+    left = e.get("left")
+    return f"{left} {'process' if left == 1 else 'processes'} of it live{'s' if left == 1 else ''} on" if left else None
 
 
 def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.acceptance.house import House
-from tests.bench import bulk, commands, deck, drain, idle, latency
+from tests.bench import adoption, bulk, commands, deck, drain, idle, latency
 from tests.bench.figures import Figure, document, table
 
 
@@ -24,6 +24,7 @@ def main() -> int:
         "bulk": bulk.measure,
         "drain": drain.measure,
         "latency": latency.measure,
+        "adoption": adoption.measure,
         "idle": idle.measure,
         "deck": lambda house: deck.measure(house, args.tasks),
     }
@@ -37,7 +38,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Taskdeck on this machine.")
-    parser.add_argument("part", nargs="*", help="commands, bulk, drain, latency, idle, deck; all when none is named")
+    parser.add_argument(
+        "part", nargs="*", help="commands, bulk, drain, latency, adoption, idle, deck; all when none is named"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON list")
     parser.add_argument("--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)")
     return parser.parse_args()

@@ -48,7 +48,7 @@ def seconds(house: House, command: Sequence[str | os.PathLike[str]]) -> float:
     """How long one process takes from its spawn to its end."""
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     began = time.perf_counter()
-    pid = os.posix_spawn(command[0], list(map(os.fspath, command)), house.env, file_actions=null)
+    pid = os.posix_spawn(command[0], [os.fspath(word) for word in command], house.env, file_actions=null)
     status = os.waitpid(pid, 0)[1]
     took = time.perf_counter() - began
     if status:

@@ -87,10 +87,12 @@ def keys(
     sent: list[float] = []
     with _open(house, argv) as terminal:
         terminal.record(2.0)
-        terminal.type(before).record(0.5)
+        terminal.type(before)
+        terminal.record(0.5)
         for n in range(KEYS):
             sent.append(time.perf_counter())
-            terminal.type(pressed[n % len(pressed)]).record(PAUSE)
+            terminal.type(pressed[n % len(pressed)])
+            terminal.record(PAUSE)
         terminal.type("q").end()
         return list(answers(terminal, sent, seen))
 

@@ -9,31 +9,43 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement. `judged` is the number that the goals speak of: the value itself, or its ratio to `beside`."""
+    """One measurement. `judged` is the number that the goals speak of: the value itself, or its ratio to `beside`.
+
+    Without a goal it is shown for comparison only; without a value it says what could not be measured.
+    """
 
     what: str
-    value: float
+    value: float | None
     unit: str
     beside: float | None
     beside_what: str
-    judged: float
-    goal: float
+    judged: float | None
+    goal: float | None = None
     better: float | None = None
     at_most: bool = True
 
+    @classmethod
+    def absent(cls, what: str) -> Figure:
+        """What there is nothing to measure of."""
+        return cls(what, None, "", None, "", None)
+
     @property
     def reached(self) -> bool:
-        """Whether the issue's goal is reached."""
-        return self._holds(self.goal)
+        """Whether the goal is reached; where there is none, nothing can be missed."""
+        return self.goal is None or self._holds(self.goal)
 
     @property
     def verdict(self) -> str:
         """In words, with the further goal of the design where there is one."""
+        if self.goal is None:
+            return "–"
         if not self.reached:
             return "NOT reached"
         return "reached, and the further goal" if self.better is not None and self._holds(self.better) else "reached"
 
     def _holds(self, goal: float) -> bool:
+        if self.judged is None:
+            return False
         return self.judged <= goal if self.at_most else self.judged >= goal
 
 
@@ -51,12 +63,15 @@ def table(figures: Iterable[Figure]) -> str:
 
 def _row(figure: Figure) -> Sequence[str]:
     sign = "≤" if figure.at_most else "≥"
-    beside = "–" if figure.beside is None else f"{_number(figure.beside)} {figure.unit} {figure.beside_what}"
-    better = "–" if figure.better is None else f"{sign} {_number(figure.better)}"
+    goals = ("–" if goal is None else f"{sign} {_number(goal)}" for goal in (figure.goal, figure.better))
+    beside = _measured(figure.beside, f"{figure.unit} {figure.beside_what}")
     return (
-        figure.what, f"{_number(figure.value)} {figure.unit}", beside, _number(figure.judged), f"{sign} {_number(figure.goal)}",
-        better, figure.verdict,
+        figure.what, _measured(figure.value, figure.unit), beside, _measured(figure.judged, "").strip(), *goals, figure.verdict,
     )  # fmt: skip
+
+
+def _measured(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{_number(value)} {unit}"
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from tests.acceptance.terminal import Terminal
 
@@ -16,6 +16,9 @@ class Recorder(Terminal):
         self.chunks: list[tuple[float, bytes]] = []
         self.began = time.perf_counter()
         super().__init__(*args)
+
+    def __enter__(self) -> Self:
+        return self
 
     def _feed(self, data: bytes) -> None:
         self.chunks.append((time.perf_counter(), data))

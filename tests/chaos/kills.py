@@ -150,7 +150,7 @@ def _send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _field(pid: int | str, name: str) -> str:
+def field(pid: int | str, name: str) -> str:
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -159,14 +159,14 @@ def _field(pid: int | str, name: str) -> str:
 
 
 def _parent(pid: int) -> int:
-    return int(_field(pid, "PPid") or 0)
+    return int(field(pid, "PPid") or 0)
 
 
 def _still(pid: int) -> bool:
     """Stopped, or gone by itself. One that is traced and waits within a call goes on until it has made that call."""
-    if _field(pid, "State")[:1] == "t":
+    if field(pid, "State")[:1] == "t":
         nap(0.03)
-    return _field(pid, "State")[:1] in ("T", "t", "Z", "")
+    return field(pid, "State")[:1] in ("T", "t", "Z", "")
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def _traced(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[bytes]
     command = [STRACE, "-qq", "-o", "/dev/null", "-e", f"trace={calls}", f"--inject={calls}:{what}", "-p", str(pid)]
     tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: _field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None, "traced")
+        until(lambda: field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None, "traced")
         yield tracer if tracer.poll() is None else None
     finally:
         tracer.terminate()

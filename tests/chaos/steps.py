@@ -26,7 +26,7 @@ def journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """What the supervisors have written of each run, by record letter, and the runs that they have forgotten."""
     known: dict[str, dict[str, Any]] = {}
     gone: set[str] = set()
-    for record in _records(home / "run" / "journal"):
+    for record in records(home):
         letter = next(iter(record))
         if letter == "f":
             gone |= set(record["f"])
@@ -37,8 +37,9 @@ def journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
     return {run: facts for run, facts in known.items() if run not in gone}, gone
 
 
-def _records(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob("*.log")):
+def records(home: Path) -> Iterator[dict[str, Any]]:
+    """Every record in the journal that is whole."""
+    for path in sorted((home / "run" / "journal").glob("*.log")):
         with contextlib.suppress(FileNotFoundError):
             for line in path.read_bytes().rstrip(b"\0").split(b"\n"):
                 with contextlib.suppress(ValueError):

@@ -427,3 +427,15 @@ async def test_of_a_run_that_began_and_ended_since_the_last_round_only_the_end_i
     assert (found["status"], run["status"]) == ("succeeded", "succeeded")
     assert found["started_at"] == run["start_time"] is not None
     assert [e["status"] for e in found["events"] if e["runid"]] == ["starting", "succeeded"]
+
+
+@pytest.mark.parametrize(("left", "note"), [(1, "1 process of it lives on"), (3, "3 processes of it live on"), (0, None)])
+async def test_processes_that_a_run_left_behind_are_told(
+    call: Call, dispatcher: Dispatcher, told: Told, left: int, note: str | None
+):
+    number, runid = await running(call, dispatcher, told)
+
+    dispatcher.hear(ended(runid, 0, left=left))
+    await dispatcher.round()
+
+    assert [e["note"] for e in (await show(call, number))["events"] if e["runid"] and e["status"] == "succeeded"] == [note]

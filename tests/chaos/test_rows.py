@@ -1,0 +1,57 @@
+"""The short form of the single trials of `python -m tests.chaos`. Where a machine does not allow one, the test says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from tests.chaos import deaths, records, strangers
+from tests.chaos.rows import Row, opened, table
+from tests.living import Living
+
+
+def met(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each of which must be met."""
+    found = list(rows)
+    assert all(row.met for row in found), table(found)
+    return found
+
+
+def test_the_keeper_may_die_before_and_after_each_kind_of_record():
+    if why := records.impossible():
+        pytest.skip(why)
+
+    rows = met(records.trials())
+
+    assert len(rows) == 2 * len(records.WRITES) + 2
+
+
+@pytest.mark.parametrize("trial", [strangers.both_dead, strangers.runtime_dead_and_cancelled])
+def test_a_stranger_with_the_pid_of_a_run_is_let_alone(trial: Callable[[Living], Row]):
+    if why := strangers.impossible():
+        pytest.skip(why)
+    with opened() as living:
+        met([trial(living)])
+
+
+@pytest.mark.parametrize("trial", [deaths.ended_meanwhile, deaths.stopped_later, deaths.other_journal])
+def test_a_run_that_nobody_can_know_the_end_of_is_lost_and_says_why(trial: Callable[[Living], Row]):
+    with opened() as living:
+        met([trial(living)])
+
+
+def test_another_boot_id_ends_a_run_as_lost():
+    if why := deaths.impossible():
+        pytest.skip(why)
+    with opened() as living:
+        met([deaths.other_boot(living)])
+
+
+def test_what_a_machine_does_not_allow_is_said_and_counts_as_neither(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(records, "STRACE", None)
+
+    (row,) = records.trials()
+
+    assert row.met is None and "strace is not installed" in table([row])
+    assert table([row]).endswith("0 met, 0 not met, 1 not possible on this machine and so not shown")

@@ -1,0 +1,79 @@
+"""A busy queue: mostly short tasks, with failures, retries, timeouts and cancels among them, as many as will run."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from app.client import Client
+from app.core.ids import uuid7
+
+SLOTS, SLOW_SLOTS = 16, 8
+BATCH, FULL = 400, 1200
+CANCELLED = "goes-on-until-cancelled"
+EXPECTED = {
+    "short": "succeeded", "talks": "succeeded", "fails": "failed", "dies": "failed", "retried": "succeeded", "absent": "failed",
+    "too-long": "timed_out", CANCELLED: "cancelled",
+}  # fmt: skip
+"""How tasks end, by their names."""
+
+
+def batch(number: int) -> list[dict[str, Any]]:
+    """The next tasks to submit, the same mixture each time."""
+    return [_task(number * BATCH + at) for at in range(BATCH)]
+
+
+def _task(number: int) -> dict[str, Any]:
+    busy: dict[str, Any] = {"queue": "busy", "cpu": 1}
+    slow: dict[str, Any] = {"queue": "slow", "cpu": 1, "grace": 0.5, "argv": ["/bin/sleep", "60"]}
+    match number % 200:
+        case 0:
+            return slow | {"name": "too-long", "timeout": 0.2}
+        case 100:
+            return slow | {"name": CANCELLED}
+        case 20 | 120:
+            again = '[ "$TASKDECK_ATTEMPT" = 2 ]'
+            return busy | {"name": "retried", "argv": ["/bin/sh", "-c", again], "retries": 1, "retry_delay": 0.1}
+        case 40 | 140:
+            return busy | {"name": "dies", "argv": ["/bin/sh", "-c", "kill -9 $$"]}
+        case 60:
+            return busy | {"name": "absent", "argv": ["no-such-program-anywhere"]}
+        case at if at % 10 == 5:
+            return busy | {"name": "fails", "argv": ["/bin/false"]}
+        case at if at % 10 == 7:
+            return busy | {"name": "talks", "argv": ["/bin/echo", "a line of the log " * 20]}
+        case _:
+            return busy | {"name": "short", "argv": ["/bin/true"]}
+
+
+class Work:
+    """Submits and cancels over one line. `submitted` counts."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.submitted = client, 0
+        client.call("pool.create", {"name": "wide", "cpu": 64, "memory": "64G"})
+        for queue, slots in (("busy", SLOTS), ("slow", SLOW_SLOTS)):
+            client.call("queue.create", {"name": queue, "capacity": slots, "pool": "wide"})
+
+    def go_on(self) -> bool:
+        """Fill the queue up where it has room, and cancel what waits for that; whether anything was submitted."""
+        self._cancel()
+        if self.waiting() >= FULL:
+            return False
+        asked = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}, "uuid": uuid7()}
+        self.client.call("submit", {"tasks": batch(self.submitted // BATCH), **asked})
+        self.submitted += BATCH
+        return True
+
+    def _cancel(self) -> None:
+        self.client.call("cancel", {"select": {"name": CANCELLED, "status": ["running"]}})
+
+    def waiting(self) -> int:
+        """Tasks that have not ended."""
+        counts = self.client.call("status")["counts"]
+        return sum(counts.get(status, 0) for status in ("queued", "retrying", "running"))
+
+    def finish(self) -> int:
+        """Submit no more; how many have not ended."""
+        self._cancel()
+        return self.waiting()
