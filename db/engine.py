@@ -181,7 +181,7 @@ def write_engine(path: Path) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            "cache_size=-32768",
+            "cache_size=-8192",
         ):
             c.execute(f"PRAGMA {pragma}")
         return c

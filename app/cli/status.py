@@ -131,12 +131,22 @@ def _keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
 
 
 def _keeper_lives(home: str) -> bool:
-    """Whether a keeper holds its lock, which tells without a runtime to ask."""
-    import fcntl
+    """Whether a keeper, of this version or another, holds its lock, which tells without a runtime to ask."""
     import os
 
+    run = os.path.join(home, "run")
     try:
-        with open(os.path.join(home, "run", "keeper.lock"), "rb") as lock:
+        names = os.listdir(run)
+    except OSError:
+        return False
+    return any(_held(os.path.join(run, name)) for name in names if name.startswith("keeper") and name.endswith(".lock"))
+
+
+def _held(path: str) -> bool:
+    import fcntl
+
+    try:
+        with open(path, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

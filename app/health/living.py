@@ -100,11 +100,12 @@ def _older(pid: int, about: tuple[int, float] | None) -> bool:
 
 
 def journal_size(home: str) -> int:
-    """Bytes that the keeper's journal takes."""
-    folder, size = os.path.join(home, "run", "journal"), 0
+    """Bytes that the journal takes: the keeper's, and that of one of another version beside it."""
+    run, size = os.path.join(home, "run"), 0
     try:
-        for name in os.listdir(folder):
-            size += os.stat(os.path.join(folder, name)).st_size
+        journals = [name for name in os.listdir(run) if name.startswith("journal")]
+        for folder, _, names in (found for name in journals for found in os.walk(os.path.join(run, name))):
+            size += sum(os.stat(os.path.join(folder, name)).st_size for name in names)
     except OSError:
         return size
     return size

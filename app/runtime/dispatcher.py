@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from app import engines, paths
 from app.core.ids import uuid7
 from app.errors import Problem, Storage
-from app.runtime.keeping import Keeping
+from app.runtime.keepers import Keepers
 from app.runtime.outcome import judge
 from app.service import view
 from db import clock, dispatch, moves, reads
@@ -37,7 +37,7 @@ LOG_KEPT = 16 * 1024
 
 ENVIRONMENTS = 64
 
-REST = 0.002
+REST = 0.001
 """Seconds at most between two rounds. One rests as long as it took: what happens meanwhile is one round and not four."""
 
 WORDS = {
@@ -104,7 +104,7 @@ class Dispatcher:
         self._began: dict[str, float] = {}
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self.keeping: Keeping | None = None
+        self.keeping: Keepers | None = None
 
     def wake(self) -> None:
         """Look again soon."""
@@ -117,7 +117,8 @@ class Dispatcher:
             self.greeted.set()
             self._news.hello = event
             self._sent.clear()
-            self._told.clear()
+            elsewhere = event.get("elsewhere", ())
+            self._told = {run: told for run, told in self._told.items() if run in elsewhere}
             for run in event["runs"]:
                 self.hear(run)
         elif kind == "started":
@@ -243,8 +244,8 @@ class Dispatcher:
         return {**event, "logs": text, "log_bytes": size}
 
     def _missing(self, c: Connection, hello: dict[str, Any]) -> list[str]:
-        """Active runs that the keeper does not know: those that never started are to be refused, the others are lost."""
-        known = {run["run"] for run in hello["runs"]} | self._sent
+        """Active runs that no keeper knows: those that never started are to be refused, the others are lost."""
+        known = {run["run"] for run in hello["runs"]} | {*hello.get("elsewhere", ())} | self._sent
         active = [run for run in reads.active(c) if run.runid not in known]
         lost = [run for run in active if run.start_time is not None]
         now = time.time()
@@ -299,7 +300,7 @@ class Dispatcher:
         while len(self._environments) > ENVIRONMENTS:
             self._environments.pop(next(iter(self._environments)))
 
-    def _spawn(self, keeping: Keeping, row: Any) -> None:
+    def _spawn(self, keeping: Keepers, row: Any) -> None:
         self._sent.add(row.runid)
         try:
             keeping.spawn(self._order(row))
@@ -320,7 +321,7 @@ class Dispatcher:
         return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
                 "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
-    def _steer(self, keeping: Keeping, wanted: Sequence[Any], greeted: bool) -> None:
+    def _steer(self, keeping: Keepers, wanted: Sequence[Any], greeted: bool) -> None:
         """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""
         for row in wanted:
             told = self._told.get(row.runid)

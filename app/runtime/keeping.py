@@ -1,4 +1,4 @@
-"""The runtime's line to the keeper: JSON lines over `run/keeper.sock`.
+"""The runtime's line to the keeper, which it brings up when there is none.
 
 Sends never wait. What is sent while there is no keeper is held and goes out after its hello, but for starts: a hello
 that does not name a run means that it was not started, so one must not be under way behind it. What was under way when
@@ -11,115 +11,49 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import app.keeper
 from app.runtime import scope
-from app.version import VERSION
+from app.runtime.wire import PREVIOUS, PROTOCOL, NoKeeper, Wire, greet, named
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
-PROTOCOL = 1
 ANOTHER = 4  # the exit code of a keeper that finds another one in its home
 UNUSABLE = 5  # and of one that cannot use its home
 PATIENCE = 15.0  # seconds for a keeper to come up
 PAUSE, CLOSING = 0.01, 2.0
+UNMET = (
+    f"a keeper of protocol {PREVIOUS} does not answer, or what it left cannot be taken over; "
+    f"see run/{named('keeper', PROTOCOL)}.log"
+)
+
+Hear = Callable[[dict[str, Any]], None]
+"""Takes each event of a keeper, in its order."""
 
 
-class NoKeeper(Exception):
-    """A keeper cannot be brought up, or speaks another protocol. The text says why."""
+class Line(ABC):
+    """What is told to the keepers that follow one another at the socket of one protocol, and what they say."""
 
-
-class Wire(asyncio.Protocol):
-    """A connection to a keeper: its answer to our hello, then each line as it comes, without a task to wake for it."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.hello: asyncio.Future[bytes] = loop.create_future()
-        self.gone: asyncio.Future[None] = loop.create_future()
-        self._hear: Callable[[bytes], None] | None = None
-        self._parts: list[bytes] = []
-        self._early: list[bytes] = []
-        self._line: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._line = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        whole, newline, rest = data.rpartition(b"\n")
-        if not newline:
-            self._parts.append(data)
-            return
-        lines = b"".join([*self._parts, whole]).split(b"\n")
-        self._parts = [rest]
-        for line in lines:
-            self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        if not self.hello.done():
-            self.hello.set_result(line)
-        elif self._hear:
-            self._hear(line)
-        else:
-            self._early.append(line)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.hello.done():
-            self.hello.set_exception(exc or ConnectionResetError("the keeper hung up"))
-        self.gone.set_result(None)
-
-    def listen(self, hear: Callable[[bytes], None]) -> None:
-        """Hand over every line from now on, those first that came meanwhile."""
-        self._hear, early, self._early = hear, self._early, []
-        for line in early:
-            hear(line)
-
-    def send(self, data: bytes) -> None:
-        """Send it, now or when there is room. To a keeper that is gone it is lost."""
-        if self._line:
-            self._line.write(data)
-
-    async def close(self, seconds: float) -> None:
-        """Hang up after what was sent; a keeper that does not read is waited for so long and no longer."""
-        if self._line:
-            self._line.close()
-            await asyncio.wait([self.gone], timeout=seconds)
-            self._line.abort()
-
-
-class Keeping:
-    """The runtime's line to the keeper; brings keeper and guard up when there are none, reconnects when one dies."""
-
-    def __init__(self, home: Path, on_event: Callable[[dict[str, Any]], None]) -> None:
-        self._home, self._on_event = home, on_event
+    def __init__(self, home: Path, on_event: Hear, protocol: int) -> None:
+        self._home, self._on_event, self._protocol = home, on_event, protocol
         self._line: Wire | None = None
         self._open = False  # the hello was passed on: sends go to the line
         self._held: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
+        self.known: set[str] = set()
+        """The runs that the keeper knows, by what it said and was told."""
         self.hello: dict[str, Any] = {}
         self.pid = self.guard_pid = 0
-
-    @classmethod
-    async def open(cls, home: Path, on_event: Callable[[dict[str, Any]], None]) -> Keeping:
-        """Connect and say hello. Every event is passed on, in order, each hello first of all; no start before it. Raises NoKeeper."""
-        keeping = cls(home, on_event)
-        wire = await keeping._connect()
-        keeping._task = asyncio.create_task(keeping._listen(wire), name="keeper line")
-        return keeping
 
     @property
     def connected(self) -> bool:
         """Is there a keeper that hears us now? Otherwise what is sent is held, and no run starts."""
         return self._open
-
-    def spawn(self, run: dict[str, Any]) -> None:
-        """Start a run: run, argv, cwd, env, umask, log, timeout (seconds or None), grace (seconds)."""
-        if self._open:
-            self._send({"do": "spawn", **run})
 
     def stop(self, runid: str, reason: str, grace: float) -> None:
         """End a run's whole tree: TERM, and KILL after `grace` seconds. The keeper carries it through alone."""
@@ -135,7 +69,9 @@ class Keeping:
 
     def forget(self, runids: Iterable[str]) -> None:
         """The ends of these runs are stored: the keeper need not know them any longer."""
-        self._send({"do": "forget", "runs": list(runids)})
+        gone = list(runids)
+        self.known.difference_update(gone)
+        self._send({"do": "forget", "runs": gone})
 
     async def close(self, bye: bool = True) -> None:
         """Hang up; with `bye`, a keeper that has no run ends at once."""
@@ -148,19 +84,25 @@ class Keeping:
         await self._hang_up()
 
     def _send(self, message: dict[str, Any]) -> None:
-        data = json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+        self._post(json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n")
+
+    def _post(self, data: bytes) -> None:
         if self._line and self._open:
             self._line.send(data)
         else:
             self._held.append(data)
 
     async def _listen(self, wire: Wire) -> None:
-        """Pass events on for good; a keeper that is gone is replaced."""
+        """Pass events on for good; a keeper that is gone is followed by another."""
         while True:
-            self._begin(wire)
             await asyncio.wait([wire.gone])
             await self._hang_up()
-            wire = await self._connect_for_good()
+            wire = await self._again()
+            self._begin(wire)
+
+    @abstractmethod
+    async def _again(self) -> Wire:
+        """A line to the keeper that follows, however long it takes."""
 
     def _begin(self, wire: Wire) -> None:
         """From here on sends go to this keeper: first what its hello makes the runtime say, then what was held."""
@@ -175,7 +117,15 @@ class Keeping:
             event = json.loads(line)
         except ValueError:
             return
+        self._learn(event)
         self._pass_on(event)
+
+    def _learn(self, event: dict[str, Any]) -> None:
+        """Keep in mind which runs it knows."""
+        if event.get("is") == "inherited":
+            self.known |= _runs(event)
+        elif event.get("is") == "error" and event["code"] != "bad-request":
+            self.known.discard(event["run"])
 
     def _pass_on(self, event: dict[str, Any]) -> None:
         """Hand an event over; one that cannot be handled is reported, and does not silence those that follow."""
@@ -189,8 +139,58 @@ class Keeping:
         if refused:
             self.forget(refused)
 
-    async def _connect_for_good(self) -> Wire:
-        """Connect, however long it takes."""
+    async def _greet(self) -> Wire:
+        """A line to a keeper that has answered our hello. Raises OSError, NoKeeper."""
+        wire, hello = await greet(self._home, self._protocol)
+        self.hello, self.pid, self.guard_pid, self._line = hello, hello["pid"], hello["guard"], wire
+        self.known = _runs(hello)
+        return wire
+
+    async def _hang_up(self) -> None:
+        """Close the line."""
+        wire, self._line, self._open = self._line, None, False
+        if wire:
+            await wire.close(CLOSING)
+
+
+def _runs(event: dict[str, Any]) -> set[str]:
+    return {told["run"] for told in event["runs"]}
+
+
+class Keeping(Line):
+    """The line to the keeper of the present protocol; brings keeper and guard up when there are none, reconnects when one dies."""
+
+    def __init__(self, home: Path, on_event: Hear, may_begin: Callable[[dict[str, Any]], Awaitable[bool]]) -> None:
+        super().__init__(home, on_event, PROTOCOL)
+        self._may_begin = may_begin
+        """Given a hello: may it be passed on, or is another to be asked for? Raises NoKeeper."""
+
+    async def start(self) -> None:
+        """Connect and say hello. Every event is passed on, in order, each hello first of all; no start before it. Raises NoKeeper."""
+        wire = await self._connect()
+        self._task = asyncio.create_task(self._attend(wire), name="keeper line")
+
+    def spawn(self, run: dict[str, Any]) -> None:
+        """Start a run: run, argv, cwd, env, umask, log, timeout (seconds or None), grace (seconds)."""
+        if self._open:
+            self.known.add(run["run"])
+            self._send({"do": "spawn", **run})
+
+    def inherit(self) -> None:
+        """Ask what a keeper of the previous protocol left, if it has died; the answer is `inherited`, or in the next hello."""
+        if self._open:
+            self._send({"do": "inherit"})
+
+    def take_over(self, held: Iterable[bytes]) -> None:
+        """Say what was held for another keeper, whose runs this one has now."""
+        for data in held:
+            self._post(data)
+
+    async def _attend(self, wire: Wire) -> None:
+        self._begin(wire)
+        await self._listen(wire)
+
+    async def _again(self) -> Wire:
         while True:
             try:
                 return await self._connect()
@@ -203,48 +203,22 @@ class Keeping:
         last = clock() + PATIENCE
         while clock() < last:
             try:
-                return await asyncio.wait_for(self._greet(), last - clock())
+                return await asyncio.wait_for(self._answered(), last - clock())
             except TimeoutError:
                 break
             except OSError:
                 await asyncio.to_thread(bring_up, self._home)
             await asyncio.sleep(PAUSE)
-        raise NoKeeper("the keeper does not answer")
+        raise NoKeeper(UNMET if self.hello.get("previous") else "the keeper does not answer")
 
-    async def _greet(self) -> Wire:
-        """Say hello and read the answer."""
-        _, wire = await asyncio.get_running_loop().create_unix_connection(Wire, sock=dial(self._home))
-        try:
-            wire.send(json.dumps({"do": "hello", "protocol": PROTOCOL, "version": VERSION}).encode() + b"\n")
-            hello = json.loads(await wire.hello)
-            if hello.get("protocol") != PROTOCOL:
-                raise NoKeeper(f"the keeper speaks protocol {hello.get('protocol')}, not {PROTOCOL}")
-        except BaseException:
-            await wire.close(0)
-            raise
-        self.hello, self.pid, self.guard_pid, self._line = hello, hello["pid"], hello["guard"], wire
-        return wire
-
-    async def _hang_up(self) -> None:
-        """Close the line."""
-        wire, self._line, self._open = self._line, None, False
-        if wire:
-            await wire.close(CLOSING)
-
-
-def dial(home: Path) -> socket.socket:
-    """Connect to the keeper's socket, however long its path. Raises OSError."""
-    folder = os.open(home / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    line = socket.socket(socket.AF_UNIX)
-    try:
-        line.setblocking(False)
-        line.connect(f"/proc/self/fd/{folder}/keeper.sock")
-    except BaseException:
-        line.close()
-        raise
-    finally:
-        os.close(folder)
-    return line
+    async def _answered(self) -> Wire:
+        """Ask for a hello until one may be passed on."""
+        while True:
+            wire = await self._greet()
+            if await self._may_begin(self.hello):
+                return wire
+            await self._hang_up()
+            await asyncio.sleep(PAUSE)
 
 
 def bring_up(home: Path) -> None:

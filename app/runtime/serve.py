@@ -27,7 +27,8 @@ from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
 from app.runtime.fresh import prepare_apart
-from app.runtime.keeping import Keeping, NoKeeper
+from app.runtime.keepers import Keepers
+from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
 from app.runtime.usage import Usage
 from app.service.call import Call
@@ -123,7 +124,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         runtime = Runtime(home, dispatcher, usage, feed, demo)
         db.after_commit(feed.wake)
         db.after_commit(dispatcher.wake)
-        dispatcher.keeping = await Keeping.open(home, dispatcher.hear)
+        dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
         await dispatcher.round()
@@ -248,5 +249,5 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _close(keeping: Keeping) -> None:
+async def _close(keeping: Keepers) -> None:
     await keeping.close(bye=True)

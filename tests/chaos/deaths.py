@@ -85,7 +85,7 @@ def other_journal(living: Living) -> Row:
     number, pid = job.running()
     boot = next(record["boot"] for record in records(living.home) if "protocol" in record)
     kill_all(living)
-    for path in (living.home / "run" / "journal").iterdir():
+    for path in (living.home / "run").glob("journal*/*.log"):
         path.write_bytes(path.read_bytes().replace(boot.encode(), str(uuid.uuid4()).encode()))
     living.start()
     return _left_alone(judged(BOOT, "a journal of another boot", job, number, RESTARTED), pid)
@@ -117,7 +117,7 @@ def other_boot_after_intent(living: Living) -> Row:
     job = Job.gated(living, "intent")
     number, pid = job.running()
     kill_all(living)
-    for path in (living.home / "run" / "journal").iterdir():
+    for path in (living.home / "run").glob("journal*/*.log"):
         lines = path.read_bytes().rstrip(b"\0").splitlines(keepends=True)
         path.write_bytes(b"".join(line for line in lines if not line.startswith(b'{"p"')))
     _restart_elsewhere(living)

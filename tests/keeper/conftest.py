@@ -1,168 +1,12 @@
-"""A keeper of its own for each test, driven over its socket, killed when the test says so."""
+"""A keeper of its own for each test."""
 
-import contextlib
-import json
-import os
-import select
-import signal
-import socket
-import subprocess
-import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import app.keeper
-
-KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
-PATIENCE = 20.0
-
-
-def stat(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat after the name; none when there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return []
-
-
-def alive(pid: int) -> bool:
-    """Is there such a process, not a zombie?"""
-    return bool(fields := stat(pid)) and fields[0] not in b"ZX"
-
-
-def until(true: Callable[[], Any], what: str) -> Any:
-    """What the condition gives once it holds."""
-    end = time.monotonic() + PATIENCE
-    while not (value := true()):
-        assert time.monotonic() < end, f"never: {what}"
-        select.select([], [], [], 0.002)
-    return value
-
-
-class Home:
-    """A home with its keeper, and our line to it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.sock = path, socket.socket(socket.AF_UNIX)
-        self.buffer, self.hello = b"", {}
-        self.runs: list[str] = []
-
-    def up(self) -> int:
-        """Start keeper and guard; the exit code of the command."""
-        command = [sys.executable, "-I", "-S", KEEPER, self.path]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
-
-    def greet(self) -> dict[str, Any]:
-        """Connect anew and say hello; the answer of a whole pair."""
-        return until(self.try_to_greet, "a keeper and a guard that both live")
-
-    def try_to_greet(self) -> dict[str, Any]:
-        self.sock.close()
-        self.sock, self.buffer = socket.socket(socket.AF_UNIX), b""
-        self.sock.settimeout(PATIENCE)
-        folder = os.open(self.path / "run", os.O_RDONLY)
-        try:
-            self.sock.connect(f"/proc/self/fd/{folder}/keeper.sock")
-            self.send("hello", protocol=1, version="0.1.0")
-            self.hello = self.next()
-        except (OSError, EOFError):
-            return {}
-        finally:
-            os.close(folder)
-        return self.hello if alive(self.hello["pid"]) and alive(self.hello["guard"]) else {}
-
-    def send(self, do: str, **more: Any) -> None:
-        self.sock.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
-
-    def next(self) -> dict[str, Any]:
-        """The next event."""
-        while b"\n" not in self.buffer:
-            data = self.sock.recv(65536)
-            if not data:
-                raise EOFError("the keeper closed the line")
-            self.buffer += data
-        text, _, self.buffer = self.buffer.partition(b"\n")
-        return json.loads(text)
-
-    def event(self, what: str, run: str) -> dict[str, Any]:
-        """The next event of that kind for that run; others are passed over."""
-        while True:
-            event = self.next()
-            if event["is"] == what and event.get("run") == run:
-                return event
-
-    def spawn(self, *argv: str, wait: bool = True, **more: Any) -> str:
-        """Start a run; its id, once it runs."""
-        run = more.pop("run", str(uuid.uuid4()))
-        env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run, **more.pop("env", {})}
-        ask = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(self.log(run))}
-        self.runs.append(run)
-        self.send("spawn", **(ask | {"timeout": None, "grace": 1.0} | more))
-        if wait:
-            self.event("started", run)
-        return run
-
-    def run(self, *argv: str, **more: Any) -> dict[str, Any]:
-        """Start a run and wait for its end."""
-        return self.event("ended", self.spawn(*argv, wait=False, **more))
-
-    def settle(self) -> None:
-        """Wait until all that was sent is done: what is no request is answered in its turn."""
-        self.send("nothing")
-        while self.next().get("code") != "bad-request":
-            pass
-
-    def log(self, run: str) -> Path:
-        return self.path / "runs" / run[:2] / f"{run}.log"
-
-    def known(self, run: str) -> dict[str, Any] | None:
-        """What the last hello said of a run."""
-        return next((event for event in self.hello["runs"] if event["run"] == run), None)
-
-    def kill(self, who: str) -> dict[str, Any]:
-        """SIGKILL the `pid` or the `guard`; the hello of the pair that is whole again."""
-        os.kill(self.hello[who], signal.SIGKILL)
-        until(lambda: not alive(self.hello[who]), "the killed process is gone")
-        return self.greet()
-
-    def kill_both(self) -> None:
-        """SIGKILL both, so that neither can follow the other."""
-        pids = self.hello["pid"], self.hello["guard"]
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in pids:
-                os.kill(pid, number)
-        until(lambda: not any(map(alive, pids)), "both are gone")
-
-    def revive(self) -> dict[str, Any]:
-        """Start a new pair; its hello."""
-        assert self.up() == 0
-        return self.greet()
-
-    def segments(self) -> list[str]:
-        return sorted(os.listdir(self.path / "run" / "journal"))
-
-    def processes(self) -> Iterator[int]:
-        """Keepers, guards and runs of this home."""
-        marks = [os.fsencode(self.path), *(f"TASKDECK_RUNID={run}".encode() for run in self.runs)]
-        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-            with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
-                if pid != os.getpid() and not set(marks).isdisjoint(text.split(b"\0")):
-                    yield pid
-
-    def end(self) -> None:
-        """Kill all that is left of it: stopped first, so that no survivor brings up another."""
-        self.sock.close()
-        while found := [pid for pid in self.processes() if alive(pid)]:
-            for number in (signal.SIGSTOP, signal.SIGKILL):
-                for pid in found:
-                    with contextlib.suppress(OSError):
-                        os.kill(pid, number)
+from tests.keeper.homes import Home, HomeBefore, alive, until
 
 
 @pytest.fixture
@@ -185,6 +29,18 @@ def empty_home(tmp_path: Path) -> Iterator[Home]:
         yield home
     finally:
         home.end()
+
+
+@pytest.fixture
+def before(empty_home: Home) -> Iterator[HomeBefore]:
+    """The same home with a keeper of the previous protocol up, which has been greeted."""
+    before = HomeBefore(empty_home.path)
+    try:
+        assert before.up() == 0
+        before.greet()
+        yield before
+    finally:
+        before.end()
 
 
 @pytest.fixture

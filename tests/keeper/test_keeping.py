@@ -1,4 +1,4 @@
-"""The runtime's line to the keeper."""
+"""The runtime's line to its keepers; those of the previous protocol apart."""
 
 import asyncio
 import os
@@ -7,7 +7,8 @@ import uuid
 
 import pytest
 
-from app.runtime.keeping import Keeping, NoKeeper
+from app.runtime.keepers import Keepers
+from app.runtime.keeping import NoKeeper
 
 
 class Events:
@@ -44,7 +45,7 @@ def a_run(home, *argv, run=None):
 async def line(empty_home):
     """An open line and its events."""
     events = Events()
-    keeping = await Keeping.open(empty_home.path, events)
+    keeping = await Keepers.open(empty_home.path, events)
     await events.of("hello")
     yield keeping, events
     await keeping.close(bye=False)
@@ -55,7 +56,7 @@ async def test_opening_brings_up_a_keeper_and_the_hello_comes_first(line):
 
     hello = await events.of("hello")
 
-    assert events.seen[0] == hello == keeping.hello
+    assert events.seen[0] == hello
     assert (hello["pid"], hello["guard"]) == (keeping.pid, keeping.guard_pid)
 
 
@@ -146,7 +147,7 @@ async def test_what_a_handler_says_to_a_hello_goes_out_before_what_was_held(empt
             keeping.spawn(run)
         events(event)
 
-    keeping = await Keeping.open(empty_home.path, handler)
+    keeping = await Keepers.open(empty_home.path, handler)
     keeping.refuse(run["run"])
     await events.of("ended", run["run"])
     await keeping.close()
@@ -162,7 +163,7 @@ async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_h
         events(event)
         raise RuntimeError(event["is"])
 
-    keeping = await Keeping.open(empty_home.path, handler)
+    keeping = await Keepers.open(empty_home.path, handler)
     await events.of("hello")
     run = a_run(empty_home, "true")
     keeping.spawn(run)
@@ -173,19 +174,19 @@ async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_h
 
 
 async def test_closing_with_bye_ends_an_idle_pair(empty_home, wait_until, is_alive):
-    keeping = await Keeping.open(empty_home.path, Events())
+    keeping = await Keepers.open(empty_home.path, Events())
 
     await keeping.close()
 
     wait_until(lambda: not is_alive(keeping.pid) and not is_alive(keeping.guard_pid), "both gone")
-    again = await Keeping.open(empty_home.path, Events())
+    again = await Keepers.open(empty_home.path, Events())
     await again.close()
     assert again.pid != keeping.pid
 
 
 async def test_closing_leaves_running_jobs_running(empty_home, is_alive):
     events = Events()
-    keeping = await Keeping.open(empty_home.path, events)
+    keeping = await Keepers.open(empty_home.path, events)
     await events.of("hello")
     run = a_run(empty_home, "sleep", "60")
     keeping.spawn(run)
@@ -200,7 +201,7 @@ async def test_the_keeper_holds_none_of_the_runtimes_descriptors(empty_home, tmp
     mark = os.open(tmp_path / "mark", os.O_CREAT | os.O_RDWR)
     os.set_inheritable(mark, True)
 
-    keeping = await Keeping.open(empty_home.path, Events())
+    keeping = await Keepers.open(empty_home.path, Events())
     os.close(mark)
 
     for pid in (keeping.pid, keeping.guard_pid):
@@ -213,7 +214,7 @@ async def test_a_home_of_any_bytes_can_be_kept(tmp_path, empty_home):
     home = type(empty_home)(tmp_path / os.fsdecode(b"caf\xe9 \xff\n"))
     events = Events()
     try:
-        keeping = await Keeping.open(home.path, events)
+        keeping = await Keepers.open(home.path, events)
         await events.of("hello")
         run = a_run(home, "sh", "-c", "exit 3")
         keeping.spawn(run)
@@ -227,7 +228,7 @@ async def test_a_home_that_cannot_be_used_is_a_clear_error(empty_home):
     empty_home.path.write_text("a file")
 
     with pytest.raises(NoKeeper, match="cannot start: .*cannot use"):
-        await Keeping.open(empty_home.path, Events())
+        await Keepers.open(empty_home.path, Events())
 
 
 async def test_a_refusal_is_not_remembered_longer_than_the_runtime_needs_it(line):

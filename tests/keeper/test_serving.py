@@ -14,15 +14,23 @@ from pathlib import Path
 import pytest
 
 from app.keeper import keeper
+from app.runtime import wire
+from app.version import VERSION
 
 
 def test_the_hello_names_both_and_the_boot(home):
     hello = home.hello
 
-    assert (hello["is"], hello["protocol"], hello["runs"]) == ("hello", 1, [])
+    assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == ("hello", wire.PROTOCOL, VERSION, [])
     assert hello["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     parent = int(Path(f"/proc/{hello['pid']}/stat").read_text().rpartition(")")[2].split()[1])
     assert parent == hello["guard"]
+
+
+def test_runtime_and_keeper_speak_of_the_same_protocols_and_names():
+    assert (wire.PROTOCOL, wire.PREVIOUS) == (keeper.PROTOCOL, keeper.PREVIOUS)
+    for protocol in (1, 2, 3):
+        assert wire.named("keeper", protocol) == keeper.named("keeper", protocol)
 
 
 def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, tmp_path):
@@ -31,8 +39,8 @@ def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, 
     home.sock = socket.socket(socket.AF_UNIX)
     late = str(uuid.uuid4())
     # The new hello is waiting in the backlog when the older client's request arrives.
-    home.sock.connect(str(home.path / "run" / "keeper.sock"))
-    home.send("hello", protocol=1, version="0.1.0")
+    home.sock.connect(str(home.socket))
+    home.send("hello", protocol=home.protocol, version="0.1.0")
     os.kill(keeper, signal.SIGCONT)
     assert home.next()["is"] == "hello"
 
@@ -46,7 +54,7 @@ def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, 
 
 def test_nobody_is_served_before_hello(home):
     other = socket.socket(socket.AF_UNIX)
-    other.connect(str(home.path / "run" / "keeper.sock"))
+    other.connect(str(home.socket))
     other.settimeout(20)
 
     other.sendall(b'{"do":"refuse","run":"x"}\n')
@@ -169,11 +177,11 @@ def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path, wai
         home.run("true")
     run = home.spawn("sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12")
     keeper, limits = home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     resource.prlimit(keeper, resource.RLIMIT_FSIZE, (len(segment.read_bytes().rstrip(b"\0")) + 20, limits[1]))
 
     (tmp_path / "go").touch()
-    wait_until(lambda: "exit of" in (home.path / "run" / "keeper.log").read_text(), "said")
+    wait_until(lambda: "exit of" in home.socket.with_suffix(".log").read_text(), "said")
     resource.prlimit(keeper, resource.RLIMIT_FSIZE, limits)
 
     assert home.event("ended", run)["code"] == 12
@@ -226,8 +234,8 @@ def test_files_are_private(home):
     home.run("true")
     run = home.path / "run"
 
-    folders = {stat.S_IMODE(path.stat().st_mode) for path in (home.path, run, run / "journal")}
-    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper.*"), *(run / "journal").iterdir()]}
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in (home.path, run, home.journal)}
+    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper*"), *home.journal.iterdir()]}
 
     assert (folders, files) == ({0o700}, {0o600})
 
@@ -276,7 +284,7 @@ def test_a_very_long_request_is_read_soon(home):
 
 def test_a_line_without_end_closes_its_client_only(home):
     other = socket.socket(socket.AF_UNIX)
-    other.connect(str(home.path / "run" / "keeper.sock"))
+    other.connect(str(home.socket))
 
     with pytest.raises(OSError):
         for _ in range(40):
@@ -289,7 +297,7 @@ def test_a_line_without_end_closes_its_client_only(home):
 def test_clients_that_say_nothing_crowd_nobody_out(home):
     silent = [socket.socket(socket.AF_UNIX) for _ in range(100)]
     for one in silent:
-        one.connect(str(home.path / "run" / "keeper.sock"))
+        one.connect(str(home.socket))
         home.settle()
 
     assert home.run("true")["code"] == 0
@@ -318,7 +326,7 @@ def test_a_client_that_never_reads_holds_up_nothing_and_loses_nothing(home, wait
 
 def test_what_is_planned_for_runs_that_have_ended_is_cleared_away():
     one = keeper.Keeper.__new__(keeper.Keeper)
-    one.house, one.ledger = keeper.House(None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
+    one.house, one.ledger = keeper.House(-1, None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
     one.agenda, one.foreign = [], {}
 
     for number in range(1000):

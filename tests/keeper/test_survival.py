@@ -108,7 +108,7 @@ def test_a_pid_that_was_given_to_another_process_is_neither_watched_nor_stopped(
     run = home.spawn("sleep", "60", wait=False)
     start = home.event("started", run)
     home.kill_both()
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     began = b'"ticks":%d' % start["ticks"]
     segment.write_bytes(segment.read_bytes().replace(began, began[:-1] + (b"0" if began[-1:] != b"0" else b"1")))
 
@@ -123,7 +123,7 @@ def test_a_pid_that_was_given_to_another_process_is_neither_watched_nor_stopped(
 def test_a_restarted_host_ends_its_runs_as_lost(home):
     run = home.spawn("sleep", "60")
     home.kill_both()
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     records = segment.read_bytes()
     segment.write_bytes(records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-")))
 
@@ -135,7 +135,7 @@ def test_a_restarted_host_ends_its_runs_as_lost(home):
 def test_a_torn_last_line_is_passed_over(home):
     run = home.run("sh", "-c", "exit 3")["run"]
     home.kill_both()
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     records = segment.read_bytes().rstrip(b"\0")
     segment.write_bytes(records + b'{"i":"half-a-rec')
 
@@ -152,7 +152,7 @@ def test_an_intent_that_never_became_a_process_is_refused_for_good(home):
     keeper = home.hello["pid"]
     home.run("true")  # so that there is a journal file
     os.kill(keeper, signal.SIGSTOP)
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     write_intent(segment, run)
 
     home.kill("pid")
@@ -164,7 +164,7 @@ def test_an_intent_that_never_became_a_process_is_refused_for_good(home):
 def test_an_intent_whose_pid_was_not_written_is_found_again(home, tmp_path):
     run = gated(home, tmp_path, "go", 9)
     os.kill(home.hello["pid"], signal.SIGSTOP)
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     cut_after_intent(segment)
 
     home.kill("pid")
@@ -180,7 +180,7 @@ def test_an_intent_whose_process_has_ended_already_keeps_its_exit_code(home, wai
     slow = home.spawn("sh", "-c", "kill -STOP $PPID; exit 11", wait=False)
     keeper = home.hello["pid"]
     wait_until(lambda: b"T" in state(keeper), "the keeper is stopped by its own run")
-    segment = max((home.path / "run" / "journal").iterdir())
+    segment = max(home.journal.iterdir())
     cut_after_intent(segment)
 
     home.kill("pid")
@@ -194,7 +194,7 @@ def test_an_intent_whose_process_has_ended_already_keeps_its_exit_code(home, wai
 def test_after_both_died_an_intent_is_found_by_its_cookie(home, tmp_path):
     run = gated(home, tmp_path, "go", 9)
     home.kill_both()
-    (segment,) = (home.path / "run" / "journal").iterdir()
+    (segment,) = home.journal.iterdir()
     cut_after_intent(segment)
 
     home.revive()
@@ -310,7 +310,7 @@ def test_a_restarted_host_is_noticed_whatever_the_number_of_journal_files(home):
         home.kill("pid")
     assert all(home.known(run)["is"] == "started" for run in runs)
     home.kill_both()
-    for segment in (home.path / "run" / "journal").iterdir():
+    for segment in home.journal.iterdir():
         records = segment.read_bytes()
         segment.write_bytes(records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-")))
 

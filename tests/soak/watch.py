@@ -37,13 +37,14 @@ class Sample:
 
 def sample(home: Path, pids: dict[str, int], began: float, ended: int) -> Sample:
     """Look at a home now."""
-    logs = list(_sizes(home / "runs"))
+    run, logs = home / "run", list(_sizes(home / "runs"))
     return Sample(
         time.monotonic() - began, ended,
         {role: pss(pid) for role, pid in pids.items()}, {role: _rss(pid) for role, pid in pids.items()},
         {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()}, _zombies(set(pids.values())),
-        sum(_sizes(home / "run" / "journal")) / MIB, sum(_size(p) for p in (home / "run").glob("runtime.log*")) / MIB,
-        _size(home / "run" / "keeper.log") / MIB, _size(home / "taskdeck.db-wal") / MIB, _size(home / "taskdeck.db") / MIB,
+        sum(size for journal in run.glob("journal*") for size in _sizes(journal)) / MIB,
+        sum(_size(p) for p in run.glob("runtime.log*")) / MIB, sum(_size(p) for p in run.glob("keeper*.log")) / MIB,
+        _size(home / "taskdeck.db-wal") / MIB, _size(home / "taskdeck.db") / MIB,
         sum(logs) / MIB, len(logs),
     )  # fmt: skip
 
