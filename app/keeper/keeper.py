@@ -239,7 +239,7 @@ def has_ended(pid: int) -> bool:
 class Run:
     """One run: its journal records by their letter, and what is known only while we live."""
 
-    __slots__ = ("id", "facts", "segments", "shared", "left", "cpu", "rss", "seen", "caught", "warned", "kill_at")
+    __slots__ = ("id", "facts", "segments", "shared", "left", "cpu", "rss", "seen", "caught", "warned", "kill_at", "apart", "over")
 
     def __init__(self, runid: str) -> None:
         self.id = runid
@@ -252,6 +252,8 @@ class Run:
         self.caught: dict[int, int] = {}  # start ticks of its processes, by pid, as seen while it is being stopped
         self.warned = False
         self.kill_at = 0.0
+        self.over: tuple[float, float] | None = None  # when its end was first seen, and after how many seconds
+        self.apart = False  # its session is empty, so that the number may be another's
 
     @property
     def lives(self) -> bool:
@@ -354,7 +356,9 @@ def members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
 
 def owners_of(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, str]:
     """The run that each process belongs to, by pid; our own two apart."""
-    sessions = {run.pid: run.id for run in runs.values() if not reused(table.get(run.pid), run)}
+    for run in runs.values():
+        run.apart = run.apart or (not run.lives and is_empty(run.pid, table))
+    sessions = {run.pid: run.id for run in runs.values() if not run.apart and not reused(table.get(run.pid), run)}
     caught = {(pid, ticks): run.id for run in runs.values() for pid, ticks in run.caught.items()}
     oldest = min((run.ticks for run in runs.values()), default=0)
     for pid in (os.getpid(), os.getppid()):
@@ -366,6 +370,11 @@ def owners_of(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, str]
     }
     descend(table, owners, runs)
     return owners
+
+
+def is_empty(session: int, table: dict[int, Process]) -> bool:
+    """Does nobody live in a session, its leader apart? A number is not given again before that."""
+    return not any(p.session == session and p.pid != session and not p.dead for p in table.values())
 
 
 def reused(leader: Process | None, run: Run) -> bool:
@@ -1117,15 +1126,16 @@ class Role:
 
     def bury(self, run: Run, child: Ended) -> bool:
         """A run has ended: written down, then reaped, then told. False when it cannot be written now."""
-        ran = time.monotonic() - run.facts["i"]["mono"]
+        run.over = run.over or (time.time(), time.monotonic() - run.facts["i"]["mono"])
         usage = {"cpu": child.cpu + run.cpu, "rss": max(run.peak(child), 1)}
-        record = run.exit(code=child.code, signal=child.signal, seconds=ran, **usage)
+        record = run.exit(code=child.code, signal=child.signal, at=run.over[0], seconds=run.over[1], **usage)
         try:
             self.ledger.note(run, "e", record)
         except OSError as error:
             complain(f"exit of {run.id} not written yet: {said(error)}")
             self.retry_at = time.monotonic() + 1
             return False
+        run.apart = "s" in run.facts and is_empty(child.pid, processes())
         os.waitpid(child.pid, 0)
         del self.house.mine[child.pid]
         run.left = 0 if "s" in run.facts else self.left_by(run)
@@ -1803,9 +1813,24 @@ def bare() -> None:
         os.dup2(null, fd)
     os.close(null)
     os.chdir("/")
+    neither_first_nor_last()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+
+def neither_first_nor_last() -> None:
+    """Let the kernel, short of memory, judge us and our jobs as it does any process, whatever was set for who started us."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(fd, b"0")
+    except OSError:
+        pass  # less than was set for us is not ours to choose
+    finally:
+        os.close(fd)
 
 
 def detach() -> None:

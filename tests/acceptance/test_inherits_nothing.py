@@ -146,7 +146,6 @@ def test_a_job_does_not_get_what_the_runtime_was_started_with(house: House, prob
     assert differences(as_a_job(house, probe), plain) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="keeper and jobs keep the oom_score_adj of who started the runtime")
 def test_a_job_is_not_the_first_to_be_killed_since_the_runtime_was_started_by_one_that_is(
     house: House, probe: list[str]
 ):
@@ -188,7 +187,6 @@ def test_daemons_left_after_a_normal_end_are_not_killed(house: House, leaving: t
     assert len(left) == 2 and all(map(alive, left))
 
 
-@pytest.mark.xfail(strict=True, reason="the runtime does not store how many the keeper says are left")
 def test_an_event_says_how_many_daemons_a_task_left(house: House, leaving: tuple[str, list[int]]):
     notes = [event["note"] or "" for event in house.json("show", leaving[0])["events"]]
 

@@ -27,7 +27,7 @@ def test_the_keeper_may_die_before_and_after_each_kind_of_record():
     assert len(rows) == 2 * len(records.WRITES) + 2
 
 
-@pytest.mark.parametrize("trial", [strangers.both_dead, strangers.runtime_dead_and_cancelled])
+@pytest.mark.parametrize("trial", [strangers.both_dead, strangers.runtime_dead_and_cancelled, strangers.session_of_a_daemon])
 def test_a_stranger_with_the_pid_of_a_run_is_let_alone(trial: Callable[[Living], Row]):
     if why := strangers.impossible():
         pytest.skip(why)
