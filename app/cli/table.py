@@ -47,24 +47,24 @@ def laid_out(columns: list[Column], rows: list[list[str]], room: int | None, gap
     """The texts by column, cut and filled up to its width; the last column has no need to be filled."""
     turned = [list(texts) for texts in zip(*rows, strict=True)]
     simple = ["".join(texts).isascii() for texts in turned]
-    widths = [max(map(len, texts) if simple[at] else map(width, set(texts))) for at, texts in enumerate(turned)]
+    needed = [max(map(len, texts) if simple[at] else map(width, set(texts))) for at, texts in enumerate(turned)]
+    widths = list(needed)
     if room is not None:
         _shrink(columns, widths, room - gap * (len(columns) - 1))
     last = len(columns) - 1
-    return [
-        _column(texts, widths[at], columns[at].align, simple[at], fill=at < last or columns[at].align == ">")
-        for at, texts in enumerate(turned)
-    ]
+    for at, column in enumerate(columns):
+        if widths[at] < needed[at]:
+            turned[at] = [cut(text, widths[at]) for text in turned[at]]
+        if at < last or column.align == ">":
+            turned[at] = _filled(turned[at], widths[at], column.align, simple[at] and widths[at] == needed[at])
+    return turned
 
 
-def _column(texts: list[str], cells: int, align: str, simple: bool, fill: bool) -> list[str]:
-    """One column's texts, cut and, with `fill`, filled up; `simple` when all are ASCII, and quickly measured."""
+def _filled(texts: list[str], cells: int, align: str, simple: bool) -> list[str]:
+    """One column's texts filled up; `simple` when all are ASCII, and quickly measured."""
     if simple:
-        side = str.rjust if align == ">" else str.ljust
-        return [side(cut(text, cells), cells) for text in texts] if fill else [cut(text, cells) for text in texts]
-    made = {text: cut(text, cells) for text in set(texts)}
-    if fill:
-        made = {text: pad(short, cells, align) for text, short in made.items()}
+        return [text.rjust(cells) for text in texts] if align == ">" else [text.ljust(cells) for text in texts]
+    made = {text: pad(text, cells, align) for text in set(texts)}
     return [made[text] for text in texts]
 
 

@@ -21,8 +21,11 @@ from db.rows import InstanceRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
 RECENT = timedelta(hours=24)
-EXPLAINED = 200
-"""`ls` says why for so many waiting tasks; a longer list would cost more than it tells."""
+EXPLAINED = 100
+"""`ls` says why for so many waiting tasks, as many as it usually lists; in a longer list that would cost more than it tells."""
+
+SAMPLED = 200
+"""`why` without a task looks at so many of each queue, and of what waits for other things."""
 
 
 def task_dict(row: TaskRow) -> dict[str, Any]:
@@ -186,8 +189,8 @@ def _told(row: TaskRow, c: Connection) -> dict[str, str]:
 
 def _groups(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, Any]:
     """Everything that waits, by the first reason: the windows of the queues, and what waits for other things."""
-    rows = [row for queue in reads.queues(c) for row in reads.waiting(c, queue.name, EXPLAINED)] + reads.not_queued(
-        c, EXPLAINED
+    rows = [row for queue in reads.queues(c) for row in reads.waiting(c, queue.name, SAMPLED)] + reads.not_queued(
+        c, SAMPLED
     )
     answers = view.reasons(c, view.Habits(), rows, halted(call))
     counted: dict[str, int] = {}

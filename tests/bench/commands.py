@@ -22,7 +22,7 @@ def measure(house: House) -> Iterator[Figure]:
     house.ok("queue", "create", "parked", "--capacity", "1")
     house.ok("queue", "pause", "parked")
     for what, words, goal, better in (
-        ("taskdeck submit, a process", ("submit", "-q", "parked", "--", "true"), 5, 3),
+        ("taskdeck submit, a process", ("submit", "-q", "parked", "--", "true"), 4, 3),
         ("taskdeck status, a process", ("status",), 4, 3),
         ("taskdeck ls of 10,000, a process", ("ls", "--limit", "0"), 10, 6),
     ):

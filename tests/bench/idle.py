@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,19 @@ SECONDS = 20.0
 def measure(house: House) -> Iterator[Figure]:
     """In a home where one task has run."""
     house.ok("submit", "--wait", "--", "true")
+    yield _alone(house)
     yield from figures(house, "one task has run")
     memory = sum(map(pss, _staying(house)))
     yield Figure("memory of runtime, keeper, guard", memory, "MiB PSS", None, "", memory, 70)
+
+
+def _alone(house: House) -> Figure:
+    """The share of a core that runtime, keeper and guard take together, with nobody looking."""
+    pids = _staying(house)
+    before = sum(map(cpu, pids))
+    select.select([], [], [], SECONDS)
+    share = (sum(map(cpu, pids)) - before) / SECONDS * 100
+    return Figure("idle, runtime, keeper and guard", share, "% of a core", None, "", share, 1, 0.3)
 
 
 def figures(house: House, where: str) -> Iterator[Figure]:
