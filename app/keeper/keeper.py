@@ -1052,6 +1052,7 @@ class Role:
     def __init__(self, house: House, link: Line) -> None:
         self.house, self.ledger, self.link = house, house.ledger, link
         self.over = False
+        self.table: dict[int, Process] = {}  # the processes as last looked at while reaping
         self.retry_at: float | None = 0.0  # a child may have ended before we listened
         self.handlers: dict[int, Callable[[], None]] = {}
         self.blocked: set[int] = set()
@@ -1118,7 +1119,7 @@ class Role:
 
     def reap(self) -> None:
         """Take in the children that have ended, one after another."""
-        self.retry_at = None
+        self.retry_at, self.table = None, {}
         while not self.over and (child := ended_child()):
             run = self.house.mine.get(child.pid)
             if not (self.bury(run, child) if run else self.stranger(child)):
@@ -1135,12 +1136,18 @@ class Role:
             complain(f"exit of {run.id} not written yet: {said(error)}")
             self.retry_at = time.monotonic() + 1
             return False
-        run.apart = "s" in run.facts and is_empty(child.pid, processes())
+        run.apart = "s" in run.facts and self.leaves_none(child.pid)
         os.waitpid(child.pid, 0)
         del self.house.mine[child.pid]
         run.left = 0 if "s" in run.facts else self.left_by(run)
         self.on_end(run)
         return True
+
+    def leaves_none(self, pid: int) -> bool:
+        """Is nobody else in the session of this dead child? One look serves all children that were dead by then."""
+        if pid not in self.table or not self.table[pid].dead:
+            self.table = processes()
+        return is_empty(pid, self.table)
 
     def left_by(self, run: Run) -> int:
         """How many processes of a run live on after it; all are looked at only when there is a sign of one."""

@@ -6,6 +6,7 @@ made read-only while files on it are open for writing, and cannot be mended at a
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import subprocess
 import time
@@ -38,7 +39,9 @@ class Disk:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library, built here."""
+    """The library, built here. A machine without a compiler cannot make a disk sick; `.ci/run` sees to one."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler (cc) on this machine to build the library with")
     built = tmp_path_factory.mktemp("disk") / "sick_disk.so"
     source = Path(__file__).with_name("sick_disk.c")
     subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", built, source, "-ldl"], check=True)
