@@ -197,12 +197,21 @@ _AMONG = (
 
 
 def positions(c: Connection, queue: str, numbers: Sequence[int]) -> dict[int, int]:
-    """`position` of many queued tasks of one queue, {number: tasks before it}, in one pass."""
-    found = (
-        "SELECT number, place FROM (SELECT number, row_number() OVER (ORDER BY front DESC, priority DESC, number) - 1 AS place "
-        "FROM tasks WHERE queue = ? AND status = 'queued') WHERE number IN (SELECT value FROM json_each(?))"
-    )
-    return dict(c.exec_driver_sql(found, (queue, _json(numbers))).all())
+    """`position` of many queued tasks of one queue, {number: tasks before it}: counted from its end, where the newest mostly stand,
+    and in one pass through all of it for those that are not near there."""
+    total = counters(c).get((queue, Task.QUEUED.value), 0)
+    last = "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front, priority, number DESC LIMIT ?"
+    wanted = set(numbers)
+    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, last, (queue, 2 * len(wanted)))) if n in wanted}
+    if left := wanted - found.keys():
+        found |= dict(sql.rows(c, _PLACES, (queue, _json(list(left)))))
+    return found
+
+
+_PLACES = (
+    "SELECT number, place FROM (SELECT number, row_number() OVER (ORDER BY front DESC, priority DESC, number) - 1 AS place "
+    "FROM tasks WHERE queue = ? AND status = 'queued') WHERE number IN (SELECT value FROM json_each(?))"
+)
 
 
 def oldest(c: Connection, queue: str) -> str | None:
