@@ -37,9 +37,6 @@ LOG_KEPT = 16 * 1024
 
 ENVIRONMENTS = 64
 
-REST = 0.001
-"""Seconds at most between two rounds. One rests as long as it took: what happens meanwhile is one round and not four."""
-
 WORDS = {
     "disk-full": "disk full",
     "read-only": "disk read-only",
@@ -152,9 +149,7 @@ class Dispatcher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            began = time.monotonic()
             await self.round()
-            await asyncio.sleep(min(REST, time.monotonic() - began))
 
     async def round(self) -> None:
         """One round. What the disk refuses is kept for the next one."""
