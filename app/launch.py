@@ -43,14 +43,14 @@ def dismiss(home: str) -> bool:
         return False
     # What the kernel says of who listens; the greeting of another version could not be trusted.
     pid = client.listener(sock)
-    in_deck = _in_deck(home, pid)
+    in_deck = lives_in_deck(home, pid)
     gone = os.pidfd_open(pid)
     try:
         if in_deck:  # TERM would close the deck as well; `stop` is a word of every version
             sock.sendall(b'{"verb": "stop", "args": {}}\n')
         else:
             signal.pidfd_send_signal(gone, signal.SIGTERM)
-        if not ended(home, pid, gone, PATIENCE):
+        if not ended(home, pid, gone, in_deck, PATIENCE):
             raise Problem(f"the runtime, pid {pid}, did not end within {PATIENCE:.0f} s.", "See it: taskdeck status")
     finally:
         os.close(gone)
@@ -58,18 +58,19 @@ def dismiss(home: str) -> bool:
     return True
 
 
-def ended(home: str, pid: int, process: int, seconds: float | None = None) -> bool:
-    """Wait until the runtime of `pid` (`process` is its pidfd) has ended, whether or not a deck lives on around it; False: not in time."""
-    if not _in_deck(home, pid):
+def ended(home: str, pid: int, process: int, in_deck: bool, seconds: float | None = None) -> bool:
+    """Wait until the runtime of `pid` (`process` is its pidfd) has ended; False: not in time. With `in_deck`, as was found before
+    it was told to end, the process around it may live on."""
+    if not in_deck:
         return bool(select.select([process], [], [], seconds)[0])
     last = None if seconds is None else time.monotonic() + seconds
-    while _in_deck(home, pid) and not select.select([process], [], [], LOOK)[0]:
+    while lives_in_deck(home, pid) and not select.select([process], [], [], LOOK)[0]:
         if last is not None and time.monotonic() > last:
             return False
     return True
 
 
-def _in_deck(home: str, pid: int) -> bool:
+def lives_in_deck(home: str, pid: int) -> bool:
     """Whether the runtime of `pid` is one that lives in a deck, as the lock's file says until it has ended."""
     try:
         with open(os.path.join(home, "run", paths.LOCK), encoding="utf-8", errors="replace") as file:

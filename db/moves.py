@@ -432,7 +432,10 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     over = move_tasks(
         c,
         Task.CANCELLED,
-        [{"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "ended_at": now} for row in stopped],
+        [
+            {"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "started_at": None, "ended_at": now}
+            for row in stopped
+        ],
         SYSTEM,
     )
     back = move_tasks(

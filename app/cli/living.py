@@ -38,9 +38,9 @@ def stop(session: Session, args: Args) -> int:
     from app import launch
 
     pid = session.call("status")["runtime"]["pid"]
-    process = os.pidfd_open(pid)
+    process, in_deck = os.pidfd_open(pid), launch.lives_in_deck(session.home, pid)
     answer = session.call("stop", drain=args.drain)
-    launch.ended(session.home, pid, process)
+    launch.ended(session.home, pid, process, in_deck)
     if args.json or args.jsonl:
         output.document(answer, args.jsonl)
     else:

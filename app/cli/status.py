@@ -126,7 +126,8 @@ def _runtime(runtime: dict[str, Any]) -> tuple[str, str]:
 
 def _keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
     if not keeper.get("pid"):
-        return ("running", f"up; {_jobs(running)} go on under it") if _keeper_lives(home) else ("none", "none")
+        goes = "goes" if running == 1 else "go"
+        return ("running", f"up; {_jobs(running)} {goes} on under it") if _keeper_lives(home) else ("none", "none")
     return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or amounts.MISSING}, {_jobs(running)}"
 
 

@@ -25,6 +25,8 @@ class RuntimeFacts:
     halted: str | None = None
     """Why nothing starts at all ("disk full since 10:31"), or None."""
     demo: bool = False
+    boottime: float | None = None
+    """Seconds from the machine's start to that of the runtime: what no change of the clock moves."""
 
 
 @dataclass(frozen=True, slots=True)

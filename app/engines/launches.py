@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,9 @@ def _reveal(name: str, reference: Mapping[str, str], base: Mapping[str, str]) ->
 
 def _read(name: str, path: str) -> str:
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with open(Path(path).expanduser(), "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is no file")
             data = file.read(parameters.MAX_VALUE)
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
@@ -92,6 +95,11 @@ def _read(name: str, path: str) -> str:
     if len(data) >= parameters.MAX_VALUE or b"\0" in data:
         raise Refused(f"{_shown(path)} is too long or holds a NUL, so the secret {_of(name)} cannot be given")
     return os.fsdecode(data).removesuffix("\n")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe would wait for somebody to write."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def _of(name: str) -> str:

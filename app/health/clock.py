@@ -10,7 +10,7 @@ from datetime import datetime
 
 from app.core import amounts
 from app.health.finding import Finding, sudo, taskdeck
-from app.health.process import read, stat
+from app.health.process import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,12 +62,10 @@ def _behind(newest: str | None) -> float:
 def _jump(status: dict[str, Any] | None) -> float | None:
     """Seconds by which the clock went further than the machine did, since the runtime began."""
     runtime = (status or {}).get("runtime") or {}
-    since, begun = runtime.get("since"), stat(runtime["pid"]) if runtime.get("pid") else None
+    since, begun = runtime.get("since"), runtime.get("boottime")
     if runtime.get("state") != "running" or not since or begun is None:
         return None
-    return (time.time() - datetime.fromisoformat(since).timestamp()) - (
-        time.clock_gettime(time.CLOCK_BOOTTIME) - begun[1]
-    )
+    return (time.time() - datetime.fromisoformat(since).timestamp()) - (time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
 
 
 def synchronised() -> bool | None:

@@ -28,9 +28,9 @@ REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
 def disk(home: str) -> Iterator[Finding]:
     """Room, and a trial."""
     place = existing(home)
-    space, point = os.statvfs(place), mount(os.path.realpath(place))[0]
+    space = os.statvfs(place)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    text, cure = f"{amounts.size(free)} free of {amounts.size(total)}", f"du -xhd1 {quote(point or place)} | sort -h"
+    text, cure = f"{amounts.size(free)} free of {amounts.size(total)}", making_room(home)
     if not free:
         yield Finding("disk", f"{text}: nothing can be accepted", "broken", cure)
     elif free < LEAST_FREE or (total and free / total < LEAST_SHARE):
@@ -38,12 +38,12 @@ def disk(home: str) -> Iterator[Finding]:
     elif space.f_files and not space.f_favail:
         yield Finding("disk", f"{text}, but no file more can be made (inodes)", "broken", cure)
     elif place == home and os.path.isdir(home):
-        yield _tried(home, text, point)
+        yield _tried(home, text)
     else:
         yield Finding("disk", text)
 
 
-def _tried(home: str, text: str, point: str) -> Finding:
+def _tried(home: str, text: str) -> Finding:
     """Write a line and see when it is on the disk."""
     try:
         took = sync_time(home)
@@ -51,12 +51,26 @@ def _tried(home: str, text: str, point: str) -> Finding:
         return Finding("disk", text)  # whose it is says all
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        cure = sudo(f"mount -o remount,rw {quote(point or home)}")
-        return Finding("disk", f"{text}, but it takes no write: {why}", "broken", cure)
+        return Finding("disk", f"{text}, but it takes no write: {why}", "broken", making_writable(home))
     if took > SLOW:
         slow = f"{text}; a line takes {took:.1f} s to get there, and every submission waits as long"
         return Finding("disk", slow, "hint", sudo("iotop -o"))
     return Finding("disk", text)
+
+
+def making_room(home: str) -> str:
+    """The command that shows what takes the room."""
+    return f"du -xhd1 {quote(_point(home))} | sort -h"
+
+
+def making_writable(home: str) -> str:
+    """The command that lets a disk that went read-only take what is written again."""
+    return sudo(f"mount -o remount,rw {quote(_point(home))}")
+
+
+def _point(home: str) -> str:
+    place = existing(home)
+    return mount(os.path.realpath(place))[0] or place
 
 
 def sync_time(home: str) -> float:

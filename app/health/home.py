@@ -110,10 +110,10 @@ def _inside(path: str) -> Iterator[Finding]:
 
 
 def _as_we_make_it(mode: int) -> bool:
-    """Folders 0700, files and sockets 0600; links have no mode of their own."""
+    """Folders 0700, files and sockets 0600, or 0700 where somebody made them so; links have no mode of their own."""
     if stat.S_ISLNK(mode):
         return True
-    return stat.S_IMODE(mode) == (0o700 if stat.S_ISDIR(mode) else 0o600)
+    return stat.S_IMODE(mode) in ((0o700,) if stat.S_ISDIR(mode) else (0o600, 0o700))
 
 
 def _all_below(path: str) -> Iterator[str]:

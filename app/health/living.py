@@ -10,6 +10,7 @@ import time
 from app.core import amounts
 from app.core.clean import clean, cut
 from app.errors import Problem
+from app.health import disk
 from app.health.finding import Finding, quote, restart, taskdeck
 from app.health.process import KEEPER, Ours, read, stat, user_name
 
@@ -32,6 +33,8 @@ def trouble(home: str, problem: Problem) -> Finding:
     about = {5: "database", 2: "config"}.get(problem.exit_code, "runtime")
     hint = _COMMAND.search(problem.hint.rstrip("."))
     cure = hint.group(1) if hint else taskdeck(home, "db check")
+    if cure.startswith("taskdeck ") and "--home" not in cure:
+        cure = taskdeck(home, cure.removeprefix("taskdeck "))
     if about == "config":
         from app.paths import config_file
 
@@ -51,8 +54,17 @@ def runtime(home: str, found: dict[str, Any]) -> Finding:
         return Finding("runtime", "none; the first submit starts one")
     if halted:
         text, state = f"pid {pid}, but nothing starts: {clean(halted)}", "hint" if "draining" in halted else "broken"
-        return Finding("runtime", text, state, taskdeck(home, "serve --replace --detach"))
+        return Finding("runtime", text, state, _cure(home, halted))
     return Finding("runtime", f"pid {pid}")
+
+
+def _cure(home: str, trouble: str) -> str:
+    """The command against what keeps things from starting: of a sick disk, the disk's."""
+    if "read-only" in trouble:
+        return disk.making_writable(home)
+    if trouble.startswith("disk"):
+        return disk.making_room(home)
+    return taskdeck(home, "serve --replace --detach")
 
 
 def keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
@@ -116,7 +128,8 @@ def database(home: str, found: dict[str, Any]) -> Finding:
     text = f"{amounts.size(found['size'])}, {clean(found['state'])}"
     if found["state"] == "ok":
         return Finding("database", text)
-    return Finding("database", text, "broken", taskdeck(home, "db check"))
+    sick = found["state"] in ("disk full", "read-only")
+    return Finding("database", text, "broken", _cure(home, found["state"]) if sick else taskdeck(home, "db check"))
 
 
 def neighbours(home: str, ours: Sequence[Ours]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEEPER = os.path.join("keeper", "keeper.py")
-RUNTIME = "serve"
+RUNTIME, IN_DECK = "serve", "--in-process"
 
 
 class Ours:
@@ -50,7 +50,7 @@ def told(argv: list[str]) -> tuple[str, str] | None:
     at = next((i for i, word in enumerate(argv[:5]) if i and _program(argv, i)), None)
     if at is None and argv and os.path.basename(argv[0]) == "taskdeck":
         at = 0
-    if at is None or RUNTIME not in argv[at + 1 :] or "--detach" in argv:
+    if at is None or not {RUNTIME, IN_DECK}.intersection(argv[at + 1 :]) or "--detach" in argv:
         return None
     return "runtime", _home(argv[at + 1 :])
 

@@ -37,6 +37,9 @@ LOG_KEPT = 16 * 1024
 
 ENVIRONMENTS = 64
 
+GRACE = 5.0
+"""Seconds between TERM and KILL for a run that is stopped though its row cannot be written."""
+
 WORDS = {
     "disk-full": "disk full",
     "read-only": "disk read-only",
@@ -64,11 +67,19 @@ class News:
 class Orders:
     """What a round decided, to be told the keeper once it is committed."""
 
+    claimed: list[dict[str, Any]] = field(default_factory=list)
+    judged: list[tuple[str, Run]] = field(default_factory=list)
     launches: list[Any] = field(default_factory=list)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     next_due: str | None = None
+
+    def judge(self, run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
+        """What an end means; it is kept which queue had it."""
+        verdict = judge(run, event)
+        self.judged.append((run.queue, verdict.status))
+        return verdict
 
 
 @dataclass(slots=True)
@@ -137,6 +148,9 @@ class Dispatcher:
     def _hear_error(self, event: dict[str, Any]) -> None:
         """The keeper could not do as told; nothing ran."""
         log.warning("keeper: %s: %s", event["code"], event["message"])
+        if event["run"] is None:
+            return
+        self._sent.discard(event["run"])
         if event["code"] in ("no-space", "no-process"):
             self.halted = f"the keeper cannot start processes ({event['message']})"
         if event["code"] == "bad-request":
@@ -157,10 +171,7 @@ class Dispatcher:
         try:
             orders = await self.db.write_by(self.wake, self._decide, news)
         except Storage as problem:
-            self._put_back(news)
-            self.halted = self.halted or f"{WORDS.get(problem.code, 'disk trouble')} since {time.strftime('%H:%M')}"
-            log.error("%s", problem)
-            return
+            return self._disk_refuses(news, problem)
         except Exception as error:
             log.exception("a round failed")
             self.trouble = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
@@ -179,14 +190,23 @@ class Dispatcher:
                 await self._record(News(ended=[bare | {"reason": "its end could not be recorded as it was told"}]))
 
     async def _record(self, news: News) -> bool:
-        """One round for this alone; whether it went through."""
+        """One round for this alone; False when it cannot be recorded, ever."""
         try:
             orders = await self.db.write_by(self.wake, self._decide, news)
+        except Storage as problem:
+            self._disk_refuses(news, problem)
+            return True
         except Exception:
             log.exception("not recorded: %s", news)
             return False
         self._tell(news, orders)
         return True
+
+    def _disk_refuses(self, news: News, problem: Storage) -> None:
+        """Nothing starts, and what the keeper said is kept."""
+        self.halted = self.halted or f"{WORDS.get(problem.code, 'disk trouble')} since {time.strftime('%H:%M')}"
+        log.error("%s", problem)
+        self._put_back(news)
 
     def _put_back(self, news: News) -> None:
         now, self._news = self._news, news
@@ -206,26 +226,20 @@ class Dispatcher:
         if news.overdue:
             moves.stop(c, news.overdue, "timeout", moves.SYSTEM)
         if news.ended:
-            moves.ended(c, [self._with_log(event) for event in news.ended], self._judge)
+            moves.ended(c, [self._with_log(event) for event in news.ended], orders.judge)
         if news.hello is not None:
-            orders.unknown = self._missing(c, news.hello)
+            orders.unknown = self._missing(c, news.hello, orders.judge)
         if news.refused:
             moves.unclaim(c, news.refused)
         moves.promote(c)
-        claimed = [] if self.halted or self.draining else self._claim(c)
+        orders.claimed = [] if self.halted or self.draining else self._claim(c)
+        claimed = [start["runid"] for start in orders.claimed]
         orders.launches = dispatch.launches(c, claimed) if claimed else []
         for env_id in {row.env_id for row in orders.launches} - self._environments.keys():
             orders.environments[env_id] = dispatch.environment(c, env_id)
         orders.wanted = dispatch.wanted(c)
         orders.next_due = dispatch.next_due(c)
         return orders
-
-    def _judge(self, run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
-        verdict = judge(run, event)
-        tally = self.tallies.setdefault(run.queue, Tally())
-        tally.ended += 1
-        tally.failed += verdict.status not in (Run.SUCCEEDED, Run.CANCELLED)
-        return verdict
 
     def _with_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """An end with what its row keeps of the log."""
@@ -238,17 +252,17 @@ class Dispatcher:
             size, text = 0, ""
         return {**event, "logs": text, "log_bytes": size}
 
-    def _missing(self, c: Connection, hello: dict[str, Any]) -> list[str]:
+    def _missing(self, c: Connection, hello: dict[str, Any], judge: moves.Judge) -> list[str]:
         """Active runs that no keeper knows: those that never started are to be refused, the others are lost."""
         known = {run["run"] for run in hello["runs"]} | {*hello.get("elsewhere", ())} | self._sent
         active = [run for run in reads.active(c) if run.runid not in known]
         lost = [run for run in active if run.start_time is not None]
         now = time.time()
         reason = "its supervisors left no record of its end"
-        moves.ended(c, [{"run": run.runid, "lost": True, "reason": reason, "at": now} for run in lost], self._judge)
+        moves.ended(c, [{"run": run.runid, "lost": True, "reason": reason, "at": now} for run in lost], judge)
         return [run.runid for run in active if run.start_time is None]
 
-    def _claim(self, c: Connection) -> list[str]:
+    def _claim(self, c: Connection) -> list[dict[str, Any]]:
         """Plan with what is free now and give the tasks that may start a run each."""
         seen, starts = view.next_starts(c, self.habits)
         if not starts:
@@ -260,26 +274,35 @@ class Dispatcher:
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             for task in starts
         ]  # fmt: skip
-        claimed = moves.claim(c, chosen)
-        for start in claimed:
-            self.tallies.setdefault(start["queue"], Tally()).started += 1
-        return [start["runid"] for start in claimed]
+        return moves.claim(c, chosen)
 
     # --- once it is committed ---------------------------------------------------------------------------------------------------
 
     def _tell(self, news: News, orders: Orders) -> None:
+        self._count(orders)
         keeping = self.keeping
         if keeping is None:
             return
-        self._remember(orders.environments)
+        self._environments |= orders.environments
         for row in orders.launches:
             self._spawn(keeping, row)
+        while len(self._environments) > ENVIRONMENTS:
+            self._environments.pop(next(iter(self._environments)))
         for runid in orders.unknown:
             keeping.refuse(runid)
         if news.ended:
             keeping.forget([event["run"] for event in news.ended])
         self._steer(keeping, orders.wanted, greeted=news.hello is not None)
         self._wake_at(orders.next_due)
+
+    def _count(self, orders: Orders) -> None:
+        """What is stored counts for the samples; what was rolled back never happened."""
+        for start in orders.claimed:
+            self.tallies.setdefault(start["queue"], Tally()).started += 1
+        for queue, status in orders.judged:
+            tally = self.tallies.setdefault(queue, Tally())
+            tally.ended += 1
+            tally.failed += status not in (Run.SUCCEEDED, Run.CANCELLED)
 
     def _wake_at(self, due: str | None) -> None:
         """Look again the moment the next scheduled or retrying task's time comes."""
@@ -289,11 +312,6 @@ class Dispatcher:
         if due is not None:
             seconds = max(0.0, clock.unix(due) - time.time()) + 0.001
             self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
-
-    def _remember(self, environments: dict[str, dict[str, str]]) -> None:
-        self._environments |= environments
-        while len(self._environments) > ENVIRONMENTS:
-            self._environments.pop(next(iter(self._environments)))
 
     def _spawn(self, keeping: Keepers, row: Any) -> None:
         self._sent.add(row.runid)
@@ -305,7 +323,7 @@ class Dispatcher:
     def _order(self, row: Any) -> dict[str, Any]:
         """The keeper's order for one claimed run."""
         launch = json.loads(row.launch)
-        base = self._environments.get(row.env_id, {}) | (json.loads(row.env) if row.env else {})
+        base = self._environments[row.env_id] | (json.loads(row.env) if row.env else {})
         env = engines.environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": row.runid,
@@ -350,5 +368,10 @@ class Dispatcher:
             await self.db.write(moves.stop, late, "timeout", moves.SYSTEM)
 
     async def stop_run(self, runid: str, reason: str) -> None:
-        """Begin to stop one run."""
-        await self.db.write(moves.stop, [runid], reason, moves.SYSTEM)
+        """Begin to stop one run; also when the disk does not take it, which this run may have filled: the keeper keeps the reason."""
+        try:
+            await self.db.write(moves.stop, [runid], reason, moves.SYSTEM)
+        except Storage:
+            if self.keeping is not None:
+                self.keeping.stop(runid, reason, GRACE)
+            raise

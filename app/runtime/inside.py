@@ -147,8 +147,9 @@ def _prepare(home: Path) -> None:
 def _said_where(home: Path) -> Iterator[None]:
     """While the lock is held, its file says that the holder is a deck."""
     with open(home / "run" / paths.LOCK, "r+b", buffering=0) as file:
-        file.seek(0, os.SEEK_END)
-        file.write(WHERE.encode())
+        with suppress(OSError):  # a full disk
+            file.seek(0, os.SEEK_END)
+            file.write(WHERE.encode())
         try:
             yield
         finally:

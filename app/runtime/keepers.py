@@ -41,7 +41,7 @@ class Elder(Line):
         wire, self._fresh = self._fresh, None
         if wire:
             self._begin(wire)
-            self._task = asyncio.create_task(self._listen(wire), name="line to the keeper before")
+            self.task = asyncio.create_task(self._listen(wire), name="line to the keeper before")
 
     def forget(self, runids: Iterable[str]) -> None:
         """The ends of these runs are stored."""
@@ -50,8 +50,8 @@ class Elder(Line):
 
     def retire(self) -> list[bytes]:
         """It is dead and its runs are another's: close the line; what was held for it."""
-        if self._task:
-            self._task.cancel()
+        if self.task:
+            self.task.cancel()
         if self._line:
             self._line.cut()
         self._line, self._open = None, False
@@ -112,6 +112,11 @@ class Keepers:
     def guard_pid(self) -> int:
         """Of the guard above it."""
         return self._present.guard_pid
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What listens to the present keeper, for good; when it fails, nothing is heard any more."""
+        return self._present.task
 
     @property
     def connected(self) -> bool:

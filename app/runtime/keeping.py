@@ -44,7 +44,7 @@ class Line(ABC):
         self._line: Wire | None = None
         self._open = False  # the hello was passed on: sends go to the line
         self._held: list[bytes] = []
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.known: set[str] = set()
         """The runs that the keeper knows, by what it said and was told."""
         self.hello: dict[str, Any] = {}
@@ -75,9 +75,9 @@ class Line(ABC):
 
     async def close(self, bye: bool = True) -> None:
         """Hang up; with `bye`, a keeper that has no run ends at once."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self.task:
+            self.task.cancel()
+            await asyncio.wait([self.task])
         self._open = self._line is not None
         if bye:
             self._send({"do": "bye"})
@@ -168,7 +168,7 @@ class Keeping(Line):
     async def start(self) -> None:
         """Connect and say hello. Every event is passed on, in order, each hello first of all; no start before it. Raises NoKeeper."""
         wire = await self._connect()
-        self._task = asyncio.create_task(self._attend(wire), name="keeper line")
+        self.task = asyncio.create_task(self._attend(wire), name="keeper line")
 
     def spawn(self, run: dict[str, Any]) -> None:
         """Start a run: run, argv, cwd, env, umask, log, timeout (seconds or None), grace (seconds)."""
@@ -236,6 +236,9 @@ def bring_up(home: Path) -> None:
             start_new_session=True, cwd="/", env=clean | (more or {}), check=False, timeout=patience,
         )  # fmt: skip
 
-    done = scope.start(home, start, frozenset({0, ANOTHER, UNUSABLE})) or start()
+    try:
+        done = scope.start(home, start, frozenset({0, ANOTHER, UNUSABLE})) or start()
+    except OSError as error:  # no process, no descriptor left, or no interpreter any more
+        raise NoKeeper(f"the keeper cannot be started: {(error.strerror or 'unknown').lower()}") from error
     if done.returncode not in (0, ANOTHER):
         raise NoKeeper(f"the keeper cannot start: {done.stderr.decode(errors='replace').strip()[-500:]}")

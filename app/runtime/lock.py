@@ -7,7 +7,7 @@ import os
 import pwd
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -32,11 +32,17 @@ def hold_lock(home: Path) -> Iterator[None]:
             if not _dying(fd):
                 raise RuntimeExists(f"a runtime already has this home: {_holder(fd)}.", "See it: taskdeck")
             time.sleep(0.01)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"pid {os.getpid()}, {user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
+        _say_who(fd)
         yield
     finally:
         os.close(fd)
+
+
+def _say_who(fd: int) -> None:
+    """Leave a word for those who come later. On a full disk there is none, and the lock is held all the same."""
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"pid {os.getpid()}, {user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
 
 
 def _taken(fd: int) -> bool:

@@ -48,6 +48,7 @@ class Runtime:
     feed: Feed
     demo: bool = False
     since: float = field(default_factory=time.time)
+    boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     loops: Sequence[asyncio.Task[None]] = ()
 
@@ -58,9 +59,11 @@ class Runtime:
 
     def facts(self) -> RuntimeFacts:
         """What there is to know of the runtime itself."""
-        keeping = self.dispatcher.keeping
+        line = self.dispatcher.keeping
+        keeping = line if line and line.connected else None
         return RuntimeFacts(
             state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag, halted=self.halted, demo=self.demo,
+            boottime=self.boottime,
             keeper_pid=keeping.pid if keeping else None, guard_pid=keeping.guard_pid if keeping else None,
         )  # fmt: skip
 
@@ -108,8 +111,9 @@ class Runtime:
 
     async def ended(self) -> None:
         """Return when it is to end; a loop of ours that fails ends it too, with its error, and the next one takes over."""
-        ending = asyncio.create_task(self.ending.wait())
-        done, _ = await asyncio.wait({ending, *self.loops}, return_when=asyncio.FIRST_COMPLETED)
+        ending, keeping = asyncio.create_task(self.ending.wait()), self.dispatcher.keeping
+        work = {ending, *self.loops, *([keeping.task] if keeping and keeping.task else [])}
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {ending}:
             task.result()
         ending.cancel()
@@ -134,7 +138,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         ]
         stack.push_async_callback(_end, runtime.loops)
         duties = Duties(db, dispatcher, usage)
-        await duties.measure()
+        await duties.begin()
         scheduler = duties.scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)

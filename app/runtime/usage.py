@@ -14,13 +14,10 @@ import psutil
 
 from app import paths
 from app.core.board import HostFacts
+from app.health.disk import LEAST_FREE, LEAST_SHARE
 
 LOG_LIMIT = 1024.0
 """MiB of log after which a run is stopped, unless its task says otherwise."""
-
-MIN_FREE = 500 * 2**20
-MIN_SHARE = 0.05
-"""Nothing new starts below either of these, bytes or share of the disk."""
 
 
 @dataclass(slots=True)
@@ -137,7 +134,7 @@ def disk_trouble(home: Path, touch: bool) -> str | None:
     except OSError as error:
         return WORDS.get(error.errno or 0) or f"disk trouble ({(error.strerror or 'unknown').lower()})"
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
-    if free < MIN_FREE or free < total * MIN_SHARE:
+    if free < LEAST_FREE or free < total * LEAST_SHARE:
         return "disk nearly full" if free else "disk full"
     return None
 

@@ -316,7 +316,8 @@ def _status(c: Connection, call: Call) -> dict[str, Any]:
     return {
         "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
         "runtime": {"state": runtime.state, "pid": runtime.pid, "since": clock.from_unix(runtime.since) if runtime.since else None,
-                    "by": call.by or None, "stopped_by": runtime.stopped_by, "tick_lag": runtime.tick_lag, "halted": runtime.halted},
+                    "by": call.by or None, "stopped_by": runtime.stopped_by, "tick_lag": runtime.tick_lag, "halted": runtime.halted,
+                    "boottime": runtime.boottime},
         "keeper": {"pid": runtime.keeper_pid, "guard_pid": runtime.guard_pid},
         **found,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app import launch
 from app.client import Client
 from tests.acceptance.house import PROGRAM, House
 from tests.acceptance.sequences import faults
@@ -345,3 +346,17 @@ def test_what_cannot_be_is_a_usage_error_that_says_what_to_type(house: House, wo
 
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("taskdeck: ") and said in done.stderr
     assert not house.home.exists()
+
+
+def test_the_end_of_a_runtime_that_was_in_a_deck_is_seen_though_its_lock_was_empty_by_then(house: House):
+    with opened(house) as deck:
+        pid, home = house.json("status")["runtime"]["pid"], str(house.home)
+        assert launch.lives_in_deck(home, pid)
+        house.ok("stop")
+        process = os.pidfd_open(pid)
+
+        assert not launch.lives_in_deck(home, pid)
+        assert launch.ended(home, pid, process, in_deck=True, seconds=WITHIN)
+        os.close(process)
+        deck.type("q")
+        assert deck.end() == 0

@@ -170,3 +170,10 @@ def test_a_template_that_could_not_run_is_refused(engine: str, schema: Any, decl
 )
 def test_without_a_parameter_schema_a_template_takes_what_it_names(engine: str, schema: Any, names: list[str]) -> None:
     assert [*parameters.shape(engines.declared(engine, schema)).properties] == names
+
+
+def test_a_secret_that_is_a_pipe_is_refused_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")
+    launch = engines.launch("shell", {"script": "true"}, {"word": {"secret": {"file": str(tmp_path / "key")}}}, WORD)
+    with pytest.raises(Refused, match="it is no file"):
+        engines.environment(launch, {})

@@ -1,8 +1,10 @@
 """The runtime's line to its keepers; those of the previous protocol apart."""
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 import uuid
 
 import pytest
@@ -242,3 +244,23 @@ async def test_a_refusal_is_not_remembered_longer_than_the_runtime_needs_it(line
     os.kill(keeping.pid, signal.SIGKILL)
 
     assert (await events.of("hello", after=1))["runs"] == []
+
+
+async def test_a_moment_without_a_process_to_give_costs_the_line_nothing(line, monkeypatch):
+    keeping_line, events = line
+    tried, run = [], subprocess.run
+
+    def none_left(*args, **more):
+        tried.append(args)
+        if len(tried) == 1:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return run(*args, **more)
+
+    monkeypatch.setattr(subprocess, "run", none_left)
+    seen = len(events.seen)
+    os.kill(keeping_line.guard_pid, signal.SIGKILL)
+    os.kill(keeping_line.pid, signal.SIGKILL)
+    await events.of("hello", after=seen)
+
+    assert len(tried) == 2
+    assert keeping_line.connected and not keeping_line.task.done()

@@ -14,10 +14,10 @@ import pytest
 
 from app import paths
 from app.core.ids import uuid7
-from app.runtime.dispatcher import LOG_KEPT, Dispatcher
+from app.runtime.dispatcher import ENVIRONMENTS, GRACE, LOG_KEPT, Dispatcher
 from app.service import queues, submit, tasks, templates, views
 from app.service.call import Call
-from db import reads
+from db import moves, reads
 from db.engine import Database
 from db.errors import DiskFull
 from tests.runtime.conftest import Told, ended, started
@@ -439,3 +439,98 @@ async def test_processes_that_a_run_left_behind_are_told(
     await dispatcher.round()
 
     assert [e["note"] for e in (await show(call, number))["events"] if e["runid"] and e["status"] == "succeeded"] == [note]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
+    """Let the next transactions of rounds end with these."""
+    left, promote = list(faults), moves.promote
+
+    def once_more(c: Any) -> None:
+        if left:
+            raise left.pop(0)
+        promote(c)
+
+    monkeypatch.setattr(moves, "promote", once_more)
+
+
+async def test_no_end_is_lost_when_a_fault_of_ours_and_a_full_disk_meet(
+    call: Call, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+):
+    number, runid = await running(call, dispatcher, told)
+    failing(monkeypatch, ValueError("ours"), DiskFull("full"), DiskFull("full"))
+
+    dispatcher.hear(ended(runid))
+    for _ in range(3):
+        await dispatcher.round()
+
+    assert (await show(call, number))["status"] == "succeeded"
+    assert told.of("forget") == [(runid,)]
+
+
+async def test_what_was_rolled_back_counts_for_no_sample(
+    call: Call, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+):
+    _, runid = await running(call, dispatcher, told)
+    failing(monkeypatch, *[DiskFull("full")] * 5)
+
+    dispatcher.hear(ended(runid, 1))
+    for _ in range(6):
+        await dispatcher.round()
+
+    tally = dispatcher.tallies["default"]
+    assert (tally.started, tally.ended, tally.failed) == (1, 1, 1)
+
+
+async def test_a_task_that_was_cancelled_before_it_was_forked_never_started(call: Call, dispatcher: Dispatcher, told: Told):
+    number = (await submitted(call))["number"]
+    await dispatcher.round()
+    await tasks.cancel(call, ids=[number])
+
+    dispatcher.hear({"is": "refused", "run": told.spawned[0]})
+    await dispatcher.round()
+
+    found = await show(call, number)
+    assert (found["status"], found["started_at"], found["instances"]) == ("cancelled", None, [])
+
+
+async def test_each_of_many_starts_in_one_round_has_the_environment_it_was_submitted_with(
+    call: Call, dispatcher: Dispatcher, told: Told
+):
+    await queues.pool_create(call, name="p", cpu=200, memory="1G")
+    await queues.queue_create(call, name="q", pool="p", capacity=200)
+    for n in range(ENVIRONMENTS + 20):
+        await submit.submit(call, tasks=[{"argv": ["true"], "queue": "q"}], cwd="/", env={"N": str(n)})
+
+    await dispatcher.round()
+
+    assert [run["env"]["N"] for (run,) in told.of("spawn")] == [str(n) for n in range(ENVIRONMENTS + 20)]
+
+
+async def test_a_run_that_is_to_be_stopped_is_stopped_though_the_disk_is_full(
+    call: Call, dispatcher: Dispatcher, told: Told, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    number, runid = await running(call, dispatcher, told)
+
+    async def full(*args: Any) -> Any:
+        raise DiskFull("the disk is full.")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(db, "write", full)
+        with pytest.raises(DiskFull):
+            await dispatcher.stop_run(runid, "log limit")
+    assert told.of("stop") == [(runid, "log limit", GRACE)]
+    dispatcher.hear(ended(runid, None, signal=15, stop="log limit"))
+    await dispatcher.round()
+
+    found = await show(call, number)
+    assert (found["status"], found["reason"]) == ("failed", "log limit 1.0G")
+
+
+async def test_an_error_that_is_about_no_run_stops_no_round(call: Call, dispatcher: Dispatcher, told: Told):
+    number, runid = await running(call, dispatcher, told)
+
+    dispatcher.hear({"is": "error", "run": None, "code": "bad-request", "message": "nonsense"})
+    dispatcher.hear(ended(runid))
+    await dispatcher.round()
+
+    assert (dispatcher.trouble, (await show(call, number))["status"]) == (None, "succeeded")

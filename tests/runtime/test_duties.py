@@ -13,13 +13,14 @@ import pytest
 
 from app import paths
 from app.runtime import usage
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatcher import GRACE, Dispatcher
 from app.runtime.duties import Duties, Duty
 from app.runtime.usage import Usage, disk_trouble
 from app.service import alerts, views
 from app.service.call import Call
 from db import clock
 from db.engine import Database
+from db.errors import DiskFull
 from db.errors import ReadOnlyDisk
 from tests.living import Living, alive, until
 from tests.runtime.conftest import Told, ended, started
@@ -112,7 +113,7 @@ async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_t
     call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
 ):
     runid = await run_one(call, dispatcher, told)
-    monkeypatch.setattr(usage, "MIN_FREE", 1 << 62)
+    monkeypatch.setattr(usage, "LEAST_FREE", 1 << 62)
     await duties.measure()
     await submitted(call)
     dispatcher.hear(ended(runid))
@@ -127,10 +128,10 @@ async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_t
     assert (dispatcher.halted, (await views.show(call, id=2))["status"]) == (None, "running")
 
 
-@pytest.mark.parametrize(("name", "value"), [("MIN_FREE", 1 << 62), ("MIN_SHARE", 1.0)])
+@pytest.mark.parametrize(("name", "value"), [("LEAST_FREE", 1 << 62), ("LEAST_SHARE", 1.0)])
 def test_either_bound_of_free_space_is_a_reason(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float):
-    monkeypatch.setattr(usage, "MIN_FREE", 0)
-    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(usage, "LEAST_FREE", 0)
+    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
     assert disk_trouble(home, touch=True) is None
 
     monkeypatch.setattr(usage, name, value)
@@ -148,8 +149,8 @@ def test_what_a_disk_refuses_is_a_reason_though_it_says_that_it_can_be_written(
     def refuse(path: Path) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(usage, "MIN_FREE", 0)
-    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(usage, "LEAST_FREE", 0)
+    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
     monkeypatch.setattr(os, "utime", refuse)
 
     assert (disk_trouble(home, touch=True), disk_trouble(home, touch=False)) == (said, None)
@@ -161,8 +162,8 @@ async def test_a_database_that_refuses_a_row_halts_the_starting_until_one_can_be
     async def refuse(*_: object) -> None:
         raise ReadOnlyDisk("the database cannot be written.")
 
-    monkeypatch.setattr(usage, "MIN_FREE", 0)
-    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(usage, "LEAST_FREE", 0)
+    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
     monkeypatch.setattr(db, "write", refuse)
     measure, reconcile = (duty for duty in duties.table() if duty.name in ("usage", "reconcile"))
     await duties._guarded(reconcile)
@@ -174,8 +175,8 @@ async def test_a_database_that_refuses_a_row_halts_the_starting_until_one_can_be
     assert dispatcher.halted == halted and caplog.text.count("the database cannot be written.") == 1
 
     monkeypatch.undo()
-    monkeypatch.setattr(usage, "MIN_FREE", 0)
-    monkeypatch.setattr(usage, "MIN_SHARE", 0.0)
+    monkeypatch.setattr(usage, "LEAST_FREE", 0)
+    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
     await duties._guarded(measure)
     assert dispatcher.halted is None and "starting goes on" in caplog.text
 
@@ -301,3 +302,25 @@ def test_a_job_that_is_cancelled_while_it_ignores_term_is_killed_after_its_grace
 
     assert runtime.ended(number)[0]["code"] == 125
     assert not alive(job)
+
+
+async def test_the_run_that_filled_the_disk_is_stopped_and_keeps_no_runtime_from_coming_up(
+    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, home: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await submitted(call, log_limit="1M")
+    await dispatcher.round()
+    (runid,) = told.spawned
+    dispatcher.hear(started(runid, pid=1 << 30))
+    await dispatcher.round()
+    log = Path(paths.log_path(home, runid))
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * ((1 << 20) + 1))
+
+    async def full(*args: Any) -> Any:
+        raise DiskFull("the disk is full.")
+
+    monkeypatch.setattr(db, "write", full)
+    await duties.begin()
+
+    assert told.of("stop") == [(runid, "log limit", GRACE)]
+    assert (dispatcher.halted or "").startswith("disk full since ")
