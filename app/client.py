@@ -13,7 +13,7 @@ import time
 
 from app import paths
 from app.core.ids import uuid7
-from app.errors import Conflict, Problem, Remote, Storage
+from app.errors import Conflict, Problem, Remote, Stopped, Storage
 from app.version import PROTOCOL, VERSION
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class Client:
             args.setdefault("uuid", uuid7())
         tries = 0
         while True:
-            line = self._connected(reading=verb in READING)
+            line = self._connected(reading=verb in READING or verb == "wait" and not self._may_start())
             if line is None:
                 from app import offline
 
@@ -95,12 +95,15 @@ class Client:
         return self._connected(reading=True) is not None
 
     def start(self, resume: bool = False) -> None:
-        """Bring up a runtime if none is up. Raises Conflict when it was stopped on purpose, unless `resume`; else what it failed with."""
+        """Bring up a runtime if none is up. Raises Stopped when it was stopped on purpose, unless `resume`, which also ends a drain; else
+        what it failed with."""
         self._drop()  # a line that was open may be a dead runtime's
         if self._connected(reading=True) is None:
             from app import launch
 
             launch.runtime(self.home, resume=resume)
+        elif resume:
+            self.call("start")
 
     def close(self) -> None:
         """Let go of the connection; ends a `watch` in another thread."""
@@ -114,12 +117,16 @@ class Client:
             self._line = connect(self.home)
         if self._line is None and not reading:
             if not self.autostart:
-                raise Conflict("no runtime is up, so nothing was done.", "Start it: taskdeck serve --detach")
+                raise Stopped("no runtime is up, so nothing was done.", "Start it: taskdeck serve --detach")
             self.start()
             self._line = connect(self.home)
             if self._line is None:
                 raise _lost("start")
         return self._line
+
+    def _may_start(self) -> bool:
+        """Whether a runtime may be brought up without being asked for."""
+        return self.autostart and paths.stopped(self.home) is None
 
     def _drop(self) -> None:
         if self._line is not None:

@@ -32,6 +32,12 @@ class Conflict(Problem):
     exit_code = 4
 
 
+class Stopped(Conflict):
+    """No runtime is up, and none may be started without being asked for."""
+
+    code = "stopped"
+
+
 class Refused(Conflict):
     """It could never be done."""
 

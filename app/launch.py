@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from app import client, paths
-from app.errors import Conflict, Problem, Remote, Storage
+from app.errors import Problem, Remote, Stopped, Storage
 
 PATIENCE = 30.0
 """Seconds until a runtime that holds the lock must answer."""
@@ -22,14 +22,14 @@ LOOK = 0.02
 
 
 def runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
-    """Return when a runtime answers. Raises Conflict when it was stopped on purpose, unless `resume`; else what it failed with."""
+    """Return when a runtime answers. Raises Stopped when it was stopped on purpose, unless `resume`; else what it failed with."""
     with _start_lock(home):
         line = client.connect(home)
         if line is not None:
             return line.close()
         stopped = paths.stopped(home)
         if stopped and not resume:
-            raise Conflict(
+            raise Stopped(
                 f"the runtime was stopped by {stopped[0]} at {stopped[1]}, so nothing was done.",
                 "Start it: taskdeck serve --detach",
             )

@@ -114,6 +114,15 @@ class Database:
             self._connection = None
             raise
 
+    async def fold(self) -> None:
+        """Write the log back into the file, so that its room is used again: it may be all that a full disk has. Raises Storage."""
+        if self._thread is not None and self._writer is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._fold)
+
+    def _fold(self) -> None:
+        with translated(self.path), self._connected() as c:
+            cast(sqlite3.Connection, c.connection.driver_connection).execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` on a query-only connection, seeing one moment: an UPDATE there raises."""
         return await self._whole(self._read(fn, *args, **kwargs))

@@ -220,12 +220,12 @@ def oldest(c: Connection, queue: str) -> str | None:
     return c.execute(chosen).scalar_one()
 
 
-def not_queued(c: Connection, limit: int) -> list[TaskRow]:
+def not_queued(c: Connection, limit: int) -> dict[Task, list[TaskRow]]:
     """Tasks that wait for something other than a place: retrying, blocked, scheduled, held; each oldest first, so many of each."""
-    found: list[TaskRow] = []
+    found = {}
     for status in (Task.RETRYING, Task.BLOCKED, Task.SCHEDULED, Task.HELD):
         chosen = select(*_TASK).where(tasks.c.status == status.value, tasks.c.deleted_at.is_(None))
-        found += _tasks(c, chosen.limit(limit))
+        found[status] = _tasks(c, chosen.limit(limit))
     return found
 
 

@@ -8,7 +8,7 @@ from argparse import SUPPRESS
 from app.cli import output
 from app.cli.options import Args, Command, Parser, as_json, read
 from app.core import amounts
-from app.errors import Conflict, Usage
+from app.errors import Conflict, Problem, Usage
 from app.version import VERSION
 
 TYPE_CHECKING = False
@@ -40,12 +40,27 @@ def stop(session: Session, args: Args) -> int:
     pid = session.call("status")["runtime"]["pid"]
     process, in_deck = os.pidfd_open(pid), launch.lives_in_deck(session.home, pid)
     answer = session.call("stop", drain=args.drain)
-    launch.ended(session.home, pid, process, in_deck)
+    try:
+        launch.ended(session.home, pid, process, in_deck)
+    except KeyboardInterrupt:
+        output.note("it goes on to drain. To have it start things again: taskdeck serve --detach")
+        raise
+    if args.drain:
+        _drained(session)
     if args.json or args.jsonl:
         output.document(answer, args.jsonl)
     else:
         output.note("the runtime was stopped. Start it: taskdeck serve --detach")
     return 0
+
+
+def _drained(session: Session) -> None:
+    """Raise Problem when the runtime ended in another way than by having nothing left to wait for."""
+    found = session.call("status")
+    running = found["counts"].get("running", 0)
+    if running or found["runtime"]["state"] == "running":
+        jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
+        raise Problem(f"that runtime ended before the drain did, and {jobs}.", "See: taskdeck status")
 
 
 def version(session: Session, args: Args) -> int:

@@ -151,12 +151,27 @@ def broken(text: str, cells: int) -> str:
 
 def problem(what: Problem) -> None:
     """The one form of every refusal."""
-    say(f"taskdeck: {clean(str(what))}")
+    note(str(what))
 
 
 def note(text: str) -> None:
-    """Something that a verb tells while it works, or beside its answer."""
-    say(f"taskdeck: {clean(text)}")
+    """Something that a verb tells while it works, or beside its answer. Commands in it are for the home that was asked for."""
+    said = clean(text)
+    if _home:
+        import re
+        import shlex
+
+        said = re.sub(r"(?<![\w/.-])taskdeck(?= [a-z]|$)", lambda _: f"taskdeck --home {clean(shlex.quote(_home))}", said)
+    say(f"taskdeck: {said}")
+
+
+def about(home: str | None) -> None:
+    """A home was named by option; without it, commands that are told would mean another."""
+    global _home
+    _home = home or ""
+
+
+_home = ""
 
 
 def ask(question: str) -> bool:

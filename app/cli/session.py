@@ -17,7 +17,7 @@ class Session:
     neither."""
 
     def __init__(self, home: str | None, deck: Callable[..., int], serve: Callable[..., int]) -> None:
-        self._home_option = home
+        self.at(home)
         self._client: Client | None = None
         self.deck = deck
         self.serve = serve
@@ -42,9 +42,10 @@ class Session:
         """What the verb answers; raises Problem."""
         return self.client.call(verb, args, output.note)
 
-    def at(self, home: str) -> None:
-        """Another home was asked for after the verb."""
+    def at(self, home: str | None) -> None:
+        """A home was asked for, before the verb or after it."""
         self._home_option = home
+        output.about(home)
 
     def close(self) -> None:
         """Let go of the runtime."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 from app.cli import look, output
 from app.cli.options import DURATION, Args, Command, Parser, as_json, ids
+from app.core import amounts
 from app.core.clean import clean
-from app.errors import Usage
+from app.errors import Stopped, TimedOut, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from app.cli.session import Session
+
+
+LOOK = 0.5
+"""Seconds between two looks for a runtime that somebody starts."""
 
 
 def wait(session: Session, args: Args) -> int:
@@ -36,11 +43,27 @@ def goes_on(numbers: list[int]) -> None:
 
 
 def _ends(session: Session, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
-    ends = session.call("wait", ids=given, timeout=timeout)
+    ends = _until_ended(session, given, timeout)
     if output.people():
         for end in ends[:20]:
             output.say(_how(end))
     return ends
+
+
+def _until_ended(session: Session, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
+    """What `wait` answers. While no runtime is up, and none may be started, no end is recorded: that is said, and waited out."""
+    last = None if timeout is None else time.monotonic() + timeout
+    told = False
+    while True:
+        try:
+            return session.call("wait", ids=given, timeout=None if last is None else max(0.0, last - time.monotonic()))
+        except Stopped as stopped:
+            if not told:
+                output.note(f"{stopped.message} What runs goes on, and this waits. {stopped.hint}")
+            told = True
+        if last is not None and time.monotonic() >= last:
+            raise TimedOut(f"waited {amounts.duration(timeout)}, and no runtime came up.")
+        time.sleep(LOOK)
 
 
 def _how(end: dict[str, Any]) -> str:

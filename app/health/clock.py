@@ -87,8 +87,13 @@ def contained() -> bool:
     return any(map(os.path.exists, marks)) or any(entry.startswith("container=") for entry in first)
 
 
+INSTALLS = (("apt-get", "apt-get install -y chrony"), ("dnf", "dnf install -y chrony"), ("apk", "apk add chrony"))
+"""How a program that keeps the clock right comes to a machine that has none."""
+
+
 def setting() -> str:
     """The command that has it kept right from now on."""
     if os.path.isdir("/run/systemd/system"):
         return sudo("timedatectl set-ntp true")
-    return sudo(next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), "hwclock --hctosys"))
+    there = next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), None)
+    return sudo(there or next((words for tool, words in INSTALLS if shutil.which(tool)), "hwclock --hctosys"))

@@ -12,7 +12,7 @@ from app.core.clean import clean, cut
 from app.errors import Problem
 from app.health import disk
 from app.health.finding import Finding, quote, restart, taskdeck
-from app.health.process import KEEPER, Ours, read, stat, user_name
+from app.health.process import KEEPER, Ours, read, stands_still, stat, user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ def keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     if len(pids) < 2 or not all(map(stat, pids)):
         text = "keeper and guard are not both there, so a job may lose its exit code"
         yield Finding("keeper", text, "broken", taskdeck(home, "serve --replace --detach"))
+        return
+    if still := [pid for pid in pids if stands_still(pid)]:
+        text = f"pid {still[0]} was stopped by a signal: nothing starts, and no end is seen"
+        yield Finding("keeper", text, "broken", f"kill -CONT {' '.join(map(str, still))}")
         return
     child, guard = pids
     about = stat(child)

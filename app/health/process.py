@@ -78,6 +78,11 @@ def stat(pid: int) -> tuple[int, float] | None:
     return int(fields[1]), int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
+def stands_still(pid: int) -> bool:
+    """Was it stopped by a signal?"""
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] == ["T"]
+
+
 def limits(pid: int) -> dict[str, float]:
     """The soft limits of a process by their names in /proc; infinity where there is none."""
     found = {}

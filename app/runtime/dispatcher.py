@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ class Dispatcher:
         try:
             orders = await self.db.write_by(self.wake, self._decide, news)
         except Storage as problem:
-            return self._disk_refuses(news, problem)
+            return await self._disk_refuses(news, problem)
         except Exception as error:
             log.exception("a round failed")
             self.trouble = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
@@ -194,7 +195,7 @@ class Dispatcher:
         try:
             orders = await self.db.write_by(self.wake, self._decide, news)
         except Storage as problem:
-            self._disk_refuses(news, problem)
+            await self._disk_refuses(news, problem)
             return True
         except Exception:
             log.exception("not recorded: %s", news)
@@ -202,11 +203,13 @@ class Dispatcher:
         self._tell(news, orders)
         return True
 
-    def _disk_refuses(self, news: News, problem: Storage) -> None:
-        """Nothing starts, and what the keeper said is kept."""
+    async def _disk_refuses(self, news: News, problem: Storage) -> None:
+        """Nothing starts, and what the keeper said is kept; where a log that is written back leaves room, the next round has it."""
         self.halted = self.halted or f"{WORDS.get(problem.code, 'disk trouble')} since {time.strftime('%H:%M')}"
         log.error("%s", problem)
         self._put_back(news)
+        with suppress(Storage):
+            await self.db.fold()
 
     def _put_back(self, news: News) -> None:
         now, self._news = self._news, news

@@ -37,6 +37,9 @@ from db.engine import open_database
 
 log = logging.getLogger("app.runtime")
 
+LOOK = 2.0
+"""Seconds between two looks at the home."""
+
 
 @dataclass
 class Runtime:
@@ -99,6 +102,19 @@ class Runtime:
             self.ending.set()
         self.dispatcher.wake()
 
+    def end(self, runid: str, grace: float) -> None:
+        """Begin to end a run; the keeper keeps that it was cancelled."""
+        if self.dispatcher.keeping is not None:
+            self.dispatcher.keeping.stop(runid, "cancel", grace)
+
+    def go_on(self) -> None:
+        """End a drain, and lift the mark that it left."""
+        if self.dispatcher.draining:
+            self.dispatcher.draining = False
+            Path(paths.stopped_mark(self.home)).unlink(missing_ok=True)
+            log.info("the drain was ended")
+            self.dispatcher.wake()
+
     def changes(self) -> AsyncIterator[None]:
         """One item now, then one after each change."""
         return self.feed.changes()
@@ -108,6 +124,24 @@ class Runtime:
         async for _ in self.feed.changes(1.0):
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
                 self.ending.set()
+
+    async def while_home_is_ours(self) -> None:
+        """End when the home was taken away or its socket removed: nobody could reach us, and the next would be locked out."""
+        ours = self._marks()
+        while self._marks() == ours:
+            await asyncio.sleep(LOOK)
+        log.error("the home is gone, or its lock or socket was removed: this runtime ends")
+        self.ending.set()
+
+    def _marks(self) -> list[int]:
+        """The inodes of lock and socket; 0 where there is none."""
+        found = []
+        for name in (paths.LOCK, paths.CONTROL):
+            try:
+                found.append(os.stat(self.home / "run" / name).st_ino)
+            except OSError:
+                found.append(0)
+        return found
 
     async def ended(self) -> None:
         """Return when it is to end; a loop of ours that fails ends it too, with its error, and the next one takes over."""
@@ -131,14 +165,14 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
+        duties = Duties(db, dispatcher, usage)
+        await duties.begin()  # before anything may start: the disk may have no room for it
         await dispatcher.round()
         runtime.loops = [
             asyncio.create_task(work, name=name)
             for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))
         ]
         stack.push_async_callback(_end, runtime.loops)
-        duties = Duties(db, dispatcher, usage)
-        await duties.begin()
         scheduler = duties.scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
@@ -146,6 +180,9 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
+        watch = asyncio.create_task(runtime.while_home_is_ours(), name="home")
+        runtime.loops = [*runtime.loops, watch]
+        stack.push_async_callback(_end, [watch])
         Path(paths.stopped_mark(home)).unlink(missing_ok=True)
         log.info("runtime up, pid %d, home %s", os.getpid(), home)
         yield runtime

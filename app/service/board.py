@@ -212,7 +212,8 @@ def _next(c: Connection, seen: View) -> Iterable[NextLine]:
     )
     rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in firsts[:SHOWN_NEXT]])}
     tasks = [rows[task.uuid] for task in firsts[:SHOWN_NEXT] if task.uuid in rows]
-    tasks += reads.not_queued(c, max(8, SHOWN_NEXT - len(tasks)))
+    for others in reads.not_queued(c, max(8, SHOWN_NEXT - len(tasks))).values():
+        tasks += others
     why = view.reasons(c, _HABITS, tasks, seen.halted, seen)
     return [_next_line(task, why[task.uuid]) for task in tasks]
 

@@ -39,6 +39,14 @@ class Live(Protocol):
         """Send a signal to the sessions of runs."""
         ...
 
+    def end(self, runid: str, grace: float) -> None:
+        """Begin to end a run though that cannot be recorded now."""
+        ...
+
+    def go_on(self) -> None:
+        """Start things again after a drain was begun."""
+        ...
+
     def stop(self, drain: bool, by: str) -> None:
         """Begin to end the runtime."""
         ...

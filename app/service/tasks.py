@@ -12,10 +12,11 @@ from sqlalchemy import Connection, bindparam
 from app.core import amounts, spec
 from app.core.clean import clean, nearest
 from app.core.outcome import signal_name
-from app.errors import Conflict, Problem, Refused, Usage
+from app.errors import Conflict, Problem, Refused, Stopped, Usage
 from app.service import find, submit, templates
 from app.service.call import Call
 from db import clock, moves, operations, reads, schema
+from db.errors import DiskFull
 from db.rows import TaskRow
 from db.states import ENDED, WAITING, Run, Task
 
@@ -148,7 +149,24 @@ async def cancel(
             _update(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
         moves.cancel(c, _uuids(rows), call.by)
 
-    return await _each(call, "cancel", ids, select, may, act)
+    try:
+        return await _each(call, "cancel", ids, select, may, act)
+    except DiskFull as problem:
+        return await _cancel_unrecorded(call, ids, select, grace, problem)
+
+
+async def _cancel_unrecorded(call: Call, ids: Ids, select: Select, grace: float | None, problem: DiskFull) -> dict[str, Any]:
+    """With a full disk what runs can still be ended, and it may be what filled it: the keeper keeps the word, though not whose it was."""
+    found = await call.db.read(find.chosen, ids, select)
+    runs = {run.task_id: run.runid for run in await call.db.read(reads.running)}
+    going = [row for row in found.tasks if row.uuid in runs]
+    if call.live is None or not going:
+        raise problem
+    for row in going:
+        call.live.end(runs[row.uuid], row.grace if grace is None else grace)
+    left = [find.refusal(problem, row.number, row.number) for row in found.tasks if row.status in WAITING]
+    note = "the disk is full: that they were cancelled is recorded, but not by whom."
+    return {"done": [_done(row, row, Run.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
 
 
 async def _signal(call: Call, ids: Ids, select: Select, number: int) -> dict[str, Any]:
@@ -391,13 +409,15 @@ def _field(name: str, value: Any) -> Any:
 
 async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = None) -> list[dict[str, Any]]:
     """Return when all have ended, with what the command line exits with for each; says once what cannot move by itself."""
-    if call.live is None:
-        raise Conflict("no runtime is up, so nothing can end.", "taskdeck serve --detach")
     timeout = _checked("timeout", _SECONDS, timeout)
     rows = await call.db.read(lambda c: [find.task(c, ident) for ident in ids])
     if not rows:
         raise Usage("which tasks? Give numbers.")
     left = [row.uuid for row in rows]
+    if call.live is None:
+        if await call.db.read(reads.going, left):
+            raise Stopped("no runtime is up, so no end is recorded.", "Start it: taskdeck serve --detach")
+        return await call.db.read(_ends, left)
     told: set[str] = set()
     try:
         async with asyncio.timeout(timeout):

@@ -76,6 +76,7 @@ VERBS: dict[str, Verb] = {
         "export": definitions.export,
         "board": board.board,
         "status": board.status,
+        "start": admin.start,
         "stop": admin.stop,
         "db.check": admin.check,
         "doctor": admin.doctor,

@@ -25,7 +25,7 @@ EXPLAINED = 100
 """`ls` says why for so many waiting tasks, as many as it usually lists; in a longer list that would cost more than it tells."""
 
 SAMPLED = 200
-"""`why` without a task looks at so many of each queue, and of what waits for other things."""
+"""`why` without a task looks at so many of each queue, and of what waits for each other thing."""
 
 
 def task_dict(row: TaskRow) -> dict[str, Any]:
@@ -188,18 +188,21 @@ def _told(row: TaskRow, c: Connection) -> dict[str, str]:
 
 
 def _groups(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, Any]:
-    """Everything that waits, by the first reason: the windows of the queues, and what waits for other things."""
-    rows = [row for queue in reads.queues(c) for row in reads.waiting(c, queue.name, SAMPLED)] + reads.not_queued(
-        c, SAMPLED
-    )
-    answers = view.reasons(c, view.Habits(), rows, halted(call))
+    """Everything that waits, by the first reason. What stands behind those that were looked at waits as the last of them does."""
+    counts, lines = reads.counters(c), {}
+    for queue in reads.queues(c):
+        lines[queue.name] = (reads.waiting(c, queue.name, SAMPLED), counts.get((queue.name, Task.QUEUED.value), 0))
+    for status, rows in reads.not_queued(c, SAMPLED).items():
+        lines[status.value, ""] = (rows, sum(n for (_, found), n in counts.items() if found == status.value))
+    looked = [row for rows, _ in lines.values() for row in rows]
+    answers = view.reasons(c, view.Habits(), looked, halted(call))
     counted: dict[str, int] = {}
-    for row in rows:
-        text = _group(row, answers[row.uuid])
-        counted[text] = counted.get(text, 0) + 1
-    total = sum(n for status, n in reads.counts(c).items() if status in WAITING)
+    for rows, total in lines.values():
+        for at, row in enumerate(rows, 1):
+            text = _group(row, answers[row.uuid])
+            counted[text] = counted.get(text, 0) + (1 if at < len(rows) else 1 + max(0, total - len(rows)))
     groups = [{"text": text, "count": n} for text, n in sorted(counted.items(), key=lambda item: -item[1])]
-    return {"groups": groups, "total": total, "explained": len(rows)}
+    return {"groups": groups, "total": sum(counted.values()), "explained": len(looked)}
 
 
 _GROUPED = {

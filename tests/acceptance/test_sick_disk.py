@@ -117,3 +117,15 @@ def test_a_slow_disk_makes_neither_deck_nor_readers_wait(ill_house: tuple[House,
     disk.is_well()
     (house.work / "gate").touch()
     assert house.td("wait", 1, 2, 3).returncode == 3
+
+
+def test_what_runs_on_a_full_disk_can_be_cancelled(ill_house: tuple[House, Disk]):
+    house, disk = ill_house
+    disk.becomes("full")
+
+    done = house.td("cancel", 1)
+    assert (done.returncode, "not by whom" in done.stderr) == (0, True), done.stderr
+    disk.is_well()
+
+    assert house.td("wait", 1).returncode == 125
+    assert house.json("show", 1)["reason"] == "cancelled by taskdeck"

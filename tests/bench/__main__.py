@@ -15,23 +15,24 @@ from tests.acceptance.house import House
 from tests.bench import adoption, bulk, commands, deck, drain, idle, latency
 from tests.bench.figures import Figure, document, table
 
+PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
+    "commands": lambda house, _: commands.measure(house),
+    "bulk": lambda house, _: bulk.measure(house),
+    "drain": lambda house, _: drain.measure(house),
+    "latency": lambda house, _: latency.measure(house),
+    "adoption": lambda house, _: adoption.measure(house),
+    "idle": lambda house, _: idle.measure(house),
+    "deck": deck.measure,
+}
+
 
 def main() -> int:
     """Measure what was asked for and print it; 1 when a goal is not reached."""
     args = _arguments()
-    parts: dict[str, Callable[[House], Iterable[Figure]]] = {
-        "commands": commands.measure,
-        "bulk": bulk.measure,
-        "drain": drain.measure,
-        "latency": latency.measure,
-        "adoption": adoption.measure,
-        "idle": idle.measure,
-        "deck": lambda house: deck.measure(house, args.tasks),
-    }
     figures: list[Figure] = []
-    for name in args.part or parts:
+    for name in args.part or PARTS:
         print(f"measuring {name}…", file=sys.stderr)
-        figures += _in_a_home(parts[name])
+        figures += _in_a_home(lambda house, name=name: PARTS[name](house, args.tasks))
     print(document(figures) if args.json else table(figures))
     return 0 if all(figure.reached for figure in figures) else 1
 
@@ -43,7 +44,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="one JSON list")
     parser.add_argument("--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if wrong := set(args.part) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(sorted(wrong))}; there are {', '.join(PARTS)}")
+    return args
 
 
 def _in_a_home(measure: Callable[[House], Iterable[Figure]]) -> Iterator[Figure]:

@@ -85,7 +85,7 @@ def test_a_setting_keeps_commands_from_starting_a_runtime(home, tmp_path, td):
 
     done = td("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
 
-    assert done.returncode == 4 and "taskdeck serve --detach" in done.stderr
+    assert done.returncode == 4 and f"taskdeck --home {home} serve --detach" in done.stderr
 
 
 def test_what_people_cannot_be_told_changes_nothing_of_what_was_done(home):
@@ -109,3 +109,13 @@ def test_a_refusal_stays_one_line_in_a_pipe(home):
 
 def test_a_word_longer_than_the_terminal_is_not_cut():
     assert output.broken("see /a/very/long/path now", 8) == "see\n/a/very/long/path\nnow"
+
+
+def test_commands_that_are_told_are_for_the_home_that_was_asked_for(cli, tmp_path):
+    home = tmp_path / "a home"
+
+    said = cli("--home", str(home), "stop")
+
+    assert said.err == "taskdeck: no runtime is up; there is nothing to stop.\n"
+    assert f"taskdeck --home '{home}' show 42" in cli("--home", str(home), "ls", "word").err
+    assert "--home" not in cli("ls", "word").err

@@ -216,3 +216,15 @@ async def test_a_cwd_of_any_bytes_comes_back_as_it_was(db: Database):
 
     (found,) = await db.read(reads.by_uuids, [row["uuid"]])
     assert found.cwd == odd
+
+
+async def test_the_log_is_written_back_when_that_is_asked_for(db: Database, database: Path):
+    await db.write(moves.submit, [task() for _ in range(200)], [], "ann")
+    log = database.with_name(f"{database.name}-wal")
+    before = log.stat().st_size
+
+    await db.fold()
+    await db.write(moves.submit, [task()], [], "ann")
+
+    assert log.stat().st_size == before, "the room of the log is used again"
+    assert (await db.read(reads.counts))["queued"] == 201

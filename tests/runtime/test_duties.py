@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,7 @@ from app.service import alerts, views
 from app.service.call import Call
 from db import clock
 from db.engine import Database
-from db.errors import DiskFull
-from db.errors import ReadOnlyDisk
+from db.errors import DiskFull, ReadOnlyDisk
 from tests.living import Living, alive, until
 from tests.runtime.conftest import Told, ended, started
 from tests.service.ready import execute, submitted

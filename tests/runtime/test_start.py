@@ -113,7 +113,7 @@ def test_stop_ends_it_and_leaves_a_mark_that_only_a_person_lifts(runtime: Living
 
     done = td("submit", "--", "true")
     assert done.returncode == 4
-    assert "the runtime was stopped by" in done.stderr and "taskdeck serve --detach" in done.stderr
+    assert "the runtime was stopped by" in done.stderr and f"taskdeck --home {runtime.home} serve --detach" in done.stderr
     looked = td("ls", "--json")
     assert (looked.returncode, len(json.loads(looked.stdout))) == (0, 1)
     assert json.loads(td("status", "--json").stdout)["runtime"]["state"] == "stopped"
@@ -257,3 +257,44 @@ def test_serve_replace_takes_over_and_no_job_notices(living: Living, td: Callabl
     assert living.pid != before and not alive(before) and alive(job)
     gate.touch()
     assert living.ended(number)[0]["code"] == 5
+
+
+def test_a_drain_that_was_thought_better_of_is_ended_by_serve(runtime: Living, td: Td):
+    task = runtime.submit("sh", "-c", "until [ -e gate ]; do sleep 0.02; done")
+    runtime.reach(task, "running")
+    runtime.call("stop", drain=True)
+    waiting = runtime.submit("true")
+
+    assert td("serve", "--detach").returncode == 0
+
+    assert runtime.ended(waiting)[0]["code"] == 0
+    assert not Path(paths.stopped_mark(runtime.home)).exists()
+    (runtime.home / "gate").touch()
+
+
+def test_a_drain_that_was_cut_short_is_no_success(runtime: Living, td: Td):
+    task = runtime.submit("sh", "-c", "until [ -e gate ]; do sleep 0.02; done")
+    runtime.reach(task, "running")
+    with ThreadPoolExecutor(1) as pool:
+        drain = pool.submit(td, "stop", "--drain")
+        until(lambda: runtime.call("status")["runtime"]["halted"], "it drains")
+        runtime.kill()
+        said = drain.result()
+
+    assert (said.returncode, "1 task still runs" in said.stderr) == (1, True)
+
+
+def test_wait_goes_on_while_no_runtime_is_up_and_needs_none_for_what_has_ended(runtime: Living, td: Td):
+    over, going = runtime.submit("sh", "-c", "exit 4"), runtime.submit("sh", "-c", "until [ -e gate ]; do sleep 0.02; done; exit 7")
+    runtime.ended(over)
+    runtime.reach(going, "running")
+    assert td("stop").returncode == 0
+
+    assert td("wait", over).returncode == 4
+    limited = td("wait", going, "--timeout", "0.2")
+    assert (limited.returncode, "no runtime is up" in limited.stderr) == (6, True)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(td, "wait", going)
+        (runtime.home / "gate").touch()
+        assert td("serve", "--detach").returncode == 0
+        assert waiting.result().returncode == 7
