@@ -52,17 +52,18 @@ def _ends(session: Session, given: list[Any], timeout: float | None) -> list[dic
 
 def _until_ended(session: Session, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
     """What `wait` answers. While no runtime is up, and none may be started, no end is recorded: that is said, and waited out."""
-    last = None if timeout is None else time.monotonic() + timeout
-    told = False
+    began, left, told = time.monotonic(), timeout, False
     while True:
         try:
-            return session.call("wait", ids=given, timeout=None if last is None else max(0.0, last - time.monotonic()))
+            return session.call("wait", ids=given, timeout=left)
         except Stopped as stopped:
             if not told:
                 output.note(f"{stopped.message} What runs goes on, and this waits. {stopped.hint}")
             told = True
-        if last is not None and time.monotonic() >= last:
-            raise TimedOut(f"waited {amounts.duration(timeout)}, and no runtime came up.")
+        if timeout is not None:
+            left = max(0.0, began + timeout - time.monotonic())
+            if not left:
+                raise TimedOut(f"waited {amounts.duration(timeout)}, and no runtime came up.")
         time.sleep(LOOK)
 
 

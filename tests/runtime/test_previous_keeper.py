@@ -223,7 +223,7 @@ def test_runtimes_may_come_and_go_while_an_old_run_lives(upgraded: Upgraded, liv
         assert works(living)
     assert td("serve", "--detach", "--replace").returncode == 0
     assert td("stop").returncode == 0
-    assert "1 job" in td("status").stdout and "go on under it" in td("status").stdout
+    assert "1 job" in td("status").stdout and "goes on under it" in td("status").stdout
     assert td("serve", "--detach").returncode == 0
 
     assert works(living)
