@@ -103,7 +103,7 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """The writer's connection, kept from one transaction to the next; one that failed is not used again."""
+        """The writer's connection, kept from one transaction to the next. After a failure SQLAlchemy begins with it anew."""
         if self._connection is None:
             assert self._writer is not None
             self._connection = self._writer.connect()
@@ -147,7 +147,6 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go, self._writer)
             self._thread.shutdown()
         await self._readers.dispose()
-
 
     def _let_go(self, writer: Engine) -> None:
         if self._connection is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 
 from app.core.clean import clean
-from app.health.finding import Finding, quote, restart, sudo
+from app.health.finding import Finding, quote, restart, sudo, taskdeck
 from app.health.limits import groups
 from app.health.process import read
 
@@ -111,12 +112,28 @@ def units(home: str) -> Iterator[Finding]:
         start = found.get("ExecStart", "")
         if "taskdeck" not in start or "serve" not in start:
             continue
+        program, of = _runs(start)
+        if not os.access(program, os.X_OK):
+            again = f"service install {'--system' if system else '--user'}"
+            yield Finding("unit", f"{clean(path)} runs {clean(program)}, which is gone", "broken", taskdeck(of or home, again))
+            continue
         wrong = [f"{name}={value}" for name, value in WANTED.items() if found.get(name) != value]
         if wrong:
             text = f"{clean(path)} lacks {', '.join(wrong)}: jobs could end with it"
             yield Finding("unit", text, "broken", _added(system, path))
         else:
-            yield Finding("unit", f"{clean(path)} lets jobs live on")
+            whose = "" if not of or os.path.realpath(of) == os.path.realpath(home) else f", of another home ({clean(of)}),"
+            yield Finding("unit", f"{clean(path)}{whose} lets jobs live on")
+
+
+def _runs(start: str) -> tuple[str, str]:
+    """Program and home of a unit's command line."""
+    try:
+        words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(start)]
+    except ValueError:
+        words = start.split()
+    at = words.index("--home") + 1 if "--home" in words else len(words)
+    return words[0].lstrip("@-:+!") if words else "", words[at] if at < len(words) else ""
 
 
 def _unit_files() -> Iterator[tuple[bool, str]]:

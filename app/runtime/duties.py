@@ -37,6 +37,7 @@ LATE = 5.0
 CALM = 60.0
 """Seconds without another that end what is told of a duty that was late."""
 
+
 @dataclass(frozen=True, slots=True)
 class Duty:
     """Something done every so many seconds."""

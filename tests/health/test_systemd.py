@@ -84,6 +84,24 @@ def test_what_is_added_to_a_unit_counts_more_than_the_unit(machine: Path):
     assert [one.state for one in systemd.units("/srv")] == ["broken"]
 
 
+def test_a_unit_whose_program_is_gone_is_broken_and_is_to_be_written_again(machine: Path, tmp_path: Path):
+    text = unit("/a b", system=False).replace("ExecStart=", f"ExecStart={tmp_path}/no-such/taskdeck --home '/a b' serve #")
+    write(machine / "config" / "systemd" / "user" / "taskdeck.service", text)
+
+    (found,) = systemd.units("/a b")
+
+    assert (found.state, found.cure) == ("broken", "taskdeck --home '/a b' service install --user")
+    assert "no-such/taskdeck, which is gone" in found.text
+
+
+def test_a_unit_of_another_home_says_whose_it_is(machine: Path):
+    write(machine / "config" / "systemd" / "user" / "taskdeck.service", unit("/elsewhere", system=False))
+
+    (found,) = systemd.units("/srv")
+
+    assert (found.state, "of another home (/elsewhere)" in found.text) == ("well", True)
+
+
 def test_units_of_other_programs_are_passed_over(machine: Path):
     write(machine / "config" / "systemd" / "user" / "other.service", "[Service]\nExecStart=/bin/serve --all\n")
 
