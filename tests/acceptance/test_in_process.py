@@ -277,6 +277,8 @@ def test_a_runtime_that_fails_leaves_the_deck_open_and_begins_again_by_itself(ho
         deck.wait("● runtime")
 
         assert house.json("status")["runtime"]["pid"] == deck.pid and alive(job)
+        os.kill(deck.pid, signal.SIGTERM)
+        assert deck.end() == 128 + signal.SIGTERM
 
     assert faults(bytes(deck.raw)) == [] and "Traceback" not in deck.raw.decode()
     assert "the runtime failed" in (house.home / "run" / "runtime.log").read_text()
