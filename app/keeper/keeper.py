@@ -202,16 +202,21 @@ def own_peak() -> int:
 
 
 def slim() -> None:
-    """Give back what is free and let our peak be what we hold now, where the kernel can."""
+    """Give back what is free and let our peak be what we hold now, where the kernel can: else it is only less exact."""
     libc.malloc_trim(0)
+    set_own("clear_refs", b"5")
+
+
+def set_own(name: str, value: bytes) -> None:
+    """Write to a file of our own in /proc, where that can be done."""
     try:
-        fd = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        os.write(fd, b"5")
+        os.write(fd, value)
     except OSError:
-        pass  # the peak stays what it was, which is only less exact
+        pass
     finally:
         os.close(fd)
 
@@ -1820,24 +1825,10 @@ def bare() -> None:
         os.dup2(null, fd)
     os.close(null)
     os.chdir("/")
-    neither_first_nor_last()
+    set_own("oom_score_adj", b"0")  # the kernel judges us and our jobs as any process; lower is not ours to choose
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-
-
-def neither_first_nor_last() -> None:
-    """Let the kernel, short of memory, judge us and our jobs as it does any process, whatever was set for who started us."""
-    try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.write(fd, b"0")
-    except OSError:
-        pass  # less than was set for us is not ours to choose
-    finally:
-        os.close(fd)
 
 
 def detach() -> None:
