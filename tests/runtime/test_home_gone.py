@@ -30,4 +30,5 @@ def test_a_runtime_whose_home_was_removed_ends_and_its_keeper_with_it(runtime: L
     shutil.rmtree(runtime.home)
 
     until(lambda: not any(map(alive, pids)), "all of them gone")
+    assert list(runtime.processes()) == []
     runtime.home.mkdir()  # for those who tidy up
