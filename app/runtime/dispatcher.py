@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -208,8 +207,12 @@ class Dispatcher:
         self.halted = self.halted or f"{WORDS.get(problem.code, 'disk trouble')} since {time.strftime('%H:%M')}"
         log.error("%s", problem)
         self._put_back(news)
-        with suppress(Storage):
+        try:
             await self.db.fold()
+        except Storage:
+            pass  # it has just been told
+        except Exception:
+            log.exception("the database's log could not be written back")
 
     def _put_back(self, news: News) -> None:
         now, self._news = self._news, news

@@ -534,3 +534,20 @@ async def test_an_error_that_is_about_no_run_stops_no_round(call: Call, dispatch
     await dispatcher.round()
 
     assert (dispatcher.trouble, (await show(call, number))["status"]) == (None, "succeeded")
+
+
+async def test_a_log_that_cannot_be_written_back_ends_no_round(
+    call: Call, dispatcher: Dispatcher, told: Told, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    number, runid = await running(call, dispatcher, told)
+
+    async def fails() -> None:
+        raise sqlite3.OperationalError("something new")
+
+    failing(monkeypatch, DiskFull("full"))
+    monkeypatch.setattr(db, "fold", fails)
+    dispatcher.hear(ended(runid))
+    await dispatcher.round()
+    await dispatcher.round()
+
+    assert (await show(call, number))["status"] == "succeeded"
