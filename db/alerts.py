@@ -1,4 +1,7 @@
-"""Alerts in the database: listed, fired, closed and acknowledged. `db.looks` finds what they are about."""
+"""Alerts in the database: listed, fired, closed, acknowledged, and the silences over their SLAs.
+
+`db.looks` finds what they are about. An SLA has one silence at most; one that is over is as good as none.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,36 @@ _WITH_TASK = (
     f"SELECT {_ALERT_COLUMNS}, {LOOKED}, s.conditions AS conditions FROM alerts a "
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
 )
-_WORST_FIRST = "instr('criticalwarninginfo', {0}.severity), {0}.fired_at, {0}.id"
+_WORST_FIRST = (
+    "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.sla_id IN (SELECT value FROM json_each(:quiet)) THEN 1 ELSE 0 END, "
+    "instr('criticalwarninginfo', {0}.severity), instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
+)
+"""What nobody is to be bothered with stands behind all that is open, however severe."""
+LATELY = 200
+"""Tasks that are passed over at most to find a few that a rule can be held against."""
 
 
 SYSTEM = "taskdeck"
 """The object of alerts that are about no task."""
 
 
+class Silence(NamedTuple):
+    """Nobody wants to hear of an SLA until then."""
+
+    sla_id: int
+    by: str
+    reason: str | None
+    until: str
+    created_at: str
+
+
 class OpenAlert(NamedTuple):
-    """An alert with its task (None: there is none) and its SLA's conditions."""
+    """An alert with its task (None: there is none), its SLA's conditions, and the silence over it."""
 
     alert: AlertRow
     task: Looked | None
     conditions: dict[str, Any] | None
+    silence: Silence | None = None
 
 
 def find(c: Connection, alert_id: int) -> AlertRow | None:
@@ -48,15 +68,68 @@ def of_sla(c: Connection, name: str) -> list[AlertRow]:
 
 
 def listed(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[OpenAlert]:
-    """Open alerts, and those resolved since a time; the most severe first, then the oldest. Limit 0 is all."""
+    """Open alerts, and those resolved since a time; limit 0 is all.
+
+    The most severe first, firing ones before acknowledged ones, then the oldest; behind them the silenced, then the resolved.
+    """
+    quiet = silences(c)
     rows = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM ("
-        "SELECT id, severity, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL "
-        "SELECT id, severity, fired_at FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at >= :since"
+        "SELECT id, severity, status, sla_id, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL "
+        "SELECT id, severity, status, sla_id, fired_at FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at >= :since"
         f") open_alerts ORDER BY {_WORST_FIRST.format('open_alerts')} LIMIT :limit) ORDER BY {_WORST_FIRST.format('a')}",
-        {"since": "9999" if resolved_since is None else resolved_since, "limit": limit or -1},
+        {
+            "since": "9999" if resolved_since is None else resolved_since,
+            "limit": limit or -1,
+            "quiet": json.dumps(list(quiet)),
+        },
     )
-    return [_open(row) for row in rows]
+    return [_hushed(_open(row), quiet) for row in rows]
+
+
+def one(c: Connection, alert_id: int) -> OpenAlert | None:
+    """An alert by its id, with all that belongs to it."""
+    row = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).first()
+    return _hushed(_open(row), silences(c)) if row else None
+
+
+def counted(c: Connection) -> dict[int, dict[str, int]]:
+    """{SLA: {status: open alerts}}."""
+    found: dict[int, dict[str, int]] = {}
+    rows = c.exec_driver_sql(
+        "SELECT sla_id, status, count(*) FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL GROUP BY sla_id, status"
+    )
+    for sla_id, status, n in rows:
+        found.setdefault(sla_id, {})[status] = n
+    return found
+
+
+def resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]:
+    """{SLA: (alerts resolved since then, when the last was)}, of the latest `most` of all SLAs."""
+    rows = c.exec_driver_sql(
+        "SELECT sla_id, count(*), max(resolved_at) FROM (SELECT sla_id, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
+        "AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE sla_id IS NOT NULL GROUP BY sla_id",
+        (since, most),
+    )
+    return {sla_id: (n, last) for sla_id, n, last in rows}
+
+
+_FAMILIES = (
+    ("template", "t.template = :word AND t.ended_at IS NOT NULL", "t.ended_at"),
+    ("task", "t.name = :word", "t.rowid"),
+    ("queue", "t.queue = :word", "t.number"),
+)
+
+
+def lately(c: Connection, match: Mapping[str, Any]) -> list[Looked]:
+    """The newest tasks of a template, else of a name, else of a queue, else of all: `LATELY` at most, newest first."""
+    where, order = next(((w, o) for key, w, o in _FAMILIES if match.get(key)), ("1", "t.number"))
+    word = next((match[key] for key, _, _ in _FAMILIES if match.get(key)), "")
+    rows = c.exec_driver_sql(
+        f"SELECT {LOOKED} FROM tasks t WHERE {where} AND t.deleted_at IS NULL ORDER BY {order} DESC LIMIT {LATELY}",
+        {"word": word},
+    )
+    return [Looked._make(row) for row in rows]
 
 
 def to_resolve(c: Connection, after: int, until: int, limit: int) -> list[OpenAlert]:
@@ -111,6 +184,43 @@ def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
     )
 
 
+def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
+    """Nobody has seen these acknowledged alerts after all."""
+    c.exec_driver_sql(
+        "UPDATE alerts SET status = 'firing', acknowledged_at = NULL, acknowledged_by = NULL, updated_at = :now "
+        "WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'acknowledged'",
+        {"now": clock.now(), "ids": json.dumps(list(ids))},
+    )
+
+
+def silences(c: Connection) -> dict[int, Silence]:
+    """{SLA: its silence}, of those that are silenced now."""
+    s = schema.silences.c
+    chosen = select(*(s[name] for name in Silence._fields)).where(s.until > clock.now())
+    return {row.sla_id: Silence._make(row) for row in c.execute(chosen)}
+
+
+def silence(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
+    """Silence an SLA until a time, in place of what silences it now."""
+    unsilence(c, sla_id)
+    now = clock.now()
+    row = {"sla_id": sla_id, "by": by, "reason": reason, "until": until, "created_at": now, "updated_at": now}
+    c.execute(schema.silences.insert().values(**row))
+
+
+def unsilence(c: Connection, sla_id: int) -> None:
+    """Let an SLA be heard again."""
+    c.execute(schema.silences.delete().where(schema.silences.c.sla_id == sla_id))
+
+
+def rate(c: Connection, sla_id: int, severity: str) -> None:
+    """Let the open alerts of an SLA be of this severity."""
+    c.exec_driver_sql(
+        "UPDATE alerts SET severity = ?, updated_at = ? WHERE sla_id = ? AND status <> 'resolved'",
+        (severity, clock.now(), sla_id),
+    )
+
+
 def system(c: Connection, problems: Mapping[str, str]) -> None:
     """Let the open alerts about Taskdeck itself be exactly these, {name: text}: tell of new ones, close those that are over."""
     a, now = schema.alerts, clock.now()
@@ -127,8 +237,9 @@ def system(c: Connection, problems: Mapping[str, str]) -> None:
 
 
 def forget_sla(c: Connection, sla_id: int) -> None:
-    """Close the alerts of an SLA that goes, and let them keep its name only."""
+    """Close the alerts of an SLA that goes, and let them keep its name only; its silence goes with it."""
     restart(c, sla_id)
+    unsilence(c, sla_id)
     c.execute(update(schema.alerts).where(schema.alerts.c.sla_id == sla_id).values(sla_id=None))
 
 
@@ -147,3 +258,10 @@ def _open(row: Any) -> OpenAlert:
     split = len(AlertRow._fields)
     task = Looked._make(row[split:-1])
     return OpenAlert(AlertRow._make(row[:split]), task if task.uuid else None, json.loads(row[-1]) if row[-1] else None)
+
+
+def _hushed(found: OpenAlert, quiet: Mapping[int, Silence]) -> OpenAlert:
+    """The alert with the silence over it, while it is open."""
+    if found.alert.status == "resolved" or found.alert.sla_id is None:
+        return found
+    return found._replace(silence=quiet.get(found.alert.sla_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli import groups, look, output, times
 from app.cli.changes import finish
-from app.cli.options import Args, Command, Parser, as_json
+from app.cli.options import Args, Command, Parser, as_json, as_rows
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -24,6 +24,8 @@ COLUMNS = [
     Column("STATE"),
     Column("WHY", least=10),
 ]
+
+FIELDS = ("id", "sla", "severity", "status", "object", "task_number", "short", "text", "since", "acknowledged_by")
 
 
 def row(alert: dict[str, Any]) -> list[Span]:
@@ -58,7 +60,7 @@ def _state(alert: dict[str, Any]) -> str:
 def ls(session: Session, args: Args) -> int:
     """List what fires, or all."""
     found = session.call("alert.ls", all=args.all)
-    return groups.shown(args, found, COLUMNS, row, "no alert" if args.all else "no alert fires")
+    return groups.shown(args, found, COLUMNS, row, FIELDS, "no alert" if args.all else "no alert fires")
 
 
 def ack(session: Session, args: Args) -> int:
@@ -76,7 +78,7 @@ def _said(alert: dict[str, Any]) -> str:
 def _ls_arguments(parser: Parser) -> None:
     parser.option("--all", action="store_true", help="resolved ones too")
     parser.option("--wide", action="store_true", help="cut nothing")
-    as_json(parser)
+    as_rows(parser, "ids only, one a line")
 
 
 def _ack_arguments(parser: Parser) -> None:

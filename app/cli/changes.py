@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.cli import look, output
+from app.cli import look, output, selection
 from app.cli.options import (
     CPU,
     DURATION,
@@ -34,11 +34,25 @@ if TYPE_CHECKING:
 MANY = 20
 
 
-def _act(session: Session, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None) -> int:
+_DONE = {"set": "changed", "front": "moved to the front"}
+"""What became of a task, where its state does not tell."""
+
+
+def _act(
+    session: Session, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None, what: str = ""
+) -> int:
     """Do `verb` on the tasks that were named, print what became of each, return the exit code."""
-    which = _which(session, args, verb)
-    said = _ending if verb == "cancel" and not args.signal else _became
-    return finish(args, session.call(verb, **which, **(more(args) if more else {})), said)
+    which = _which(session, args, verb, what or verb)
+    if which is None:
+        return 0
+    done = session.call(verb, **which, **(more(args) if more else {}))
+    became = _ending if verb == "cancel" and not args.signal else _became
+    if "ids" in which or args.json or args.jsonl:
+        return finish(args, done, lambda row: f"#{row['number']} {clean(row['name'])}: {became(row)}")
+    selection.told(done, lambda row: _DONE.get(verb) or became(row))
+    if not any(done.values()):
+        selection.nothing(verb, which["select"])
+    return _code(done)
 
 
 def finish(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> int:
@@ -51,7 +65,7 @@ def finish(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], st
 
 
 def _became(row: dict[str, Any]) -> str:
-    return f"#{row['number']} {clean(row['name'])}: {look.word(row.get('run') or row['status'])}"
+    return look.word(row.get("run") or row["status"])
 
 
 def _ending(row: dict[str, Any]) -> str:
@@ -60,8 +74,8 @@ def _ending(row: dict[str, Any]) -> str:
     return _became(row) + grace
 
 
-def _which(session: Session, args: Args, verb: str) -> dict[str, Any]:
-    """`ids` or `select` for the verb. Raises Usage for none: it never means all."""
+def _which(session: Session, args: Args, verb: str, what: str) -> dict[str, Any] | None:
+    """`ids` or `select` for the verb; None when there is nothing to do. Raises Usage for neither: it never means all."""
     chosen = select(args) if hasattr(args, "yes") else {}
     if args.ids and chosen:
         raise Usage(f"{verb} takes tasks or filters, not both. Nothing was changed.")
@@ -70,20 +84,8 @@ def _which(session: Session, args: Args, verb: str) -> dict[str, Any]:
     if not chosen:
         filters = ", or filters such as --queue or --status" if hasattr(args, "yes") else ""
         raise Usage(f"{verb} which task? Give a number{filters}.", "List: taskdeck ls")
-    _agree(session, args, verb, chosen)
-    return {"select": chosen}
-
-
-def _agree(session: Session, args: Args, verb: str, chosen: dict[str, Any]) -> None:
-    """Filters may find more than was thought: ask, or want --yes where nobody can answer."""
-    if args.yes:
-        return
-    total = session.call("ls", **chosen, limit=1)["total"]
-    what = f"{verb} {total:,} task{'' if total == 1 else 's'}"
-    if not (output.keyboard() and output.people()):
-        raise Usage(f"this would {what}. Nothing was changed.", "To do it: --yes")
-    if not output.ask(f"{what[:1].upper()}{what[1:]}?"):
-        raise Usage("nothing was changed.")
+    chosen = selection.meant(verb, chosen, args)
+    return {"select": chosen} if selection.agreed(session, args, verb, what, chosen) else None
 
 
 def _say(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
@@ -111,7 +113,9 @@ def _code(done: dict[str, Any]) -> int:
 
 def cancel(session: Session, args: Args) -> int:
     """End tasks, or send a signal."""
-    return _act(session, args, "cancel", lambda a: {"signal": signal_number(a.signal), "grace": a.grace})
+    number = signal_number(args.signal)
+    what = "" if number is None else f"send signal {args.signal} to"
+    return _act(session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what)
 
 
 def signal_number(text: str | None) -> int | None:
@@ -137,7 +141,15 @@ def set_(session: Session, args: Args) -> int:
     fields = {key[3:]: value for key, value in vars(args).items() if key.startswith("to_") and value is not None}
     if not fields:
         raise Usage("set what? Name it: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
-    return _act(session, args, "set", lambda _: {"fields": fields})
+    what = ", ".join(f"{key.replace('_', '-')} {_typed(key, value)}" for key, value in fields.items())
+    return _act(session, args, "set", lambda _: {"fields": fields}, f"set {what} on")
+
+
+def _typed(key: str, value: Any) -> str:
+    """A new value as it may have been typed."""
+    if key in ("timeout", "retry_delay", "grace"):
+        return amounts.setting(value)
+    return amounts.memory(value) if key == "memory" else clean(str(value))
 
 
 def _ids_only(parser: Parser) -> None:
@@ -147,8 +159,12 @@ def _ids_only(parser: Parser) -> None:
 
 def _ids_or_filters(parser: Parser) -> None:
     ids(parser)
-    selectors(parser)
+    _selectors(parser)
     as_json(parser)
+
+
+def _selectors(parser: Parser, **names: tuple[str, ...]) -> None:
+    selectors(parser, selection.usual(parser.prog.rpartition(" ")[2]), **names)
 
 
 def _cancel_arguments(parser: Parser) -> None:
@@ -176,7 +192,7 @@ def _set_arguments(parser: Parser) -> None:
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
     add("--name", "-n", dest="to_name", type=name, metavar="NAME")
-    selectors(parser, queue=("--in-queue",), named=("--named",))
+    _selectors(parser, queue=("--in-queue",), named=("--named",))
     as_json(parser)
 
 

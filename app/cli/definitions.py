@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from app.cli import output
-from app.cli.options import Args, Command, Parser, as_json
+from app.cli.options import Args, Command, OneOf, Parser, as_json
 from app.core.clean import clean, clean_lines, cut
 from app.errors import NotFound, Usage
 
@@ -91,23 +91,15 @@ def export(session: Session, args: Args) -> int:
     return 0
 
 
-def _format_word(text: str) -> str:
-    from argparse import ArgumentTypeError
-
-    if text not in FORMATS:
-        raise ArgumentTypeError(f'must be toml or yaml, not "{cut(clean(text), 40)}"')
-    return text
-
-
 def _apply_arguments(parser: Parser) -> None:
     parser.option("-f", "--file", metavar="FILE", help="the file; - is stdin")
-    parser.option("--format", type=_format_word, metavar="FORMAT", help="toml or yaml (usually clear from the name)")
+    parser.option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml or yaml (usually clear from the name)")
     parser.option("--dry-run", action="store_true", help="only say what would change")
     as_json(parser)
 
 
 def _export_arguments(parser: Parser) -> None:
-    parser.option("--format", type=_format_word, metavar="FORMAT", help="toml (default) or yaml")
+    parser.option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml (default) or yaml")
     as_json(parser)
 
 

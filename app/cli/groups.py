@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from app.cli import output
-from app.cli.options import Args, Command, Parser, as_json, one
+from app.cli.options import Args, Command, Parser, as_json, as_rows, one
 from app.cli.table import Column, Line, Span, wrap
 from app.core.clean import clean, clean_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from app.cli.session import Session
@@ -19,25 +19,29 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
-def listing(group: str, columns: list[Column], row: Callable[[Row], list[Span]]) -> Command:
-    """`GROUP ls`."""
+def listing(group: str, columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str]) -> Command:
+    """`GROUP ls`; `fields` are what it prints for other programs, the name first."""
 
     def ls(session: Session, args: Args) -> int:
         found = session.call(f"{group}.ls")
-        return shown(args, found, columns, row, f"no {group} yet")
+        return shown(args, found, columns, row, fields, f"no {group} yet")
 
     return Command("list them", ls, _listing_arguments)
 
 
 def _listing_arguments(parser: Parser) -> None:
     parser.option("--wide", action="store_true", help="cut nothing")
-    as_json(parser)
+    as_rows(parser)
 
 
-def shown(args: Args, found: list[Row], columns: list[Column], row: Callable[[Row], list[Span]], none: str) -> int:
-    """Print rows as a table, or as JSON."""
+def shown(
+    args: Args, found: list[Row], columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str], none: str
+) -> int:
+    """Print rows as a table, or for other programs."""
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
+    elif args.rows:
+        output.rows(fields, [[one_.get(field) for field in fields] for one_ in found], args.rows)
     elif found:
         output.table(columns, [row(one_) for one_ in found], args.wide)
     else:

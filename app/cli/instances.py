@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from app.cli import look, output, times
-from app.cli.options import LIMIT, Args, Command, Parser, as_json
+from app.cli.options import LIMIT, Args, Command, Parser, as_rows
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -32,6 +32,11 @@ COLUMNS = [
     Column("RESULT", least=8),
 ]
 
+FIELDS = (
+    "runid", "number", "name", "queue", "attempt", "status", "start_time", "end_time", "exit_code", "signal", "reason", "run_seconds",
+    "cpu_seconds", "max_rss", "log_bytes",
+)  # fmt: skip
+
 
 def instances(session: Session, args: Args) -> int:
     """List the runs of a task, or of all."""
@@ -40,6 +45,8 @@ def instances(session: Session, args: Args) -> int:
     found = session.call("instances", id=args.ids[0] if args.ids else None, limit=args.limit)
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
+    elif args.rows:
+        output.rows(FIELDS, [[run[field] for field in FIELDS] for run in found], args.rows)
     elif found:
         now = time.time()
         output.table(COLUMNS, [_row(run, now) for run in found], args.wide)
@@ -88,7 +95,7 @@ def _arguments(parser: Parser) -> None:
     parser.option("ids", nargs="*", metavar="ID", help="only of this task")
     parser.option("--limit", type=LIMIT, default=USUAL, metavar="N", help=f"at most N; 0 is all (usually {USUAL})")
     parser.option("--wide", action="store_true", help="cut nothing")
-    as_json(parser)
+    as_rows(parser, "ids of runs only, one a line")
 
 
 COMMANDS = {"instances": Command("list runs", instances, _arguments, "  taskdeck instances 42")}

@@ -8,7 +8,7 @@ import time
 from argparse import SUPPRESS
 
 from app.cli import look, output, times
-from app.cli.options import LIMIT, Args, Command, Parser, as_json, filters, select
+from app.cli.options import LIMIT, Args, Command, Parser, as_rows, filters, select
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -36,6 +36,11 @@ COLUMNS = [
     Column("WHY / RESULT", least=12, easy=16),
 ]
 
+FIELDS = (
+    "number", "status", "name", "queue", "priority", "template", "cpu", "memory", "timeout", "attempts", "reason", "created_at",
+    "started_at", "ended_at", "submitted_by", "tags", "uuid",
+)  # fmt: skip
+
 
 def ls(session: Session, args: Args) -> int:
     """List what the filters find; without any, what is active and what ended in the last 24 hours."""
@@ -43,17 +48,29 @@ def ls(session: Session, args: Args) -> int:
     if args.words:
         raise Usage("ls takes filters, not names.", "One task: taskdeck show 42. By name: taskdeck ls --name NAME")
     recent = not chosen and args.limit is None
-    limit = USUAL if args.limit is None else args.limit
+    limit = (0 if args.rows == "name" else USUAL) if args.limit is None else args.limit
     gc.disable()  # a long list is no garbage, and this process ends with it
-    whole = args.json or args.jsonl
+    whole = args.json or args.jsonl or args.rows == "tsv"
     found = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
     tasks = found["tasks"] if whole else json.loads(found["lines"])
-    if whole:
+    _print(args, tasks, found)
+    states = [task["status"] if whole else task[3] for task in tasks]
+    output.say(counted(len(tasks), found["total"], found["of"]))
+    if not set(look.ENDED).issuperset(states) and not session.client.runtime_up():
+        output.note("no runtime is up, so what has not ended may stand here in an old state. Start it: taskdeck serve --detach")
+    return 0
+
+
+def _print(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
+    """The tasks in the form that was asked for."""
+    if args.json or args.jsonl:
         output.document(tasks, args.jsonl)
+    elif args.rows == "tsv":
+        output.rows(FIELDS, [[task[field] for field in FIELDS] for task in tasks], "tsv")
+    elif args.rows:
+        output.rows(FIELDS, [task[1:2] for task in tasks], "name")
     elif tasks:
         output.table(COLUMNS, Rows(found["notes"], time.time()).of(tasks), args.wide)
-    output.say(counted(len(tasks), found["total"], found["of"]))
-    return 0
 
 
 def counted(shown: int, total: int, all_: int) -> str:
@@ -137,11 +154,12 @@ def _arguments(parser: Parser) -> None:
     filters(parser)
     parser.option("--limit", type=LIMIT, metavar="N", help=f"at most N; 0 is all (usually {USUAL})")
     parser.option("--wide", action="store_true", help="cut nothing")
-    as_json(parser)
+    as_rows(parser, "numbers only, one a line, and all of them")
 
 
 EXAMPLES = """\
   taskdeck ls --status failed --since 2h
-  taskdeck ls --queue gpu --limit 0 --json"""
+  taskdeck ls --queue gpu --limit 0 --json
+  taskdeck ls --status failed -o name | xargs -r taskdeck retry"""
 
 COMMANDS = {"ls": Command("list tasks", ls, _arguments, EXAMPLES)}

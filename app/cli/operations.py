@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import groups, times
-from app.cli.options import LIMIT, Args, Command, Parser, as_json
+from app.cli.options import LIMIT, Args, Command, Parser, as_rows
 from app.cli.table import Column, Span
 from app.core.clean import clean, cut
 
@@ -21,10 +21,12 @@ COLUMNS = [
     Column("CHANGE", least=10, first=True),
 ]
 
+FIELDS = ("id", "at", "by", "verb", "object", "before", "after")
+
 
 def operations(session: Session, args: Args) -> int:
     """List them."""
-    return groups.shown(args, session.call("operations", limit=args.limit), COLUMNS, _row, "nothing was done yet")
+    return groups.shown(args, session.call("operations", limit=args.limit), COLUMNS, _row, FIELDS, "nothing was done yet")
 
 
 def _row(operation: dict[str, Any]) -> list[Span]:
@@ -55,7 +57,7 @@ def _short(value: Any) -> str:
 def _arguments(parser: Parser) -> None:
     parser.option("--limit", type=LIMIT, default=50, metavar="N", help="at most N (default: 50)")
     parser.option("--wide", action="store_true", help="cut nothing")
-    as_json(parser)
+    as_rows(parser, "ids only, one a line")
 
 
 COMMANDS = {"operations": Command("who did what", operations, _arguments)}

@@ -132,10 +132,47 @@ class Command:
 
 
 def as_json(parser: Parser) -> None:
-    """--json and --jsonl, which every reading command takes."""
+    """--json, --jsonl and -o, which every reading command takes."""
+    _output(parser, ("json", "jsonl"), "json or jsonl")
+
+
+def as_rows(parser: Parser, named: str = "names only, one a line") -> None:
+    """The same for a list, which can also be a table for programs, or only what its rows are `named` by."""
+    _output(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header, then a row a line) or name ({named})")
+    parser.set_defaults(rows=None)
+
+
+def _output(parser: Parser, forms: tuple[str, ...], told: str) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="one JSON document")
     group.add_argument("--jsonl", action="store_true", help="a JSON document a line")
+    group.add_argument("-o", "--output", action=_Output, type=OneOf(*forms), metavar="FORMAT", help=told)
+
+
+class _Output(argparse.Action):
+    """-o FORMAT: sets what --json and --jsonl set, or `rows`."""
+
+    def __call__(self, parser: Any, args: Args, value: Any, option_string: str | None = None) -> None:
+        args.json, args.jsonl = value == "json", value == "jsonl"
+        if value in ("tsv", "name"):
+            args.rows = value
+
+
+class OneOf:
+    """A type for argparse: one of these words."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        if text in self.words:
+            return text
+        meant = nearest(text, self.words)
+        known = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
+        near = f". Nearest: {meant}" if meant else ""
+        raise argparse.ArgumentTypeError(f"must be {known}, not {amounts.quoted(text)}{near}")
 
 
 def ids(parser: Parser, what: str = "its number, uuid or name") -> None:
@@ -144,10 +181,10 @@ def ids(parser: Parser, what: str = "its number, uuid or name") -> None:
 
 
 def filters(
-    parser: Parser, queue: tuple[str, ...] = ("--queue", "-q"), named: tuple[str, ...] = ("--name", "-n")
+    parser: Parser, told: str = "", queue: tuple[str, ...] = ("--queue", "-q"), named: tuple[str, ...] = ("--name", "-n")
 ) -> Any:
-    """Which tasks: by state, queue, name, tag, age. The group, for more."""
-    group = parser.add_argument_group("which tasks")
+    """Which tasks: by state, queue, name, tag, age. The group, for more; `told` stands above it in the help."""
+    group = parser.add_argument_group("which tasks", told or None)
     group.add_argument("--status", action="append", metavar="STATE", type=statuses, help="in this state; may repeat")
     group.add_argument(*queue, dest="queue", metavar="QUEUE", help="in this queue")
     group.add_argument(*named, dest="name", metavar="NAME", help="with this name")
@@ -156,9 +193,10 @@ def filters(
     return group
 
 
-def selectors(parser: Parser, **names: tuple[str, ...]) -> None:
-    """The filters in place of ids, for verbs that change tasks."""
-    filters(parser, **names).add_argument("--yes", action="store_true", help="do not ask")
+def selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
+    """The filters in place of ids, for verbs that change tasks; `usual` are the states that are meant without --status."""
+    told = f"in place of ID; without --status, what is {usual}"
+    filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
 
 
 def select(args: Args) -> dict[str, Any]:

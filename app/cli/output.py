@@ -11,7 +11,7 @@ from app.errors import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, TextIO
 
     from app.cli.table import Column, Line, Span
@@ -98,9 +98,34 @@ def _unwritten(error: OSError) -> Exception:
     return Problem(f"the output could not be written: {(error.strerror or 'unknown').lower()}.")
 
 
-def home() -> None:
-    """Back to the top of an empty screen."""
-    raw(b"\x1b[H\x1b[2J")
+def screen() -> bool:
+    """Can stdout be drawn on, line by line?"""
+    return terminal() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
+    """Make these lines the screen, from its top, and leave the cursor below them: what is there from last time (`drawn`, None for
+    nothing) is not written again. Lines that do not fit are cut, and what does not fit below is counted. What is there now."""
+    from app.cli.table import cut_line
+
+    wide, high = columns(), _rows() - 1
+    if len(found) > high:
+        found = [*found[: high - 1], [(f"… {len(found) - high + 1} more lines", "dim")]]
+    now = painted([cut_line(line, wide) for line in found])
+    new = [f"\x1b[{at}H{text}\x1b[K" for at, text in enumerate(now, 1) if not drawn or drawn[at - 1 : at] != [text]]
+    if new or len(now) != len(drawn or ()):
+        clear = "" if drawn else "\x1b[H\x1b[2J"
+        raw(f"\x1b[?2026h{clear}{''.join(new)}\x1b[{len(now) + 1}H\x1b[J\x1b[?2026l".encode("utf-8", "replace"))
+        flush()
+    return now
+
+
+def _rows() -> int:
+    """Lines of the terminal behind stdout; 24 when it does not say."""
+    try:
+        return max(3, os.get_terminal_size(sys.stdout.fileno()).lines or 24)
+    except (OSError, ValueError):
+        return 24
 
 
 def leave_screen() -> None:
@@ -176,7 +201,8 @@ _home = ""
 
 def ask(question: str) -> bool:
     """A yes or no from the person at the terminal; anything but y is no."""
-    sys.stderr.write(f"{question} [y/N] ")
+    shown = question.translate(look.TO_ASCII) if ascii_only() else question
+    sys.stderr.buffer.write(f"{broken(f'{shown} [y/N]', columns(sys.stderr))} ".encode("utf-8", "replace"))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -201,12 +227,28 @@ def _json(value: Any, indent: int | None) -> bytes:
     return f"{json.dumps(value, indent=indent)}\n".replace("\x7f", "\\u007f").encode()
 
 
+def rows(fields: Sequence[str], found: Iterable[Sequence[Any]], form: str) -> None:
+    """A list for programs: `tsv`, or the `name` of each row, which is its first field. On a terminal it cannot drive that."""
+    from app.cli import tsv
+
+    text = tsv.names(found) if form == "name" else tsv.table(fields, found)
+    if terminal():
+        text = "".join("\t".join(map(clean, line.split("\t"))) + "\n" for line in text.split("\n")[:-1])
+    raw(text.encode("utf-8", "surrogateescape"))
+
+
 def lines(found: Iterable[Line]) -> None:
     """Lines of spans, coloured where that is allowed, in ASCII where the locale wants it."""
-    coloured, plain = colour(), ascii_only()
-    text = "\n".join("".join(_painted(span, coloured) for span in one).rstrip(" ") for one in found)
+    text = "\n".join(painted(found))
     if text:
-        line(text.translate(look.TO_ASCII) if plain else text)
+        line(text)
+
+
+def painted(found: Iterable[Line]) -> list[str]:
+    """Lines of spans as text, with colours where they are allowed and in ASCII where the locale wants it."""
+    coloured, plain = colour(), ascii_only()
+    texts = ["".join(_painted(span, coloured) for span in one).rstrip(" ") for one in found]
+    return [text.translate(look.TO_ASCII) for text in texts] if plain else texts
 
 
 def table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:

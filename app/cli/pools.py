@@ -22,6 +22,9 @@ COLUMNS = [
     Column("STATE"),
     Column("SLA", least=4),
 ]
+FIELDS = (
+    "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "sla", "description", "created_at", "updated_at",
+)  # fmt: skip
 _OPTIONS = ("cpu", "memory", "sla", "description")
 
 
@@ -74,7 +77,7 @@ def _arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "ls": groups.listing("pool", COLUMNS, row),
+    "ls": groups.listing("pool", COLUMNS, row, FIELDS),
     "show": groups.showing("pool", facts),
     "create": Command("make one", create, _arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
     "set": Command("change one", set_, _arguments, "  taskdeck pool set gpu --memory 48G"),

@@ -23,6 +23,9 @@ COLUMNS = [
     Column("STATE"),
     Column("POOL", least=4),
 ]
+FIELDS = (
+    "name", "status", "current_load", "capacity", "waiting", "oldest_at", "priority", "pool", "description", "created_at", "updated_at",
+)  # fmt: skip
 _OPTIONS = ("capacity", "pool", "priority", "description")
 
 
@@ -83,7 +86,7 @@ def _arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "ls": groups.listing("queue", COLUMNS, row),
+    "ls": groups.listing("queue", COLUMNS, row, FIELDS),
     "show": groups.showing("queue", facts),
     "create": Command("make one", create, _arguments, "  taskdeck queue create media --capacity 2 --priority 10"),
     "set": Command("change one", set_, _arguments, "  taskdeck queue set media --capacity 4"),

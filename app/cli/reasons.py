@@ -30,9 +30,20 @@ def _all(found: dict[str, Any]) -> list[Line]:
         return [[("nothing waits", "")]]
     most = max(len(amounts.count(group["count"])) for group in found["groups"])
     return [
-        [(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {clean(group['text'])}", "")]
+        [(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {_after(group['count'], clean(group['text']))}", "")]
         for group in found["groups"]
     ]
+
+
+_OF_ONE = {"wait": "waits", "are": "is"}
+
+
+def _after(count: int, text: str) -> str:
+    """What stands behind a number: `1 waits for queue media`, `2 are held`, `3 wait: no runtime is up`."""
+    verb, _, rest = text.partition(" ")
+    if verb not in _OF_ONE:
+        return f"{'waits' if count == 1 else 'wait'}: {text}"
+    return f"{_OF_ONE[verb] if count == 1 else verb} {rest}"
 
 
 def _one(task: dict[str, Any]) -> list[Line]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from app.cli import groups, look, times
-from app.cli.options import DURATION, Args, Command, Parser, checked_name
+from app.cli.options import DURATION, Args, Command, OneOf, Parser, checked_name, pair
 from app.cli.table import Column, Span
 from app.core import amounts
-from app.core.clean import clean, cut, nearest
+from app.core.clean import clean
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ COLUMNS = [
     Column("SEVERITY"),
     Column("STATE"),
 ]
+FIELDS = ("name", "severity", "enabled", "conditions", "actions", "created_at", "updated_at")
 PRESETS = ("finishes-within", "starts-within")
 
 
@@ -82,19 +83,7 @@ def create(session: Session, args: Args) -> int:
     return groups.done(args, answer, f"sla {clean(name)} created")
 
 
-def _severity_word(text: str) -> str:
-    from argparse import ArgumentTypeError
-
-    if text in look.SEVERITIES:
-        return text
-    meant = nearest(text, look.SEVERITIES)
-    near = f". Nearest: {meant}" if meant else ""
-    raise ArgumentTypeError(f'must be critical, warning or info, not "{cut(clean(text), 40)}"{near}')
-
-
 def _arguments(parser: Parser) -> None:
-    from app.cli.options import pair
-
     groups.named(parser)
     parser.option(
         "--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="ends within that of its submission"
@@ -106,11 +95,11 @@ def _arguments(parser: Parser) -> None:
     parser.option("--queue", metavar="QUEUE", help="only tasks of this queue")
     parser.option("--task", metavar="NAME", help="only tasks of this name")
     parser.option("--tag", action="append", type=pair, metavar="K=V", help="only tasks with this tag; may repeat")
-    parser.option("--severity", type=_severity_word, metavar="WORD", help="critical, warning (default) or info")
+    parser.option("--severity", type=OneOf(*look.SEVERITIES), metavar="WORD", help="critical, warning (default) or info")
 
 
 COMMANDS = {
-    "ls": groups.listing("sla", COLUMNS, row),
+    "ls": groups.listing("sla", COLUMNS, row, FIELDS),
     "show": groups.showing("sla", facts),
     "create": Command(
         "make one", create, _arguments, "  taskdeck sla create encode-on-time --finishes-within 45m --template encode"

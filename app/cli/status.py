@@ -36,47 +36,42 @@ _COUNTED = ("running", "queued", "blocked", "held", "scheduled", "retrying")
 
 def status(session: Session, args: Args) -> int:
     """Show how everything is; with --check also exit with 1 when something is wrong."""
+    if args.tmux and not args.line:
+        raise Usage("--tmux goes with --line.")
     if args.watch:
         return _watch(session, args)
+    if args.line and not (args.json or args.jsonl):
+        return _line(session, args)
     found = session.call("status")
-    _show(found, args)
-    return 1 if args.check and _trouble(found) else 0
-
-
-def _show(found: dict[str, Any], args: Args) -> None:
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
-    elif args.line:
-        output.line(short(found))
     else:
         output.lines(_page(found))
+    return 1 if args.check and _trouble(found) else 0
 
 
 def _watch(session: Session, args: Args) -> int:
     """Show it again after every change, until ^C."""
     if args.json and not args.jsonl:
         raise Usage("--watch with JSON is a document a line: --jsonl")
-    for _ in session.client.watch():
-        found = session.call("status")
-        if output.terminal() and not args.jsonl:
-            output.home()
-        _show(found, args)
-        output.flush()
-    output.note("no runtime is up any more." if args.line or args.jsonl else "no runtime is up.")
-    return 1
+    from app.cli import statusline, watching
+
+    page = (lambda found: [[(statusline.of(found, args.tmux), "")]]) if args.line else _page
+    return watching.watch(session.home, page, args.jsonl)
+
+
+def _line(session: Session, args: Args) -> int:
+    """The one line; exit code 0 whatever it says, unless --check asks."""
+    from app.cli import statusline
+
+    found = statusline.ask(session.home)
+    output.line(statusline.of(found, args.tmux))
+    return 1 if args.check and _trouble(found) else 0
 
 
 def _trouble(found: dict[str, Any]) -> bool:
     critical = any(a["severity"] == "critical" and a["status"] == "firing" for a in found["alerts"])
     return found["runtime"]["state"] != "running" or critical
-
-
-def short(found: dict[str, Any]) -> str:
-    """`7r 22q 1! tick 3ms`, for a status bar."""
-    counts, firing = found["counts"], sum(a["status"] == "firing" for a in found["alerts"])
-    parts = [f"{counts.get('running', 0)}r", f"{counts.get('queued', 0)}q", *([f"{firing}!"] if firing else [])]
-    lag = found["runtime"].get("tick_lag")
-    return " ".join([*parts, f"tick {lag * 1000:.0f}ms" if lag is not None else found["runtime"]["state"]])
 
 
 def _page(found: dict[str, Any]) -> list[Line]:
@@ -203,7 +198,8 @@ def _pool(pool: dict[str, Any]) -> list[Span]:
 
 
 def _arguments(parser: Parser) -> None:
-    parser.option("--line", action="store_true", help="one short line, for a status bar")
+    parser.option("--line", action="store_true", help="one short line, for a status bar: 7r 22q 1! tick 3ms")
+    parser.option("--tmux", action="store_true", help="with --line: in tmux's colours")
     parser.option("--check", action="store_true", help="exit 1 when no runtime is up or a critical alert fires")
     parser.option("--watch", action="store_true", help="show it again after every change")
     as_json(parser)
@@ -211,6 +207,7 @@ def _arguments(parser: Parser) -> None:
 
 EXAMPLES = """\
   taskdeck status --check || mail -s taskdeck ann
-  taskdeck status --line"""
+  taskdeck status --watch
+  set -g status-right '#(taskdeck status --line --tmux)'     (in tmux.conf)"""
 
 COMMANDS = {"status": Command("runtime, queues, pools and alerts on one screen", status, _arguments, EXAMPLES)}

@@ -77,6 +77,17 @@ def _shrink(columns: list[Column], widths: list[int], room: int) -> None:
             widths[at] = max(min(widths[at], floor), widths[at] - over)
 
 
+def cut_line(line: Line, cells: int) -> Line:
+    """A line of spans, of at most so many cells."""
+    left, found = cells, []
+    for text, style in line:
+        if (needed := width(text)) > left:
+            return [*found, (cut(text, left), style)]
+        found.append((text, style))
+        left -= needed
+    return found
+
+
 def wrap(text: str, cells: int) -> list[str]:
     """Cleaned text in pieces of at most `cells`, broken at spaces where there are any."""
     found: list[str] = []

@@ -24,6 +24,10 @@ COLUMNS = [
     Column("MEMORY", ">"),
     Column("WHAT FOR", least=8),
 ]
+FIELDS = (
+    "name", "engine", "queue", "cpu", "memory", "timeout", "retries", "description", "parameters", "retired_at", "created_at",
+    "updated_at",
+)  # fmt: skip
 _DEFAULTS = ("queue", "cpu", "memory", "timeout", "retries", "description")
 ENGINES = ("exec", "shell", "python")
 
@@ -170,7 +174,7 @@ EXAMPLES = """\
   taskdeck template create greet --script 'echo "hello $PARAM_who"'"""
 
 COMMANDS = {
-    "ls": groups.listing("template", COLUMNS, row),
+    "ls": groups.listing("template", COLUMNS, row, FIELDS),
     "show": groups.showing("template", facts),
     "create": Command("make one", create, _arguments, EXAMPLES, takes_command=True, usage=USAGE),
     "set": Command(

@@ -156,7 +156,8 @@ class EndedLine:
 
 @dataclass(frozen=True, slots=True)
 class AlertLine:
-    """An SLA that came true on one object. `status` is firing, acknowledged or resolved; `severity` critical, warning or info."""
+    """An SLA that came true on one object. `status` is firing, acknowledged, silenced or resolved; `severity` critical, warning or
+    info; `until` is when its silence ends."""
 
     id: int
     sla: str
@@ -170,6 +171,7 @@ class AlertLine:
     number: int | None = None
     by: str | None = None
     resolved_at: float | None = None
+    until: float | None = None
 
     @property
     def key(self) -> str:
@@ -197,6 +199,8 @@ class Board:
     counts: Mapping[str, int] = field(default_factory=dict)
     today_ok: int = 0
     today_failed: int = 0
+    failed: int = 0
+    """Failures since whoever asked last looked at them, within a week."""
     waiting_total: int = 0
     rules: int = 0
     queues: tuple[QueueLine, ...] = ()

@@ -8,7 +8,7 @@ from app.core.case import WAITING, Case, Parent, Reason, Scene, Subject, Why
 from app.core.plan import Active, View, decide, known_end
 from app.core.reasons import reasons
 
-__all__ = ["Parent", "Reason", "Subject", "Why", "explain", "explain_all"]
+__all__ = ["Parent", "Reason", "Subject", "Why", "case_of", "explain", "explain_all", "scene_of"]
 
 # How far run times may be off. Were all of them a fifth shorter or longer, the same plan would play out at four or six
 # fifths of each time: that is the range.
@@ -25,11 +25,12 @@ def explain(view: View, subject: Subject, position: int | None) -> Why:
 
 def explain_all(view: View, asked: Sequence[tuple[Subject, int | None]]) -> tuple[Why, ...]:
     """The same for several tasks at the price of one plan and one forecast a pool."""
-    scene = _scene(view, [subject for subject, _ in asked])
+    scene = scene_of(view, [subject for subject, _ in asked])
     return tuple(_why(scene, subject, position) for subject, position in asked)
 
 
-def _scene(view: View, subjects: Sequence[Subject]) -> Scene:
+def scene_of(view: View, subjects: Sequence[Subject]) -> Scene:
+    """What follows from a view, for these tasks."""
     done = decide(view)
     queues = {queue.name: queue for queue in view.queues}
     holders: dict[str, list[Active]] = {pool.name: [] for pool in view.pools}
@@ -39,7 +40,8 @@ def _scene(view: View, subjects: Sequence[Subject]) -> Scene:
     return Scene(view, wanted, queues, done.rooms, done.slots, {task.uuid: task for task in done.starts}, holders)
 
 
-def _case(scene: Scene, subject: Subject, position: int | None) -> Case:
+def case_of(scene: Scene, subject: Subject, position: int | None) -> Case:
+    """One task in it; a position that is not known is looked up."""
     queue = scene.queues[subject.queue]
     case = Case(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
     return replace(case, position=case.index) if position is None else case
@@ -48,7 +50,7 @@ def _case(scene: Scene, subject: Subject, position: int | None) -> Case:
 def _why(scene: Scene, subject: Subject, position: int | None) -> Why:
     if subject.status not in WAITING:
         return Why((), None)
-    case = _case(scene, subject, position)
+    case = case_of(scene, subject, position)
     return Why(reasons(case), _expected(case))
 
 

@@ -67,7 +67,12 @@ def shape(schema: Schema) -> Shape:
 
 def kinds(schema: Schema, root: Schema) -> frozenset[str]:
     """The JSON types that one property's schema allows: of its `type`, `enum`, `const`, `$ref` and alternatives."""
-    return frozenset(_kinds(schema, schemas.resolver(root), set()))
+    return kinds_of(schema, schemas.resolver(root))
+
+
+def kinds_of(node: Any, looked: Any) -> frozenset[str]:
+    """As `kinds`, with what looks up the references of this part (`schemas.resolver`)."""
+    return frozenset(_kinds(node, looked, set()))
 
 
 def convert(texts: Iterable[tuple[str, str]], schema: Schema) -> dict[str, Any]:
@@ -131,25 +136,26 @@ def _shape(text: str) -> Shape:
     required: set[str] = set()
     names: list[str] = []
     welcome = False
-    for part, always in _parts(schema, schemas.resolver(schema)):
+    root = schemas.resolver(schema)
+    for part, always, _ in parts(schema, root):
         for name, inner in part.get("properties", {}).items():
             properties.setdefault(name, inner if isinstance(inner, Mapping) else {})
         required.update(part.get("required", ()) if always else ())
         names.extend(part.get("patternProperties", {}))
         welcome |= any(part.get(word, False) is not False for word in ("additionalProperties", "unevaluatedProperties"))
-    types = {name: kinds(inner, schema) for name, inner in properties.items()}
+    types = {name: kinds_of(inner, root) for name, inner in properties.items()}
     return Shape(properties, types, frozenset(required), tuple(names), welcome)
 
 
-def _parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool]]:
-    """The schemas that speak of the same object, each once, with whether it always holds."""
+def parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool, Any]]:
+    """The schemas that speak of the same object, each once, with whether it always holds and what looks up its references."""
     pending, seen = [(schema, looked, True)], set[int]()
     while pending:
         node, looked, always = pending.pop(0)
         if not isinstance(node, Mapping) or id(node) in seen:
             continue
         seen.add(id(node))
-        yield node, always
+        yield node, always, looked
         pending.extend(_beside(node, looked, always))
 
 
@@ -186,7 +192,7 @@ def _kind(value: Any) -> str:
 
 
 def _first(text: str, allowed: frozenset[str], schema: Schema, root: Schema) -> Any:
-    value = _typed(text, allowed)
+    value = typed(text, allowed)
     if isinstance(value, str) and "array" in allowed and "string" not in allowed:
         return [_item(text, schema, root)]
     return value
@@ -195,11 +201,11 @@ def _first(text: str, allowed: frozenset[str], schema: Schema, root: Schema) -> 
 def _item(text: str, schema: Schema, root: Schema) -> Any:
     """One item of a list that is given one by one."""
     items = schema.get("items")
-    return _typed(text, kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
+    return typed(text, kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
 
 
-def _typed(text: str, allowed: frozenset[str]) -> Any:
-    """`text` as the first of the allowed types that it reads as, text last."""
+def typed(text: str, allowed: frozenset[str]) -> Any:
+    """`text` as the first of the allowed JSON types that it reads as, text last."""
     word = text.strip()
     if "boolean" in allowed and word.lower() in _TRUE + _FALSE:
         return word.lower() in _TRUE

@@ -101,12 +101,12 @@ def _queue_full(case: Case) -> Iterator[Reason]:
 
 
 def _no_room(case: Case) -> Iterator[Reason]:
-    needs = [need for need in _needs(case) if need.lacking]
+    needs = [need for need in needs_of(case) if need.lacking]
     for need in sorted(needs, key=lambda need: -_enough(need, case.holders)[1]):
         yield _lacks(need, case)
 
 
-def _needs(case: Case) -> tuple[Need, Need]:
+def needs_of(case: Case) -> tuple[Need, Need]:
     """CPU and memory of the task against what runs leave free in its pool now."""
     pool, task, runs = case.room.pool, case.subject, case.holders
     free_cpu = max(0.0, pool.total_cpu - sum(run.cpu for run in runs))
@@ -194,7 +194,7 @@ def _in_line(case: Case) -> Iterator[Reason]:
 
 
 def _reserved_place(case: Case) -> Iterator[Reason]:
-    if not any(need.lacking for need in _needs(case)):
+    if not any(need.lacking for need in needs_of(case)):
         pool = case.queue.pool
         yield _behind_start(next(t for t in case.scene.starts.values() if case.scene.queues[t.queue].pool == pool))
     text = "its place is reserved: smaller tasks start before it only if they do not delay it"

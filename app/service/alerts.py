@@ -1,25 +1,46 @@
-"""Alerts, as people see and acknowledge them."""
+"""Alerts, as people see, acknowledge and silence them.
+
+An acknowledgement is about one alert: somebody has seen it. A silence is about a rule: nobody wants to hear of any alert of it until
+then, critical ones too, so it says who wanted that and why, and ends by itself. What is silenced goes on being recorded; it is told
+as `silenced`, which neither `status --check` nor a count of what fires takes for trouble.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import sla
+from app.core import amounts, sla
 from app.core.clean import clean, cut, nearest
-from app.errors import NotFound
+from app.errors import NotFound, Problem, Refused, Usage
 from app.service import find, slas
 from app.service.call import Call
 from db import alerts, clock, named, operations
-from db.rows import AlertRow
+from db.rows import AlertRow, SlaRow
+
+LONGEST = timedelta(days=366)
+"""A silence ends by itself. A rule that is to be quiet for good is turned off."""
+LONGEST_REASON = 500
+RECORDED = 1000
+"""Ids that one operation names at most."""
 
 
-async def ls(call: Call, *, all: bool = False) -> list[dict[str, Any]]:
-    """Open alerts, with `all` the resolved ones too; the most severe first, then the oldest."""
-    return await call.db.read(lambda c: [as_dict(found) for found in current(c, "" if all else None)])
+async def ls(call: Call, *, all: bool = False, since: Any = None, limit: int = 0) -> list[dict[str, Any]]:
+    """Open alerts, the most severe first; with `all` every resolved one too, with `since` those resolved in that time (`24h`).
+
+    Behind what is open stand the silenced, then the resolved. Limit 0 is all.
+    """
+    resolved = "" if all else _ago(since)
+    return await call.db.read(lambda c: [as_dict(found) for found in current(c, resolved, limit)])
+
+
+async def show(call: Call, *, id: str | int) -> dict[str, Any]:
+    """One alert with its rule, the moments of its task, and how the last runs of the like did."""
+    return await call.db.read(_show, id)
 
 
 def current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
@@ -28,20 +49,57 @@ def current(c: Connection, resolved_since: str | None = None, limit: int = 0) ->
     return [_fresh(found, now) for found in alerts.listed(c, resolved_since, limit)]
 
 
+def status(found: alerts.OpenAlert) -> str:
+    """`firing`, `acknowledged`, `resolved`; `silenced` while it is open and its rule is not to be heard of."""
+    return "silenced" if found.silence else found.alert.status
+
+
 def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
-    """An alert on the wire; `since` is when the limit was reached."""
-    row, task = found.alert, found.task
+    """An alert on the wire; `since` is when the limit was reached, `silenced_until` None without a silence."""
+    row, task, silence = found.alert, found.task, found.silence
     return {
-        "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": row.status,
+        "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": status(found),
         "task_number": task.number if task else None, "task_name": task.name if task else None, "object": row.object,
-        "text": row.text, "short": row.short, "since": row.fired_at, "acknowledged_by": row.acknowledged_by,
+        "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at, "value": row.value, "limit": row.limit,
+        "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
+        "silenced_until": silence.until if silence else None, "silenced_by": silence.by if silence else None,
+        "silence_reason": silence.reason if silence else None,
         "resolved_at": row.resolved_at, "created_at": row.created_at, "updated_at": row.updated_at,
     }  # fmt: skip
 
 
-async def ack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
-    """Acknowledge alerts by id, or all of an SLA by its name: it stays open, and says who has seen it."""
-    return await call.db.write(_acknowledge, call.by, ids)
+def _ago(span: Any) -> str | None:
+    """The moment so long ago."""
+    if span is None:
+        return None
+    try:
+        return clock.stamp(clock.utcnow() - timedelta(seconds=amounts.parse_duration(str(span))))
+    except ValueError as error:
+        raise Usage(f"since {error}.") from None
+
+
+def _show(c: Connection, ident: str | int) -> dict[str, Any]:
+    word = str(ident).strip()
+    found = alerts.one(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    if found is None:
+        raise NotFound(f'no alert "{cut(clean(word), 60)}".', "List: taskdeck alert ls")
+    found = _fresh(found, clock.utcnow().timestamp())
+    rule = next((row for row in named.slas(c) if row.id == found.alert.sla_id), None)
+    return {
+        **as_dict(found),
+        "rule": slas.with_state(c, [rule])[0] if rule else None,
+        "task": _moments(found),
+        "runs": slas.runs(c, sla.parse(rule.conditions), slas.kin(c, found.task)) if rule and found.task else [],
+    }
+
+
+def _moments(found: alerts.OpenAlert) -> dict[str, Any] | None:
+    """When the alert's task was submitted, may have started, started and ended."""
+    task = found.task
+    if task is None:
+        return None
+    return {"status": task.status, "created_at": task.created_at, "not_before": task.not_before,
+            "first_start": task.first_start, "ended_at": task.ended_at}  # fmt: skip
 
 
 def _fresh(found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
@@ -52,7 +110,39 @@ def _fresh(found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
     return found._replace(alert=row)
 
 
+# --- acknowledging --------------------------------------------------------------------------------------------------
+
+
+async def ack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
+    """Acknowledge alerts by id, or all of an SLA by its name: it stays open, and says who has seen it."""
+    return await call.db.write(_acknowledge, call.by, ids)
+
+
+async def unack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
+    """Take acknowledgements back, by id or by the name of an SLA."""
+    return await call.db.write(_unacknowledge, call.by, ids)
+
+
 def _acknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
+    chosen, refused = _chosen(c, ids)
+    firing = [row for row in chosen if row.status == "firing"]
+    alerts.acknowledge(c, [row.id for row in firing], by)
+    _record(c, by, "ack", firing, "acknowledged")
+    return {"done": [_done(row, "acknowledged") for row in firing], "refused": refused,
+            "notes": [_note(row) for row in chosen if row.status != "firing"]}  # fmt: skip
+
+
+def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
+    chosen, refused = _chosen(c, ids)
+    seen = [row for row in chosen if row.status == "acknowledged"]
+    alerts.unacknowledge(c, [row.id for row in seen])
+    _record(c, by, "unack", seen, "firing")
+    notes = [f"Alert {row.id} ({clean(row.name)}) is not acknowledged." for row in chosen if row.status != "acknowledged"]
+    return {"done": [_done(row, "firing") for row in seen], "refused": refused, "notes": notes}
+
+
+def _chosen(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], list[dict[str, Any]]]:
+    """The alerts that these ids and names stand for, each once, and what stands for none."""
     chosen: dict[int, AlertRow] = {}
     refused = []
     for ident in ids:
@@ -60,20 +150,16 @@ def _acknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, 
             chosen |= {row.id: row for row in _meant(c, str(ident).strip())}
         except NotFound as problem:
             refused.append(find.refusal(problem, ident))
-    firing = [row for row in chosen.values() if row.status == "firing"]
-    alerts.acknowledge(c, [row.id for row in firing], by)
-    _record(c, by, firing)
-    return {"done": [_done(row) for row in firing], "refused": refused,
-            "notes": [_note(row) for row in chosen.values() if row.status != "firing"]}  # fmt: skip
+    return list(chosen.values()), refused
 
 
-def _record(c: Connection, by: str, rows: Sequence[AlertRow]) -> None:
+def _record(c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str) -> None:
     """One operation per SLA, however many alerts it has."""
-    before, after = {"status": "firing"}, {"status": "acknowledged"}
     for name in dict.fromkeys(row.name for row in rows):
-        objects = [row.object for row in rows if row.name == name]
-        about = objects[0] if len(objects) == 1 else f"{len(objects)} tasks"
-        operations.record(c, by, "alert ack", f"alert {name} on {about}", before, after)
+        mine = [row for row in rows if row.name == name]
+        about = mine[0].object if len(mine) == 1 else f"{len(mine)} tasks"
+        after = {"status": status, "ids": [row.id for row in mine[:RECORDED]]}
+        operations.record(c, by, f"alert {verb}", f"alert {name} on {about}", {"status": mine[0].status}, after)
 
 
 def _meant(c: Connection, word: str) -> list[AlertRow]:
@@ -81,17 +167,130 @@ def _meant(c: Connection, word: str) -> list[AlertRow]:
     found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     rows = [found] if found else alerts.of_sla(c, word)
     if not rows and named.sla(c, word) is None:
-        near = nearest(word, [row.name for row in named.slas(c)])
-        hint = f" Nearest: {clean(near)}." if near else ""
-        raise NotFound(f'no alert "{cut(clean(word), 60)}".{hint}', "List: taskdeck alert ls")
+        raise _nothing(c, word)
     return rows
 
 
-def _done(row: AlertRow) -> dict[str, Any]:
-    return {"id": row.id, "sla": row.name, "object": row.object, "status": "acknowledged"}
+def _nothing(c: Connection, word: str) -> NotFound:
+    near = nearest(word, [row.name for row in named.slas(c)])
+    hint = f" Nearest: {clean(near)}." if near else ""
+    return NotFound(f'no alert "{cut(clean(word), 60)}".{hint}', "List: taskdeck alert ls")
+
+
+def _done(row: AlertRow, status: str) -> dict[str, Any]:
+    return {"id": row.id, "sla": row.name, "object": row.object, "status": status}
 
 
 def _note(row: AlertRow) -> str:
     by = clean(row.acknowledged_by or "")
     said = f"was acknowledged by {by} already" if row.status == "acknowledged" else "has resolved"
     return f"Alert {row.id} ({clean(row.name)}) {said}."
+
+
+# --- silencing ------------------------------------------------------------------------------------------------------
+
+
+async def silence(
+    call: Call, *, until: Any, ids: Sequence[str | int] = (), sla: str | None = None, reason: str | None = None
+) -> dict[str, Any]:
+    """Hear no more of rules until a time (`5h`, `tomorrow 08:00`, ISO): of the SLA `sla`, of those that `ids` name, by an alert's
+    id or by their own names. A silence takes the place of an earlier one.
+
+    Returns {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before": {"until", "reason", "by"} or
+    None}], "refused", "notes"}. Raises Usage for a time that is past or over a year away.
+    """
+    stop, why = _until(until), _reason(reason)
+
+    def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any]:
+        alerts.silence(c, row.id, stop, call.by, why)
+        return {"status": "silenced", "until": stop, "reason": why}
+
+    return await call.db.write(_hush, call.by, "silence", _words(ids, sla), act)
+
+
+async def unsilence(call: Call, *, ids: Sequence[str | int] = (), sla: str | None = None) -> dict[str, Any]:
+    """Hear of rules again before their silence ends; the shape is that of `silence`."""
+
+    def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any] | None:
+        alerts.unsilence(c, row.id)
+        return {"status": "heard", "until": None, "reason": None} if was else None
+
+    return await call.db.write(_hush, call.by, "unsilence", _words(ids, sla), act)
+
+
+Hush = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, Any] | None]
+
+
+def _hush(c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: Hush) -> dict[str, Any]:
+    """Do it to each rule once; `act` gives what became of it, None when there was nothing to do."""
+    rules, refused = _rules(c, words)
+    quiet, counts = alerts.silences(c), alerts.counted(c)
+    done, notes = [], []
+    for row in rules:
+        was = quiet.get(row.id)
+        before = {"until": was.until, "reason": was.reason, "by": was.by} if was else None
+        became = act(c, row, was)
+        if became is None:
+            notes.append(f"{clean(row.name)} is not silenced.")
+            continue
+        open_alerts = sum(counts.get(row.id, {}).values())
+        done.append({"sla": row.name, **became, "alerts": open_alerts, "before": before})
+        operations.record(c, by, f"alert {verb}", f"sla {row.name}", before, became)
+    return {"done": done, "refused": refused, "notes": notes}
+
+
+def _words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]:
+    """What was named, each with whether it can only be a rule's name. Raises Usage for nothing, which is never all."""
+    words = [(str(ident).strip(), False) for ident in ids] + ([(name, True)] if name is not None else [])
+    if not words:
+        raise Usage("which rule? Give its name, or the id of one of its alerts.", "List: taskdeck alert ls")
+    return words
+
+
+def _rules(c: Connection, words: Sequence[tuple[str, bool]]) -> tuple[list[SlaRow], list[dict[str, Any]]]:
+    rules: dict[int, SlaRow] = {}
+    refused = []
+    for word, by_name in words:
+        try:
+            row = slas.known(c, word) if by_name else _rule(c, word)
+            rules[row.id] = row
+        except Problem as problem:
+            refused.append(find.refusal(problem, word))
+    return list(rules.values()), refused
+
+
+def _rule(c: Connection, word: str) -> SlaRow:
+    """The rule that an alert's id or a rule's name stands for."""
+    by_name = {row.name: row for row in named.slas(c)}
+    found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    if found is None and word in by_name:
+        return by_name[word]
+    if found is None:
+        raise _nothing(c, word)
+    if found.sla_id is None:
+        about = "about Taskdeck itself" if found.object == alerts.SYSTEM else "of a rule that is gone"
+        said = f"alert {found.id} ({clean(found.name)}) is {about}: it cannot be silenced."
+        raise Refused(said, f"To say that it was seen: taskdeck alert ack {found.id}")
+    return next(row for row in by_name.values() if row.id == found.sla_id)
+
+
+def _until(text: Any) -> str:
+    now = clock.utcnow()
+    try:
+        moment = amounts.parse_time(str(text), now)
+    except ValueError as error:
+        raise Usage(f"until {error}. Nothing was changed.") from None
+    if moment <= now:
+        raise Usage(f"until must be a time to come, not {amounts.quoted(str(text))}. Nothing was changed.")
+    if moment - now > LONGEST:
+        raise Usage("a silence lasts a year at most. Nothing was changed.", "To be quiet for good: taskdeck sla set NAME --off")
+    return clock.stamp(moment)
+
+
+def _reason(text: str | None) -> str | None:
+    if text is not None and not isinstance(text, str):
+        raise Usage("reason must be text. Nothing was changed.")
+    word = (text or "").strip()
+    if len(word) > LONGEST_REASON:
+        raise Usage(f"reason must have at most {LONGEST_REASON} characters. Nothing was changed.")
+    return word or None

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection
@@ -36,40 +37,64 @@ from app.service.views import halted
 from app.version import VERSION
 from db import clock, reads
 from db.rows import ActiveRow, PoolRow, TaskRow
-from db.states import WAITING, Task
+from db.states import ENDED, WAITING, Task
 
 SHOWN_NEXT = 60
 SHOWN_ENDED = 40
 SHOWN_ALERTS = 200
-FAILURES_FOR = timedelta(hours=24)
+FAILURES_FOR = timedelta(days=7)
 SUCCESSES_FOR = timedelta(hours=1)
 ALERTS_FOR = timedelta(minutes=10)
 TREND = timedelta(minutes=30)
 CELLS = 10
 TAIL = 4096
 
+BAD = ("failed", "timed_out", "lost")
+
 _HABITS = view.Habits()
 
 
-async def board(call: Call) -> dict[str, Any]:
-    """Everything the deck shows, as one moment."""
-    return asdict(await call.db.read(read, call))
+class _Counted:
+    """How many ended since a moment, counted again only after twenty times what counting takes: a million cost 50 ms each time."""
+
+    def __init__(self, statuses: Iterable[str]) -> None:
+        self._statuses = statuses
+        self._since = ""
+        self._found: dict[str, int] = {}
+        self._due = 0.0
+
+    def of(self, c: Connection, since: str) -> dict[str, int]:
+        """Tasks by status."""
+        began = monotonic()
+        if since != self._since or began >= self._due:
+            self._found, self._since = reads.ended_since(c, since, self._statuses), since
+            self._due = monotonic() + 20 * (monotonic() - began)
+        return self._found
 
 
-def read(c: Connection, call: Call) -> Board:
+_TODAY, _UNSEEN = _Counted(ENDED), _Counted(BAD)
+
+
+async def board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
+    """Everything the deck shows, as one moment. `seen`: the UNIX time at which failures were last looked at."""
+    return asdict(await call.db.read(read, call, seen))
+
+
+def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     """The board, from one read transaction and what the runtime measured."""
     now = clock.utcnow()
-    seen, active = view.view(c, _HABITS, halted(call)), reads.running(c)
+    unseen = max(clock.from_unix(seen) if seen is not None else clock.stamp(midnight(now)), clock.stamp(now - FAILURES_FOR))
+    line, active = view.view(c, _HABITS, halted(call)), reads.running(c)
     counts, trend = reads.counts(c), _Trend(now, reads.samples(c, clock.stamp(now - TREND)))
-    ended = reads.ended_since(c, clock.stamp(midnight(now)))
+    ended = _TODAY.of(c, clock.stamp(midnight(now)))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), database=database(call), host=host(call),
-        counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
-        waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
+        counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
+        failed=sum(_UNSEEN.of(c, unseen).values()), waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
         queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
         pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
-        running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, seen)),
-        ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
+        running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, line)),
+        ended=tuple(_ended(c, now, unseen)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
     )  # fmt: skip
 
 
@@ -237,10 +262,11 @@ def _next_line(task: TaskRow, why: Any) -> NextLine:
     )  # fmt: skip
 
 
-def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
-    """Failures of the last day and successes of the last hour, newest first."""
-    bad = reads.just_ended(c, ("failed", "timed_out", "lost"), clock.stamp(now - FAILURES_FOR), SHOWN_ENDED)
-    good = reads.just_ended(c, ("succeeded", "cancelled"), clock.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
+def _ended(c: Connection, now: datetime, unseen: str) -> Iterable[EndedLine]:
+    """Failures that nobody looked at, and all that ended in the last hour, newest first."""
+    hour = clock.stamp(now - SUCCESSES_FOR)
+    bad = reads.just_ended(c, BAD, min(unseen, hour), SHOWN_ENDED)
+    good = reads.just_ended(c, ("succeeded", "cancelled"), hour, SHOWN_ENDED)
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
     runs = reads.last_runs(c, [row.uuid for row in rows])
     return [_ended_line(row, runs.get(row.uuid)) for row in rows]
@@ -273,16 +299,18 @@ def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:
 def _alert(found: Any) -> AlertLine:
     row, task = found.alert, found.task
     resolved = clock.unix(row.resolved_at) if row.resolved_at else None
+    until = clock.unix(found.silence.until) if found.silence else None
     return AlertLine(
-        row.id, row.name, row.severity, row.status, row.object, row.text, row.short, clock.unix(row.fired_at), row.task_id,
-        task.number if task else None, row.acknowledged_by, resolved,
+        row.id, row.name, row.severity, alerts.status(found), row.object, row.text, row.short, clock.unix(row.fired_at), row.task_id,
+        task.number if task else None, row.acknowledged_by, resolved, until,
     )  # fmt: skip
 
 
 _DONE = {
     "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
     "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
-    "ack": "acknowledged", "apply": "applied",
+    "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "hears again of",
+    "unack": "took back that was seen:",
 }  # fmt: skip
 
 

@@ -1,10 +1,10 @@
-"""SLAs: made and taken away by people, looked at by the runtime."""
+"""SLAs: made, changed and taken away by people, looked at by the runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,6 +20,9 @@ from db.states import ENDED
 
 MOST_AT_ONCE = 500
 """Alerts fired or closed in one look, give or take a page."""
+DAY = timedelta(days=1)
+COUNTED = 1000
+RUNS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,62 @@ class Evaluated:
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
-    """All SLAs, the most severe first."""
-    return [row._asdict() for row in await call.db.read(named.slas)]
+    """All SLAs, the most severe first, each with how it stands (`with_state`)."""
+    return await call.db.read(lambda c: with_state(c, named.slas(c)))
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
-    """One SLA."""
-    return (await call.db.read(known, name))._asdict()
+    """One SLA, with how it stands."""
+    return await call.db.read(lambda c: with_state(c, [known(c, name)])[0])
+
+
+async def history(call: Call, *, name: str) -> dict[str, Any]:
+    """How the last runs kept an SLA: {"name", "limit": seconds, "runs": [see `runs`], oldest first}."""
+
+    def read(c: Connection) -> dict[str, Any]:
+        rule = sla.parse(known(c, name).conditions)
+        return {"name": name, "limit": rule.value, "runs": runs(c, rule, rule.match)}
+
+    return await call.db.read(read)
+
+
+def with_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
+    """SLAs on the wire. To the columns come `severity`, `words` (the rule as a sentence), `limit` in seconds, `open`
+    ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and of the last day `late` (alerts that are over; no more than
+    a thousand of all rules are counted) and `last_late`."""
+    counts, quiet = alerts.counted(c), alerts.silences(c)
+    over = alerts.resolved(c, clock.stamp(clock.utcnow() - DAY), COUNTED)
+    return [_with_state(row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
+
+
+def _with_state(
+    row: SlaRow, counts: dict[str, int], silence: alerts.Silence | None, over: tuple[int, str | None]
+) -> dict[str, Any]:
+    rule = sla.parse(row.conditions)
+    quiet = {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
+    return {
+        **row._asdict(), "severity": sla.severity(row.priority), "words": sla.describe(rule), "limit": rule.value,
+        "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
+    }  # fmt: skip
+
+
+def kin(c: Connection, task: looks.Looked) -> dict[str, str]:
+    """What the tasks like this one have in common: its template, else its name."""
+    row = reads.by_uuids(c, [task.uuid])
+    return {"template": row[0].template} if row and row[0].template else {"task": task.name}
+
+
+def runs(c: Connection, rule: sla.Rule, match: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How the last dozen tasks did by a rule: [{"number", "name", "status", "at": when it did what is asked, "value": seconds that
+    took, "late"}], oldest first. `match` says which tasks, as `db.alerts.lately`."""
+    found = [(task, sla.judge(rule, facts(task), 0.0)) for task in alerts.lately(c, match)]
+    done = [
+        {"number": task.number, "name": task.name, "status": task.status, "at": clock.from_unix(verdict.done),
+         "value": verdict.took, "late": verdict.late}
+        for task, verdict in found
+        if verdict.done is not None
+    ]  # fmt: skip
+    return sorted(done[:RUNS], key=lambda run: run["at"])
 
 
 async def create(
@@ -61,13 +113,59 @@ async def create(
     return await show(call, name=name)
 
 
+async def set_(
+    call: Call, *, name: str, preset: str | None = None, value: Any = None, template: str | None = None, queue: str | None = None,
+    task: str | None = None, tag: Any = None, severity: str | None = None, enabled: bool | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Change an SLA: what is None stays, an empty text takes a part of what it matches away.
+
+    One that asks something else now, or was turned on or off, closes its alerts and looks at every task again.
+    """
+    match = {"template": template, "queue": queue, "task": task, "tag": tag}
+    said = {"preset": preset, "value": value} | match | {"severity": severity, "enabled": enabled}
+    if all(word is None for word in said.values()):
+        raise Usage("nothing to set. Say what: --finishes-within, --starts-within, --template, --severity, --off, …")
+
+    def change(c: Connection) -> None:
+        row = known(c, name)
+        values = _changed(row, preset, value, match, severity, enabled)
+        if values["conditions"] != row.conditions:
+            check_match(values["conditions"], named.template_names(c), [queue.name for queue in reads.queues(c)])
+        changed = named.change(c, schema.slas, name, values, call.by)
+        if changed.keys() & {"conditions", "enabled"}:
+            alerts.restart(c, row.id)
+        elif "priority" in changed:
+            alerts.rate(c, row.id, sla.severity(values["priority"]))
+
+    await call.db.write(change)
+    return await show(call, name=name)
+
+
+def _changed(
+    row: SlaRow, preset: str | None, value: Any, match: Mapping[str, Any], severity: str | None, enabled: bool | None
+) -> dict[str, Any]:
+    """The columns of an SLA with these changes."""
+    if not (enabled is None or isinstance(enabled, bool)):
+        raise Usage("enabled must be true or false. Nothing was changed.")
+    given = {key: word for key, word in match.items() if word is not None}
+    wanted = {**row.conditions.get("match", {}), **given}
+    values = _values(
+        row.conditions["preset"] if preset is None else preset,
+        row.conditions["value"] if value is None else value,
+        {key: word for key, word in wanted.items() if word},
+        sla.severity(row.priority) if severity is None else severity,
+    )
+    return {"conditions": values["conditions"], "priority": values["priority"] if severity is not None else row.priority,
+            "enabled": row.enabled if enabled is None else enabled}  # fmt: skip
+
+
 async def rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Take away an SLA that nothing refers to; its open alerts are closed, all keep its name."""
+    """Take away an SLA that nothing refers to; its open alerts are closed, all keep its name, and its silence goes with it."""
 
     def remove(c: Connection) -> None:
         row = known(c, name)
-        find.unused("SLA", name, named.users_of_sla(c, row.id))
         alerts.forget_sla(c, row.id)
+        find.unused("SLA", name, named.users_of_sla(c, row.id))
         named.remove(c, schema.slas, name, call.by)
 
     await call.db.write(remove)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.core.clean import clean, cut, nearest
 from app.errors import Usage
-from app.service import admin, alerts, board, definitions, queues, slas, submit, tasks, templates, views
+from app.service import admin, alerts, away, board, definitions, queues, slas, submit, tasks, templates, views
 from app.service.call import Call
 
 
@@ -68,12 +68,19 @@ VERBS: dict[str, Verb] = {
         "template.rm": templates.rm,
         "sla.ls": slas.ls,
         "sla.show": slas.show,
+        "sla.history": slas.history,
         "sla.create": slas.create,
+        "sla.set": slas.set_,
         "sla.rm": slas.rm,
         "alert.ls": alerts.ls,
+        "alert.show": alerts.show,
         "alert.ack": alerts.ack,
+        "alert.unack": alerts.unack,
+        "alert.silence": alerts.silence,
+        "alert.unsilence": alerts.unsilence,
         "apply": definitions.apply,
         "export": definitions.export,
+        "away": away.away,
         "board": board.board,
         "status": board.status,
         "start": admin.start,

@@ -62,12 +62,13 @@ def _starts(queue: QueueRow, running: set[str]) -> bool:
 def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, ahead: int | None) -> QueueView:
     free = max(0, row.capacity - row.current_load)
     most = 0 if ahead is None or not total else 4 * free + ahead if ahead else free
-    waiting = tuple(_waiting(c, habits, t) for t in dispatch.window(c, row.name, most)) if most else ()
+    line = tuple(waiting(c, habits, t) for t in dispatch.window(c, row.name, most)) if most else ()
     since = clock.unix(row.status_at) if row.status_at else None
-    return QueueView(row.name, row.pool, row.capacity, row.priority, row.status, waiting, total, row.status_by, since)
+    return QueueView(row.name, row.pool, row.capacity, row.priority, row.status, line, total, row.status_by, since)
 
 
-def _waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
+def waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
+    """A task as the plan knows it, from a row with its columns."""
     expected = t.timeout if t.template is None else forecast.expected(habits.of(c, t.template), t.timeout)
     return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected)
 
@@ -96,13 +97,13 @@ def reasons(
     c: Connection, habits: Habits, tasks: Sequence[TaskRow], halted: str | None, seen: View | None = None
 ) -> dict[str, Why]:
     """{uuid: why it waits}, for those of these tasks that do."""
-    waiting = [task for task in tasks if task.status in WAITING]
-    if not waiting:
+    asked = [task for task in tasks if task.status in WAITING]
+    if not asked:
         return {}
     seen = seen or view(c, habits, halted)
-    places = _places(c, seen, waiting)
-    answers = explain_all(seen, [(subject(c, task), places[task.uuid]) for task in waiting])
-    return {task.uuid: why for task, why in zip(waiting, answers, strict=True)}
+    places = _places(c, seen, asked)
+    answers = explain_all(seen, [(subject(c, task), places[task.uuid]) for task in asked])
+    return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 
 
 def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, int | None]:

@@ -14,7 +14,7 @@ from app.core.case import Why
 from app.core.clean import MASK, clean, is_secret_name
 from app.errors import Usage
 from app.paths import log_path
-from app.service import find, view
+from app.service import cures, find, view
 from app.service.call import Call
 from db import clock, reads
 from db.rows import InstanceRow, TaskRow
@@ -157,8 +157,11 @@ async def why(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
 
 def _why(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
     rows = [find.task(c, ident) for ident in ids]
-    answers = view.reasons(c, view.Habits(), rows, halted(call))
-    return [_answer(row, answers.get(row.uuid), c) for row in rows]
+    habits = view.Habits()
+    seen = view.view(c, habits, halted(call))
+    answers = view.reasons(c, habits, rows, seen.halted, seen)
+    help = cures.of(c, call, habits, rows, seen, answers)
+    return [{**_answer(row, answers.get(row.uuid), c), "cures": help.get(row.uuid, [])} for row in rows]
 
 
 def _answer(row: TaskRow, why: Why | None, c: Connection) -> dict[str, Any]:

@@ -31,9 +31,11 @@ from app.tui.faults import record
 from app.tui.feed import Feed
 from app.tui.lines import Sturdy
 from app.tui.look import Look, Span
+from app.tui.memory import Memory
 from app.tui.places import Places
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
+from app.tui.seen import AWAY, BAD, Seen
 from app.tui.start import run_deck
 from app.tui.themes import THEMES
 from app.tui.updates import CellsUpdate
@@ -49,6 +51,8 @@ __all__ = ["TaskdeckApp", "run_deck"]
 
 SAID = 8.0
 """Seconds for which something said stays in the message line."""
+ACTED = 2.0
+"""Seconds after a verb of this deck in which the news is taken to be its own."""
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
@@ -71,6 +75,11 @@ class TaskdeckApp(Sturdy, Places):
         Binding("2", "place(2)", "Pools", id="place.pools"),
         Binding("3", "place(3)", "Work", id="place.work"),
         Binding("4", "place(4)", "SLA alerts", id="place.alerts"),
+        Binding("5", "go('tasks')", "All tasks", id="place.tasks"),
+        Binding("6", "go('templates')", "Templates", id="place.templates"),
+        Binding("7", "go('rules')", "Alerts and SLAs", id="place.rules"),
+        Binding("9", "go('history')", "History", id="place.history"),
+        Binding("O", "go('operations')", "Operations: who did what", id="place.operations"),
     ]
 
     board: var[Board | None] = var(None, init=False)
@@ -95,11 +104,17 @@ class TaskdeckApp(Sturdy, Places):
         self.home = home
         self.now = now
         self.ticks = ticks
+        self.memory = Memory(home)
         self.undoing: tuple[Deed, ...] = ()
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the board does not show yet, by uuid."""
         self.errands = Errands(client_factory)
-        self.feed = Feed(client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only)
+        self.seen = Seen(self.memory)
+        self.feed = Feed(
+            client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
+        )  # fmt: skip
+        self.acted_at = 0.0
+        """UNIX seconds at which this deck last changed something."""
         self.failure: Exception | None = None
         """The first thing that failed in the deck itself, if anything did."""
         self.fatal = False
@@ -130,8 +145,23 @@ class TaskdeckApp(Sturdy, Places):
         self.board = self._first
         self.errands.start()
         self.feed.start()
+        if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
+            self.errands.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
+        self.set_interval(AWAY / 2, self._looked)
+
+    def _looked(self) -> None:
+        """Somebody looks at the deck, as far as one can tell."""
+        if self.app_focus:
+            self.seen.looked(self.now())
+
+    def saw(self, ident: str) -> None:
+        """A task is looked at: if it failed, that was seen."""
+        ended = self.board.ended if self.board else ()
+        if any(line.uuid == ident and line.status in BAD for line in ended):
+            self.seen.opened(ident)
 
     def on_unmount(self) -> None:
+        self.seen.looked(self.now())
         self.feed.stop()
         self.errands.stop()
 
@@ -201,9 +231,15 @@ class TaskdeckApp(Sturdy, Places):
         if self.read_only:
             self.say("Read only: nothing is changed from here.", "warn")
             return
+        self.acted_at = self.now() + ACTED
         batch = Batch(self, len(deeds))
         for deed in deeds:
             self.errands.send(deed.verb, deed.args, batch.taker(deed))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something of this deck to undo."""
+        return bool(self.undoing)
 
     def action_undo(self) -> None:
         """Undo the last thing that can be undone."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from app.tui.header import WIDE
 from app.tui.panes.work import TALL
@@ -32,8 +34,14 @@ class Arrangement:
         return max(self.queues, self.pools) if self.wide else self.queues + self.pools
 
 
-def arrange(width: int, height: int, banner: int, queues: int, pools: int, alerts: int) -> Arrangement:
-    """Share `height` lines among the panes for these numbers of rows."""
+Sizes = Mapping[str, int]
+"""Lines that a pane was given beyond, or short of, its usual ones, by its name: queues, pools, alerts."""
+
+
+def arrange(
+    width: int, height: int, banner: int, queues: int, pools: int, alerts: int, sizes: Sizes = MappingProxyType({})
+) -> Arrangement:
+    """Share `height` lines among the panes for these numbers of rows; the work has what the others leave."""
     wide, tall = width >= WIDE, height >= TALL
     header = 2 if wide else 1
     room = height - banner
@@ -43,9 +51,25 @@ def arrange(width: int, height: int, banner: int, queues: int, pools: int, alert
     else:
         high = (1 + clamp(queues, 1, int(room * 0.17)), 1 + clamp(pools, 1, int(room * 0.1)))
     low = 2 if not alerts else 6 if tall else 1 + clamp(alerts, 1, int(room * 0.14))
-    above = high[0] if wide else sum(high)
-    work = max(3, height - banner - header - above - low - BOTTOM)
-    return Arrangement(header, *high, work, low, wide, tall, (width - 1) * 63 // 119)
+    spare = height - banner - header - BOTTOM - 3
+    first, second, low = _sized(high, low, wide, sizes, spare)
+    above = first if wide else first + second
+    return Arrangement(header, first, second, spare + 3 - above - low, low, wide, tall, (width - 1) * 63 // 119)
+
+
+def _sized(high: tuple[int, int], low: int, wide: bool, sizes: Sizes, spare: int) -> tuple[int, int, int]:
+    """The heights of queues, pools and alerts with what was added to them, within `spare` lines in all."""
+    queues, pools, more = (sizes.get(name, 0) for name in ("queues", "pools", "alerts"))
+    first = clamp(high[0] + (queues + pools if wide else queues), 2, spare - 2 - (0 if wide else 2))
+    second = first if wide else clamp(high[1] + pools, 2, spare - first - 2)
+    above = first if wide else first + second
+    return first, second, clamp(low + more, 2, spare - above)
+
+
+def resized(sizes: Sizes, pane: str, by: int) -> dict[str, int]:
+    """The sizes with a pane so many lines taller. The work grows by what the alerts, then the queues, give up."""
+    name, by = ("alerts" if sizes.get("alerts", 0) > -4 else "queues", -by) if pane == "work" else (pane, by)
+    return {**sizes, name: max(-40, min(40, sizes.get(name, 0) + by))}
 
 
 def clamp(count: int, low: int, high: int) -> int:

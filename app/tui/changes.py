@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.core.board import Board
 
@@ -18,9 +18,13 @@ class Changes:
 
     def note(self, board: Board, at: float) -> None:
         """Compare a board with the one before; `at` is monotonic seconds."""
+        self.note_states(_states(board), at)
+
+    def note_states(self, states: Iterable[tuple[str, str]], at: float) -> None:
+        """Compare the states of all rows there are, by their keys, with those before."""
         old = self._states
         new: dict[str, tuple[str, float]] = {}
-        for key, state in _states(board):
+        for key, state in states:
             before = old.get(key)
             new[key] = before if before and before[0] == state else (state, at if before else float("-inf"))
         self._states = new

@@ -43,7 +43,9 @@ class Feed(Thread):
         lost: Callable[[Exception], None],
         *,
         start: bool = True,
+        args: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        """`args` gives what the board is asked with, in this thread."""
         super().__init__(name="feed", daemon=True)
         # A watch keeps its connection, so boards are asked for on another.
         self._watcher = client_factory()
@@ -52,6 +54,7 @@ class Feed(Thread):
         self._gone = gone
         self._lost = lost
         self._may_start = start
+        self._args = args
         self._over = Event()
         self._again = Event()
 
@@ -105,7 +108,7 @@ class Feed(Thread):
     def _read(self) -> str:
         """Show the board as it is now; the state of its runtime."""
         began = monotonic()
-        board = Board.from_dict(self._reader.call("board"))
+        board = Board.from_dict(self._reader.call("board", self._args()))
         if self._over.is_set():
             return board.runtime.state
         self._show(board)

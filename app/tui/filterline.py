@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -14,20 +16,17 @@ from app.tui.look import STATES
 QUALIFIERS = ("status:", "queue:")
 
 
-def completed(text: str, queues: list[str]) -> str:
-    """The text with its last word completed to a qualifier, a state or a queue, when that is one thing only."""
+def completed(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> str:
+    """The text with its last word completed as far as only one thing is left: a qualifier, or what `names` has for one."""
     head, space, word = text.rpartition(" ")
     bare = word.lstrip("!")
-    found = [whole for whole in _candidates(bare, queues) if whole.startswith(bare.lower())]
-    if not bare or len(found) != 1:
-        return text
-    return head + space + word[: len(word) - len(bare)] + found[0]
+    name, colon, _ = bare.partition(":")
+    whole = [f"{name}:{value}" for value in names.get(name, ())] if colon else list(qualifiers)
+    found = [one for one in whole if one.lower().startswith(bare.lower())]
+    return head + space + word[: len(word) - len(bare)] + commonprefix(found) if bare and found else text
 
 
-def _candidates(word: str, queues: list[str]) -> list[str]:
-    if word.startswith("status:"):
-        return [f"status:{state.replace('_', '-')}" for state in STATES]
-    return [f"queue:{name}" for name in queues] if word.startswith("queue:") else list(QUALIFIERS)
+STATE_NAMES = [state.replace("_", "-") for state in STATES]
 
 
 class FilterLine(Input):
@@ -51,10 +50,14 @@ class FilterLine(Input):
             id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word", select_on_focus=False
         )
         self.cursor_blink = False
-        self.queues: list[str] = []
-        """The names that `queue:` is completed to."""
+        self._qualifiers: Sequence[str] = QUALIFIERS
+        self._names: Mapping[str, Sequence[str]] = {}
         self._history: list[str] = []
         self._back = 0
+
+    def offer(self, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> None:
+        """What tab completes: qualifiers such as `queue:`, and for each, by its bare name, what may follow it."""
+        self._qualifiers, self._names = qualifiers, names
 
     def open(self, words: str) -> None:
         """Begin with these words."""
@@ -78,5 +81,5 @@ class FilterLine(Input):
 
     def action_complete(self) -> None:
         """Complete the word before the cursor."""
-        self.value = completed(self.value, self.queues)
+        self.value = completed(self.value, self._qualifiers, self._names)
         self.cursor_position = len(self.value)

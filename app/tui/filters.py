@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.core.board import EndedLine, NextLine, RunningLine
@@ -28,6 +28,27 @@ def parse(text: str) -> Keep | None:
     if not tests:
         return None
     return lambda row: all(test(row) for test in tests)
+
+
+def over(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> Keep | None:
+    """The filter that a line means over the facts of rows: words in any of them, `name:value` in one; None when it is empty."""
+    tests = [_fact_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
+    if not tests:
+        return None
+
+    def keep(row: Any) -> bool:
+        found = {name: str(value or "").lower() for name, value in facts(row).items()}
+        return all(test(found) for test in tests)
+
+    return keep
+
+
+def _fact_test(word: str) -> Callable[[Mapping[str, str]], bool]:
+    if len(word) > 1 and word[0] == "!":
+        inner = _fact_test(word[1:])
+        return lambda found: not inner(found)
+    name, colon, value = word.partition(":")
+    return lambda found: value in found[name] if colon and name in found else any(word in text for text in found.values())
 
 
 def quoted(qualifier: str, value: str) -> str:

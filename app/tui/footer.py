@@ -11,6 +11,7 @@ from textual import events
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.tui.lines import Lines
 from app.tui.look import Look, Span
+from app.tui.panes.listed import Listed
 from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
 
@@ -48,10 +49,12 @@ def hints_for(item: Any, *, undo: bool, stopped: bool) -> list[Hint]:
     new = [Hint("n", "new", "n", 3), Hint("/", "filter", "slash", 4)]
     if item is None:
         new = [Hint("n", "new task", "n", 3), Hint(":", "commands", "colon", 4)]
-    return [*start, *_row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
+    return [*start, *row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
 
 
-def _row_hints(item: Any) -> list[Hint]:
+def row_hints(item: Any) -> list[Hint]:
+    """The keys that are verbs on a row."""
+    item = item.line if isinstance(item, Listed) else item
     if isinstance(item, AlertLine):
         return _alert_hints(item)
     if isinstance(item, QueueLine):

@@ -24,6 +24,7 @@ LATE_TICK = 2.0
 
 Place = tuple[str, str]
 """A screen in the strip of places: its digit and its name."""
+PLACES: tuple[Place, ...] = (("0", "Deck"), ("5", "Tasks"), ("6", "Templates"), ("7", "Alerts"), ("9", "History"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Bearings:
     """What the header shows beside the board: the title of a screen (none on the deck), places, failures not yet seen."""
 
     title: str = ""
-    places: Sequence[Place] = (("0", "Deck"),)
+    places: Sequence[Place] = PLACES
+    here: str = ""
+    """The digit of the place one is at."""
     failures: int = 0
     read_only: bool = False
     tab: str = ""
@@ -116,7 +119,7 @@ def header_lines(board: Board, bearings: Bearings, now: float, look: Look, width
     lines = [join(left, right, width)]
     if not short:
         places: list[Span] = [
-            (f" {digit} {name}", "bold" if digit == "0" and not bearings.title else "dim")
+            (f" {digit} {name}", "bold" if digit == bearings.here else "dim")
             for digit, name in bearings.places
         ]
         lines.append(join(places, counter_spans(board, bearings.failures, short=False), width))

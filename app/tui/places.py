@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import App
 
@@ -25,6 +26,10 @@ class Places(App[int]):
         """Put a safe text into the message line for a while."""
         raise NotImplementedError
 
+    def saw(self, ident: str) -> None:
+        """A task is looked at: if it failed, that was seen."""
+        raise NotImplementedError
+
     @property
     def deck(self) -> DeckScreen | None:
         """The deck screen, below whatever stands on it."""
@@ -37,23 +42,52 @@ class Places(App[int]):
         if self.deck:
             self.deck.go_to(pane)
 
+    def action_go(self, place: str) -> None:
+        """Go to one of the screens that are a place; from another place, not on top of it."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        getattr(self, f"open_{place}")()
+
+    def open_tasks(self, words: str = "") -> None:
+        """All tasks, those that the words of a filter mean."""
+        from app.tui.screens.tasks import TasksScreen
+
+        self.push_screen(TasksScreen(self.client_factory, words))
+
     def open_task(self, ident: str) -> None:
         """The screen of a task, by uuid or number."""
+        self.saw(ident)
         from app.tui.screens.task import TaskScreen
 
         self.push_screen(TaskScreen(self.client_factory, ident))
 
     def open_log(self, ident: str) -> None:
         """The log of a task."""
+        self.saw(ident)
         from app.tui.screens.log import LogScreen
 
         self.push_screen(LogScreen(self.client_factory, ident))
 
     def open_why(self, ident: str) -> None:
         """Why it waits; it may lead to the task."""
+        self.saw(ident)
         from app.tui.screens.why import WhyScreen
 
         self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
+
+    def tell_away(self, found: Mapping[str, Any]) -> None:
+        """What happened while nobody looked, if anything did and nothing else was opened meanwhile."""
+        from app.tui.screens.away import AwayScreen, is_worth_telling
+
+        if is_worth_telling(found) and len(self.screen_stack) == 1:
+            self.push_screen(AwayScreen(found), lambda key: self._went_on(key, found["since"]))
+
+    def _went_on(self, key: str | None, since: float) -> None:
+        if key == "f":
+            began = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+            self.open_tasks(f"status:failed,timed-out,lost since:{began}")
+        elif key:
+            self.simulate_key(key)
 
     def open_form(self) -> None:
         """The form for a new task."""

@@ -97,10 +97,13 @@ class FirstBoard(Thread):
         self.board: Board | None = None
 
     def run(self) -> None:
+        from app.tui.memory import Memory
+        from app.tui.seen import Seen
+
         client = _client(self._home, read_only=True)
         try:
             if client.runtime_up():
-                self.board = Board.from_dict(client.call("board"))
+                self.board = Board.from_dict(client.call("board", Seen(Memory(self._home)).asked()))
         except Exception:
             self.board = None
         finally:

@@ -79,6 +79,8 @@ class Table(Lines, can_focus=True):
         """The filter: which rows to show."""
         self.keep_text = ""
         """The filter as the title says it."""
+        self.note = ""
+        """Beside the first title: `loading`, or how old the rows are."""
         self.jumped_at = float("-inf")
         """When the row under the cursor last went away beneath it (monotonic seconds)."""
         self._all: dict[str, Sequence[Any]] = {}
@@ -108,10 +110,14 @@ class Table(Lines, can_focus=True):
             rows = self._all.get(view.part.id, ())
             view.rows = tuple(filter(self.keep, rows)) if self.keep else rows
         self._index = {row.key: (v, r) for v, view in enumerate(self.views) for r, row in enumerate(view.rows)}
-        self.marks &= self._index.keys()
+        self.forget_marks()
         if self.cursor not in self._index:
             self._replace_cursor(before)
         self.redraw()
+
+    def forget_marks(self) -> None:
+        """Rows that are gone are not marked any more."""
+        self.marks &= self._index.keys()
 
     def _replace_cursor(self, before: int | None) -> None:
         if self.cursor is not None:
@@ -223,7 +229,10 @@ class Table(Lines, can_focus=True):
         self._at += [None] * max(0, count)
 
     def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool) -> Strip:
-        title = f"{view.title} /{self.keep_text}" if self.keep_text and view is self.views[0] else view.title
+        title = view.title
+        if view is self.views[0]:
+            title += f" /{self.keep_text}" if self.keep_text else ""
+            title += f"  {self.note}" if self.note else ""
         tail = view.tail(view) if callable(view.tail) else view.tail
         state = (title, tail, places if view.rows else None, room, focused, self.look)
         if view.rule and view.rule[0] == state:

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.core.clean import middle
+from app.tui.panes.listed import Listed
 from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
 
@@ -37,17 +38,19 @@ class Deed:
     """What it was done to, where the answer does not name it (a queue, an alert)."""
 
 
+def plain(row: Any) -> Any:
+    """The line behind a row: of one that just ended its end, of one in the list of all tasks the deck's kind of line."""
+    return row.end if isinstance(row, Gone) else row.line if isinstance(row, Listed) else row
+
+
 def task_rows(rows: Iterable[Any]) -> list[TaskRow]:
     """The rows that are tasks; one that just ended counts as ended."""
-    flat = (row.end if isinstance(row, Gone) else row for row in rows)
-    return [row for row in flat if isinstance(row, (RunningLine, NextLine, EndedLine))]
+    return [row for row in map(plain, rows) if isinstance(row, (RunningLine, NextLine, EndedLine))]
 
 
 def status_of(row: Any) -> str:
     """The state of any row, for telling whether it changed."""
-    if isinstance(row, Gone):
-        return row.end.status
-    return str(getattr(row, "status", ""))
+    return str(getattr(plain(row), "status", ""))
 
 
 def ids(rows: Iterable[TaskRow]) -> list[str]:

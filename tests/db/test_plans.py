@@ -31,7 +31,7 @@ COUNTING = (
     "SELECT status, count(*) FROM tasks",
     "SELECT number, place FROM",
     "SELECT count(*) AS count_1",
-    "SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND (front > ",
+    "SELECT (SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND front ",
 )
 """Statements that count entries of an index: what ended today, the places of tasks far down in a queue."""
 

@@ -147,7 +147,7 @@ def busy() -> Board:
         at=NOW, home="/var/lib/taskdeck",
         runtime=RuntimeFacts("running", 4120, NOW - 6 * 86400, None, 0.003, 4122, 4123),
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3),
-        counts=COUNTS, today_ok=141, today_failed=3, waiting_total=31, rules=3,
+        counts=COUNTS, today_ok=141, today_failed=3, failed=3, waiting_total=31, rules=3,
         queues=QUEUES, pools=POOLS, running=RUNNING, next=NEXT, ended=ENDED, alerts=ALERTS,
         news=News(NOW - 2 * MINUTE, "ann", "paused #1052 sha256 photos"), ever=True,
     )  # fmt: skip

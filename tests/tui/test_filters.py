@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.tui.filterline import completed
+from app.tui.filterline import QUALIFIERS, STATE_NAMES, completed
 from app.tui.filters import both, parse, quoted
 from tests.tui import boards
 
@@ -69,4 +69,4 @@ def test_both_filters_must_hold_where_there_are_two():
     ],
 )
 def test_tab_completes_what_can_only_be_one_thing(typed: str, whole: str):
-    assert completed(typed, ["media", "gpu"]) == whole
+    assert completed(typed, QUALIFIERS, {"status": STATE_NAMES, "queue": ["media", "gpu"]}) == whole

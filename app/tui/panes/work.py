@@ -5,7 +5,7 @@ A row that ends stays where it stood for `LINGER` seconds, so that nothing moves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.core.board import Board, EndedLine, RunningLine
 from app.tui.look import Span
@@ -29,6 +29,8 @@ class WorkPane(Table):
         self.tall = False
         self.guidance: Sequence[Sequence[Span]] = ()
         """Lines for the first run, in place of running rows."""
+        self.still_worth: Callable[[Sequence[EndedLine]], tuple[EndedLine, ...]] | None = None
+        """Which of the ended rows still stand on the deck; all of them under a filter."""
         self._gone: dict[str, Gone] = {}
         self._ran: tuple[RunningLine | Gone, ...] = ()
         self._waiting_total = 0
@@ -68,7 +70,8 @@ class WorkPane(Table):
         self._note_ends(alive, ends, waits)
         kept = [alive.pop(row.key, None) or self._gone.get(row.key) for row in self._ran]
         rows = (*(row for row in kept if row is not None), *alive.values())
-        return rows, tuple(row for row in board.ended if row.key not in self._gone)
+        over = self.still_worth(board.ended) if self.still_worth and not self.keep else board.ended
+        return rows, tuple(row for row in over if row.key not in self._gone)
 
     def _note_ends(self, alive: dict[str, RunningLine], ends: dict[str, EndedLine], waits: set[str]) -> None:
         now = self.now

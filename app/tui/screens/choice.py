@@ -39,6 +39,8 @@ class Question:
     answers: Sequence[Answer]
     safe: str
     column: bool = False
+    deaf: float = DEAF
+    """Seconds for which a question that loses something hears only the safe answer."""
 
 
 def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
@@ -147,5 +149,5 @@ class ChoiceScreen(Sturdy, ModalScreen[str | None]):
     def _take(self, key: str) -> None:
         if key == self.question.safe:
             self.dismiss(None)
-        elif cast(Any, self.app).ticks() - self._opened >= DEAF:
+        elif cast(Any, self.app).ticks() - self._opened >= self.question.deaf:
             self.dismiss(key)

@@ -15,7 +15,7 @@ from app.core.clean import width
 from app.tui import guidance
 from app.tui.changes import Changes
 from app.tui.footer import KeyLine, MessageLine, hints_for
-from app.tui.header import Bearings, Header
+from app.tui.header import PLACES, Bearings, Header
 from app.tui.lines import Sturdy
 from app.tui.look import Span
 from app.tui.panes.work import WorkPane
@@ -27,8 +27,11 @@ from app.tui.times import ago
 
 COMING_UP = Board(runtime=RuntimeFacts("starting"))
 """What is shown until the first board came."""
-NEWS = 300.0
-"""Seconds for which what somebody did stays in the message line."""
+NEWS = 10.0
+"""Seconds for which what somebody else did stays in the message line."""
+
+SUCCESSES = 3600.0
+"""Seconds for which a success stays among what just ended; a failure stays until it was looked at."""
 
 
 class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
@@ -50,6 +53,8 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         Binding("colon,fullwidth_colon", "commands", "Palette: every command", id="deck.palette", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
+        Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
+        Binding("less_than_sign", "resize(-1)", "The pane a line shorter", id="deck.shorter"),
         Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
         Binding("shift+tab", "pane(-1)", "Previous pane", id="deck.previous-pane"),
         Binding("escape", "clear", "Clear filter, marks, guidance", id="deck.clear"),
@@ -74,8 +79,13 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def on_mount(self) -> None:
         self._up = True
+        zoomed = self.deck.memory.get("zoomed", "")
+        self.zoomed = zoomed if zoomed in PANES else None
         self.watch(self.app, "board", self._new_board)
         self.set_interval(1.0, self._tick)
+        self.query_one(WorkPane).still_worth = lambda rows: self.deck.seen.left(rows, self.deck.now(), SUCCESSES)
+        if self.zoomed:
+            self.set_focus(self.panes[PANES.index(self.zoomed)])
 
     # What is shown
 
@@ -133,11 +143,11 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         self._faults = [check for check in answer or () if not check.get("ok", True)]
 
     def _chrome(self, board: Board) -> None:
-        failures = max(0, board.today_failed - self.seen_failures)
-        tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else (("0", "Deck"),)
+        failures = self.deck.seen.unseen(board)
+        tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else PLACES
         here = str(PANES.index(self.table.id or "work") + 1) if self.small else ""
         self.query_one(Header).show(
-            board, Bearings(places=tabs, failures=failures, read_only=self.deck.read_only, tab=here)
+            board, Bearings(places=tabs, here="0", failures=failures, read_only=self.deck.read_only, tab=here)
         )
         self.bottom()
 
@@ -145,7 +155,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """Draw message line and keys for what is so now."""
         board = self.board or COMING_UP
         stopped = board.runtime.state == "stopped"
-        hints = hints_for(self.table.item, undo=bool(self.deck.undoing), stopped=stopped)
+        hints = hints_for(self.table.item, undo=self.deck.can_undo, stopped=stopped)
         self.query_one(KeyLine).show(hints)
         self.query_one(MessageLine).show(self._message(board))
 
@@ -159,7 +169,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         if self.query_one(WorkPane).guidance:
             return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
         news = board.news
-        if news and self.deck.now() - news.at < NEWS:
+        if news and self.deck.now() - news.at < NEWS and news.at > self.deck.acted_at:
             when = f", {ago(news.at, self.deck.now())}."
             what = self.look.theirs(f"{news.by} {news.text}")
             return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]

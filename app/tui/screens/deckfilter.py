@@ -6,7 +6,7 @@ from textual import on
 
 from app.core.board import Board, QueueLine
 from app.tui import filters
-from app.tui.filterline import FilterLine
+from app.tui.filterline import QUALIFIERS, STATE_NAMES, FilterLine
 from app.tui.footer import MessageLine
 from app.tui.panes.work import WorkPane
 from app.tui.screens.decklayout import DeckLayout
@@ -18,8 +18,6 @@ class DeckFilter(DeckLayout):
     def __init__(self) -> None:
         super().__init__()
         self.board: Board | None = None
-        self.seen_failures = 0
-        """Failures of today that were on screen under the filter for failures."""
         self._state = 0
         self.words = ""
         """What stands in the filter line."""
@@ -27,7 +25,8 @@ class DeckFilter(DeckLayout):
     def action_filter(self) -> None:
         """Open the filter line."""
         line = self.query_one(FilterLine)
-        line.queues = [queue.name for queue in self.board.queues] if self.board else []
+        queues = [queue.name for queue in self.board.queues] if self.board else []
+        line.offer(QUALIFIERS, {"status": STATE_NAMES, "queue": queues})
         line.open(self.words)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
@@ -55,7 +54,7 @@ class DeckFilter(DeckLayout):
         """All, active, waiting, failed, and round again."""
         self._state = (self._state + 1) % (len(filters.STATES) + 1)
         if self._state == len(filters.STATES) and self.board:
-            self.seen_failures = self.board.today_failed
+            self.deck.seen.all(self.board.at)
         self._apply_filter()
 
     def filter_queue(self, queue: QueueLine) -> None:

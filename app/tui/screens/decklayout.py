@@ -11,10 +11,10 @@ from textual.containers import Container
 from textual.screen import Screen
 
 from app.core.board import Board
-from app.tui.arrange import FULL, LEAST, Arrangement, arrange
+from app.tui.arrange import FULL, LEAST, Arrangement, arrange, resized
 from app.tui.filterline import FilterLine
 from app.tui.footer import KeyLine, MessageLine
-from app.tui.header import Banner, Header, banner_lines
+from app.tui.header import WIDE, Banner, Header, banner_lines
 from app.tui.lines import Lines
 from app.tui.look import Look
 from app.tui.panes.alerts import AlertsPane
@@ -101,7 +101,8 @@ class DeckLayout(Screen[None]):
         self.set_class(tiny, "-tiny")
         banner = [] if tiny else banner_lines(board, self.deck.now(), self.look, width)
         self.query_one(Banner).show(banner)
-        places = arrange(width, height, len(banner), len(board.queues), len(board.pools), len(board.alerts))
+        counts = (len(board.queues), len(board.pools), len(board.alerts))
+        places = arrange(width, height, len(banner), *counts, self.deck.memory.get(self._sizes, {}))
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")
         self._set_height(self.query_one(Header), places.header)
@@ -134,6 +135,7 @@ class DeckLayout(Screen[None]):
     def go_to(self, pane: int) -> None:
         """Put the focus on a pane, 1 to 4; 0 shows the deck as a whole."""
         self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None
+        self._remember_zoom()
         wanted = self.panes[pane - 1] if pane else self.query_one(WorkPane)
         wanted.display = True
         self.query_one("#top").display = True
@@ -147,4 +149,29 @@ class DeckLayout(Screen[None]):
     def action_zoom(self) -> None:
         """The pane alone, or all again."""
         self.zoomed = None if self.zoomed else self.table.id
+        self._remember_zoom()
+        self.show_board()
+
+    def _remember_zoom(self) -> None:
+        self.deck.memory.put("zoomed", self.zoomed or "")
+
+    @property
+    def _sizes(self) -> str:
+        """What the sizes of the panes are remembered by: wide terminals and narrow ones have their own."""
+        return "sizes.wide" if self.app.size.width >= WIDE else "sizes.narrow"
+
+    def action_resize(self, by: int) -> None:
+        """Give the pane lines, or take some away."""
+        if self.small or self.zoomed:
+            self.deck.say("This pane has the whole screen: z shows all panes again.", "warn")
+            return
+        memory = self.deck.memory
+        memory.put(self._sizes, resized(memory.get(self._sizes, {}), self.table.id or "work", by))
+        self.show_board()
+
+    def usual_sizes(self) -> None:
+        """All panes, at their usual sizes."""
+        self.zoomed = None
+        self._remember_zoom()
+        self.deck.memory.put(self._sizes, {})
         self.show_board()

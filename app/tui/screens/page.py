@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -39,6 +39,8 @@ class PageScreen(Reading):
     """A screen with a title in its header, a body, a message line and its keys."""
 
     CSS_PATH = "../styles/page.tcss"
+    PLACE: ClassVar[str] = ""
+    """The digit of the place this is, if it is one."""
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -70,7 +72,7 @@ class PageScreen(Reading):
     def refresh_chrome(self) -> None:
         """Draw header and keys for what is so now."""
         self.set_class(self.app.size.width >= WIDE, "-wide")
-        bearings = Bearings(title=self.heading(), read_only=bool(getattr(self.app, "read_only", False)))
+        bearings = Bearings(title=self.heading(), here=self.PLACE, read_only=bool(getattr(self.app, "read_only", False)))
         self.query_one(Header).show(self.board or Board(), bearings)
         self.query_one(KeyLine).show(self.keys())
 

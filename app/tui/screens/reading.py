@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual import work
 from textual.screen import Screen
 
+from app.core import amounts
 from app.core.board import Board
 from app.errors import NotFound, Problem
 from app.tui.lines import Sturdy
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 REREAD_EVERY = 0.5
 """Seconds between two readings of what a screen shows, however often the board changes."""
+OLD = 2.0
+"""Seconds: what is older and still being read again says how old it is."""
+SLOW = 0.15
+"""Seconds of reading after which the screen says that it is loading."""
 
 
 class Reading(Sturdy, Screen[Any]):
@@ -27,6 +32,9 @@ class Reading(Sturdy, Screen[Any]):
         super().__init__()
         self.client_factory = client_factory
         self._waits_to_reread = False
+        self._reading_since: float | None = None
+        self._read_at: float | None = None
+        self._failed = False
 
     def on_mount(self) -> None:
         if hasattr(self.app, "board"):
@@ -70,6 +78,55 @@ class Reading(Sturdy, Screen[Any]):
 
     def on_screen_resume(self) -> None:
         self.reread()
+
+    def read(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+        """Read what the screen shows, one reading at a time: `freshness` tells how old it is, and what fails keeps what is shown."""
+        if self._reading_since is None:
+            self._reading_since = self.ticks
+            self.set_timer(SLOW, self._slow)
+            self._read_apart(work, then)
+
+    @work(thread=True, group="reading", exit_on_error=False)
+    def _read_apart(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+        client = self.client_factory()
+        try:
+            self.call_later(self._have_read, then, work(client), None)
+        except Exception as error:
+            self.call_later(self._have_read, then, None, error)
+        finally:
+            client.close()
+
+    def _have_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+        self._reading_since, self._failed = None, error is not None
+        if error is None:
+            self._read_at = self.ticks
+            then(found)
+        elif isinstance(error, Problem) and error.exit_code == NotFound.exit_code:
+            self.missing(str(error))
+        else:
+            self.refused(str(error))
+        self.freshened()
+
+    def _slow(self) -> None:
+        if self._reading_since is not None:
+            self.freshened()
+
+    @property
+    def freshness(self) -> str:
+        """`loading` while the first reading takes long, `12s old` while readings fail or take long, else nothing."""
+        waits = self._reading_since is not None and self.ticks - self._reading_since >= SLOW
+        if self._read_at is None:
+            return "loading" if waits else ""
+        age = self.ticks - self._read_at
+        return f"{amounts.age(age)} old" if self._failed or (waits and age > OLD) else ""
+
+    def freshened(self) -> None:
+        """`freshness` may say something else now."""
+
+    @property
+    def ticks(self) -> float:
+        """Seconds that only go forward."""
+        return cast(Any, self.app).ticks()
 
     def call(self, verb: str, args: Mapping[str, Any], then: Callable[[Any], None]) -> None:
         """Ask one verb of the runtime."""

@@ -1,0 +1,107 @@
+"""Tasks chosen by filters instead of numbers: which of them a verb means, what is asked before, and what is told afterwards."""
+
+from __future__ import annotations
+
+from app.cli import look, output
+from app.core.clean import clean, cut
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from app.cli.options import Args
+    from app.cli.session import Session
+
+WAITING = ("queued", "scheduled", "blocked", "held", "retrying")
+STATES = {
+    "cancel": ("running", *WAITING),
+    "hold": tuple(state for state in WAITING if state != "held"),
+    "release": ("held",),
+    "retry": ("failed", "timed_out", "lost"),
+    "rm": look.ENDED,
+    "set": ("running", *WAITING),
+    "front": WAITING,
+}
+"""What a verb means when no state is named: those that it is for. Nobody who wants failed tasks again means those that were cancelled."""
+
+NAMED = 3
+"""Tasks that a question names, and refusals that are told one by one."""
+
+
+def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
+    """The filters, with the verb's own states where they name none."""
+    if "status" in chosen:
+        return chosen
+    again = ("succeeded",) if getattr(args, "again", False) else ()
+    states = ("running",) if getattr(args, "signal", None) else STATES[verb]
+    return {**chosen, "status": [*states, *again]}
+
+
+def usual(verb: str) -> str:
+    """The states that a verb means, in words."""
+    *states, last = map(look.word, STATES[verb])
+    return f"{', '.join(states)} or {last}" if states else last
+
+
+def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> bool:
+    """Whether to go on: filters may find more than was thought, so ask, or want --yes where nobody can answer.
+
+    False when they find nothing. Raises Usage without a yes. `what` is the verb as a sentence begins: "set priority 5 on".
+    """
+    if args.yes:
+        return True
+    asked = output.keyboard() and output.people()
+    found = session.call("ls", **chosen, limit=NAMED)
+    total = found["total"]
+    if not asked:
+        raise Usage(f"this would {what} {_counted(session, chosen, total)}. Nothing was changed.", "To do it: --yes")
+    if not total:
+        nothing(verb, chosen)
+        return False
+    which = f"{what} {_counted(session, chosen, total)}: {_named(found['tasks'], total)}"
+    if not output.ask(f"{which[:1].upper()}{which[1:]}?"):
+        raise Usage("nothing was changed.")
+    return True
+
+
+def nothing(verb: str, chosen: dict[str, Any]) -> None:
+    """Say that the filters found no task, and which states were looked for."""
+    states = ", ".join(map(look.word, chosen["status"]))
+    output.note(f"nothing to {verb}: no task is {states} and matches. Others: --status STATE")
+
+
+def _counted(session: Session, chosen: dict[str, Any], total: int) -> str:
+    """`14 tasks (12 queued, 2 running)`."""
+    states, tasks = chosen["status"], f"task{'' if total == 1 else 's'}"
+    if len(states) == 1:
+        return f"{total:,} {look.word(states[0])} {tasks}"
+    counts = {state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"] for state in states if total}
+    told = ", ".join(f"{count:,} {look.word(state)}" for state, count in counts.items() if count)
+    return f"{total:,} {tasks} ({told})" if told else f"{total:,} {tasks}"
+
+
+def _named(tasks: list[dict[str, Any]], total: int) -> str:
+    """`#42 nightly, #41 thumbs`, and that there are more."""
+    names = ", ".join(f"#{task['number']} {cut(clean(task['name']), 24)}" for task in tasks[:NAMED])
+    return names if total <= len(tasks[:NAMED]) else f"{names}, …"
+
+
+def told(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
+    """What became of them, counted, on stdout; the first of what was refused or is to be known, on stderr."""
+    counts: dict[str, int] = {}
+    for row in done["done"]:
+        counts[said(row)] = counts.get(said(row), 0) + 1
+    for outcome, count in counts.items():
+        output.line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
+    _some(done.get("notes", ()))
+    _some(refusal["message"] for refusal in done.get("refused", ()))
+
+
+def _some(texts: Iterable[str]) -> None:
+    lines = list(texts)
+    for text in lines[:NAMED]:
+        output.note(text)
+    if len(lines) > NAMED:
+        output.note(f"and {len(lines) - NAMED:,} more like these.")

@@ -1,0 +1,75 @@
+"""The status in one short line, for a status bar: quick, and without an error when there is nobody to ask.
+
+No text from outside stands in it, since a status bar may take some text for its own commands.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from app.errors import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+PATIENCE = 2.0
+"""Seconds that a status bar is kept waiting."""
+
+_DOWN = {"none": "no runtime", "stopped": "stopped", "silent": "no answer", "strange": "see: taskdeck status"}
+
+
+class _Late(Exception):
+    """The answer did not come in time."""
+
+
+def ask(home: str) -> dict[str, Any]:
+    """What `status` answers, or of it only the state of a runtime that does not answer."""
+    from app import client, paths
+
+    before = signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        line = client.connect(home)
+        if line is None:
+            return _down("stopped" if paths.stopped(home) else "none")
+        try:
+            return line.ask("status", {}, None)
+        finally:
+            line.close()
+    except _Late:
+        return _down("silent")
+    except (Problem, OSError, EOFError):
+        return _down("strange")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _late(number: int, frame: FrameType | None) -> None:
+    raise _Late
+
+
+def _down(state: str) -> dict[str, Any]:
+    return {"runtime": {"state": state}, "counts": {}, "alerts": []}
+
+
+def of(found: dict[str, Any], tmux: bool = False) -> str:
+    """`7r 22q 1! tick 3ms`, or why there are no numbers; with `tmux` what is wrong is coloured as tmux does it."""
+    runtime, counts = found["runtime"], found["counts"]
+    if runtime["state"] != "running":
+        return _coloured(_DOWN.get(runtime["state"], runtime["state"]), "yellow", tmux)
+    firing, lag = sum(alert["status"] == "firing" for alert in found["alerts"]), runtime.get("tick_lag")
+    parts = [
+        f"{counts.get('running', 0)}r",
+        f"{counts.get('queued', 0)}q",
+        _coloured(f"{firing}!", "red", tmux) if firing else "",
+        _coloured("halted", "red", tmux) if runtime.get("halted") else "",
+        f"tick {lag * 1000:.0f}ms" if lag is not None else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _coloured(text: str, colour: str, tmux: bool) -> str:
+    return f"#[fg={colour}]{text}#[default]" if tmux else text

@@ -1,0 +1,38 @@
+"""Lists for other programs: tab-separated, or only what the rows are named by.
+
+A row of the table stands on a line: backslash, tab, newline and carriage return are written `\\\\`, `\\t`, `\\n` and `\\r`; what is
+not known is empty; what is no text, number or truth stands as JSON. The header has the database's names.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def table(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The header and the rows, each with its newline."""
+    return "".join([_line(fields), *(_line([_cell(value) for value in row]) for row in rows)])
+
+
+def names(rows: Iterable[Sequence[Any]]) -> str:
+    """The first cell of each row."""
+    return "".join([f"{row[0]}\n" for row in rows])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "\t".join(cells) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if value is None:
+        return ""
+    import json
+
+    return json.dumps(value, ensure_ascii=False).translate(_ESCAPES)

@@ -1,0 +1,141 @@
+"""A cure for a waiting task: one verb, what it would bring, and how it is taken back.
+
+What it brings is what `explain` says of the world as it would be then, so the text never promises what the dispatcher
+would not do.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
+
+from app.core.amounts import estimate
+from app.core.case import Subject, Why
+from app.core.explain import explain
+from app.core.past import Past
+from app.core.plan import QueueView, View, Waiting, rank
+
+SOONER = 0.9
+"""It is sooner when it is a tenth sooner, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The verb that takes a cure back, and the words that say so."""
+
+    verb: str
+    args: Mapping[str, Any]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """One thing that could be done. `command` is the same on the command line; both are empty for what only informs.
+
+    `said` begins the sentence when it was done ("Priority 5 → 6:"), about `object` where the answer names no task.
+    `asks` is the number of the running task whose work would be lost.
+    """
+
+    name: str
+    text: str
+    gain: str
+    verb: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    said: str = ""
+    undo: tuple[Undo, ...] = ()
+    object: str = ""
+    asks: int | None = None
+    worth: int = 0
+    """Smaller is better: 0 starts at once, 1 sooner, 2 takes one obstacle away, 3 no sooner, 4 only informs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is known of an active run beside what the plan needs: seconds it has run, its priority."""
+
+    elapsed: float
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The task as the plan sees it (`task`, queued or not yet), the view, and what may be changed.
+
+    `runs` is by number. `cores` and `memory` (MiB) are the machine's, None when not known; `past` what past runs took.
+    """
+
+    view: View
+    subject: Subject
+    task: Waiting
+    why: Why
+    runs: Mapping[int, Held] = field(default_factory=dict)
+    past: Past | None = None
+    cores: float | None = None
+    memory: float | None = None
+
+
+def brings(world: World, view: View, task: Waiting, **changed: Any) -> tuple[int, str]:
+    """The worth of a changed world, and what it brings in words."""
+    subject = replace(
+        world.subject, queue=task.queue, priority=task.priority, cpu=task.cpu, memory=task.memory, **changed
+    )
+    placed = _with(view, task) if subject.status == "queued" else view
+    after = explain(placed, subject, None)
+    first = after.reasons[0]
+    if first.code == "starting-soon":
+        return 0, "it starts at once"
+    old, new = _middle(world.why), _middle(after)
+    if new < old * SOONER:
+        return 1, f"starts in {estimate(new)}" + (f" instead of {estimate(old)}" if old < inf else "")
+    before = world.why.reasons[0]
+    other = first.code != before.code and old == inf
+    return (2, f"then {first.short}") if other else (3, f"no sooner: {first.short}")
+
+
+def _middle(why: Why) -> float:
+    return inf if why.expected_in is None else sum(why.expected_in) / 2
+
+
+def _with(view: View, task: Waiting) -> View:
+    """The view with the task where it belongs, and nowhere else."""
+    return replace(view, queues=tuple(_line(queue, task) for queue in view.queues))
+
+
+def _line(queue: QueueView, task: Waiting) -> QueueView:
+    others = tuple(other for other in queue.waiting if other.uuid != task.uuid)
+    if queue.name != task.queue:
+        return replace(queue, waiting=others)
+    line = tuple(sorted((*others, task), key=rank))
+    return replace(queue, waiting=line, waiting_total=max(queue.waiting_total, len(line)))
+
+
+def with_queue(view: View, name: str, **changed: Any) -> View:
+    return replace(view, queues=tuple(replace(q, **changed) if q.name == name else q for q in view.queues))
+
+
+def with_pool(view: View, name: str, **changed: Any) -> View:
+    return replace(view, pools=tuple(replace(p, **changed) if p.name == name else p for p in view.pools))
+
+
+def ids_of(world: World) -> dict[str, Any]:
+    return {"ids": [world.subject.uuid]}
+
+
+def in_view(world: World) -> bool:
+    """Whether the plan sees it: what is asked of one far down in its queue changes nothing now."""
+    return any(task.uuid == world.task.uuid for queue in world.view.queues for task in queue.waiting)
+
+
+def on_task(world: World, cure: Cure, word: str, options: tuple[str, ...], undo: Undo) -> Cure:
+    """A cure with the verb's words for the task itself."""
+    command = ("taskdeck", word, str(world.subject.number), *options)
+    return replace(cure, args={**ids_of(world), **cure.args}, command=command, undo=(undo,))
+
+
+def setting(world: World, cure: Cure, name: str, old: Any, new: Any, write: Callable[[Any], str]) -> Cure:
+    """A cure that sets one thing of the task."""
+    word, was = name.capitalize(), write(old) if old not in (None, 0.0) or name == "priority" else "none"
+    back = Undo("set", {**ids_of(world), "fields": {name: old}}, f"{word} {was} again:")
+    changed = replace(cure, verb="set", args={"fields": {name: new}}, said=f"{word} {was} → {write(new)}:")
+    return on_task(world, changed, "set", (f"--{name}", write(new)), back)

@@ -1,0 +1,271 @@
+"""What could help a waiting task, and what each would bring: every cure is tried on the plan before it is offered.
+
+Pure: the world of a task in, cures out, the best first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil, inf
+
+from app.core.amounts import age, count, memory, plain
+from app.core.case import Case, Parent
+from app.core.clean import clean
+from app.core.cure import Cure, Undo, World, brings, ids_of, in_view, on_task, setting, with_pool, with_queue
+from app.core.explain import case_of, scene_of
+from app.core.past import MARGIN, Past, rounded_cpu, typed_memory
+from app.core.plan import ACTIVE, Active, QueueView, Waiting, fits
+from app.core.reasons import needs_of
+
+MOST = 6
+"""Cures that are told."""
+TRIED = 3
+"""Other queues, and runs to cancel, that are tried."""
+
+
+def cures(world: World) -> tuple[Cure, ...]:
+    """What could help, the best first; nothing when nothing starts at all, or when it starts now."""
+    codes = {reason.code for reason in world.why.reasons}
+    if world.view.halted is not None or not codes or "starting-soon" in codes:
+        return ()
+    case = case_of(scene_of(world.view, [world.subject]), world.subject, None)
+    found = [cure for make in _MAKERS for cure in make(world, case, codes)]
+    return tuple(sorted(found, key=lambda cure: cure.worth))[:MOST]
+
+
+def _release(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """A hold that somebody set: on the task itself, or on one that it waits for."""
+    if "held" in codes:
+        waits = "blocked" if world.subject.unmet else "scheduled" if world.subject.not_before_in else None
+        status = waits or "queued"
+        worth, gain = brings(world, world.view, world.task, status=status, held_by=None)
+        yield on_task(world, Cure("release", "release it", gain, "release", {}, said="Released", worth=worth),
+                       "release", (), Undo("hold", ids_of(world), "Held again:"))  # fmt: skip
+    for parent in world.subject.unmet[:TRIED]:
+        if parent.status == "held":
+            yield _release_parent(parent)
+
+
+def _release_parent(parent: Parent) -> Cure:
+    args = {"ids": [parent.number]}
+    return Cure(f"release-{parent.number}", f"release #{parent.number}", f"it waits for {clean(parent.name)}, which is held",
+                "release", args, ("taskdeck", "release", str(parent.number)), "Released",
+                (Undo("hold", args, "Held again:"),), worth=2)  # fmt: skip
+
+
+def _resume(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """A queue or a pool that starts nothing."""
+    places = (("queue", case.queue.name, case.queue.status, with_queue), ("pool", case.queue.pool, case.room.pool.status, with_pool))
+    for kind, name, status, changed in places:
+        if status == ACTIVE or not codes & {f"{kind}-paused", f"{kind}-draining"}:
+            continue
+        worth, gain = brings(world, changed(world.view, name, status=ACTIVE), world.task)
+        back = Undo(f"{kind}.{'drain' if status == 'draining' else 'pause'}", {"name": name}, f"{_PAUSED[status]} again:")
+        yield Cure(f"resume-{kind}", f"resume {kind} {clean(name)}", gain, f"{kind}.resume", {"name": name},
+                   ("taskdeck", kind, "resume", name), "Resumed", (back,), f"{kind} {name}", worth=min(worth, 2))  # fmt: skip
+
+
+_PAUSED = {"paused": "Paused", "draining": "Drains"}
+
+
+def _less(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """Ask for what past runs used, where it asks for more of what is scarce."""
+    past = world.past
+    if past is None or not in_view(world):
+        return
+    lacking = {need.code for need in needs_of(case) if need.lacking} | ({"pool-memory", "pool-cpu"} if "reserved" in codes else set())
+    if "pool-memory" in lacking and past.memory is not None and past.memory < world.task.memory:
+        yield _less_memory(world, past, past.memory)
+    if "pool-cpu" in lacking and past.cpu is not None and past.cpu < world.task.cpu:
+        yield _less_cpu(world, past, past.cpu)
+
+
+def _less_memory(world: World, past: Past, wanted: float) -> Cure:
+    worth, gain = brings(world, world.view, replace(world.task, memory=wanted))
+    told = f"{count(past.n)} past runs used at most {memory(past.memory_most)}; {typed_memory(wanted)} is p95 × 1.2"
+    cure = Cure("memory", "ask for less memory", f"{told}; {gain}", worth=worth)
+    return setting(world, cure, "memory", world.task.memory, wanted, typed_memory)
+
+
+def _less_cpu(world: World, past: Past, wanted: float) -> Cure:
+    worth, gain = brings(world, world.view, replace(world.task, cpu=wanted))
+    told = f"{count(past.n)} past runs used at most {plain(round(past.cpu_most or 0.0, 1))} cores; {plain(wanted)} is p95 × 1.2"
+    cure = Cure("cpu", "ask for less cpu", f"{told}; {gain}", worth=worth)
+    return setting(world, cure, "cpu", world.task.cpu, wanted, plain)
+
+
+def _timeout(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """A limit that lets it start before a reserved place, because it ends in time."""
+    kept, past = case.room.kept, world.past
+    if "reserved" not in codes or kept is None or kept.starts_in == inf or past is None or past.of == "template":
+        return
+    if past.usual is None:
+        return
+    limit = float(ceil(past.usual.p95 * MARGIN))
+    if (world.task.expected or inf) <= limit:
+        return
+    worth, gain = brings(world, world.view, replace(world.task, expected=limit))
+    if worth < 2:
+        told = f"{count(past.n)} past runs, p95 {age(past.usual.p95)}: it may go before the reserved place; {gain}"
+        cure = Cure("timeout", f"limit it to {age(limit)}", told, worth=worth)
+        yield setting(world, cure, "timeout", world.task.expected, limit, lambda seconds: f"{plain(seconds)}s")
+
+
+def _front(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """Ahead of the others in its queue, by its place or by its priority."""
+    if world.subject.status != "queued" or not case.open:
+        return
+    if case.position == 0:
+        yield Cure("front", "to the front (t)", "it is first already", worth=4)
+        return
+    top = 1 + max((task.front for queue in world.view.queues for task in queue.waiting), default=0)
+    worth, gain = brings(world, world.view, replace(world.task, front=top))
+    if worth < 2:
+        cure = Cure("front", "to the front (t)", _ahead(case, gain), "front", {"value": None},
+                    said="To the front of its queue:", worth=worth)  # fmt: skip
+        yield on_task(world, cure, "front", (), Undo("front", {**ids_of(world), "value": world.task.front}, "Back in its place:"))
+        yield from _priority(world, case)
+
+
+def _priority(world: World, case: Case) -> Iterator[Cure]:
+    first = case.queue.waiting[0] if case.queue.waiting else None
+    if first is None or first.front != world.task.front:
+        return
+    wanted = first.priority + 1
+    worth, gain = brings(world, world.view, replace(world.task, priority=wanted))
+    cure = Cure("priority", f"priority {world.task.priority} → {wanted} (+)", _ahead(case, gain), worth=worth)
+    yield setting(world, cure, "priority", world.task.priority, wanted, str)
+
+
+def _ahead(case: Case, gain: str) -> str:
+    return f"ahead of {count(case.position)} others; {gain}" if (case.position or 0) > 1 else gain
+
+
+def _elsewhere(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """Another queue that would start it; else how near the roomiest comes."""
+    if world.subject.status != "queued":
+        return
+    roomy = [queue for queue in world.view.queues if _takes(queue, case)]
+    tried = [(*brings(world, world.view, _moved(world.task, queue)), queue) for queue in roomy[:TRIED]]
+    better = [(worth, gain, queue) for worth, gain, queue in tried if worth < 2]
+    if better:
+        worth, gain, queue = min(better, key=lambda found: found[0])
+        cure = Cure("queue", f"move it to queue {clean(queue.name)}", gain, worth=worth)
+        yield setting(world, cure, "queue", world.task.queue, queue.name, str)
+    elif (nearest := _nearest(world, case)) is not None:
+        yield Cure("queue", "another queue", nearest, worth=4)
+
+
+def _moved(task: Waiting, queue: QueueView) -> Waiting:
+    return replace(task, queue=queue.name)
+
+
+def _takes(queue: QueueView, case: Case) -> bool:
+    """Whether another queue starts things, has a slot, and a pool with room for the task."""
+    room, mine = case.scene.rooms[queue.pool], case.subject
+    return (
+        queue.name != case.queue.name and queue.status == ACTIVE and room.pool.status == ACTIVE
+        and case.scene.slots[queue.name] >= 1 and room.has(mine.cpu, mine.memory)
+    )  # fmt: skip
+
+
+def _nearest(world: World, case: Case) -> str | None:
+    """Of the queues on other pools the one with most memory free, and what it lacks."""
+    others = [q for q in world.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
+    free = {q.name: case.scene.rooms[q.pool] for q in others if case.scene.slots[q.name] >= 1}
+    if not free:
+        return None
+    name, room = max(free.items(), key=lambda item: (item[1].memory, item[1].cpu))
+    lacks = []
+    if not fits(world.task.cpu, room.cpu):
+        lacks.append(f"{plain(max(0.0, room.cpu))} cpu free, needs {plain(world.task.cpu)}")
+    if not fits(world.task.memory, room.memory):
+        lacks.append(f"{memory(room.memory)} free, needs {memory(world.task.memory)}")
+    return f"{clean(name)} has {' and '.join(lacks)}" if lacks else None
+
+
+def _capacity(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """One more at once in its queue."""
+    if "queue-full" not in codes:
+        return
+    old, new = case.queue.capacity, max(case.queue.capacity, case.load) + 1
+    worth, gain = brings(world, with_queue(world.view, case.queue.name, capacity=new), world.task)
+    if worth <= 2:
+        name = case.queue.name
+        yield Cure("capacity", f"capacity of {clean(name)} {old} → {new}", gain, "queue.set", {"name": name, "capacity": new},
+                   ("taskdeck", "queue", "set", name, "--capacity", str(new)), f"Capacity {old} → {new}:",
+                   (Undo("queue.set", {"name": name, "capacity": old}, f"Capacity {old} again:"),), f"queue {name}",
+                   worth=worth)  # fmt: skip
+
+
+def _larger(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """A larger pool, where the machine has what the pool was not given, or where it could never start."""
+    pool = case.room.pool
+    for need in needs_of(case):
+        of_memory = need.code == "pool-memory"
+        machine = world.memory if of_memory else world.cores
+        wanted = _enough_in_all(need.total + need.needs - need.free, of_memory)
+        if not need.lacking or (machine is None or wanted > machine) and fits(need.needs, need.total):
+            continue
+        field_, option = ("total_memory", "memory") if of_memory else ("total_cpu", "cpu")
+        worth, gain = brings(world, with_pool(world.view, pool.name, **{field_: wanted}), world.task)
+        write = typed_memory if of_memory else plain
+        title = f"pool {clean(pool.name)} {write(need.total)} → {write(wanted)}{'' if of_memory else ' cpu'}"
+        if machine is not None and wanted > machine:
+            gain += f"; the machine has {write(machine)}"
+        yield Cure(f"pool-{option}", title, gain, "pool.set", {"name": pool.name, option: _sent(wanted, of_memory)},
+                   ("taskdeck", "pool", "set", pool.name, f"--{option}", write(wanted)), f"{title[5:]}:",
+                   (Undo("pool.set", {"name": pool.name, option: _sent(need.total, of_memory)}, f"{write(need.total)} again:"),),
+                   f"pool {pool.name}", worth=worth)  # fmt: skip
+
+
+def _sent(amount: float, of_memory: bool) -> str:
+    """An amount as the verb takes it, with nothing lost."""
+    return f"{plain(amount)}M" if of_memory else plain(amount)
+
+
+def _enough_in_all(amount: float, of_memory: bool) -> float:
+    return float(ceil(round(amount / 1024, 6)) * 1024) if of_memory else rounded_cpu(amount)
+
+
+def _cancel(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
+    """The one run whose end would help most and lose least."""
+    if not codes & {"queue-full", "pool-memory", "pool-cpu"}:
+        return
+    able = [run for run in case.holders if _stands_in_the_way(run, case)]
+    able.sort(key=lambda run: (_priority_of(world, run), _elapsed(world, run)))
+    for run in able[:TRIED]:
+        rest = tuple(other for other in world.view.active if other.number != run.number)
+        worth, gain = brings(world, replace(world.view, active=rest), world.task)
+        if worth < 2:
+            lost = f"its {age(_elapsed(world, run))} are lost"
+            yield Cure(f"cancel-{run.number}", f"cancel #{run.number} {clean(run.name)}", f"{_frees(run, case)}; {lost}; {gain}",
+                       "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)), "Cancelled",
+                       asks=run.number, worth=worth)  # fmt: skip
+            return
+
+
+def _stands_in_the_way(run: Active, case: Case) -> bool:
+    """Whether its end alone gives the task the slot and the room."""
+    if case.full and (run.queue != case.queue.name or case.load > case.queue.capacity):
+        return False
+    cpu, mib = needs_of(case)[1], needs_of(case)[0]
+    return fits(cpu.needs, cpu.free + run.cpu) and fits(mib.needs, mib.free + run.memory)
+
+
+def _frees(run: Active, case: Case) -> str:
+    lacking = {need.code for need in needs_of(case) if need.lacking}
+    freed = [memory(run.memory)] if "pool-memory" in lacking else []
+    freed += [f"{plain(run.cpu)} cpu"] if "pool-cpu" in lacking else []
+    return f"frees {' and '.join(freed) or 'a slot'} now"
+
+
+def _elapsed(world: World, run: Active) -> float:
+    return world.runs[run.number].elapsed if run.number in world.runs else 0.0
+
+
+def _priority_of(world: World, run: Active) -> int:
+    return world.runs[run.number].priority if run.number in world.runs else 0
+
+
+_MAKERS = (_release, _resume, _less, _elsewhere, _timeout, _front, _capacity, _larger, _cancel)
+"""In the order in which cures of the same worth are told: what loses nothing first."""

@@ -1,0 +1,68 @@
+"""What could help tasks that wait, from the database and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core.case import Why
+from app.core.cure import Cure, Held, World
+from app.core.cures import cures
+from app.core.plan import View
+from app.service import past, view
+from app.service.call import Call
+from db import clock, reads
+from db.rows import TaskRow
+
+ASKED = 5
+"""Cures are worked out for so many tasks of one question."""
+
+
+def of(
+    c: Connection, call: Call, habits: view.Habits, rows: Sequence[TaskRow], seen: View, why: dict[str, Why]
+) -> dict[str, list[dict[str, Any]]]:
+    """{uuid: cures} of the first of these tasks that wait; `why` is their explanation in the same view."""
+    waiting = [row for row in rows if row.uuid in why][:ASKED]
+    if not waiting:
+        return {}
+    if seen.halted is not None:
+        return {row.uuid: _to_start(call) for row in waiting}
+    held = _held(c)
+    return {row.uuid: [_told(cure) for cure in cures(_world(c, call, habits, row, seen, why[row.uuid], held))] for row in waiting}
+
+
+def _world(
+    c: Connection, call: Call, habits: view.Habits, row: TaskRow, seen: View, why: Why, held: dict[int, Held]
+) -> World:
+    host = call.live.host() if call.live else None
+    return World(
+        seen, view.subject(c, row), view.waiting(c, habits, row), why, held, past.of(c, row),
+        cores=host.cores or None if host else None, memory=host.memory_total if host else None,
+    )  # fmt: skip
+
+
+def _held(c: Connection) -> dict[int, Held]:
+    """What holds resources, by number."""
+    now = clock.utcnow().timestamp()
+    return {
+        run.number: Held(now - clock.unix(run.start_time) if run.start_time else 0.0, run.priority)
+        for run in reads.running(c)
+    }
+
+
+def _to_start(call: Call) -> list[dict[str, Any]]:
+    """When nothing starts at all because nobody starts it; a full disk is not ours to cure."""
+    if call.live is not None and not call.live.facts().halted == "the runtime is draining":
+        return []
+    what = "start the runtime" if call.live is None else "let it start things again"
+    return [_told(Cure("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",
+                       command=("taskdeck", "serve", "--detach"), said="Starts things again", worth=2))]  # fmt: skip
+
+
+def _told(cure: Cure) -> dict[str, Any]:
+    """A cure on the wire."""
+    found = asdict(cure)
+    return {**found, "command": list(cure.command), "undo": list(found["undo"])}

@@ -1,0 +1,63 @@
+"""Verbs on all that a filter means: the question that names what will happen, and the deeds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.core import amounts
+from app.core.clean import pad
+from app.tui.look import STATES, STRANGE, Look, Span
+from app.tui.screens.choice import Answer, Question
+from app.tui.verbs import Deed
+
+_WAITING = ("scheduled", "blocked", "held", "queued", "retrying")
+_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
+_MEANS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
+    "retry": ("Run again", "Runs again:", _ENDED),
+    "rm": ("Delete", "Deleted", _ENDED),
+    "hold": ("Hold", "Held", _WAITING),
+    "front": ("To the front", "To the front of its queue:", _WAITING),
+}
+"""By verb: what it is called, how what was done is said, the states it is for."""
+
+
+def ask_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Question | None:
+    """Do this to all of them? `found` is the answer of `review`; None when the verb is for none of them."""
+    title, _, states = _MEANS[verb]
+    able = {status: n for status, n in found["statuses"].items() if status in states and n}
+    total = sum(able.values())
+    if not total:
+        return None
+    body: list[list[Span]] = [[(f"{title}: {amounts.count(total)} of {amounts.count(found['total'])} that match.", "")]]
+    body.append([(look.cut(look.theirs(f"filter  {words or 'all tasks'}"), 66), "dim")])
+    body += [[], *(_counted(status, n, verb, look) for status, n in able.items())]
+    named = [task for task in found["first"] if task["status"] in able]
+    body += [[], *(_named(task, look) for task in named)] if named else []
+    if total > len(named):
+        body.append([(look.own(f"… and {amounts.count(total - len(named))} more"), "dim")])
+    if verb == "cancel" and found.get("dependants"):
+        body += [[], [(f"{amounts.count(found['dependants'])} that depend on them are cancelled too.", "warn")]]
+    return Question(title, body, [Answer("y", f"{title.lower()} {amounts.count(total)}"), Answer("n", "leave them")], safe="n")
+
+
+def _counted(status: str, n: int, verb: str, look: Look) -> list[Span]:
+    sign = STATES.get(status, STRANGE)
+    lost = ": work lost" if verb == "cancel" and status == "running" else ""
+    return [(f"{amounts.count(n):>7} ", ""), (look.glyph(sign), sign.style), (f" {sign.word}{lost}", "warn" if lost else "")]
+
+
+def _named(task: Mapping[str, Any], look: Look) -> list[Span]:
+    sign = STATES.get(task["status"], STRANGE)
+    name = pad(look.cut(look.theirs(task["name"]), 30, "middle"), 30)
+    return [(look.glyph(sign), sign.style), (f" {task['number']} {name}  {look.cut(look.theirs(task['queue']), 16)}", "")]
+
+
+def deeds_of(verb: str, words: str) -> list[Deed]:
+    """The one deed that does it."""
+    _, said, states = _MEANS[verb]
+    more = {"again": True} if verb == "retry" else {"value": None} if verb == "front" else {}
+    able = ",".join(status.replace("_", "-") for status in states)
+    select = {"filter": f"{words} status:{able}".strip()}
+    return [Deed(verb, {"select": select} | more, said)]

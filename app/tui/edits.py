@@ -1,0 +1,348 @@
+"""What an edit form works on: what is stored, what was typed over it, and what to ask of the runtime for it. Pure.
+
+Only what differs from what is stored is sent, so a form never overwrites what others changed meanwhile in fields that were not
+touched. Several rows are edited as one: a field in which they differ begins empty, and left empty it stays as it is in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any
+
+from app.core import amounts
+from app.core.clean import valid_name
+from app.tui.verbs import Deed
+
+NO_LIMIT = ("none", "no limit", "-")
+MOST_SAID = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One thing that can be changed. `parse` reads a text or raises ValueError with the rest of a sentence; `show` writes it."""
+
+    name: str
+    label: str
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str]
+    option: str = ""
+    """How the command line calls it; "" for one that it sets in another way."""
+    of: str = "entry"
+    """The widget: entry, pick, choice, tick."""
+    size: int = 8
+    """Cells; 0 for all there are."""
+    hint: str = ""
+    needed: bool = False
+    alone: bool = False
+    """Only where one row is edited: names."""
+
+
+def text(value: Any) -> str:
+    """A text as it is; None is empty."""
+    return "" if value is None else str(value)
+
+
+def exact_size(mib: float | None) -> str:
+    """MiB in the largest unit that takes nothing from it: `12G`, `1536M`."""
+    if mib is None:
+        return ""
+    return f"{mib / 1024:.0f}G" if mib and mib % 1024 == 0 else f"{amounts.plain(mib)}M" if mib else "0"
+
+
+def exact_time(seconds: float | None) -> str:
+    """Seconds in the largest unit that takes nothing from them: `4h`, `90m`; empty for no limit."""
+    if seconds is None:
+        return ""
+    unit, by = next((pair for pair in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds and seconds % pair[1] == 0), ("s", 1))
+    return f"{amounts.plain(seconds / by)}{unit}"
+
+
+def limit(word: str) -> float | None:
+    """A duration; nothing, `none` or `-` is no limit."""
+    return None if not word or word.lower() in NO_LIMIT else amounts.parse_duration(word)
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Reads a whole number."""
+    return lambda word: amounts.parse_int(word, low, high)
+
+
+def name(word: str) -> str:
+    """Reads a name."""
+    if wrong := valid_name(word):
+        raise ValueError(wrong)
+    return word
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of thing: its word, its fields, the field of rows that says which one it is, the field the cursor begins in."""
+
+    word: str
+    slots: tuple[Slot, ...]
+    ident: str = "name"
+    first: str = ""
+
+
+PRIORITY = Slot("priority", "Priority", whole(-1_000_000, 1_000_000), text, "--priority", hint="higher first")
+CPU = Slot("cpu", "CPU", amounts.parse_cpu, lambda cores: "" if cores is None else amounts.plain(cores), "--cpu", hint="cores")
+MEMORY = Slot("memory", "Memory", amounts.parse_size, exact_size, "--memory")
+NAME = Slot("name", "Name", name, text, size=32, needed=True, alone=True)
+DESCRIPTION = Slot("description", "For", str, text, "--description", size=0)
+STATUS = Slot("status", "State", str, text, of="choice")
+STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
+
+TASK = Kind(
+    "task",
+    (
+        replace(NAME, option="--name"),
+        Slot("queue", "Queue", str, text, "--queue", of="pick", size=20),
+        PRIORITY,
+        CPU,
+        MEMORY,
+        Slot("timeout", "Timeout", limit, exact_time, "--timeout", hint="empty: no limit"),
+        Slot("retries", "Retries", whole(0, 10_000), text, "--retries", hint="further attempts after a failure"),
+        Slot("retry_delay", "every", amounts.parse_duration, exact_time, "--retry-delay", hint="between two attempts"),
+    ),
+    ident="uuid",
+    first="memory",
+)
+QUEUE = Kind(
+    "queue",
+    (
+        Slot("capacity", "Capacity", whole(0, 100_000), text, "--capacity", hint="at once"),
+        Slot("pool", "Pool", str, text, "--pool", of="pick", size=20),
+        PRIORITY,
+        DESCRIPTION,
+        STATUS,
+    ),
+    first="capacity",
+)
+POOL = Kind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
+NEW_QUEUE = Kind("queue", (NAME, *QUEUE.slots[:-1]), first="name")
+NEW_POOL = Kind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
+
+PRESETS = (("finishes-within", "finishes within"), ("starts-within", "starts within"))
+SEVERITIES = (("critical", "critical"), ("warning", "warning"), ("info", "info"))
+_TAG = "KEY=VALUE; empty: any"
+
+
+def _tag(word: str) -> str:
+    if word and not word.partition("=")[0].strip():
+        raise ValueError(f"must be KEY=VALUE, not {amounts.quoted(word)}")
+    if word and "=" not in word:
+        raise ValueError(f"must be KEY=VALUE, not {amounts.quoted(word)}")
+    return word
+
+
+RULE = Kind(
+    "sla",
+    (
+        Slot("preset", "Asks that it", str, text, of="choice"),
+        Slot("value", "Time", amounts.parse_duration, exact_time, "", hint="from its submission", needed=True),
+        Slot("template", "Template", str, text, "--template", of="pick", size=24),
+        Slot("queue", "Queue", str, text, "--queue", of="pick", size=24),
+        Slot("task", "Task name", lambda word: name(word) if word else "", text, "--task", size=32, hint="empty: any"),
+        Slot("tag", "Tag", _tag, text, "--tag", size=32, hint=_TAG),
+        Slot("severity", "Severity", str, text, "--severity", of="choice"),
+        Slot("enabled", "", lambda word: word == "on", lambda on: "on" if on else "off", of="tick"),
+    ),
+    first="value",
+)
+NEW_RULE = Kind("sla", (NAME, *RULE.slots[:-1]), first="name")
+BEGIN = {"preset": "finishes-within", "severity": "warning", "pool": "default", "priority": ""}
+"""What a new one begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A form's contents: the rows' values as stored (none for a new thing), and the texts as typed."""
+
+    kind: Kind
+    stored: tuple[Mapping[str, Any], ...]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def new(self) -> bool:
+        """Whether it makes something."""
+        return not self.stored
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The fields there are."""
+        return tuple(slot for slot in self.kind.slots if not (slot.alone and len(self.stored) > 1))
+
+    def slot(self, name: str) -> Slot:
+        """A field by its name."""
+        return next(slot for slot in self.kind.slots if slot.name == name)
+
+    def begins(self, slot: Slot) -> str:
+        """The text a field begins with: what is stored, nothing where the rows differ."""
+        if self.new:
+            return BEGIN.get(slot.name, "")
+        found = {slot.show(row.get(slot.name)) for row in self.stored}
+        return found.pop() if len(found) == 1 else ""
+
+    def differ(self, slot: Slot) -> bool:
+        """Whether the rows differ in it."""
+        return len({slot.show(row.get(slot.name)) for row in self.stored}) > 1
+
+    def text(self, slot: Slot) -> str:
+        """What stands in a field."""
+        return self.texts.get(slot.name, self.begins(slot)).strip()
+
+    def touched(self, slot: Slot) -> bool:
+        """Whether something else was typed than it began with."""
+        return self.text(slot) != self.begins(slot).strip()
+
+    def with_stored(self, stored: Iterable[Mapping[str, Any]]) -> Sheet:
+        """The same over what is stored now; what was not touched follows it."""
+        texts = {slot.name: self.texts[slot.name] for slot in self.slots if slot.name in self.texts and self.touched(slot)}
+        return replace(self, stored=tuple(stored), texts=texts)
+
+    def fault(self, slot: Slot) -> str:
+        """What is wrong with a field, as a sentence; "" when nothing is."""
+        word = self.text(slot)
+        if not word and not self.touched(slot):
+            return f"{slot.label} is needed." if slot.needed and self.new else ""
+        if not word and (slot.needed or slot.parse not in (limit, str, _tag) and slot.name != "task"):
+            return f"{slot.label} must not be empty." if not self.new or slot.needed else ""
+        try:
+            slot.parse(word)
+        except ValueError as error:
+            return f"{slot.label} {error}."
+        return ""
+
+    def faults(self) -> list[str]:
+        """All that is wrong."""
+        return [fault for slot in self.slots if (fault := self.fault(slot))]
+
+    def changes(self) -> dict[str, Any]:
+        """{field: its new value}, of those that differ from what is stored in some row and make sense."""
+        found = {}
+        for slot in self.slots:
+            if self.fault(slot) or not (self.touched(slot) or (self.new and self.text(slot))):
+                continue
+            value = slot.parse(self.text(slot))
+            if self.new or any(row.get(slot.name) != value for row in self.stored):
+                found[slot.name] = value
+        return found
+
+
+# --- what is asked of the runtime ---------------------------------------------------------------------------------------
+
+
+def deeds(sheet: Sheet) -> list[Deed]:
+    """What saving does, each with what undoes it; nothing when nothing was changed."""
+    changes = sheet.changes()
+    if sheet.new:
+        return [_made(sheet, changes)]
+    rows = [row for row in sheet.stored if any(row.get(name) != value for name, value in changes.items())]
+    if not rows:
+        return []
+    if sheet.kind is TASK:
+        return [_set_tasks(sheet, rows, changes)]
+    return [deed for row in rows for deed in _set_named(sheet, row, changes)]
+
+
+def _made(sheet: Sheet, changes: Mapping[str, Any]) -> Deed:
+    word, called = sheet.kind.word, changes["name"]
+    about = f"{_thing(word)} {called}"
+    given = {key: value for key, value in changes.items() if value != ""}
+    return Deed(f"{word}.create", given, "Created", (Deed(f"{word}.rm", {"name": called}, "Took away", object=about),), about)
+
+
+def _thing(word: str) -> str:
+    return "rule" if word == "sla" else word
+
+
+def _set_tasks(sheet: Sheet, rows: Sequence[Mapping[str, Any]], changes: Mapping[str, Any]) -> Deed:
+    undo = []
+    keyed = sorted(rows, key=lambda row: _old_key(row, changes))
+    for _, group in groupby(keyed, key=lambda row: _old_key(row, changes)):
+        same = list(group)
+        old = {name: same[0].get(name) for name in changes}
+        undo.append(Deed("set", {"ids": [row["uuid"] for row in same], "fields": old}, "As it was:"))
+    args = {"ids": [row["uuid"] for row in rows], "fields": dict(changes)}
+    return Deed("set", args, f"{said(sheet)}:", tuple(undo))
+
+
+def _old_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+    return repr([row.get(name) for name in changes])
+
+
+def _set_named(sheet: Sheet, row: Mapping[str, Any], changes: Mapping[str, Any]) -> list[Deed]:
+    """One deed for the columns, one for the state."""
+    word, about = sheet.kind.word, f"{_thing(sheet.kind.word)} {row['name']}"
+    own = {name: value for name, value in changes.items() if row.get(name) != value}
+    status = own.pop("status", None)
+    found = []
+    if own:
+        old = {name: _given(row.get(name)) for name in own}
+        back = Deed(f"{word}.set", {"name": row["name"], **old}, "As it was:", object=about)
+        found.append(Deed(f"{word}.set", {"name": row["name"], **own}, f"{said(sheet)}:", (back,), about))
+    if status is not None:
+        back = Deed(f"{word}.{_TURN[row['status']][0]}", {"name": row["name"]}, _TURN[row["status"]][1], object=about)
+        found.append(Deed(f"{word}.{_TURN[status][0]}", {"name": row["name"]}, _TURN[status][1], (back,), about))
+    return found
+
+
+_TURN = {"active": ("resume", "Resumed"), "paused": ("pause", "Paused"), "draining": ("drain", "Drains:")}
+
+
+def _given(value: Any) -> Any:
+    """An old value as a verb takes it: None would mean that it is to stay."""
+    return "" if value is None else value
+
+
+def said(sheet: Sheet) -> str:
+    """`Memory 12G → 8G, timeout 4h → 2h`, or how many things were changed."""
+    parts = [_step(sheet, sheet.slot(name), value) for name, value in sheet.changes().items() if name != "status"]
+    if len(parts) > MOST_SAID:
+        return f"{len(parts)} things changed of"
+    joined = ", ".join(parts)
+    return joined[:1].upper() + joined[1:]
+
+
+def _step(sheet: Sheet, slot: Slot, value: Any) -> str:
+    label = (slot.label or "state").lower()
+    if slot.name in ("description", "name") or slot.label == "CPU":
+        label = {"description": "description", "name": "name"}.get(slot.name, slot.label)
+    old = "" if sheet.differ(slot) else f"{sheet.begins(slot) or _empty(slot)} "
+    return f"{label} {old}→ {slot.show(value) or _empty(slot)}"
+
+
+def _empty(slot: Slot) -> str:
+    return "no limit" if slot.parse is limit else "none"
+
+
+# --- the same from a shell ------------------------------------------------------------------------------------------------
+
+
+def equal(sheet: Sheet) -> list[list[str]]:
+    """The words of the command lines that do the same."""
+    changes = sheet.changes()
+    if not changes:
+        return []
+    options = [word for slot in sheet.slots if slot.name in changes for word in _option(sheet, slot, changes[slot.name])]
+    word = sheet.kind.word
+    if sheet.kind is TASK:
+        return [["taskdeck", "set", *(str(row["number"]) for row in sheet.stored), *options]]
+    if sheet.new:
+        return [["taskdeck", word, "create", str(changes.get("name", "NAME")), *options]]
+    names = [str(row["name"]) for row in sheet.stored]
+    lines = [["taskdeck", word, "set", called, *options] for called in names if options]
+    turn = [["taskdeck", word, _TURN[changes["status"]][0], called] for called in names] if "status" in changes else []
+    return lines + turn
+
+
+def _option(sheet: Sheet, slot: Slot, value: Any) -> list[str]:
+    if slot.name in ("preset", "value"):
+        preset = sheet.text(sheet.slot("preset"))
+        shown = slot.show(value) if slot.name == "value" else sheet.text(sheet.slot("value"))
+        return [f"--{preset}", shown] if slot.name == "value" or "value" not in sheet.changes() else []
+    if slot.name == "enabled":
+        return ["--on" if value else "--off"]
+    return [slot.option, slot.show(value) or ("none" if slot.parse is limit else "")] if slot.option else []

@@ -1,0 +1,59 @@
+"""What a deck remembers from one time to the next: `deck.json` of the home. Layout, columns, saved views, when one last looked.
+
+Nothing depends on it: a file that cannot be read counts as none, one that cannot be written is not written, and a value of the
+wrong shape is the default again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+MOST = 256 * 1024
+"""Bytes of the file that are read."""
+
+
+class Memory:
+    """Values by name. Without a home they last as long as the deck."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._path = home / "deck.json" if home else None
+        self._values = self._stored()
+
+    def get(self, name: str, default: T) -> T:
+        """What was put there last, when it has the type of `default`."""
+        value = self._values.get(name, default)
+        return value if isinstance(value, type(default)) else default
+
+    def put(self, name: str, value: Any) -> None:
+        """Remember a JSON-able value. What other decks of this home put meanwhile stays."""
+        if self._values.get(name) == value:
+            return
+        self._values = {**self._values, **self._stored(), name: value}
+        if self._path is not None:
+            with suppress(OSError):
+                self._write(self._path)
+
+    def _stored(self) -> dict[str, Any]:
+        if self._path is None:
+            return {}
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                found = json.loads(file.read(MOST))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, path: Path) -> None:
+        part = path.with_name(f"deck.json.{os.getpid()}.part")
+        try:
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
+                json.dump(self._values, file, ensure_ascii=True, indent=1)
+            os.replace(part, path)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)

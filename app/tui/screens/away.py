@@ -1,0 +1,108 @@
+"""While you were away: what happened since somebody last looked at this deck. Any key goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from app.core import amounts
+from app.core.clean import pad
+from app.tui.lines import Sturdy
+from app.tui.look import ALERTS, STATES, STRANGE, Look, Span
+from app.tui.screens.choice import BOX, Answer, Box, Question, box_lines
+from app.tui.times import ago, wall
+
+_COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
+BAD = ("failed", "timed_out", "lost")
+
+
+def is_worth_telling(found: Mapping[str, Any]) -> bool:
+    """Whether anything happened that one would want to know."""
+    return bool(found["alerts"]) or any(found["ended"].get(status) for status in _COUNTED)
+
+
+def question(found: Mapping[str, Any], now: float, look: Look) -> Question:
+    """The answer of `away` as a box."""
+    since = found["since"]
+    body: list[list[Span]] = [[(f"You last looked {ago(since, now)} ({wall(since, now)}). Since then:", "")], []]
+    body += [_counted(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
+    if found["bad"]:
+        body += [[], *(_bad(task, now, look) for task in found["bad"])]
+        more = sum(found["ended"].get(status, 0) for status in BAD) - len(found["bad"])
+        body += [[(look.own(f"… and {amounts.count(more)} more"), "dim")]] if more > 0 else []
+    if found["alerts"]:
+        body += [[], *(_alert(alert, look) for alert in found["alerts"])]
+    answers = [Answer("↵", "go on")]
+    answers += [Answer("f", "show what failed")] if found["bad"] else []
+    return Question("While you were away", body, answers, safe="↵")
+
+
+def _counted(status: str, n: int, look: Look) -> list[Span]:
+    sign = STATES[status]
+    return [(f"{amounts.count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), (f" {sign.word}", "")]
+
+
+def _bad(task: Mapping[str, Any], now: float, look: Look) -> list[Span]:
+    sign = STATES.get(task["status"], STRANGE)
+    name = pad(look.cut(look.theirs(task["name"]), 22, "middle"), 22)
+    when = ago(datetime.fromisoformat(task["ended_at"]).timestamp(), now)
+    reason = look.cut(look.theirs(task["reason"] or sign.word), 26)
+    return [(look.glyph(sign), sign.style), (f" {task['number']} {name} {when:>9}  {reason}", "")]
+
+
+def _alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
+    sign = ALERTS.get(alert["status"], STRANGE)
+    about = look.cut(look.theirs(alert["object"]), 34, "middle")
+    return [(look.glyph(sign), sign.style), (f" {look.cut(look.theirs(alert['sla']), 20)} on {about}", "")]
+
+
+class AwayScreen(Sturdy, ModalScreen[str | None]):
+    """Tells it. Dismisses with "f" when what failed is to be shown, with another key that is to be pressed below, or None."""
+
+    DEFAULT_CSS = "AwayScreen { align: center middle; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,escape,q,space", "leave", "Go on", id="away.leave"),
+        Binding("f", "failed", "Show what failed", id="away.failed"),
+    ]
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._found = found
+
+    def compose(self) -> ComposeResult:
+        yield Box(id="box")
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        box = self.query_one(Box)
+        cells = min(BOX, max(20, self.app.size.width - 2))
+        lines: Sequence[Sequence[Span]] = box_lines(question(self._found, cast(Any, self.app).now(), box.look), 0, cells, box.look)
+        box.show(lines[: max(4, self.app.size.height - 2)], cells)
+
+    def on_key(self, event: events.Key) -> None:
+        """Any other key goes on too, and does what it does below."""
+        if event.key not in ("enter", "escape", "q", "space", "f"):
+            event.stop()
+            self.dismiss(event.key)
+
+    def on_click(self) -> None:
+        self.dismiss(None)
+
+    def action_leave(self) -> None:
+        """Go on."""
+        self.dismiss(None)
+
+    def action_failed(self) -> None:
+        """Show what failed."""
+        self.dismiss("f" if self._found["bad"] else None)

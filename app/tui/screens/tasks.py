@@ -1,0 +1,346 @@
+"""The screen of all tasks: a window on any number of them, filtered and ordered by the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+
+from app.core import amounts, query
+from app.tui import views
+from app.tui.bulk import ask_all, deeds_of
+from app.tui.changes import Changes
+from app.tui.filterline import STATE_NAMES
+from app.tui.footer import Hint, row_hints
+from app.tui.paging import PagedTable
+from app.tui.panes import listed
+from app.tui.parts import Part
+from app.tui.screens.ask import AskScreen
+from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.deckverbs import DeckVerbs
+from app.tui.screens.listing import ListScreen
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+PAGE = 200
+"""Rows that are read at a time."""
+MOST = 1200
+"""Rows that are held."""
+STATES = ("", "status:active", "status:waiting", "status:failed")
+"""What `f` goes through."""
+
+
+# A screen is styled by the name of its first base only, so the list comes first.
+class TasksScreen(ListScreen, DeckVerbs):
+    """All tasks. `words` is the filter to begin with."""
+
+    PLACE = "5"
+    TITLE_TEXT = "5 Tasks"
+    QUALIFIERS = tuple(f"{name}:" for name in query.QUALIFIERS)
+    ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("i", "number", "number: as they were submitted"),
+        ("n", "name", "name"),
+        ("s", "status", "state"),
+        ("q", "queue", "queue"),
+        ("t", "template", "template"),
+        ("p", "priority", "priority"),
+        ("b", "started", "when they began"),
+        ("e", "ended", "when they ended"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New task", id="deck.new", priority=True),
+        Binding("f", "states", "All, active, waiting, failed", id="tasks.states"),
+        Binding("i", "columns", "Choose the columns", id="tasks.columns"),
+        Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views"),
+        Binding("asterisk", "mark_all", "Mark all that the filter means", id="tasks.mark-all"),
+        Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
+    ]
+
+    def __init__(self, client_factory: Callable[[], Client], words: str = "") -> None:
+        super().__init__(client_factory)
+        self.changes = Changes()
+        self.words = words
+        self.everything = False
+        """Whether all that the filter means is marked, seen or not."""
+        self.total: int | None = None
+        self._asked: tuple[str, str] | None = None
+        """The way that is being read, and what was typed then."""
+        self._next: str | None = None
+        self._lag = 0
+        self._complete = True
+
+    # -- what the list is made of -----------------------------------------------------------------------------------
+
+    @property
+    def chosen_columns(self) -> Sequence[str]:
+        """The names of the columns that are shown."""
+        return self.deck.memory.get("tasks.columns", list(listed.USUAL))
+
+    def parts(self) -> Sequence[Part]:
+        return [listed.part(self.chosen_columns)]
+
+    def make_table(self) -> PagedTable:
+        return PagedTable(listed.part(self.chosen_columns), id="list")
+
+    @property
+    def paged(self) -> PagedTable:
+        """The table."""
+        return self.query_one(PagedTable)
+
+    def names(self) -> Mapping[str, Sequence[str]]:
+        queues = [line.name for line in self.board.queues] if self.board else []
+        return {"status": [*STATE_NAMES, "active", "waiting", "ended"], "queue": queues}
+
+    def row_hints(self) -> list[Hint]:
+        """As on the deck; what stands for all that match comes first."""
+        new = [Hint("n", "new", "n", 3)]
+        return [*row_hints(self.table.item), *new, Hint("space", "mark", "space", 10), Hint("V", "views", "V", 11), Hint("i", "columns", "i", 13)]
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def reread(self) -> None:
+        self._want("again")
+
+    def ordered(self) -> None:
+        self._want("first")
+
+    def filtered(self) -> None:
+        self.everything = False
+        if fault := self._fault():
+            self.say(self.look.theirs(fault), "warn")
+        else:
+            self._want("first")
+
+    def _fault(self) -> str:
+        """What is wrong with the words of the filter."""
+        try:
+            query.parse(self.words, self.now)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @on(PagedTable.Wanted)
+    def _more(self, event: PagedTable.Wanted) -> None:
+        if self._asked is None:
+            self._want(event.way)
+
+    def _want(self, way: str) -> None:
+        """Read; while something is being read, only the latest wish is kept."""
+        if self._asked is not None:
+            self._next = way if way in ("first", "last") or self._next is None else self._next
+        elif not self._fault():
+            self._asked = (way, self.words)
+            args = self._args(way)
+            self.read(lambda client: client.call("browse", args), self._take)
+
+    def _args(self, way: str) -> dict[str, Any]:
+        rows = self.paged.rows
+        asked: dict[str, Any] = {"filter": self.words, "order": self.order, "down": self.down, "limit": PAGE}
+        if way == "last":
+            return asked | {"way": "before"}
+        if way == "first" or not rows:
+            return asked
+        if way == "again":
+            at = {"way": "from", "at": rows[0].facts["at"]} if self.paged.more_before else {}
+            return asked | at | {"limit": max(PAGE, len(rows))}
+        return asked | {"way": way, "at": rows[0 if way == "before" else -1].facts["at"]}
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        way, words = self._asked or ("again", self.words)
+        self._asked = None
+        if words == self.words:
+            self._show(way, answer)
+        self._wish()
+
+    def _wish(self) -> None:
+        """What was wanted meanwhile."""
+        self._asked = None
+        way, self._next = self._next, None
+        if way is not None:
+            self._want(way)
+
+    def refused(self, text: str) -> None:
+        super().refused(text)
+        self._asked = self._next = None
+
+    def _show(self, way: str, answer: Mapping[str, Any]) -> None:
+        table, rows = self.paged, listed.listed(answer["columns"], answer["rows"])
+        before, after = answer["more_before"], answer["more_after"]
+        if way == "before":
+            rows, after = (*rows, *table.rows), table.more_after
+        elif way == "after":
+            rows, before = (*table.rows, *rows), table.more_before
+        if way in ("first", "last"):
+            table.cursor = None
+            table.views[0].offset = 0
+        if len(rows) > MOST:
+            rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
+        self.total, self._lag, self._complete = answer["total"], answer["lag"], answer["complete"]
+        self.changes.note_states([(row.key, row.status) for row in rows], self.ticks)
+        self._title(answer["of"])
+        table.show_rows(rows, before, after)
+        self.refresh_chrome()
+
+    def _title(self, of: int) -> None:
+        view = self.paged.views[0]
+        some = "more" if self.total is None else amounts.count(self.total)
+        view.title = f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}"
+        self.paged.keep_text = self.look.theirs(self.words)
+        view.tail = self._tail()
+        nothing = "No task was submitted yet." if not of else "No task is what the filter says; esc shows all."
+        view.empty = [[("  " + nothing, "dim")]]
+
+    def _tail(self) -> str:
+        order = next(words.partition(":")[0] for _, name, words in self.ORDERS if name == self.order)
+        parts = [] if self._complete else ["not all was searched"]
+        parts += [f"all {amounts.count(self.total or 0)} marked"] if self.everything else []
+        parts += [f"{len(self.paged.marked)} marked"] if self.paged.marked else []
+        parts.append(f"by {order}, {'greatest' if self.down else 'least'} first" if self.order != "number" or not self.down else "newest first")
+        return "  ".join(parts)
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def action_states(self) -> None:
+        """All, active, waiting, failed, and round again."""
+        at = STATES.index(self.words) if self.words in STATES else 0
+        self.filter_by(STATES[(at + 1) % len(STATES)])
+
+    def action_columns(self) -> None:
+        """Choose the columns: a letter shows one or takes it away."""
+        shown = self.chosen_columns
+        answers = [
+            Answer(choice.letter, f"{self.look.own('✓') if name in shown else ' '} {choice.words}") for name, choice in listed.COLUMNS.items()
+        ]
+        question = Question("Columns", [], [*answers, Answer("n", "as they are"), Answer("0", "the usual ones")], safe="n", column=True, deaf=0.0)
+        self.app.push_screen(ChoiceScreen(question), self._column_chosen)
+
+    def _column_chosen(self, letter: str | None) -> None:
+        if letter is None:
+            return
+        shown = [] if letter == "0" else list(self.chosen_columns)
+        name = next((name for name, choice in listed.COLUMNS.items() if choice.letter == letter), None)
+        if name in shown:
+            shown.remove(name)
+        elif name is not None:
+            shown.append(name)
+        order = list(listed.COLUMNS)
+        self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(listed.USUAL))
+        if letter != "0":
+            self.action_columns()
+
+    def _set_columns(self, names: Sequence[str]) -> None:
+        self.deck.memory.put("tasks.columns", list(names))
+        self.paged.regrid(listed.part(names))
+
+    # -- saved views ------------------------------------------------------------------------------------------------
+
+    def action_views(self) -> None:
+        """Take a saved view, or save this one."""
+        saved = views.saved(self.deck.memory)
+        answers = [Answer(letter, self.look.theirs(f"{view.name}   {view.words or 'all'}")) for letter, view in views.lettered(saved)]
+        answers += [Answer("s", "save what is shown now under a name"), Answer("D", "forget a saved view"), Answer("n", "none")]
+        self.app.push_screen(ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)), self._view_chosen)
+
+    def _view_chosen(self, letter: str | None) -> None:
+        if letter == "s":
+            says = "A name for this filter, order and columns; enter saves"
+            self.app.push_screen(AskScreen("Save this view", says, self.words, fault=views.name_fault), self._save_view)
+        elif letter == "D":
+            self.app.push_screen(AskScreen("Forget a view", "The name of the view to forget"), self._forget_view)
+        elif letter is not None:
+            view = dict(views.lettered(views.saved(self.deck.memory)))[letter]
+            self.order, self.down = view.order if view.order in [name for _, name, _ in self.ORDERS] else "number", view.down
+            if view.columns:
+                self._set_columns(view.columns)
+            self.filter_by(view.words)
+
+    def _save_view(self, name: str | None) -> None:
+        if name:
+            views.save(self.deck.memory, views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
+            self.say(self.look.theirs(f"Saved as {name}: V has it."))
+
+    def _forget_view(self, name: str | None) -> None:
+        if name:
+            gone = views.forget(self.deck.memory, name)
+            self.say(self.look.theirs(f"Forgot {name}." if gone else f"There is no view {name} of yours."), "" if gone else "warn")
+
+    # -- marks ------------------------------------------------------------------------------------------------------
+
+    def action_mark_all(self) -> None:
+        """Mark all that the filter means, also what was not read; again takes that back."""
+        self.everything = not self.everything
+        if self.everything:
+            self.paged.clear_marks()
+            what = f"All {amounts.count(self.total) if self.total is not None else ''} that the filter means are".replace("  ", " ")
+            self.say(f"{what} marked: a verb asks first. esc takes it back.")
+        self._title_again()
+
+    def action_mark_range(self) -> None:
+        """Mark the rows between the last mark and the cursor."""
+        table = self.paged
+        rows = list(table.rows)
+        keys = [row.key for row in rows]
+        last = next((key for key in reversed(table.marked) if key in keys), None)
+        if last is None or table.cursor not in keys:
+            self.say("Mark one end with space first, go to the other, then v.", "warn")
+            return
+        low, high = sorted((keys.index(last), keys.index(table.cursor)))
+        for row in rows[low : high + 1]:
+            table.marked[row.key] = row
+            table.marks.add(row.key)
+        self._title_again()
+        table.redraw()
+
+    def _title_again(self) -> None:
+        self.paged.views[0].tail = self._tail()
+        self.paged.redraw()
+
+    def action_clear(self) -> None:
+        if self.everything:
+            self.everything = False
+            self._title_again()
+            self.say("The marks are taken away.")
+        else:
+            super().action_clear()
+
+    # -- verbs on all that match ------------------------------------------------------------------------------------
+
+    def action_cancel(self) -> None:
+        self._all("cancel") if self.everything else super().action_cancel()
+
+    def action_again(self) -> None:
+        self._all("retry") if self.everything else super().action_again()
+
+    def action_delete(self) -> None:
+        self._all("rm") if self.everything else super().action_delete()
+
+    def action_pause(self) -> None:
+        self._all("hold") if self.everything else super().action_pause()
+
+    def action_front(self) -> None:
+        self._all("front") if self.everything else super().action_front()
+
+    def _all(self, verb: str) -> None:
+        """Ask before a verb goes to all that match, naming what will happen."""
+        words = self.words
+        self.call("review", {"filter": words}, lambda found: self._reviewed(verb, words, found))
+
+    def _reviewed(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
+        question = ask_all(verb, words, found, self.look)
+        if question is None:
+            self.say("Nothing that the filter means can be asked that.", "warn")
+        else:
+            self.app.push_screen(ChoiceScreen(question), lambda key: self._do_all(verb, words) if key else None)
+
+    def _do_all(self, verb: str, words: str) -> None:
+        self.everything = False
+        self.deck.do(deeds_of(verb, words))
+        self._title_again()
+
+    def action_new(self) -> None:
+        """The form for a new task."""
+        self.deck.open_form()
+
