@@ -44,14 +44,14 @@ def _deck(home: str, **options: Any) -> int:
     return run_deck(Path(home), **options)
 
 
-def _deck_with_runtime(home: str, ascii: bool | None, read_only: bool) -> int:
+def _deck_with_runtime(home: str, ascii: bool | None, read_only: bool, plain: bool = False) -> int:
     from pathlib import Path
 
     from app.runtime.inside import Inside, own_process
     from app.tui.start import run_deck_with
 
     umask = own_process()
-    return run_deck_with(Inside(Path(home)), Path(home), ascii=ascii, umask=umask)
+    return run_deck_with(Inside(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain)
 
 
 def _serve(home: str, **options: Any) -> int:

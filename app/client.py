@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 READING = frozenset({
-    "alert.ls", "alert.show", "away", "board", "db.check", "doctor", "export", "instances", "log", "ls", "operations", "pool.ls",
+    "about", "alert.ls", "alert.show", "away", "board", "db.check", "doctor", "export", "instances", "log", "ls", "operations", "pool.ls",
     "pool.show", "queue.ls", "queue.show", "show", "sla.history", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""

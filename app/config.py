@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "theme": ("quiet", "dark", "light", "contrast"),
+    "glyphs": ("auto", "unicode", "ascii"),
+    "mouse": ("clicks", "off"),
+    "unfocused": ("still", "live"),
+}
+"""What the settings that are one of a few words may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`autostart`: whether a command brings up a runtime when there is none."""
+    """`autostart`: whether a command brings up a runtime when there is none. The others are the deck's: `theme`; `glyphs`, auto: as
+    the terminal can; `mouse`; `unfocused`, whether it goes on drawing while another window has the focus; `keys`, the keys of actions by
+    their ids, several with commas between."""
 
     autostart: bool = True
+    theme: str | None = None
+    glyphs: str = "auto"
+    mouse: str = "clicks"
+    unfocused: str = "still"
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(path: str) -> Config:
@@ -40,6 +60,27 @@ def _parsed(text: str, path: str) -> Config:
         if name not in Config.__slots__:
             near = nearest(name, Config.__slots__)
             raise Usage(f'{path}: there is no setting "{clean(name)}".' + (f" Nearest: {near}." if near else ""))
+        _check(path, name, value)
+    return Config(**found)
+
+
+def _check(path: str, name: str, value: Any) -> None:
+    """Raise Usage for a value that this setting cannot have."""
+    if name == "autostart":
         if not isinstance(value, bool):
             raise Usage(f"{path}: {name} must be true or false.", f"Such as: {name} = false")
-    return Config(**found)
+    elif name == "keys":
+        _check_keys(path, value)
+    elif value not in CHOICES[name]:
+        raise Usage(f"{path}: {name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
+
+
+def _check_keys(path: str, value: Any) -> None:
+    from app.core.clean import clean
+
+    example = 'Such as: [keys] and below it "task.cancel" = "c"; ? in the deck shows the ids.'
+    if not isinstance(value, dict):
+        raise Usage(f"{path}: keys must be a table.", example)
+    for name, keys in value.items():
+        if not isinstance(keys, str) or not keys.strip():
+            raise Usage(f'{path}: keys."{clean(name)}" must be text that names keys.', example)

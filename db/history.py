@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from db import clock, sql
 
-WIDTHS = (1, 15, 120)
 _MARK = "history/minute"
 
 
@@ -33,7 +32,7 @@ class Kept(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Runs that began or ended in one minute and took about as long (seconds to two digits, None: not counted)."""
+    """So many runs that began or ended in one minute and took about as long (seconds to two digits, None: not counted)."""
 
     at: int
     queue: str
@@ -41,19 +40,19 @@ class Part(NamedTuple):
     template: str
     status: str
     took: float | None
-    count: int
+    many: int
 
 
 _STARTED = """
 SELECT substr(i.start_time, 1, 16) AS at, i.queue, i.pool, coalesce(t.template, '') AS template, '' AS status,
   CASE WHEN i.attempt = 1 THEN
     printf('%.1e', max(0.0, (julianday(i.start_time) - julianday(max(t.created_at, coalesce(t.not_before, '')))) * 86400.0))
-  END AS took, count(*) AS count
+  END AS took, count(*) AS many
 FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.start_time >= :begin AND i.start_time < :end GROUP BY 1, 2, 3, 4, 5, 6
 """
 _ENDED = """
 SELECT substr(i.end_time, 1, 16) AS at, i.queue, i.pool, coalesce(t.template, '') AS template, i.status,
-  CASE WHEN i.status = 'succeeded' THEN printf('%.1e', i.run_seconds) END AS took, count(*) AS count
+  CASE WHEN i.status = 'succeeded' THEN printf('%.1e', i.run_seconds) END AS took, count(*) AS many
 FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time >= :begin AND i.end_time < :end GROUP BY 1, 2, 3, 4, 5, 6
 """
 
@@ -70,7 +69,8 @@ def ended(c: Connection, begin: int, end: int) -> list[Part]:
 
 def _parts(c: Connection, statement: str, begin: int, end: int) -> list[Part]:
     rows = sql.rows(c, statement, {"begin": stamp(begin), "end": stamp(end)})
-    return [Part(minute(row[0] + ":00Z"), *row[1:5], None if row[5] is None else float(row[5]), row[6]) for row in rows]
+    minutes = {text: minute(text + ":00Z") for text in {row[0] for row in rows}}
+    return [Part._make((minutes[row[0]], *row[1:5], None if row[5] is None else float(row[5]), row[6])) for row in rows]
 
 
 def counted_until(c: Connection) -> int | None:
@@ -93,15 +93,23 @@ def count_until(c: Connection, until: int) -> None:
     )
 
 
-def kept(c: Connection, width: int, begin: int, end: int, where: Mapping[str, str] | None = None) -> list[Kept]:
-    """The rows of a width whose buckets begin in these minutes; `where` gives a queue, pool or template."""
+DURATIONS = ("waits", "runs")
+
+
+def kept(
+    c: Connection, width: int, begin: int, end: int, where: Mapping[str, str] | None = None, durations: Sequence[str] = DURATIONS
+) -> list[Kept]:
+    """The rows of a width whose buckets begin in these minutes; `where` gives a queue, pool or template. Durations that are not
+    asked for are empty."""
     more = "".join(f" AND {column} = :{column}" for column in where or ())
+    read = ", ".join(name if name in durations else f"'{{}}' AS {name}" for name in DURATIONS)
     statement = (
-        "SELECT at, queue, pool, template, started, ended, failed, waits, runs FROM history "
+        f"SELECT at, queue, pool, template, started, ended, failed, {read} FROM history "
         f"WHERE width = :width AND at >= :begin AND at < :end{more}"
     )
-    given = {"width": width, "begin": stamp(begin), "end": stamp(end), **(where or {})}
-    return [Kept(minute(row[0]), *row[1:]) for row in sql.rows(c, statement, given)]
+    rows = sql.rows(c, statement, {"width": width, "begin": stamp(begin), "end": stamp(end), **(where or {})})
+    minutes = {text: minute(text) for text in {row[0] for row in rows}}
+    return [Kept._make((minutes[row[0]], *row[1:])) for row in rows]
 
 
 def keep(c: Connection, width: int, begin: int, end: int, rows: Sequence[Kept]) -> None:
@@ -123,7 +131,8 @@ def drop(c: Connection, width: int, begin: int, end: int) -> None:
 
 def sampled(c: Connection, since: int) -> set[int]:
     """The minutes since then in which a runtime was up: those that have a sample."""
-    return {minute(at) for at in sql.column(c, "SELECT DISTINCT minute FROM samples WHERE minute >= ?", (stamp(since),))}
+    found = "SELECT CAST(strftime('%s', minute) AS INTEGER) / 60 FROM (SELECT DISTINCT minute FROM samples WHERE minute >= ?)"
+    return set(sql.column(c, found, (stamp(since),)))
 
 
 _LEVELS = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output, words
-from app.cli.options import Args, Command, Parser
+from app.cli.options import STATUSES, Args, Command, OneOf, Parser
 from app.core.clean import clean, cut, nearest
 from app.errors import Usage
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 SHELLS = ("bash", "zsh", "fish")
-_FILES = ("file", "lines", "home", "cwd")
-"""Options whose value is a path."""
+_NAMES = {"QUEUE": "queue", "POOL": "pool", "TEMPLATE": "template", "SLA": "sla"}
+"""What there is now, by what a help calls it."""
 
 
 def completion(session: Session, args: Args) -> int:
@@ -26,10 +26,26 @@ def completion(session: Session, args: Args) -> int:
     if shell not in SHELLS:
         meant = nearest(shell, SHELLS)
         raise Usage(f'there is no completion for "{cut(clean(shell), 40)}".', f"Nearest: {meant}" if meant else "")
+    output.line(script(shell))
+    return 0
+
+
+def script(shell: str) -> str:
+    """The completion of one shell: what never changes by shtab, what there is now by asking for it."""
     from shtab import complete
 
-    output.line(complete(everything(), shell))
-    return 0
+    from app.cli import shells
+
+    return complete(everything(), shell, preamble=shells.BEGINNINGS[shell]) + shells.ENDS[shell]
+
+
+_WORDS = {
+    "STATE": STATUSES,
+    "SHELL": SHELLS,
+    "SIGNAL": ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"),
+    "ENGINE": ("exec", "shell", "python"),
+}
+"""What never changes, by what a help calls it."""
 
 
 def everything() -> Parser:
@@ -55,10 +71,45 @@ def _add(verbs: Any, name: str, command: Command, full: str) -> None:
     parser = verbs.add_parser(name, help=command.summary, prog=f"taskdeck {full}")
     command.fill(parser)
     for action in parser._actions:
-        if action.dest in _FILES:
-            from shtab import DIRECTORY, FILE
+        _completed(action, full)
 
-            action.complete = DIRECTORY if action.dest in ("home", "cwd") else FILE
+
+def _completed(action: Any, full: str) -> None:
+    """Tell shtab what the value of an option or a word may be."""
+    from shtab import DIRECTORY, FILE
+
+    called, kind = (action.metavar or action.dest).upper(), _kind(action, full)
+    if isinstance(action.type, OneOf):
+        action.choices = action.type.words
+    elif called in _WORDS:
+        action.choices = _WORDS[called]
+    elif kind:
+        action.complete = _asking(kind)
+    elif called in ("FILE", "DIR"):
+        action.complete = FILE if called == "FILE" else DIRECTORY
+
+
+def _kind(action: Any, full: str) -> str | None:
+    """What of that which there is now may stand there."""
+    verb, _, second = full.partition(" ")
+    if "-p" in action.option_strings:
+        return "parameter"
+    if action.dest == "names" and second != "create":
+        return verb
+    if action.metavar == "ID":
+        return "alert" if verb == "alert" else f"task:{'any' if action.option_strings else verb}"
+    return _NAMES.get((action.metavar or action.dest).upper())
+
+
+def _asking(kind: str) -> dict[str, Any]:
+    """The function of `app.cli.shells`, called for a kind, as each shell writes it."""
+    name = f"_taskdeck_{kind.replace(':', '_')}"
+    return {
+        "bash": name,
+        "zsh": f"{{_taskdeck_names {kind}}}",
+        "fish": f"(__taskdeck_names {kind})",
+        "preamble": {"bash": f"{name}() {{ _taskdeck_names {kind}; }}"},
+    }
 
 
 def _arguments(parser: Parser) -> None:

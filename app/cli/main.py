@@ -16,7 +16,7 @@ INTERRUPTED = 130
 NOBODY_READS = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
 
-_GLOBALS = ("--home", "--help", "--version", "--ascii", "--read-only", "--in-process")
+_GLOBALS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
 
 
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
@@ -98,12 +98,20 @@ def _unknown_global(word: str) -> Usage:
 def _bare(session: Session, options: dict[str, str]) -> int:
     """No verb: the deck, or the status when there is no terminal to open it on."""
     if output.terminal() and output.keyboard():
-        return session.deck(session.home, ascii="ascii" in options or None, read_only="read-only" in options)
+        return session.deck(session.home, ascii="ascii" in options or None, read_only="read-only" in options, **_plain(options))
     return _verb(session, ["status"])
+
+
+def _plain(options: dict[str, str]) -> dict[str, bool]:
+    return {"plain": True} if "plain" in options else {}
 
 
 def _verb(session: Session, given: list[str]) -> int:
     verb, rest = words.ALIASES.get(given[0], given[0]), given[1:]
+    if verb == words.COMPLETE:
+        from app.cli.completing import complete
+
+        return complete(rest)
     if verb not in words.VERBS:
         raise words.unknown(given[0], rest)
     found = words.commands(verb)

@@ -57,9 +57,9 @@ def _down(state: str) -> dict[str, Any]:
 
 def of(found: dict[str, Any], tmux: bool = False) -> str:
     """`7r 22q 1! tick 3ms`, or why there are no numbers; with `tmux` what is wrong is coloured as tmux does it."""
-    runtime, counts = found["runtime"], found["counts"]
-    if runtime["state"] != "running":
-        return _coloured(_DOWN.get(runtime["state"], runtime["state"]), "yellow", tmux)
+    runtime, counts, state = found["runtime"], found["counts"], found["runtime"]["state"]
+    if state != "running":
+        return _coloured(_DOWN.get(state) or str(state), "yellow", tmux)
     firing, lag = sum(alert["status"] == "firing" for alert in found["alerts"]), runtime.get("tick_lag")
     parts = [
         f"{counts.get('running', 0)}r",

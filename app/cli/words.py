@@ -44,6 +44,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "a script that completes words in bash, zsh or fish"),
     "version": ("living", "which Taskdeck this is"),
 }
+COMPLETE = "__complete"
+"""What the completion scripts call; nobody types it."""
+
 ALIASES = {"add": "submit"}
 GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
 

@@ -43,6 +43,20 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RunUse:
+    """What a run took since this runtime saw it first: cores and MiB, each now, at most, and the most in each cell of `cell` seconds."""
+
+    cpu: float
+    memory: float
+    processes: int
+    most_cpu: float
+    most_memory: float
+    cell: float
+    cpu_cells: tuple[float, ...] = ()
+    memory_cells: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueueLine:
     """A queue. `word` is open, full, no room, paused, draining or pool off; `starts` counts starts per 3 minutes, oldest first."""
 

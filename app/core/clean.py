@@ -3,8 +3,9 @@
 Everything that comes from outside (names, parameters, logs, errors, terminal data) passes here before it is drawn.
 What could drive a terminal or hide is shown as a visible one-cell stand-in: C0 controls and DEL as control pictures
 (U+2400…), the rest (C1, bidi and zero-width format characters, lone surrogates, unassigned and private-use
-characters) as `�`. Variation selectors are dropped, because terminals disagree about the width they give. Standard
-library only, and little of it at import.
+characters) as `�`. Terminals disagree about the width that parts of emoji give: so variation selectors and skin tones
+are dropped, and the two halves of a flag are shown as the letters they stand for. Standard library only, and little of
+it at import.
 """
 
 from __future__ import annotations
@@ -22,16 +23,22 @@ _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENT
 # Wide since Unicode 16, which the oldest Python we run on does not know yet.
 _NEW_WIDE = ((0x2630, 0x2637), (0x268A, 0x268F), (0x4DC0, 0x4DFF), (0x1D300, 0x1D356), (0x1D360, 0x1D376))
 _JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
-_EMOJI_MODIFIERS = (0x1F3FB, 0x1F3FF)
+_MOST_MARKS = 8
+"""Marks that may stand on one character; what more there are is dropped."""
+_FURTHEST = 1000
+"""The column beyond which no sequence moves the cursor of a line."""
 _safe: dict[str, str] = {}
 _cells: dict[str, int] = {}
+_marks: set[str] = set()
+"""Characters without a cell of their own that were met so far."""
 
 
 def clean(text: str) -> str:
     """One line that is safe on any terminal; a newline or a tab in it becomes a stand-in too."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join([_safe.get(c) or _stand_in(c) if c not in _DROPPED else "" for c in text])
+    safe = "".join([_safe.get(c) or _stand_in(c) if c not in _DROPPED else "" for c in text])
+    return safe if len(safe) <= _MOST_MARKS or _marks.isdisjoint(safe) else _thinned(safe)
 
 
 def clean_lines(text: str) -> str:
@@ -146,8 +153,9 @@ PLAIN = Style()
 def sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, Style]]:
     """One line of a program's output (without its newline) as a terminal would show it: safe text with its colours.
 
-    Understood: SGR colours, carriage return, backspace, tab, erase in line, wide characters. Other escape sequences
-    are dropped, other controls shown as stand-ins. The line begins in the style `before`; the last span's style is
+    Understood: SGR colours, wide characters, and what moves or erases within the line (carriage return, backspace, tab,
+    cursor left, right and to a column, erase, insert and delete). Other escape sequences are dropped, other controls
+    shown as stand-ins. The line begins in the style `before`; the last span's style is
     the one in force at the end (its text may be empty), to be handed to the next line.
     """
     text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
@@ -184,10 +192,8 @@ class _Row:
 
     def _write(self, new: list[str], style: Style) -> None:
         end = self.at + len(new)
-        if self.at < len(self.cells) and self.cells[self.at] == "" and self.at:
-            self.cells[self.at - 1] = " "
-        if end < len(self.cells) and self.cells[end] == "":
-            self.cells[end] = " "
+        self._break(self.at)
+        self._break(end)
         self._reach(self.at)
         self.cells[self.at : end] = new
         self.styles[self.at : end] = [style] * len(new)
@@ -197,7 +203,8 @@ class _Row:
         at = self.at - 1
         while at and self.cells[at] == "":
             at -= 1
-        self.cells[at] += mark
+        if len(self.cells[at]) <= _MOST_MARKS:
+            self.cells[at] += mark
 
     def _reach(self, column: int) -> None:
         missing = column - len(self.cells)
@@ -205,7 +212,7 @@ class _Row:
         self.styles += [PLAIN] * missing
 
     def control(self, sequence: str) -> None:
-        """Carriage return, backspace, tab, erase in line; anything else has no effect."""
+        """What moves or erases within the line; anything else has no effect."""
         if sequence == "\r":
             self.at = 0
         elif sequence == "\b":
@@ -213,18 +220,56 @@ class _Row:
         elif sequence == "\t":
             self.at += 8 - self.at % 8
             self._reach(self.at)
-        elif sequence[:2] == "\x1b[" and sequence[-1:] == "K":
-            self._erase(sequence[2:-1])
+        elif sequence[:2] == "\x1b[":
+            self._csi(sequence[-1:], sequence[2:-1])
+
+    def _csi(self, last: str, which: str) -> None:
+        count = _code(which)
+        if last == "K":
+            self._erase(which)
+        elif last in "CDG`" and count >= 0:
+            self._move({"C": self.at + (count or 1), "D": self.at - (count or 1)}.get(last, (count or 1) - 1))
+        elif last in "XP@" and count >= 0:
+            self._change(last, min(count or 1, _FURTHEST))
+
+    def _move(self, column: int) -> None:
+        """To a column, but no further than a screen could be wide."""
+        self.at = max(0, min(column, max(self.at, _FURTHEST)))
+
+    def _change(self, how: str, count: int) -> None:
+        """Blank, delete or insert so many cells at the cursor."""
+        end = min(self.at + count, len(self.cells))
+        if self.at >= end:
+            return
+        for edge in (self.at, end):
+            self._break(edge)
+        if how != "@":
+            del self.cells[self.at : end], self.styles[self.at : end]
+        if how != "P":
+            blanks = end - self.at if how == "X" else count
+            self.cells[self.at : self.at] = [" "] * blanks
+            self.styles[self.at : self.at] = [PLAIN] * blanks
+        if how == "@":  # what is pushed out at the right of a screen is lost
+            del self.cells[max(_FURTHEST, len(self.cells) - count) :]
+            del self.styles[len(self.cells) :]
+
+    def _break(self, column: int) -> None:
+        """Let nothing wide lie across the left edge of a column."""
+        if 0 < column < len(self.cells) and self.cells[column] == "":
+            self.cells[column - 1] = self.cells[column] = " "
 
     def _erase(self, which: str) -> None:
         if which in ("", "0"):
+            self._break(self.at)
             del self.cells[self.at :], self.styles[self.at :]
         elif which == "2":
             del self.cells[:], self.styles[:]
         elif which == "1":
-            self._reach(self.at)
-            self.cells[: self.at] = [" "] * self.at
-            self.styles[: self.at] = [PLAIN] * self.at
+            end = self.at + 1
+            self._break(end)
+            self._reach(end)
+            self.cells[:end] = [" "] * end
+            self.styles[:end] = [PLAIN] * end
 
     def text(self) -> str:
         """What the line shows."""
@@ -359,7 +404,8 @@ def _in(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
     return any(low <= code <= high for low, high in ranges)
 
 
-_DROPPED = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+_DROPPED = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400))))
+_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
 def _hidden(c: str) -> bool:
@@ -374,9 +420,25 @@ def _hidden(c: str) -> bool:
 def _stand_in(c: str) -> str:
     """What is shown for a character, remembered."""
     code = ord(c)
-    shown = c if not _hidden(c) else chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else _STRANGE
+    if _hidden(c):
+        shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else _STRANGE
+    else:
+        shown = chr(ord("A") + code - _FLAG_LETTERS.start) if code in _FLAG_LETTERS else c
     _safe[c] = shown
+    if not _measure(shown):
+        _marks.add(shown)
     return shown
+
+
+def _thinned(text: str) -> str:
+    """The text with at most `_MOST_MARKS` marks on each character."""
+    kept: list[str] = []
+    run = 0
+    for c in text:
+        run = run + 1 if c in _marks else 0
+        if run <= _MOST_MARKS:
+            kept.append(c)
+    return "".join(kept)
 
 
 def _measure(c: str) -> int:
@@ -384,7 +446,7 @@ def _measure(c: str) -> int:
     from unicodedata import category, east_asian_width
 
     code = ord(c)
-    if category(c) in ("Mn", "Me", "Mc", "Cf") or _in(code, (*_JAMO, _EMOJI_MODIFIERS)):
+    if category(c) in ("Mn", "Me", "Mc", "Cf") or _in(code, _JAMO):
         cells = 0
     else:
         cells = 2 if east_asian_width(c) in "WF" or _in(code, _NEW_WIDE) else 1

@@ -6,7 +6,6 @@ Moments are whole UNIX minutes, durations seconds.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -71,43 +70,53 @@ def _seen(minute: int, sampled: Set[int], now: int) -> bool:
     return minute in sampled or minute - 1 in sampled and (minute + 1 in sampled or minute == now)
 
 
+Counted = dict[str, int]
+"""{step of durations: how many}. The steps are text, as they are stored: an answer merges a hundred thousand of them."""
+
+
 @dataclass(slots=True)
 class Figures:
-    """What began and ended; how long was waited (first attempts) and run (successes), {step: how many}."""
+    """What began and ended; how long was waited (first attempts) and run (successes)."""
 
     started: int = 0
     ended: int = 0
     failed: int = 0
-    waits: Counter[int] = field(default_factory=Counter)
-    runs: Counter[int] = field(default_factory=Counter)
+    waits: Counted = field(default_factory=dict)
+    runs: Counted = field(default_factory=dict)
 
     def add(self, other: Figures) -> None:
         """Count these in."""
         self.started += other.started
         self.ended += other.ended
         self.failed += other.failed
-        self.waits.update(other.waits)
-        self.runs.update(other.runs)
+        count_in(self.waits, other.waits)
+        count_in(self.runs, other.runs)
 
 
-def step(seconds: float) -> int:
+def count_in(counted: Counted, more: Mapping[str, int]) -> None:
+    """Count durations in."""
+    for at, count in more.items():
+        counted[at] = counted.get(at, 0) + count
+
+
+def step(seconds: float) -> str:
     """The step that a duration falls into."""
-    return round(STEPS * math.log2(max(LEAST, seconds)))
+    return str(round(STEPS * math.log2(max(LEAST, seconds))))
 
 
-def seconds(step: int) -> float:
-    """The duration that a step stands for."""
-    return 2.0 ** (step / STEPS)
-
-
-def percentile(counted: Mapping[int, int], share: float) -> float | None:
-    """The seconds that so large a share (0 to 1) of the durations did not exceed; None of none."""
-    left = math.ceil(sum(counted.values()) * share)
-    for at in sorted(counted):
-        left -= counted[at]
-        if left <= 0:
-            return seconds(at)
-    return None
+def percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> list[float | None]:
+    """For each share (0 to 1, growing) the seconds that so many of the durations did not exceed; None of none."""
+    if not counted:
+        return [None] * len(shares)
+    total, below, steps = sum(counted.values()), 0, iter(sorted((int(at), count) for at, count in counted.items()))
+    found: list[float | None] = []
+    at = 0
+    for share in shares:
+        while below < max(1, math.ceil(total * share)):
+            at, count = next(steps)
+            below += count
+        found.append(2.0 ** (at / STEPS))
+    return found
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -134,6 +134,11 @@ class Outline:
         self._switch_off(tree)
         return tree
 
+    def unread(self, texts: Mapping[Path, str]) -> list[Field]:
+        """The fields for further names whose text is no JSON object; `values` leaves them out."""
+        said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
+        return [found for found in said if not isinstance(value_of(found, texts[found.path]), Mapping)]
+
     def texts(self, values: Mapping[str, Any]) -> dict[Path, str]:
         """The texts that say these parameters; a masked secret is none."""
         found: dict[Path, str] = {}
@@ -254,8 +259,6 @@ def _put(tree: dict[str, Any], found: Field, value: Any) -> None:
         holder[found.path[-1]] = value
     elif isinstance(value, Mapping):
         holder.update({name: inner for name, inner in value.items() if name not in holder})
-    else:
-        holder[REST] = value
 
 
 def _inside(tree: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -329,7 +332,7 @@ class _Reader:
             mine = {name: properties[name] for name in names if name not in here}
             here.update(mine)
             said, text = titled
-            rest = [self._rest(path, parts)] if said == title and (path or parameters.shape(node).open) else []
+            rest = [self._rest(path, parts)] if said == title and _is_open(path, parts) else []
             yield from self._group(path, said, text or about, mine, needed, required, rest)
 
     def _group(
@@ -360,6 +363,13 @@ class _Reader:
         """What an object may hold beside its fields; folded away unless the schema speaks of it."""
         said = any(part.get(word) for part, _, _ in parts for word in ("additionalProperties", "patternProperties"))
         return Field((*path, REST), {"description": "more of them, as a JSON object", "hidden": not said}, frozenset({"object"}))
+
+
+def _is_open(path: Path, parts: Iterable[tuple[Mapping[str, Any], bool, Any]]) -> bool:
+    """Whether an object may hold what its schema does not name: parameters only when it says so, others unless it forbids."""
+    said = [part[word] for part, _, _ in parts for word in ("additionalProperties", "unevaluatedProperties") if word in part]
+    named = any(part.get("patternProperties") for part, _, _ in parts)
+    return named or (False not in said if path else any(word is not False for word in said))
 
 
 def _properties(parts: Iterable[tuple[Mapping[str, Any], bool, Any]]) -> dict[str, _Property]:

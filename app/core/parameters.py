@@ -13,17 +13,22 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.core import patterns, schemas, wording
 from app.core.clean import clean, cut, nearest, valid_name
 from app.errors import Usage
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 Schema = Mapping[str, Any]
 
 MAX_VALUE = 128 * 1024
 """Bytes of one value as a task receives it: Linux takes no longer argument or variable."""
 MAX_PARAMETERS = 1_000
+DEEPEST_DEFAULT = 8
+"""Objects inside each other that get their defaults; a schema may refer to itself without an end."""
 
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 _BRANCHES = ("allOf", "anyOf", "oneOf")
@@ -43,6 +48,17 @@ class Shape:
 
     def knows(self, name: str) -> bool:
         return self.open or name in self.properties or any(patterns.search(p, name) for p in self.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a set of parameters. `path` leads to it from the outside in; () is all of them."""
+
+    path: tuple[str | int, ...]
+    text: str
+    """What is wrong, with the name in front: `crf must be 0 to 51, not 99`."""
+    missing: bool = False
+    """Whether it is only that nothing was given."""
 
 
 def check_schema(schema: Any) -> None:
@@ -100,15 +116,39 @@ def resolve(schema: Schema, given: Mapping[str, Any], template: str = "") -> dic
     faults = wording.Faults(template)
     faults.add(*_hostile(given), *_unknown(shown, given))
     filled = _filled({name: value for name, value in given.items() if not faults.told(name)}, schema)
-    secrets = {name for name, value in filled.items() if secret(value)}
     try:
-        for error in schemas.errors(schema, filled):
-            if not (error.absolute_path and error.absolute_path[0] in secrets):
-                faults.add_error(error, shown.properties)
+        for error in _errors(schema, filled):
+            faults.add_error(error, shown.properties)
     except (schemas.TooMuch, schemas.BadSchema) as error:
         faults.add(wording.Fault("", str(error)))
     faults.stop()
     return filled
+
+
+def findings(schema: Schema, given: Mapping[str, Any]) -> list[Finding]:
+    """All that `resolve` would refuse, each at its place, for a form that shows it there."""
+    shown = shape(schema)
+    told = {fault.name: fault.text for fault in (*_hostile(given), *_unknown(shown, given))}
+    found = [Finding((name,) if name else (), text) for name, text in told.items()]
+    filled = _filled({name: value for name, value in given.items() if name not in told}, schema)
+    try:
+        for error in _errors(schema, filled):
+            found += [one for one in _found(error) if not one.path or one.path[0] not in told]
+    except (schemas.TooMuch, schemas.BadSchema) as error:
+        found.append(Finding((), str(error)))
+    return list(dict.fromkeys(found))
+
+
+def texts(values: Mapping[str, Any], schema: Schema) -> tuple[list[list[str]], dict[str, Any]]:
+    """Parameters as pairs for `-p NAME=TEXT`, as far as `convert` reads the same values from them, and the others."""
+    pairs, others = list[list[str]](), dict[str, Any]()
+    for name, value in values.items():
+        text = as_text(value)
+        if _reads_as(name, text, value, schema):
+            pairs.append([name, text])
+        else:
+            others[name] = value
+    return pairs, others
 
 
 def secret(value: Any) -> Mapping[str, str] | None:
@@ -266,14 +306,69 @@ def _unknown(shown: Shape, given: Mapping[str, Any]) -> Iterator[wording.Fault]:
             yield wording.Fault(name, f'no parameter "{cut(clean(name), 40)}"{said}')
 
 
-def _filled(value: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def _errors(schema: Schema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:
+    """What the schema forbids, formats included, but for references to secrets, which it cannot know."""
+    secrets = {name for name, value in filled.items() if secret(value)}
+    for error in schemas.errors(schema, filled, formats=True):
+        if not (error.absolute_path and error.absolute_path[0] in secrets):
+            yield error
+
+
+def _found(error: ValidationError) -> Iterator[Finding]:
+    """An error as findings: what is missing stands where it is missed."""
+    path = tuple(error.absolute_path)
+    if not path and error.validator in ("additionalProperties", "unevaluatedProperties"):
+        return  # `_unknown` has told of each
+    missing = list(wording.lacking(error))
+    for name in missing:
+        yield Finding((*path, name), f"{wording.label(*path, name)} is {wording.missed(error, name)}", missing=True)
+    if not missing:
+        yield Finding(path, f"{wording.label(*path)} {wording.rule(error)}".lstrip())
+
+
+def _reads_as(name: str, text: str, value: Any, schema: Schema) -> bool:
+    """Whether `-p NAME=TEXT` gives this value."""
+    found = convert([(name, text)], schema)[name]
+    plain = isinstance(value, (str, int, float, bool)) or value is None
+    return plain and type(found) is type(value) and found == value
+
+
+@lru_cache(maxsize=64)
+def _defaults(text: str) -> Defaults:
+    schema = json.loads(text)
+    return _defaults_in(schema, schemas.resolver(schema), 0)
+
+
+Defaults = Mapping[str, tuple[tuple[Any, ...], "Defaults"]]
+"""By property: its default, when there is one (a tuple of none or one), and the defaults inside the object it is."""
+
+
+def _defaults_in(schema: Schema, looked: Any, depth: int) -> Defaults:
+    found: dict[str, tuple[tuple[Any, ...], Defaults]] = {}
+    for part, _, resolver in parts(schema, looked) if depth <= DEEPEST_DEFAULT else ():
+        for name, inner in part.get("properties", {}).items():
+            if name not in found and isinstance(inner, Mapping):
+                found[name] = _default_of(inner, resolver, depth)
+    return {name: said for name, said in found.items() if any(said)}
+
+
+def _default_of(inner: Schema, looked: Any, depth: int) -> tuple[tuple[Any, ...], Defaults]:
+    said = [part["default"] for part, always, _ in parts(inner, looked) if always and "default" in part]
+    return tuple(said[:1]), _defaults_in(inner, looked, depth + 1)
+
+
+def _filled(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     """`value` with the defaults of what is missing, also inside the objects it holds."""
+    return _with(value, _defaults(json.dumps(schema)))
+
+
+def _with(value: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     found = dict(value)
-    for name, inner in shape(schema).properties.items():
-        if name not in found and "default" in inner:
-            found[name] = copy.deepcopy(inner["default"])
-        if isinstance(found.get(name), dict) and "properties" in inner and not secret(found[name]):
-            found[name] = _filled(found[name], {word: inner[word] for word in ("properties",)})
+    for name, (said, inside) in defaults.items():
+        if name not in found and said:
+            found[name] = copy.deepcopy(said[0])
+        if inside and isinstance(found.get(name), dict) and not secret(found[name]):
+            found[name] = _with(found[name], inside)
     return found
 
 

@@ -37,13 +37,15 @@ class TooMuch(ValueError):
     """The value cannot be checked in bounded time."""
 
 
-def errors(schema: Mapping[str, Any], value: Any) -> list[ValidationError]:
-    """Everything in `value` that the schema forbids. Raises TooMuch, or BadSchema for a reference to nothing."""
+def errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> list[ValidationError]:
+    """Everything in `value` that the schema forbids; with `formats`, also what is no e-mail address, date … where those
+    are asked for. Raises TooMuch, or BadSchema for a reference to nothing.
+    """
     from referencing.exceptions import Unresolvable
 
     _steps.set(0)
     try:
-        return list(_validator(_text(schema)).iter_errors(value))
+        return list(_validator(_text(schema), formats).iter_errors(value))
     except (patterns.TooSlow, RecursionError):
         raise TooMuch("takes too long to check") from None
     except Unresolvable as error:
@@ -227,12 +229,14 @@ def _bounded(draft: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _validator(text: str) -> Any:
+def _validator(text: str, formats: bool) -> Any:
     """The validator of a schema. `$schema` is dropped inside, where it would bring jsonschema's own classes back."""
     from referencing import Registry
 
     schema = json.loads(text)
-    return _bounded(_draft(schema))(_without_dialect(schema), registry=Registry())
+    draft = _draft(schema)
+    checker = draft.FORMAT_CHECKER if formats else None
+    return _bounded(draft)(_without_dialect(schema), registry=Registry(), format_checker=checker)
 
 
 def _without_dialect(node: Any) -> Any:

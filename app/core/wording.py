@@ -32,6 +32,15 @@ _BOUNDS = {
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
 }
+_DEPENDENT = ("dependentRequired", "dependencies")
+_FORMATS = {
+    "email": "an e-mail address",
+    "date": "a date such as 2026-01-31",
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
+    "uuid": "a UUID",
+    "regex": "a regular expression",
+}
 _PATHS = ("file", "path", "dir", "input", "output", "folder")
 
 
@@ -60,7 +69,7 @@ class Faults:
         if path and self.told(str(path[0])):
             return
         if not path and error.validator in ("additionalProperties", "unevaluatedProperties", "required"):
-            self._missing.update({name: properties.get(name, {}) for name in _lacking(error) if not self.told(name)})
+            self._missing.update({name: properties.get(name, {}) for name in lacking(error) if not self.told(name)})
             return
         name = label(*path)
         text = f"{name} {rule(error)}" if name else rule(error)
@@ -94,14 +103,38 @@ def rule(error: ValidationError) -> str:
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {cut(clean(schema['errorMessage']), 160)}"
     say = _RULES.get(str(error.validator), _other)
-    shown = _shown(error.instance, error.absolute_path)
+    hidden = schema.get("format") == "password" or schema.get("writeOnly") is True
+    shown = MASK if hidden else _shown(error.instance, error.absolute_path)
     return cut(f"{say(error, schema)}{f', not {shown}' if error.validator in _WITH_VALUE else ''}", 400)
 
 
-def _lacking(error: ValidationError) -> Iterator[str]:
-    if error.validator == "required" and isinstance(error.instance, Mapping):
-        wanted: Any = error.validator_value
+def lacking(error: ValidationError) -> Iterator[str]:
+    """The names that an object should have and has not."""
+    wanted: Any = error.validator_value
+    if not isinstance(error.instance, Mapping):
+        return
+    if error.validator == "required":
         yield from (name for name in wanted if name not in error.instance)
+    elif error.validator in _DEPENDENT:
+        yield from (name for of in _causes(error) for name in wanted[of] if name not in error.instance)
+
+
+def missed(error: ValidationError, name: str) -> str:
+    """Why `name`, which is lacking, should be there: `required: where the .mp4 goes`, `needed with input`."""
+    if error.validator in _DEPENDENT:
+        wanted: Any = error.validator_value
+        return f"needed with {label(next(of for of in _causes(error) if name in wanted[of]))}"
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    inner = (schema.get("properties") or {}).get(name)
+    about = inner.get("description") or inner.get("title") if isinstance(inner, Mapping) else None
+    return f"required: {cut(clean(about), 120)}" if isinstance(about, str) and about.strip() else "required"
+
+
+def _causes(error: ValidationError) -> list[str]:
+    """The names that are there and ask for others."""
+    wanted: Any = error.validator_value
+    given: Any = error.instance
+    return [of for of, needs in wanted.items() if of in given and isinstance(needs, list)]
 
 
 def _described(name: str, schema: Mapping[str, Any]) -> str:
@@ -175,6 +208,11 @@ def _alternatives(error: ValidationError, schema: Mapping[str, Any]) -> str:
     return f"{f'at {label(*best.absolute_path)} ' if best.path else ''}{rule(best)} (or another of its forms)"
 
 
+def _format(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    asked = cut(clean(str(error.validator_value)), 40)
+    return f"must be {_FORMATS.get(asked, f'of the format {asked}')}"
+
+
 def _other(error: ValidationError, schema: Mapping[str, Any]) -> str:
     return f"is refused: {cut(clean(error.message), 160)}"
 
@@ -185,13 +223,15 @@ _RULES = {
     **dict.fromkeys(("enum", "const"), _listed),
     **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _length),
     "pattern": _pattern,
-    "required": lambda error, schema: f"needs {', '.join(label(name) for name in _lacking(error))}",
+    "required": lambda error, schema: f"needs {', '.join(label(name) for name in lacking(error))}",
     **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), _extra),
     **dict.fromkeys(("anyOf", "oneOf"), _alternatives),
+    **dict.fromkeys(_DEPENDENT, lambda error, schema: f"needs {', '.join(label(name) for name in lacking(error))}"),
+    "format": _format,
     "uniqueItems": lambda error, schema: "has an item twice",
     "multipleOf": lambda error, schema: f"must be a multiple of {error.validator_value}",
     "not": lambda error, schema: "is a value that is ruled out",
 }
 _WITH_VALUE = frozenset(
-    ("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const", "pattern", "multipleOf")
+    ("type", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const", "pattern", "multipleOf")
 )

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from app import paths
-from app.core.board import HostFacts, RuntimeFacts
+from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.errors import Problem, Storage, as_dict
 from app.runtime.control import Control
 from app.runtime.dispatcher import Dispatcher
@@ -83,6 +83,11 @@ class Runtime:
         """Cores and MiB of a run, as last measured."""
         run = self.usage_.runs.get(runid)
         return (run.cpu, run.memory) if run else None
+
+    def use(self, runid: str) -> RunUse | None:
+        """What a run took so far."""
+        run = self.usage_.runs.get(runid)
+        return run.told() if run else None
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         """Send a signal to runs."""

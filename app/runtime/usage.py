@@ -13,21 +13,63 @@ from pathlib import Path
 import psutil
 
 from app import paths
-from app.core.board import HostFacts
+from app.core.board import HostFacts, RunUse
 from app.health.disk import LEAST_FREE, LEAST_SHARE
 
 LOG_LIMIT = 1024.0
 """MiB of log after which a run is stopped, unless its task says otherwise."""
 
+CELLS = 10
+SHORTEST, LONGEST = 2.8125, 180.0
+"""Seconds that a cell of a run's history stands for: at its beginning, and six doublings later, when ten are half an hour."""
+
+
+@dataclass(slots=True)
+class Trend:
+    """The greatest cores and MiB of a run in at most ten cells; the cells grow with the run, up to three minutes each."""
+
+    begun: float
+    cell: float = SHORTEST
+    cpu: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+    def add(self, at: float, cpu: float, memory: float) -> None:
+        """Count a measurement, made at a monotonic time."""
+        while (place := int((at - self.begun) / self.cell)) >= CELLS:
+            self._make_room(place)
+        for cells, value in ((self.cpu, cpu), (self.memory, memory)):
+            cells.extend([0.0] * (place + 1 - len(cells)))
+            cells[place] = max(cells[place], value)
+
+    def _make_room(self, place: int) -> None:
+        """Two cells become one; those of full length make way for the next."""
+        if self.cell < LONGEST:
+            self.cell *= 2
+            self.cpu, self.memory = ([max(cells[at : at + 2]) for at in range(0, len(cells), 2)] for cells in (self.cpu, self.memory))
+        else:
+            gone = place + 1 - CELLS
+            self.begun += gone * self.cell
+            self.cpu, self.memory = self.cpu[gone:], self.memory[gone:]
+
 
 @dataclass(slots=True)
 class Measured:
-    """One run: cores and MiB now, and the CPU seconds they were worked out from."""
+    """One run: cores and MiB now, the CPU seconds they were worked out from, its processes, the most so far, its history."""
 
     cpu: float = 0.0
     memory: float = 0.0
     seconds: float = 0.0
     at: float = 0.0
+    processes: int = 0
+    most_cpu: float = 0.0
+    most_memory: float = 0.0
+    trend: Trend | None = None
+
+    def told(self) -> RunUse:
+        """As a verb may tell it."""
+        trend = self.trend or Trend(self.at)
+        cells = tuple(trend.cpu), tuple(trend.memory)
+        return RunUse(self.cpu, self.memory, self.processes, self.most_cpu, self.most_memory, trend.cell, *cells)
 
 
 @dataclass(slots=True)
@@ -46,12 +88,16 @@ class Usage:
             return
         found = _trees({pid: runid for runid, pid in runs})
         now = time.monotonic()
-        self.runs = {runid: self._run(runid, *found.get(runid, (0.0, 0.0)), now) for runid, _ in runs}
+        self.runs = {runid: self._run(runid, found.get(runid, _NOTHING), now) for runid, _ in runs}
 
-    def _run(self, runid: str, seconds: float, memory: float, now: float) -> Measured:
+    def _run(self, runid: str, found: Tree, now: float) -> Measured:
+        seconds, memory, processes = found
         before = self.runs.get(runid)
         cpu = max(0.0, (seconds - before.seconds) / (now - before.at)) if before and now > before.at else 0.0
-        return Measured(cpu, memory, seconds, now)
+        trend = before.trend if before and before.trend else Trend(now)
+        trend.add(now, cpu, memory)
+        most_cpu, most_memory = (before.most_cpu, before.most_memory) if before else (0.0, 0.0)
+        return Measured(cpu, memory, seconds, now, processes, max(most_cpu, cpu), max(most_memory, memory), trend)
 
     def _host(self) -> HostFacts:
         memory = psutil.virtual_memory()
@@ -77,8 +123,13 @@ def _size(path: str) -> int:
         return 0
 
 
-def _trees(leaders: dict[int, str]) -> dict[str, tuple[float, float]]:
-    """{runid: (CPU seconds, MiB)} over each leader's session and descendants, from one pass over the processes."""
+Tree = tuple[float, float, int]
+"""CPU seconds, MiB and number of some processes."""
+_NOTHING: Tree = (0.0, 0.0, 0)
+
+
+def _trees(leaders: dict[int, str]) -> dict[str, Tree]:
+    """{runid: its processes} over each leader's session and descendants, from one pass over the processes."""
     owner: dict[int, str | None] = dict(leaders)
     parents: dict[int, int] = {}
     figures: dict[int, tuple[float, float]] = {}
@@ -90,12 +141,12 @@ def _trees(leaders: dict[int, str]) -> dict[str, tuple[float, float]]:
         times = info["cpu_times"]
         own = times.user + times.system + times.children_user + times.children_system
         figures[process.pid] = (own, info["memory_info"].rss / 2**20)
-    found: dict[str, tuple[float, float]] = {}
+    found: dict[str, Tree] = {}
     for pid, (seconds, memory) in figures.items():
         runid = _owner(pid, owner, parents, leaders)
         if runid is not None:
-            before = found.get(runid, (0.0, 0.0))
-            found[runid] = (before[0] + seconds, before[1] + memory)
+            before = found.get(runid, _NOTHING)
+            found[runid] = (before[0] + seconds, before[1] + memory, before[2] + 1)
     return found
 
 

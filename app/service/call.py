@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from app.core.board import HostFacts, RuntimeFacts
+from app.core.board import HostFacts, RuntimeFacts, RunUse
 from db.engine import Database
 
 
@@ -33,6 +33,10 @@ class Live(Protocol):
 
     def usage(self, runid: str) -> tuple[float, float] | None:
         """Cores and MiB that a run's processes took when last measured."""
+        ...
+
+    def use(self, runid: str) -> RunUse | None:
+        """What a run's processes took so far."""
         ...
 
     def signal(self, runids: Sequence[str], number: int) -> None:

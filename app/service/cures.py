@@ -55,7 +55,7 @@ def _held(c: Connection) -> dict[int, Held]:
 
 def _to_start(call: Call) -> list[dict[str, Any]]:
     """When nothing starts at all because nobody starts it; a full disk is not ours to cure."""
-    if call.live is not None and not call.live.facts().halted == "the runtime is draining":
+    if call.live is not None and call.live.halted != "the runtime is draining":
         return []
     what = "start the runtime" if call.live is None else "let it start things again"
     return [_told(Cure("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",

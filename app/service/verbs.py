@@ -9,7 +9,7 @@ from typing import Any
 
 from app.core.clean import clean, cut, nearest
 from app.errors import Usage
-from app.service import admin, alerts, away, board, definitions, queues, slas, submit, tasks, templates, views
+from app.service import about, admin, alerts, away, board, definitions, queues, slas, submit, tasks, templates, views
 from app.service.call import Call
 
 
@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
         "submit.lines": submit.submit_lines,
         "ls": views.ls,
         "show": views.show,
+        "about": about.about,
         "why": views.why,
         "instances": views.instances,
         "log": views.log,

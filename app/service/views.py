@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,29 @@ def task_dict(row: TaskRow) -> dict[str, Any]:
 
 def masked(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
     """A task's parameters and launch as they may be shown."""
-    shown = {name: MASK if is_secret_name(name) else value for name, value in parameters.items()}
-    return {"parameters": shown, "launch": _launch(parameters, launch)}
+    return {"parameters": _open(parameters), "launch": _launch(parameters, launch)}
+
+
+def _open(value: Any) -> Any:
+    """A parameter's value with what looks secret masked, however deep it lies."""
+    if isinstance(value, dict):
+        return {name: MASK if is_secret_name(str(name)) else _open(inner) for name, inner in value.items()}
+    return [_open(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """What `_open` masks, as it may stand in a command."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from [str(inner)] if is_secret_name(str(name)) else _secrets(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secrets(inner)
 
 
 def _launch(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in launch.items() if key in ("argv", "script")}
-    hidden = [str(value) for name, value in parameters.items() if is_secret_name(name) and str(value)]
+    hidden = [value for value in _secrets(parameters) if value]
     if hidden and "argv" in shown:
         shown["argv"] = [_masked(word, hidden) for word in shown["argv"]]
     return shown
@@ -118,10 +134,11 @@ def halted(call: Call) -> str | None:
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """One task with its runs, what it waits for, what waits for it, and its history."""
-    return await call.db.read(_show, id)
+    return await call.db.read(shown, id)
 
 
-def _show(c: Connection, ident: str | int) -> dict[str, Any]:
+def shown(c: Connection, ident: str | int) -> dict[str, Any]:
+    """What `show` answers."""
     row = find.task(c, ident)
     env, added = reads.environment(c, row.uuid)
     place = None
@@ -152,10 +169,11 @@ def _last_lines(c: Connection, row: TaskRow, lines: int = 4) -> list[str]:
 
 async def why(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
     """Why tasks wait, with numbers; without ids all that wait, counted by reason."""
-    return await call.db.read(_why if ids else _groups, call, ids)
+    return await call.db.read(explained if ids else _groups, call, ids)
 
 
-def _why(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
+def explained(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
+    """What `why` answers of some tasks."""
     rows = [find.task(c, ident) for ident in ids]
     habits = view.Habits()
     seen = view.view(c, habits, halted(call))
@@ -238,10 +256,11 @@ async def instances(call: Call, *, id: str | int | None = None, limit: int = 50)
 
 async def log(call: Call, *, id: str | int, attempt: int | str | None = None) -> dict[str, Any]:
     """Where the logs of a task's runs are; the latest run, one attempt, or all."""
-    return await call.db.read(_log, call, id, attempt)
+    return await call.db.read(logged, call, id, attempt)
 
 
-def _log(c: Connection, call: Call, ident: str | int, attempt: int | str | None) -> dict[str, Any]:
+def logged(c: Connection, call: Call, ident: str | int, attempt: int | str | None) -> dict[str, Any]:
+    """What `log` answers."""
     row = find.task(c, ident)
     runs = reads.instances(c, row.uuid)
     chosen = (

@@ -22,6 +22,7 @@ from textual.filter import LineFilter, NoColor
 from textual.reactive import var
 from textual.screen import Screen
 
+from app.config import Config
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
 from app.tui.batch import Batch
@@ -37,6 +38,7 @@ from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
 from app.tui.seen import AWAY, BAD, Seen
 from app.tui.start import run_deck
+from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES
 from app.tui.updates import CellsUpdate
 from app.tui.verbs import Deed
@@ -70,6 +72,7 @@ class TaskdeckApp(Sturdy, Places):
         Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
         Binding("ctrl+c", "help_quit", "Says how to leave; twice leaves", id="app.break"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
+        Binding("T", "themes", "Choose a theme", id="app.theme"),
         Binding("0", "place(0)", "The deck as a whole", id="place.deck"),
         Binding("1", "place(1)", "Queues", id="place.queues"),
         Binding("2", "place(2)", "Pools", id="place.pools"),
@@ -96,8 +99,11 @@ class TaskdeckApp(Sturdy, Places):
         ticks: Callable[[], float] = time.monotonic,
         first: Board | None = None,
         driver_class: type[Driver] | None = None,
+        settings: Config = Config(),  # noqa: B008 - frozen
     ) -> None:
+        """`settings.keys` are checked already."""
         super().__init__(driver_class=driver_class)
+        self.settings = settings
         self.client_factory = client_factory
         self.look = look or Look()
         self.read_only = read_only
@@ -120,12 +126,17 @@ class TaskdeckApp(Sturdy, Places):
         self.fatal = False
         """Whether that ended it."""
         self._first = first
+        self._latest: Board | None = None
+        """The board that came while nothing was drawn."""
         self._said: tuple[Span, float] | None = None
         self._said_once: set[str] = set()
         self._broke_at = float("-inf")
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = "quiet"
+        names = [theme.name for theme in THEMES]
+        wanted = settings.theme or self.memory.get("theme", "quiet")
+        self.theme = wanted if wanted in names else "quiet"
+        self.set_keymap(dict(settings.keys))
 
     def get_default_screen(self) -> DeckScreen:
         return DeckScreen()
@@ -142,6 +153,8 @@ class TaskdeckApp(Sturdy, Places):
 
     def on_mount(self) -> None:
         self.set_class(self.look.ascii, "-ascii")
+        if self.look.plain and isinstance(self._driver, ClicksOnlyDriver):
+            self._driver.show_cursor()
         self.board = self._first
         self.errands.start()
         self.feed.start()
@@ -171,12 +184,33 @@ class TaskdeckApp(Sturdy, Places):
         self.call_later(self._take, board)
 
     def _take(self, board: Board) -> None:
+        if self.resting:
+            self._latest = board
+            return
+        self._latest = None
         self.board = self._dated(board)
         shown = {row.uuid: row.priority for row in (*board.running, *board.next)}
         asked = self.asked_priorities
         self.asked_priorities = {
             uuid: asked[uuid] for uuid in asked.keys() & shown.keys() if shown[uuid] != asked[uuid]
         }
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is drawn because another window has the focus."""
+        return not self.app_focus and self.settings.unfocused == "still"
+
+    def watch_app_focus(self, focus: bool) -> None:
+        """Stop with the focus, and say so; go on with it, from what is now."""
+        screen = self.screen
+        if not focus and self.resting:
+            self._say("Not refreshed while another window has the focus; a key or a click goes on.", "dim", float("inf"))
+        elif focus:
+            self._said = None
+            if self._latest is not None:
+                self._take(self._latest)
+            if isinstance(screen, (DeckScreen, PageScreen)):
+                screen.refresh_message()
 
     def _dated(self, board: Board) -> Board:
         """The board, with the time since when no runtime is up where only this deck has seen it go."""
@@ -209,7 +243,10 @@ class TaskdeckApp(Sturdy, Places):
 
     def say(self, text: str, style: str = "") -> None:
         """Put a safe text into the message line for a while."""
-        self._said = ((self.look.own(text), style), self.ticks() + SAID)
+        self._say(text, style, SAID)
+
+    def _say(self, text: str, style: str, seconds: float) -> None:
+        self._said = ((self.look.own(text), style), self.ticks() + seconds)
         for screen in self.screen_stack[-1:]:
             if isinstance(screen, (DeckScreen, PageScreen)):
                 screen.refresh_message()
@@ -290,6 +327,12 @@ class TaskdeckApp(Sturdy, Places):
             )
         else:
             self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn")
+
+    def action_themes(self) -> None:
+        """Choose a theme."""
+        from app.tui.screens.theme import ThemeScreen
+
+        self.push_screen(ThemeScreen(self.theme))
 
     def action_redraw(self) -> None:
         """Draw everything again, whatever the terminal shows."""

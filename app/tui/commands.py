@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.tui.screens.help import bindings_of
 from app.tui.screens.palette import Command, from_bindings
+from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES
 
 if TYPE_CHECKING:
@@ -39,9 +40,29 @@ def _own(app: TaskdeckApp) -> list[Command]:
     leave = partial(app.call_later, app.run_action, "leave")
     return [
         Command("welcome: the first-run lines again", partial(_welcome, app)),
+        Command("panes: all of them, at their usual sizes", partial(_usual, app)),
+        Command("mouse off: the terminal selects text again", partial(_mouse, app, False)),
+        Command("mouse on", partial(_mouse, app, True)),
+        Command("failures: all are seen", partial(_seen, app)),
         *(Command(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
         *(Command(name, leave) for name in ("quit", "q", "wq", "q!")),
     ]
+
+
+def _usual(app: TaskdeckApp) -> None:
+    app.action_place(0)
+    if app.deck:
+        app.deck.usual_sizes()
+
+
+def _mouse(app: TaskdeckApp, on: bool) -> None:
+    if isinstance(app._driver, ClicksOnlyDriver):
+        app._driver.use_mouse(on)
+
+
+def _seen(app: TaskdeckApp) -> None:
+    app.seen.all(app.now())
+    app.say("All failures so far count as seen.")
 
 
 def _welcome(app: TaskdeckApp) -> None:

@@ -57,6 +57,12 @@ class Doc(Lines, can_focus=True):
 
         target: str
 
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another line."""
+
+        target: str
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._sections: tuple[Section, ...] = ()
@@ -65,19 +71,44 @@ class Doc(Lines, can_focus=True):
         self.cursor = ""
         """The target under the cursor; "" when no line leads anywhere."""
 
-    def show(self, sections: Iterable[Section]) -> None:
-        """Show these sections; the cursor stays on its target."""
+    def show(self, sections: Iterable[Section], first: str = "") -> None:
+        """Show these sections; the cursor stays on its target, and what is seen stays where it is.
+
+        A cursor that must move goes to the first target that begins with `first`, where there is one.
+        """
         shown = tuple(sections)
         if shown == self._sections:
             return
         taller = _height(shown) != _height(self._sections)
+        held, before = self._anchor(), self.cursor
         self._sections = shown
         self._lines = [line for number, section in enumerate(shown) for line in _lines(number, section)]
         targets = self._targets()
-        self.cursor = self.cursor if self.cursor in targets else next(iter(targets), "")
+        if before not in targets:
+            self.cursor = next((target for target in targets if target.startswith(first)), next(iter(targets), ""))
+        self._hold(held)
         if taller:
             self.refresh(layout=True)
         self._redraw()
+        if self.cursor != before:
+            self.post_message(self.Moved(self.cursor))
+
+    def _anchor(self) -> tuple[str, int]:
+        """The line that must not move: that of the cursor when it is seen, else the topmost; by what it is, and its place."""
+        at = self._targets().get(self.cursor, -1)
+        if self._offset <= at < self._offset + self.size.height:
+            return f"target:{self.cursor}", at - self._offset
+        top = self._lines[self._offset : self._offset + 1]
+        return (f"section:{_base(self._sections[top[0][0]].title)}", 0) if top else ("", 0)
+
+    def _hold(self, held: tuple[str, int]) -> None:
+        """Scroll so that this line stands where it stood. From the very top one sees the top still."""
+        kind, _, what = held[0].partition(":")
+        if not self._offset or not what:
+            return
+        if kind == "target":
+            at = self._targets().get(what)
+            self._offset = self._offset if at is None else max(0, at - held[1])
 
     @property
     def height(self) -> int:
@@ -102,11 +133,16 @@ class Doc(Lines, can_focus=True):
         targets = list(self._targets())
         at = targets.index(self.cursor) + step if self.cursor in targets else -1
         if 0 <= at < len(targets):
-            self.cursor = targets[at]
+            self._go(targets[at])
             self._reveal(self._targets()[self.cursor])
         else:
             self._offset += step
         self._redraw()
+
+    def _go(self, target: str) -> None:
+        if target != self.cursor:
+            self.cursor = target
+            self.post_message(self.Moved(target))
 
     def action_page(self, pages: int) -> None:
         """Scroll by pages."""
@@ -118,7 +154,7 @@ class Doc(Lines, can_focus=True):
         self._offset = 0 if side < 0 else len(self._lines)
         targets = list(self._targets())
         if targets:
-            self.cursor = targets[0 if side < 0 else -1]
+            self._go(targets[0 if side < 0 else -1])
         self._redraw()
 
     def action_open(self) -> None:
@@ -134,7 +170,7 @@ class Doc(Lines, can_focus=True):
             return
         if row.target == self.cursor:
             self.action_open()
-        self.cursor = row.target
+        self._go(row.target)
         self._redraw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:

@@ -5,17 +5,19 @@ The command is split as a shell would split it, but no shell runs it: signs that
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from app.core import amounts
-from app.core.clean import clean, nearest, valid_name
+from app.core.clean import clean, cut, nearest, valid_name
+from app.core.outline import Path
+from app.tui.equal import spec_of
 
 KINDS = ("command", "shell", "template")
 FIELDS = ("name", "queue", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at", "cwd")
@@ -26,7 +28,8 @@ _SIGNS = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|<>;&
 class Draft:
     """What was typed. `values` holds the texts of FIELDS.
 
-    `parameters` holds, by template, the texts of its parameters that are not just their defaults.
+    `parameters` holds, by template, the texts of its parameters that are not just their defaults. `also` is what the task
+    that is run again had and the form does not show, as the verb `submit` takes it.
     """
 
     kind: str = "command"
@@ -35,30 +38,19 @@ class Draft:
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     hold: bool = False
-    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[Path, str]] = field(default_factory=dict)
+    also: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self, name: str) -> str:
         """The text of a field, blanks around it taken off."""
         return self.values.get(name, "").strip()
 
-    def given(self) -> dict[str, str]:
-        """The parameters of the chosen template that were filled in."""
-        return dict(self.parameters.get(self.template, {}))
 
-    def with_value(self, name: str, text: str) -> Draft:
-        """The same with another text in one field."""
-        return replace(self, values={**self.values, name: text})
+def spec(draft: Draft, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The specification as the verb `submit` takes it, with what a template is given (`parameters`, `parameter_texts`).
 
-    def with_parameter(self, name: str, text: str) -> Draft:
-        """The same with another text for one parameter of the chosen template."""
-        own = {**self.parameters.get(self.template, {}), name: text}
-        if not text:
-            del own[name]
-        return replace(self, parameters={**self.parameters, self.template: own})
-
-
-def spec(draft: Draft) -> dict[str, Any]:
-    """The specification as the verb `submit` takes it. Raises ValueError when the command cannot be split."""
+    Raises ValueError when the command cannot be split.
+    """
     found: dict[str, Any] = {name: draft.value(name) for name in FIELDS if draft.value(name) and name != "after"}
     if "cwd" in found:
         found["cwd"] = os.path.expanduser(found["cwd"])
@@ -67,11 +59,32 @@ def spec(draft: Draft) -> dict[str, Any]:
     elif draft.kind == "shell":
         found["script"] = draft.script
     else:
-        found["template"] = draft.template
-        found["parameter_texts"] = [[name, text] for name, text in draft.given().items()]
+        found |= {"template": draft.template, **(given or {})}
     if draft.value("after"):
         found["after"] = draft.value("after").replace(",", " ").split()
-    return found | ({"hold": True} if draft.hold else {})
+    return found | dict(draft.also) | ({"hold": True} if draft.hold else {})
+
+
+def draft_of(task: Mapping[str, Any]) -> Draft:
+    """What to type for the same task once more, from its row as the verb `show` answers it; its parameters apart."""
+    asked = {**spec_of(task), "name": task["name"]}
+    if task.get("template"):
+        asked["cpu"] = amounts.plain(task["cpu"])  # the template may ask for another
+    if task.get("retry_delay", 1.0) != 1.0:
+        asked["retry_delay"] = amounts.plain(task["retry_delay"])
+    kind = "template" if task.get("template") else "shell" if asked.get("script") else "command"
+    return Draft(
+        kind=kind,
+        command=shlex.join(map(str, asked.get("argv") or ())),
+        script=str(asked.get("script") or ""),
+        template=str(task.get("template") or ""),
+        values={name: str(asked[name]) for name in FIELDS if asked.get(name) not in (None, "")},
+        also={name: task[name] for name, usual in _UNSHOWN if task.get(name) not in (None, usual)},
+    )
+
+
+_UNSHOWN: tuple[tuple[str, Any], ...] = (("tags", {}), ("grace", 5.0), ("log_limit", None))
+"""What of a task has no field, with what it usually is."""
 
 
 def words(command: str) -> list[str]:
@@ -86,6 +99,25 @@ def shell_signs(command: str) -> list[str]:
     """The signs in a command, outside quotes, that a shell would act on, each once."""
     found = [match["sign"] for match in _SIGNS.finditer(command) if match["sign"]]
     return list(dict.fromkeys(sign[0] if sign[0] == "$" else sign for sign in found))
+
+
+def shell_word(command: str) -> str:
+    """The word a command begins with when only a shell knows it (`for`, `cd`, `A=1`), and no program is called so; else ""."""
+    try:
+        first = next(iter(words(command)), "")
+    except ValueError:
+        return ""
+    known = first in _SHELL_WORDS or first.startswith("(") or _ASSIGNMENT.match(first)
+    return first if known and not shutil.which(first) else ""
+
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_SHELL = (
+    "if then else elif fi for while until do done case esac select function time { } ! [[ . : alias bg bind break builtin cd"
+    " command continue declare dirs disown eval exec exit export fg getopts hash jobs let local logout mapfile popd pushd read"
+    " readarray readonly return set shift shopt source times trap type typeset ulimit umask unalias unset wait"
+)
+_SHELL_WORDS = frozenset(_SHELL.split())
 
 
 def faults(draft: Draft, base: str, now: datetime) -> list[str]:
@@ -122,9 +154,12 @@ def _command_fault(draft: Draft) -> str:
     if draft.kind == "shell":
         return "" if draft.script.strip() else "Shell text is empty."
     try:
-        return "" if words(draft.command) else "Command is empty."
+        found = words(draft.command)
     except ValueError as error:
         return str(error)
+    if word := shell_word(draft.command):
+        return f'Command: "{cut(clean(word), 20)}" is a word of the shell, not a program. Take Run: shell text.'
+    return "" if found else "Command is empty."
 
 
 def _name_fault(draft: Draft) -> str:
@@ -154,11 +189,3 @@ def nearest_directory(path: str) -> str | None:
         return None
     near = nearest(name, beside)
     return os.path.join(parent, near) if near else None
-
-
-def prefill(schema: Mapping[str, Any], kinds: frozenset[str]) -> str:
-    """The text that a parameter's field begins with: its default, as it would be typed."""
-    if "default" not in schema:
-        return ""
-    default = schema["default"]
-    return default if isinstance(default, str) and "string" in kinds else json.dumps(default, ensure_ascii=False)

@@ -6,6 +6,7 @@ touched. Several rows are edited as one: a field in which they differ begins emp
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -30,11 +31,14 @@ class Slot:
     option: str = ""
     """How the command line calls it; "" for one that it sets in another way."""
     of: str = "entry"
-    """The widget: entry, pick, choice, tick."""
+    """The widget: entry, pick, choice."""
     size: int = 8
     """Cells; 0 for all there are."""
     hint: str = ""
     needed: bool = False
+    """A new thing must have it."""
+    blank: bool = False
+    """It may be empty."""
     alone: bool = False
     """Only where one row is edited: names."""
 
@@ -90,7 +94,7 @@ PRIORITY = Slot("priority", "Priority", whole(-1_000_000, 1_000_000), text, "--p
 CPU = Slot("cpu", "CPU", amounts.parse_cpu, lambda cores: "" if cores is None else amounts.plain(cores), "--cpu", hint="cores")
 MEMORY = Slot("memory", "Memory", amounts.parse_size, exact_size, "--memory")
 NAME = Slot("name", "Name", name, text, size=32, needed=True, alone=True)
-DESCRIPTION = Slot("description", "For", str, text, "--description", size=0)
+DESCRIPTION = Slot("description", "Description", str, text, "--description", size=0, blank=True)
 STATUS = Slot("status", "State", str, text, of="choice")
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 
@@ -102,9 +106,9 @@ TASK = Kind(
         PRIORITY,
         CPU,
         MEMORY,
-        Slot("timeout", "Timeout", limit, exact_time, "--timeout", hint="empty: no limit"),
+        Slot("timeout", "Timeout", limit, exact_time, "--timeout", hint="empty: no limit", blank=True),
         Slot("retries", "Retries", whole(0, 10_000), text, "--retries", hint="further attempts after a failure"),
-        Slot("retry_delay", "every", amounts.parse_duration, exact_time, "--retry-delay", hint="between two attempts"),
+        Slot("retry_delay", "Retry delay", amounts.parse_duration, exact_time, "--retry-delay", hint="between two attempts"),
     ),
     ident="uuid",
     first="memory",
@@ -126,33 +130,40 @@ NEW_POOL = Kind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed
 
 PRESETS = (("finishes-within", "finishes within"), ("starts-within", "starts within"))
 SEVERITIES = (("critical", "critical"), ("warning", "warning"), ("info", "info"))
-_TAG = "KEY=VALUE; empty: any"
+SWITCH = (("on", "on"), ("off", "off"))
 
 
-def _tag(word: str) -> str:
-    if word and not word.partition("=")[0].strip():
+def _tags(word: str) -> dict[str, str]:
+    """Reads `team=ml host="big one"`."""
+    try:
+        pairs = [part.partition("=") for part in shlex.split(word)]
+    except ValueError:
+        pairs = [("", "", "")]
+    if any(not key or not sign for key, sign, _ in pairs):
         raise ValueError(f"must be KEY=VALUE, not {amounts.quoted(word)}")
-    if word and "=" not in word:
-        raise ValueError(f"must be KEY=VALUE, not {amounts.quoted(word)}")
-    return word
+    return {key: value for key, _, value in pairs}
+
+
+def _tags_text(tags: Mapping[str, str] | None) -> str:
+    return shlex.join(f"{key}={value}" for key, value in (tags or {}).items())
 
 
 RULE = Kind(
     "sla",
     (
-        Slot("preset", "Asks that it", str, text, of="choice"),
-        Slot("value", "Time", amounts.parse_duration, exact_time, "", hint="from its submission", needed=True),
-        Slot("template", "Template", str, text, "--template", of="pick", size=24),
-        Slot("queue", "Queue", str, text, "--queue", of="pick", size=24),
-        Slot("task", "Task name", lambda word: name(word) if word else "", text, "--task", size=32, hint="empty: any"),
-        Slot("tag", "Tag", _tag, text, "--tag", size=32, hint=_TAG),
+        Slot("preset", "A task", str, text, of="choice"),
+        Slot("value", "Time", amounts.parse_duration, exact_time, hint="from its submission", needed=True),
+        Slot("template", "Template", str, text, "--template", of="pick", size=24, blank=True),
+        Slot("queue", "Queue", str, text, "--queue", of="pick", size=24, blank=True),
+        Slot("task", "Task name", name, text, "--task", size=24, hint="empty: any", blank=True),
+        Slot("tag", "Tag", _tags, _tags_text, "--tag", size=24, hint="KEY=VALUE; empty: any", blank=True),
         Slot("severity", "Severity", str, text, "--severity", of="choice"),
-        Slot("enabled", "", lambda word: word == "on", lambda on: "on" if on else "off", of="tick"),
+        Slot("enabled", "Rule", lambda word: word == "on", lambda on: "on" if on else "off", of="choice"),
     ),
     first="value",
 )
-NEW_RULE = Kind("sla", (NAME, *RULE.slots[:-1]), first="name")
-BEGIN = {"preset": "finishes-within", "severity": "warning", "pool": "default", "priority": ""}
+NEW_RULE = Kind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name")
+BEGIN = {"preset": "finishes-within", "severity": "warning"}
 """What a new one begins with."""
 
 
@@ -202,13 +213,18 @@ class Sheet:
         texts = {slot.name: self.texts[slot.name] for slot in self.slots if slot.name in self.texts and self.touched(slot)}
         return replace(self, stored=tuple(stored), texts=texts)
 
+    def value(self, slot: Slot) -> Any:
+        """What a field without a fault means."""
+        word = self.text(slot)
+        return slot.parse(word) if word or slot.parse is limit else ""
+
     def fault(self, slot: Slot) -> str:
         """What is wrong with a field, as a sentence; "" when nothing is."""
         word = self.text(slot)
-        if not word and not self.touched(slot):
-            return f"{slot.label} is needed." if slot.needed and self.new else ""
-        if not word and (slot.needed or slot.parse not in (limit, str, _tag) and slot.name != "task"):
-            return f"{slot.label} must not be empty." if not self.new or slot.needed else ""
+        if not word and slot.needed and self.new:
+            return f"{slot.label} is needed."
+        if not word:
+            return f"{slot.label} must not be empty." if self.touched(slot) and not (slot.blank or self.new) else ""
         try:
             slot.parse(word)
         except ValueError as error:
@@ -225,7 +241,7 @@ class Sheet:
         for slot in self.slots:
             if self.fault(slot) or not (self.touched(slot) or (self.new and self.text(slot))):
                 continue
-            value = slot.parse(self.text(slot))
+            value = self.value(slot)
             if self.new or any(row.get(slot.name) != value for row in self.stored):
                 found[slot.name] = value
         return found
@@ -307,9 +323,7 @@ def said(sheet: Sheet) -> str:
 
 
 def _step(sheet: Sheet, slot: Slot, value: Any) -> str:
-    label = (slot.label or "state").lower()
-    if slot.name in ("description", "name") or slot.label == "CPU":
-        label = {"description": "description", "name": "name"}.get(slot.name, slot.label)
+    label = slot.label if slot.label.isupper() else slot.label.lower()
     old = "" if sheet.differ(slot) else f"{sheet.begins(slot) or _empty(slot)} "
     return f"{label} {old}→ {slot.show(value) or _empty(slot)}"
 
@@ -343,6 +357,8 @@ def _option(sheet: Sheet, slot: Slot, value: Any) -> list[str]:
         preset = sheet.text(sheet.slot("preset"))
         shown = slot.show(value) if slot.name == "value" else sheet.text(sheet.slot("value"))
         return [f"--{preset}", shown] if slot.name == "value" or "value" not in sheet.changes() else []
+    if slot.name == "tag" and value:
+        return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":
         return ["--on" if value else "--off"]
     return [slot.option, slot.show(value) or ("none" if slot.parse is limit else "")] if slot.option else []

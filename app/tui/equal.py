@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.amounts import plain
 from app.core.clean import MASK, clean, is_secret_name
+from app.core.parameters import secret, typed
 
 _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"), ("memory", "--memory"),
@@ -79,14 +80,21 @@ def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _parameters(spec: Mapping[str, Any]) -> list[str]:
-    given = [*(spec.get("parameters") or {}).items(), *(spec.get("parameter_texts") or ())]
-    return [word for name, value in given for word in ("-p", _parameter(str(name), value))]
+    texts = [f"{name}={MASK if is_secret_name(name) else text}" for name, text in spec.get("parameter_texts") or ()]
+    found = [*texts, *(_parameter(str(name), value) for name, value in (spec.get("parameters") or {}).items())]
+    return [word for text in found for word in ("-p", text)]
 
 
 def _parameter(name: str, value: Any) -> str:
-    if is_secret_name(name):
+    """`NAME=TEXT` for a text that nothing else could be meant by, else `NAME:=JSON`."""
+    if is_secret_name(name) and not secret(value):
         return f"{name}={MASK}"
-    return f"{name}{'=' if isinstance(value, str) else ':='}{as_typed(value)}"
+    if isinstance(value, str) and typed(value, _ANY) == value:
+        return f"{name}={value}"
+    return f"{name}:={json.dumps(value, ensure_ascii=False)}"
+
+
+_ANY = frozenset(("string", "integer", "number", "boolean", "null", "array", "object"))
 
 
 def _what(spec: Mapping[str, Any]) -> list[str]:

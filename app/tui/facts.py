@@ -6,7 +6,7 @@ All of it is pure, and every text from outside is made safe where it is put into
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,15 +21,38 @@ ACTIVE = frozenset({"starting", "running", "paused", "stopping"})
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything known of one task. `tail` is the end of its last log; `now` is UNIX seconds; `room` cells of width."""
+    """Everything known of one task. `about` is what that verb answered, as of `asked`; `tail` is the end of its last log.
 
-    task: Mapping[str, Any]
+    `now` and `asked` are UNIX seconds; `room` is cells of width.
+    """
+
+    about: Mapping[str, Any]
     look: Look
     now: float
     room: int
-    why: Mapping[str, Any] = field(default_factory=dict)
     board: Board | None = None
     tail: tuple[str, ...] = ()
+    asked: float | None = None
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """As `show` answers it."""
+        return self.about["task"]
+
+    @property
+    def why(self) -> Mapping[str, Any]:
+        """Why it waits; nothing when it does not."""
+        return self.about["why"] or {}
+
+    @property
+    def past(self) -> Mapping[str, Any] | None:
+        """What past runs took."""
+        return self.about["past"]
+
+    @property
+    def since(self) -> float:
+        """Seconds since the answer: what it says of so many seconds from then has come nearer."""
+        return 0.0 if self.asked is None else max(0.0, self.now - self.asked)
 
     @property
     def runs(self) -> Sequence[Mapping[str, Any]]:
@@ -62,6 +85,11 @@ class Facts:
         at = self.at(text)
         return amounts.MISSING if at is None else amounts.clock(at, datetime.fromtimestamp(self.now, UTC), seconds)
 
+    def clock_at(self, seconds: float) -> str:
+        """UNIX seconds as people read them."""
+        at, now = (datetime.fromtimestamp(moment, UTC) for moment in (seconds, self.now))
+        return amounts.clock(at, now)
+
 
 def title(facts: Facts) -> str:
     """`#1049 resnet50-sweep-08`."""
@@ -78,7 +106,7 @@ def headline(facts: Facts) -> tuple[Span, ...]:
 
 def _waits(facts: Facts) -> Iterator[str]:
     task = facts.task
-    waits = facts.why.get("waits", facts.ago(task["created_at"]))
+    waits = facts.why["waits"] + facts.since if "waits" in facts.why else facts.ago(task["created_at"])
     yield f"in {facts.look.theirs(task['queue'])} for {amounts.age(waits)}"
     yield f"priority {task['priority']}"
     yield f"by {facts.look.theirs(task['submitted_by'])}"
@@ -90,9 +118,14 @@ def expected(facts: Facts) -> str:
     near = facts.why.get("expected_in")
     if not near:
         return ""
-    now = datetime.fromtimestamp(facts.now, UTC)
-    first, last = (datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in near)
-    return f"starts {amounts.span(first, last, now)} ({amounts.estimate(sum(near) / 2)})"
+    first, last = (max(0.0, seconds - facts.since) for seconds in near)
+    return f"starts {_span(facts, first, last)} ({amounts.estimate((first + last) / 2)})"
+
+
+def _span(facts: Facts, first: float, last: float) -> str:
+    """`10:43–10:55`, of seconds from now."""
+    now, *ends = (datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in (0.0, first, last))
+    return amounts.span(ends[0], ends[1], now)
 
 
 def _runs(facts: Facts) -> Iterator[str]:
@@ -101,13 +134,29 @@ def _runs(facts: Facts) -> Iterator[str]:
     limit = task["timeout"]
     of = f" of {amounts.duration(limit)} ({amounts.percent(ran, limit)})" if limit else ""
     yield f"{elapsed(ran or 0.0)}{of}"
-    if line and line.left is not None:
-        end = datetime.fromtimestamp(facts.now + max(0.0, line.left), UTC)
-        late = f"late {amounts.age(-line.left)}" if line.left < 0 else amounts.estimate(line.left)
-        yield f"ends {amounts.clock(end, datetime.fromtimestamp(facts.now, UTC))} ({late})"
+    yield ending(facts)
     yield attempt(facts, run)
     if line and line.note:
         yield facts.look.theirs(line.note)
+
+
+def ends_in(facts: Facts) -> list[float]:
+    """The seconds from now between which a run ends; nothing when that is not known."""
+    if told := facts.about["ends_in"]:
+        return [seconds - facts.since for seconds in told]
+    left = facts.line.left if facts.line else None
+    return [] if left is None else [left, left]
+
+
+def ending(facts: Facts) -> str:
+    """`ends 10:46–10:50 (~6m)`, by past runs or else by the board; "" when that is not known."""
+    near = ends_in(facts)
+    if not near:
+        return ""
+    if near[-1] < 0:
+        return f"late {amounts.age(-near[-1])}"
+    first = max(0.0, near[0])
+    return f"ends {_span(facts, first, near[-1])} ({amounts.estimate((first + near[-1]) / 2)})"
 
 
 def _ended(facts: Facts) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from textual import events
@@ -27,6 +27,19 @@ class Hint:
 
 
 HELP = Hint("?", "help", "question_mark", 0)
+KEY_NAMES = {
+    "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
+    "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn", "pageup": "pgup",
+    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／", "full_stop": ".", "comma": ",",
+    "greater_than_sign": ">", "less_than_sign": "<", "asterisk": "*", "exclamation_mark": "!",
+}  # fmt: skip
+
+
+def key_name(key: str) -> str:
+    """A key as people read it."""
+    return KEY_NAMES.get(key, key)
+
+
 QUIT = Hint("q", "quit", "q", 0)
 BACK = Hint("q", "back", "q", 0)
 
@@ -115,12 +128,22 @@ class KeyLine(Lines):
         width = self.size.width
         spans: list[Span] = []
         self._spots, end = [], 1
-        for hint in fit(self._hints, self.look, width - 1):
+        for hint in fit([self._chosen(hint) for hint in self._hints], self.look, width - 1):
             key = self.look.own(hint.shown)
             spans += [("  " if spans else " ", ""), (key, "bold"), (f" {hint.label}", "dim")]
             end += len(key) + len(hint.label) + 3
             self._spots.append((end, hint.key))
         self.draw([self.look.strip(spans, width)])
+
+    def _chosen(self, hint: Hint) -> Hint:
+        """The hint with the key that the user chose for what it does."""
+        keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
+        if not keys:
+            return hint
+        from app.tui.keymap import shown_key
+
+        key = shown_key([node for node, _ in self.screen._binding_chain], hint.key, keys)
+        return hint if key == hint.key else replace(hint, shown=key_name(key), key=key)
 
     def on_resize(self) -> None:
         self.redraw()

@@ -82,6 +82,25 @@ class Field(Horizontal):
             yield self.hint
 
 
+class InOrder(Widget):
+    """A field whose keys act in the order they were typed, however fast: its own keys and those of the screen at once,
+    not behind the text that was typed after them; what was typed ahead goes on to the field that has the focus by then."""
+
+    def is_text(self, event: events.Key) -> bool:
+        """Whether the field itself puts this key into what it holds."""
+        return False
+
+    async def _on_key(self, event: events.Key) -> None:
+        focused = self.screen.focused
+        if focused is not None and focused is not self:
+            event.stop()
+            event.prevent_default()
+            focused.post_message(events.Key(event.key, event.character))
+        elif not self.is_text(event) and await self.app._check_bindings(event.key):
+            event.stop()
+            event.prevent_default()
+
+
 class Entry(Input):
     """A one-line input into which nothing is pasted that a terminal would act on."""
 
@@ -90,8 +109,20 @@ class Entry(Input):
         event.text = pasted(event.text)
 
 
-class Script(TextArea):
+class Slot(InOrder, Entry):
+    """An entry of a form that has `action_step`: enter goes on to the next field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)]
+
+    def is_text(self, event: events.Key) -> bool:
+        return event.is_printable
+
+
+class Script(InOrder, TextArea):
     """Several lines, pasted with the same care."""
+
+    def is_text(self, event: events.Key) -> bool:
+        return event.is_printable or event.key == "enter"
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.text = pasted(event.text)
@@ -110,7 +141,14 @@ def entry(id: str, value: str = "") -> Entry:
     return line
 
 
-class Tick(Lines, can_focus=True):
+def slot(id: str, value: str = "") -> Slot:
+    """As `entry`, for a form that has `action_step`."""
+    line = Slot(value, compact=True, id=id, select_on_focus=False)
+    line.cursor_blink = False
+    return line
+
+
+class Tick(InOrder, Lines, can_focus=True):
     """On or off: `[x] hold`, or only the `x` when it stands in a field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -159,7 +197,7 @@ class Tick(Lines, can_focus=True):
         self.draw([self.look.strip(spans, self.size.width)])
 
 
-class Choice(Lines, can_focus=True):
+class Choice(InOrder, Lines, can_focus=True):
     """One of a few, all to be seen: `(•) a command   ( ) shell text`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -222,7 +260,7 @@ class Choice(Lines, can_focus=True):
         return "cursor" if self.has_focus else "bold"
 
 
-class Pick(Lines, can_focus=True):
+class Pick(InOrder, Lines, can_focus=True):
     """One of many: left and right step through, enter shows all."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.tui.facts import ACTIVE, WAITING
+from app.tui.facts import ACTIVE
 from app.tui.log import FileSource, LogLines, Source, TextSource
 from app.tui.loglayout import LineCells
 
@@ -19,24 +19,21 @@ TAIL = 4
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The task, why it waits, the run whose log is shown, and the last lines of that log when the run is over."""
+    """The task, the run whose log is shown, the last lines of that log when the run is over, and all that `about` answered."""
 
     task: Mapping[str, Any]
-    why: Mapping[str, Any]
     run: Mapping[str, Any] | None = None
     tail: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def gather(client: Client, ident: str) -> Known:
     """Ask all about one task. Raises Problem when there is none."""
-    task = client.call("show", {"id": ident})
-    if task["status"] in WAITING:
-        answers = client.call("why", {"ids": [task["uuid"]]})
-        return Known(task, next(iter(answers), {}))
-    runs = client.call("log", {"id": task["uuid"], "attempt": None})["runs"]
+    about = client.call("about", {"id": ident})
+    runs = (about["log"] or {}).get("runs")
     run = runs[-1] if runs else None
     ended = run is not None and run["status"] not in ACTIVE
-    return Known(task, {}, run, last_lines(run) if run and ended else ())
+    return Known(about["task"], run, last_lines(run) if run and ended else (), about)
 
 
 def source_of(run: Mapping[str, Any]) -> Source:

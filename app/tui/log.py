@@ -6,7 +6,9 @@ once, and the index that knows the numbers is built afterwards.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from array import array
 from typing import Protocol
 
@@ -28,22 +30,43 @@ class Source(Protocol):
         """The bytes from `start` up to `end`; fewer when there are fewer."""
         ...
 
+    def fate(self) -> str:
+        """What became of its name, in words; "" while that is as it was."""
+        ...
+
     def close(self) -> None:
         """Let go of it."""
         ...
 
 
 class FileSource:
-    """A log file, held open: it stays readable when its name goes. Raises OSError when it cannot be opened."""
+    """A log file, held open: it stays readable when its name goes.
+
+    Raises OSError when it cannot be opened, or is no file (a directory, or a pipe, which would wait for a writer).
+    """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        found = os.fstat(self._fd)
+        self._id = (found.st_dev, found.st_ino)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(self._fd)
+            raise OSError(errno.EINVAL, "not a file")
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
 
     def read(self, start: int, end: int) -> bytes:
         return os.pread(self._fd, max(0, end - start), start)
+
+    def fate(self) -> str:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return "the file was deleted; what it holds is still here"
+        same = (found.st_dev, found.st_ino) == self._id
+        return "" if same else "another file has its name now; this is the one that was opened"
 
     def close(self) -> None:
         os.close(self._fd)
@@ -60,6 +83,9 @@ class TextSource:
 
     def read(self, start: int, end: int) -> bytes:
         return self._data[start:end]
+
+    def fate(self) -> str:
+        return ""
 
     def close(self) -> None:
         self._data = b""
@@ -164,9 +190,15 @@ class LineIndex:
             self._before.append(self._before[-1] + self._tail)
             self._tail = 0
 
-    def number(self, start: int) -> int | None:
-        """The number, from 1, of the line that begins at `start`; None when it was not counted yet."""
-        if start > self.counted:
+    def before(self, offset: int) -> int | None:
+        """Lines that begin before `offset`; None while that was not counted yet."""
+        if offset > self.counted:
             return None
-        block = min(start // BLOCK, len(self._before) - 1)
-        return self._before[block] + self._lines.source.read(block * BLOCK, start).count(b"\n") + 1
+        block = min(offset // BLOCK, len(self._before) - 1)
+        whole = self._before[block] + self._lines.source.read(block * BLOCK, offset).count(b"\n")
+        return whole + (offset > 0 and self._lines.source.read(offset - 1, offset) != b"\n")
+
+    def number(self, start: int) -> int | None:
+        """The number, from 1, of the line that begins at `start`; None while it was not counted yet."""
+        before = self.before(start)
+        return None if before is None else before + 1

@@ -16,12 +16,17 @@ from rich.style import Style
 from textual.strip import Strip
 
 from app.core import clean
+from app.core.amounts import size
 
 PAGE = 16 * 1024
 """Bytes of a line that are parsed at a time."""
 WRAPPED = 4 * PAGE
 """Bytes of a line that are shown when lines are wrapped; sideways there is no limit."""
-MATCH = Style(reverse=True, bold=True)
+MATCH = Style(reverse=True)
+CHOSEN = Style(reverse=True, bold=True)
+"""A match in the line one has gone to."""
+_DENSE = 256
+"""Bytes that a cell takes at most (a colour of its own and some marks); of what is denser, no more is looked at."""
 _DIM = Style(dim=True)
 
 
@@ -38,13 +43,18 @@ class LineCells:
 
     def window(self, x: int, width: int) -> Strip:
         """The cells from column `x` on, at most `width`."""
-        while self._cells < x + width and self._at < len(self._line):
+        end = min(len(self._line), PAGE + (x + width) * _DENSE)
+        while self._cells < x + width and self._at < end:
             self._parse_page()
         parts = [strip.crop(max(0, x - at), x + width - at) for at, strip in self._pages if _meet(at, strip, x, width)]
         return parts[0] if len(parts) == 1 else Strip.join(parts)
 
+    def goes_on(self, x: int) -> bool:
+        """Whether anything stands at column `x` or beyond it, as far as the line was parsed."""
+        return self._cells > x or self._at < len(self._line)
+
     def wrapped(self, width: int, more: str) -> list[Strip]:
-        """The line in rows of at most `width` cells; a last row says `more` (holding {}: bytes) when it is too long."""
+        """The line in rows of at most `width` cells; a last row says `more` (holding {}: a size) when it is too long."""
         if self._rows[0] != width:
             self._rows = (width, self._wrap(width, more))
         return self._rows[1]
@@ -54,7 +64,7 @@ class LineCells:
             self._parse_page()
         rows = _fold(Strip.join(strip for _, strip in self._pages), width)
         if self._at < len(self._line):
-            rows.append(Strip([Segment(more.format(len(self._line) - self._at), _DIM)]).crop(0, width))
+            rows.append(Strip([Segment(more.format(size(len(self._line) - self._at)), _DIM)]).crop(0, width))
         return rows
 
     def _parse_page(self) -> None:
@@ -67,8 +77,8 @@ class LineCells:
         self._at = end
 
 
-def marked(row: Strip, pattern: re.Pattern[str]) -> Strip:
-    """The row with what the pattern finds in it in reverse."""
+def marked(row: Strip, pattern: re.Pattern[str], style: Style = MATCH) -> Strip:
+    """The row with what the pattern finds in it in this style."""
     text = row.text
     spans = [found.span() for found in pattern.finditer(text) if found.end() > found.start()]
     if not spans:
@@ -78,9 +88,14 @@ def marked(row: Strip, pattern: re.Pattern[str]) -> Strip:
     at, parts = 0, []
     for cut in cuts:
         part = row.crop(at, cut)
-        parts.append(Strip(Segment.apply_style(part, post_style=MATCH), part.cell_length) if at in hits else part)
+        parts.append(Strip(Segment.apply_style(part, post_style=style), part.cell_length) if at in hits else part)
         at = cut
     return Strip.join(parts)
+
+
+def cut(row: Strip, width: int, ellipsis: str) -> Strip:
+    """The row, at most `width` cells, the last of which says that there is more."""
+    return Strip.join([row.crop(0, width - 1), Strip([Segment(ellipsis, _DIM)])])
 
 
 def _last_state(line: bytes) -> bytes:

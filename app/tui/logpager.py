@@ -5,19 +5,28 @@ Neither screen nor thread: `page` says what is seen now.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from textual.strip import Strip
 
 from app.core import amounts
-from app.tui.log import BLOCK, LineIndex, LogLines, Source
-from app.tui.loglayout import LineCells, marked
+from app.core.clean import sgr_line, width
+from app.tui.log import LineIndex, LogLines, Source
+from app.tui.loglayout import CHOSEN, MATCH, LineCells, cut, marked
 from app.tui.logsearch import Search
 
-MORE = "… {} bytes more in this line: w, then →"
-_KEPT = 32 * 1024 * 1024
+MORE = " {} more in this line: w shows it cut, and then sideways"
+COPIED_MOST = 72 * 1024
+"""Bytes that are copied at most: in the form in which they go to a terminal they stay below the 100,000 that all take."""
+_KEPT = 16 * 1024 * 1024
+_AT_ONCE = 16
+"""Blocks of new output that are counted and searched before the page is shown."""
+_FAR = 64 * 1024
+"""Cells of a line in which a match is looked for, to bring it into view."""
 Place = tuple[int, int]
 """A row: the offset of its line, and which row of that line when lines are wrapped."""
 
@@ -27,7 +36,7 @@ class Page:
     """What is seen now.
 
     `lines` and `line` (the number of the bottom one) are None until they were counted; `below` counts the lines that
-    came since following stopped.
+    came since the end was left.
     """
 
     rows: tuple[Strip, ...] = ()
@@ -45,6 +54,8 @@ class Page:
     progress: int = 100
     """Percent of the log that the search is through."""
     note: str = ""
+    notes: int = 0
+    """How many notes there were, so that the same one can be told again."""
 
 
 @dataclass(slots=True)
@@ -58,10 +69,13 @@ class _Jump:
 
 
 class Pager:
-    """A reader's place in a log, `width` by `height` cells."""
+    """A reader's place in a log, `width` by `height` cells; a line that is cut ends in `ellipsis`."""
 
-    def __init__(self, source: Source, width: int, height: int) -> None:
+    def __init__(self, source: Source, width: int, height: int, ellipsis: str = "…") -> None:
         self.lines = LogLines(source)
+        self._ellipsis = ellipsis
+        self._fate = self._note = ""
+        self._notes = 0
         self._width, self._height = max(1, width), max(1, height)
         self._wrap = False
         self._column = 0
@@ -81,9 +95,11 @@ class Pager:
         self._errors: Search | None = None
         self._jump: _Jump | None = None
         self._match: int | None = None
-        self._note = ""
+        self._matched: re.Pattern[str] | None = None
+        """By what the line that was gone to was found."""
         self._following = False
-        self._below = 0
+        self._seen_to = self.lines.size
+        """Up to where the log reached when its end was seen last."""
 
     # -- moving -------------------------------------------------------------------------------------------------
 
@@ -130,7 +146,7 @@ class Pager:
     def _go(self, place: Place) -> None:
         self._top = min(place, self._last_top())
         if self._at_end():
-            self._below = 0
+            self._seen_to = self.lines.size
 
     # -- following ----------------------------------------------------------------------------------------------
 
@@ -147,29 +163,54 @@ class Pager:
 
     def grown(self) -> bool:
         """Look whether the log grew; new lines are shown when following, else counted. A cut log is read anew."""
-        before = self.lines.size
+        known = [job for job in self._jobs() if job.done]
         change = self.lines.refresh()
         if change < 0:
-            following = self._following
-            self._forget()
-            self.follow(following)
-            self._note = "the log was cut and begins anew"
-            self.end()
-        elif change and self._following:
-            self.end()
+            self._begin_anew()
         elif change:
-            self._below += self._new_lines(before)
-        return change != 0
+            self._catch_up(known)
+            if self._following:
+                self.end()
+        return self._told_fate() or change != 0
 
-    def _new_lines(self, start: int) -> int:
-        size = self.lines.size
-        return sum(self.lines.source.read(at, min(at + BLOCK, size)).count(b"\n") for at in range(start, size, BLOCK))
+    def _begin_anew(self) -> None:
+        following, text = self._following, self._text
+        self._forget()
+        self._following, self._text = following, text
+        self._search = Search.text(self.lines, text) if text else None
+        self._tell("the log was cut and begins anew")
+        self.end()
+
+    def _tell(self, note: str) -> None:
+        self._note = note
+        self._notes += bool(note)
+
+    def _catch_up(self, jobs: Sequence[Search | LineIndex]) -> None:
+        """Count and search what is new at once, if that is little: so a page is drawn once, and with its numbers."""
+        for job in jobs:
+            steps = 0
+            while not job.done and steps < _AT_ONCE:
+                job.step()
+                steps += 1
+
+    def _told_fate(self) -> bool:
+        """Note what became of the file's name; False when that is known."""
+        before, self._fate = self._fate, self.lines.source.fate()
+        if self._fate == before:
+            return False
+        self._tell(self._fate)
+        return True
+
+    def _below(self) -> int:
+        """Lines that came since the end was seen last; 0 while they are not counted."""
+        seen = self._index.before(self._seen_to) if self._index.done and self.lines.size > self._seen_to else None
+        return self._index.total - seen if seen is not None else 0
 
     # -- searching ----------------------------------------------------------------------------------------------
 
     def search(self, text: str) -> None:
         """Look for a text, case ignored, and go to the nearest line that has it; an empty text ends the search."""
-        self._text, self._match, self._jump, self._note = text, None, None, ""
+        self._text, self._match, self._jump = text, None, None
         self._search = Search.text(self.lines, text) if text else None
         if self._search:
             self._jump = _Jump(self._search, "near", self._top[0])
@@ -177,7 +218,7 @@ class Pager:
     def next_match(self, way: Literal["next", "previous"]) -> None:
         """Go to the next or the previous line that has what was searched."""
         if self._search is None:
-            self._note = "nothing was searched yet: / searches"
+            self._tell("nothing was searched yet: / searches")
         else:
             self._jump = _Jump(self._search, way, self._origin())
 
@@ -199,16 +240,26 @@ class Pager:
         if target is None and not jump.search.done:
             return
         self._jump = None
-        self._note = _landing_note(jump, target)
+        self._tell(_landing_note(jump, target))
         if target is not None:
-            self._match = target
-            self._show(target)
+            self._match, self._matched = target, jump.search.pattern
+            self._show(target, jump.search.pattern)
 
-    def _show(self, start: int) -> None:
-        """Bring a line into view, a third down, unless it is seen already."""
+    def _show(self, start: int, pattern: re.Pattern[str]) -> None:
+        """Bring a line into view, a third down, unless it is seen already; and what matches in it."""
         self._following = self._following and start >= self._last_top()[0]
         if not self._top[0] <= start <= self._bottom()[0]:
             self._go(self._walk((start, 0), -(self._height // 3)))
+        text = self._cells_of(start).window(0, _FAR).text
+        found = pattern.search(text)
+        if found and not self._wrap:
+            self._uncover(width(text[: found.start()]), width(text[: found.end()]))
+
+    def _uncover(self, begin: int, end: int) -> None:
+        """Move sideways so far that these cells are seen, and no further than needed."""
+        if not self._column <= begin or end > self._column + self._width - 1:
+            step = max(1, self._width // 2)
+            self._column = 0 if end < self._width else max(0, begin - self._width // 4) // step * step
 
     # -- work in the background ---------------------------------------------------------------------------------
 
@@ -244,23 +295,29 @@ class Pager:
             following=self._following,
             wrapping=self._wrap,
             column=self._column,
-            below=self._below,
+            below=self._below(),
             searched=self._text,
             match=search.place(self._match) if search and self._match is not None else 0,
             matches=search.count if search else 0,
             progress=_percent(search.scanned, self.lines.size) if search else 100,
             note=self._note,
+            notes=self._notes,
         )
 
-    def tail(self, limit: int) -> bytes:
-        """The log's last bytes, at most `limit`."""
-        return self.lines.source.read(max(0, self.lines.size - limit), self.lines.size)
+    def copied(self, everything: bool) -> tuple[str, str]:
+        """What `y` takes, and what that is: the line gone to while it is seen, else all lines seen; or the log, or its end."""
+        if everything:
+            begin = max(0, self.lines.size - COPIED_MOST)
+            text = "\n".join(map(_shown, self.lines.source.read(begin, self.lines.size).split(b"\n")))
+            return _bounded(text), "the log" if not begin else "the end of the log"
+        if self._match is not None and self._top[0] <= self._match <= self._bottom()[0]:
+            return _bounded(self._text_of(self._match)), "the line"
+        starts = dict.fromkeys(start for start, _ in self._places())
+        return _bounded("\n".join(map(self._text_of, starts))), "what is seen"
 
-    def match_text(self) -> str | None:
-        """The line of the current match, as it is shown."""
-        if self._match is None:
-            return None
-        return self._cells_of(self._match).window(0, 4096).text
+    def _text_of(self, start: int) -> str:
+        """A whole line as it is shown."""
+        return self._cells_of(start).window(0, _FAR).text.rstrip()
 
     def _places(self) -> list[Place]:
         places: list[Place] = []
@@ -271,9 +328,17 @@ class Pager:
         return places[: self._height]
 
     def _row(self, place: Place) -> Strip:
-        cells = self._cells_of(place[0])
-        row = cells.wrapped(self._width, MORE)[place[1]] if self._wrap else cells.window(self._column, self._width)
-        return marked(row, self._search.pattern) if self._search else row
+        row = self._rows_of(place[0])[place[1]] if self._wrap else self._cut_row(place[0])
+        row = marked(row, self._search.pattern, MATCH) if self._search else row
+        return marked(row, self._matched, CHOSEN) if self._matched and place[0] == self._match else row
+
+    def _cut_row(self, start: int) -> Strip:
+        cells = self._cells_of(start)
+        row = cells.window(self._column, self._width)
+        return cut(row, self._width, self._ellipsis) if cells.goes_on(self._column + self._width) else row
+
+    def _rows_of(self, start: int) -> list[Strip]:
+        return self._cells_of(start).wrapped(self._width, self._ellipsis + MORE)
 
     def _cells_of(self, start: int) -> LineCells:
         """The line's cells; remembered by both ends, for the last line may still grow."""
@@ -287,7 +352,7 @@ class Pager:
         return self._cells[key]
 
     def _row_count(self, start: int) -> int:
-        return len(self._cells_of(start).wrapped(self._width, MORE)) if self._wrap else 1
+        return len(self._rows_of(start)) if self._wrap else 1
 
     def _walk(self, place: Place, rows: int) -> Place:
         """The place so many rows below, or above; the first or last row when there are fewer."""
@@ -351,6 +416,15 @@ def _landing_note(jump: _Jump, target: int | None) -> str:
 
 def _percent(part: int, whole: int) -> int:
     return 100 if part >= whole else int(part / whole * 100)
+
+
+def _shown(line: bytes) -> str:
+    return "".join(text for text, _ in sgr_line(line))
+
+
+def _bounded(text: str) -> str:
+    """The text's end, if it is too long to be copied."""
+    return text.encode()[-COPIED_MOST:].decode("utf-8", "ignore")
 
 
 def size_and_lines(page: Page) -> str:

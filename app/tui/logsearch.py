@@ -84,7 +84,8 @@ class Search:
             end = len(data) if start + len(data) < size else 0
         self._keep(start, data)
         self._next = start + end
-        if start + len(data) >= size:
+        # Less than there should be: the log was cut meanwhile, which the next look at its size finds.
+        if start + len(data) >= size or not data:
             self._seen = size
 
     def _keep(self, start: int, data: bytes) -> None:

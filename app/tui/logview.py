@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from time import monotonic
+from queue import SimpleQueue
 from typing import ClassVar, Literal
 
 from rich.segment import Segment
@@ -14,16 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from app.core.clean import clean, clean_lines, sgr_line, width
+from app.core.clean import clean, clean_lines, width
 from app.tui.lines import Lines
 from app.tui.log import Source
 from app.tui.logpager import Page, Pager
-
-LOOK_EVERY = 0.1
-"""Seconds between looks at the size of a log that is being written."""
-_POST_EVERY = 0.05
-COPIED_MOST = 256 * 1024
-Command = Callable[[Pager], object]
+from app.tui.logreader import Command, Reader
 
 
 class LogView(Lines, can_focus=True):
@@ -97,6 +90,11 @@ class LogView(Lines, can_focus=True):
             self._commands = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a log to move and search in."""
+        return self._commands is not None
+
+    @property
     def live(self) -> bool:
         """Whether the log may still grow."""
         return self._live
@@ -155,9 +153,8 @@ class LogView(Lines, can_focus=True):
         self.ask(Pager.next_error)
 
     def copy(self, everything: bool = False) -> None:
-        """Have `Copied` posted: the matching line or what is seen; or the whole log (its last 256 KiB)."""
-        rows = [row.text.rstrip() for row in self.page.rows]
-        self.ask(lambda pager: self.post_message(_copied(pager, rows, everything)))
+        """Have `Copied` posted: the line gone to or all lines seen; or the whole log, as much as can be copied."""
+        self.ask(lambda pager: self.post_message(self.Copied(*pager.copied(everything))))
 
     @on(events.MouseScrollDown)
     def _wheel_down(self, event: events.MouseScrollDown) -> None:
@@ -168,6 +165,16 @@ class LogView(Lines, can_focus=True):
     def _wheel_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.action_move(-3)
+
+    @on(events.MouseScrollRight)
+    def _wheel_right(self, event: events.MouseScrollRight) -> None:
+        event.stop()
+        self.action_sideways(1)
+
+    @on(events.MouseScrollLeft)
+    def _wheel_left(self, event: events.MouseScrollLeft) -> None:
+        event.stop()
+        self.action_sideways(-1)
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
@@ -192,6 +199,9 @@ class LogView(Lines, can_focus=True):
         self._paint()
         self.ask(lambda pager: pager.resize(size.width, size.height))
 
+    def on_mount(self) -> None:
+        self.watch(self.app, "app_focus", lambda: self.ask(Pager.grown), init=False)
+
     def on_show(self) -> None:
         self.watch_for_growth(True)
 
@@ -206,42 +216,21 @@ class LogView(Lines, can_focus=True):
     def on_unmount(self) -> None:
         self.shut()
 
-    # -- the thread that reads ----------------------------------------------------------------------------------
-
     @work(thread=True, group="log", exit_on_error=False)
     def _serve(self, source: Source, commands: SimpleQueue[Command | None], width: int, height: int) -> None:
+        """Read for these commands, in a thread of its own."""
         try:
-            self._obey(Pager(source, width, height), commands)
+            pager = Pager(source, width, height, self.look.ellipsis)
+            Reader(pager, commands, self._watches, lambda page: self.post_message(self._Read(commands, page))).work()
         # A log that cannot be shown must say so in its place and leave the rest of the screen alone.
         except Exception as error:
             self.post_message(self.Failed(clean(str(error))))
         finally:
             source.close()
 
-    def _obey(self, pager: Pager, commands: SimpleQueue[Command | None]) -> None:
-        """Do what is asked and, in between, what is left to do; post the page when it differs, not too often."""
-        shown, due = Page(), 0.0
-        self._post(commands, pager.page())
-        while (command := self._next(pager, commands)) is not None:
-            changed = command(pager) is not False
-            now = monotonic()
-            if changed and (command is not Pager.step or not pager.busy or now >= due):
-                page, due = pager.page(), now + _POST_EVERY
-                if page != shown:
-                    self._post(commands, page)
-                    shown = page
-
-    def _post(self, commands: SimpleQueue[Command | None], page: Page) -> None:
-        self.post_message(self._Read(commands, page))
-
-    def _next(self, pager: Pager, commands: SimpleQueue[Command | None]) -> Command | None:
-        """What to do next; a look at the size when nothing was asked in time."""
-        try:
-            if pager.busy:
-                return commands.get_nowait()
-            return commands.get(timeout=LOOK_EVERY if self._live and self._seen else None)
-        except Empty:
-            return Pager.step if pager.busy else Pager.grown
+    def _watches(self) -> bool:
+        """Whether new output is looked for."""
+        return self._live and self._seen and not getattr(self.app, "resting", False)
 
 
 def _plain(row: Strip, utf8: bool) -> Strip:
@@ -251,16 +240,3 @@ def _plain(row: Strip, utf8: bool) -> Strip:
     return Strip(
         [Segment("".join(c if c.isascii() else "?" * width(c) for c in text), style) for text, style, _ in row]
     )
-
-
-def _shown(line: bytes) -> str:
-    return "".join(text for text, _ in sgr_line(line))
-
-
-def _copied(pager: Pager, rows: list[str], everything: bool) -> LogView.Copied:
-    if everything:
-        text = "\n".join(_shown(line) for line in pager.tail(COPIED_MOST).split(b"\n"))
-        return LogView.Copied(text, "the log" if pager.lines.size <= COPIED_MOST else "the log's last 256K")
-    if (line := pager.match_text()) is not None:
-        return LogView.Copied(line.rstrip(), "the line")
-    return LogView.Copied("\n".join(rows), "what is seen")

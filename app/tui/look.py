@@ -78,11 +78,13 @@ def plain_output(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What this terminal can show: `ascii` for no line and block characters, `colour`, `utf8` for names in other scripts."""
+    """What this terminal can show: `ascii` for no line and block characters, `colour`, `utf8` for names in other scripts; `plain`
+    is for whoever has the screen read out: words for signs and bars, no lines, no sparklines (with `ascii`)."""
 
     ascii: bool = False
     colour: bool = True
     utf8: bool = True
+    plain: bool = False
 
     @property
     def ellipsis(self) -> str:
@@ -108,7 +110,9 @@ class Look:
         return STYLES[name]
 
     def glyph(self, sign: Sign) -> str:
-        """The one cell of a sign."""
+        """The one cell of a sign; in plain looks its word."""
+        if self.plain:
+            return sign.word
         return sign.ascii if self.ascii else sign.glyph
 
     def cut(self, text: str, cells: int, at: str = "end") -> str:
@@ -119,17 +123,23 @@ class Look:
 
     def bar(self, part: float, whole: float, cells: int) -> str:
         """A bar of whole cells: at least one when anything is there, full only when full."""
+        if self.plain:
+            return f"{_percent(part, whole)} full"[:cells]
         filled = _filled(part, whole, cells)
         return self.own("█" * filled + "·" * (cells - filled))
 
     def two_tone(self, used: float, reserved: float, total: float, cells: int) -> str:
         """Measured `█`, reserved but idle `▒`, free `·`; what is measured beyond the reservation shows as measured."""
+        if self.plain:
+            return f"{_percent(used, total)} used"[:cells]
         dark = _filled(used, total, cells)
         grey = max(0, _filled(reserved, total, cells) - dark)
         return self.own("█" * dark + "▒" * grey + "·" * (cells - dark - grey))
 
     def spark(self, values: Sequence[float], cells: int, top: float | None = None) -> str:
         """The last `cells` values as one cell each, scaled to `top` or to their own maximum; blank where there is none."""
+        if self.plain:
+            return ""
         shown = values[-cells:]
         high = top or max(shown, default=0.0)
         steps = _ASCII_SPARKS if self.ascii else _SPARKS
@@ -137,7 +147,7 @@ class Look:
 
     def rule(self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False) -> str:
         """A title rule with heads set into it at their cells, `tail` at its right end when it fits."""
-        line = ["━" if focused else "─"] * width
+        line = [" " if self.plain else "━" if focused else "─"] * width
         end = 0
         for at, head in heads:
             if head and at > end and at + len(head) <= width:
@@ -145,7 +155,7 @@ class Look:
                 end = at + len(head)
         if tail and width - len(tail) - 3 > end:
             line[width - len(tail) - 3 : width - 1] = f" {tail} "
-        if focused:
+        if focused and not self.plain:
             line[1:2] = "▌"
         return self.own("".join(line[:width]))
 
@@ -166,6 +176,10 @@ class Look:
 def wide(spans: Iterable[Span]) -> int:
     """The cells that spans of safe text take."""
     return sum(cleaning.width(text) for text, _ in spans)
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{int(part / whole * 100) if whole > 0 else 0}%"
 
 
 def _filled(part: float, whole: float, cells: int) -> int:

@@ -1,125 +1,465 @@
-"""The fields of a template's parameters, one for each property of its JSON Schema."""
+"""The fields of a template's parameters, made from its JSON Schema: hundreds of them are one widget.
+
+Its lines are drawn when they are in sight. One entry moves to the field that is written in; a switch, a choice and a
+heading take their keys here. All that `app.core.parameters` finds wrong stands under its field as it is typed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
 from textual.message import Message
-from textual.widget import Widget
+from textual.strip import Strip
 from textual.widgets import Input
 
-from app.core import parameters
-from app.core.clean import clean
-from app.tui.draft import prefill
-from app.tui.equal import as_typed
-from app.tui.form import Field, Pick, Tick, entry
+from app.core import amounts, parameters
+from app.core.outline import Field, Path, outline
+from app.tui import schemaform
+from app.tui.form import InOrder, PickScreen, slot
+from app.tui.form import Slot as Entry
+from app.tui.lines import Lines
+from app.tui.schemaform import Filling, Heading, Line, Row, Slot
 
-NAME = 14
-_KIND_WORDS = {"string": "text", "integer": "whole number", "array": "JSON list", "object": "JSON object"}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One property: the JSON types it takes, whether it is required, the text its field begins with."""
-
-    name: str
-    schema: Mapping[str, Any]
-    kinds: frozenset[str]
-    required: bool
-
-    @property
-    def default(self) -> str:
-        """The text of its default; "" when there is none."""
-        return prefill(self.schema, self.kinds)
-
-    @property
-    def hint(self) -> str:
-        """What it is: its description, bounds, type."""
-        said = clean(str(self.schema.get("description") or ""))
-        return "  ".join(part for part in (_bounds(self.schema), said, "" if said else _kind(self.kinds)) if part)
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether it is on or off and nothing else."""
-        return self.kinds == {"boolean"}
+PAGE = 8
+"""Rows that a page key goes."""
 
 
-def parameters_of(schema: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters of a template's schema, in its order."""
-    shape = parameters.shape(schema)
-    return [
-        Parameter(name, inner, parameters.kinds(inner, schema), name in shape.required)
-        for name, inner in shape.properties.items()
-    ]
-
-
-class ParameterFields(Vertical):
+class ParameterFields(InOrder, Lines, can_focus=True):
     """Fields for a template's parameters, holding the given texts where there are some, else the defaults."""
 
-    @dataclass
-    class Filled(Message):
-        """The fields stand there and hold their texts."""
+    DEFAULT_CSS = "ParameterFields > Input { position: absolute; height: 1; display: none; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "go(1)", "Next line", id="fields.down", show=False),
+        Binding("up", "go(-1)", "Line before", id="fields.up", show=False),
+        Binding("pagedown", f"go({PAGE})", "Page down", id="fields.page-down", show=False),
+        Binding("pageup", f"go({-PAGE})", "Page up", id="fields.page-up", show=False),
+        Binding("space", "turn", "On, off, open, fold", id="fields.turn", show=False),
+        Binding("enter", "enter", "Show all choices, fold, next field", id="fields.enter", show=False),
+        Binding("right", "choose(1)", "Next choice", id="fields.next", show=False),
+        Binding("left", "choose(-1)", "Choice before", id="fields.previous", show=False),
+        Binding("slash,fullwidth_solidus", "find", "Find a parameter", id="fields.find", show=False),
+    ]
 
-    def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    @dataclass
+    class Changed(Message):
+        """Another value was filled in, or the first ones were."""
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another row; `about` says all about it, not cleaned yet."""
+
+        about: str
+
+    def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[Path, str]) -> None:
         super().__init__()
         self.template = template
-        self.parameters = parameters_of(schema)
-        self.filled = False
-        """Whether the fields stand there already."""
-        self._given = given
+        self.schema = schema
+        self.findings: list[parameters.Finding] = []
+        """All that is wrong, in the order of the fields."""
+        self._filling = Filling(outline(schema), dict(given))
+        self._rows: list[Row] = []
+        self._tops: list[int] = []
+        """The line at which each row begins; the one before the first row is the form's own."""
+        self._lines: list[Line] = []
+        self._at = -1
+        """The row with the cursor; -1 while the focus is elsewhere."""
+        self._finding = False
+        self._judge()
 
     def compose(self) -> ComposeResult:
-        for number, parameter in enumerate(self.parameters):
-            label = clean(parameter.name) + ("*" if parameter.required else "")
-            value = self._given.get(parameter.name, parameter.default)
-            inner = _widget(parameter, value, f"parameter-{number}")
-            size = 1 if parameter.is_switch else 26
-            yield Field(label, inner, parameter.hint, size=size, column=NAME)
+        yield slot("parameter")
+        yield slot("find")
 
     def on_mount(self) -> None:
-        self.filled = True
-        self.post_message(self.Filled())
+        self._arrange()
+        self.post_message(self.Changed())
 
-    def texts(self) -> dict[str, str]:
+    # -- what is filled in ----------------------------------------------------------------------------------------
+
+    @property
+    def texts(self) -> dict[Path, str]:
         """What was filled in and is not just the default."""
-        return dict(self._filled())
+        return dict(self._filling.texts)
 
-    def _filled(self) -> Iterator[tuple[str, str]]:
-        for number, parameter in enumerate(self.parameters):
-            text = _text(self.query_one(f"#parameter-{number}"))
-            off = parameter.is_switch and text == "false" and not parameter.required and not parameter.default
-            if text not in ("", parameter.default) and not off:
-                yield parameter.name, text
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters that were filled in."""
+        return self._filling.outline.values(self._filling.texts)
+
+    @property
+    def missing(self) -> int:
+        """How many are still to be filled in."""
+        return sum(finding.missing for finding in self.findings)
+
+    def fill(self, texts: Mapping[Path, str]) -> None:
+        """Hold these texts instead."""
+        self._filling = replace(self._filling, texts=dict(texts))
+        self._changed()
+        self._show_editor()
+
+    def _set(self, found: Field, text: str) -> None:
+        texts = {path: said for path, said in self._filling.texts.items() if path != found.path}
+        if text and text != schemaform.default_of(replace(self._filling, texts=texts), found):
+            texts[found.path] = text
+        if texts != self._filling.texts:
+            self._filling = replace(self._filling, texts=texts)
+            self._changed()
+
+    def _changed(self) -> None:
+        self._judge()
+        self._arrange()
+        self.post_message(self.Changed())
+
+    def _judge(self) -> None:
+        """Find all that is wrong, and the field that each belongs to."""
+        outlined, texts = self._filling.outline, self._filling.texts
+        found = parameters.findings(self.schema, outlined.values(texts))
+        found += [
+            parameters.Finding(one.path, f"{one.name} must be a JSON object") for one in outlined.unread(texts)
+        ]
+        places: dict[Path, list[parameters.Finding]] = {}
+        for finding in found:
+            places.setdefault(outlined.place(finding.path), []).append(finding)
+        order = {path: number for number, path in enumerate([*outlined.objects, *outlined.fields])}
+        self.findings = [finding for path in sorted(places, key=lambda p: order.get(p, -1)) for finding in places[path]]
+        self._filling = replace(self._filling, faults=places)
+
+    # -- keys -----------------------------------------------------------------------------------------------------
+
+    def enter(self, by: int) -> None:
+        """Take the focus at the first field, or with -1 at the last."""
+        stops = [at for at, row in enumerate(self._rows) if _stops(row)]
+        if stops:
+            self._go(stops[0 if by > 0 else -1])
+
+    def step(self, by: int) -> bool:
+        """Go to the next field, or the one before; False when there is none."""
+        if self._finding:
+            self._found()
+            return True
+        stops = [at for at, row in enumerate(self._rows) if _stops(row) and (at > self._at if by > 0 else at < self._at)]
+        if not stops:
+            return False
+        self._go(stops[0 if by > 0 else -1])
+        return True
+
+    def action_go(self, by: int) -> None:
+        """Move by lines, headings included; from the last one on to what stands below."""
+        if self._finding:
+            self._found()
+        elif 0 <= self._at + by < len(self._rows):
+            self._go(self._at + by)
+        elif abs(by) > 1:
+            self._go(0 if by < 0 else len(self._rows) - 1)
+        else:
+            self.leave(by)
+
+    def leave(self, by: int) -> None:
+        """Give the focus to the field of the form that stands below, or above."""
+        self.screen.set_focus(self, scroll_visible=False)
+        self._hide_editors()
+        self._at = -1
+        (self.screen.focus_next if by > 0 else self.screen.focus_previous)()
+        self._arrange()
+
+    def action_turn(self) -> None:
+        """On when it is off; open what can be opened."""
+        row = self._row
+        if isinstance(row, Heading):
+            self._fold(row)
+        elif row and row.field.is_switch:
+            # Off again is what it was at first: nothing, unless that was said.
+            self._set(row.field, _switched(row, schemaform.default_of(self._filling, row.field)))
+        elif row and row.field.choices:
+            self._pick(row)
+
+    def action_enter(self) -> None:
+        """Open what can be opened, else go on."""
+        if isinstance(self._row, Heading) or (self._row and self._row.field.choices and not self._row.field.is_switch):
+            self.action_turn()
+        else:
+            self.run_action_step()
+
+    def run_action_step(self) -> None:
+        """On to the next field."""
+        if not self.step(1):
+            self.leave(1)
+
+    def action_choose(self, by: int) -> None:
+        """The next choice, or the one before; right opens a heading, left folds it."""
+        row = self._row
+        if isinstance(row, Heading):
+            if row.open is (by < 0):
+                self._fold(row)
+        elif row and row.field.is_switch:
+            self.action_turn()
+        elif row and (options := self._options(row.field)):
+            values = [value for value, _ in options]
+            at = values.index(row.text) + by if row.text in values else 0
+            self._set(row.field, values[at % len(values)])
+
+    def _pick(self, row: Slot) -> None:
+        options = self._options(row.field)
+        self.app.push_screen(PickScreen(options, row.text), lambda text: self._picked(row.field, text))
+
+    def _picked(self, found: Field, text: str | None) -> None:
+        if text is not None:
+            self._set(found, text)
+
+    def _options(self, found: Field) -> list[tuple[str, str]]:
+        unset = [] if schemaform.default_of(self._filling, found) else [("", "(not set)")]
+        return [*unset, *((choice[0], self.look.theirs(schemaform.label(choice))) for choice in found.choices)]
+
+    def _fold(self, row: Heading) -> None:
+        self._filling = replace(self._filling, folds={**self._filling.folds, row.key: not row.open})
+        self._arrange()
+        self._tell()
+
+    # -- finding --------------------------------------------------------------------------------------------------
+
+    def action_find(self) -> None:
+        """Type words; only the parameters they occur in are shown."""
+        self._finding = True
+        self._hide_editors()
+        self._at = -1
+        self._arrange()
+        self._place(self._find, Region(self._find_column, 0, max(4, self.size.width - self._find_column - 16), 1))
+
+    def clear_find(self) -> bool:
+        """Show all parameters again; False when all are shown."""
+        if not self._finding and not self._filling.query:
+            return False
+        row = self._row
+        self._finding = False
+        self._hide_editors()
+        self._find.value = ""
+        self._look_for("")
+        self._go(next((at for at, one in enumerate(self._rows) if _same(one, row)), 0))
+        return True
+
+    def _found(self) -> None:
+        """From the words to the first parameter that they found; with none, all are shown again."""
+        self._look_for(self._find.value)
+        if not self._rows or not self._filling.query:
+            self.clear_find()
+        else:
+            self._finding = False
+            self._hide_editors()
+            self._go(0)
+
+    def _look_for(self, words: str) -> None:
+        self._filling = replace(self._filling, query=words.strip())
+        self._arrange()
+
+    # -- the cursor -----------------------------------------------------------------------------------------------
+
+    @property
+    def _row(self) -> Row | None:
+        return self._rows[self._at] if 0 <= self._at < len(self._rows) else None
+
+    @property
+    def _editor(self) -> Entry:
+        return self.query_one("#parameter", Entry)
+
+    @property
+    def _find(self) -> Entry:
+        return self.query_one("#find", Entry)
+
+    def _go(self, at: int) -> None:
+        """Put the cursor on a row; what is typed from here on is that row's."""
+        self._at = max(0, min(at, len(self._rows) - 1))
+        self._arrange()
+        self._show_editor()
+        self._tell()
+
+    def _show_editor(self) -> None:
+        row = self._row
+        if isinstance(row, Slot) and _is_text(row.field):
+            editor = self._editor
+            with self.prevent(Input.Changed):
+                editor.password = schemaform.masked(row.field, row.text)
+                editor.value = row.text
+                editor.cursor_position = len(row.text)
+            self._place(editor, self._box(row))
+        else:
+            self._hide_editors()
+            if row is not None:
+                self.screen.set_focus(self, scroll_visible=False)
+        self.call_after_refresh(self._reveal)
+
+    def _box(self, row: Slot) -> Region:
+        of = self._measures
+        return Region(of.names + 1, self._tops[self._at], of.box(row.field), 1)
+
+    def _place(self, editor: Entry, box: Region) -> None:
+        """Put an entry where it is needed, with the focus."""
+        editor.styles.offset = (box.x, box.y)
+        editor.styles.width = box.width
+        editor.display = True
+        self.screen.set_focus(editor, scroll_visible=False)
+        self.call_after_refresh(self._reveal)
+
+    def _hide_editors(self) -> None:
+        for editor in (self._editor, self._find):
+            if self.screen.focused is editor:
+                self.screen.set_focus(self, scroll_visible=False)
+            editor.display = False
+
+    def _reveal(self) -> None:
+        """Scroll so that the row and its faults are in sight."""
+        if self._at >= 0 or self._finding:
+            top = 0 if self._finding or self._at <= 0 else self._tops[self._at]
+            after = self._tops[self._at + 1] if 0 <= self._at + 1 < len(self._tops) else len(self._lines)
+            height = max(1, min(after, len(self._lines)) - top)
+            self.screen.query_one("#form").scroll_to_region(
+                Region(0, self.virtual_region.y + top, 1, height), animate=False, force=True
+            )
+
+    def _tell(self) -> None:
+        self.post_message(self.Moved(schemaform.about(self._row)))
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        row = self._row
+        if event.input is self._find:
+            self._look_for(self._find.value if self._finding else self._filling.query)
+        elif isinstance(row, Slot) and _is_text(row.field):
+            text = self._editor.value
+            self._editor.password = schemaform.masked(row.field, text)
+            self._set(row.field, text)
+
+    def on_focus(self) -> None:
+        if self._at < 0 and not self._finding:
+            self.enter(1)
+
+    def on_descendant_blur(self) -> None:
+        self.call_later(self._left)
+
+    def on_blur(self) -> None:
+        self.call_later(self._left)
+
+    def _left(self) -> None:
+        """The focus is elsewhere, by the mouse or by a key: no row is written in."""
+        if not self.has_focus_within and not self.screen.focused in (self, *self.children) and self.screen.is_current:
+            self._at, self._finding = -1, False
+            self._hide_editors()
+            self._arrange()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a line goes there; on a switch, a choice or a heading it acts."""
+        at = max((at for at, top in enumerate(self._tops[:-1]) if top <= event.y), default=-1)
+        if event.y == 0:
+            self.action_find()
+        elif 0 <= at < len(self._rows):
+            self._finding = False
+            self._go(at)
+            row = self._rows[at]
+            if isinstance(row, Heading) or not _is_text(row.field):
+                self.action_turn()
+
+    # -- drawing --------------------------------------------------------------------------------------------------
+
+    @property
+    def _measures(self) -> schemaform.Measures:
+        return schemaform.measures(self._filling.outline, max(30, self.size.width))
+
+    @property
+    def _find_column(self) -> int:
+        return 8
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As tall as its lines."""
+        return max(1, len(self._lines))
+
+    def on_resize(self) -> None:
+        self._arrange()
+        if self._row is not None:
+            self._show_editor()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Make the lines anew; only those that differ are drawn again. The cursor stays on its row."""
+        here = self._row
+        self._rows = schemaform.rows_of(self._filling)
+        if here is not None:
+            self._at = next((at for at, row in enumerate(self._rows) if _same(row, here)), min(self._at, len(self._rows) - 1))
+        self._show_lines(*self._lined())
+        if self.is_mounted and self._editor.display and isinstance(self._row, Slot):
+            self._editor.styles.offset = self._box(self._row).offset
+
+    def _lined(self) -> tuple[list[Line], list[int]]:
+        of, look = self._measures, self.look
+        lines, tops = [self._rule(of.room)], list[int]()
+        for at, row in enumerate(self._rows):
+            tops.append(len(lines))
+            here = at == self._at and self.has_focus
+            lines += schemaform.lines_of(row, of, look, whole=bool(self._filling.query), here=here)
+        general = tuple(self._filling.faults.get((), ()))
+        lines += schemaform.fault_lines(general, of, look)
+        if not self._rows and self._filling.query:
+            lines.append((("No parameter has these words. esc shows all.", "dim"),))
+        return lines, [*tops, len(lines)]
+
+    def _rule(self, room: int) -> Line:
+        """The rule above: how many there are, how many to fill in; what is looked for."""
+        inside = self._at >= 0 or self._finding
+        if self._finding or self._filling.query:
+            shown = "" if self._finding else self.look.theirs(self._filling.query)
+            tail = f"{len(self._rows)} of {self._count}, esc shows all"
+            return ((self.look.rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),)
+        fill, wrong = self.missing, len(self.findings) - self.missing
+        title = f"Parameters {amounts.count(self._count)}"
+        title += f", {fill} to fill in" if fill else ""
+        title += f", {wrong} to mend" if wrong else ""
+        return ((self.look.rule(room, [(2, title)], "ctrl+f finds one", inside), "title" if inside else "dim"),)
+
+    @property
+    def _count(self) -> int:
+        return sum(not (found.is_rest and found.hidden) for found in self._filling.outline.fields.values())
+
+    def _show_lines(self, lines: list[Line], tops: list[int]) -> None:
+        old, self._lines, self._tops = self._lines, lines, tops
+        if len(old) != len(lines):
+            self.refresh(layout=True)
+        changed = [Region(0, y, self.size.width, 1) for y, line in enumerate(lines) if y >= len(old) or old[y] != line]
+        if changed:
+            self.refresh(*changed)
+
+    def render_line(self, y: int) -> Strip:
+        """The strip of a line, made when it is in sight."""
+        spans = self._lines[y] if y < len(self._lines) else ()
+        strip = self.look.strip(spans, self.size.width)
+        return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
+
+    def shown_text(self) -> list[str]:
+        """The lines as text."""
+        return ["".join(text for text, _ in line) for line in self._lines]
 
 
-def _widget(parameter: Parameter, value: str, id: str) -> Widget:
-    if parameter.is_switch:
-        return Tick("", value == "true", id=id)
-    if isinstance(parameter.schema.get("enum"), list):
-        options = [as_typed(choice) for choice in parameter.schema["enum"]]
-        blank = [("", "(not set)")] if not parameter.default else []
-        return Pick([*blank, *((text, clean(text)) for text in options)], value, id=id)
-    return entry(id, value)
+def _stops(row: Row) -> bool:
+    """Whether tab stops there: at every field, and where fields are folded away."""
+    return isinstance(row, Slot) or not row.open
 
 
-def _text(widget: Widget) -> str:
-    if isinstance(widget, Tick):
-        return "true" if widget.value else "false"
-    return widget.value if isinstance(widget, (Input, Pick)) else ""
+def _is_text(found: Field) -> bool:
+    return not found.is_switch and not found.choices
 
 
-def _kind(kinds: frozenset[str]) -> str:
-    return " or ".join(sorted(_KIND_WORDS.get(kind, kind) for kind in kinds))
+def _same(one: Row, other: Row | None) -> bool:
+    if isinstance(one, Slot) and isinstance(other, Slot):
+        return one.field.path == other.field.path
+    return isinstance(one, Heading) and isinstance(other, Heading) and one.key == other.key
 
 
-def _bounds(schema: Mapping[str, Any]) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    if low is not None:
-        return f"at least {low}"
-    return f"at most {high}" if high is not None else ""
+def _switched(row: Slot, default: str) -> str:
+    return {"true": "false" if default else "", "false": "true"}.get(row.text, "true")

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from app.config import Config, load
 from app.core.board import Board
+from app.paths import config_file
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -24,48 +27,52 @@ os.environ.setdefault("ESCDELAY", "25")
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 
-def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False) -> int:
-    """Open the deck on a home until it is left; the exit code. `ascii` None: as the terminal can."""
+def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, plain: bool = False) -> int:
+    """Open the deck on a home until it is left; the exit code. `ascii` None: as the terminal can. Raises Usage for bad settings."""
+    path = config_file()
+    settings = load(path)
     first = FirstBoard(home)
     first.start()
-    given = _given(ascii)
+    given = _given(ascii, plain, settings, path)
     from app.tui.app import TaskdeckApp
     from app.tui.terminal import ClicksOnlyDriver
 
     # The feed's thread must not keep a key waiting for the interpreter's usual 5 ms.
     sys.setswitchinterval(0.001)
     app = TaskdeckApp(
-        lambda: _client(home, read_only),
+        lambda: _client(home, read_only or not settings.autostart),
         read_only=read_only,
         home=home,
         first=first.board,
         driver_class=ClicksOnlyDriver,
         **given,
     )
-    code = app.run()
+    code = app.run(mouse=settings.mouse != "off")
     _say_farewell(app, app.board or Board())
     return 1 if app.fatal else code or 0
 
 
-def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask: int) -> int:
+def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask: int, plain: bool = False) -> int:
     """The same with a runtime in this process, which ends with the deck, whatever ends that. Raises Problem before the deck opens.
 
     `umask` is the user's, for what the deck submits; the process has the runtime's.
     """
     from app.tui import leaving
 
+    path = config_file()
+    settings = load(path)
     with leaving.in_order(runtime) as told:
         runtime.start()
         first = FirstBoard(home)
         first.start()
-        given = _given(ascii)
+        given = _given(ascii, plain, settings, path)
         from app.tui.inside import DeckWithRuntime, OrderlyDriver, client_to
 
         sys.setswitchinterval(0.0005)
         app = DeckWithRuntime(
             client_to(runtime, home, umask), runtime=runtime, home=home, first=first.board, driver_class=OrderlyDriver, **given
         )  # fmt: skip
-        code = app.run()
+        code = app.run(mouse=settings.mouse != "off")
         left = leaving.left(runtime, home, app.board or Board(), app.goes_on)
         with suppress(OSError):  # the terminal may be gone
             _say_farewell(app, left)
@@ -73,14 +80,21 @@ def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask:
     return told.code
 
 
-def _given(ascii: bool | None) -> dict[str, Any]:
-    """How the deck looks on this terminal."""
+def _given(ascii: bool | None, plain: bool, settings: Config, path: str) -> dict[str, Any]:
+    """How the deck looks on this terminal, and what the settings say."""
     from app.tui import probe
 
-    plain, utf8 = probe.wants_ascii(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
+    poor, utf8 = probe.wants_ascii(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
     from app.tui.look import Look
 
-    return {"look": Look(ascii=plain if ascii is None else ascii, colour=probe.wants_colour(), utf8=utf8)}
+    if settings.keys:
+        from app.tui.keymap import checked
+
+        settings = replace(settings, keys=checked(settings.keys, path))
+    if ascii is None and settings.glyphs != "auto":
+        ascii = settings.glyphs == "ascii"
+    look = Look(ascii=plain or (poor if ascii is None else ascii), colour=probe.wants_colour(), utf8=utf8, plain=plain)
+    return {"look": look, "settings": settings}
 
 
 def _say_farewell(app: TaskdeckApp, board: Board) -> None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
 
@@ -194,6 +195,12 @@ class Table(Lines, can_focus=True):
                 strips += self._part(v, view, cells[v], room, self.lit and held[0] == v)
                 self._fill(strips, blanks, room)
         self.draw(strips[:height])
+        if self.lit and self.look.plain:
+            self.app.cursor_position = Offset(self.region.x, self.region.y + self._cursor_line())
+
+    def _cursor_line(self) -> int:
+        """The line on which the cursor stands; 0, that of the title, when it stands nowhere."""
+        return self._at.index(held) if (held := self._index.get(self.cursor or "")) in self._at else 0
 
     def _grid(self, view: View) -> Grid:
         return (view.part.narrow if self.is_narrow else None) or view.part.grid
@@ -317,6 +324,15 @@ class Table(Lines, can_focus=True):
         """Move by half pages of what is on screen."""
         page = max(2, sum(view.height for view in self.views))
         self.action_move(halves * page // 2)
+
+    def next_part(self) -> None:
+        """Move to the first row of the next part that has any, from the last one to the first."""
+        held = self._index.get(self.cursor or "", (-1, 0))[0]
+        order = [*range(held + 1, len(self.views)), *range(held + 1)]
+        for v in order:
+            if self.views[v].rows:
+                self.go(self.views[v].rows[0].key)
+                return
 
     def action_sideways(self, by: int) -> None:
         """Leave out columns from the left to make room for those that did not fit, or bring them back."""

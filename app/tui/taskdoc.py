@@ -1,45 +1,75 @@
-"""One task as sections of lines: how it runs, how it ended, what it is, what happened to it."""
+"""One task as sections of lines: how it runs, how it ended, its attempts, what it is and asks for, its SLAs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.core import amounts
 from app.core.clean import MASK, is_secret_name, pad, width
 from app.tui.doc import Row, Section, wrap
 from app.tui.equal import as_typed, launch_text, quoted, spec_of, submit_words
-from app.tui.facts import ACTIVE, WAITING, Facts, took
-from app.tui.look import STATES, STRANGE
+from app.tui.facts import ACTIVE, WAITING, Facts, ends_in, took
+from app.tui.look import STATES, STRANGE, Span
+
+HIGH = 0.95
+"""The share of what was asked from which its use is marked."""
+WITH_HISTORY = 76
+"""Cells from which the last half hour has its place."""
+SHOWN_LINES = 12
+"""Lines of a script, a nested parameter."""
 
 
 def now(facts: Facts) -> Section:
-    """What it uses beside what it asked for."""
-    task, line, run, own = facts.task, facts.line, facts.runs[0], facts.look.own
-    used_cpu, used_memory = (line.measured_cpu, line.measured_memory) if line else (None, None)
-    ran, peak = facts.ago(run["start_time"]), _most(run["max_rss"], used_memory)
+    """What it uses beside what it asked for: now, at most, and over the last half hour."""
+    task, use, line = facts.task, facts.about["use"] or {}, facts.line
+    used_cpu, used_memory = (line.measured_cpu, line.measured_memory) if line else (use.get("cpu"), use.get("memory"))
+    peak = _most(facts.runs[0]["max_rss"], used_memory, use.get("most_memory"))
+    most_cpu = amounts.cpu(use["most_cpu"]) if use else ""
+    asked = amounts.memory(task["memory"]) if task["memory"] else "nothing"
     rows = [
-        _use(facts, "cpu", used_cpu, task["cpu"], amounts.cpu(used_cpu), "", amounts.plain(task["cpu"])),
-        _use(facts, "memory", used_memory, task["memory"] or None, amounts.memory(used_memory), amounts.memory(peak),
-             amounts.memory(task["memory"]) if task["memory"] else "nothing"),
-        _use(facts, "time", ran, task["timeout"], amounts.duration(ran), "",
-             amounts.duration(task["timeout"]) if task["timeout"] else "no limit"),
+        _use(facts, "cpu", used_cpu, task["cpu"], (amounts.cpu(used_cpu), most_cpu, amounts.plain(task["cpu"]))),
+        _use(facts, "memory", used_memory, task["memory"] or None, (amounts.memory(used_memory), amounts.memory(peak), asked)),
+        _time(facts),
     ]  # fmt: skip
-    if task["memory"] and (used_memory or 0.0) >= task["memory"] * 0.95:
+    if task["memory"] and (used_memory or 0.0) >= task["memory"] * HIGH:
         share = amounts.percent(used_memory, task["memory"])
         rows.append(Row(((f"! memory is at {share} of what it asked; it is warned, not stopped.", "warn"),)))
-    return Section("Now", tuple(rows), ((20, own("NOW")), (32, "PEAK"), (44, "ASKED")))
+    last = f"LAST {amounts.age(use['cell'] * 10)}" if use and facts.room >= WITH_HISTORY else ""
+    return Section("Now", tuple(rows), ((20, "NOW"), (32, "PEAK"), (44, "ASKED"), (56, last)))
 
 
-def _use(facts: Facts, name: str, part: float | None, whole: float | None, used: str, peak: str, asked: str) -> Row:
-    bar = facts.look.bar(part or 0.0, whole, 10) if whole else ""
-    high = bool(whole) and (part or 0.0) >= 0.95 * (whole or 0.0)
-    text = f"{name:<7}{bar:<11}{facts.look.own(used):<12}{facts.look.own(peak):<12}{asked}"
-    return Row(((text, "bold" if high else ""),))
+def _use(facts: Facts, name: str, part: float | None, whole: float | None, shown: tuple[str, str, str]) -> Row:
+    bar = facts.look.two_tone(part or 0.0, whole, whole, 10) if whole else ""
+    high = bool(whole) and (part or 0.0) >= HIGH * (whole or 0.0)
+    cells = (facts.about["use"] or {}).get(f"{name}_cells") or ()
+    last = f"{'! ' if high else '  '}{facts.look.spark(cells, 10, max([whole or 0.0, *cells]))}" if cells else ""
+    return Row(((_columns(facts, name, bar, *shown, last), "bold" if high else ""),))
+
+
+def _time(facts: Facts) -> Row:
+    """How long it has run, beside its usual time and its limit."""
+    limit, ran = facts.task["timeout"], facts.ago(facts.runs[0]["start_time"])
+    usual = (facts.past or {}).get("usual")
+    bar = facts.look.bar(ran or 0.0, limit, 10) if limit else ""
+    about = f"usual {amounts.age(usual['median'])}" if usual else ""
+    asked = amounts.duration(limit) if limit else "no limit"
+    last = f"  {amounts.count(usual['n'])} runs, p95 {amounts.age(usual['p95'])}" if usual else ""
+    return Row(((_columns(facts, "time", bar, amounts.duration(ran), about, asked, last), ""),))
+
+
+def _columns(facts: Facts, name: str, bar: str, now: str, peak: str, asked: str, last: str) -> str:
+    """A row of the table; what is last only where there is room for it."""
+    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{asked:<10}{last if facts.room >= WITH_HISTORY else ''}"
+    return facts.look.own(text.rstrip())
 
 
 def _most(*values: float | None) -> float | None:
     return max((value for value in values if value is not None), default=None)
+
+
+# -- how it ended ------------------------------------------------------------------------------------------------
 
 
 def ended(facts: Facts) -> Section:
@@ -89,7 +119,7 @@ def attempts(facts: Facts) -> Section:
 def _run(facts: Facts, run: Mapping[str, Any], room: int) -> Row:
     sign = STATES.get(run["status"], STRANGE)
     live = run["status"] in ACTIVE
-    how = f"pid {run['pid']}" if live and run["pid"] else facts.look.theirs(run["reason"] or "")
+    how = _pid(facts, run) if live and run["pid"] else facts.look.theirs(run["reason"] or "")
     state = pad(f"{run['attempt']} {facts.look.glyph(sign)} {sign.word}", 14)
     times = pad(facts.clock(run["start_time"]), 13) + pad(amounts.duration(took(facts, run)), 8)
     size = "" if live else amounts.size(run["log_bytes"])
@@ -97,41 +127,76 @@ def _run(facts: Facts, run: Mapping[str, Any], room: int) -> Row:
     return Row(((facts.look.own(text), sign.style if live else ""),), f"attempt:{run['attempt']}")
 
 
-def relatives(facts: Facts) -> Iterator[Section]:
-    """The tasks it waits for, and those that wait for it."""
-    for key, name in (("parents", "After"), ("children", "Waiting for it")):
-        found = facts.task.get(key) or ()
-        if found:
-            yield Section(f"{name} {len(found)}", tuple(_relative(facts, other) for other in found))
+def _pid(facts: Facts, run: Mapping[str, Any]) -> str:
+    """`pid 41877, 5 processes`."""
+    count = (facts.about["use"] or {}).get("processes") or 1
+    return f"pid {run['pid']}" + (f", {amounts.count(count)} processes" if count > 1 else "")
 
 
-def _relative(facts: Facts, other: Mapping[str, Any]) -> Row:
-    sign = STATES.get(other["status"], STRANGE)
-    kind = "however it ends" if other["kind"] == "any" else "only after a success"
-    name = facts.look.cut(facts.look.theirs(other["name"]), 28, "middle")
-    text = f"{other['number']:>5} {facts.look.glyph(sign)} {pad(name, 29)} {sign.word:<10} {kind}"
-    return Row(((text, ""),), f"task:{other['number']}")
+# -- SLAs --------------------------------------------------------------------------------------------------------
 
 
-def alerts(facts: Facts) -> Iterator[Section]:
-    """The SLAs that came true on it."""
-    theirs = facts.look.theirs
+def slas(facts: Facts) -> Iterator[Section]:
+    """The rules that it must keep, with the time there is to spare; and what is said of it by rules that are no more."""
+    rules = facts.about["slas"]
+    known = {rule["name"] for rule in rules}
     lines = [line for line in facts.board.alerts if line.uuid == facts.task["uuid"]] if facts.board else []
-    rows = [Row(((f"{pad(theirs(line.sla), 18)} {theirs(line.why)}   {line.status}", "warn"),)) for line in lines]
+    states = {line.sla: f"acked {line.by}" if line.status == "acknowledged" else line.status for line in lines}
+    rows = [_rule(facts, rule, states.get(rule["name"], "")) for rule in rules]
+    rows += [_alert(facts, line) for line in lines if line.sla not in known]
     if rows:
         yield Section("SLA", tuple(rows))
 
 
+def _alert(facts: Facts, line: Any) -> Row:
+    name = pad(facts.look.cut(facts.look.theirs(line.sla), 18), 18)
+    return Row(((f"{name} {facts.look.theirs(line.why)}   {line.status}", "warn"),))
+
+
+def _rule(facts: Facts, rule: Mapping[str, Any], state: str) -> Row:
+    name = pad(facts.look.cut(facts.look.theirs(rule["name"]), 18), 18)
+    text, style = _kept(facts, rule)
+    told = f"   {facts.look.theirs(state)}" if state and rule["done"] is None else ""
+    return Row(((f"{name} ", ""), (facts.look.own(text), style), (told, "warn")))
+
+
+def _kept(facts: Facts, rule: Mapping[str, Any]) -> Span:
+    """`must end by 11:30   on time, 40m to spare`, and how that is drawn."""
+    finishes = rule["preset"] == "finishes-within"
+    word, due = ("end" if finishes else "start"), facts.clock_at(rule["due"])
+    if rule["done"] is not None:
+        spare = rule["due"] - rule["done"]
+        done = "ended" if finishes else "started"
+        return (f"{done} in time, {amounts.age(spare)} to spare", "well") if spare >= 0 else (f"{done} {amounts.age(-spare)} late", "late")
+    spare = rule["due"] - facts.now
+    if spare < 0:
+        return f"must {word} by {due}   {amounts.age(-spare)} late", "late"
+    likely = _likely(facts, finishes)
+    if likely is not None and likely > spare:
+        return f"must {word} by {due}   likely {amounts.age(likely - spare)} late", "warn"
+    return f"must {word} by {due}   on time, {amounts.age(spare)} to spare", ""
+
+
+def _likely(facts: Facts, finishes: bool) -> float | None:
+    """Seconds until it ends or starts, as far as that is foreseen."""
+    near = ends_in(facts) if finishes else facts.why.get("expected_in")
+    return sum(near) / 2 if near else None
+
+
+# -- what it is --------------------------------------------------------------------------------------------------
+
+
 def definition(facts: Facts) -> Section:
-    """Template, command, place, what it asks for."""
+    """Template, command, place, what it asks for and what was used of it."""
     task, own = facts.task, facts.look.theirs
     pairs: list[tuple[str, str]] = []
     if task["template"]:
-        pairs.append(("template", f"{own(task['template'])}   {_parameters(facts)}".rstrip()))
+        pairs.append(("template", f"{own(task['template'])}   {_on_one_line(facts)}".rstrip()))
     pairs.append(("command", own(launch_text(task["launch"] or {})) or amounts.MISSING))
     names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
-    pairs.append(("asks", _asks(facts)))
+    pairs.append(("asks", facts.look.own(_asks(facts))))
+    pairs += [("used", facts.look.own(text)) for text in _used(facts)]
     pairs.append(("queue", f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}"))
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
@@ -145,11 +210,8 @@ def _pair(facts: Facts, name: str, text: str) -> Iterator[Row]:
     yield Row(((f"{name:<10}", "dim"), (first, "")))
     for line in more[:3]:
         yield Row(((" " * 10, ""), (line, "")))
-
-
-def _parameters(facts: Facts) -> str:
-    given = facts.task["parameters"] or {}
-    return facts.look.theirs("  ".join(f"{k}={MASK if is_secret_name(k) else as_typed(v)}" for k, v in given.items()))
+    if len(more) > 3:
+        yield Row(((" " * 10 + facts.look.ellipsis, "dim"),))
 
 
 def _asks(facts: Facts) -> str:
@@ -160,33 +222,64 @@ def _asks(facts: Facts) -> str:
     return f"cpu {amounts.plain(task['cpu'])}   memory {memory}   timeout {limit}   retries {task['retries']}{every}"
 
 
-def history(facts: Facts) -> Section:
-    """What happened to it, oldest first, two events a line where they fit."""
-    texts = [_event(facts, event) for event in _told_once(facts.task.get("events") or ())]
-    column = (facts.room - 4) // 2
-    rows: list[str] = []
-    half = False
-    for text in texts:
-        joins = half and width(text) <= column
-        if joins:
-            rows[-1] = pad(rows[-1], column) + text
-        else:
-            rows.append(text)
-        half = not joins and width(text) < column
-    return Section("History", tuple(Row(((text, ""),)) for text in rows))
+def _used(facts: Facts) -> Iterator[str]:
+    """What past runs used at most, where it is known."""
+    if past := facts.past:
+        parts = [f"cpu {amounts.plain(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
+        parts += [f"memory {amounts.memory(past['memory_most'])}"] if past["memory_most"] else []
+        if parts:
+            kind = {"template": "of this template", "name": "of this name", "like": "of names like it"}[past["of"]]
+            yield f"{'   '.join(parts)}   at most, in {amounts.count(past['n'])} past runs {kind}"
 
 
-def _told_once(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events without those of the task that only repeat what its run did."""
-    events = list(events)
-    of_runs = {(event["status"], event["at"][:19]) for event in events if event.get("runid")}
-    return [event for event in events if event.get("runid") or (event["status"], event["at"][:19]) not in of_runs]
+# -- parameters --------------------------------------------------------------------------------------------------
 
 
-def _event(facts: Facts, event: Mapping[str, Any]) -> str:
-    own = facts.look.theirs
-    attempt = next((f"attempt {run['attempt']} " for run in facts.runs if run["runid"] == event.get("runid")), "")
-    word = STATES[event["status"]].word if event["status"] in STATES else own(event["status"])
-    by = f" by {own(event['by'])}" if event.get("by") and event["by"] != "taskdeck" else ""
-    note = f": {own(event['note'])}" if event.get("note") else ""
-    return facts.look.own(f"{facts.clock(event['at'])}  {attempt}{word}{by}{note}")
+def parameters(facts: Facts) -> Iterator[Section]:
+    """Parameters a line each, those with parts indented; nothing when one line in the section above has told them."""
+    given = facts.task["parameters"] or {}
+    if given and not _fits_one_line(facts):
+        rows = [row for name, value in given.items() for row in _parameter(facts, name, value)]
+        yield Section(f"Parameters {len(given)}", tuple(rows))
+
+
+def _on_one_line(facts: Facts) -> str:
+    return _joined(facts) if _fits_one_line(facts) else ""
+
+
+def _fits_one_line(facts: Facts) -> bool:
+    """Whether the parameters are simple enough for the line of the template."""
+    given = facts.task["parameters"] or {}
+    if not facts.task["template"] or any(isinstance(value, (dict, list)) and value for value in given.values()):
+        return False
+    return width(facts.look.theirs(facts.task["template"])) + 3 + width(_joined(facts)) <= 2 * (facts.room - 14)
+
+
+def _joined(facts: Facts) -> str:
+    given = facts.task["parameters"] or {}
+    return facts.look.theirs("  ".join(f"{k}={MASK if is_secret_name(k) else as_typed(v)}" for k, v in given.items()))
+
+
+def _parameter(facts: Facts, name: str, value: Any) -> Iterator[Row]:
+    label = facts.look.cut(facts.look.theirs(name), 24)
+    lines = list(_value_lines(facts, hidden(name, value)))
+    for at, line in enumerate(lines[:SHOWN_LINES]):
+        yield Row(((pad(label if not at else "", max(10, min(26, width(label) + 2))), "dim"), (line, "")))
+    if len(lines) > SHOWN_LINES:
+        yield Row(((facts.look.own(f"  … and {len(lines) - SHOWN_LINES:,} more lines"), "dim"),))
+
+
+def _value_lines(facts: Facts, value: Any) -> Iterable[str]:
+    """A value as safe lines: one of text or a number, JSON with its parts indented where it has some."""
+    parts = isinstance(value, (dict, list)) and value
+    text = json.dumps(value, indent=2, ensure_ascii=False) if parts else as_typed(value)
+    return [facts.look.theirs(line) for line in text.split("\n")]
+
+
+def hidden(name: str, value: Any) -> Any:
+    """A value without what looks secret, however deep it lies."""
+    if is_secret_name(name):
+        return MASK
+    if isinstance(value, dict):
+        return {inner: hidden(str(inner), one) for inner, one in value.items()}
+    return [hidden("", one) for one in value] if isinstance(value, list) else value

@@ -21,6 +21,19 @@ class ClicksOnlyDriver(LinuxDriver):
         super().start_application_mode()
         Thread(target=end_with_terminal, args=(self.fileno,), name="hangup", daemon=True).start()
 
+    def show_cursor(self) -> None:
+        """Let the terminal's own cursor be seen, for whoever follows it."""
+        self.write("\x1b[?25h")
+
+    def use_mouse(self, on: bool) -> None:
+        """Take the mouse, or leave it to the terminal."""
+        if on:
+            self._mouse = True
+            self._enable_mouse_support()
+        else:
+            self._disable_mouse_support()
+            self._mouse = False
+
     def _enable_mouse_support(self) -> None:
         if self._mouse:
             self.write("\x1b[?1000h\x1b[?1006h")

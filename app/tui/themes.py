@@ -1,4 +1,4 @@
-"""The themes. `quiet` keeps the terminal's own background and sixteen colours; `dark` and `light` bring their own."""
+"""The themes. `quiet` keeps the terminal's own background and sixteen colours; the others bring their own."""
 
 from __future__ import annotations
 
@@ -73,4 +73,20 @@ LIGHT = Theme(
     panel="#e6e6e0",
     dark=False,
 )
-THEMES = (QUIET, DARK, LIGHT)
+CONTRAST = Theme(
+    name="contrast",
+    primary="#00ffff",
+    secondary="#ffffff",
+    warning="#ffff00",
+    error="#ff8080",
+    success="#80ff80",
+    accent="#00ffff",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#000000",
+    boost="#000000",
+    dark=True,
+    variables={"border": "#ffffff", "border-blurred": "#ffffff", "text-muted": "#ffffff", "text-disabled": "#ffffff"},
+)
+THEMES = (QUIET, DARK, LIGHT, CONTRAST)

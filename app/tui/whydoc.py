@@ -7,15 +7,18 @@ from typing import Any
 
 from app.core import amounts
 from app.core.board import RunningLine
-from app.core.clean import pad
+from app.core.clean import pad, width
 from app.tui.doc import Row, Section, wrap
 from app.tui.facts import Facts
+from app.tui.verbs import Deed
 
 _HOLDERS = 3
+_TITLES = (14, 26)
+"""Cells that the names of cures get, at least and at most."""
 _NOT_REASONS = (
     (("held",), "not held"),
     (("dependency",), "no dependencies"),
-    (("queue-paused", "queue-draining", "queue-full", "pool-paused"), "queue open"),
+    (("queue-paused", "queue-draining", "queue-full", "pool-paused"), "queue open{load}"),
     (("not-before",), "time is not set"),
 )
 
@@ -25,10 +28,30 @@ def waiting(facts: Facts) -> Section:
     reasons = facts.why.get("reasons") or ()
     rows = [row for number, reason in enumerate(reasons, 1) for row in _reason(facts, number, reason)]
     codes = {reason["code"] for reason in reasons}
-    fine = [words for keys, words in _NOT_REASONS if codes.isdisjoint(keys)]
+    if place := _place(facts, codes):
+        rows.append(Row(((f"  {place}", ""),)))
+    fine = [words.format(load=_load(facts)) for keys, words in _NOT_REASONS if codes.isdisjoint(keys)]
     if rows and fine:
         rows.append(Row(((facts.look.own("   ".join(f"✓ {words}" for words in fine)), "dim"),)))
     return Section("Why it waits", tuple(rows) or (Row((("It starts with the next dispatch round.", ""),)),))
+
+
+def _place(facts: Facts, codes: set[str]) -> str:
+    """`First in line in gpu; 4 more behind it.`, where no reason tells it."""
+    place = facts.task.get("place")
+    if not place or codes & {"queue-full", "behind"}:
+        return ""
+    behind = place["total"] - place["position"] - 1
+    after = f"; {amounts.count(behind)} more behind it" if behind > 0 else ""
+    place_in = f"{amounts.ordinal(place['position'] + 1)} in line in {facts.look.theirs(facts.task['queue'])}"
+    return f"{place_in[:1].upper()}{place_in[1:]}{after}."
+
+
+def _load(facts: Facts) -> str:
+    """` (2 of 4)`, how full its queue is."""
+    queues = facts.board.queues if facts.board else ()
+    found = next((queue for queue in queues if queue.name == facts.task["queue"]), None)
+    return f" ({found.load} of {found.capacity})" if found else ""
 
 
 def _reason(facts: Facts, number: int, reason: Mapping[str, Any]) -> Iterator[Row]:
@@ -57,3 +80,33 @@ def _in_same_pool(facts: Facts) -> list[RunningLine]:
     mine = pools.get(facts.task["queue"])
     lines = [line for line in facts.board.running if pools.get(line.queue) == mine]
     return sorted(lines, key=lambda line: float("inf") if line.left is None else line.left)
+
+
+# -- what can be done --------------------------------------------------------------------------------------------
+
+
+def cures(facts: Facts, most: int | None = None) -> Iterator[Section]:
+    """What could help, each with what it would bring; `enter` on one does it. What only informs is dim, and leads nowhere."""
+    found = list(facts.why.get("cures") or ())[:most]
+    if found:
+        titles = [facts.look.own(facts.look.theirs(cure["text"])) for cure in found]
+        room = max(_TITLES[0], min(_TITLES[1], facts.room // 3, max(map(width, titles))))
+        rows = [row for cure, title in zip(found, titles, strict=True) for row in _cure(facts, cure, title, room)]
+        yield Section("What you can do", tuple(rows))
+
+
+def _cure(facts: Facts, cure: Mapping[str, Any], title: str, room: int) -> Iterator[Row]:
+    able = bool(cure["verb"])
+    style, target = ("", f"cure:{cure['name']}") if able else ("dim", "")
+    gain = facts.look.own(facts.look.theirs(cure["gain"]))
+    first, *more = wrap(gain[:1].upper() + gain[1:], facts.room - room - 6)
+    name = pad(facts.look.cut(title, room, "middle"), room)
+    yield Row(((f"{name}  ", "bold" if able else "dim"), (first, style)), target)
+    for text in more:
+        yield Row(((f"{' ' * (room + 2)}{text}", style),))
+
+
+def deed(cure: Mapping[str, Any]) -> Deed:
+    """What a cure asks of the runtime."""
+    undo = tuple(Deed(one["verb"], dict(one["args"]), one["said"], object=cure["object"]) for one in cure["undo"])
+    return Deed(cure["verb"], dict(cure["args"]), cure["said"], undo, cure["object"])

@@ -44,7 +44,7 @@ n, began = 0, time.monotonic()
 while not os.path.exists("stop"):
     due = int((time.monotonic() - began) * {LINES_A_SECOND}) - n
     at = int(time.monotonic() * 1000)
-    os.write(1, b"".join(b"line %9d of a busy program, with some words to fill it up at=%013d\\n" % (n + m, at) for m in range(due)))
+    os.write(1, b"".join(b"line %9d of a busy program, some words at=%013d ends here\\n" % (n + m, at) for m in range(due)))
     n += due
     time.sleep(0.005)
 """

@@ -134,10 +134,10 @@ def look(c: Connection, home: Path) -> None:
     for wanted in ({}, {"status": "queued", "queue": "gpu"}, {"status": "failed"}, {"name": "work 7"}):
         assert views._ls(c, call, find.filters(wanted), 50, not wanted)["tasks"]
     last, over = large.QUEUED + large.ENDED, 7
-    views._show(c, last), views._show(c, over)
-    views._why(c, call, [last, over])
+    views.shown(c, last), views.shown(c, over)
+    views.explained(c, call, [last, over])
     views._groups(c, call, [])
-    views._log(c, call, over, None)
+    views.logged(c, call, over, None)
     reads.instances(c, limit=50)
 
 

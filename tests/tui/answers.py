@@ -101,12 +101,28 @@ class _Client:
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
         if verb == "board":
             return asdict(self._answers.board)
+        if verb == "about" and verb not in self._answers.table:
+            return self._about(dict(args or {}))
         self._answers.calls.append((verb, dict(args or {})))
         answer = self._answers.table.get(verb, Remote(f"no answer for {verb}"))
         found = answer(args or {}) if callable(answer) else answer
         if isinstance(found, Exception):
             raise found
         return copy.deepcopy(found)
+
+    def _about(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What `about` would answer: `show`, with `why` or `log`, and nothing else that is known."""
+        row = self.call("show", args)
+        waits = row["status"] in ("scheduled", "blocked", "held", "queued", "retrying")
+        tree = {
+            way: [{"depth": 0, "uuid": UUID.format(kin["number"]), "again": False, "more": 0, **kin} for kin in row[way]]
+            for way in ("parents", "children")
+        }
+        return {
+            "task": row, "why": self.call("why", {"ids": [row["uuid"]]})[0] if waits else None,
+            "log": None if waits else self.call("log", {"id": row["uuid"], "attempt": None}),
+            "past": None, "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None, "tree": tree, "slas": [], "acts": [],
+        }  # fmt: skip
 
     def watch(self) -> Iterator[None]:
         """One change, then none until it is closed."""

@@ -149,7 +149,7 @@ def busy() -> Board:
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3),
         counts=COUNTS, today_ok=141, today_failed=3, failed=3, waiting_total=31, rules=3,
         queues=QUEUES, pools=POOLS, running=RUNNING, next=NEXT, ended=ENDED, alerts=ALERTS,
-        news=News(NOW - 2 * MINUTE, "ann", "paused #1052 sha256 photos"), ever=True,
+        news=News(NOW - 6, "ann", "paused #1052 sha256 photos"), ever=True,
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ BUSY_120 = """
   △ warn  etl-by-11:00     #1047 nightly-etl         may miss: ends 10:54–11:09, due 11:00        40s  pending
 
 
- ann paused #1052 sha256 photos, 2m ago.
+ ann paused #1052 sha256 photos, just now.
  ↵ open  l log  w why  x cancel  p pause  n new  / filter  space mark  y copy  ? help  q quit
 """
 

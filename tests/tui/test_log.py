@@ -188,6 +188,7 @@ def test_following_shows_what_is_new_and_moving_up_counts_it(tmp_path: Path) -> 
     with path.open("a") as file:
         file.write("seven\neight\n")
     pager.grown()
+    settle(pager)
     assert (pager.page().following, pager.page().below, rows(pager)[-1]) == (False, 2, "line 5")
     pager.follow(True)
     assert (pager.page().below, rows(pager)[-1]) == (0, "eight")
@@ -248,7 +249,7 @@ def test_the_next_error_goes_round(tmp_path: Path) -> None:
     for _ in range(3):
         pager.next_error()
         settle(pager)
-        seen.append(pager.match_text())
+        seen.append(pager.copied(False)[0])
 
     assert seen == ["error one", "fatal two", "error one"]
 
@@ -291,10 +292,8 @@ def test_sideways_goes_by_half_screens_and_keeps_wide_characters_aligned() -> No
     pager = Pager(TextSource("保存检查点\nabcdefghij\n"), 6, 2)
     pager.sideways(1)
 
-    assert rows(pager) == [" 检查", "defghi"]
-    assert {row.cell_length for row in pager.page().rows} == {6, 5} or {
-        row.cell_length for row in pager.page().rows
-    } == {6}
+    assert rows(pager) == [" 检查…", "defgh…"]
+    assert {row.cell_length for row in pager.page().rows} == {6}
 
 
 def test_a_line_of_a_megabyte_is_parsed_only_as_far_as_it_is_looked_at() -> None:
@@ -316,7 +315,7 @@ def test_colours_go_on_over_the_pages_of_a_long_line() -> None:
 def test_a_long_wrapped_line_says_how_much_is_left_out() -> None:
     cells = loglayout.LineCells(b"x" * 1_000_000)
 
-    assert re.fullmatch(r"9\d{5} more", cells.wrapped(80, "{} more")[-1].text)
+    assert re.fullmatch(r"9\d\dK more", cells.wrapped(80, "{} more")[-1].text)
 
 
 def test_a_megabyte_of_progress_shows_its_last_state() -> None:

@@ -27,15 +27,17 @@ _NARROW = (
     Column("STATE", 12, gap=2),
 )
 
-_SEVERITIES = {
+SEVERITIES = {
     "critical": ("CRIT", "broken", "late"),
     "warning": ("warn", "warn", "warn"),
     "info": ("info", "alive", "alive"),
 }
+"""The word of a severity, and its style while firing and once acknowledged."""
 
 
-def _head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
-    word, firing, acknowledged = _SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
+def head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
+    """The sign, the severity, the rule."""
+    word, firing, acknowledged = SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
     style = (
         firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
     )
@@ -47,35 +49,43 @@ def _head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
     )
 
 
-def _state(alert: AlertLine, now: float, look: Look) -> Cell:
+def state(alert: AlertLine, now: float, look: Look) -> Cell:
+    """`firing`, `acked ann`, `quiet 5h` until its silence ends, `resolved 3m`."""
     sign = ALERTS.get(alert.status, STRANGE)
     if alert.status == "acknowledged":
         return Cell(f"{sign.word} {look.theirs(alert.by or '')}".rstrip())
     if alert.status == "resolved" and alert.resolved_at is not None:
         return Cell(f"{sign.word} {amounts.age(now - alert.resolved_at)}", "dim")
+    if alert.status == "silenced" and alert.until is not None:
+        return Cell(f"{sign.word} {left(alert.until, now)}", "dim")
     return Cell(sign.word, "bold" if alert.status == "firing" else "dim")
+
+
+def left(until: float, now: float) -> str:
+    """How long a silence lasts yet, to the nearest minute."""
+    return amounts.age(until - now + 30 if until - now >= 60 else until - now)
 
 
 def wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
     """An alert on a wide terminal."""
-    quiet = "dim" if alert.status == "resolved" else ""
+    quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
-        *_head(alert, look),
+        *head(alert, look),
         Cell(look.theirs(alert.object), quiet),
         Cell(look.theirs(alert.why), quiet),
         Cell(amounts.age(now - alert.since), quiet),
-        _state(alert, now, look),
+        state(alert, now, look),
     )
 
 
 def narrow_cells(alert: AlertLine, look: Look, now: float) -> Cells:
     """An alert on a narrow terminal."""
-    quiet = "dim" if alert.status == "resolved" else ""
+    quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
-        *_head(alert, look),
+        *head(alert, look),
         Cell(look.theirs(alert.short or alert.why), quiet),
         Cell(amounts.age(now - alert.since), quiet),
-        _state(alert, now, look),
+        state(alert, now, look),
     )
 
 

@@ -169,7 +169,7 @@ USUAL = ("state", "queue", "age", "time", "result")
 """The columns shown until others are chosen."""
 
 _ID = Column("ID", 4, 9, right=True, fits=True, gap=0)
-_GLYPH = Column("", 1)
+_GLYPH = Column("", 1, 10, fits=True)
 _NAME = Column("NAME", 19, 40, grow=1, floor=12, cut="middle")
 
 

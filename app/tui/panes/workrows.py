@@ -13,7 +13,7 @@ from app.tui.parts import Grid, Part
 from app.tui.times import ago, elapsed, wall
 
 _ID = Column("", 4, 7, right=True, fits=True, gap=0)
-_GLYPH = Column("", 1)
+_GLYPH = Column("", 1, 10, fits=True)
 _NAME = Column("", 19, 32, grow=1, floor=12, cut="middle")
 _NARROW_NAME = Column("", 18, 32, grow=1, floor=12, cut="middle")
 _QUEUE = Column("QUEUE", 7, drop=4)

@@ -48,6 +48,8 @@ def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[l
     inner = cells - 2
     top = f"┌ {question.title} " + "─" * max(0, inner - width(question.title) - 2) + "┐"
     rows = [*question.body, [], *_answer_lines(question, marked, inner, look)]
+    if look.plain:
+        return [[(question.title, "bold")], *(list(row) for row in rows)]
     frame = look.own("│")
     return [
         [(look.own(top), "bold")],

@@ -23,7 +23,6 @@ from app.tui.screens.deckfilter import DeckFilter
 from app.tui.screens.decklayout import PANES, Pane
 from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.table import Table
-from app.tui.times import ago
 
 COMING_UP = Board(runtime=RuntimeFacts("starting"))
 """What is shown until the first board came."""
@@ -52,6 +51,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         ),
         Binding("colon,fullwidth_colon", "commands", "Palette: every command", id="deck.palette", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
+        Binding("F", "failed", "Only what failed", id="deck.failed"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
         Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
         Binding("less_than_sign", "resize(-1)", "The pane a line shorter", id="deck.shorter"),
@@ -99,7 +99,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def _tick(self) -> None:
         """A second has gone: ages and clocks, and rows that lingered."""
-        if self.is_current:
+        if self.is_current and not self.deck.resting:
             self.show_board()
 
     def on_screen_resume(self) -> None:
@@ -170,7 +170,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
         news = board.news
         if news and self.deck.now() - news.at < NEWS and news.at > self.deck.acted_at:
-            when = f", {ago(news.at, self.deck.now())}."
+            when = ", just now."
             what = self.look.theirs(f"{news.by} {news.text}")
             return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]
         return []

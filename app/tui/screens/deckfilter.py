@@ -57,6 +57,17 @@ class DeckFilter(DeckLayout):
             self.deck.seen.all(self.board.at)
         self._apply_filter()
 
+    def action_failed(self) -> None:
+        """Only what failed, with the cursor on the latest; again all."""
+        self._state = 0 if self._state == len(filters.STATES) else len(filters.STATES) - 1
+        if self._state:
+            self.action_states()
+            work = self.query_one(WorkPane)
+            self.set_focus(work)
+            work.action_edge(-1)
+        else:
+            self._apply_filter()
+
     def filter_queue(self, queue: QueueLine) -> None:
         """Show the work of one queue."""
         self.words = filters.quoted("queue:", queue.name)

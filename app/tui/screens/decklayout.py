@@ -97,7 +97,7 @@ class DeckLayout(Screen[None]):
         if not width:
             return
         tiny = width < LEAST[0] or height < LEAST[1]
-        self.small = not tiny and (width < FULL[0] or height < FULL[1])
+        self.small = not tiny and (width < FULL[0] or height < FULL[1] or self.look.plain)
         self.set_class(tiny, "-tiny")
         banner = [] if tiny else banner_lines(board, self.deck.now(), self.look, width)
         self.query_one(Banner).show(banner)
@@ -133,7 +133,9 @@ class DeckLayout(Screen[None]):
             self.show_board()
 
     def go_to(self, pane: int) -> None:
-        """Put the focus on a pane, 1 to 4; 0 shows the deck as a whole."""
+        """Put the focus on a pane, 1 to 4; in the work again, on its next part. 0 shows the deck as a whole."""
+        if pane and self.focused is self.panes[pane - 1]:
+            self.panes[pane - 1].next_part()
         self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None
         self._remember_zoom()
         wanted = self.panes[pane - 1] if pane else self.query_one(WorkPane)

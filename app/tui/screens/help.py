@@ -11,6 +11,7 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import ModalScreen
 
 from app.core.clean import pad
+from app.tui.footer import key_name
 from app.tui.lines import Lines, Sturdy
 from app.tui.look import Span
 
@@ -19,33 +20,30 @@ RULES = (
     "the cursor, or on the marks: it can be undone, or it asks. Upper",
     "case is the same, stronger. q and esc close the topmost thing.",
     "All of it is also in the palette (:) and under the mouse.",
+    'At the right the id of each: [keys] in config.toml gives it others, such as "task.cancel" = "c".',
 )
-SHOWN = {
-    "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
-    "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn", "pageup": "pgup",
-    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／", "full_stop": ".", "comma": ",",
-}  # fmt: skip
-KEYS = 26
-
-
-def key_name(key: str) -> str:
-    """A key as people read it."""
-    return SHOWN.get(key, key)
+KEYS = 20
+SAYS = 46
 
 
 def help_lines(bindings: Iterable[Binding]) -> list[list[Span]]:
     """All bindings with a description, by the first word of their id; keys of one action together."""
-    groups: dict[str, dict[tuple[str, str], list[str]]] = {}
+    groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for binding in bindings:
         if binding.id and binding.description:
             group = (binding.id or "other").split(".")[0]
-            keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description), [])
+            keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description, binding.id), [])
             keys += [name for name in [key_name(binding.key)] if name not in keys]
     lines: list[list[Span]] = [[(rule, "dim")] for rule in RULES]
     for group in sorted(groups, key=_rank):
         lines += [[], [(_TITLES.get(group, group.capitalize()), "bold")]]
-        lines += [[("  " + pad("  ".join(keys), KEYS), ""), (says, "")] for (_, says), keys in groups[group].items()]
+        lines += [_line(keys, says, name) for (_, says, name), keys in groups[group].items()]
     return lines
+
+
+def _line(keys: Sequence[str], says: str, name: str) -> list[Span]:
+    """Keys, what they do, and the id by which config.toml gives the action other keys."""
+    return [("  " + pad("  ".join(keys), KEYS), ""), (pad(says, SAYS), ""), (name, "dim")]
 
 
 _TITLES = {
@@ -109,7 +107,7 @@ class HelpScreen(Sturdy, ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen #page { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
+    HelpScreen #page { width: 100; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
     HelpScreen #page.-ascii { border: ascii $foreground; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,25 +1,26 @@
-"""The log screen: one attempt's output as it is written, its head, a search."""
+"""The log screen: one attempt's output as it is written, its head, a line to search or to save it with."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.widget import Widget
-from textual.widgets import Input, Static
 
 from app.core import amounts
 from app.tui.doc import wrap
 from app.tui.facts import ACTIVE
 from app.tui.footer import Hint
-from app.tui.form import entry
 from app.tui.log import FileSource, Source, TextSource
+from app.tui.logline import LogLine
 from app.tui.logpager import Page, size_and_lines
+from app.tui.logsave import suggested
 from app.tui.logview import LogView
 from app.tui.look import STATES, STRANGE, Span
+from app.tui.screens.logsaving import LogSaving
 from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
 from app.tui.times import elapsed
@@ -30,16 +31,20 @@ if TYPE_CHECKING:
 HINTS = [
     Hint("/", "search", "slash", 1), Hint("n N", "next", "n", 5), Hint("f", "follow", "f", 2),
     Hint("w", "wrap", "w", 4), Hint("e", "next error", "e", 3), Hint("y", "copy", "y", 6), Hint("x", "cancel", "x", 7),
-    Hint("tab", "attempt", "tab", 8),
+    Hint("s", "save", "s", 9), Hint("tab", "attempt", "tab", 8),
 ]  # fmt: skip
-SEARCHING = [Hint("↵", "search", "enter", 0), Hint("esc", "as before", "escape", 0)]
+AS_BEFORE = Hint("esc", "as before", "escape", 0)
+SEARCHING = [Hint("↵", "search", "enter", 0), Hint("↑", "earlier", "up", 1), AS_BEFORE]
+SAVING = [Hint("↵", "save as written", "enter", 0), Hint("tab", "complete a folder", "tab", 1), AS_BEFORE]
 
 
-class LogScreen(OneTask, inherit_bindings=False):
+class LogScreen(OneTask, LogSaving, inherit_bindings=False):
     """The log of a task, by number, uuid or name. Follows it to its next attempt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash,fullwidth_solidus", "search", "Search", id="log.search", show=False),
+        # Before anything else, so that the keys that come in the same instant are typed into the line.
+        Binding("slash,fullwidth_solidus", "search", "Search", id="log.search", show=False, priority=True),
+        Binding("s", "save", "Save as a file", id="log.save", show=False, priority=True),
         Binding("n", "next('next')", "Next match", id="log.next", show=False),
         Binding("N", "next('previous')", "Previous match", id="log.previous", show=False),
         Binding("f", "follow", "Follow", id="log.follow", show=False),
@@ -63,17 +68,24 @@ class LogScreen(OneTask, inherit_bindings=False):
         self._shown: tuple[str, str] | None = None
         self._from = ""
         """Where the text comes from, when it is not the file."""
-        self._note = ""
+        self._notes = 0
+        self._sought = ""
+        """What to look for once there is a log."""
 
     def body(self) -> Iterable[Widget]:
         yield Line(id="head")
         yield LogView(id="log")
         yield Line(id="position")
-        yield Horizontal(Static("/", markup=False), entry("search"), id="searching")
+        yield LogLine()
 
     def on_mount(self) -> None:
-        self.query_one("#searching").display = False
         self.set_focus(self.query_one(LogView))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What would take keys away from the line waits until it is closed."""
+        if action in ("search", "save", "attempt") and self.line.is_open:
+            return False
+        return super().check_action(action, parameters)
 
     def heading(self) -> str:
         found = self._answer
@@ -81,8 +93,8 @@ class LogScreen(OneTask, inherit_bindings=False):
         return self.look.own(f"{who} › log")
 
     def keys(self) -> list[Hint]:
-        if self.query_one("#searching").display:
-            return SEARCHING
+        if self.line.is_open:
+            return SEARCHING if self.line.kind == "search" else SAVING
         return super().keys()
 
     def hints(self) -> list[Hint]:
@@ -96,6 +108,7 @@ class LogScreen(OneTask, inherit_bindings=False):
             "slash": self._run is not None,
             "e": self._run is not None,
             "y": self._run is not None,
+            "s": self._run is not None,
             "w": self._run is not None,
             "x": self._answer.get("status") not in (None, *_ENDED),
             "tab": len(self._runs) > 1,
@@ -113,6 +126,14 @@ class LogScreen(OneTask, inherit_bindings=False):
         """The attempt that is shown."""
         chosen = [run for run in self._runs if run["attempt"] == self._attempt]
         return chosen[0] if chosen else self._runs[-1] if self._runs else None
+
+    @property
+    def log_name(self) -> str | None:
+        run = self._run
+        return suggested(self._answer["number"], self._answer["name"], run["attempt"]) if run else None
+
+    def log_source(self) -> Source:
+        return self._source(self._run) if self._run else TextSource("")
 
     @property
     def _live(self) -> bool:
@@ -141,6 +162,7 @@ class LogScreen(OneTask, inherit_bindings=False):
         if self._shown is None or self._shown[0] != run["runid"]:
             source = self._source(run)
             view.open(source, live=self._live)
+            self._seek()
         self._shown = (run["runid"], run["status"])
         view.live = self._live
 
@@ -149,10 +171,10 @@ class LogScreen(OneTask, inherit_bindings=False):
         self._from = ""
         try:
             return FileSource(run["path"])
-        except (OSError, TypeError, ValueError):
+        except (OSError, TypeError, ValueError) as error:
             stored = run["logs"] or ""
             whole = len(stored.encode("utf-8", "surrogateescape")) >= (run["log_bytes"] or 0)
-            self._from = "the file is gone; this is all of it" if whole else "the file is gone; this is its end"
+            self._from = f"{_missing(error)}; this is {'all of it' if whole else 'its end'}"
             return TextSource(stored)
 
     def _say_why(self, answers: Sequence[Mapping[str, Any]]) -> None:
@@ -185,7 +207,9 @@ class LogScreen(OneTask, inherit_bindings=False):
     @on(LogView.Copied)
     def _copied(self, message: LogView.Copied) -> None:
         self.app.copy_to_clipboard(message.text)
-        self.say(f"Copied {message.what}: {amounts.size(len(message.text.encode('utf-8', 'replace')))}.")
+        more = "; s saves all of it" if message.what == "the end of the log" else ""
+        allowed = "tmux has set-clipboard on" if "TMUX" in os.environ else "the terminal allows it"
+        self.say(f"Copied {message.what}, {amounts.size(len(message.text.encode()))}, if {allowed}{more}.")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw_position)
@@ -216,36 +240,56 @@ class LogScreen(OneTask, inherit_bindings=False):
         searched = self.look.cut(self.look.theirs(page.searched), line.size.width // 2)
         text = self.look.rule(line.size.width, [(2, searched)] if searched else [], _tail(page))
         line.show([(text, "dim" if not page.below else "bold")])
-        if page.note != self._note:
-            self._note = page.note
+        if page.notes != self._notes:
+            self._notes = page.notes
             self.say(page.note)
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
     def action_search(self) -> None:
-        """Open the search line."""
-        if self._run is not None:
-            self.query_one("#searching").display = True
-            self.set_focus(self.query_one("#search", Input))  # at once: the next key is already the first letter
-            self.refresh_chrome()
+        """Open the line for a text to look for."""
+        self.line.open("search", "/")
+        self.refresh_chrome()
 
-    @on(Input.Submitted, "#search")
-    def _search(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._close_search()
-        self.query_one(LogView).search(event.value)
-
-    def _close_search(self) -> None:
-        self.query_one("#searching").display = False
-        self.set_focus(self.query_one(LogView))
+    def action_save(self) -> None:
+        """Open the line for the path of a file."""
+        super().action_save()
         self.refresh_chrome()
 
     def action_leave(self) -> None:
-        """Close the search line, or go back."""
-        if self.query_one("#searching").display:
-            self._close_search()
+        """Close the line, or go back."""
+        if self.line.is_open:
+            self.line.close()
+            self._typed_in()
         else:
             self.dismiss(None)
+
+    def _typed_in(self) -> None:
+        """Keys go to the log again."""
+        self.set_focus(self.query_one(LogView))
+        self.refresh_chrome()
+
+    @on(LogLine.Entered)
+    def _entered(self, message: LogLine.Entered) -> None:
+        self._typed_in()
+        if message.kind == "search":
+            self._sought = message.text
+            self._seek()
+        elif message.text.strip():
+            self.save(message.text.strip())
+
+    def _seek(self) -> None:
+        """Look for what was entered; while no log is there yet, as soon as there is."""
+        view = self.query_one(LogView)
+        if view.is_open:
+            view.search(self._sought)
+            self._sought = ""
+
+    @on(events.Click, "#position")
+    def _position_clicked(self) -> None:
+        """A click on `1,204 new lines below, f` is that key."""
+        if self._live:
+            self.action_follow()
 
     def action_next(self, way: str) -> None:
         """To the next match, or the previous one."""
@@ -282,6 +326,13 @@ class LogScreen(OneTask, inherit_bindings=False):
 
 
 _ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
+
+
+def _missing(error: Exception) -> str:
+    """Why the log's file cannot be shown."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is gone"
+    return f"the file cannot be read ({(error.strerror if isinstance(error, OSError) else '') or 'no path'})".lower()
 
 
 def _where(page: Page) -> str:

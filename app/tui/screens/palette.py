@@ -18,10 +18,10 @@ from app.tui.columns import Cell, Cells, Column
 from app.tui.lines import Sturdy
 from app.tui.look import Look
 from app.tui.parts import Grid, Part
-from app.tui.screens.help import key_name
+from app.tui.footer import key_name
 from app.tui.table import Table
 
-GROUPS = ("task", "deck", "alert", "place", "app")
+GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
 """The groups of bindings that are commands; the others move about."""
 
 _NUMBER = re.compile(r"#?(\d{1,12})")

@@ -1,0 +1,100 @@
+"""All about one task, as its screen shows it: one answer from one moment, so that its parts never disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core import sla
+from app.core.past import MARGIN, Past, rounded_memory
+from app.service import find, kin, past, views
+from app.service.call import Call
+from db import clock, named, reads
+from db.kin import acts
+from db.rows import PoolRow, SlaRow, TaskRow
+from db.states import ACTIVE, ENDED, WAITING
+
+Told = dict[str, Any]
+
+
+async def about(call: Call, *, id: str | int) -> dict[str, Any]:
+    """{"task": as `show`, "why": as `why` (of one that waits), "log": as `log` (else), and what else its screen shows}."""
+    return await call.db.read(_about, call, id)
+
+
+def _about(c: Connection, call: Call, ident: str | int) -> Told:
+    row = find.task(c, ident)
+    task, waits = views.shown(c, row.uuid), row.status in WAITING
+    history, use = past.of(c, row), _use(call, task["instances"])
+    return {
+        "task": task,
+        "why": views.explained(c, call, [row.uuid])[0] if waits else None,
+        "log": None if waits else views.logged(c, call, row.uuid, None),
+        "past": asdict(history) if history else None,
+        "fit": _fit(task["instances"], use, history),
+        "ends_in": _ends_in(row, task["instances"], history),
+        "use": use,
+        "tree": kin.of(c, row.uuid),
+        "slas": list(_slas(c, row, task)),
+        "acts": [_act(found) for found in acts(c, f"task #{row.number}", row.created_at)],
+    }
+
+
+def _fit(runs: Sequence[Told], use: Told | None, found: Past | None) -> Told:
+    """{cpu, memory}: what to ask for by past runs, and not less than the task's own runs needed; None where nothing is known."""
+    peaks = [run["max_rss"] for run in runs if run["max_rss"]] + ([use["most_memory"]] if use and use["most_memory"] else [])
+    needed = [rounded_memory(max(peaks) * MARGIN)] if peaks else []
+    learnt = [found.memory] if found and found.memory else []
+    return {"cpu": found.cpu if found else None, "memory": max(needed + learnt, default=None)}
+
+
+def _ends_in(row: TaskRow, runs: Sequence[Told], found: Past | None) -> list[float] | None:
+    """The range of seconds in which a run ends, by past runs and never beyond its limit; below 0 it is late by that much."""
+    run = next((run for run in runs if run["status"] in ACTIVE and run["start_time"]), None)
+    if run is None or found is None or found.usual is None:
+        return None
+    ran = clock.utcnow().timestamp() - clock.unix(run["start_time"])
+    ends = sorted(min(end, row.timeout or end) - ran for end in (found.usual.median, found.usual.p95))
+    return ends if ends[0] > 0 else [ends[1], ends[1]]
+
+
+def _use(call: Call, runs: Sequence[Told]) -> Told | None:
+    """What the active run takes."""
+    run = next((run for run in runs if run["status"] in ACTIVE), None)
+    used = call.live.use(run["runid"]) if run and call.live else None
+    return asdict(used) if used else None
+
+
+def _slas(c: Connection, row: TaskRow, task: Told) -> Iterator[Told]:
+    """The rules that the task must keep, the most severe first, and how it stands."""
+    pools = reads.pools(c)
+    started = next((run["start_time"] for run in task["instances"] if run["start_time"]), None)
+    ended = row.ended_at if row.status in ENDED else None
+    facts = sla.Facts(clock.unix(row.created_at), *(clock.unix(at) if at else None for at in (row.not_before, started, ended)))
+    for rule in named.slas(c):
+        if rule.enabled and _matches(rule, row, task["pool"], pools) and not (ended and ended < rule.updated_at):
+            parsed = sla.parse(rule.conditions)
+            verdict = sla.judge(parsed, facts, clock.utcnow().timestamp())
+            yield {"name": rule.name, "severity": sla.severity(rule.priority), "preset": parsed.preset, **asdict(verdict)}
+
+
+def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) -> bool:
+    """Whether a rule is about a task: by all that it names, and by the pools that point at it, when some do."""
+    match = rule.conditions.get("match", {})
+    mine = {"template": row.template, "queue": row.queue, "task": row.name}
+    owners = [one.name for one in pools if one.sla_id == rule.id]
+    return (
+        all(mine[key] == word for key, word in match.items() if key != "tag")
+        and match.get("tag", {}).items() <= row.tags.items()
+        and (not owners or pool in owners)
+    )
+
+
+def _act(found: Any) -> Told:
+    """Something that somebody changed about it: {at, by, verb, before, after}."""
+    before, after = (json.loads(text) if text else {} for text in (found.before, found.after))
+    return {"at": found.created_at, "by": found.by, "verb": found.verb, "before": before, "after": after}

@@ -1,0 +1,135 @@
+"""The line below a log: a text to look for is typed into it, or the path of a file to save the log as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Static
+
+from app.core.clean import width
+from app.tui.form import Entry
+
+Kind = Literal["search", "save"]
+
+
+class LogLine(Horizontal):
+    """A label and what is typed behind it. It says when something was entered, or a folder is to be completed."""
+
+    DEFAULT_CSS = """
+    LogLine { height: 1; width: 1fr; display: none; }
+    LogLine Static { padding: 0 0 0 1; width: auto; }
+    LogLine Input { width: 1fr; background: transparent; border: none; padding: 0; height: 1; }
+    """
+
+    @dataclass
+    class Entered(Message):
+        """A line was entered; the line is closed already."""
+
+        kind: Kind
+        text: str
+
+    @dataclass
+    class Completing(Message):
+        """What was typed so far is to be completed."""
+
+        text: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind: Kind = "search"
+        self._earlier: dict[Kind, list[str]] = {"search": [], "save": []}
+
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False)
+        yield TypedLine()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is typed goes here."""
+        return bool(self.display)
+
+    def open(self, kind: Kind, label: str, value: str = "") -> None:
+        """Take what is typed from now on, the next key already."""
+        self.kind = kind
+        static, line = self.query_one(Static), self.query_one(TypedLine)
+        static.update(label)
+        static.styles.width = width(label) + 1
+        line.begin(self._earlier[kind], value)
+        self.display = True
+        self.screen.set_focus(line)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self.display = False
+
+    def complete(self, before: str, after: str) -> None:
+        """Put a completed text in place of the one that was to be completed, if it still stands there."""
+        line = self.query_one(TypedLine)
+        if self.is_open and line.value == before:
+            line.value = after
+            line.cursor_position = len(after)
+
+    def entered(self, text: str) -> None:
+        """Close and tell."""
+        earlier = self._earlier[self.kind]
+        if text and text not in earlier[-1:]:
+            earlier.append(text)
+        self.close()
+        self.post_message(self.Entered(self.kind, text))
+
+
+class TypedLine(Entry):
+    """The input. Keys typed ahead of what entering it leads to are not lost, and are not taken for part of the text."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "earlier(1)", "What was entered before", id="line.earlier", show=False),
+        Binding("down", "earlier(-1)", "What was entered after that", id="line.later", show=False),
+        Binding("tab", "complete", "Complete a folder", id="line.complete", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, select_on_focus=False)
+        self.cursor_blink = False
+        self._texts: list[str] = []
+        self._back = 0
+
+    @property
+    def line(self) -> LogLine:
+        """The line that this is the input of."""
+        found = self.parent
+        assert isinstance(found, LogLine)
+        return found
+
+    def begin(self, earlier: list[str], value: str) -> None:
+        """Begin with a value; `earlier` is what was entered here before, the latest last."""
+        self._texts, self._back = [*earlier, value], 0
+        self.value = value
+        self.cursor_position = len(value)
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Bindings are looked up only after the keys that follow have been typed in, so enter is taken here.
+        if not self.line.is_open:
+            event.stop()
+            event.prevent_default()
+            self.app.simulate_key(event.key)
+        elif event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.line.entered(self.value)
+
+    def action_earlier(self, step: int) -> None:
+        """Bring back what was entered before, or what came after it."""
+        self._back = min(max(0, self._back + step), len(self._texts) - 1)
+        self.value = self._texts[-1 - self._back]
+        self.cursor_position = len(self.value)
+
+    def action_complete(self) -> None:
+        """Ask for the rest of a folder's name."""
+        if self.line.kind == "save":
+            self.line.post_message(LogLine.Completing(self.value))

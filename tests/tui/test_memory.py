@@ -1,0 +1,73 @@
+"""What the deck remembers, and what it makes of what was looked at."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.tui.memory import Memory
+from app.tui.seen import MOST, Seen
+from tests.tui import boards
+
+
+def test_what_is_put_is_there_for_the_next_deck_and_private(tmp_path: Path):
+    Memory(tmp_path).put("zoomed", "work")
+    assert Memory(tmp_path).get("zoomed", "") == "work"
+    assert os.stat(tmp_path / "deck.json").st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["deck.json"]
+
+
+def test_two_decks_of_a_home_do_not_forget_what_the_other_put(tmp_path: Path):
+    one, other = Memory(tmp_path), Memory(tmp_path)
+    one.put("a", 1)
+    other.put("b", 2)
+    one.put("c", 3)
+    found = Memory(tmp_path)
+    assert [found.get(name, 0) for name in "abc"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"zoomed": 7}', "\x00\xff", "[" * 100_000], ids=repr)
+def test_a_file_that_makes_no_sense_counts_as_none(tmp_path: Path, text: str):
+    (tmp_path / "deck.json").write_text(text, encoding="latin-1")
+    memory = Memory(tmp_path)
+    assert memory.get("zoomed", "usual") == "usual"
+    memory.put("zoomed", "pools")
+    assert Memory(tmp_path).get("zoomed", "") == "pools"
+
+
+def test_a_home_that_cannot_be_written_to_is_no_trouble(tmp_path: Path):
+    memory = Memory(tmp_path / "not there")
+    memory.put("zoomed", "work")
+    assert memory.get("zoomed", "") == "work"
+    assert not (tmp_path / "not there").exists()
+
+
+def test_failures_stay_until_they_are_looked_at():
+    board, seen = boards.busy(), Seen(Memory())
+    failed = next(line for line in board.ended if line.status == "failed")
+    old = replace(board, ended=tuple(replace(line, ended_at=boards.NOW - 90_000) for line in board.ended))
+    assert seen.unseen(old) == 3
+    assert [line.status for line in seen.left(old.ended, boards.NOW, 3600)] == ["failed", "timed_out"]
+    seen.opened(failed.uuid)
+    assert seen.unseen(old) == 2
+    assert [line.status for line in seen.left(old.ended, boards.NOW, 3600)] == ["timed_out"]
+    seen.all(boards.NOW)
+    assert (seen.unseen(old), seen.left(old.ended, boards.NOW, 3600)) == (0, ())
+    assert seen.asked() == {"seen": boards.NOW}
+
+
+def test_what_ended_a_moment_ago_stays_whatever_was_seen():
+    board, seen = boards.busy(), Seen(Memory())
+    seen.all(boards.NOW)
+    assert seen.left(board.ended, boards.NOW, 3600) == board.ended
+
+
+def test_failures_opened_one_by_one_are_not_remembered_without_end():
+    memory = Memory()
+    seen = Seen(memory)
+    for number in range(MOST + 5):
+        seen.opened(str(number))
+    assert memory.get("opened", []) == [str(number) for number in range(5, MOST + 5)]
