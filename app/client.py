@@ -13,6 +13,7 @@ import time
 
 from app import paths
 from app.core.ids import uuid7
+from app.core.session import terminal
 from app.errors import Conflict, Problem, Remote, Stopped, Storage
 from app.version import PROTOCOL, VERSION
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 READING = frozenset({
-    "about", "alert.ls", "alert.show", "away", "board", "db.check", "doctor", "export", "instances", "log", "ls", "operations", "pool.ls",
-    "pool.show", "queue.ls", "queue.show", "show", "sla.history", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
+    "about", "alert.ls", "alert.show", "away", "board", "board.at", "db.check", "definition.check", "definition.show", "doctor", "export",
+    "history", "instances", "log", "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show", "show", "sla.history", "sla.ls", "sla.show", "status",
+    "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""
 
@@ -32,8 +34,8 @@ SUBMITTING = frozenset({"submit", "submit.lines"})
 """Verbs that carry the identifier of what they make: sent again they are the same submission."""
 
 UNREPEATABLE = frozenset({
-    "apply", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm", "sla.create", "sla.rm", "template.create",
-    "template.rm",
+    "apply", "definition.set", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm", "sla.create", "sla.rm", "template.create",
+    "template.rm", "undo",
 })  # fmt: skip
 """Verbs that, sent again after a lost answer, could say or do something else than the first time."""
 
@@ -48,9 +50,11 @@ LASTING = 15.0
 class Client:
     """Speaks to the runtime of one home. For one thread at a time, but `close` may come from any."""
 
-    def __init__(self, home: Path | str, autostart: bool = True) -> None:
+    def __init__(self, home: Path | str, autostart: bool = True, source: str = "cli") -> None:
         self.home = os.fspath(home)
         self.autostart = autostart
+        self.source = source
+        """What it says of itself in the log of operations: cli or deck."""
         self._line: Line | None = None
         self._closed = False
 
@@ -68,7 +72,7 @@ class Client:
                 return offline.read(self.home, verb, args)
             began = time.monotonic()
             try:
-                return line.ask(verb, args, note)
+                return line.ask(verb, args, note, {"source": self.source, "origin": terminal()})
             except (OSError, EOFError):
                 self._drop()
                 lasted = time.monotonic() - began
@@ -155,9 +159,11 @@ class Line:
             )
         self.pid = greeting["pid"]
 
-    def ask(self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None) -> Any:
-        """Send one request and wait for its answer. Raises EOFError when the runtime ends first."""
-        self._sock.sendall(json.dumps({"verb": verb, "args": args}).encode() + b"\n")
+    def ask(
+        self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None, place: dict[str, str] | None = None
+    ) -> Any:
+        """Send one request and wait for its answer; `place` is from where we ask. Raises EOFError when the runtime ends first."""
+        self._sock.sendall(json.dumps({"verb": verb, "args": args, "from": place or {}}).encode() + b"\n")
         while True:
             said = self._read()
             if "result" in said:

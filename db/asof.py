@@ -63,28 +63,28 @@ def running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
 
 
 _SOON = f"""
-SELECT {_TASK}, i.start_time AS then FROM
+SELECT {_TASK}, i.start_time AS became FROM
   (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {AHEAD}) i
   CROSS JOIN tasks t ON t.uuid = i.task_id WHERE t.created_at <= :at LIMIT :limit
 """
 _GIVEN_UP = f"""
-SELECT {_TASK}, t.ended_at AS then FROM
+SELECT {_TASK}, t.ended_at AS became FROM
   (SELECT uuid FROM tasks WHERE status = 'cancelled' AND ended_at > :at ORDER BY ended_at LIMIT {AHEAD}) g
   CROSS JOIN tasks t ON t.uuid = g.uuid WHERE t.created_at <= :at AND t.started_at IS NULL LIMIT :limit
 """
 _QUEUED = f"""
-SELECT {_TASK}, NULL AS then FROM json_each(:queues) q CROSS JOIN tasks t
+SELECT {_TASK}, NULL AS became FROM json_each(:queues) q CROSS JOIN tasks t
 WHERE t.uuid IN (SELECT uuid FROM tasks WHERE queue = q.value AND status = 'queued' AND created_at <= :at ORDER BY created_at LIMIT :limit)
-LIMIT :limit
+ORDER BY t.created_at LIMIT :limit
 """
 _OTHERS = f"""
-SELECT {_TASK}, NULL AS then FROM tasks t WHERE t.uuid IN
+SELECT {_TASK}, NULL AS became FROM tasks t WHERE t.uuid IN
   (SELECT uuid FROM tasks WHERE status = :status AND created_at <= :at AND deleted_at IS NULL LIMIT :limit)
 """
 
 
 def waiting(c: Connection, at: str, queues: Sequence[str], limit: int) -> list[Any]:
-    """Tasks that waited: `then` is when they started or were given up, in that order; without one those that wait to this day."""
+    """Tasks that waited: `became` is when they started or were given up, in that order; without one those that wait to this day."""
     given = {"at": at, "limit": limit}
     found = sql.rows(c, _SOON, given)
     found += sql.rows(c, _QUEUED, {**given, "queues": json.dumps(list(queues))})
@@ -153,8 +153,3 @@ def changes(c: Connection, since: str) -> list[Any] | None:
 def _time_of(c: Connection, operation: int) -> str:
     """When an operation was done, or the next after it that there is."""
     return sql.value(c, "SELECT created_at FROM operations WHERE id >= ? ORDER BY id LIMIT 1", (operation,)) or "9"
-
-
-def rows_of(c: Connection, table: str) -> dict[str, dict[str, Any]]:
-    """{name: row} of queues or pools as they are now."""
-    return {row.name: row._asdict() if hasattr(row, "_asdict") else dict(row._mapping) for row in sql.rows(c, f"SELECT * FROM {table}")}

@@ -52,16 +52,20 @@ class Database:
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
-        return await self._post(None, fn, *args, **kwargs)
+        return await self._post(self._after, fn, *args, **kwargs)
 
     async def write_by(
         self, own: Callable[[], None], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`write` for the owner of the wake `own`, who need not be told of what it did itself."""
-        return await self._post(own, fn, *args, **kwargs)
+        return await self._post([wake for wake in self._after if wake != own], fn, *args, **kwargs)
+
+    async def write_quietly(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` of what nobody has to be told of."""
+        return await self._post((), fn, *args, **kwargs)
 
     def _post(
-        self, own: Callable[[], None] | None, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self, wakes: Sequence[Callable[[], None]], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
         """Hand a transaction to the writer thread. It comes to its end, and wakes, though whoever asked is cancelled."""
         if self._thread is None:
@@ -84,9 +88,8 @@ class Database:
         def done(result: T, changed: bool) -> None:
             if not answer.done():
                 answer.set_result(result)
-            for wake in self._after if changed else ():
-                if wake != own:
-                    wake()
+            for wake in wakes if changed else ():
+                wake()
 
         self._thread.submit(work)
         return answer

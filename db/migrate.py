@@ -12,8 +12,8 @@ from db.engine import explain, read_only_uri, write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
 from db.schema import APPLICATION_ID
 
-HEAD = "0001"
-KNOWN = ("0001",)
+HEAD = "0004"
+KNOWN = ("0001", "0002", "0003", "0004")
 """Every revision of ours, oldest first."""
 
 

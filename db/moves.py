@@ -471,6 +471,36 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     )
 
 
+_CANCELLED_WITH = """
+WITH RECURSIVE back (uuid, number, ended_at) AS (
+  SELECT uuid, number, ended_at FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status = 'cancelled'
+  UNION
+  SELECT t.uuid, t.number, t.ended_at FROM back b JOIN dependencies d ON d.parent_id = b.uuid JOIN tasks t ON t.uuid = d.task_id
+  WHERE d.kind = 'success' AND +t.status = 'cancelled' AND t.reason = 'parent #' || b.number || ' cancelled'
+    AND t.ended_at >= b.ended_at AND t.deleted_at IS NULL
+)
+SELECT uuid, number FROM back
+"""
+
+
+def cancelled_with(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    """{uuid: number} of these tasks, as far as they are cancelled, and of all that were cancelled because of it."""
+    return dict(sql.rows(c, _CANCELLED_WITH, (json.dumps(list(uuids)),)))
+
+
+def bring_back(c: Connection, uuid: str, retry_at: str | None, by: str) -> list[int]:
+    """Let a task that was cancelled while it waited wait again, and all that were cancelled because of it; their numbers."""
+    back = cancelled_with(c, [uuid])
+    rows = [
+        {"uuid": u, "ended_at": None, "reason": None, "retry_at": retry_at if u == uuid else None} for u in back
+    ]
+    move_tasks(c, Task.QUEUED, rows, by, "brought back")
+    # What waits for any end of these waits again too, if it has not started.
+    children = "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
+    settle(c, [*back, *sql.column(c, children, (json.dumps(list(back)),))], by)
+    return [number for u, number in back.items() if u != uuid]
+
+
 def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:
     """Begin to stop runs; `reason` is cancel, timeout or log limit. The runtime tells the keeper; returns the runs that began."""
     owners = _tasks_of(c, runids)

@@ -67,6 +67,20 @@ def remove(c: Connection, table: Table, name: str, by: str) -> None:
     operations.record(c, by, f"{kind(table)} rm", f"{kind(table)} {name}", before=row)
 
 
+def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
+    """Put back one that was taken away, as it was; an SLA with another id, since its own may have been given away."""
+    name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
+    values = {key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"}
+    c.execute(table.insert().values(**values))
+    operations.record(c, by, f"{kind(table)} create", f"{kind(table)} {name}", after=dict(values))
+
+
+def stored(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
+    """The whole row of that name."""
+    found = c.execute(select(table).where(table.c.name == name)).first()
+    return dict(found._mapping) if found else None
+
+
 # --- one by its name ----------------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
-from db.rows import ActiveRow, Brief, EventRow, InstanceRow, OperationRow, Placed, PoolRow, QueueRow, TaskRow
+from db.rows import ActiveRow, Brief, EventRow, InstanceRow, Placed, PoolRow, QueueRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, Task
 
 tasks, runs = schema.tasks, schema.instances
@@ -30,6 +30,12 @@ def _columns(table: SqlTable, row: Any) -> list[Any]:
 def by_number(c: Connection, number: int) -> list[TaskRow]:
     """The task with this number; empty when there is none."""
     return _tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
+
+
+def names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """{number: name} of tasks."""
+    found = "SELECT number, name FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
+    return dict(sql.rows(c, found, (_json(numbers),)))
 
 
 def by_uuids(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
@@ -332,6 +338,15 @@ def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
     return [seconds for seconds in c.execute(chosen).scalars() if seconds is not None]
 
 
+def uses(c: Connection, template: str, most: int) -> dict[str, Any]:
+    """How many tasks a template has (`most` at most), how many of them have not ended, and when the last did."""
+    used = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? LIMIT ?)"
+    active = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? AND ended_at IS NULL LIMIT ?)"
+    last = "SELECT max(ended_at) FROM tasks WHERE template = ?"
+    return {"used": sql.value(c, used, (template, most)), "active": sql.value(c, active, (template, most)),
+            "last_used": sql.value(c, last, (template,))}  # fmt: skip
+
+
 # --- the rest -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -368,13 +383,6 @@ def events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
     e = schema.events
     chosen = select(*_columns(e, EventRow)).where(e.c.task_id == task).order_by(e.c.id.desc()).limit(limit)
     return [EventRow._make(row) for row in c.execute(chosen)][::-1]
-
-
-def operations(c: Connection, limit: int) -> list[OperationRow]:
-    """Who did what, newest first; limit 0 is all."""
-    o = schema.operations
-    chosen = select(*_columns(o, OperationRow)).order_by(o.c.id.desc())
-    return [OperationRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
 
 
 def samples(c: Connection, since: str) -> list[Any]:

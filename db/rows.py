@@ -204,7 +204,8 @@ class AlertRow(NamedTuple):
 
 
 class OperationRow(NamedTuple):
-    """Who did what to what."""
+    """Who did what to what, from where. `batch` is the first operation of the same call, `undoes` the one that this took back,
+    `undone_by` the one that took this back."""
 
     id: int
     by: str
@@ -212,6 +213,11 @@ class OperationRow(NamedTuple):
     object: str
     before: Any
     after: Any
+    source: str | None
+    origin: str | None
+    batch: int | None
+    undoes: int | None
+    undone_by: int | None
     created_at: str
     updated_at: str
 

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Boolean,
     CheckConstraint,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -144,6 +146,12 @@ tasks = Table(
     Index("idx_tasks_retrying", "retry_at", sqlite_where=text("status = 'retrying'")),
     # Just ended, how many ended today, cleanup: each by outcome, so that a thousand successes hide no failure.
     Index("idx_tasks_ended", "status", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
+    # A list in the order of each of these, and the rare ones of a template, a person or a priority.
+    Index("idx_tasks_priority", "priority"),
+    Index("idx_tasks_submitted_by", "submitted_by"),
+    Index("idx_tasks_of_template", "template", sqlite_where=text("template IS NOT NULL")),
+    Index("idx_tasks_started", "started_at", sqlite_where=text("started_at IS NOT NULL")),
+    Index("idx_tasks_over", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
     # Rows to purge.
     Index("idx_tasks_deleted", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
 )  # fmt: skip
@@ -187,6 +195,8 @@ instances = Table(
     ),
     # Cleanup: what ended long ago.
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
+    # What ran at a moment that is over: the long ones, which may have begun any time before.
+    Index("idx_instances_long", "end_time", "start_time", sqlite_where=text("run_seconds > 300")),
 )  # fmt: skip
 
 templates = Table(
@@ -351,6 +361,17 @@ operations = Table(
     Column("before", JSON(none_as_null=True)),
     Column("after", JSON(none_as_null=True)),
     *_stamps(),
+    Column("source", String(16)),
+    Column("origin", String(64)),
+    Column("batch", Integer),
+    Column("undoes", Integer),
+    Column("undone_by", Integer),
+    # What was done to an object since.
+    Index("idx_operations_object", "object", "id"),
+    # What one call did.
+    Index("idx_operations_batch", "batch"),
+    # The last call from a terminal.
+    Index("idx_operations_origin", "origin", "id", sqlite_where=text("batch = id")),
 )
 
 events = Table(
@@ -387,6 +408,24 @@ samples = Table(
     Index("idx_samples_minute", "minute"),
 )
 
+history = Table(
+    "history",
+    metadata,
+    Column("width", Integer, primary_key=True),
+    Column("at", Time, primary_key=True),
+    Column("queue", Name, primary_key=True),
+    Column("pool", Name, primary_key=True),
+    Column("template", Name, primary_key=True),
+    Column("started", Integer, nullable=False),
+    Column("ended", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("waits", Text, nullable=False),
+    Column("runs", Text, nullable=False),
+    *_stamps(),
+    sqlite_with_rowid=False,
+)
+"""What began and ended in so many minutes from `at`. See `db.history`."""
+
 slow_queries = Table(
     "slow_queries",
     metadata,
@@ -420,6 +459,19 @@ counters = Table(
     *_stamps(),
 )
 
+stale_texts = Table(
+    "stale_texts",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    *_stamps(),
+)
+"""Tasks whose text in `search` is no longer theirs: renamed, or gone."""
+
+SEARCH = "CREATE VIRTUAL TABLE search USING fts5(text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0)"
+"""The texts of tasks by their numbers, folded, and where three letters stand in a row. See `db.search`."""
+
+event.listen(metadata, "after_create", DDL(SEARCH))
+
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
 SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at WHERE NEW.deleted_at IS NULL
@@ -434,5 +486,10 @@ TRIGGERS = {
     "count_task_delete": f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN} END",
     "count_task_move": "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
     f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END",
+    "text_changes": "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
+    "BEGIN INSERT OR IGNORE INTO stale_texts VALUES (NEW.number, NEW.updated_at, NEW.updated_at); END",
+    "text_goes": "CREATE TRIGGER text_goes AFTER DELETE ON tasks "
+    "BEGIN INSERT OR IGNORE INTO stale_texts VALUES (OLD.number, OLD.updated_at, OLD.updated_at); END",
 }
-"""Tasks by queue and status are counted where they change, so that no screen ever counts a million rows."""
+"""Tasks by queue and status are counted where they change, so that no screen ever counts a million rows; and a text that changes is
+noted where it does."""

@@ -27,16 +27,12 @@ _STATES = {**selection.STATES, "pause": ("running",), "resume": ("running",), "w
 """Which tasks a verb can do something with; the others take any."""
 
 
-class _Late(Exception):
-    """It took too long."""
-
-
 def complete(given: list[str]) -> int:
     """Print the candidates of a kind: SHELL KIND WORD…"""
     import signal
 
     def late(*_: Any) -> None:
-        raise _Late
+        raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)

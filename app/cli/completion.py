@@ -36,7 +36,16 @@ def script(shell: str) -> str:
 
     from app.cli import shells
 
-    return complete(everything(), shell, preamble=shells.BEGINNINGS[shell]) + shells.ENDS[shell]
+    made = complete(everything(), shell, preamble=shells.BEGINNINGS[shell])
+    return (_for_zsh(made) if shell == "zsh" else made) + shells.ENDS[shell]
+
+
+def _for_zsh(made: str) -> str:
+    """shtab takes the first only of several words, and a long option's value only as a word of its own."""
+    import re
+
+    several = made.replace('  "(*)::', '  "*:')
+    return re.sub(r'^ .*?"\[.*\]:', lambda spec: re.sub(r'(--[a-z-]+)(?=[,}"])', r"\1=", spec[0]), several, flags=re.MULTILINE)
 
 
 _WORDS = {

@@ -135,7 +135,10 @@ function __taskdeck_begun
 end
 
 function __taskdeck_command
-  __fish_complete_subcommand --fcs-skip=(contains -i -- -- (commandline -opc))
+  set -l typed (commandline -opc)
+  set -e typed[1..(contains -i -- -- $typed)]
+  set -l rest (string escape -- $typed) (commandline -ct)
+  complete -C "$rest"
 end
 
 complete -c taskdeck -n __taskdeck_begun -xa "(__taskdeck_command)"

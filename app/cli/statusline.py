@@ -20,15 +20,18 @@ PATIENCE = 2.0
 _DOWN = {"none": "no runtime", "stopped": "stopped", "silent": "no answer", "strange": "see: taskdeck status"}
 
 
-class _Late(Exception):
-    """The answer did not come in time."""
-
-
 def ask(home: str) -> dict[str, Any]:
     """What `status` answers, or of it only the state of a runtime that does not answer."""
     from app import client, paths
 
-    before = signal.signal(signal.SIGALRM, _late)
+    silent = False
+
+    def late(number: int, frame: FrameType | None) -> None:
+        nonlocal silent
+        silent = True
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
         line = client.connect(home)
@@ -38,17 +41,11 @@ def ask(home: str) -> dict[str, Any]:
             return line.ask("status", {}, None)
         finally:
             line.close()
-    except _Late:
-        return _down("silent")
     except (Problem, OSError, EOFError):
-        return _down("strange")
+        return _down("silent" if silent else "strange")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _late(number: int, frame: FrameType | None) -> None:
-    raise _Late
 
 
 def _down(state: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.core.amounts import count, ordinal
-from app.core.forecast import Foreseen, foresee
+from app.core.forecast import DECISIONS, Foreseen, foresee
 from app.core.plan import ACTIVE, Active, QueueView, Room, View, Waiting
 
 WAITING = frozenset({"scheduled", "blocked", "held", "queued", "retrying"})
@@ -77,6 +77,8 @@ class Scene:
     starts: dict[str, Waiting]
     holders: dict[str, list[Active]]
     """Active runs by pool, the soonest to end first."""
+    decisions: int = DECISIONS
+    """How far it is looked ahead."""
     futures: dict[str, Foreseen] = field(default_factory=dict)
 
     def future(self, pool: str) -> Foreseen:
@@ -85,7 +87,7 @@ class Scene:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
             mine = {task.number for queue in queues for task in queue.waiting}
             alone = View((self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted)
-            self.futures[pool] = foresee(alone, self.wanted & mine)
+            self.futures[pool] = foresee(alone, self.wanted & mine, self.decisions)
         return self.futures[pool]
 
 

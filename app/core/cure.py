@@ -4,17 +4,19 @@ What it brings is what `explain` says of the world as it would be then, so the t
 would not do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from app.core.amounts import estimate
+from app.core.amounts import estimate, plain
 from app.core.case import Subject, Why
 from app.core.explain import explain
-from app.core.past import Past
+from app.core.past import Past, typed_memory
 from app.core.plan import QueueView, View, Waiting, rank
 
+AHEAD = 24
+"""Decisions for which a changed world is looked ahead: what takes longer is no cure, and several are tried for one answer."""
 SOONER = 0.9
 """It is sooner when it is a tenth sooner, at least."""
 
@@ -81,16 +83,22 @@ def brings(world: World, view: View, task: Waiting, **changed: Any) -> tuple[int
         world.subject, queue=task.queue, priority=task.priority, cpu=task.cpu, memory=task.memory, **changed
     )
     placed = _with(view, task) if subject.status == "queued" else view
-    after = explain(placed, subject, None)
-    first = after.reasons[0]
+    after = explain(placed, subject, None, AHEAD)
+    first, before = after.reasons[0], world.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"
     old, new = _middle(world.why), _middle(after)
     if new < old * SOONER:
         return 1, f"starts in {estimate(new)}" + (f" instead of {estimate(old)}" if old < inf else "")
-    before = world.why.reasons[0]
-    other = first.code != before.code and old == inf
-    return (2, f"then {first.short}") if other else (3, f"no sooner: {first.short}")
+    if before.code in {reason.code for reason in after.reasons}:
+        return 3, f"no sooner: {first.short}"
+    return 2, "then its turn comes" if _far_down(placed, task) else f"then {first.short}"
+
+
+def _far_down(view: View, task: Waiting) -> bool:
+    """Whether more tasks are before it than the view shows, so that its place in it says nothing."""
+    queue = next(queue for queue in view.queues if queue.name == task.queue)
+    return bool(queue.waiting) and queue.waiting[-1].uuid == task.uuid and queue.waiting_total > len(queue.waiting)
 
 
 def _middle(why: Why) -> float:
@@ -133,9 +141,23 @@ def on_task(world: World, cure: Cure, word: str, options: tuple[str, ...], undo:
     return replace(cure, args={**ids_of(world), **cure.args}, command=command, undo=(undo,))
 
 
-def setting(world: World, cure: Cure, name: str, old: Any, new: Any, write: Callable[[Any], str]) -> Cure:
-    """A cure that sets one thing of the task."""
-    word, was = name.capitalize(), write(old) if old not in (None, 0.0) or name == "priority" else "none"
-    back = Undo("set", {**ids_of(world), "fields": {name: old}}, f"{word} {was} again:")
-    changed = replace(cure, verb="set", args={"fields": {name: new}}, said=f"{word} {was} → {write(new)}:")
-    return on_task(world, changed, "set", (f"--{name}", write(new)), back)
+def setting(world: World, cure: Cure, old: Mapping[str, Any], new: Mapping[str, Any]) -> Cure:
+    """A cure that sets something of the task."""
+    was, now = ({name: _typed(name, value) for name, value in amounts.items()} for amounts in (old, new))
+    said, unsaid = (_sentence(parts) for parts in ([f"{n} {was[n]} → {now[n]}" for n in new], [f"{n} {was[n]} again" for n in old]))
+    back = Undo("set", {**ids_of(world), "fields": dict(old)}, unsaid)
+    changed = replace(cure, verb="set", args={"fields": dict(new)}, said=said)
+    return on_task(world, changed, "set", tuple(word for name in new for word in (f"--{name}", now[name])), back)
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    said = ", ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}:"
+
+
+_TYPED: dict[str, Callable[[Any], str]] = {"memory": typed_memory, "cpu": plain, "timeout": lambda seconds: f"{plain(seconds)}s"}
+
+
+def _typed(name: str, value: Any) -> str:
+    """A value as a person would type it after its option."""
+    return "none" if value is None else _TYPED.get(name, str)(value)

@@ -3,7 +3,7 @@
 Pure: the world of a task in, cures out, the best first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil, inf
 
@@ -12,9 +12,9 @@ from app.core.case import Case, Parent
 from app.core.clean import clean
 from app.core.cure import Cure, Undo, World, brings, ids_of, in_view, on_task, setting, with_pool, with_queue
 from app.core.explain import case_of, scene_of
-from app.core.past import MARGIN, Past, rounded_cpu, typed_memory
+from app.core.past import MARGIN, Past, rounded_cpu, rounded_memory, typed_memory
 from app.core.plan import ACTIVE, Active, QueueView, Waiting, fits
-from app.core.reasons import needs_of
+from app.core.reasons import Need, needs_of
 
 MOST = 6
 """Cures that are told."""
@@ -23,13 +23,13 @@ TRIED = 3
 
 
 def cures(world: World) -> tuple[Cure, ...]:
-    """What could help, the best first; nothing when nothing starts at all, or when it starts now."""
+    """What could help, the best first, what loses work behind the rest; nothing when nothing starts at all, or when it starts now."""
     codes = {reason.code for reason in world.why.reasons}
     if world.view.halted is not None or not codes or "starting-soon" in codes:
         return ()
     case = case_of(scene_of(world.view, [world.subject]), world.subject, None)
     found = [cure for make in _MAKERS for cure in make(world, case, codes)]
-    return tuple(sorted(found, key=lambda cure: cure.worth))[:MOST]
+    return tuple(sorted(found, key=lambda cure: (cure.worth > 3, cure.asks is not None, cure.worth)))[:MOST]
 
 
 def _release(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
@@ -72,25 +72,25 @@ def _less(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
     past = world.past
     if past is None or not in_view(world):
         return
-    lacking = {need.code for need in needs_of(case) if need.lacking} | ({"pool-memory", "pool-cpu"} if "reserved" in codes else set())
-    if "pool-memory" in lacking and past.memory is not None and past.memory < world.task.memory:
-        yield _less_memory(world, past, past.memory)
-    if "pool-cpu" in lacking and past.cpu is not None and past.cpu < world.task.cpu:
-        yield _less_cpu(world, past, past.cpu)
+    scarce = {need.code for need in needs_of(case) if need.lacking or "reserved" in codes}
+    fields: dict[str, float] = {}
+    if "pool-memory" in scarce and past.memory is not None and past.memory < world.task.memory:
+        fields["memory"] = past.memory
+    if "pool-cpu" in scarce and past.cpu is not None and past.cpu < world.task.cpu:
+        fields["cpu"] = past.cpu
+    if fields:
+        worth, gain = brings(world, world.view, replace(world.task, **fields))
+        used = " and ".join(_used(past, name, wanted) for name, wanted in fields.items())
+        told = f"{count(past.n)} past runs used at most {used} is p95 + 20%; {gain}"
+        cure = Cure("less", f"ask for less {' and '.join(fields)}", told, worth=worth)
+        yield setting(world, cure, {name: getattr(world.task, name) for name in fields}, fields)
 
 
-def _less_memory(world: World, past: Past, wanted: float) -> Cure:
-    worth, gain = brings(world, world.view, replace(world.task, memory=wanted))
-    told = f"{count(past.n)} past runs used at most {memory(past.memory_most)}; {typed_memory(wanted)} is p95 × 1.2"
-    cure = Cure("memory", "ask for less memory", f"{told}; {gain}", worth=worth)
-    return setting(world, cure, "memory", world.task.memory, wanted, typed_memory)
-
-
-def _less_cpu(world: World, past: Past, wanted: float) -> Cure:
-    worth, gain = brings(world, world.view, replace(world.task, cpu=wanted))
-    told = f"{count(past.n)} past runs used at most {plain(round(past.cpu_most or 0.0, 1))} cores; {plain(wanted)} is p95 × 1.2"
-    cure = Cure("cpu", "ask for less cpu", f"{told}; {gain}", worth=worth)
-    return setting(world, cure, "cpu", world.task.cpu, wanted, plain)
+def _used(past: Past, name: str, wanted: float) -> str:
+    """`9.1G; 11G`: what was used, what would be asked for."""
+    if name == "memory":
+        return f"{memory(past.memory_most)}; {typed_memory(wanted)}"
+    return f"{plain(round(past.cpu_most or 0.0, 1))} cores; {plain(wanted)}"
 
 
 def _timeout(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
@@ -107,7 +107,7 @@ def _timeout(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
     if worth < 2:
         told = f"{count(past.n)} past runs, p95 {age(past.usual.p95)}: it may go before the reserved place; {gain}"
         cure = Cure("timeout", f"limit it to {age(limit)}", told, worth=worth)
-        yield setting(world, cure, "timeout", world.task.expected, limit, lambda seconds: f"{plain(seconds)}s")
+        yield setting(world, cure, {"timeout": world.task.expected}, {"timeout": limit})
 
 
 def _front(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
@@ -119,7 +119,9 @@ def _front(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
         return
     top = 1 + max((task.front for queue in world.view.queues for task in queue.waiting), default=0)
     worth, gain = brings(world, world.view, replace(world.task, front=top))
-    if worth < 2:
+    unknown = world.why.expected_in is None
+    if worth < 2 or unknown:
+        worth, gain = min(worth, 2), "when it starts cannot be known" if worth > 1 else gain
         cure = Cure("front", "to the front (t)", _ahead(case, gain), "front", {"value": None},
                     said="To the front of its queue:", worth=worth)  # fmt: skip
         yield on_task(world, cure, "front", (), Undo("front", {**ids_of(world), "value": world.task.front}, "Back in its place:"))
@@ -132,12 +134,15 @@ def _priority(world: World, case: Case) -> Iterator[Cure]:
         return
     wanted = first.priority + 1
     worth, gain = brings(world, world.view, replace(world.task, priority=wanted))
+    if worth > 1 and world.why.expected_in is None:
+        worth, gain = 2, "when it starts cannot be known"
     cure = Cure("priority", f"priority {world.task.priority} → {wanted} (+)", _ahead(case, gain), worth=worth)
-    yield setting(world, cure, "priority", world.task.priority, wanted, str)
+    yield setting(world, cure, {"priority": world.task.priority}, {"priority": wanted})
 
 
 def _ahead(case: Case, gain: str) -> str:
-    return f"ahead of {count(case.position)} others; {gain}" if (case.position or 0) > 1 else gain
+    others = case.position or 0
+    return f"ahead of {count(others)} {'others' if others > 1 else 'other'}; {gain}" if others else gain
 
 
 def _elsewhere(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
@@ -150,7 +155,7 @@ def _elsewhere(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
     if better:
         worth, gain, queue = min(better, key=lambda found: found[0])
         cure = Cure("queue", f"move it to queue {clean(queue.name)}", gain, worth=worth)
-        yield setting(world, cure, "queue", world.task.queue, queue.name, str)
+        yield setting(world, cure, {"queue": world.task.queue}, {"queue": queue.name})
     elif (nearest := _nearest(world, case)) is not None:
         yield Cure("queue", "another queue", nearest, worth=4)
 
@@ -199,32 +204,37 @@ def _capacity(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
 
 def _larger(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
     """A larger pool, where the machine has what the pool was not given, or where it could never start."""
-    pool = case.room.pool
-    for need in needs_of(case):
-        of_memory = need.code == "pool-memory"
-        machine = world.memory if of_memory else world.cores
-        wanted = _enough_in_all(need.total + need.needs - need.free, of_memory)
-        if not need.lacking or (machine is None or wanted > machine) and fits(need.needs, need.total):
-            continue
-        field_, option = ("total_memory", "memory") if of_memory else ("total_cpu", "cpu")
-        worth, gain = brings(world, with_pool(world.view, pool.name, **{field_: wanted}), world.task)
-        write = typed_memory if of_memory else plain
-        title = f"pool {clean(pool.name)} {write(need.total)} → {write(wanted)}{'' if of_memory else ' cpu'}"
-        if machine is not None and wanted > machine:
-            gain += f"; the machine has {write(machine)}"
-        yield Cure(f"pool-{option}", title, gain, "pool.set", {"name": pool.name, option: _sent(wanted, of_memory)},
-                   ("taskdeck", "pool", "set", pool.name, f"--{option}", write(wanted)), f"{title[5:]}:",
-                   (Undo("pool.set", {"name": pool.name, option: _sent(need.total, of_memory)}, f"{write(need.total)} again:"),),
+    pool, needs = case.room.pool, [need for need in needs_of(case) if need.lacking]
+    wanted = {_OPTION[need.code]: _in_all(need) for need in needs}
+    machine = {"memory": world.memory, "cpu": world.cores}
+    beyond = [name for name, amount in wanted.items() if amount > (machine[name] or 0.0)]
+    if not needs or not in_view(world) or beyond and case.room.can_ever_hold(world.task.cpu, world.task.memory):
+        return
+    old = {"memory": pool.total_memory, "cpu": pool.total_cpu}
+    worth, gain = brings(world, with_pool(world.view, pool.name, **{f"total_{name}": n for name, n in wanted.items()}), world.task)
+    if worth <= 2:
+        change = ", ".join(f"{name} {_WRITE[name](old[name])} → {_WRITE[name](n)}" for name, n in wanted.items())
+        over = [f"the machine has {name} {_WRITE[name](n)}" for name in beyond if (n := machine[name]) is not None]
+        options = [word for name, n in wanted.items() for word in (f"--{name}", _WRITE[name](n))]
+        yield Cure("pool", f"pool {clean(pool.name)}: {change}", "; ".join([gain, *over]), "pool.set", _sent(pool.name, wanted),
+                   ("taskdeck", "pool", "set", pool.name, *options), f"{change[:1].upper()}{change[1:]}:",
+                   (Undo("pool.set", _sent(pool.name, {name: old[name] for name in wanted}), "As it was:"),),
                    f"pool {pool.name}", worth=worth)  # fmt: skip
 
 
-def _sent(amount: float, of_memory: bool) -> str:
-    """An amount as the verb takes it, with nothing lost."""
-    return f"{plain(amount)}M" if of_memory else plain(amount)
+_OPTION = {"pool-memory": "memory", "pool-cpu": "cpu"}
+_WRITE: dict[str, Callable[[float], str]] = {"memory": typed_memory, "cpu": plain}
 
 
-def _enough_in_all(amount: float, of_memory: bool) -> float:
-    return float(ceil(round(amount / 1024, 6)) * 1024) if of_memory else rounded_cpu(amount)
+def _sent(pool: str, amounts: Mapping[str, float]) -> dict[str, str]:
+    """Amounts of a pool as its verb takes them, with nothing lost."""
+    return {"name": pool} | {name: f"{plain(n)}M" if name == "memory" else plain(n) for name, n in amounts.items()}
+
+
+def _in_all(need: Need) -> float:
+    """How large the pool would have to be."""
+    amount = need.total + need.needs - need.free
+    return rounded_memory(amount) if need.code == "pool-memory" else rounded_cpu(amount)
 
 
 def _cancel(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:

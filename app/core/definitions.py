@@ -96,18 +96,24 @@ Definitions = dict[str, dict[str, Any]]
 
 def parse(text: str, format: str = "toml") -> Definitions:
     """What a file defines. Raises Usage with everything that is wrong in it, each fault with its table and key."""
-    from app.core import formats
-
-    data = formats.read(text, format)
-    found: Definitions = {kind: {} for kind in KINDS}
-    faults = []
-    for kind, tables in data.items():
-        for name, definition in _tables(kind, tables, faults):
-            found[kind][name] = definition
+    found, faults = examine(text, format)
     if faults:
         more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
         raise Usage("; ".join([*faults[:MOST_FAULTS], *more]) + ".", "Nothing was changed.")
     return found
+
+
+def examine(text: str, format: str = "toml") -> tuple[Definitions, list[str]]:
+    """What a file defines as far as it is sound, and everything that is wrong in it. Raises Usage for a text that cannot be read."""
+    from app.core import formats
+
+    data = formats.read(text, format)
+    found: Definitions = {kind: {} for kind in KINDS}
+    faults: list[str] = []
+    for kind, tables in data.items():
+        for name, definition in _tables(kind, tables, faults):
+            found[kind][name] = definition
+    return found, faults
 
 
 def document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import inf
 
 from app.core.case import WAITING, Case, Parent, Reason, Scene, Subject, Why
+from app.core.forecast import DECISIONS
 from app.core.plan import Active, View, decide, known_end
 from app.core.reasons import reasons
 
@@ -15,12 +16,12 @@ __all__ = ["Parent", "Reason", "Subject", "Why", "case_of", "explain", "explain_
 SOONER, LATER = 0.8, 1.2
 
 
-def explain(view: View, subject: Subject, position: int | None) -> Why:
+def explain(view: View, subject: Subject, position: int | None, decisions: int = DECISIONS) -> Why:
     """Why the task waits. `position` is its place in its queue's order, 0 first, and may lie beyond the view's window.
 
-    A task that does not wait has no reasons.
+    A task that does not wait has no reasons. With fewer `decisions` it is not looked as far ahead.
     """
-    return explain_all(view, [(subject, position)])[0]
+    return _why(scene_of(view, [subject], decisions), subject, position)
 
 
 def explain_all(view: View, asked: Sequence[tuple[Subject, int | None]]) -> tuple[Why, ...]:
@@ -29,7 +30,7 @@ def explain_all(view: View, asked: Sequence[tuple[Subject, int | None]]) -> tupl
     return tuple(_why(scene, subject, position) for subject, position in asked)
 
 
-def scene_of(view: View, subjects: Sequence[Subject]) -> Scene:
+def scene_of(view: View, subjects: Sequence[Subject], decisions: int = DECISIONS) -> Scene:
     """What follows from a view, for these tasks."""
     done = decide(view)
     queues = {queue.name: queue for queue in view.queues}
@@ -37,7 +38,8 @@ def scene_of(view: View, subjects: Sequence[Subject]) -> Scene:
     for run in sorted(view.active, key=lambda run: known_end(run.ends_in)):
         holders[queues[run.queue].pool].append(run)
     wanted = frozenset(n for s in subjects for n in (s.number, *(parent.number for parent in s.parents)))
-    return Scene(view, wanted, queues, done.rooms, done.slots, {task.uuid: task for task in done.starts}, holders)
+    starts = {task.uuid: task for task in done.starts}
+    return Scene(view, wanted, queues, done.rooms, done.slots, starts, holders, decisions)
 
 
 def case_of(scene: Scene, subject: Subject, position: int | None) -> Case:

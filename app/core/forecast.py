@@ -57,15 +57,15 @@ def left(elapsed: float, past: Usual | None, limit: float | None) -> float | Non
     return None if end is None else end - elapsed
 
 
-def foresee(view: View, wanted: Collection[int]) -> Foreseen:
-    """Play the plan forward until every wanted number has started, or no known end is left.
+def foresee(view: View, wanted: Collection[int], decisions: int = DECISIONS) -> Foreseen:
+    """Play the plan forward until every wanted number has started, no known end is left, or so many decisions were made.
 
     What only an unbounded or overdue run can decide is not foreseen.
     """
     starts: dict[int, float] = {}
     due = {run.number: known_end(run.ends_in) for run in view.active}
     runs, now = list(view.active), 0.0
-    for _ in range(DECISIONS):
+    for _ in range(decisions):
         begun = plan(_at(view, now, runs, due, starts)).starts
         for task in begun:
             starts[task.number] = now

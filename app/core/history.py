@@ -30,6 +30,14 @@ METRICS: dict[str, tuple[str, ...]] = {
     "waiting": ("all", "queue", "pool"),
 }
 """What can be asked, and by what each can be told apart."""
+WITHIN: dict[str, tuple[str, ...]] = {"cpu": ("pool",), "memory": ("pool",), "waiting": ("queue", "pool")}
+"""Of what alone each can be asked; where it is not named, of a queue, a pool or a template."""
+KINDS = ("queue", "pool", "template")
+
+
+def within(metric: str) -> tuple[str, ...]:
+    """Of what alone a metric can be asked."""
+    return WITHIN.get(metric, KINDS)
 
 STEPS = 8
 """Steps in which a duration doubles: what is told of one is right to 5 %."""

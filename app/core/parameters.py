@@ -60,6 +60,11 @@ class Finding:
     missing: bool = False
     """Whether it is only that nothing was given."""
 
+    @property
+    def name(self) -> str:
+        """The parameter, or the place inside it; "" for all of them."""
+        return wording.label(*self.path)
+
 
 def check_schema(schema: Any) -> None:
     """Whether a template may have this schema of its parameters. Raises Usage, which names the place."""

@@ -1,4 +1,5 @@
-"""What a task inherits from the shell or deck it was submitted in: the environment less what belongs to the terminal, and the umask."""
+"""What a task inherits from the shell or deck it was submitted in: the environment less what belongs to the terminal, and the umask;
+and which terminal that is."""
 
 from __future__ import annotations
 
@@ -19,3 +20,22 @@ def umask() -> int:
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         line = next((line for line in status if line.startswith("Umask:")), "Umask: 0022")
     return int(line.split()[1], 8)
+
+
+def terminal() -> str:
+    """Our terminal session, told apart from all others of this machine's life: `pts/3 4120 81734`, the terminal, its first process
+    and when that began (`-` and 0 for what cannot be seen)."""
+    session, device = (int(word) for word in _stat("self")[3:5])
+    major, minor = os.major(device), os.minor(device)
+    name = f"pts/{minor}" if 136 <= major < 144 else f"tty{minor}" if major == 4 else "-"
+    try:
+        began = _stat(str(session))[19]
+    except (OSError, IndexError):
+        began = "0"
+    return f"{name} {session} {began}"
+
+
+def _stat(pid: str) -> list[str]:
+    """The fields of a process behind its name, which may hold anything."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+        return stat.read().rpartition(")")[2].split()

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
+from app.core.clean import clean
 from app.errors import Problem, as_dict
 from app.runtime.feed import Feed
 from app.runtime.lock import user_name
 from app.service import verbs
 from app.service.call import Call
 from app.version import PROTOCOL, VERSION
+from db.operations import By
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class Control:
 
     async def _answer(self, call: Call, request: dict[str, Any]) -> bytes:
         try:
+            call = replace(call, by=_from(call.by, request.get("from")))
             result = await verbs.answer(call, str(request.get("verb")), request.get("args") or {})
             return _line({"result": result})
         except Problem as problem:
@@ -111,6 +114,16 @@ def _caller(writer: asyncio.StreamWriter) -> str:
     sock: socket.socket = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return user_name(uid)
+
+
+LONGEST_ORIGIN = 64
+
+
+def _from(name: str, said: Any) -> By:
+    """Who asks, and from where by the caller's own word."""
+    told = said if isinstance(said, dict) else {}
+    origin = clean(str(told.get("origin") or ""))[:LONGEST_ORIGIN]
+    return By(name, "deck" if told.get("source") == "deck" else "cli", origin or None)
 
 
 def _say(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:

@@ -13,16 +13,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app import paths
 from app.errors import Problem, Storage
 from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.usage import Usage, disk_trouble
-from app.service import slas
+from app.service import history, slas
 from db import alerts, clock, moves, operations, reads, retention, schema
 from db.engine import Database
 
@@ -68,6 +70,7 @@ class Duties:
             Duty("usage", 2, self.measure),
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.sample),
+            Duty("history", 60, self.count),
             Duty("cleanup", 600, self.cleanup),
         )
 
@@ -183,6 +186,10 @@ class Duties:
         figures = {name: (tally.started, tally.ended, tally.failed) for name, tally in tallies.items()}
         await self.db.write(_sample, figures, used)
 
+    async def count(self) -> None:
+        """What began and ended in the minutes that are over."""
+        await history.count(self.db)
+
     async def cleanup(self) -> None:
         """What ended over thirty days ago goes, in batches that hold the writer for moments only."""
         before = clock.stamp(clock.utcnow() - KEPT)
@@ -226,7 +233,7 @@ def _sample(c: Connection, tallies: dict[str, tuple[int, int, int]], used: dict[
     counted = reads.counters(c)
     rows = [
         {"kind": "queue", "name": q.name, "minute": minute, "running": q.current_load, "waiting": counted.get((q.name, "queued"), 0),
-         **dict(zip(("started", "ended", "failed"), tallies.get(q.name, (0, 0, 0)), strict=True)),
+         **dict(zip(_COUNTED, tallies.get(q.name, (0, 0, 0)), strict=True)),
          "used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None, "created_at": now, "updated_at": now}
         for q in reads.queues(c)
     ]  # fmt: skip
@@ -241,4 +248,16 @@ def _sample(c: Connection, tallies: dict[str, tuple[int, int, int]], used: dict[
          "measured_memory": measured.get(p.name, (0.0, 0.0))[1], "created_at": now, "updated_at": now}
         for p in reads.pools(c)
     ]  # fmt: skip
-    c.execute(schema.samples.insert().prefix_with("OR REPLACE"), rows)
+    _store_samples(c, rows)
+
+
+_COUNTED = ("started", "ended", "failed")
+
+
+def _store_samples(c: Connection, rows: list[dict[str, Any]]) -> None:
+    """Two samples in one minute, of a runtime that was replaced or of a clock that drifts, are its latest levels and all counts."""
+    table = upsert(schema.samples)
+    levels = ("running", "waiting", "used_cpu", "used_memory", "measured_cpu", "measured_memory", "created_at", "updated_at")
+    fresh = {name: table.excluded[name] for name in levels}
+    more = {name: schema.samples.c[name] + table.excluded[name] for name in _COUNTED}
+    c.execute(table.on_conflict_do_update(index_elements=["kind", "name", "minute"], set_=fresh | more), rows)

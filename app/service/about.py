@@ -45,11 +45,12 @@ def _about(c: Connection, call: Call, ident: str | int) -> Told:
 
 
 def _fit(runs: Sequence[Told], use: Told | None, found: Past | None) -> Told:
-    """{cpu, memory}: what to ask for by past runs, and not less than the task's own runs needed; None where nothing is known."""
-    peaks = [run["max_rss"] for run in runs if run["max_rss"]] + ([use["most_memory"]] if use and use["most_memory"] else [])
-    needed = [rounded_memory(max(peaks) * MARGIN)] if peaks else []
-    learnt = [found.memory] if found and found.memory else []
-    return {"cpu": found.cpu if found else None, "memory": max(needed + learnt, default=None)}
+    """{cpu, memory}: what to ask for by past runs, and not less than the task's own needed so far; None where nothing is known."""
+    memory = found.memory if found else None
+    own = max([run["max_rss"] or 0.0 for run in runs] + ([use["most_memory"]] if use else []), default=0.0)
+    if memory is not None and own:
+        memory = max(memory, rounded_memory(own * MARGIN))
+    return {"cpu": found.cpu if found else None, "memory": memory}
 
 
 def _ends_in(row: TaskRow, runs: Sequence[Told], found: Past | None) -> list[float] | None:

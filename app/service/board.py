@@ -35,7 +35,7 @@ from app.service import alerts, queues, view
 from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
-from db import clock, reads
+from db import clock, operations, reads
 from db.rows import ActiveRow, PoolRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
@@ -85,7 +85,7 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     now = clock.utcnow()
     unseen = max(clock.from_unix(seen) if seen is not None else clock.stamp(midnight(now)), clock.stamp(now - FAILURES_FOR))
     line, active = view.view(c, _HABITS, halted(call)), reads.running(c)
-    counts, trend = reads.counts(c), _Trend(now, reads.samples(c, clock.stamp(now - TREND)))
+    counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = _TODAY.of(c, clock.stamp(midnight(now)))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), database=database(call), host=host(call),
@@ -132,7 +132,7 @@ def _rules(c: Connection) -> int:
     return c.exec_driver_sql("SELECT count(*) FROM slas").scalar_one()
 
 
-class _Trend:
+class Trend:
     """The samples of the last half hour in cells of three minutes, the latest last."""
 
     def __init__(self, now: datetime, rows: Iterable[Any]) -> None:
@@ -158,7 +158,7 @@ class _Trend:
         return tuple(min(1.0, amount / total) if total else 0.0 for amount in found)
 
 
-def _queue(call: Call, row: dict[str, Any], trend: _Trend) -> QueueLine:
+def _queue(call: Call, row: dict[str, Any], trend: Trend) -> QueueLine:
     *before, latest = trend.starts(row["name"])
     starts = (*before, latest + (call.live.started(row["name"]) if call.live else 0))
     oldest = clock.unix(row["oldest_at"]) if row["oldest_at"] else None
@@ -175,7 +175,7 @@ def _measured(call: Call, active: Sequence[ActiveRow], pool: str) -> tuple[float
     return sum(cpu for cpu, _ in used), sum(memory for _, memory in used)
 
 
-def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: _Trend) -> PoolLine:
+def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend) -> PoolLine:
     cpu, memory = measured or (None, None)
     return PoolLine(
         row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, cpu, memory,
@@ -269,10 +269,11 @@ def _ended(c: Connection, now: datetime, unseen: str) -> Iterable[EndedLine]:
     good = reads.just_ended(c, ("succeeded", "cancelled"), hour, SHOWN_ENDED)
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
     runs = reads.last_runs(c, [row.uuid for row in rows])
-    return [_ended_line(row, runs.get(row.uuid)) for row in rows]
+    return [ended_line(row, runs.get(row.uuid)) for row in rows]
 
 
-def _ended_line(row: TaskRow, run: Any) -> EndedLine:
+def ended_line(row: TaskRow, run: Any) -> EndedLine:
+    """The line of a task that ended, with its last run."""
     at = clock.unix(row.ended_at or "")
     return EndedLine(row.uuid, row.number, row.name, row.queue, row.status, at, how(row, run), row.priority)
 
@@ -310,13 +311,13 @@ _DONE = {
     "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
     "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
     "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "hears again of",
-    "unack": "took back that was seen:",
+    "unack": "took back that was seen:", "undo": "took back a change of",
 }  # fmt: skip
 
 
 def _news(c: Connection) -> News | None:
     """The latest thing somebody did: `paused #1052 sha256 photos`."""
-    rows = reads.operations(c, 1)
+    rows = operations.listed(c, operations.Wanted(), 1)
     if not rows:
         return None
     words = rows[0].verb.split()  # "pause", "queue pause", "set priority cpu"

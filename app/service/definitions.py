@@ -38,9 +38,13 @@ class Change:
     fields: dict[str, list[Any]]
     values: dict[str, Any]
 
+    @property
+    def word(self) -> str:
+        """create, update or same."""
+        return "create" if self.new else "update" if self.fields else "same"
+
     def as_dict(self) -> dict[str, Any]:
-        word = "create" if self.new else "update" if self.fields else "same"
-        return {"kind": self.kind.removesuffix("s"), "name": self.name, "change": word, "fields": self.fields}
+        return {"kind": self.kind.removesuffix("s"), "name": self.name, "change": self.word, "fields": self.fields}
 
 
 async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = False) -> dict[str, Any]:
@@ -49,7 +53,7 @@ async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = 
     Returns {"changes": [{"kind", "name", "change": create|update|same, "fields"}]}; with `dry_run` nothing is changed.
     """
     wanted = await asyncio.to_thread(_checked, text, format)
-    changes = await (call.db.read(_plan, wanted) if dry_run else call.db.write(_apply, wanted, call.by))
+    changes = await (call.db.read(plan, wanted) if dry_run else call.db.write(_apply, wanted, call.by))
     return {"changes": [change.as_dict() for change in changes]}
 
 
@@ -62,10 +66,15 @@ async def export(call: Call, *, format: str = "toml") -> str:
 
 def _checked(text: str, format: str) -> Definitions:
     wanted = parse(text, format)
+    check_engines(wanted)
+    return wanted
+
+
+def check_engines(wanted: Definitions) -> None:
+    """Each template can be run by its engine. Raises Usage."""
     for name, definition in wanted["templates"].items():
         with _named("templates", name):
             templates.engine_check(definition)
-    return wanted
 
 
 @contextmanager
@@ -78,16 +87,16 @@ def _named(kind: str, name: str) -> Iterator[None]:
 
 
 def _apply(c: Connection, wanted: Definitions, by: str) -> list[Change]:
-    changes = _plan(c, wanted)
+    changes = plan(c, wanted)
     for change in changes:
-        _make(c, change, by)
+        make(c, change, by)
     return changes
 
 
-def _plan(c: Connection, wanted: Definitions) -> list[Change]:
+def plan(c: Connection, wanted: Definitions) -> list[Change]:
     """What the file would change, in the order of `_ORDER`. Raises NotFound for a reference to nothing."""
     _check_references(c, wanted)
-    found = {kind: _existing(c, kind) for kind in _ORDER}
+    found = {kind: existing(c, kind) for kind in _ORDER}
     cores = {name: row["total_cpu"] for name, row in found["pools"].items()}
     cores |= {name: pool.total_cpu for name, pool in wanted["pools"].items()}
     return [
@@ -116,7 +125,8 @@ def _columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[str
     return values
 
 
-def _make(c: Connection, change: Change, by: str) -> None:
+def make(c: Connection, change: Change, by: str) -> None:
+    """Do one change."""
     if not (change.new or change.fields):
         return
     values = change.values if change.new else {key: change.values[key] for key in change.fields}
@@ -133,7 +143,7 @@ def _make(c: Connection, change: Change, by: str) -> None:
         alerts.restart(c, slas.known(c, change.name).id)
 
 
-def _existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
+def existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
     """The rows of a kind by name."""
     if kind == "pools":
         names = {row.id: row.name for row in named.slas(c)}
@@ -145,7 +155,7 @@ def _existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
 
 def _check_references(c: Connection, wanted: Definitions) -> None:
     """Every name that a definition uses is in the file or in the database, and what a template asks for fits."""
-    names = {kind: [*dict.fromkeys([*wanted[kind], *_existing(c, kind)])] for kind in KINDS}
+    names = {kind: [*dict.fromkeys([*wanted[kind], *existing(c, kind)])] for kind in KINDS}
     for kind, key, owner in (("pools", "sla", "slas"), ("queues", "pool", "pools"), ("templates", "queue", "queues")):
         for name, definition in wanted[kind].items():
             named = getattr(definition, key)
@@ -172,14 +182,17 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
             templates.check_place(definition, places)
 
 
+def names(c: Connection, kind: str) -> list[str]:
+    """What there is of a kind."""
+    return sorted(existing(c, kind))
+
+
 def _documents(c: Connection) -> dict[str, dict[str, dict[str, Any]]]:
-    return {kind: {name: _document(kind, row) for name, row in sorted(_existing(c, kind).items())} for kind in KINDS}
+    return {kind: {name: document_of(kind, row) for name, row in sorted(existing(c, kind).items())} for kind in KINDS}
 
 
-def _document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def document_of(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row under the file's keys."""
     if kind == "slas":
         row = dict(row) | {"severity": row["priority"]}
-    if kind == "templates" and row["type"] == row["engine"]:
-        row = dict(row) | {"type": None}
-    return document(kind, row)
+    return templates.source(row) if kind == "templates" else document(kind, row)

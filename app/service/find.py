@@ -19,7 +19,7 @@ from db.states import Task
 
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _LARGEST = 2**63 - 1
-_SELECTORS = ("status", "queue", "name", "tag", "since")
+_SELECTORS = ("status", "queue", "name", "tag", "since", "filter")
 
 
 def task(c: Connection, ident: str | int) -> TaskRow:
@@ -70,8 +70,7 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
     """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
     wanted = _said(select or {})
     if wanted:
-        known_queue(c, wanted.get("queue"))
-        return Chosen(tuple(reads.list_tasks(c, **filters(wanted))), ())
+        return Chosen(tuple(_selected(c, wanted)), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     tasks: dict[str, TaskRow] = {}
@@ -85,9 +84,49 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
     return Chosen(tuple(tasks.values()), tuple(refused))
 
 
+def uuids(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> tuple[list[str], tuple[dict[str, Any], ...]]:
+    """As `chosen`, but the uuids only, which of a million tasks fit into memory."""
+    wanted = _said(select or {})
+    if "filter" in wanted:
+        return reads.uuids(c, _filtered(c, wanted)), ()
+    found = chosen(c, ids, select)
+    return [row.uuid for row in found.tasks], found.refused
+
+
+def _selected(c: Connection, wanted: dict[str, Any]) -> list[TaskRow]:
+    if "filter" in wanted:
+        rows = {row.uuid: row for row in reads.by_uuids(c, listed := reads.uuids(c, _filtered(c, wanted)))}
+        return [rows[uuid] for uuid in listed]
+    known_queue(c, wanted.get("queue"))
+    return reads.list_tasks(c, **filters(wanted))
+
+
+def _filtered(c: Connection, wanted: dict[str, Any]) -> list[int]:
+    """The tasks that a filter line keeps, newest first, by their places."""
+    return browse.matching(c, filtered(c, _only_filter(wanted)))
+
+
+def _only_filter(wanted: dict[str, Any]) -> str:
+    if len(wanted) > 1 or not isinstance(wanted["filter"], str):
+        raise Usage("a filter is a line of text, and stands alone. Nothing was done.")
+    return wanted["filter"]
+
+
+def filtered(c: Connection, text: str) -> browse.Wanted:
+    """What a filter line keeps. Raises Usage for one that means nothing or keeps everything, and NotFound for its queues."""
+    query = line.read(text)
+    for name in line.queues(query):
+        known_queue(c, name)
+    return line.wanted(query)
+
+
 def again(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> Chosen:
     """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for."""
-    states = filters(select or {})["statuses"]
+    wanted = _said(select or {})
+    if "filter" in wanted:
+        rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+        return Chosen(tuple(rows[u] for u in browse.still(c, filtered(c, _only_filter(wanted)), uuids)), ())
+    states = filters(wanted)["statuses"]
     rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
     return Chosen(tuple(rows[u] for u in uuids if u in rows and (not states or rows[u].status in states)), ())
 
@@ -104,7 +143,7 @@ def _said(select: dict[str, Any]) -> dict[str, Any]:
         if word not in _SELECTORS:
             near = nearest(word, _SELECTORS)
             raise Usage(f'tasks cannot be chosen by "{cut(clean(word), 40)}".' + (f" Nearest: {near}." if near else ""))
-    return {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
+    return {word: value for word, value in select.items() if value is not None and value not in ([], (), {}) and not _blank(word, value)}
 
 
 def refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:

@@ -32,8 +32,8 @@ MINUTES_KEPT, QUARTERS_KEPT, DAYS_KEPT = 180, 2 * 1440, 30 * 1440
 """Minutes for which the rows of each width are kept."""
 TAIL = 10
 """Minutes at most that an answer counts itself; with more to count, counting is behind and will come to it."""
-BUDGET = 2.0
-"""Seconds of counting in one go."""
+BUDGET = 10.0
+"""Seconds of counting in one go: a million runs that nobody counted yet take some of them."""
 ROWS = 50
 """Rows in an answer: the greatest."""
 
@@ -170,7 +170,7 @@ async def history(
 ) -> dict[str, Any]:
     """One metric over a span, told apart by queue, pool or template; `within` shows those of one queue, pool or template only.
 
-    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it, rows: [{name (None: all),
+    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it and it is counted, rows: [{name (None: all),
     series: {word: a value or None for each bucket}, total: {word: one figure of the span}}], more: rows left out}. Durations are
     percentiles right to 5 %; None is what is not known, or of nothing.
     """
@@ -192,8 +192,8 @@ def _check(span: str, metric: str, by: str, within: Mapping[str, str]) -> None:
             raise Usage(f'there is no {word} "{cut(clean(str(value)), 40)}". There are: {", ".join(known)}')
     if by not in METRICS[metric]:
         raise Usage(f'{metric} is not known by "{cut(clean(str(by)), 40)}", but by: {", ".join(METRICS[metric])}')
-    if not within.keys() <= {"queue", "pool", "template"} or not all(isinstance(value, str) for value in within.values()):
-        raise Usage("within names a queue, a pool or a template.")
+    if not within.keys() <= set(core.within(metric)) or not all(isinstance(value, str) for value in within.values()):
+        raise Usage(f"{metric} is known within: {', '.join(core.within(metric))}, each by its name.")
 
 
 def _read(c: Connection, frame: Frame, metric: str, by: str, within: Mapping[str, str]) -> tuple[list[bool], Any]:
@@ -203,17 +203,23 @@ def _read(c: Connection, frame: Frame, metric: str, by: str, within: Mapping[str
         return known, _levels(c, store.pool_levels, _pools(c, within), frame, by)
     if metric == "waiting":
         return known, _levels(c, store.queue_levels, _queues(c, by, within), frame, by)
+    until = _counted(c, now)
     rows = store.kept(c, frame.span.minutes, frame.first, now + 1, within, (metric,))
-    return known, (by, metric, [*rows, *_tail(c, frame, now, within)])
+    if until + TAIL > now:
+        rows += _tail(c, frame, until, now, within)
+        until = now + 1
+    return [seen and begin < until for seen, begin in zip(known, frame.begins, strict=True)], (by, metric, rows)
 
 
-def _tail(c: Connection, frame: Frame, now: int, within: Mapping[str, str]) -> list[store.Kept]:
-    """The minutes that are not counted yet, when they are few."""
+def _counted(c: Connection, now: int) -> int:
+    """The first minute that is not counted; without any run there is nothing to count."""
     until = store.counted_until(c)
-    begin = max(frame.first, until) if until is not None else now
-    if not begin <= now < begin + TAIL:
-        return []
-    rows = _rows(figures(_parts(c, begin, now + 1)))
+    return now + 1 if until is None else until
+
+
+def _tail(c: Connection, frame: Frame, until: int, now: int, within: Mapping[str, str]) -> list[store.Kept]:
+    """The minutes that are not counted yet."""
+    rows = _rows(figures(_parts(c, max(frame.first, until), now + 1)))
     width = frame.span.minutes
     return [
         row._replace(at=core.begin_of(row.at, width))

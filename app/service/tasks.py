@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -75,26 +76,49 @@ def _apply_to(c: Connection, by: str, verb: str, found: find.Chosen, may: May, a
                 refused.append(find.refusal(problem, row.number, row.number))
             else:
                 notes.append(str(problem))
+    before = States({row.uuid: row for row in good}, _runs(c, good))
     if good:
         act(c, good)
-    after = {row.uuid: row for row in reads.by_uuids(c, [row.uuid for row in good])}
-    changed = [(f"task #{row.number}", *_difference(row, after.get(row.uuid))) for row in good]
+    after = states(c, good)
+    changed = [(f"task #{row.number}", *before.difference(after, row.uuid)) for row in good]
     operations.record_all(c, by, verb, changed)
-    runs = {run.task_id: run.status for run in reads.running(c)}
-    done = [_done(row, after.get(row.uuid), runs.get(row.uuid)) for row in good]
+    done = [_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
     return {"done": done, "refused": refused, "notes": notes}
 
 
-_TOLD = ("priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name")
+_TOLD = (
+    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "retry_at",
+)  # fmt: skip
 
 
-def _difference(was: TaskRow, row: TaskRow | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a verb changed, as it was and as it is: the status always, of the rest what differs."""
-    if row is None:
-        return {"status": was.status}, {"status": "deleted"}
-    names = ("status", *(name for name in _TOLD if getattr(was, name) != getattr(row, name)))
-    before, after = ({name: getattr(which, name) for name in names} for which in (was, row))
-    return before, after
+@dataclass(frozen=True, slots=True)
+class States:
+    """Tasks as they are at one moment, and where their active runs stand."""
+
+    rows: dict[str, TaskRow]
+    runs: dict[str, str]
+
+    def difference(self, later: States, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What is different of a task later, as it was and as it is: the status always, of the rest what differs."""
+        was, now = self.rows[uuid], later.rows.get(uuid)
+        if now is None:
+            return {"status": was.status}, {"status": "deleted"}
+        names = ("status", *(name for name in _TOLD if getattr(was, name) != getattr(now, name)))
+        before, after = ({name: getattr(which, name) for name in names} for which in (was, now))
+        runs = self.runs.get(uuid), later.runs.get(uuid)
+        if all(runs) and runs[0] != runs[1]:
+            before["run"], after["run"] = runs
+        return before, after
+
+
+def states(c: Connection, rows: Sequence[TaskRow]) -> States:
+    """These tasks as they are now."""
+    return States({row.uuid: row for row in reads.by_uuids(c, _uuids(rows))}, _runs(c, rows))
+
+
+def _runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
+    """{uuid: status of the active run}, looked for when one of the tasks has, or had, one."""
+    return {run.task_id: run.status for run in reads.running(c)} if any(row.status == Task.RUNNING for row in rows) else {}
 
 
 def _done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
@@ -166,7 +190,7 @@ async def _cancel_unrecorded(call: Call, ids: Ids, select: Select, grace: float 
         call.live.end(runs[row.uuid], row.grace if grace is None else grace)
     left = [find.refusal(problem, row.number, row.number) for row in found.tasks if row.status in WAITING]
     note = "the disk is full: that they were cancelled is recorded, but not by whom."
-    return {"done": [_done(row, row, Run.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
+    return {"operations": [], "done": [_done(row, row, Run.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
 
 
 async def _signal(call: Call, ids: Ids, select: Select, number: int) -> dict[str, Any]:
@@ -365,16 +389,28 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
-        table = schema.tasks
-        new = {name: bindparam(f"new_{name}") for name in values}
-        given = {f"new_{name}": value for name, value in values.items()}
-        changed = table.update().where(table.c.uuid == bindparam("at")).values(**new, updated_at=clock.now())
-        c.execute(changed, [{"at": row.uuid, **given} for row in rows])
+        change_fields(c, _uuids(rows), values)
 
     done = await _each(call, f"set {' '.join(values)}", ids, select, may, act)
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
     return done
+
+
+def change_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None:
+    """Write these columns of tasks."""
+    if not values:
+        return
+    table = schema.tasks
+    new = {name: bindparam(f"new_{name}") for name in values}
+    given = {f"new_{name}": value for name, value in values.items()}
+    changed = table.update().where(table.c.uuid == bindparam("at")).values(**new, updated_at=clock.now())
+    c.execute(changed, [{"at": uuid, **given} for uuid in uuids])
+
+
+def refuse_room(c: Connection, row: TaskRow, values: dict[str, Any]) -> None:
+    """Refuse what a task could never start with: a queue that there is not, or more than its pool will ever hold."""
+    _settable(c, values)(row)
 
 
 def _settable(c: Connection, values: dict[str, Any]) -> May:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app import engines
 from app.core.clean import clean, valid_name
-from app.core.definitions import TemplateDefinition, check
+from app.core.definitions import TemplateDefinition, check, document
 from app.errors import Conflict, Usage
 from app.service import find
 from app.service.call import Call
 from app.service.submit import DEFAULT_QUEUE, fits
-from db import named, reads, schema
+from db import clock, named, reads, schema
 from db.rows import PoolRow, TemplateRow
 
+COUNTED = 10_000
+"""Uses of a template that are counted; more are told as that many."""
 
-async def ls(call: Call) -> list[dict[str, Any]]:
-    """All templates by name."""
-    return [row._asdict() for row in await call.db.read(named.templates)]
+
+async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
+    """All templates by name. With `usage` also `used` (tasks, COUNTED at most), `active` (of them not ended), `last_used` (when the
+    last ended) and `median` (seconds its last successful runs took)."""
+    return await call.db.read(_ls, usage)
+
+
+def _ls(c: Connection, usage: bool) -> list[dict[str, Any]]:
+    return [row._asdict() | (_usage(c, row.name) if usage else {}) for row in named.templates(c)]
+
+
+def _usage(c: Connection, name: str) -> dict[str, Any]:
+    ran = reads.past_run_seconds(c, name)
+    return {**reads.uses(c, name, COUNTED), "median": median(ran) if ran else None}
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
@@ -54,10 +68,22 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
 
     def change(c: Connection) -> None:
         row = known(c, name)
-        merged = {key: value for key, value in row._asdict().items() if key in FIELDS and value is not None}
-        definition = checked(merged | {key: value for key, value in given.items() if value is not None})
+        definition = checked(given_of(row._asdict()) | {key: value for key, value in given.items() if value is not None})
         check_place(definition, places(c))
         named.change(c, schema.templates, name, columns(definition, given), call.by)
+
+    await call.db.write(change)
+    return await show(call, name=name)
+
+
+async def retire(call: Call, *, name: str, back: bool = False) -> dict[str, Any]:
+    """Let it take no more tasks, though what refers to it keeps it; or, with `back`, take some again."""
+
+    def change(c: Connection) -> None:
+        row = known(c, name)
+        if back == (row.retired_at is not None):
+            verb, at = ("restore", None) if back else ("retire", clock.now())
+            named.change(c, schema.templates, name, {"retired_at": at}, call.by, verb)
 
     await call.db.write(change)
     return await show(call, name=name)
@@ -76,6 +102,16 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 
 
 FIELDS = tuple(field.alias or name for name, field in TemplateDefinition.model_fields.items())
+
+
+def given_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of its definition, by the definition's keys."""
+    return {key: row[key] for key in FIELDS if row.get(key) is not None}
+
+
+def source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as a definitions file has it: what it may be said to be made from."""
+    return document("templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {}))
 
 
 def known(c: Connection, name: str) -> TemplateRow:

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.core.clean import clean, cut, nearest
 from app.errors import Usage
-from app.service import about, admin, alerts, away, board, definitions, queues, slas, submit, tasks, templates, views
+from app.service import (
+    about,
+    admin,
+    alerts,
+    asof,
+    away,
+    board,
+    definition,
+    definitions,
+    history,
+    operations,
+    queues,
+    slas,
+    submit,
+    tasks,
+    templates,
+    undo,
+    views,
+)
 from app.service.call import Call
+from db.operations import By
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,8 @@ VERBS: dict[str, Verb] = {
         "why": views.why,
         "instances": views.instances,
         "log": views.log,
-        "operations": views.operations,
+        "operations": operations.ls,
+        "undo": undo.undo,
         "cancel": tasks.cancel,
         "pause": tasks.pause,
         "resume": tasks.resume,
@@ -67,6 +87,10 @@ VERBS: dict[str, Verb] = {
         "template.create": templates.create,
         "template.set": templates.set_,
         "template.rm": templates.rm,
+        "template.retire": templates.retire,
+        "definition.show": definition.show,
+        "definition.check": definition.check,
+        "definition.set": definition.set_,
         "sla.ls": slas.ls,
         "sla.show": slas.show,
         "sla.history": slas.history,
@@ -83,6 +107,8 @@ VERBS: dict[str, Verb] = {
         "export": definitions.export,
         "away": away.away,
         "board": board.board,
+        "board.at": asof.board_at,
+        "history": history.history,
         "status": board.status,
         "start": admin.start,
         "stop": admin.stop,
@@ -102,8 +128,14 @@ async def answer(call: Call, verb: str, args: dict[str, Any]) -> Any:
         found.signature.bind(call, **args)
     except TypeError as error:
         raise Usage(f"{verb}: {error}") from None
+    by = By.again(call.by)
     try:
-        return await found.run(call, **args)
+        return _with_operations(await found.run(replace(call, by=by), **args), by)
     except UnicodeEncodeError as error:
         what = cut(clean(error.object), 40)
         raise Usage(f'"{what}" is no UTF-8 text. Nothing was done.') from None
+
+
+def _with_operations(result: Any, by: By) -> Any:
+    """What a verb answers, with the ids of the operations that it recorded, by which it can be undone."""
+    return {"operations": by.recorded, **result} if by.recorded and isinstance(result, dict) else result

@@ -38,21 +38,27 @@ def masked(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]
     return {"parameters": _open(parameters), "launch": _launch(parameters, launch)}
 
 
-def _open(value: Any) -> Any:
+DEEPEST = 80
+"""Levels of a parameter that are looked through for secrets; what lies deeper is not shown."""
+
+
+def _open(value: Any, depth: int = 0) -> Any:
     """A parameter's value with what looks secret masked, however deep it lies."""
+    if depth > DEEPEST:
+        return MASK
     if isinstance(value, dict):
-        return {name: MASK if is_secret_name(str(name)) else _open(inner) for name, inner in value.items()}
-    return [_open(inner) for inner in value] if isinstance(value, list) else value
+        return {name: MASK if is_secret_name(str(name)) else _open(inner, depth + 1) for name, inner in value.items()}
+    return [_open(inner, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
-def _secrets(value: Any) -> Iterator[str]:
+def _secrets(value: Any, depth: int = 0) -> Iterator[str]:
     """What `_open` masks, as it may stand in a command."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and depth <= DEEPEST:
         for name, inner in value.items():
-            yield from [str(inner)] if is_secret_name(str(name)) else _secrets(inner)
-    elif isinstance(value, list):
+            yield from [str(inner)] if is_secret_name(str(name)) else _secrets(inner, depth + 1)
+    elif isinstance(value, list) and depth <= DEEPEST:
         for inner in value:
-            yield from _secrets(inner)
+            yield from _secrets(inner, depth + 1)
 
 
 def _launch(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
@@ -284,20 +290,3 @@ def logged(c: Connection, call: Call, ident: str | int, attempt: int | str | Non
 def _run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str, Any]:
     told = ("runid", "attempt", "status", "log_bytes", "exit_code", "signal", "reason", "start_time", "end_time")
     return {name: getattr(run, name) for name in told} | {"path": log_path(home, run.runid), "logs": kept}
-
-
-async def operations(call: Call, *, limit: int = 50) -> list[dict[str, Any]]:
-    """Who did what to what, newest first."""
-    rows = await call.db.read(reads.operations, limit)
-    return [
-        {
-            "id": r.id,
-            "at": r.created_at,
-            "by": r.by,
-            "verb": r.verb,
-            "object": r.object,
-            "before": r.before,
-            "after": r.after,
-        }
-        for r in rows
-    ]

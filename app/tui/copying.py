@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.core import amounts
+from app.core.board import EndedLine
 from app.core.clean import clean, clean_lines
 from app.tui.equal import quoted, spec_of, submit_words
 from app.tui.errands import VerbClient
@@ -13,8 +15,8 @@ from app.tui.look import Look
 from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import TaskRow
 
-TAIL = 200
-"""Lines of a log that are copied."""
+TAIL, REPORTED = 200, 30
+"""Lines of a log that are copied; and of them those in a report."""
 
 
 def question(row: TaskRow, look: Look) -> Question:
@@ -25,6 +27,7 @@ def question(row: TaskRow, look: Look) -> Question:
         Answer("c", "its command"),
         Answer("s", "the line that submits it again"),
         Answer("l", f"the last {TAIL} lines of its log"),
+        *([Answer("r", "a report of how it ended")] if isinstance(row, EndedLine) else []),
         Answer("n", "nothing"),
     ]
     return Question("Copy", [[(f"#{row.number} {look.theirs(row.name)}", "bold")]], answers, safe="n", column=True)
@@ -57,9 +60,9 @@ def _submit(task: Mapping[str, Any], client: VerbClient) -> str:
     return quoted(submit_words({**spec_of(task), "name": task["name"]}))
 
 
-def _log_tail(task: Mapping[str, Any], client: VerbClient) -> str:
+def _log_tail(task: Mapping[str, Any], client: VerbClient, most: int = TAIL) -> str:
     runs = client.call("log", {"id": task["uuid"], "attempt": None}).get("runs", ())
-    return clean_lines("\n".join(_last_text(runs[-1]).splitlines()[-TAIL:])) if runs else ""
+    return clean_lines("\n".join(_last_text(runs[-1]).splitlines()[-most:])) if runs else ""
 
 
 def _last_text(run: Mapping[str, Any]) -> str:
@@ -72,6 +75,31 @@ def _last_text(run: Mapping[str, Any]) -> str:
         return str(run.get("logs") or "")
 
 
+def _report(task: Mapping[str, Any], client: VerbClient) -> str:
+    """What somebody else needs to know of how it ended: what it was, each attempt, the end of the log."""
+    runs = task.get("instances") or ()
+    lines = [
+        f"#{task['number']} {task['name']}: {task['status'].replace('_', ' ')}{_because(task['reason'])}",
+        f"command: {_command(task, client)}",
+        f"in: {task['cwd']}   queue: {task['queue']}   by: {task['submitted_by']}   submitted: {task['created_at']}",
+        f"asked: cpu {amounts.plain(task['cpu'])}, memory {amounts.memory(task['memory'])}, timeout {amounts.setting(task['timeout'])}",
+        *(_attempt(run) for run in runs),
+        "",
+        _log_tail(task, client, REPORTED),
+    ]
+    return clean_lines("\n".join(lines)).rstrip() + "\n"
+
+
+def _because(reason: str | None) -> str:
+    return f", {reason}" if reason else ""
+
+
+def _attempt(run: Mapping[str, Any]) -> str:
+    used = f"cpu {amounts.duration(run['cpu_seconds'])}, peak memory {amounts.memory(run['max_rss'])}"
+    how = f"{run['status'].replace('_', ' ')}{_because(run['reason'])} after {amounts.duration(run['run_seconds'])}"
+    return f"attempt {run['attempt']}: {how}; started {run['start_time'] or amounts.MISSING}; {used}"
+
+
 _TEXTS: dict[str, Callable[[Mapping[str, Any], VerbClient], str]] = {
-    "i": _number, "u": _uuid, "c": _command, "s": _submit, "l": _log_tail,
+    "i": _number, "u": _uuid, "c": _command, "s": _submit, "l": _log_tail, "r": _report,
 }  # fmt: skip

@@ -17,6 +17,10 @@ from app.tui.lines import Lines
 from app.tui.look import Look, Span
 
 GUTTER = 2
+COUNT = " 0123456789,.k"
+"""What a section's title may end in without being another."""
+Anchor = tuple[str, int, int]
+"""What a line is (its target, or its section's title), its place within that, its row on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +97,30 @@ class Doc(Lines, can_focus=True):
         if self.cursor != before:
             self.post_message(self.Moved(self.cursor))
 
-    def _anchor(self) -> tuple[str, int]:
-        """The line that must not move: that of the cursor when it is seen, else the topmost; by what it is, and its place."""
+    def _anchor(self) -> Anchor:
+        """The line that must not move: that of the cursor when it is seen, else the topmost."""
         at = self._targets().get(self.cursor, -1)
         if self._offset <= at < self._offset + self.size.height:
-            return f"target:{self.cursor}", at - self._offset
-        top = self._lines[self._offset : self._offset + 1]
-        return (f"section:{_base(self._sections[top[0][0]].title)}", 0) if top else ("", 0)
+            return self.cursor, at, at - self._offset
+        number = self._lines[self._offset][0] if self._offset < len(self._lines) else 0
+        title = self._sections[number].title if self._sections else ""
+        return title.rstrip(COUNT), self._offset - self._begin(number), 0
 
-    def _hold(self, held: tuple[str, int]) -> None:
-        """Scroll so that this line stands where it stood. From the very top one sees the top still."""
-        kind, _, what = held[0].partition(":")
-        if not self._offset or not what:
+    def _hold(self, anchor: Anchor) -> None:
+        """Scroll so that this line stands where it stood. Who saw the top sees the top still."""
+        what, within, row = anchor
+        targets = self._targets()
+        if not self._offset:
             return
-        if kind == "target":
-            at = self._targets().get(what)
-            self._offset = self._offset if at is None else max(0, at - held[1])
+        if what in targets:
+            self._offset = max(0, targets[what] - row)
+        for number, section in enumerate(self._sections):
+            if what and section.title.rstrip(COUNT) == what:
+                self._offset = self._begin(number) + within
+
+    def _begin(self, number: int) -> int:
+        """Where a section begins."""
+        return next((at for at, (mine, _) in enumerate(self._lines) if mine == number), 0)
 
     @property
     def height(self) -> int:

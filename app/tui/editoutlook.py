@@ -108,7 +108,7 @@ def _fits(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[st
     if not lacking:
         yield f"It fits what is free in pool {called} now."
     for name in lacking:
-        yield f"{_write(name, asked[name])} {name}, but {_write(name, _free(pool, name))} is free in pool {called}: it goes on waiting."
+        yield f"{_write(name, asked[name])} {name} asked, only {_write(name, _free(pool, name))} free in pool {called}: it goes on waiting."
 
 
 def _asked(sheet: Sheet, name: str) -> float:
@@ -184,6 +184,8 @@ def _rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[st
     alerts = f"its {count} open alert{'' if count == 1 else 's'}" if count else ""
     if changes.get("enabled") is False:
         yield f"It is looked at no more{f'; {alerts} close' + ('s' if count == 1 else '') if alerts else ''}."
+    elif not all(row.get("enabled") or changes.get("enabled") for row in sheet.stored):
+        yield "It is off: nothing is late by it until it is on."
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
         again = f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late." if alerts else ""
         yield f"It looks at every task that has not ended.{again}"

@@ -9,11 +9,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 from app.core import amounts
-from app.core.clean import valid_name
+from app.core.clean import clean, cut, valid_name
 from app.tui.verbs import Deed
 
 NO_LIMIT = ("none", "no limit", "-")
@@ -46,6 +47,11 @@ class Slot:
 def text(value: Any) -> str:
     """A text as it is; None is empty."""
     return "" if value is None else str(value)
+
+
+def safe(value: Any) -> str:
+    """A text of others, as it may stand in a field."""
+    return clean(text(value))
 
 
 def exact_size(mib: float | None) -> str:
@@ -93,8 +99,8 @@ class Kind:
 PRIORITY = Slot("priority", "Priority", whole(-1_000_000, 1_000_000), text, "--priority", hint="higher first")
 CPU = Slot("cpu", "CPU", amounts.parse_cpu, lambda cores: "" if cores is None else amounts.plain(cores), "--cpu", hint="cores")
 MEMORY = Slot("memory", "Memory", amounts.parse_size, exact_size, "--memory")
-NAME = Slot("name", "Name", name, text, size=32, needed=True, alone=True)
-DESCRIPTION = Slot("description", "Description", str, text, "--description", size=0, blank=True)
+NAME = Slot("name", "Name", name, safe, size=32, needed=True, alone=True)
+DESCRIPTION = Slot("description", "Description", str, safe, "--description", size=0, blank=True)
 STATUS = Slot("status", "State", str, text, of="choice")
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 
@@ -145,7 +151,15 @@ def _tags(word: str) -> dict[str, str]:
 
 
 def _tags_text(tags: Mapping[str, str] | None) -> str:
-    return shlex.join(f"{key}={value}" for key, value in (tags or {}).items())
+    return clean(shlex.join(f"{key}={value}" for key, value in (tags or {}).items()))
+
+
+def _to_come(word: str) -> str:
+    """Reads a time to come, and leaves it as it was typed."""
+    now = datetime.now(UTC)
+    if amounts.parse_time(word, now) <= now:
+        raise ValueError(f"must be a time to come, not {amounts.quoted(word)}")
+    return word
 
 
 RULE = Kind(
@@ -155,7 +169,7 @@ RULE = Kind(
         Slot("value", "Time", amounts.parse_duration, exact_time, hint="from its submission", needed=True),
         Slot("template", "Template", str, text, "--template", of="pick", size=24, blank=True),
         Slot("queue", "Queue", str, text, "--queue", of="pick", size=24, blank=True),
-        Slot("task", "Task name", name, text, "--task", size=24, hint="empty: any", blank=True),
+        Slot("task", "Task name", name, safe, "--task", size=24, hint="empty: any", blank=True),
         Slot("tag", "Tag", _tags, _tags_text, "--tag", size=24, hint="KEY=VALUE; empty: any", blank=True),
         Slot("severity", "Severity", str, text, "--severity", of="choice"),
         Slot("enabled", "Rule", lambda word: word == "on", lambda on: "on" if on else "off", of="choice"),
@@ -163,6 +177,14 @@ RULE = Kind(
     first="value",
 )
 NEW_RULE = Kind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name")
+SILENCE = Kind(
+    "silence",
+    (
+        Slot("until", "Until", _to_come, text, "--until", size=24, hint="18:00, tomorrow 08:00, 2h, 3d", needed=True),
+        Slot("reason", "Reason", text, text, "--reason", size=0, blank=True),
+    ),
+    first="until",
+)
 BEGIN = {"preset": "finishes-within", "severity": "warning"}
 """What a new one begins with."""
 
@@ -324,8 +346,12 @@ def said(sheet: Sheet) -> str:
 
 def _step(sheet: Sheet, slot: Slot, value: Any) -> str:
     label = slot.label if slot.label.isupper() else slot.label.lower()
-    old = "" if sheet.differ(slot) else f"{sheet.begins(slot) or _empty(slot)} "
-    return f"{label} {old}→ {slot.show(value) or _empty(slot)}"
+    old = "" if sheet.differ(slot) else f"{_short(sheet.begins(slot)) or _empty(slot)} "
+    return f"{label} {old}→ {_short(slot.show(value)) or _empty(slot)}"
+
+
+def _short(word: str) -> str:
+    return cut(clean(word), 24)
 
 
 def _empty(slot: Slot) -> str:

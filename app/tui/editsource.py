@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.tui.edits import NEW_POOL, NEW_QUEUE, NEW_RULE, TASK, Kind
+from app.tui.edits import NEW_POOL, NEW_QUEUE, NEW_RULE, SILENCE, TASK, Kind
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -34,7 +34,7 @@ class Source:
     @property
     def new(self) -> bool:
         """Whether the form makes something."""
-        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE)
+        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, SILENCE)
 
     @property
     def word(self) -> str:
@@ -44,6 +44,8 @@ class Source:
     @property
     def title(self) -> str:
         """`Edit queue media`, `New rule`."""
+        if self.kind is SILENCE:
+            return f"Silence {self.idents[0]}"
         if self.new:
             return f"New {self.word}"
         return f"Edit {self.called or f'{self.word} {self.idents[0]}'}"
@@ -55,6 +57,8 @@ class Source:
 
     def read(self, client: Client) -> Found:
         """Ask the runtime. Raises NotFound for a task that is gone; other things that are gone are no rows."""
+        if self.kind is SILENCE:
+            return Found()
         if self.kind is TASK:
             rows = tuple(client.call("show", {"id": ident}) for ident in self.idents)
             return Found(rows, {"queue": _names(client, "queue")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from typing import ClassVar
@@ -11,22 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from app.tui.look import STATES
-
-QUALIFIERS = ("status:", "queue:")
-
-
-def completed(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> str:
-    """The text with its last word completed as far as only one thing is left: a qualifier, or what `names` has for one."""
-    head, space, word = text.rpartition(" ")
-    bare = word.lstrip("!")
-    name, colon, _ = bare.partition(":")
-    whole = [f"{name}:{value}" for value in names.get(name, ())] if colon else list(qualifiers)
-    found = [one for one in whole if one.lower().startswith(bare.lower())]
-    return head + space + word[: len(word) - len(bare)] + commonprefix(found) if bare and found else text
-
-
-STATE_NAMES = [state.replace("_", "-") for state in STATES]
+Complete = Callable[[str], Sequence[str]]
 
 
 class FilterLine(Input):
@@ -47,17 +32,16 @@ class FilterLine(Input):
 
     def __init__(self) -> None:
         super().__init__(
-            id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word", select_on_focus=False
+            id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word; tab completes", select_on_focus=False
         )
         self.cursor_blink = False
-        self._qualifiers: Sequence[str] = QUALIFIERS
-        self._names: Mapping[str, Sequence[str]] = {}
+        self._complete: Complete = lambda text: ()
         self._history: list[str] = []
         self._back = 0
 
-    def offer(self, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> None:
-        """What tab completes: qualifiers such as `queue:`, and for each, by its bare name, what may follow it."""
-        self._qualifiers, self._names = qualifiers, names
+    def offer(self, complete: Complete) -> None:
+        """What tab completes by: the lines that a text may become."""
+        self._complete = complete
 
     def open(self, words: str) -> None:
         """Begin with these words."""
@@ -80,6 +64,8 @@ class FilterLine(Input):
             self.cursor_position = len(self.value)
 
     def action_complete(self) -> None:
-        """Complete the word before the cursor."""
-        self.value = completed(self.value, self._qualifiers, self._names)
-        self.cursor_position = len(self.value)
+        """Complete the word before the cursor, as far as there is only one way."""
+        text = self.value[: self.cursor_position]
+        whole = commonprefix(list(self._complete(text))) or text
+        self.value = whole + self.value[self.cursor_position :]
+        self.cursor_position = len(whole)

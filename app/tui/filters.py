@@ -1,15 +1,15 @@
-"""The filter line's language: words, `!word`, `status:failed`, `queue:gpu`, `queue:"two words"`. All must hold; case is ignored."""
+"""Filters over rows in memory: the language of `core.query` on the deck's work, words and `name:value` on other lists."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from app.core import query
 from app.core.board import EndedLine, NextLine, RunningLine
-from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
-from app.tui.verbs import status_of
 
 _WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 Keep = Callable[[Any], bool]
@@ -21,13 +21,50 @@ STATES: tuple[tuple[str, Keep], ...] = (
 )
 """What `f` goes through, after "all"."""
 
+ELSEWHERE = ("template", "by", "tag", "created")
+"""Conditions on what the deck's rows do not know: the list of all tasks does."""
 
-def parse(text: str) -> Keep | None:
-    """The filter that a line means; None when it is empty."""
-    tests = [_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
-    if not tests:
-        return None
-    return lambda row: all(test(row) for test in tests)
+
+def parse(text: str, now: datetime) -> Keep | None:
+    """The filter that a line means on the deck; None when it is empty. Raises query.BadQuery."""
+    meant = query.parse(text, now)
+    return (lambda row: query.matches(meant, facts(row))) if meant else None
+
+
+def asks_elsewhere(text: str, now: datetime) -> bool:
+    """Whether a line asks for what only the list of all tasks can tell."""
+    try:
+        return any(term.kind in ELSEWHERE for term in query.parse(text, now).terms)
+    except query.BadQuery:
+        return False
+
+
+def facts(row: Any) -> query.Facts:
+    """What a row of the deck's work is judged by."""
+    line = row.end if isinstance(row, Gone) else row
+    runs = isinstance(line, RunningLine)
+    return query.Facts(
+        number=line.number, name=line.name, status="running" if runs else line.status, run=line.status if runs else None,
+        queue=line.queue, priority=line.priority, text=_searched(line),
+    )  # fmt: skip
+
+
+_SEARCHED = ("name", "queue", "status", "output", "note", "why", "how")
+
+
+def _searched(line: Any) -> str:
+    """The text that words are looked for in."""
+    return " ".join([f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED)])
+
+
+def both(first: Keep | None, second: Keep | None) -> Keep | None:
+    """What passes both filters."""
+    if first is None or second is None:
+        return first or second
+    return lambda row: first(row) and second(row)
+
+
+# --- other lists ---------------------------------------------------------------------------------------------------
 
 
 def over(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> Keep | None:
@@ -47,48 +84,15 @@ def _fact_test(word: str) -> Callable[[Mapping[str, str]], bool]:
     if len(word) > 1 and word[0] == "!":
         inner = _fact_test(word[1:])
         return lambda found: not inner(found)
-    name, colon, value = word.partition(":")
-    return lambda found: value in found[name] if colon and name in found else any(word in text for text in found.values())
+    name, _, value = word.partition(":")
+    return lambda found: value in found[name] if ":" in word and name in found else any(word in text for text in found.values())
 
 
-def quoted(qualifier: str, value: str) -> str:
-    """A qualifier for exactly this value, as one word of the line."""
-    plain = value.lower().replace('"', "")
-    return f'{qualifier}"{plain}"' if " " in plain else qualifier + plain
-
-
-def both(first: Keep | None, second: Keep | None) -> Keep | None:
-    """What passes both filters."""
-    if first is None or second is None:
-        return first or second
-    return lambda row: first(row) and second(row)
-
-
-def _test(word: str) -> Keep:
-    if len(word) > 1 and word[0] == "!":
-        inner = _test(word[1:])
-        return lambda row: not inner(row)
-    if word.startswith("status:"):
-        return lambda row: word[7:] in status_of(row).replace("_", "-").lower() or word[7:] in status_of(row)
-    if word.startswith("queue:"):
-        return lambda row: word[6:] in _queue(row).lower()
-    return lambda row: word in searched(row)
-
-
-def _queue(row: Any) -> str:
-    return str(getattr(_plain(row), "queue", "") or getattr(row, "name", ""))
-
-
-def _plain(row: Any) -> Any:
-    return row.was if isinstance(row, Gone) else row.pool if isinstance(row, PoolRow) else row
-
-
-_SEARCHED = ("name", "queue", "pool", "sla", "object", "output", "note", "why", "how", "word")
-
-
-def searched(row: Any) -> str:
-    """The lower-case text that words are looked for in."""
-    plain = _plain(row)
-    number = getattr(plain, "number", None)
-    texts = [str(getattr(plain, name, "") or "") for name in _SEARCHED]
-    return " ".join([f"#{number}" if number else "", status_of(row), *texts]).lower()
+def completions(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines that `text` may become: its last word as a qualifier such as `by:`, or as what `names` has for one."""
+    head, space, word = text.rpartition(" ")
+    bare = word.lstrip("!")
+    name, colon, _ = bare.partition(":")
+    whole = [f"{name}:{value}" for value in names.get(name, ())] if colon else list(qualifiers)
+    found = [one for one in whole if bare and one.lower().startswith(bare.lower())]
+    return [head + space + word[: len(word) - len(bare)] + one for one in found]

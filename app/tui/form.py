@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
@@ -18,7 +19,7 @@ from textual.widgets import Input, TextArea
 from app.core.clean import clean, pad, width
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.lines import Lines
-from app.tui.look import Span
+from app.tui.look import Span, wide
 
 LABEL = 11
 Options = Sequence[tuple[str, str]]
@@ -56,8 +57,37 @@ class Words(Lines):
         self.draw([self.look.strip([line], room) for line in shown])
 
 
-class Field(Horizontal):
-    """A label, a widget between brackets, a hint."""
+class Rule(Lines):
+    """A title rule as wide as there is room."""
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.title = title
+        """Safe text."""
+
+    def on_resize(self) -> None:
+        room = self.size.width
+        self.draw([self.look.strip([(self.look.rule(room, [(2, self.title)]), "dim")], room)])
+
+
+class Hint:
+    """What stands behind a field."""
+
+    def __init__(self, text: str, changed: Callable[[], None]) -> None:
+        self.span: Span = (text, "dim")
+        self._changed = changed
+
+    def show(self, span: Span) -> None:
+        """Show this safe text."""
+        if span != self.span:
+            self.span = span
+            self._changed()
+
+
+class Field(Lines):
+    """A label, a widget between brackets, a hint: one widget drawn around another, since a form has many."""
+
+    DEFAULT_CSS = "Field { height: 1; width: 1fr; }"
 
     def __init__(
         self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL, fixed: bool = False
@@ -66,23 +96,28 @@ class Field(Horizontal):
         super().__init__()
         self._label, self._inner, self._cells = label, inner, size
         self._column = max(column, width(label) + 1)
-        self.hint = Words(hint, "dim", classes="hint")
+        self.hint = Hint(hint, self._redraw)
+        inner.styles.width = size or "1fr"
+        inner.styles.margin = (0, 1, 0, self._column + 1)
         if fixed:
             self.styles.width = self._column + size + (width(hint) + 3 if hint else 0) + 4
 
     def compose(self) -> ComposeResult:
-        label = Words(self._label, classes="label")
-        label.styles.width = self._column
-        yield label
-        yield Words("[", "dim", classes="bracket")
-        self._inner.styles.width = self._cells or "1fr"
         yield self._inner
-        yield Words("]", "dim", classes="bracket")
-        if self._cells:
-            yield self.hint
+
+    def on_resize(self) -> None:
+        self._redraw()
+
+    def _redraw(self) -> None:
+        room = self.size.width
+        cells = self._cells or max(0, room - self._column - 2)
+        spans = [(pad(self.look.own(self._label), self._column), ""), (f"[{' ' * cells}]", "dim")]
+        text, style = self.hint.span
+        hint = [(" ", ""), (self.look.cut(self.look.own(text), room - wide(spans) - 1), style)] if self._cells else []
+        self.draw([self.look.strip([*spans, *hint], room)])
 
 
-class InOrder(Widget):
+class InOrder(MessagePump):
     """A field whose keys act in the order they were typed, however fast: its own keys and those of the screen at once,
     not behind the text that was typed after them; what was typed ahead goes on to the field that has the focus by then."""
 
@@ -91,7 +126,7 @@ class InOrder(Widget):
         return False
 
     async def _on_key(self, event: events.Key) -> None:
-        focused = self.screen.focused
+        focused = cast(Widget, self).screen.focused
         if focused is not None and focused is not self:
             event.stop()
             event.prevent_default()

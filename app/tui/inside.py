@@ -31,7 +31,7 @@ class OwnClient(Client):
     """Speaks to the runtime of the home, and brings up the one in this process when there is none."""
 
     def __init__(self, home: Path, runtime: OwnRuntime, umask: int) -> None:
-        super().__init__(home)
+        super().__init__(home, source="deck")
         self._runtime = runtime
         self._umask = umask
 

@@ -26,13 +26,13 @@ def relatives(facts: Facts) -> Iterator[Section]:
 
 def _line(facts: Facts, line: Mapping[str, Any]) -> Row:
     depth = min(line["depth"], DEEPEST)
-    begin = facts.look.own(f"{'   ' * (depth - 1)}└─ " if depth else "")
+    begin = facts.look.own(f"{'   ' * depth}└─ " if depth else "")
     if line["more"]:
-        return Row(((facts.look.own(f"{begin}… and {amounts.count(line['more'])} more"), "dim"),))
+        return Row(((facts.look.own(f"{begin or '      '}… and {amounts.count(line['more'])} more"), "dim"),))
     sign = STATES.get(line["status"], STRANGE)
     word = line["status"] if line["status"] == "removed" else sign.word
     kind = "however it ends" if line["kind"] == "any" else "only after a success"
-    name_at = f"{begin}{line['number']:>5} {facts.look.glyph(sign)} "
+    name_at = f"{begin}{line['number']:>{0 if depth else 5}} {facts.look.glyph(sign)} "
     room = max(8, min(42, facts.room // 2) - width(name_at))
     name = pad(facts.look.cut(facts.look.theirs(line["name"]), room, "middle"), room)
     tail = facts.look.own("its own are told above") if line["again"] else kind

@@ -23,6 +23,7 @@ MORE = " {} more in this line: w shows it cut, and then sideways"
 COPIED_MOST = 72 * 1024
 """Bytes that are copied at most: in the form in which they go to a terminal they stay below the 100,000 that all take."""
 _KEPT = 16 * 1024 * 1024
+_JUMPS = 100
 _AT_ONCE = 16
 """Blocks of new output that are counted and searched before the page is shown."""
 _FAR = 64 * 1024
@@ -60,12 +61,12 @@ class Page:
 
 @dataclass(slots=True)
 class _Jump:
-    """A jump that waits for its search to get there."""
+    """A jump that waits for its search to get there; from where is known once it is its turn."""
 
     search: Search
     way: Literal["near", "next", "previous"]
-    origin: int
     nothing: str = "no match"
+    origin: int | None = None
 
 
 class Pager:
@@ -93,7 +94,7 @@ class Pager:
         self._search: Search | None = None
         self._text = ""
         self._errors: Search | None = None
-        self._jump: _Jump | None = None
+        self._jumps: list[_Jump] = []
         self._match: int | None = None
         self._matched: re.Pattern[str] | None = None
         """By what the line that was gone to was found."""
@@ -210,22 +211,25 @@ class Pager:
 
     def search(self, text: str) -> None:
         """Look for a text, case ignored, and go to the nearest line that has it; an empty text ends the search."""
-        self._text, self._match, self._jump = text, None, None
+        self._text, self._match = text, None
         self._search = Search.text(self.lines, text) if text else None
-        if self._search:
-            self._jump = _Jump(self._search, "near", self._top[0])
+        self._jumps = [_Jump(self._search, "near", origin=self._top[0])] if self._search else []
 
     def next_match(self, way: Literal["next", "previous"]) -> None:
         """Go to the next or the previous line that has what was searched."""
         if self._search is None:
             self._tell("nothing was searched yet: / searches")
         else:
-            self._jump = _Jump(self._search, way, self._origin())
+            self._jump(_Jump(self._search, way))
 
     def next_error(self) -> None:
         """Go to the next line that looks like an error, from the first again after the last."""
         self._errors = self._errors or Search.errors(self.lines)
-        self._jump = _Jump(self._errors, "next", self._origin(), "no line looks like an error")
+        self._jump(_Jump(self._errors, "next", "no line looks like an error"))
+
+    def _jump(self, jump: _Jump) -> None:
+        """Jump when those asked for before are made; of keys that were held down for long, some are forgotten."""
+        self._jumps = [*self._jumps[:_JUMPS], jump]
 
     def _origin(self) -> int:
         """From where the next match is looked for: the current one while it is seen, else just above the page."""
@@ -233,14 +237,18 @@ class Pager:
         return match if match is not None and self._top[0] <= match <= self._bottom()[0] else self._top[0] - 1
 
     def _land(self) -> None:
-        """Make the jump that waits, if its search got far enough."""
-        if (jump := self._jump) is None:
-            return
-        target = _target(jump)
-        if target is None and not jump.search.done:
-            return
-        self._jump = None
-        self._tell(_landing_note(jump, target))
+        """Make the jumps that wait, as far as their searches got."""
+        while self._jumps:
+            jump = self._jumps[0]
+            jump.origin = self._origin() if jump.origin is None else jump.origin
+            target = _target(jump, jump.origin)
+            if target is None and not jump.search.done:
+                return
+            del self._jumps[0]
+            self._made(jump, jump.origin, target)
+
+    def _made(self, jump: _Jump, origin: int, target: int | None) -> None:
+        self._tell(_landing_note(jump, origin, target))
         if target is not None:
             self._match, self._matched = target, jump.search.pattern
             self._show(target, jump.search.pattern)
@@ -266,7 +274,7 @@ class Pager:
     @property
     def busy(self) -> bool:
         """Whether something is left to be counted or searched."""
-        return self._jump is not None or any(not job.done for job in self._jobs())
+        return bool(self._jumps) or any(not job.done for job in self._jobs())
 
     def step(self) -> None:
         """Do a little of what is left, what is waited for first."""
@@ -276,7 +284,7 @@ class Pager:
         self._land()
 
     def _jobs(self) -> list[Search | LineIndex]:
-        searches = (self._jump and self._jump.search, self._search, self._errors)
+        searches = (*(jump.search for jump in self._jumps[:1]), self._search, self._errors)
         return [*(search for search in searches if search), self._index]
 
     # -- what is seen -------------------------------------------------------------------------------------------
@@ -392,26 +400,26 @@ class Pager:
         return self._top >= self._last_top()
 
 
-def _target(jump: _Jump) -> int | None:
+def _target(jump: _Jump, origin: int) -> int | None:
     """Where the jump goes; None while that is not known, or when there is nothing."""
     search = jump.search
     if jump.way == "previous":
-        if not search.done and search.scanned < jump.origin:
+        if not search.done and search.scanned < origin:
             return None
-        found = search.before(jump.origin)
+        found = search.before(origin)
         return search.before(search.scanned) if found is None and search.done else found
-    found = search.after(jump.origin - (jump.way == "near"))
+    found = search.after(origin - (jump.way == "near"))
     if found is not None or not search.done:
         return found
-    return search.before(jump.origin) if jump.way == "near" else search.after(-1)
+    return search.before(origin) if jump.way == "near" else search.after(-1)
 
 
-def _landing_note(jump: _Jump, target: int | None) -> str:
+def _landing_note(jump: _Jump, origin: int, target: int | None) -> str:
     if target is None:
         return jump.nothing
-    if jump.way == "next" and target <= jump.origin:
+    if jump.way == "next" and target <= origin:
         return "round from the last to the first"
-    return "round from the first to the last" if jump.way == "previous" and target >= jump.origin else ""
+    return "round from the first to the last" if jump.way == "previous" and target >= origin else ""
 
 
 def _percent(part: int, whole: int) -> int:

@@ -29,7 +29,11 @@ class Search:
     def __init__(self, lines: LogLines, pattern: re.Pattern[str], needles: tuple[str, ...]) -> None:
         self._lines = lines
         self.pattern = pattern
-        self._needles = tuple(n.lower().encode() for n in needles if n.isascii())
+        self._needles = tuple(n.lower().encode() for n in needles if _has_one_case(n))
+        begun = {n[:end] for n in self._needles for end in range(1, len(n))}
+        self._begun = tuple(begun)
+        """What of a needle may stand before an escape that parts it."""
+        self._parted = frozenset(part[-1] for part in begun)
         self._found = array("Q")
         self._next = 0
         self._seen = -1
@@ -98,13 +102,29 @@ class Search:
         return self.pattern.search(_ESCAPE.sub(b"", line).decode("utf-8", "replace")) is not None
 
     def _candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Lines that could match, each with its offset in `data`. Escapes may stand inside a word, so they hide it."""
-        if not self._needles or b"\x1b" in data:
+        """Lines that could match, each with its offset in `data`."""
+        if not self._needles:
             yield from _every_line(data)
             return
         lower = data.lower()
-        for begin in sorted({begin for needle in self._needles for begin in _lines_with(needle, lower)}):
+        begins = {begin for needle in self._needles for begin in _lines_with(needle, lower)}
+        if b"\x1b" in lower:
+            begins.update(self._lines_with_parted(lower))
+        for begin in sorted(begins):
             yield begin, data[begin : data.find(b"\n", begin) + 1 or len(data)]
+
+    def _lines_with_parted(self, data: bytes) -> Iterator[int]:
+        """Where the lines begin in which an escape stands behind the beginning of a needle: it may hide the word."""
+        at = -1
+        for part in data.split(b"\x1b")[:-1]:
+            at += len(part) + 1
+            if part and part[-1] in self._parted and part.endswith(self._begun):
+                yield data.rfind(b"\n", 0, at) + 1
+
+
+def _has_one_case(text: str) -> bool:
+    """Whether its bytes can be looked for, ASCII letters in any case; of other letters, only those that have no case."""
+    return all(c.isascii() or c == c.lower() == c.upper() for c in text)
 
 
 def _lines_with(needle: bytes, data: bytes) -> Iterator[int]:

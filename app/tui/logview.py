@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import ClassVar, Literal
@@ -20,7 +21,11 @@ from app.tui.logreader import Command, Reader
 
 
 class LogView(Lines, can_focus=True):
-    """A log, live. Give it a source with `open`; `live` says whether it may still grow."""
+    """A log, live. Give it a source with `open`; `live` says whether it may still grow.
+
+    `beside` is called with each page before it is drawn, so that what stands around the log is drawn with it at once; who
+    only wants to know hears of it by `Changed`, a frame later.
+    """
 
     DEFAULT_CSS = "LogView { height: 1fr; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,6 +71,7 @@ class LogView(Lines, can_focus=True):
         self._commands: SimpleQueue[Command | None] | None = None
         self._live = False
         self._seen = True
+        self.beside: Callable[[Page], object] = lambda page: None
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
@@ -187,6 +193,7 @@ class LogView(Lines, can_focus=True):
     def _take(self, page: Page) -> None:
         """Show a page, drawing only the rows that differ."""
         self.page = page
+        self.beside(page)
         self._paint()
         self.post_message(self.Changed(page))
 

@@ -28,6 +28,8 @@ from app.tui.schemaform import Filling, Heading, Line, Row, Slot
 
 PAGE = 8
 """Rows that a page key goes."""
+FIND, TAIL = 8, 32
+"""Cells of the rule before the words that are looked for, and behind them."""
 
 
 class ParameterFields(InOrder, Lines, can_focus=True):
@@ -70,6 +72,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._at = -1
         """The row with the cursor; -1 while the focus is elsewhere."""
         self._finding = False
+        self.ready = False
+        """Whether the fields stand there."""
         self._judge()
 
     def compose(self) -> ComposeResult:
@@ -77,7 +81,10 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         yield slot("find")
 
     def on_mount(self) -> None:
+        self.ready = True
         self._arrange()
+        if self.screen.focused is self:
+            self.enter(1)  # and what was typed ahead follows
         self.post_message(self.Changed())
 
     # -- what is filled in ----------------------------------------------------------------------------------------
@@ -100,8 +107,15 @@ class ParameterFields(InOrder, Lines, can_focus=True):
     def fill(self, texts: Mapping[Path, str]) -> None:
         """Hold these texts instead."""
         self._filling = replace(self._filling, texts=dict(texts))
-        self._changed()
-        self._show_editor()
+        if self.ready:
+            self._changed()
+            self._show_editor()
+
+    def commit(self) -> None:
+        """Take in what stands in the field that is written in, also what was typed this very moment."""
+        row = self._row
+        if isinstance(row, Slot) and _is_text(row.field) and self._editor.display:
+            self._set(row.field, self._editor.value)
 
     def _set(self, found: Field, text: str) -> None:
         texts = {path: said for path, said in self._filling.texts.items() if path != found.path}
@@ -162,6 +176,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def leave(self, by: int) -> None:
         """Give the focus to the field of the form that stands below, or above."""
+        self.commit()
         self.screen.set_focus(self, scroll_visible=False)
         self._hide_editors()
         self._at = -1
@@ -183,12 +198,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         """Open what can be opened, else go on."""
         if isinstance(self._row, Heading) or (self._row and self._row.field.choices and not self._row.field.is_switch):
             self.action_turn()
-        else:
-            self.run_action_step()
-
-    def run_action_step(self) -> None:
-        """On to the next field."""
-        if not self.step(1):
+        elif not self.step(1):
             self.leave(1)
 
     def action_choose(self, by: int) -> None:
@@ -225,11 +235,12 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def action_find(self) -> None:
         """Type words; only the parameters they occur in are shown."""
+        self.commit()
         self._finding = True
         self._hide_editors()
         self._at = -1
         self._arrange()
-        self._place(self._find, Region(self._find_column, 0, max(4, self.size.width - self._find_column - 16), 1))
+        self._place(self._find, Region(FIND, 0, max(4, self.size.width - FIND - TAIL), 1))
 
     def clear_find(self) -> bool:
         """Show all parameters again; False when all are shown."""
@@ -273,7 +284,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def _go(self, at: int) -> None:
         """Put the cursor on a row; what is typed from here on is that row's."""
-        self._at = max(0, min(at, len(self._rows) - 1))
+        target = self._rows[max(0, min(at, len(self._rows) - 1))]
+        self.commit()
+        self._at = next((at for at, row in enumerate(self._rows) if _same(row, target)), 0)
         self._arrange()
         self._show_editor()
         self._tell()
@@ -316,10 +329,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if self._at >= 0 or self._finding:
             top = 0 if self._finding or self._at <= 0 else self._tops[self._at]
             after = self._tops[self._at + 1] if 0 <= self._at + 1 < len(self._tops) else len(self._lines)
-            height = max(1, min(after, len(self._lines)) - top)
-            self.screen.query_one("#form").scroll_to_region(
-                Region(0, self.virtual_region.y + top, 1, height), animate=False, force=True
-            )
+            form = self.screen.query_one("#form")
+            y = self.region.y - form.region.y + round(form.scroll_y) + top
+            form.scroll_to_region(Region(0, y, 1, max(1, after - top)), animate=False, force=True, immediate=True)
 
     def _tell(self) -> None:
         self.post_message(self.Moved(schemaform.about(self._row)))
@@ -347,7 +359,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def _left(self) -> None:
         """The focus is elsewhere, by the mouse or by a key: no row is written in."""
-        if not self.has_focus_within and not self.screen.focused in (self, *self.children) and self.screen.is_current:
+        if not self.has_focus_within and self.screen.focused not in (None, self, *self.children) and self.screen.is_current:
             self._at, self._finding = -1, False
             self._hide_editors()
             self._arrange()
@@ -370,10 +382,6 @@ class ParameterFields(InOrder, Lines, can_focus=True):
     def _measures(self) -> schemaform.Measures:
         return schemaform.measures(self._filling.outline, max(30, self.size.width))
 
-    @property
-    def _find_column(self) -> int:
-        return 8
-
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As tall as its lines."""
         return max(1, len(self._lines))
@@ -394,7 +402,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if here is not None:
             self._at = next((at for at, row in enumerate(self._rows) if _same(row, here)), min(self._at, len(self._rows) - 1))
         self._show_lines(*self._lined())
-        if self.is_mounted and self._editor.display and isinstance(self._row, Slot):
+        if self.ready and self._editor.display and isinstance(self._row, Slot):
             self._editor.styles.offset = self._box(self._row).offset
 
     def _lined(self) -> tuple[list[Line], list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import App
@@ -48,11 +47,35 @@ class Places(App[int]):
             self.pop_screen()
         getattr(self, f"open_{place}")()
 
-    def open_tasks(self, words: str = "") -> None:
-        """All tasks, those that the words of a filter mean."""
+    def open_tasks(self, words: str = "", order: str = "number") -> None:
+        """All tasks, those that the words of a filter mean, in an order."""
         from app.tui.screens.tasks import TasksScreen
 
-        self.push_screen(TasksScreen(self.client_factory, words))
+        self.push_screen(TasksScreen(self.client_factory, words, order))
+
+    def open_rules(self) -> None:
+        """Alerts, and the rules behind them."""
+        from app.tui.screens.alerts import AlertsScreen
+
+        self.push_screen(AlertsScreen(self.client_factory))
+
+    def open_templates(self) -> None:
+        """The templates."""
+        from app.tui.screens.templates import TemplatesScreen
+
+        self.push_screen(TemplatesScreen(self.client_factory))
+
+    def open_editor(self, kind: str, name: str | None = None) -> None:
+        """The text of a definition (kind: templates, queues, pools or slas); without a name of a new one."""
+        from app.tui.screens.editor import EditorScreen
+
+        self.push_screen(EditorScreen(self.client_factory, kind, name))
+
+    def open_operations(self, words: str = "") -> None:
+        """Who did what, of what the words of a filter mean."""
+        from app.tui.screens.operations import OperationsScreen
+
+        self.push_screen(OperationsScreen(self.client_factory, words))
 
     def open_task(self, ident: str) -> None:
         """The screen of a task, by uuid or number."""
@@ -80,20 +103,25 @@ class Places(App[int]):
         from app.tui.screens.away import AwayScreen, is_worth_telling
 
         if is_worth_telling(found) and len(self.screen_stack) == 1:
-            self.push_screen(AwayScreen(found), lambda key: self._went_on(key, found["since"]))
+            self.push_screen(AwayScreen(found), self._went_on)
 
-    def _went_on(self, key: str | None, since: float) -> None:
+    def _went_on(self, key: str | None) -> None:
         if key == "f":
-            began = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
-            self.open_tasks(f"status:failed,timed-out,lost since:{began}")
+            self.open_tasks("status:failed,timed-out,lost", "ended")
         elif key:
             self.simulate_key(key)
 
-    def open_form(self) -> None:
-        """The form for a new task."""
+    def open_history(self) -> None:
+        """What began, ended, waited and ran over time."""
+        from app.tui.screens.history import HistoryScreen
+
+        self.push_screen(HistoryScreen(self.client_factory))
+
+    def open_form(self, template: str | None = None, task: Mapping[str, Any] | None = None) -> None:
+        """The form for a new task; that of a template; or filled with a task (its row as `show` answers it) to run again."""
         from app.tui.screens.submit import SubmitScreen
 
-        self.push_screen(SubmitScreen(self.client_factory), self._submitted)
+        self.push_screen(SubmitScreen(self.client_factory, template, task), self._submitted)
 
     def _submitted(self, number: int | None) -> None:
         if number is not None:

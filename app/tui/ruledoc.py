@@ -18,8 +18,8 @@ from app.tui.times import wall
 Line = list[Span]
 SCALE = 7
 """Cells of the scale left of a chart."""
-STEP = 5
-"""Cells from one run to the next, at most."""
+STEP = 4
+"""Cells from one run to the next, at most; even, as the dots of the limit are."""
 LABEL = 16
 LOW = 2
 """Lines of the smallest chart."""
@@ -115,7 +115,7 @@ def _chart(
     plot = height - 1
     if plot < LOW or limit is None or len(runs) < 2:
         return []
-    step = max(2, min(STEP, (room - SCALE - LABEL - 6) // len(runs)))
+    step = STEP if STEP * len(runs) <= room - SCALE - LABEL - 6 else 2
     shown = runs[-((room - SCALE - LABEL - 6) // step) :]
     top = max(limit, *(run["value"] for run in shown)) or 1.0
     rows = [_row(value, top, plot) for value in (run["value"] for run in shown)]
@@ -140,7 +140,7 @@ def _plot_line(
         if row != y:
             line.append((ground[:step], "dim"))
             continue
-        mark = look.own("●" if run["late"] else "○") if not look.ascii else "*" if run["late"] else "o"
+        mark = look.own("●" if run["late"] else "○")
         line += [(ground[: step - 1], "dim"), (mark, "late" if run["late"] else "")]
     return [*line, (_label(y, runs, rows, limit_row, limit), "dim")]
 

@@ -12,8 +12,8 @@ from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import Deed, Unfit
 
 Rules = Mapping[str, RuleRow]
-SPANS = {"1": "1h", "5": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d"}
-_WORDS = {"1": "for an hour", "5": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week"}
+SPANS = {"1": "1h", "5": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
+_WORDS = {"1": "for an hour", "5": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
 SHOWN = 4
 
 
@@ -40,7 +40,7 @@ def rules_of(rows: Sequence[Any], rules: Rules) -> list[RuleRow]:
     for row in rows:
         name = row.name if isinstance(row, RuleRow) else row.sla
         if name not in rules:
-            about = "Taskdeck itself" if row.uuid is None else "a rule that is gone"
+            about = "a rule that is gone" if getattr(row, "uuid", None) else "Taskdeck itself"
             raise Unfit(f"{name} is about {about}: there is no rule to it. a acknowledges it.")
         found[name] = rules[name]
     if not found:
@@ -59,8 +59,8 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
         [(f"All alerts of {'this rule' if one else 'these rules'} are quiet until then,", "")],
         [(f"{count:,} that {'is' if count == 1 else 'are'} open and those to come; critical ones too.", "")],
     ]
-    answers = [Answer(key, words) for key, words in _WORDS.items()]
-    answers.append(Answer("o", "until another time, or with a reason") if one else Answer("m", "for 30 days"))
+    answers = [Answer(key, words) for key, words in _WORDS.items() if key != "m" or not one]
+    answers += [Answer("o", "until another time, or with a reason")] if one else []
     if any(rule.until is not None for rule in rules):
         answers.append(Answer("e", f"hear {'it' if one else 'them'} again now"))
     return Question("Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True)
@@ -137,7 +137,8 @@ def _made_again(rule: RuleRow) -> tuple[Deed, ...]:
 def tasks_words(row: Any, rules: Rules) -> str:
     """The filter that shows the tasks a rule is about."""
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
-    words = [f"{name}:{_quoted(str(match[key]))}" for key, name in (("template", "template"), ("queue", "queue"), ("task", "name")) if key in match]
+    names = {"template": "template", "queue": "queue", "task": "name"}
+    words = [f"{name}:{_quoted(str(match[key]))}" for key, name in names.items() if key in match]
     return " ".join([*words, *(f"tag:{_quoted(f'{key}={value}')}" for key, value in (match.get("tag") or {}).items())])
 
 

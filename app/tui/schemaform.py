@@ -33,8 +33,10 @@ class Heading:
     count: int
     open: bool
     hidden: bool = False
-    faults: tuple[Finding, ...] = field(default=(), compare=False)
+    faults: tuple[Finding, ...] = ()
     about: str = ""
+    wrong: int = 0
+    """Faults of the fields in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def _group_rows(filling: Filling, number: int, group: Group) -> Iterator[Row]:
     plain, hidden = [slot for slot in told if not _folds_away(slot)], [slot for slot in told if _folds_away(slot)]
     is_open = filling.folds.get(f"group {number}", bool(plain or faults))
     if group.title or group.path:
-        yield Heading(f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about)
+        wrong = sum(len(slot.faults) for slot in told)
+        yield Heading(f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about, wrong=wrong)
     if is_open:
         yield from plain
         yield from _hidden_rows(filling, number, hidden, bool(plain))
@@ -146,9 +149,9 @@ class Measures:
 
 
 def measures(outline: Outline, room: int) -> Measures:
-    """The cells for names (two fifths of the line at most) and for texts."""
+    """The cells for names (a third of the line at most) and for texts."""
     longest = max((width(clean(name_of(found))) for found in outline.fields.values() if not found.hidden), default=0)
-    names = min(max(NARROWEST, longest + 2), max(NARROWEST, room * 2 // 5))
+    names = min(max(NARROWEST, longest + 2), max(NARROWEST, room // 3))
     return Measures(room, names, max(6, min(60, room - names - 3 - HINT)))
 
 
@@ -174,8 +177,9 @@ def _heading(row: Heading, of: Measures, look: Look, here: bool) -> Line:
     if row.hidden:
         said = "hidden, shown" if row.open else "more, hidden"
         return ((f"{sign} {row.count} {said}", "cursor" if here else "dim"),)
-    title = look.cut(f"{sign} {look.theirs(row.title)}", of.room - 12)
-    return ((look.rule(of.room, [(2, title)], amounts.count(row.count), here), "title" if here else "dim"),)
+    tail = f"{amounts.count(row.count)}, {row.wrong} to mend" if row.wrong and not row.open else amounts.count(row.count)
+    title = look.cut(f"{sign} {look.theirs(row.title)}", of.room - len(tail) - 10)
+    return ((look.rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
 
 
 def _field_line(row: Slot, of: Measures, look: Look, whole: bool, here: bool) -> Line:
@@ -217,28 +221,34 @@ def _tail(row: Slot, room: int, look: Look) -> list[Span]:
     return [(look.cut(said or hint, max(0, room)), "dim")]
 
 
-def fault_lines(faults: Iterable[Finding], of: Measures, look: Look) -> list[Line]:
-    """What is wrong, in two lines at most, under what it is wrong with."""
-    text = look.theirs("; ".join(fault.text for fault in faults))
-    lines = wrap(text, of.room - of.names) if text else []
-    shown = lines[:FAULT_LINES]
-    if len(lines) > FAULT_LINES:
-        shown[-1] = look.cut(f"{shown[-1]} {' ' * of.room}", of.room - of.names)
+def fault_lines(faults: Sequence[Finding], of: Measures, look: Look) -> list[Line]:
+    """What is wrong, under what it is wrong with: two lines at most, one when it is only missing."""
+    text, room = look.theirs("; ".join(fault.text for fault in faults)), of.room - NARROWEST
+    most = 1 if all(fault.missing for fault in faults) else FAULT_LINES
+    lines = wrap(text, room) if text else []
+    shown = lines[:most]
+    if len(lines) > most:
+        shown[-1] = look.cut(f"{shown[-1]} {lines[most]}", room)
     signs = [look.own("✗"), *[""] * len(shown)]
-    return [((pad(sign, of.names), "broken"), (line, "broken")) for sign, line in zip(signs, shown, strict=False)]
+    return [((pad(sign, NARROWEST), "broken"), (line, "broken")) for sign, line in zip(signs, shown, strict=False)]
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
 def hint_of(found: Field) -> str:
-    """What a field is, in a few words: its bounds, then its description, else its type."""
+    """What a field is, in a few words: its bounds, its description; without those its type."""
     said = clean(str(found.schema.get("description") or found.schema.get("title") or ""))
-    return "  ".join(part for part in (bounds_of(found.schema), said or kind_of(found)) if part)
+    parts = [part for part in (bounds_of(found.schema), said) if part]
+    return "  ".join(parts or [kind_of(found)])
 
 
 def kind_of(found: Field) -> str:
     """The types it takes, in words."""
+    if found.is_switch:
+        return "on or off"
+    if found.choices:
+        return f"one of {len(found.choices)}"
     if found.is_list and found.items is not None:
         return f"list of {_kinds(found.items)}, with commas"
     return _kinds(found.kinds) if found.kinds else "text"

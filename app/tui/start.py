@@ -127,7 +127,7 @@ class FirstBoard(Thread):
 def _client(home: Path, read_only: bool) -> Client:
     from app.client import Client
 
-    return Client(home, autostart=not read_only)
+    return Client(home, autostart=not read_only, source="deck")
 
 
 def farewell(board: Board, failure: BaseException | None = None) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from app.core import amounts
 from app.core.clean import MASK, is_secret_name, pad, width
+from app.tui import fitting
 from app.tui.doc import Row, Section, wrap
 from app.tui.equal import as_typed, launch_text, quoted, spec_of, submit_words
 from app.tui.facts import ACTIVE, WAITING, Facts, ends_in, took
@@ -17,14 +19,15 @@ HIGH = 0.95
 """The share of what was asked from which its use is marked."""
 WITH_HISTORY = 76
 """Cells from which the last half hour has its place."""
-SHOWN_LINES = 12
-"""Lines of a script, a nested parameter."""
+SHOWN_LINES, DEEPEST = 12, 8
+"""Lines, and levels that are indented, of a parameter that has parts."""
 
 
 def now(facts: Facts) -> Section:
     """What it uses beside what it asked for: now, at most, and over the last half hour."""
     task, use, line = facts.task, facts.about["use"] or {}, facts.line
-    used_cpu, used_memory = (line.measured_cpu, line.measured_memory) if line else (use.get("cpu"), use.get("memory"))
+    measured = (line.measured_cpu, line.measured_memory) if line else (None, None)
+    used_cpu, used_memory = (use.get(name) if part is None else part for name, part in zip(("cpu", "memory"), measured, strict=True))
     peak = _most(facts.runs[0]["max_rss"], used_memory, use.get("most_memory"))
     most_cpu = amounts.cpu(use["most_cpu"]) if use else ""
     asked = amounts.memory(task["memory"]) if task["memory"] else "nothing"
@@ -196,7 +199,7 @@ def definition(facts: Facts) -> Section:
     names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
     pairs.append(("asks", facts.look.own(_asks(facts))))
-    pairs += [("used", facts.look.own(text)) for text in _used(facts)]
+    pairs += [("used" if not at else "", facts.look.own(text)) for at, text in enumerate(_used(facts))]
     pairs.append(("queue", f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}"))
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
@@ -217,19 +220,23 @@ def _pair(facts: Facts, name: str, text: str) -> Iterator[Row]:
 def _asks(facts: Facts) -> str:
     task = facts.task
     memory = amounts.memory(task["memory"]) if task["memory"] else "none"
-    limit = amounts.duration(task["timeout"]) if task["timeout"] else "none"
-    every = f" every {amounts.duration(task['retry_delay'])}" if task["retries"] else ""
+    limit = amounts.setting(task["timeout"]) if task["timeout"] else "none"
+    every = f" every {amounts.setting(task['retry_delay'])}" if task["retries"] else ""
     return f"cpu {amounts.plain(task['cpu'])}   memory {memory}   timeout {limit}   retries {task['retries']}{every}"
 
 
 def _used(facts: Facts) -> Iterator[str]:
-    """What past runs used at most, where it is known."""
+    """What past runs used at most, where it is known; and what `m` would ask for."""
     if past := facts.past:
         parts = [f"cpu {amounts.plain(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
         parts += [f"memory {amounts.memory(past['memory_most'])}"] if past["memory_most"] else []
         if parts:
             kind = {"template": "of this template", "name": "of this name", "like": "of names like it"}[past["of"]]
             yield f"{'   '.join(parts)}   at most, in {amounts.count(past['n'])} past runs {kind}"
+    if found := fitting.changes(facts.task, facts.about["fit"]):
+        key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""
+        what = {"m": "asks for what was used", "M": "makes it the template's"}.get(key)
+        yield f"{key} {what}: {', '.join(map(str, found))}" if what else f"by that it would ask {', '.join(map(str, found))}"
 
 
 # -- parameters --------------------------------------------------------------------------------------------------
@@ -239,7 +246,8 @@ def parameters(facts: Facts) -> Iterator[Section]:
     """Parameters a line each, those with parts indented; nothing when one line in the section above has told them."""
     given = facts.task["parameters"] or {}
     if given and not _fits_one_line(facts):
-        rows = [row for name, value in given.items() for row in _parameter(facts, name, value)]
+        column = max(10, *(min(26, width(facts.look.theirs(name)) + 2) for name in given))
+        rows = [row for name, value in given.items() for row in _parameter(facts, name, value, column)]
         yield Section(f"Parameters {len(given)}", tuple(rows))
 
 
@@ -260,26 +268,37 @@ def _joined(facts: Facts) -> str:
     return facts.look.theirs("  ".join(f"{k}={MASK if is_secret_name(k) else as_typed(v)}" for k, v in given.items()))
 
 
-def _parameter(facts: Facts, name: str, value: Any) -> Iterator[Row]:
-    label = facts.look.cut(facts.look.theirs(name), 24)
-    lines = list(_value_lines(facts, hidden(name, value)))
-    for at, line in enumerate(lines[:SHOWN_LINES]):
-        yield Row(((pad(label if not at else "", max(10, min(26, width(label) + 2))), "dim"), (line, "")))
-    if len(lines) > SHOWN_LINES:
-        yield Row(((facts.look.own(f"  … and {len(lines) - SHOWN_LINES:,} more lines"), "dim"),))
+def _parameter(facts: Facts, name: str, value: Any, column: int) -> Iterator[Row]:
+    label = facts.look.cut(facts.look.theirs(name), column - 2)
+    written = _written(hidden(name, value), max(20, facts.room - column - 4))
+    for at, line in enumerate(islice(written, SHOWN_LINES + 1)):
+        text = facts.look.theirs(line) if at < SHOWN_LINES else facts.look.own("… more: y copies the line with all of it")
+        yield Row(((pad("" if at else label, column), "dim"), (text, "")))
 
 
-def _value_lines(facts: Facts, value: Any) -> Iterable[str]:
-    """A value as safe lines: one of text or a number, JSON with its parts indented where it has some."""
-    parts = isinstance(value, (dict, list)) and value
-    text = json.dumps(value, indent=2, ensure_ascii=False) if parts else as_typed(value)
-    return [facts.look.theirs(line) for line in text.split("\n")]
+def _written(value: Any, room: int) -> Iterator[str]:
+    """A value as a person would type it; JSON that does not fit a line of so many cells with its parts a line each."""
+    return _json(value, "", "", room) if isinstance(value, (dict, list)) else iter(as_typed(value).split("\n"))
 
 
-def hidden(name: str, value: Any) -> Any:
-    """A value without what looks secret, however deep it lies."""
-    if is_secret_name(name):
+def _json(value: Any, begin: str, end: str, room: int, depth: int = 0) -> Iterator[str]:
+    line = f"{'  ' * depth}{begin}{json.dumps(value, ensure_ascii=False)}{end}"
+    if len(line) <= room or not value or depth == DEEPEST or not isinstance(value, (dict, list)):
+        yield line
+        return
+    named = value.items() if isinstance(value, dict) else [(None, one) for one in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    yield f"{'  ' * depth}{begin}{opening}"
+    for at, (name, one) in enumerate(named, 1):
+        label = "" if name is None else f"{json.dumps(name, ensure_ascii=False)}: "
+        yield from _json(one, label, "," if at < len(value) else "", room, depth + 1)
+    yield f"{'  ' * depth}{closing}{end}"
+
+
+def hidden(name: str, value: Any, depth: int = 0) -> Any:
+    """A value without what looks secret, however deep it lies; what lies deeper than anybody writes is not looked through."""
+    if is_secret_name(name) or depth > 10 * DEEPEST:
         return MASK
     if isinstance(value, dict):
-        return {inner: hidden(str(inner), one) for inner, one in value.items()}
-    return [hidden("", one) for one in value] if isinstance(value, list) else value
+        return {inner: hidden(str(inner), one, depth + 1) for inner, one in value.items()}
+    return [hidden("", one, depth + 1) for one in value] if isinstance(value, list) else value

@@ -12,6 +12,8 @@ from app.tui.doc import Row, Section
 from app.tui.facts import ACTIVE, WAITING, Facts
 from app.tui.look import STATES, STRANGE, Look
 
+SUBMITTED = "submitted"
+"""What the note of a task's first event begins with."""
 ENDS_NAMED, BEGINS_NAMED = 4, 3
 """Of many phases the first and the last are named."""
 
@@ -98,7 +100,8 @@ def _told_once(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The events without those of the task that only repeat what its run did."""
     events = list(events)
     of_runs = {(event["status"], event["at"][:19]) for event in events if event.get("runid")}
-    return [event for event in events if event.get("runid") or (event["status"], event["at"][:19]) not in of_runs]
+    runs = {"running"} if of_runs else set[str]()
+    return [e for e in events if e.get("runid") or (e["status"] not in runs and (e["status"], e["at"][:19]) not in of_runs)]
 
 
 def _event(facts: Facts, event: Mapping[str, Any]) -> str:
@@ -106,8 +109,11 @@ def _event(facts: Facts, event: Mapping[str, Any]) -> str:
     attempt = next((f"attempt {run['attempt']} " for run in facts.runs if run["runid"] == event.get("runid")), "")
     word = STATES[event["status"]].word if event["status"] in STATES else own(event["status"])
     by = f" by {own(event['by'])}" if event.get("by") and event["by"] != "taskdeck" else ""
-    note = f": {own(event['note'])}" if event.get("note") else ""
-    return facts.look.own(f"{facts.clock(event['at'])}  {attempt}{word}{by}{note}")
+    note = event.get("note") or ""
+    if note.startswith(SUBMITTED):
+        begun = f"{SUBMITTED}{by}{own(note.removeprefix(SUBMITTED))}"
+        return facts.look.own(f"{facts.clock(event['at'])}  {begun}{'' if word == 'queued' else f', {word}'}")
+    return facts.look.own(f"{facts.clock(event['at'])}  {attempt}{word}{by}{f': {own(note)}' if note else ''}")
 
 
 def _act(facts: Facts, act: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ class SavedView:
 
 
 OURS = (
-    SavedView("failed in the last day", "status:failed,timed-out,lost since:1d", "ended"),
+    SavedView("failed, the latest first", "status:failed,timed-out,lost", "ended"),
     SavedView("running, longest first", "status:active", "started", down=False),
     SavedView("waiting, oldest first", "status:waiting", down=False),
 )

@@ -13,7 +13,7 @@ from app.tui.facts import Facts
 from app.tui.verbs import Deed
 
 _HOLDERS = 3
-_TITLES = (14, 26)
+_TITLES = (14, 28)
 """Cells that the names of cures get, at least and at most."""
 _NOT_REASONS = (
     (("held",), "not held"),
@@ -55,7 +55,7 @@ def _load(facts: Facts) -> str:
 
 
 def _reason(facts: Facts, number: int, reason: Mapping[str, Any]) -> Iterator[Row]:
-    first, *more = wrap(facts.look.own(facts.look.theirs(reason["text"])), facts.room - 6)
+    first, *more = wrap(facts.look.theirs(facts.look.own(reason["text"])), facts.room - 6)
     yield Row(((f"{number} ", "bold"), (first, "")))
     for text in more:
         yield Row(((f"  {text}", ""),))
@@ -68,8 +68,9 @@ def _holders(facts: Facts, of_memory: bool) -> Iterator[Row]:
     for n, line in enumerate(_in_same_pool(facts)[:_HOLDERS]):
         holds = amounts.memory(line.memory) if of_memory else f"{amounts.plain(line.cpu)} cpu"
         end = "end unknown" if line.left is None else f"ends in {amounts.estimate(line.left)}"
-        name = facts.look.cut(f"#{line.number} {facts.look.theirs(line.name)}", 24, "middle")
-        text = f"    {'' if n else 'held by':<9} {pad(name, 25)} {holds:>7}   {end}"
+        room = max(12, min(25, facts.room - 43))
+        name = facts.look.cut(f"#{line.number} {facts.look.theirs(line.name)}", room - 1, "middle")
+        text = f"    {'' if n else 'held by':<9} {pad(name, room)} {holds:>7}   {end}"
         yield Row(((text, ""),), f"task:{line.uuid}")
 
 
@@ -89,8 +90,8 @@ def cures(facts: Facts, most: int | None = None) -> Iterator[Section]:
     """What could help, each with what it would bring; `enter` on one does it. What only informs is dim, and leads nowhere."""
     found = list(facts.why.get("cures") or ())[:most]
     if found:
-        titles = [facts.look.own(facts.look.theirs(cure["text"])) for cure in found]
-        room = max(_TITLES[0], min(_TITLES[1], facts.room // 3, max(map(width, titles))))
+        titles = [facts.look.theirs(facts.look.own(cure["text"])) for cure in found]
+        room = max(_TITLES[0], min(_TITLES[1], facts.room * 3 // 8, max(map(width, titles))))
         rows = [row for cure, title in zip(found, titles, strict=True) for row in _cure(facts, cure, title, room)]
         yield Section("What you can do", tuple(rows))
 
@@ -98,8 +99,8 @@ def cures(facts: Facts, most: int | None = None) -> Iterator[Section]:
 def _cure(facts: Facts, cure: Mapping[str, Any], title: str, room: int) -> Iterator[Row]:
     able = bool(cure["verb"])
     style, target = ("", f"cure:{cure['name']}") if able else ("dim", "")
-    gain = facts.look.own(facts.look.theirs(cure["gain"]))
-    first, *more = wrap(gain[:1].upper() + gain[1:], facts.room - room - 6)
+    gain = facts.look.theirs(facts.look.own(cure["gain"]))
+    first, *more = wrap(gain, facts.room - room - 6)
     name = pad(facts.look.cut(title, room, "middle"), room)
     yield Row(((f"{name}  ", "bold" if able else "dim"), (first, style)), target)
     for text in more:

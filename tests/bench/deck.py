@@ -38,7 +38,7 @@ Empty().run()
 
 def measure(house: House, queued: int) -> Iterator[Figure]:
     """To filled panes, key to drawn, and what it all costs when nothing runs."""
-    _fill(house, queued)
+    fill(house, queued)
     empty = [sys.executable, "-c", EMPTY_APP]
     bare = statistics.median(first(house, empty, lambda t: t.lines[0].startswith("0")) for _ in range(STARTS))
     filled = statistics.median(first(house, ["taskdeck"], _is_filled) for _ in range(STARTS))
@@ -54,7 +54,8 @@ def measure(house: House, queued: int) -> Iterator[Figure]:
     yield from _idle(house)
 
 
-def _fill(house: House, queued: int) -> None:
+def fill(house: House, queued: int) -> None:
+    """Many queued tasks that do not start, and a dozen that come and go."""
     parked(house, "many", 4)
     bulk(house, queued, "many")
     parked(house, "churn", CHURNING)

@@ -135,8 +135,10 @@ def _deck(house: House) -> Recorder:
 
 
 def _open_log(deck: Recorder) -> float:
-    """Open the log of the first task; when the key was pressed."""
-    deck.record(2.0)
+    """Open the log of the first task; when the key was pressed. What happened since the last look is read first."""
+    deck.record(1.5)
+    deck.type("\x1b")
+    deck.record(0.5)
     pressed = time.perf_counter()
     deck.type("l")
     return pressed

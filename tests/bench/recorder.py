@@ -14,7 +14,7 @@ class Recorder(Terminal):
 
     def __init__(self, *args: Any) -> None:
         self.chunks: list[tuple[float, bytes]] = []
-        self.began = time.perf_counter()
+        self.began = self.marked = time.perf_counter()
         super().__init__(*args)
 
     def __enter__(self) -> Self:
@@ -32,7 +32,14 @@ class Recorder(Terminal):
             self._read(left)
 
     def replay(self) -> Iterator[float]:
-        """Feed the screen chunk by chunk; the time of each after it is shown."""
-        for at, data in self.chunks:
+        """Feed the screen chunk by chunk, each once; the time of each after it is shown."""
+        chunks, self.chunks = self.chunks, []
+        for at, data in chunks:
             super()._feed(data)
             yield at
+
+    def chunks_from_now(self) -> None:
+        """Show what came so far, and begin to count from now."""
+        for _ in self.replay():
+            pass
+        self.marked = time.perf_counter()

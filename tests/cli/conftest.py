@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import pytest
 
 from app.cli.main import run
 from tests.cli.answering import Answering
+
+collect_ignore = [] if shutil.which("zsh") and shutil.which("fish") else ["test_other_shells.py"]
 
 
 class Said(NamedTuple):

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from tests.cli.answering import Several
 from tests.cli.on_terminal import on_terminal
+from tests.cli.rows import a_task
 
 
 def done(*numbers, refused=(), notes=()):
@@ -35,9 +37,107 @@ def test_nothing_to_do_is_said(answering, cli):
 def test_many_tasks_get_twenty_lines_and_a_count(answering, cli):
     answering(hold=done(*range(1000)))
 
-    lines = cli("hold", "--queue", "q", "--yes").out.splitlines()
+    lines = cli("hold", *map(str, range(1000))).out.splitlines()
 
     assert len(lines) == 21 and lines[-1] == "and 980 more"
+
+
+def test_tasks_that_filters_found_are_counted_by_what_became_of_them(answering, cli):
+    answer = done(*range(1, 1204), notes=[f"#{n} has ended (failed); there is nothing to cancel." for n in range(5)])
+    answer["done"][0] |= {"run": "stopping", "grace": 5.0}
+    answering(cancel=answer)
+
+    said = cli("cancel", "--queue", "q", "--yes")
+
+    assert said.out == "1 task: stopping (TERM sent, KILL after 5s)\n1,202 tasks: cancelled\n"
+    assert said.err.splitlines()[2:] == [
+        "taskdeck: #2 has ended (failed); there is nothing to cancel.",
+        "taskdeck: and 2 more like these.",
+    ]
+
+
+@pytest.mark.parametrize(("verb", "told"), [("set", "changed"), ("front", "moved to the front"), ("hold", "cancelled")])
+def test_what_a_state_does_not_tell_is_told_by_the_verb(answering, cli, verb, told):
+    answering(**{verb: done(1, 2)})
+
+    more = ("--priority", "5", "--in-queue", "q") if verb == "set" else ("--queue", "q")
+
+    assert cli(verb, *more, "--yes").out == f"2 tasks: {told}\n"
+
+
+def test_partly_refused_by_filters_is_1_and_lists_the_first(answering, cli):
+    answering(rm=done(1, refused=[refusal(4, f"#{n} runs") for n in range(10)]))
+
+    said = cli("rm", "--queue", "q", "--yes")
+
+    assert (said.code, said.out) == (1, "1 task: cancelled\n")
+    assert said.err.splitlines()[-1] == "taskdeck: and 7 more like these."
+
+
+WAITING = ["queued", "scheduled", "blocked", "held", "retrying"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "states"),
+    [
+        ("cancel", ["running", *WAITING]),
+        ("cancel -s INT", ["running"]),
+        ("hold", ["queued", "scheduled", "blocked", "retrying"]),
+        ("release", ["held"]),
+        ("retry", ["failed", "timed_out", "lost"]),
+        ("retry --again", ["failed", "timed_out", "lost", "succeeded"]),
+        ("rm", ["succeeded", "failed", "timed_out", "cancelled", "lost"]),
+        ("front", WAITING),
+        ("set --cpu 2", ["running", *WAITING]),
+    ],
+)
+def test_without_a_state_a_verb_means_the_tasks_that_it_is_for(answering, cli, typed, states):
+    verb = typed.split()[0]
+    runtime = answering(**{verb: done(1)})
+
+    cli(*typed.split(), "--tag", "env=prod", "--yes")
+    assert runtime.args(verb)["select"] == {"tag": {"env": "prod"}, "status": states}
+    cli(*typed.split(), "--status", "lost", "--yes")
+    assert runtime.args(verb)["select"] == {"status": ["lost"]}
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold", "release", "retry", "rm", "front", "set"])
+@pytest.mark.parametrize(
+    ("given", "select"),
+    [
+        (("--queue", "q"), {"queue": "q"}),
+        (("--name", "n"), {"name": "n"}),
+        (("--tag", "a=b", "--tag", "c=d"), {"tag": {"a": "b", "c": "d"}}),
+        (("--since", "2h"), {"since": 7200}),
+        (("--status", "held"), {}),
+    ],
+)
+def test_each_of_these_verbs_takes_each_of_the_filters(answering, cli, verb, given, select):
+    runtime = answering(**{verb: done(1)})
+    theirs = {"--queue": "--in-queue", "--name": "--named"} if verb == "set" else {}
+    more = ("--priority", "1") if verb == "set" else ()
+
+    assert cli(verb, *(theirs.get(word, word) for word in given), *more, "--status", "held", "--yes").code == 0
+    chosen = runtime.args(verb)["select"]
+    assert set(chosen.pop("status")) == {"held"} and chosen == select
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold", "release", "retry", "rm", "front"])
+def test_neither_tasks_nor_filters_never_means_all(answering, cli, verb):
+    runtime = answering()
+
+    for words in ((), ("--yes",)):
+        said = cli(verb, *words)
+        assert said.code == 2 and "which task?" in said.err and runtime.asked == []
+
+
+def test_filters_that_find_nothing_say_what_they_looked_for(answering, cli):
+    answering(retry=done())
+
+    said = cli("retry", "--queue", "q", "--yes")
+
+    assert (said.code, said.out) == (0, "")
+    assert said.err == "taskdeck: nothing to retry: no task is failed, timed out, lost and matches. Others: --status STATE\n"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +172,8 @@ def test_filters_in_a_pipe_need_a_yes(answering, cli):
     runtime = answering(ls={"tasks": [], "total": 14, "of": 99}, cancel=done(1))
 
     said = cli("cancel", "--queue", "media", "--status", "queued")
-    assert (said.code, said.err) == (2, "taskdeck: this would cancel 14 tasks. Nothing was changed. To do it: --yes\n")
+    text = "taskdeck: this would cancel 14 queued tasks. Nothing was changed. To do it: --yes\n"
+    assert (said.code, said.err) == (2, text)
     assert [verb for verb, _ in runtime.asked] == ["ls"]
 
     assert cli("cancel", "--queue", "media", "--status", "queued", "--yes").code == 0
@@ -92,8 +193,8 @@ def test_set_sends_what_is_new(answering, cli):
     assert runtime.asked == []
     cli("set", "1", "--priority", "-3", "--memory", "11G", "--retry-delay", "1m")
     assert runtime.args("set") == {"ids": ["1"], "fields": {"priority": -3, "memory": 11264, "retry_delay": 60}}
-    cli("set", "--in-queue", "gpu", "--queue", "media", "--yes")
-    assert runtime.args("set") == {"select": {"queue": "gpu"}, "fields": {"queue": "media"}}
+    cli("set", "--in-queue", "gpu", "--queue", "media", "--status", "held", "--yes")
+    assert runtime.args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
 
 
 @pytest.mark.parametrize(("typed", "number"), [("KILL", 9), ("SIGTERM", 15), ("usr1", 10), ("2", 2)])
@@ -125,9 +226,32 @@ def test_wait_exits_with_the_first_code_that_is_not_0_in_the_order_given(answeri
 
 
 def test_a_question_on_a_terminal_is_answered_there(answering, home):
-    runtime = answering(ls={"tasks": [], "total": 2, "of": 2}, front=done(1, 2))
+    total = {state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9} for state in WAITING}
+    counted = {"tasks": [a_task(7, "night \x1b[2J", "queued"), a_task(5, "x", "held")], "total": 2, "of": 9}
+    queued = {"tasks": [], "total": 1, "of": 9}
+    runtime = answering(ls=Several([counted, queued, *[total[s] for s in WAITING[1:]]]), front=done(1, 2))
 
-    out = on_terminal(home, "front", "--queue", "media", typed=b"n\n")
-    assert b"Front 2 tasks? [y/N]" in out and b"nothing was changed" in out
-    on_terminal(home, "front", "--queue", "media", typed=b"y\n")
-    assert runtime.args("front") == {"select": {"queue": "media"}}
+    out = on_terminal(home, "front", "--queue", "media", typed=b"n\n", columns=200).decode()
+    assert "Front 2 tasks (1 queued, 1 held): #7 night ␛[2J, #5 x? [y/N]" in out and "nothing was changed" in out
+
+    answering(ls={"tasks": [a_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99})
+    asked = on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
+    assert "Front 40 held tasks: #9 x, #8 x, #7 x, …? [y/N]" in asked
+    assert runtime.args("front") == {"select": {"status": ["held"]}}
+
+
+def test_a_question_names_what_will_be_set(answering, home):
+    answering(ls={"tasks": [a_task(1, "x", "held")], "total": 1, "of": 1})
+    words = ("set", "--status", "held", "--memory", "11G", "--retry-delay", "90", "--queue", "gpu")
+
+    out = on_terminal(home, *words, typed=b"\n", columns=200).decode()
+
+    assert "Set queue gpu, memory 11.0G, retry-delay 1m30s on 1 held task: #1 x? [y/N]" in out
+
+
+def test_on_a_terminal_nothing_is_asked_about_nothing(answering, home):
+    answering(ls={"tasks": [], "total": 0, "of": 0})
+
+    out = on_terminal(home, "rm", "--status", "lost", columns=200).decode()
+
+    assert out == "taskdeck: nothing to rm: no task is lost and matches. Others: --status STATE\r\n"

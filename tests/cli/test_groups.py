@@ -101,6 +101,20 @@ def test_tables_of_definitions(answering, cli):
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "found", "name"),
+    [("queue", QUEUE, "media"), ("pool", POOL, "gpu"), ("template", TEMPLATE, "encode"), ("sla", SLA, "on-time"), ("alert", ALERT, "4")],
+)
+def test_every_list_is_there_for_programs(answering, cli, kind, found, name):
+    answering(**{f"{kind}__ls": [found]})
+
+    assert cli(kind, "ls", "-o", "name") == (0, f"{name}\n", "")
+    header, row = cli(kind, "ls", "-o", "tsv").out.splitlines()
+    told = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert header.split("\t")[0] in ("name", "id") and row.split("\t")[0] == name
+    assert len(json.loads(cli(kind, "ls", "-o", "json").out)) == 1 and set(told) & set(found)
+
+
 def test_nothing_to_list_is_said_on_stderr(answering, cli):
     answering(sla__ls=[], alert__ls=[])
 

@@ -136,6 +136,67 @@ def test_json_in_a_pipe_is_utf8_unless_there_are_bytes_that_are_none(answering, 
     assert "夜" in cli("ls", "--json").out
 
 
+def test_names_of_tasks_are_their_numbers_and_all_of_them(answering, cli):
+    runtime = answering(ls=listed(drawn(), 6, 1204))
+
+    said = cli("ls", "-o", "name", "--status", "failed")
+
+    assert said.out.split() == [str(task["number"]) for task in drawn()]
+    assert runtime.args("ls")["limit"] == 0 and runtime.args("ls")["brief"]
+    cli("ls", "-o", "name", "--limit", "5")
+    assert runtime.args("ls")["limit"] == 5
+
+
+def test_tab_separated_tasks_have_a_header_and_one_line_each(answering, cli, home):
+    evil = "a\tb\nc\\d\r\x1b[2J"
+    answering(ls={"tasks": [a_task(1, evil, "failed", tags={"k": evil}, attempts=2, reason=None)], "total": 1, "of": 1})
+
+    header, row, *rest = cli("ls", "-o", "tsv").out.split("\n")
+
+    found = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert rest == [""] and found["number"] == "1" and found["reason"] == "" and found["attempts"] == "2"
+    assert found["name"] == "a\\tb\\nc\\\\d\\r\x1b[2J"
+    assert b"\x1b" not in on_terminal(home, "ls", "-o", "tsv")
+
+
+def test_an_empty_table_still_has_its_header(answering, cli):
+    answering(ls={"tasks": [], "total": 0, "of": 3})
+
+    assert cli("ls", "-o", "tsv").out.startswith("number\tstatus\tname\t")
+
+
+def test_json_may_be_asked_for_as_an_output_too(answering, cli):
+    row = a_task(7, "x", "failed", created_at="then", updated_at="then")
+    answering(ls={"tasks": [row], "total": 1, "of": 1}, show=row)
+
+    for form in ("json", "jsonl"):
+        assert cli("ls", "-o", form) == cli("ls", f"--{form}")
+        assert cli("show", "7", "--output", form).out == cli("show", "7", f"--{form}").out
+    assert "Nearest: json" in cli("show", "7", "-o", "jsn").err
+    assert "must be json or jsonl" in cli("show", "7", "-o", "tsv").err
+
+
+def test_runs_and_operations_are_lists_for_programs_too(answering, cli):
+    row = {"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "set", "object": "task #7", "before": {"cpu": 1},
+           "after": None}  # fmt: skip
+    answering(instances=[a_run(2, "failed", exit_code=1)], operations=[row])
+
+    assert cli("instances", "-o", "name").out == "run-2\n" and cli("operations", "-o", "name").out == "31\n"
+    header, line = cli("operations", "-o", "tsv").out.splitlines()
+    assert header == "id\tat\tby\tverb\tobject\tbefore\tafter" and line.endswith('\tann\tset\ttask #7\t{"cpu": 1}\t')
+    assert cli("instances", "-o", "tsv").out.splitlines()[1].split("\t")[:6] == ["run-2", "1", "x", "default", "2", "failed"]
+
+
+def test_without_a_runtime_states_may_be_old_and_that_is_said(td, runtime):
+    held = runtime.submit("true", hold=True)
+    assert td("ls").stderr == "1 task\n"
+    runtime.kill()
+
+    done = td("ls")
+
+    assert held in done.stdout and "no runtime is up, so what has not ended may stand here in an old state." in done.stderr
+
+
 def test_the_first_use_says_how_to_begin(answering, cli):
     answering(ls=listed([], 0, 0))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 
 from app.core.clean import width
 from tests.cli.on_terminal import on_terminal
@@ -111,6 +113,9 @@ def test_why_of_nothing_groups_the_whole_queue(answering, cli):
     )
 
     assert cli("why").out == "14 wait for queue media (full)\n 2 are held\n"
+    ones = [{"text": text, "count": 1} for text in ("wait for their time", "are held", "no runtime is up")]
+    answering(why={"groups": ones, "total": 3})
+    assert cli("why").out == "1 waits for their time\n1 is held\n1 waits: no runtime is up\n"
 
 
 def test_why_also_answers_for_what_runs_and_has_ended(answering, cli):
@@ -183,10 +188,36 @@ def test_status_in_one_line_and_as_a_check(answering, cli):
     for found, code, line in (
         (STATUS, 1, "7r 22q 1! tick 3ms\n"),
         (quiet, 0, "7r 22q tick 3ms\n"),
-        (down, 1, "7r 22q none\n"),
+        (down, 1, "no runtime\n"),
+        ({**quiet, "runtime": {**STATUS["runtime"], "halted": "disk full"}}, 0, "7r 22q halted tick 3ms\n"),
     ):
         answering(status=found)
-        assert (cli("status", "--check").code, cli("status", "--line").out) == (code, line)
+        assert cli("status", "--check").code == code
+        assert cli("status", "--line") == (0, line, "")
+
+
+def test_for_tmux_what_is_wrong_is_coloured(answering, cli):
+    answering(status=STATUS)
+
+    assert cli("status", "--line", "--tmux").out == "7r 22q #[fg=red]1!#[default] tick 3ms\n"
+    assert cli("status", "--tmux").code == 2
+
+
+def test_the_line_needs_no_runtime_and_starts_none(cli, home):
+    assert cli("status", "--line") == (0, "no runtime\n", "")
+    assert cli("status", "--line", "--check").code == 1
+    (home / "run" / "stopped").write_text("#(reboot)\n10:31\n")
+    assert cli("status", "--line", "--tmux").out == "#[fg=yellow]stopped#[default]\n"
+    assert not (home / "taskdeck.db").exists()
+
+
+def test_a_status_bar_is_not_kept_waiting_by_a_runtime_that_hangs(cli, home, monkeypatch):
+    monkeypatch.setattr("app.cli.statusline.PATIENCE", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(os.fspath(home / "run" / "control.sock"))
+        silent.listen()
+
+        assert cli("status", "--line") == (0, "no answer\n", "")
 
 
 def test_a_word_less_command_without_a_terminal_is_the_status(answering, cli):

@@ -42,8 +42,10 @@ def test_the_migration_makes_what_the_schema_says(database: Path):
         found = compare_metadata(MigrationContext.configure(c), metadata)
     engine.dispose()
 
-    # Reflection cannot see the expressions of this index; what it serves is asserted with the plans.
-    assert [step for step in found if getattr(step[1], "name", "") != "idx_tasks_next"] == []
+    # Reflection cannot see the expressions of this index; what it serves is asserted with the plans. Nor can the metadata hold the
+    # virtual table and what it keeps itself in.
+    unseen = {"idx_tasks_next", "search", "search_data", "search_idx", "search_content", "search_config"}
+    assert [step for step in found if getattr(step[1], "name", "") not in unseen] == []
 
 
 def test_a_database_is_made_once(home: Path):
@@ -89,7 +91,7 @@ def test_a_revision_that_fails_leaves_no_table_behind(home: Path, monkeypatch: p
 
 
 def test_an_upgrade_that_fails_leaves_the_rows_as_they_were_and_a_copy(database: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", "0999")
 
     def half(path: Path) -> None:
         engine = write_engine(path)
@@ -108,7 +110,7 @@ def test_an_upgrade_that_fails_leaves_the_rows_as_they_were_and_a_copy(database:
 
     assert query(database, "SELECT name FROM queues") == [("default",)]
     assert "mood" not in {row[1] for row in query(database, "PRAGMA table_info(tasks)")}
-    (copy,) = (database.parent / "backups").glob("before-0002-*.db")
+    (copy,) = (database.parent / "backups").glob("before-0999-*.db")
     assert query(copy, "SELECT name FROM queues") == [("default",)]
     assert copy.stat().st_mode & 0o077 == 0
 

@@ -18,6 +18,7 @@ from app.runtime.dispatcher import GRACE, Dispatcher
 from app.runtime.duties import Duties, Duty
 from app.runtime.usage import Usage, disk_trouble
 from app.service import alerts, views
+from app.service import operations as log
 from app.service.call import Call
 from db import clock
 from db.engine import Database
@@ -222,14 +223,14 @@ async def test_a_run_that_writes_too_much_is_stopped(
 
 async def test_wrong_loads_are_mended_and_told(call: Call, duties: Duties, caplog: pytest.LogCaptureFixture):
     await duties.reconcile()
-    assert "reconcile" not in [row["verb"] for row in await views.operations(call)]
+    assert "reconcile" not in [row["verb"] for row in await log.ls(call)]
     await execute(call, "UPDATE queues SET current_load = 5")
 
     await duties.reconcile()
 
     assert (await execute(call, "SELECT current_load FROM queues"))[0][0] == 0
     assert "loads were wrong and are mended: default" in caplog.text
-    assert [(row["verb"], row["by"]) for row in await views.operations(call, limit=1)] == [("reconcile", "taskdeck")]
+    assert [(row["verb"], row["by"]) for row in await log.ls(call, limit=1)] == [("reconcile", "taskdeck")]
 
 
 async def test_each_minute_is_one_row_of_each_queue_and_pool(
@@ -267,9 +268,9 @@ async def test_cleanup_takes_the_logs_with_the_runs(
         dispatcher.hear(ended(await run_one(call, dispatcher, told)))
         await dispatcher.round()
     old, young = [Path(paths.log_path(home, runid)) for runid in told.spawned]
-    for log in (old, young):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch()
+    for path in (old, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     then = clock.from_unix(time.time() - 31 * 86400)
     await execute(call, "UPDATE instances SET end_time = ? WHERE runid = ?", then, told.spawned[0])
     await execute(call, "UPDATE tasks SET ended_at = ? WHERE number = 1", then)

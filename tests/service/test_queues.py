@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import operations as log
 from app.service import queues, slas, tasks, templates, views
 from app.service.call import Call
 from tests.service.ready import operations, submitted
@@ -77,7 +78,7 @@ async def test_pausing_twice_is_recorded_once_with_who(call: Call):
 async def test_a_change_is_recorded_as_it_was_and_is(call: Call):
     await queues.queue_set(call, name="default", capacity=7)
 
-    (newest,) = await views.operations(call, limit=1)
+    (newest,) = await log.ls(call, limit=1)
 
     assert (newest["before"]["capacity"] != 7, newest["after"]) == (True, {"capacity": 7})
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from app.errors import Conflict, NotFound, Refused, Usage
-from app.service import definitions, queues, slas, templates
+from app.service import alerts, definitions, queues, slas, templates
 from app.service.call import Call
 from tests.service.ready import a_call, execute, operations, stamp, submitted
 
@@ -263,6 +263,124 @@ async def test_an_sla_that_makes_no_sense_is_refused(
         await slas.create(scene.call, **{"name": "new", "preset": "finishes-within", "value": "45m", **given})
     assert words in str(caught.value)
     assert len(await slas.ls(scene.call)) == 1
+
+
+async def test_an_sla_is_listed_with_its_words_and_how_it_stands(scene: Scene) -> None:
+    await scene.rule("starts-within", "30m")
+    first, second = [await scene.task(at=0) for _ in range(2)]
+    await scene.look(at=40)
+    await execute(scene.call, "UPDATE alerts SET status = 'acknowledged' WHERE object LIKE ?", f"#{first} %")
+    (row,) = await slas.ls(scene.call)
+    assert (row["words"], row["severity"], row["limit"]) == ("starts within 30m", "warning", 1800.0)
+    assert (row["open"], row["silence"], row["late"], row["last_late"]) == ({"firing": 1, "acknowledged": 1}, None, 0, None)
+    await execute(scene.call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE object LIKE ?",
+                  stamp(datetime.now(UTC).timestamp() - 60), f"#{second} %")  # fmt: skip
+    (row,) = await slas.ls(scene.call)
+    assert (row["open"], row["late"]) == ({"acknowledged": 1}, 1) and row["last_late"] is not None
+
+
+async def test_the_last_runs_of_a_rule_are_those_of_its_template_else_its_queue_oldest_first(scene: Scene) -> None:
+    call = scene.call
+    await templates.create(call, name="encode", engine="shell", schema={"script": "true"})
+    await scene.rule(template="encode")
+    await scene.rule("starts-within", "5m")
+    for took in (10, 50):
+        await scene.end(await scene.task(template="encode"), at=took)
+    await scene.end(await scene.task(), at=20, status="failed")
+    await scene.task(template="encode")
+    first = await slas.history(call, name="rule-0")
+    assert (first["limit"], [(run["value"] / MINUTE, run["late"]) for run in first["runs"]]) == (2700.0, [(10, False), (50, True)])
+    second = await slas.history(call, name="rule-1")
+    assert [(run["value"] / MINUTE, run["status"]) for run in second["runs"]] == [
+        (10, "succeeded"), (20, "failed"), (50, "succeeded"),
+    ]  # fmt: skip
+
+
+async def test_a_rule_is_changed_in_what_was_said_only(scene: Scene) -> None:
+    await scene.rule(queue="default", tag="a=b", severity="critical")
+    changed = await slas.set_(scene.call, name="rule-0", value="1h")
+    assert changed["conditions"] == {
+        "preset": "finishes-within", "value": "1h", "match": {"queue": "default", "tag": {"a": "b"}},
+    }  # fmt: skip
+    changed = await slas.set_(scene.call, name="rule-0", preset="starts-within", queue="", tag="c=d", severity="info")
+    assert changed["conditions"] == {"preset": "starts-within", "value": "1h", "match": {"tag": {"c": "d"}}}
+    assert (changed["severity"], changed["enabled"]) == ("info", True)
+    changed = await slas.set_(scene.call, name="rule-0", tag={})
+    assert changed["conditions"] == {"preset": "starts-within", "value": "1h"}
+    assert [verb for verb, _ in await operations(scene.call)] == ["sla create", "sla set", "sla set", "sla set"]
+
+
+async def test_a_rule_that_asks_something_else_now_looks_again_at_everything(scene: Scene) -> None:
+    await scene.rule()
+    number = await scene.task()
+    await scene.look(at=60)
+    await slas.set_(scene.call, name="rule-0", value="2h")
+    assert (await scene.look(at=61)).fired == 0
+    assert (await scene.alerts())[0][:2] == (f"#{number}", "resolved")
+    await slas.set_(scene.call, name="rule-0", value="50m")
+    assert (await scene.look(at=62)).fired == 1
+
+
+async def test_a_rule_is_turned_off_and_on(scene: Scene) -> None:
+    await scene.rule()
+    await scene.task()
+    await scene.look(at=60)
+    assert not (await slas.set_(scene.call, name="rule-0", enabled=False))["enabled"]
+    assert (await scene.look(at=61)).fired == 0
+    assert [row[1] for row in await scene.alerts()] == ["resolved"]
+    await slas.set_(scene.call, name="rule-0", enabled=True)
+    assert (await scene.look(at=62)).fired == 1
+
+
+async def test_another_severity_leaves_open_alerts_open(scene: Scene) -> None:
+    await scene.rule()
+    await scene.task()
+    await scene.look(at=60)
+    await slas.set_(scene.call, name="rule-0", severity="critical")
+    assert await execute(scene.call, "SELECT severity, status FROM alerts") == [("critical", "firing")]
+    assert (await scene.look(at=61)).fired == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({}, Usage, "nothing to set"),
+        ({"value": "-1s"}, Usage, "value must not be negative"),
+        ({"preset": "soon"}, Usage, "preset must be"),
+        ({"queue": "defualt"}, NotFound, "Nearest: default"),
+        ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),
+        ({"severity": "loud"}, Usage, "severity must be"),
+        ({"enabled": "no"}, Usage, "true or false"),
+        ({"name": "nope", "value": "1h"}, NotFound, 'no sla "nope"'),
+    ],
+)
+async def test_a_change_that_makes_no_sense_is_refused(
+    scene: Scene, given: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    await scene.rule()
+    was = await slas.ls(scene.call)
+    with pytest.raises(kind, match=words):
+        await slas.set_(scene.call, **{"name": "rule-0", **given})
+    assert await slas.ls(scene.call) == was
+
+
+async def test_a_silence_goes_with_its_sla_and_keeps_none_from_going(scene: Scene) -> None:
+    await scene.rule()
+    await alerts.silence(scene.call, until="1h", sla="rule-0")
+    await slas.rm(scene.call, name="rule-0")
+    assert await execute(scene.call, "SELECT count(*) FROM silences") == [(0,)]
+
+
+async def test_a_refused_removal_leaves_alerts_and_silence_as_they_were(scene: Scene) -> None:
+    await scene.rule()
+    await queues.pool_create(scene.call, name="gpu", cpu=8, memory="1G", sla="rule-0")
+    await queues.queue_create(scene.call, name="media", pool="gpu")
+    await scene.task(queue="media")
+    await scene.look(at=60)
+    await alerts.silence(scene.call, until="1h", sla="rule-0")
+    with pytest.raises(Refused):
+        await slas.rm(scene.call, name="rule-0")
+    assert [row["status"] for row in await alerts.ls(scene.call)] == ["silenced"]
 
 
 async def test_an_sla_that_a_pool_points_at_stays(scene: Scene) -> None:

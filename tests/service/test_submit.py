@@ -11,6 +11,7 @@ import pytest
 from app.core.clean import MASK
 from app.core.ids import uuid7
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import operations as log
 from app.service import queues, submit, templates, views
 from app.service.call import Call
 from tests.service.ready import execute, operations, submitted
@@ -145,7 +146,7 @@ async def test_secret_parameters_are_masked_wherever_a_task_is_shown(call: Call)
 
     seen = [
         await views.show(call, id=done["number"]), await views.ls(call), await views.log(call, id=done["number"]),
-        await views.why(call, ids=[done["number"]]), await views.operations(call), await submit.submit(call, tasks=[spec], dry_run=True),
+        await views.why(call, ids=[done["number"]]), await log.ls(call), await submit.submit(call, tasks=[spec], dry_run=True),
     ]  # fmt: skip
 
     assert "hunter2" not in json.dumps(seen)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, NotFound, Problem, Usage
+from app.service import operations as log
 from app.service import queues, tasks, views
 from app.service.call import Call
 from tests.service.ready import execute, operations, submitted
@@ -296,7 +297,7 @@ async def test_each_verb_is_recorded_with_who_and_before_and_after(call: Call):
     await submitted(call)
     await tasks.hold(call, ids=[1])
 
-    newest = (await views.operations(call))[0]
+    newest = (await log.ls(call))[0]
 
     assert (newest["by"], newest["verb"], newest["object"]) == ("ann", "hold", "task #1")
     assert (newest["before"]["status"], newest["after"]["status"]) == ("queued", "held")
@@ -345,7 +346,7 @@ async def test_a_set_is_recorded_with_the_values(call: Call):
     await submitted(call)
     await tasks.set_(call, ids=[1], fields={"priority": 4})
 
-    newest = (await views.operations(call))[0]
+    newest = (await log.ls(call))[0]
 
     assert (newest["before"]["priority"], newest["after"]["priority"]) == (0, 4)
 

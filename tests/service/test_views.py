@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, NotFound, Usage
+from app.service import operations as log
 from app.service import queues, tasks, views
 from app.service.call import Call
 from db.rows import InstanceRow, TaskRow
@@ -183,7 +184,7 @@ async def test_the_operation_log_is_newest_first(call: Call):
     await submitted(call)
     await tasks.cancel(call, ids=[1])
 
-    rows = await views.operations(call, limit=2)
+    rows = await log.ls(call, limit=2)
 
     assert [(row["verb"], row["by"]) for row in rows] == [("cancel", "ann"), ("submit", "ann")]
 

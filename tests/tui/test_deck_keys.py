@@ -476,9 +476,9 @@ async def test_keys_typed_ahead_go_to_the_field_that_opens_and_not_to_verbs():
 async def test_the_filter_line_remembers_and_completes():
     async with opened() as deck:
         await deck.press("slash", *"status:pau", "tab")
-        assert deck.screen.words == "status:paused"
+        assert deck.screen.words == "status:paused "
         await deck.press("down", "slash", *([("backspace")] * 20), *"!qu", "tab", *"ba", "tab")
-        assert deck.screen.words == "!queue:backup"
+        assert deck.screen.words == "!queue:backup "
         await deck.press("up")
         assert deck.screen.words == "status:paused"
 
@@ -552,15 +552,15 @@ async def test_a_key_opens_its_screen_and_q_or_escape_comes_back(keys: list[str]
 
 async def test_the_palette_goes_to_a_task_by_its_number():
     async with opened() as deck:
-        deck.recording.answers["show"] = Conflict("there is no task #77.")
+        deck.recording.answers["about"] = Conflict("there is no task #77.")
         await deck.press("colon", *"#77", "enter")
         await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
-        assert ("show", {"id": "77"}) in deck.recording.asked
+        assert ("about", {"id": "77"}) in deck.recording.asked
 
 
 async def test_digits_come_back_to_the_deck_from_anywhere():
     async with opened() as deck:
-        deck.recording.answers["show"] = Conflict("not here.")
+        deck.recording.answers["about"] = Conflict("not here.")
         await (await deck.on(1042)).press("enter")
         await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
         await deck.press("2")

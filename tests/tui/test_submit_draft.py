@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.tui import equal, origin
-from app.tui.draft import Draft, faults, prefill, shell_signs, spec
+from app.tui.draft import Draft, draft_of, faults, shell_signs, shell_word, spec
 from tests.tui.answers import task
 
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
@@ -38,10 +38,54 @@ def test_shell_text_and_hold_go_as_they_are() -> None:
     }
 
 
-def test_a_template_gets_the_texts_that_were_filled_in() -> None:
-    draft = Draft(kind="template", template="encode", parameters={"encode": {"crf": "20"}, "other": {"x": "1"}})
+def test_a_template_gets_what_it_is_given() -> None:
+    draft = Draft(kind="template", template="encode")
 
-    assert spec(draft) == {"template": "encode", "parameter_texts": [["crf", "20"]]}
+    assert spec(draft, {"parameter_texts": [["crf", "20"]]}) == {
+        "template": "encode",
+        "parameter_texts": [["crf", "20"]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("for i in a b; do echo $i; done", "for"),
+        ("export A=1", "export"),
+        ("A=1 make", "A=1"),
+        ("(make)", "(make)"),
+        ("true", ""),
+        ("'for", ""),
+        ("env A=1 make", ""),
+        ("", ""),
+    ],
+)
+def test_a_word_that_only_a_shell_knows_is_seen(command: str, word: str) -> None:
+    assert shell_word(command) == word
+
+
+def test_a_program_may_be_called_like_a_word_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "select").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert shell_word("select -a") == ""
+
+
+def test_shell_text_in_command_is_no_task() -> None:
+    [fault] = faults(command("for i in *; do echo $i; done"), "/", NOW)
+
+    assert fault == 'Command: "for" is a word of the shell, not a program. Take Run: shell text.'
+
+
+def test_a_task_becomes_what_one_would_type_for_it() -> None:
+    draft = draft_of(task(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0))
+
+    assert (draft.kind, draft.command) == ("command", "python train.py --lr 0.01 --seed 8")
+    assert spec(draft) == {
+        "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08", "queue": "gpu",
+        "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1", "retry_delay": "300",
+        "cwd": "/home/ann/sweep", "tags": {"env": "prod"}, "grace": 9.0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -89,22 +133,6 @@ def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
     assert faults(draft, "/", NOW) == []
 
 
-@pytest.mark.parametrize(
-    ("schema", "kinds", "text"),
-    [
-        ({"default": "medium"}, {"string"}, "medium"),
-        ({"default": 23}, {"integer"}, "23"),
-        ({"default": True}, {"boolean"}, "true"),
-        ({"default": ["a"]}, {"array"}, '["a"]'),
-        ({}, {"string"}, ""),
-    ],
-)
-def test_a_field_begins_with_its_default_as_it_would_be_typed(
-    schema: dict[str, object], kinds: set[str], text: str
-) -> None:
-    assert prefill(schema, frozenset(kinds)) == text
-
-
 def test_the_equal_line_is_read_back_by_a_shell_as_the_same_words() -> None:
     words = equal.submit_words({"argv": ["echo", "it's", "a b", "$x"], "queue": "a b", "after": ["12"], "hold": True})
 
@@ -119,6 +147,27 @@ def test_the_equal_line_shows_no_secret_and_no_control_character() -> None:
 
     assert "s3cr3t" not in line
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("a b", "x=a b"),
+        ("2", 'x:="2"'),
+        ("true", 'x:="true"'),
+        (2, "x:=2"),
+        ({"a": [1]}, 'x:={"a": [1]}'),
+        ("null", 'x:="null"'),
+    ],
+)
+def test_a_value_is_written_so_that_it_keeps_its_type(value: object, word: str) -> None:
+    assert equal.submit_words({"template": "t", "parameters": {"x": value}})[3:] == ["-p", word]
+
+
+def test_where_a_secret_is_may_be_shown() -> None:
+    words = equal.submit_words({"template": "t", "parameters": {"api_key": {"secret": {"env": "KEY"}}}})
+
+    assert words[3:] == ["-p", 'api_key:={"secret": {"env": "KEY"}}']
 
 
 def test_a_task_is_submitted_again_with_what_it_asked_for() -> None:

@@ -65,9 +65,9 @@ async def test_a_waiting_task_tells_its_reasons_and_who_holds_what(tmp_path: Pat
         assert lines[2].startswith("━▌Why it waits ━")
         assert lines[3] == "  1 needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m"
         assert lines[4].split() == ["›", "held", "by", "#1042", "resnet50-sweep-06", "12.0G", "ends", "in", "~6m"]
-        assert "  ✓ not held   ✓ no dependencies   ✓ queue open   ✓ time is not set" in lines
+        assert "  ✓ not held   ✓ no dependencies   ✓ queue open (2 of 4)   ✓ time is not set" in lines
         assert "  command   python train.py --lr 0.01 --seed 8" in lines
-        assert lines[23] == " p hold  w why  x cancel  t to front  + - priority  y copy  ? help  q back"
+        assert lines[23] == " ↵ open  p hold  x cancel  t to front  + - priority  y copy  ? help  q back"
 
 
 async def test_enter_on_a_holder_opens_its_screen() -> None:
@@ -89,8 +89,8 @@ async def test_a_running_task_shows_its_use_and_its_log_live(tmp_path: Path) -> 
         await until(pilot, lambda: any("epoch 41/50" in line for line in screen_text(app)))
         lines = screen_text(app)
         assert lines[1].startswith(" ● running   3h18m of 4h (82%)   ends 10:48 (~6m)   attempt 1 of 2")
-        assert lines[3].startswith("  cpu    ███████··· 2.9")
-        assert lines[4].startswith("  memory █████████· 11.8G       11.8G       12.0G")
+        assert lines[3].startswith("  cpu    ███████▒▒▒ 2.9")
+        assert lines[4].startswith("  memory █████████▒ 11.8G       11.8G       12.0G")
         assert lines[6] == "  ! memory is at 98% of what it asked; it is warned, not stopped."
         assert any("1 ● running   07:23:51     3h18m   pid 41877" in line for line in lines)
         with path.open("a") as file:

@@ -77,7 +77,7 @@ _NARROW = (
     Column("ON", 20, 24, grow=1, cut="middle", drop=1, floor=14),
     Column("VALUE", 13, 16, fits=True),
     Column("SINCE", 6, right=True, drop=2),
-    Column("STATE", 10, 16, gap=1, grow=2),
+    Column("STATE", 9, 14, fits=True),
 )
 
 
@@ -107,16 +107,16 @@ ALERT_PART = Part("alerts", Grid(_WIDE, _wide_cells), Grid(_NARROW, _narrow_cell
 # --- rules --------------------------------------------------------------------------------------------------------------
 
 _RULE_WIDE = (
-    Column("", 32, gap=0),
-    Column("RULE", 40, grow=1, floor=20),
+    Column("", 22, 40, gap=0, fits=True),
+    Column("RULE", 40, grow=1, floor=20, gap=2),
     Column("", 4),
     Column("STATE", 28, gap=2),
 )
 _RULE_NARROW = (
-    Column("", 20, gap=0),
-    Column("RULE", 30, grow=1, floor=14),
+    Column("", 10, 22, gap=0, fits=True),
+    Column("RULE", 30, grow=1, floor=14, gap=2),
     Column("", 4),
-    Column("STATE", 17, gap=2),
+    Column("STATE", 9, 18, gap=2, fits=True),
 )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from textual import on
 
+from app.core import query
 from app.core.board import Board, QueueLine
 from app.tui import filters
-from app.tui.filterline import QUALIFIERS, STATE_NAMES, FilterLine
+from app.tui.filterline import FilterLine
 from app.tui.footer import MessageLine
 from app.tui.panes.work import WorkPane
 from app.tui.screens.decklayout import DeckLayout
@@ -26,7 +29,7 @@ class DeckFilter(DeckLayout):
         """Open the filter line."""
         line = self.query_one(FilterLine)
         queues = [queue.name for queue in self.board.queues] if self.board else []
-        line.offer(QUALIFIERS, {"status": STATE_NAMES, "queue": queues})
+        line.offer(lambda text: query.completions(text, {"queue": queues}))
         line.open(self.words)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
@@ -41,14 +44,26 @@ class DeckFilter(DeckLayout):
         if not event.keep:
             self.words = ""
             self._apply_filter()
+        elif filters.asks_elsewhere(self.words, self._moment):
+            words, self.words = self.words, ""
+            self._apply_filter()
+            self.deck.open_tasks(words)
         self.query_one(MessageLine).display = True
         self.set_focus(self.query_one(WorkPane))
 
     def _apply_filter(self) -> None:
         name, state = ("", None) if not self._state else filters.STATES[self._state - 1]
-        keep = filters.both(filters.parse(self.words), state)
+        try:
+            keep = filters.both(filters.parse(self.words, self._moment), state)
+        except query.BadQuery as error:
+            self.deck.say(self.look.theirs(str(error)), "warn")
+            return
         self.query_one(WorkPane).filter(keep, self.look.theirs(f"{name} {self.words}".strip()))
         self.show_board()
+
+    @property
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(self.deck.now(), UTC)
 
     def action_states(self) -> None:
         """All, active, waiting, failed, and round again."""
@@ -70,7 +85,7 @@ class DeckFilter(DeckLayout):
 
     def filter_queue(self, queue: QueueLine) -> None:
         """Show the work of one queue."""
-        self.words = filters.quoted("queue:", queue.name)
+        self.words = f"queue:{query.as_word(queue.name)}"
         self._apply_filter()
         self.set_focus(self.query_one(WorkPane))
         self.deck.say(f"Only the work of queue {self.look.theirs(queue.name)} is shown. esc shows all again.")

@@ -18,7 +18,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from app.core.board import EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.tui import edits
 from app.tui.editoutlook import hint, outlook
 from app.tui.edits import Kind, Sheet, Slot
@@ -29,7 +29,7 @@ from app.tui.form import Field, Pick, Words, entry
 from app.tui.look import Span
 from app.tui.panes.pools import PoolRow
 from app.tui.screens.page import Line, PageScreen
-from app.tui.verbs import Unfit, plain
+from app.tui.verbs import Deed, Unfit, plain
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -51,6 +51,8 @@ _KEYS = [
 class EditScreen(PageScreen, ModalScreen[bool]):
     """Fields over what is stored. Dismisses with whether anything was asked of the runtime."""
 
+    AUTO_FOCUS = ""
+    """None: what is typed early would land in it, and not where the cursor is going to be."""
     DEFAULT_CSS = """
     EditScreen {
         background: $background;
@@ -109,7 +111,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         self._offer({})
         if self.source.new:
             self._put({slot.name: self._sheet.begins(slot) for slot in self._slots})
-        self.query_one(f"#{self._first}").focus()
+        self.set_focus(self.query_one(f"#{self._first}"))
         if any(self._kept.values()):
             self.say("ctrl+r brings back what you typed here before.")
 
@@ -157,7 +159,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
 
     def _take(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
-            self.missing(f"{self.source.title}: it is gone.")
+            self.missing(f"There is no {self.source.word} {self.source.idents[0]} any more.")
             return
         before, typed = self._sheet, self._typed()
         old = replace_texts(before, typed) if self._loaded else Sheet(self.kind, (), {k: v for k, v in typed.items() if v})
@@ -270,7 +272,19 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             return [("", "") if sheet.new else ("Nothing is changed yet.", "dim")]
         told = [(f"{sheet.slot(name).label} was {self._was(name)} when you came: saving overwrites what others made of it.", "warn")
                 for name in self._meanwhile if sheet.touched(sheet.slot(name))]  # fmt: skip
-        return (told + [(look.own(text), "") for text in outlook(sheet, self.board)])[:SHOWN]
+        return (told + [(look.theirs(look.own(text)), "") for text in self.outlook(sheet)])[:SHOWN]
+
+    def outlook(self, sheet: Sheet) -> list[str]:
+        """What saving would bring, in sentences of ours."""
+        return outlook(sheet, self.board)
+
+    def deeds(self, sheet: Sheet) -> Sequence[Deed]:
+        """What saving asks of the runtime."""
+        return edits.deeds(sheet)
+
+    def equal(self, sheet: Sheet) -> list[list[str]]:
+        """The words of the command lines that do the same."""
+        return edits.equal(sheet)
 
     def _was(self, name: str) -> str:
         return self.look.theirs(self._meanwhile[name]) or "empty"
@@ -284,7 +298,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         return found if not self.source.new or any(self._sheet.touched(slot) for slot in self._slots) else []
 
     def _equal(self) -> list[list[str]]:
-        return edits.equal(self._sheet) if self._loaded and not self._faults() else []
+        return self.equal(self._sheet) if self._loaded and not self._faults() else []
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
@@ -328,7 +342,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self._send()
 
     def _send(self) -> None:
-        deeds = edits.deeds(self._sheet)
+        deeds = self.deeds(self._sheet)
         if not deeds:
             self.say("It is so already; esc leaves.")
             return
@@ -401,19 +415,25 @@ def _entry(name: str) -> Widget:
 
 
 def edit_screen(client_factory: Callable[[], Client], rows: Any) -> EditScreen:
-    """The form for rows of the deck, or one of them: tasks together, or one queue, or one pool. Raises Unfit for others."""
+    """The form for rows of the deck, or one of them: tasks together, one queue, one pool, the rule of one alert.
+
+    Raises Unfit for others.
+    """
     lines = [plain(row) for row in (rows if isinstance(rows, (list, tuple)) else [rows])]
     tasks = [line for line in lines if isinstance(line, (RunningLine, NextLine))]
     if tasks:
         return _edit_tasks(client_factory, tasks)
     if any(isinstance(line, EndedLine) for line in lines):
         raise Unfit("It has ended: nothing of it can be changed. R runs one like it.")
-    if len(lines) == 1 and isinstance(lines[0], QueueLine):
-        return EditScreen(client_factory, Source(edits.QUEUE, (lines[0].name,)))
-    pool = lines[0].pool if len(lines) == 1 and isinstance(lines[0], PoolRow) else lines[0] if len(lines) == 1 else None
-    if isinstance(pool, PoolLine):
-        return EditScreen(client_factory, Source(edits.POOL, (pool.name,)))
-    raise Unfit("e edits tasks that have not ended, one queue, or one pool.")
+    line = lines[0] if len(lines) == 1 else None
+    line = line.pool if isinstance(line, PoolRow) else line
+    for of, kind, name in _PLACES:
+        if isinstance(line, of):
+            return EditScreen(client_factory, Source(kind, (getattr(line, name),)))
+    raise Unfit("e edits tasks that have not ended, one queue, one pool, or one rule.")
+
+
+_PLACES = ((QueueLine, edits.QUEUE, "name"), (PoolLine, edits.POOL, "name"), (AlertLine, edits.RULE, "sla"))
 
 
 def _edit_tasks(client_factory: Callable[[], Client], tasks: Sequence[RunningLine | NextLine]) -> EditScreen:

@@ -75,6 +75,10 @@ class ListScreen(PageScreen):
         """What each qualifier is completed to, by its name."""
         return {}
 
+    def completions(self, text: str) -> Sequence[str]:
+        """The lines that what was typed may become by tab."""
+        return filters.completions(text, self.QUALIFIERS, self.names())
+
     def row_hints(self) -> list[Hint]:
         """The keys for the row under the cursor."""
         return []
@@ -151,7 +155,7 @@ class ListScreen(PageScreen):
     def action_filter(self) -> None:
         """Open the filter line."""
         line = self.query_one(FilterLine)
-        line.offer(self.QUALIFIERS, self.names())
+        line.offer(self.completions)
         line.open(self.words)
         self.query_one(MessageLine).display = False
         self.set_focus(line)

@@ -69,6 +69,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         self._from = ""
         """Where the text comes from, when it is not the file."""
         self._notes = 0
+        self._searched = False
         self._sought = ""
         """What to look for once there is a log."""
 
@@ -79,6 +80,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         yield LogLine()
 
     def on_mount(self) -> None:
+        self.query_one(LogView).beside = self._page_changes
         self.set_focus(self.query_one(LogView))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -194,11 +196,12 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
-    @on(LogView.Changed)
-    def _page_changed(self) -> None:
+    def _page_changes(self, page: Page) -> None:
         self._draw_head()
         self._draw_position()
-        self.refresh_chrome()
+        if bool(page.searched) != self._searched:
+            self._searched = not self._searched
+            self.refresh_chrome()
 
     @on(LogView.Failed)
     def _failed(self, message: LogView.Failed) -> None:

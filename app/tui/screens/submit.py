@@ -16,18 +16,20 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from app.core import amounts
+from app.core import amounts, parameters
 from app.core.board import QueueLine
+from app.core.clean import MASK
 from app.core.ids import uuid7
+from app.core.outline import Path, outline
 from app.errors import Problem
 from app.tui import origin
-from app.tui.draft import KINDS, Draft, faults, shell_signs, spec, words
+from app.tui.draft import KINDS, Draft, draft_of, faults, shell_signs, shell_word, spec, words
 from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
-from app.tui.form import Choice, Field, Pick, Script, Tick, Words, entry
+from app.tui.form import Choice, Field, Pick, Rule, Script, Tick, Words, slot
 from app.tui.look import Span
 from app.tui.parameterfields import ParameterFields
-from app.tui.screens.page import Line, PageScreen
+from app.tui.screens.page import PageScreen
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -35,7 +37,12 @@ if TYPE_CHECKING:
 CHECK_AFTER = 0.15
 """Seconds without a change after which the runtime is asked whether it would take the task."""
 SHOWN_FAULTS = 3
+LOW = 20
+"""Lines of a terminal below which only one is spent on each part beside the form."""
 _INVITES = {"command": "Type a command.", "shell": "Type shell text.", "template": "Pick a template."}
+_CHANGES = (Choice.Changed, Input.Changed, Pick.Changed, TextArea.Changed, Tick.Changed)
+_FIRST = {"command": "#command", "shell": "#script", "template": "#template"}
+"""The first field to fill in."""
 _ENTRIES = ("cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at")
 _KEYS = [
     Hint("ctrl+j", "submit", "ctrl+j", 0),
@@ -44,23 +51,39 @@ _KEYS = [
     Hint("ctrl+y", "copy line", "ctrl+y", 1),
     Hint("esc", "leave, kept", "escape", 0),
 ]
+_FIND = Hint("ctrl+f", "find", "ctrl+f", 4)
 
 
 class SubmitScreen(PageScreen, ModalScreen[Any]):
-    """A new task. Dismisses with its number, or None when it was left; what was typed is kept on the app."""
+    """A new task. Dismisses with its number, or None when it was left; what was typed is kept on the app.
 
+    With `template` the form is that template's; with `task`, a row as the verb `show` answers it, it is filled with what
+    that task was, and submits another.
+    """
+
+    CSS_PATH: ClassVar = ["../styles/page.tcss", "../styles/form.tcss"]
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,ctrl+enter", "submit", "Submit", id="form.submit", show=False, priority=True),
-        Binding("ctrl+r", "last", "Last values", id="form.last", show=False, priority=True),
+        Binding("ctrl+j,ctrl+enter", "submit", "Submit", id="form.submit", show=False),
+        Binding("tab", "step(1)", "Next field", id="form.next", show=False),
+        Binding("shift+tab", "step(-1)", "Field before", id="form.previous", show=False),
+        Binding("ctrl+f", "find", "Find a parameter", id="form.find", show=False),
+        Binding("ctrl+r", "last", "Last values", id="form.last", show=False),
         Binding("ctrl+y", "copy", "Copy the line", id="form.copy", show=False),
         Binding("escape", "leave", "Leave, kept", id="form.leave", show=False),
     ]
 
-    def __init__(self, client_factory: Callable[[], Client]) -> None:
+    def __init__(
+        self, client_factory: Callable[[], Client], template: str | None = None, task: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(client_factory)
         self.draft = Draft()
-        self._origin = origin.here()
+        self._template = template
+        self._again = task
+        self._origin = origin.here() | ({"umask": task["umask"]} if task else {})
         self._templates: dict[str, Mapping[str, Any]] = {}
+        self._asked_templates = False
+        self._opened_with: Draft | None = None
         self._timer: Timer | None = None
         self._asked = 0
         self._uuid = uuid7()
@@ -68,36 +91,108 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self._refusal = ""
         self._accepted = False
         self._default_name = ""
+        self._shown_kind = ""
+        self._begun = False
+        self._early: list[events.Key | events.Paste] = []
+        """What was typed before the first field had the focus."""
 
     # -- the form -------------------------------------------------------------------------------------------------
 
     def body(self) -> Iterable[Widget]:
         yield VerticalScroll(*_fields(), id="form", can_focus=False)
+        yield Words(id="about", most=2)
         yield Words(id="verdict", most=SHOWN_FAULTS)
-        yield Line(id="equal-rule")
+        yield Rule("The same from a shell (ctrl+y or a click copies it)", id="equal-rule")
         yield Words(id="equal", most=2)
 
     def on_mount(self) -> None:
         self._offer_queues([{"name": line.name} for line in self._queues])
-        self._fill(cast(Draft | None, getattr(self.app, "kept_draft", None)) or Draft())
-        self.query_one("#command" if self.draft.kind == "command" else "#kind").focus()
+        self._fill(self._first_draft())
         # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.call("queue.ls", {}, self._offer_queues)
-        self.call("template.ls", {}, self._offer_templates)
+        self.ask(_templates, self._offer_templates)
+        if self._again is not None and not self._again.get("template"):
+            self._ask_usual_name(self._again)
+        self.call_later(self._begin)
+
+    def _first_draft(self) -> Draft:
+        """What the form begins with: the task that is run again, what was kept, or nothing."""
+        if self._again is not None:
+            return draft_of(self._again)
+        kept = cast(Draft | None, getattr(self.app, "kept_draft", None))
+        if self._template is None:
+            return kept or Draft()
+        mine = kept is not None and (kept.kind, kept.template) == ("template", self._template)
+        return kept if kept is not None and mine else Draft(kind="template", template=self._template)
+
+    def _begin(self) -> None:
+        """Give the focus to the first field, and to it what was typed ahead of it."""
+        if self._begun or self._awaits_fields:
+            return
+        if self.message_queue_size:
+            self.call_later(self._begin)  # there may be keys among what waits
+            return
+        self._begun = True
+        self._opened_with = self._typed()
+        self._focus_first()
+        for event in self._early:
+            (self.focused or self).post_message(
+                events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)
+            )
+
+    @property
+    def _awaits_fields(self) -> bool:
+        """Whether the first field is one of a template's, and those do not stand there yet."""
+        if self.draft.kind != "template" or not (self._template or self._again):
+            return False
+        fields = self._parameter_fields
+        return not fields.ready if fields else not self._asked_templates or self.draft.template in self._templates
+
+    def _focus_first(self) -> None:
+        fields = self._parameter_fields
+        if self.draft.kind == "template" and fields is not None and (self._template or self._again):
+            fields.enter(1)
+        else:
+            self.set_focus(self.query_one(_FIRST[self.draft.kind]))
+
+    def on_key(self, event: events.Key) -> None:
+        """Before there is a field to type in, keys are kept for it."""
+        if not self._begun:
+            self._early.append(event)
+            event.stop()
+            event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """As a key."""
+        if not self._begun:
+            self._early.append(event)
+            event.stop()
 
     def on_resize(self) -> None:
+        self.set_class(self.app.size.height < LOW, "-low")
         self.call_after_refresh(self._show_equal)
 
     def heading(self) -> str:
+        if self._again is not None:
+            name = self.look.theirs(str(self._again["name"]))
+            return self.look.own(f"#{self._again['number']} {self.look.cut(name, 24)} › Run again")
+        if self._template is not None:
+            return self.look.own(f"Templates › {self.look.cut(self.look.theirs(self._template), 24)} › New task")
         return self.look.own("Deck › New task")
 
     def keys(self) -> list[Hint]:
-        return _KEYS
+        return [*_KEYS[:2], _FIND, *_KEYS[2:]] if self.draft.kind == "template" else _KEYS
 
     @property
     def _queues(self) -> Sequence[QueueLine]:
         return self.board.queues if self.board else ()
+
+    @property
+    def _parameter_fields(self) -> ParameterFields | None:
+        """The fields of the template that was picked, when they stand there."""
+        shown = [fields for fields in self.query(ParameterFields) if fields.template == self.draft.template]
+        return shown[-1] if shown else None
 
     def _offer_queues(self, rows: Sequence[Mapping[str, Any]]) -> None:
         names = [str(row["name"]) for row in rows]
@@ -106,19 +201,36 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
         self.query_one("#template", Pick).offer([(name, self.look.theirs(name)) for name in self._templates])
+        self._asked_templates = True
         self._show_template()
+        self._show_verdict()
+        self._begin()
+
+    def _ask_usual_name(self, task: Mapping[str, Any]) -> None:
+        """A name that the task was given because it had none is not kept: it follows the command."""
+        nameless = {name: value for name, value in spec(self.draft).items() if name != "name"}
+        args = {"tasks": [nameless], **self._origin, "dry_run": True}
+        self.ask(lambda client: _verdict(client, args)[1], lambda usual: self._unname(task, usual))
+
+    def _unname(self, task: Mapping[str, Any], usual: str) -> None:
+        name = self.query_one("#name", Input)
+        if usual == name.value == task["name"]:
+            name.value = ""
 
     def _fill(self, draft: Draft) -> None:
         """Put a draft into the fields."""
         self.draft = draft
-        self.query_one("#kind", Choice).choose(draft.kind)
-        self.query_one("#command", Input).value = draft.command
-        self.query_one("#script", TextArea).text = draft.script
-        self.query_one("#template", Pick).choose(draft.template)
-        self.query_one("#queue", Pick).choose(draft.value("queue"))
-        self.query_one("#hold", Tick).turn(draft.hold)
-        for name in _ENTRIES:
-            self.query_one(f"#{name}", Input).value = draft.values.get(name, "")
+        with self.prevent(*_CHANGES):
+            self.query_one("#kind", Choice).choose(draft.kind)
+            self.query_one("#command", Input).value = draft.command
+            self.query_one("#script", TextArea).text = draft.script
+            self.query_one("#template", Pick).choose(draft.template)
+            self.query_one("#queue", Pick).choose(draft.value("queue"))
+            self.query_one("#hold", Tick).turn(draft.hold)
+            for name in _ENTRIES:
+                self.query_one(f"#{name}", Input).value = draft.values.get(name, "")
+        if fields := self._parameter_fields:
+            fields.fill(draft.parameters.get(fields.template, {}))
         self._show_template()
         self._show()
 
@@ -133,12 +245,14 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             values=values | {"queue": self.query_one("#queue", Pick).value},
             hold=self.query_one("#hold", Tick).value,
             parameters=self._parameters(),
+            also=self.draft.also,
         )
 
-    def _parameters(self) -> dict[str, Mapping[str, str]]:
+    def _parameters(self) -> dict[str, Mapping[Path, str]]:
         """The texts of the parameters of every template that was looked at."""
-        own = {fields.template: fields.texts() for fields in self.query(ParameterFields) if fields.filled}
-        return {**self.draft.parameters, **own}
+        for fields in self.query(ParameterFields):
+            fields.commit()
+        return {**self.draft.parameters, **{fields.template: fields.texts for fields in self.query(ParameterFields)}}
 
     def _show_template(self) -> None:
         """The fields of the template that was picked."""
@@ -148,15 +262,23 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             return
         holder.remove_children()
         row = self._templates[name]
-        holder.mount(ParameterFields(name, row.get("parameters") or {}, self.draft.parameters.get(name, {})))
+        schema = row.get("parameters") or {}
+        holder.mount(ParameterFields(name, schema, self._given(name, schema)))
         self.query_one("#facts", Words).show((self._template_words(row), "dim"))
+
+    def _given(self, name: str, schema: Mapping[str, Any]) -> Mapping[Path, str]:
+        """The texts that the fields of a template begin with: what was typed, else what the task had that is run again."""
+        if name not in self.draft.parameters and self._again is not None and self._again.get("template") == name:
+            return outline(schema).texts(self._again.get("parameters") or {})
+        return self.draft.parameters.get(name, {})
 
     def _template_words(self, row: Mapping[str, Any]) -> str:
         asks = [f"queue {self.look.theirs(row['queue'])}"] if row.get("queue") else []
         asks += [f"cpu {amounts.plain(row['cpu'])}"] if row.get("cpu") is not None else []
         asks += [f"memory {amounts.memory(row['memory'])}"] if row.get("memory") is not None else []
         asks += [f"timeout {amounts.duration(row['timeout'])}"] if row.get("timeout") is not None else []
-        return "   ".join([self.look.theirs(row.get("description") or row["engine"]), *asks])
+        named = [self.look.theirs(f"{row['name']}:")] if self._template or self._again else []
+        return "   ".join([" ".join([*named, self.look.theirs(row.get("description") or row["engine"])]), *asks])
 
     # -- what changed ---------------------------------------------------------------------------------------------
 
@@ -165,30 +287,60 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     @on(Tick.Changed)
     @on(Pick.Changed)
     @on(Choice.Changed)
-    @on(ParameterFields.Filled)
+    @on(ParameterFields.Changed)
     def _changed(self, event: Message) -> None:
         event.stop()
-        self.draft = self._typed()
+        self._take_in()
+        self._begin()
+
+    def _take_in(self) -> None:
+        """What stands in the fields is the draft."""
+        before, self.draft = self.draft, self._typed()
         self._uuid = uuid7()
-        if isinstance(event, Pick.Changed) and event.pick.id == "template":
+        if self.draft.kind == "shell" != before.kind:
+            self._take_along()
+        if self.draft.template != before.template:
             self._show_template()
         self._show()
 
-    @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
+    def _take_along(self) -> None:
+        """A command that turns out to be shell text need not be typed again."""
+        script, command = self.query_one("#script", TextArea), self.draft.command
+        if not script.text and (shell_word(command) or shell_signs(command)):
+            script.text = command
+            script.move_cursor(script.document.end)
+            self.draft = self._typed()
+
+    @on(ParameterFields.Moved)
+    def _tell_about(self, event: ParameterFields.Moved) -> None:
         event.stop()
-        self.focus_next()
+        self.query_one("#about", Words).show((self.look.theirs(event.about), "dim"))
 
     def _show(self) -> None:
         """Draw what follows from the draft, and ask the runtime about it soon."""
-        kind = self.draft.kind
-        for name, of in (("#of-command", "command"), ("#of-shell", "shell"), ("#of-template", "template")):
-            self.query_one(name).display = kind == of
+        if self.draft.kind != self._shown_kind:
+            self._show_kind(self.draft.kind)
         self.query_one("#words", Words).show(self._words())
         self._accepted, self._refusal = False, ""
         self._show_verdict()
         self._show_equal()
         self._check_soon()
+
+    def _keep_focus(self, kind: str) -> None:
+        """Whoever typed on into a field that has just gone types into what stands there now."""
+        if self.focused is not None and not all(node.display for node in self.focused.ancestors_with_self):
+            self.set_focus(self.query_one(_FIRST[kind]))
+
+    def _show_kind(self, kind: str) -> None:
+        """The fields that this kind of task has; what was chosen before the form was opened is not asked again."""
+        self._shown_kind = kind
+        bound = kind == "template" and bool(self._template or self._again)
+        shown = {f"#of-{of}": kind == of for of in KINDS} | {"#run": not bound, "#template-field": not bound}
+        for name, is_shown in {**shown, "#about": kind == "template", "#task-rule": kind == "template"}.items():
+            self.query_one(name).display = is_shown
+        self.set_class(kind == "template", "-template")
+        self.refresh_chrome()
+        self._keep_focus(kind)
 
     def _words(self) -> Span:
         """The command as it will be run, and a warning when it looks as if a shell should run it."""
@@ -196,23 +348,45 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             found = words(self.draft.command)
         except ValueError:
             return ("", "")
+        if word := shell_word(self.draft.command):
+            return (f"{self.look.theirs(word)} is a word of the shell, and no shell runs a command (Run: shell text).", "warn")
         if signs := shell_signs(self.draft.command):
             return (f"{' '.join(signs)} is plain text here: no shell runs a command (Run: shell text).", "warn")
         shown = self.look.own(" │ ").join(self.look.theirs(word) for word in found)
         return (f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}" if found else "", "dim")
 
     def _faults(self) -> list[str]:
-        return faults(self.draft, self._origin["cwd"], datetime.fromtimestamp(self.now, UTC))
+        """All that is wrong, a sentence each."""
+        fields = self._parameter_fields if self.draft.kind == "template" else None
+        found = faults(self.draft, self._origin["cwd"], datetime.fromtimestamp(self.now, UTC))
+        gone = self.draft.template and self._templates and self.draft.template not in self._templates
+        if self.draft.kind == "template" and gone:
+            found.append(f"There is no template {self.look.theirs(self.draft.template)} any more.")
+        return found + [finding.text for finding in (fields.findings if fields else ())]
 
     def _show_verdict(self) -> None:
         found = self._faults() + ([self._refusal] if self._refusal else [])
         if not found or self._untouched():
             self.query_one("#verdict", Words).show((self._outlook(), "dim"))
-            return
+        elif self.draft.kind == "template" and not self._refusal:
+            self.query_one("#verdict", Words).show((self._to_mend(found), "broken"))
+        else:
+            self.query_one("#verdict", Words).show(*self._listed(found))
+
+    def _listed(self, found: Sequence[str]) -> list[Span]:
         shown = [(f"✗ {self.look.theirs(text)}", "broken") for text in found[:SHOWN_FAULTS]]
         if len(found) > SHOWN_FAULTS:
             shown[-1] = (f"{shown[-1][0]} (and {len(found) - SHOWN_FAULTS} more)", "broken")
-        self.query_one("#verdict", Words).show(*shown)
+        return shown
+
+    def _to_mend(self, found: Sequence[str]) -> str:
+        """How many things are wrong, and where: what is wrong with a parameter stands beside it."""
+        fields = self._parameter_fields
+        findings = fields.findings if fields else []
+        names = dict.fromkeys(finding.name for finding in findings)
+        told = [*found[: len(found) - len(findings)], ", ".join(name or "all together" for name in names)]
+        things = "1 thing" if len(found) == 1 else f"{len(found)} things"
+        return self.look.theirs(f"{things} to mend before it can be submitted: {'; '.join(filter(None, told))}")
 
     def _untouched(self) -> bool:
         """Whether there is nothing yet to find fault with."""
@@ -233,10 +407,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         return f"It can be submitted. {state}, {amounts.count(line.waiting)} waiting."
 
     def _show_equal(self) -> None:
-        rule = self.query_one("#equal-rule", Line)
-        text = self.look.rule(self.app.size.width, [(2, "The same from a shell (ctrl+y or a click copies it)")])
-        rule.show([(text, "dim")])
-        self.query_one("#equal", Words).show((self.look.theirs(quoted(self._equal())), ""))
+        self.query_one("#equal", Words).show((self.look.theirs(" ".join([quoted(self._equal()), *self._gaps()])), ""))
         name = self._default_name
         self._hint("#name", f"empty: {self.look.theirs(name)}" if name else "")
         queue = next((line for line in self._queues if line.name == self.draft.value("queue")), None)
@@ -251,9 +422,24 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def _equal(self) -> list[str]:
         """The words of the command line that does the same."""
         try:
-            return submit_words(spec(self.draft))
+            return submit_words(self._spec())
         except ValueError:
             return []
+
+    def _gaps(self) -> list[str]:
+        """What the line still lacks, as a reader would fill it in."""
+        fields = self._parameter_fields if self.draft.kind == "template" else None
+        missing = [finding.path for finding in fields.findings if finding.missing] if fields else []
+        return [self.look.own(f"-p {self.look.theirs(str(path[0]))}=…") for path in missing if len(path) == 1]
+
+    def _spec(self) -> dict[str, Any]:
+        """The specification of the task, its parameters as texts where `-p` would read the same from them."""
+        fields = self._parameter_fields if self.draft.kind == "template" else None
+        if fields is None:
+            return spec(self.draft)
+        texts, values = parameters.texts(fields.values, fields.schema)
+        given = ({"parameter_texts": texts} if texts else {}) | ({"parameters": values} if values else {})
+        return spec(self.draft, given)
 
     # -- asking the runtime ---------------------------------------------------------------------------------------
 
@@ -277,7 +463,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             self._show_equal()
 
     def _submission(self) -> dict[str, Any]:
-        return {"tasks": [spec(self.draft)], **self._origin}
+        return {"tasks": [self._spec()], **self._origin}
 
     def action_submit(self) -> None:
         """Submit, unless something is plainly wrong. The same draft sent twice is one task."""
@@ -287,35 +473,58 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             self.say("Not submitted: " + self.look.theirs(self._faults()[0]), "warn")
         elif getattr(self.app, "read_only", False):
             self.say("Read only: nothing is submitted from here.", "warn")
+        elif self.draft.kind == "template" and self._parameter_fields is None:
+            self.say("Not submitted: the template is being read.", "warn")
         elif not self._sending:
             self._sending = True
             self.call("submit", self._submission() | {"uuid": self._uuid}, self._submitted)
 
     def _submitted(self, answer: Sequence[Mapping[str, Any]]) -> None:
-        cast(Any, self.app).last_draft = self.draft
-        cast(Any, self.app).kept_draft = None
+        app = cast(Any, self.app)
+        app.last_drafts = {**getattr(app, "last_drafts", {}), self.draft.template or self.draft.kind: self.draft}
+        app.last_draft = self.draft
+        app.kept_draft = None
         self.dismiss(answer[0]["number"])
 
     def refused(self, text: str) -> None:
-        self._sending = False
+        self._sending, self._asked_templates = False, True
         super().refused(text)
+        self._begin()
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
+    def action_step(self, by: int) -> None:
+        """To the next field, or the one before, of those that are there with what was chosen this very moment."""
+        if (self.query_one("#kind", Choice).value, self.query_one("#template", Pick).value) != (self.draft.kind, self.draft.template):
+            self._take_in()
+        fields = self._parameter_fields
+        if fields is not None and fields.has_focus_within:
+            if not fields.step(by):
+                fields.leave(by)
+            return
+        (self.focus_next if by > 0 else self.focus_previous)()
+        if fields is not None and self.focused is fields and fields.ready:
+            fields.enter(by)
+
+    def action_find(self) -> None:
+        """Find a parameter by its name or description."""
+        if self.draft.kind == "template" and (fields := self._parameter_fields):
+            fields.action_find()
+
     def action_last(self) -> None:
-        """What was submitted last, in every field."""
-        last = getattr(self.app, "last_draft", None)
+        """What was submitted last, of this template when it is one's form, in every field."""
+        drafts = getattr(self.app, "last_drafts", {})
+        last = drafts.get(self.draft.template) if self._template else getattr(self.app, "last_draft", None)
         if last is None:
             self.say("Nothing was submitted from here yet.")
         else:
-            self.query(ParameterFields).remove()
             self._fill(last)
 
     def action_copy(self) -> None:
         """Copy the command line that does the same."""
         if found := self._equal():
             self.app.copy_to_clipboard(shlex.join(found))
-            self.say("Copied the line.")
+            self.say("Copied the line; secrets are masked in it." if any(MASK in word for word in found) else "Copied the line.")
 
     @on(events.Click)
     def _clicked(self, event: events.Click) -> None:
@@ -323,33 +532,39 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             self.action_copy()
 
     def action_leave(self) -> None:
-        """Leave, and keep what was typed."""
-        cast(Any, self.app).kept_draft = self._typed()
+        """Leave, and keep what was typed; while a parameter is looked for, back to all of them."""
+        fields = self._parameter_fields
+        if fields is not None and fields.has_focus_within and fields.clear_find():
+            return
+        typed = self._typed()
+        if self._again is None or typed != self._opened_with:
+            cast(Any, self.app).kept_draft = typed
         self.dismiss(None)
 
 
 def _fields() -> Iterable[Widget]:
     kinds = list(zip(KINDS, _KINDS, strict=True))
-    yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"))
-    yield Vertical(Field("Command", entry("command")), Words(id="words", classes="under"), id="of-command")
+    yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run")
+    yield Vertical(Field("Command", slot("command")), Words(id="words", classes="under"), id="of-command")
     script = Script(id="script", compact=True)
     script.cursor_blink = False
     yield Vertical(Field("Shell text", script), id="of-shell")
     yield Vertical(
-        Field("Template", Pick([], id="template"), size=30),
+        Horizontal(Field("Template", Pick([], id="template"), size=30), id="template-field"),
         Words(id="facts", classes="under", most=2),
         Vertical(id="parameters"),
         id="of-template",
     )
-    yield Field("In", entry("cwd"))
-    yield Field("Name", entry("name"), size=30)
+    yield Rule("Task", id="task-rule")
+    yield Field("In", slot("cwd"))
+    yield Field("Name", slot("name"), size=30)
     yield Field("Queue", Pick([], id="queue"), size=20)
     yield Horizontal(_small("Priority", "priority", "higher first"), *_beside(("CPU", "cpu"), ("Memory", "memory")))
     yield Horizontal(
         _small("Timeout", "timeout", "empty: no limit"), *_beside(("Retries", "retries"), ("every", "retry_delay"))
     )
-    yield Field("After", entry("after"), "#numbers, or empty", size=30)
-    yield Field("Start at", entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
+    yield Field("After", slot("after"), "#numbers, or empty", size=30)
+    yield Field("Start at", slot("at"), "23:30, tomorrow 02:00, 2h", size=30)
     yield Tick("hold (do not start until released)", id="hold")
 
 
@@ -357,12 +572,20 @@ _KINDS = ("a command", "shell text", "a template")
 
 
 def _small(label: str, id: str, hint: str) -> Field:
-    return Field(label, entry(id), hint, size=6, fixed=True)
+    return Field(label, slot(id), hint, size=6, fixed=True)
 
 
 def _beside(*fields: tuple[str, str]) -> Iterable[Field]:
     """Small fields that stand beside others."""
-    return [Field(label, entry(id), size=6, column=0, fixed=True) for label, id in fields]
+    return [Field(label, slot(id), size=6, column=0, fixed=True) for label, id in fields]
+
+
+def _templates(client: Client) -> Sequence[Mapping[str, Any]]:
+    """All templates; what checks their parameters is loaded here, in the thread that asks."""
+    rows = client.call("template.ls", {})
+    for row in rows[:1]:
+        parameters.findings(row.get("parameters") or {}, {})
+    return rows
 
 
 def _verdict(client: Client, args: Mapping[str, Any]) -> tuple[str, str]:

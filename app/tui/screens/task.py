@@ -1,15 +1,15 @@
-"""The task screen: why it waits, how it runs, or how it ended; and what it is."""
+"""The task screen: why it waits and what could help, how it runs, or how it ended; and what it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from app.tui import taskdoc, whydoc
+from app.tui import fitting, kindoc, taskdoc, timedoc, whydoc
 from app.tui.doc import Doc, Section
 from app.tui.facts import ACTIVE, WAITING, Facts, headline, title
 from app.tui.footer import Hint
@@ -17,6 +17,7 @@ from app.tui.header import Header
 from app.tui.known import Known, gather, source_of
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logview import LogView
+from app.tui.screens.choice import Question
 from app.tui.screens.log import LogScreen
 from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
@@ -26,16 +27,11 @@ if TYPE_CHECKING:
     from app.client import Client
 
 _WHY, _LOG, _CANCEL = Hint("w", "why", "w", 5), Hint("l", "log", "l", 1), Hint("x", "cancel", "x", 2)
-_COPY = Hint("y", "copy", "y", 6)
-_WAITING_HINTS = [_WHY, _CANCEL, Hint("t", "to front", "t", 1), Hint("+ -", "priority", "plus", 4), _COPY]
-_RUNNING_HINTS = [_LOG, _CANCEL, Hint("X", "signal", "X", 4), _WHY, _COPY]
-_ENDED_HINTS = [
-    Hint("↵", "attempt", "enter", 3),
-    _LOG,
-    Hint("r", "run again", "r", 2),
-    _COPY,
-    Hint("D", "delete", "D", 5),
-]
+_COPY, _FIT = Hint("y", "copy", "y", 6), Hint("m", "as used", "m", 5)
+_WAITING_HINTS = [_CANCEL, Hint("t", "to front", "t", 1), Hint("+ -", "priority", "plus", 4)]
+_RUNNING_HINTS = [_LOG, _CANCEL, Hint("X", "signal", "X", 4), _WHY]
+_ENDED_HINTS = [_LOG, Hint("r", "run again", "r", 2), _COPY, Hint("D", "delete", "D", 5)]
+_OPENS = {"cure": "do it", "task": "open", "attempt": "attempt"}
 LEAST_LOG = 3
 _PAUSE = {"held": "release", "paused": "continue"}
 
@@ -45,12 +41,16 @@ class TaskScreen(OneTask):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "leave", "Back", id="page.back", show=False),
+        Binding("m", "fit", "Ask for what was used: p95 + 20%", id="task.fit"),
+        Binding("M", "fit_template", "The template's defaults from what was used", id="task.fit-template"),
     ]
 
     def __init__(self, client_factory: Callable[[], Client], ident: str) -> None:
         super().__init__(client_factory)
         self._ident = ident
         self._known: Known | None = None
+        self._asked: float | None = None
+        """When what is known was so, in UNIX seconds."""
         self._log = ""
         """The runid whose log is open."""
 
@@ -70,27 +70,40 @@ class TaskScreen(OneTask):
         return self.look.own(f"Deck › {title(self._facts(known)) if known else self.look.theirs(self._ident)}")
 
     def hints(self) -> list[Hint]:
-        status = self._facts(self._known).status if self._known else ""
+        if self._known is None:
+            return []
+        status = self._facts(self._known).status
+        fits = [_FIT] if fitting.changes(self._known.task, self._known.about["fit"]) else []
         if status in WAITING:
-            return [Hint("p", _PAUSE.get(status, "hold"), "p", 3), *_WAITING_HINTS]
+            return [*self._opening(), Hint("p", _PAUSE.get(status, "hold"), "p", 3), *_WAITING_HINTS, *fits, _COPY]
         if status in ACTIVE:
-            return [Hint("p", _PAUSE.get(status, "pause"), "p", 3), *_RUNNING_HINTS]
-        return _ENDED_HINTS if status else []
+            return [*self._opening(), Hint("p", _PAUSE.get(status, "pause"), "p", 3), *_RUNNING_HINTS, *fits, _COPY]
+        return [*self._opening(), *_ENDED_HINTS]
+
+    def _opening(self) -> list[Hint]:
+        """What enter does on the line under the cursor."""
+        doc = self.focused if isinstance(self.focused, Doc) else None
+        word = _OPENS.get(doc.cursor.partition(":")[0]) if doc else None
+        return [Hint("↵", word, "enter", 3)] if word else []
 
     def reread(self) -> None:
-        self.ask(lambda client: gather(client, self._ident), self._take)
+        self.read(lambda client: gather(client, self._ident), self._take)
 
     def _take(self, known: Known) -> None:
-        self._known = known
+        self._known, self._asked = known, self.now
         self.row.item = row_of({**known.task, "status": self._facts(known).status}, self.board)
         self._follow_log(known)
         self.draw()
         self.refresh_chrome()
 
     def _facts(self, known: Known) -> Facts:
-        return Facts(known.task, self.look, self.now, self.app.size.width, known.why, self.board, known.tail)
+        return Facts(known.about, self.look, self.now, self.app.size.width, self.board, known.tail, self._asked)
 
     # -- drawing --------------------------------------------------------------------------------------------------
+
+    def freshened(self) -> None:
+        """How old it is may have to be said."""
+        self._draw_state()
 
     def draw(self) -> None:
         """Draw what is known."""
@@ -99,11 +112,17 @@ class TaskScreen(OneTask):
         facts = self._facts(known)
         running = facts.status in ACTIVE
         main, rest = _running(facts) if running else (_waiting(facts) if facts.status in WAITING else _over(facts), ())
-        self.query_one("#state", Line).show(headline(facts))
-        self.query_one("#main", Doc).show(main)
+        self._draw_state()
+        self.query_one("#main", Doc).show(main, first="cure:")
         self.query_one("#rest", Doc).show(rest)
         self._arrange(running)
         self._fit()
+
+    def _draw_state(self) -> None:
+        """The line of its state, and how old that is when it cannot be read again."""
+        spans = headline(self._facts(self._known)) if self._known else ((" ", ""),)
+        old = self.freshness
+        self.query_one("#state", Line).show([*spans[:1], *([(f"   {old}", "warn")] if old else []), *spans[1:]])
 
     def _arrange(self, running: bool) -> None:
         """A running task has its log in the middle; another one page."""
@@ -124,10 +143,16 @@ class TaskScreen(OneTask):
         view, run = self.query_one(LogView), known.run
         live = run is not None and run["status"] in ACTIVE
         if run is not None and live and self._log != run["runid"]:
-            self._log = run["runid"]
-            view.open(source_of(run), live=True)
-            view.focus()
+            self._open_log(run)
         view.live = live
+
+    def _open_log(self, run: Mapping[str, Any]) -> None:
+        """Follow a run's log. It has the keys at once where nothing else had been seen before."""
+        view, fresh = self.query_one(LogView), not self._log and not self.query_one("#main", Doc).height
+        self._log = run["runid"]
+        view.open(source_of(run), live=True)
+        if fresh:
+            view.focus()
 
     @on(LogView.Changed)
     def _log_changed(self, message: LogView.Changed) -> None:
@@ -146,20 +171,11 @@ class TaskScreen(OneTask):
 
     def on_descendant_focus(self) -> None:
         self._draw_rule(self.query_one(LogView).page)
+        self.refresh_chrome()
 
-    @on(Doc.Opened)
-    def _line_opened(self, message: Doc.Opened) -> None:
-        """A line leads to another task, or to an attempt's log."""
-        kind, _, what = message.target.partition(":")
-        if kind == "task":
-            self.deck.open_task(what)
-        elif self._known:
-            self.app.push_screen(LogScreen(self.client_factory, self._known.task["uuid"], int(what)))
-
-    def action_why(self) -> None:
-        """Why; the popover need not lead here again."""
-        if self._known:
-            self.app.push_screen(WhyScreen(self.client_factory, self._known.task["uuid"]))
+    @on(Doc.Moved)
+    def _line_chosen(self) -> None:
+        self.refresh_chrome()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.draw)
@@ -168,18 +184,78 @@ class TaskScreen(OneTask):
         super().every_second()
         if self.is_current:
             self.draw()
+            if self.freshness:
+                self.reread()
+
+    # -- doing ----------------------------------------------------------------------------------------------------
+
+    @on(Doc.Opened)
+    def _line_opened(self, message: Doc.Opened) -> None:
+        """A line leads to another task, to an attempt's log, or is a cure to be done."""
+        kind, _, what = message.target.partition(":")
+        if kind == "task":
+            self.deck.open_task(what)
+        elif kind == "cure":
+            self._cure(what)
+        elif self._known:
+            self.app.push_screen(LogScreen(self.client_factory, self._known.task["uuid"], int(what)))
+
+    def _cure(self, name: str) -> None:
+        """Do what could help; where a running task's work would be lost, only after the question that says so."""
+        offered = self._known.about["why"]["cures"] if self._known and self._known.about["why"] else ()
+        cure = next((cure for cure in offered if cure["name"] == name), None)
+        if cure is None:
+            self.say("It is not offered any more.", "warn")
+        elif name == "start":
+            self.deck.action_start_runtime()
+        elif cure["asks"] is not None:
+            self.deck.details([str(cure["asks"])], self._ask_to_cancel)
+        else:
+            self._do(lambda: [whydoc.deed(cure)] if self._rows() else [])
+
+    def _ask_to_cancel(self, found: Sequence[Mapping[str, Any]]) -> None:
+        if found:
+            self._ask_cancel([row_of(found[0], self.board)], found)
+
+    def action_fit(self) -> None:
+        """Ask for what was used."""
+        if known := self._known:
+            ended = self._facts(known).status not in WAITING | ACTIVE
+            self._do(lambda: fitting.task(known.task, known.about["fit"], ended) if self._rows() else [])
+
+    def action_fit_template(self) -> None:
+        """The same for the template, after a question."""
+        known = self._known
+        if known is None or not known.task["template"]:
+            self.say("M sets the defaults of a template; this task was made from none.", "warn")
+        else:
+            self.call("template.show", {"name": known.task["template"]}, self._ask_template)
+
+    def _ask_template(self, template: Mapping[str, Any]) -> None:
+        if known := self._known:
+            fit, past = known.about["fit"], known.about["past"] or {}
+
+            def make() -> Question:
+                return fitting.ask_template(template, fit, past.get("n", 1), self.look)
+
+            self._ask(make, lambda _: self._do(lambda: fitting.template(template, fit)))
+
+    def action_why(self) -> None:
+        """Why; the popover need not lead here again."""
+        if self._known:
+            self.app.push_screen(WhyScreen(self.client_factory, self._known.task["uuid"]))
 
 
 def _waiting(facts: Facts) -> Sequence[Section]:
-    return [whydoc.waiting(facts), *taskdoc.relatives(facts), *_attempts(facts), *_rest(facts)]
+    return [whydoc.waiting(facts), *whydoc.cures(facts), *kindoc.relatives(facts), *_attempts(facts), *_rest(facts)]
 
 
 def _running(facts: Facts) -> tuple[Sequence[Section], Sequence[Section]]:
-    return [taskdoc.now(facts)], [taskdoc.attempts(facts), *taskdoc.relatives(facts), *_rest(facts)]
+    return [taskdoc.now(facts)], [taskdoc.attempts(facts), *kindoc.relatives(facts), *_rest(facts)]
 
 
 def _over(facts: Facts) -> Sequence[Section]:
-    return [taskdoc.ended(facts), *_attempts(facts), *taskdoc.relatives(facts), *_rest(facts)]
+    return [taskdoc.ended(facts), *_attempts(facts), *kindoc.relatives(facts), *_rest(facts)]
 
 
 def _attempts(facts: Facts) -> Iterable[Section]:
@@ -187,4 +263,8 @@ def _attempts(facts: Facts) -> Iterable[Section]:
 
 
 def _rest(facts: Facts) -> Iterable[Section]:
-    return [taskdoc.definition(facts), *taskdoc.alerts(facts), taskdoc.history(facts)]
+    yield taskdoc.definition(facts)
+    yield from taskdoc.parameters(facts)
+    yield from taskdoc.slas(facts)
+    yield from timedoc.timeline(facts)
+    yield timedoc.history(facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -12,7 +13,6 @@ from app.core import amounts, query
 from app.tui import views
 from app.tui.bulk import ask_all, deeds_of
 from app.tui.changes import Changes
-from app.tui.filterline import STATE_NAMES
 from app.tui.footer import Hint, row_hints
 from app.tui.paging import PagedTable
 from app.tui.panes import listed
@@ -29,6 +29,7 @@ PAGE = 200
 """Rows that are read at a time."""
 MOST = 1200
 """Rows that are held."""
+_NAMES = (("template", "template"), ("by", "submitted_by"))
 STATES = ("", "status:active", "status:waiting", "status:failed")
 """What `f` goes through."""
 
@@ -39,7 +40,6 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     PLACE = "5"
     TITLE_TEXT = "5 Tasks"
-    QUALIFIERS = tuple(f"{name}:" for name in query.QUALIFIERS)
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("i", "number", "number: as they were submitted"),
         ("n", "name", "name"),
@@ -59,8 +59,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
     ]
 
-    def __init__(self, client_factory: Callable[[], Client], words: str = "") -> None:
+    def __init__(self, client_factory: Callable[[], Client], words: str = "", order: str = "number") -> None:
         super().__init__(client_factory)
+        self.order = order
         self.changes = Changes()
         self.words = words
         self.everything = False
@@ -90,14 +91,17 @@ class TasksScreen(ListScreen, DeckVerbs):
         """The table."""
         return self.query_one(PagedTable)
 
-    def names(self) -> Mapping[str, Sequence[str]]:
+    def completions(self, text: str) -> Sequence[str]:
+        rows = self.paged.rows
+        known = {name: sorted({str(row.facts[fact]) for row in rows if row.facts[fact]}) for name, fact in _NAMES}
         queues = [line.name for line in self.board.queues] if self.board else []
-        return {"status": [*STATE_NAMES, "active", "waiting", "ended"], "queue": queues}
+        return query.completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
 
     def row_hints(self) -> list[Hint]:
         """As on the deck; what stands for all that match comes first."""
         new = [Hint("n", "new", "n", 3)]
-        return [*row_hints(self.table.item), *new, Hint("space", "mark", "space", 10), Hint("V", "views", "V", 11), Hint("i", "columns", "i", 13)]
+        rest = [Hint("space", "mark", "space", 10), Hint("V", "views", "V", 11), Hint("i", "columns", "i", 13)]
+        return [*row_hints(self.table.item), *new, *rest]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -117,8 +121,8 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _fault(self) -> str:
         """What is wrong with the words of the filter."""
         try:
-            query.parse(self.words, self.now)
-        except ValueError as error:
+            query.parse(self.words, datetime.fromtimestamp(self.now, UTC))
+        except query.BadQuery as error:
             return str(error)
         return ""
 
@@ -198,7 +202,8 @@ class TasksScreen(ListScreen, DeckVerbs):
         parts = [] if self._complete else ["not all was searched"]
         parts += [f"all {amounts.count(self.total or 0)} marked"] if self.everything else []
         parts += [f"{len(self.paged.marked)} marked"] if self.paged.marked else []
-        parts.append(f"by {order}, {'greatest' if self.down else 'least'} first" if self.order != "number" or not self.down else "newest first")
+        usual = self.order == "number" and self.down
+        parts.append("newest first" if usual else f"by {order}, {'greatest' if self.down else 'least'} first")
         return "  ".join(parts)
 
     # -- keys -------------------------------------------------------------------------------------------------------
@@ -211,10 +216,12 @@ class TasksScreen(ListScreen, DeckVerbs):
     def action_columns(self) -> None:
         """Choose the columns: a letter shows one or takes it away."""
         shown = self.chosen_columns
+        tick = self.look.own("✓")
         answers = [
-            Answer(choice.letter, f"{self.look.own('✓') if name in shown else ' '} {choice.words}") for name, choice in listed.COLUMNS.items()
+            Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}") for name, choice in listed.COLUMNS.items()
         ]
-        question = Question("Columns", [], [*answers, Answer("n", "as they are"), Answer("0", "the usual ones")], safe="n", column=True, deaf=0.0)
+        answers += [Answer("n", "as they are"), Answer("0", "the usual ones")]
+        question = Question("Columns", [], answers, safe="n", column=True, deaf=0.0)
         self.app.push_screen(ChoiceScreen(question), self._column_chosen)
 
     def _column_chosen(self, letter: str | None) -> None:

@@ -21,7 +21,9 @@ from app.tui.screens.reading import Reading
 if TYPE_CHECKING:
     from app.client import Client
 
-WIDEST = 90
+WIDEST, FRAME = 90, 4
+TOLD = 3
+"""Cures that the popover tells; they are done on the screen of the task."""
 
 
 class WhyScreen(Reading, ModalScreen[Any]):
@@ -37,6 +39,7 @@ class WhyScreen(Reading, ModalScreen[Any]):
         super().__init__(client_factory)
         self._ident = ident
         self._known: Known | None = None
+        self._asked: float | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
@@ -50,10 +53,10 @@ class WhyScreen(Reading, ModalScreen[Any]):
         self.query_one("#foot", Line).show([(self.look.own(" ↵ opens the task   esc closes"), "dim")])
 
     def reread(self) -> None:
-        self.ask(lambda client: gather(client, self._ident), self._take)
+        self.read(lambda client: gather(client, self._ident), self._take)
 
     def _take(self, known: Known) -> None:
-        self._known = known
+        self._known, self._asked = known, self.now
         self.draw()
 
     def on_resize(self) -> None:
@@ -68,8 +71,9 @@ class WhyScreen(Reading, ModalScreen[Any]):
         if (known := self._known) is None:
             return
         room = min(WIDEST, self.app.size.width) - 2
-        facts = Facts(known.task, self.look, self.now, room, known.why, self.board, known.tail)
+        facts = Facts(known.about, self.look, self.now, room, self.board, known.tail, self._asked)
         self.query_one("#head", Line).show([(f" {title(facts)} ", "bold")])
+        self.query_one(Doc).styles.max_height = max(3, self.app.size.height * 9 // 10 - FRAME)
         sections = [replace(section, rows=tuple(Row(row.spans) for row in section.rows)) for section in answer(facts)]
         self.query_one(Doc).show(sections)
 
@@ -85,6 +89,7 @@ def answer(facts: Facts) -> Iterable[Section]:
     yield Section("", (Row(((state[0].strip(), state[1]),)), *(Row(((line, ""),)) for line in lines)))
     if facts.status in WAITING:
         yield whydoc.waiting(facts)
+        yield from whydoc.cures(facts, TOLD)
         if not expected(facts):
             yield Section("", (Row((("When it starts cannot be known.", "dim"),)),))
     elif facts.status in ACTIVE:

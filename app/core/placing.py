@@ -1,0 +1,77 @@
+"""Where in a definitions file a fault is: the line and column that an editor puts the cursor on. Pure."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+_LINE = re.compile(r"line ([0-9]{1,9})\b")
+_COLUMN = re.compile(r"\(at line ([0-9]{1,9}), column ([0-9]{1,9})\)$")
+_ABOUT = re.compile(r"(?P<table>[a-z]+\.\S+): (?P<rest>.*)", re.DOTALL)
+_UNKNOWN = re.compile(r'unknown (?:key|table) "(?P<key>[^"]+)"')
+_VALUE = re.compile(r"""["']([^"']{1,200})["']""")
+_FIRST = re.compile(r"[A-Za-z_][\w.-]*")
+
+Place = tuple[int, int]
+"""Line and column, both from 1."""
+
+
+def syntax(text: str) -> Place | None:
+    """Where a TOML text stops making sense; None when it does not, or where nobody knows."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _COLUMN.search(str(error))
+        return (int(found[1]), int(found[2])) if found else _end(text)
+    except (RecursionError, ValueError):
+        return None
+    return None
+
+
+def _end(text: str) -> Place:
+    lines = text.split("\n")
+    return len(lines), len(lines[-1]) + 1
+
+
+def place(text: str, fault: str) -> Place | None:
+    """What a fault is about: the line that it names, the key that is unknown, a value that it quotes, the key that it begins with, or
+    its table."""
+    if line := _LINE.match(fault):
+        return int(line[1]), 1
+    about = _ABOUT.match(fault)
+    table, rest = (about["table"], about["rest"]) if about else ("", fault)
+    unknown = _UNKNOWN.match(rest)
+    if unknown:
+        return _key(text, unknown["key"]) or _table(text, table)
+    first = _FIRST.match(rest)
+    return _quoted(text, rest) or _key(text, first[0] if first else "") or _table(text, table)
+
+
+def _quoted(text: str, said: str) -> Place | None:
+    """The first value that a fault quotes and that stands in the text once."""
+    for value in _VALUE.findall(said):
+        found = [match.start() for match in re.finditer(rf"[\"']{re.escape(value)}[\"']", text)]
+        if len(found) == 1:
+            return _at(text, found[0])
+    return None
+
+
+def _key(text: str, path: str) -> Place | None:
+    """The first key of that name, given by itself, in a dotted key or in the head of a table."""
+    steps = [step for step in path.split(".") if step]
+    if not steps:
+        return None
+    name = re.escape(steps[-1])
+    found = re.search(rf"""(?m)(?:^|(?<=[\s{{,.\["']))(?P<key>{name})["']?\s*(?:[=:.\]])""", text)
+    return _at(text, found.start("key")) if found else None
+
+
+def _table(text: str, table: str) -> Place | None:
+    """The head of a table; in YAML its name."""
+    kind, _, name = table.partition(".")
+    found = re.search(rf"(?m)^\s*\[{re.escape(kind)}\.[\"']?{re.escape(name)}[\"']?\]", text) if name else None
+    return _at(text, found.end() - len(found[0].lstrip())) if found else _key(text, name) if name else None
+
+
+def _at(text: str, offset: int) -> Place:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

@@ -1,0 +1,214 @@
+"""The board as it stood at a minute that is over. What nobody can know any more is None, or left out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core import amounts
+from app.core.board import (
+    AlertLine,
+    Board,
+    EndedLine,
+    HostFacts,
+    NextLine,
+    PoolLine,
+    QueueLine,
+    RunningLine,
+    RuntimeFacts,
+)
+from app.core.clean import clean, cut
+from app.errors import Usage
+from app.service.board import (
+    BAD,
+    SHOWN_ALERTS,
+    SHOWN_ENDED,
+    SHOWN_NEXT,
+    SUCCESSES_FOR,
+    TREND,
+    Trend,
+    ended_line,
+    midnight,
+)
+from app.service.call import Call
+from db import asof, clock, reads
+from db.states import ACTIVE, ENDED, WAITING
+
+DAY = timedelta(days=1)
+SHOWN_RUNNING = 1000
+
+
+async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
+    """The deck as of the end of a minute: {at, board, up, first, last, before, after, notes}.
+
+    `at` is an ISO time (local where it names no zone); without it only the bounds are told. The answer's times are UNIX seconds:
+    `at` the minute that was taken, no earlier than `first` and no later than `last`; `before` and `after` the nearest minutes with a
+    sample. `up` says whether a runtime was. With no sample at all every one of them is None. `notes` says what could not be known.
+    """
+    return await call.db.read(_answer, call, None if at is None else _moment(at))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise Usage(f'"{cut(clean(text), 40)}" is no time. Give a minute such as 2026-01-31T08:00.') from None
+
+
+def _answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
+    bounds = asof.bounds(c)
+    if bounds is None:
+        return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {"notes": ["There is no past yet."]}
+    first, last = bounds
+    minute = min(max(clock.stamp(wanted)[:16] + ":00.000000Z", first), last) if wanted else last
+    before, after = asof.around(c, minute)
+    then = Then(c, call, minute)
+    return {
+        "at": clock.unix(minute), "board": asdict(then.board()) if wanted else None, "up": then.up,
+        "first": clock.unix(first), "last": clock.unix(last), "before": clock.unix(before) if before else None,
+        "after": clock.unix(after) if after else None, "notes": then.notes,
+    }  # fmt: skip
+
+
+class Then:
+    """A minute that is over."""
+
+    def __init__(self, c: Connection, call: Call, minute: str) -> None:
+        self.c, self.call = c, call
+        begin = clock.parse(minute)
+        self.samples = asof.samples(c, clock.stamp(begin - TREND), minute)
+        self.here = {(row.kind, row.name): row for row in self.samples if row.minute == minute}
+        self.up = bool(self.here)
+        taken = max((row.created_at for row in self.here.values()), default=clock.stamp(begin + timedelta(minutes=1)))
+        self.now, self.at = clock.parse(taken), taken
+        self.notes: list[str] = [] if self.up else ["No runtime was up."]
+        self.trend = Trend(self.now, self.samples)
+        self.queues, self.pools = self._settings()
+
+    def _settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """{name: columns} of queues and pools, what was changed since taken back."""
+        found = {"queue": {row.name: row._asdict() for row in reads.queues(self.c)},
+                 "pool": {row.name: row._asdict() for row in reads.pools(self.c)}}  # fmt: skip
+        changes = asof.changes(self.c, self.at)
+        if changes is None:
+            self.notes.append("Capacities and what was paused are as of now.")
+        for change in changes or ():
+            kind, _, name = change.object.partition(" ")
+            take_back(found[kind], change.verb, name, json.loads(change.before) if change.before else {})
+        return found["queue"], found["pool"]
+
+    def board(self) -> Board:
+        """Everything the deck shows."""
+        running = asof.running(self.c, self.at, self._ago(timedelta(seconds=asof.LONG)), SHOWN_RUNNING)
+        busy = {row.uuid for row in running}
+        waiting = list({row.uuid: row for row in self._waiting() if row.uuid not in busy}.values())[:SHOWN_NEXT]
+        states = asof.states(self.c, [*busy, *(row.uuid for row in waiting)], self.at)
+        today = asof.ended_between(self.c, sorted(ENDED), self._ago(self.now - midnight(self.now)), self.at)
+        queued, load = self._sampled("waiting"), self._sampled("running")
+        self._tell_missing(load, len(running))
+        return Board(
+            at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=self._runtime(), host=HostFacts(name=os.uname().nodename),
+            counts={} if queued is None or load is None else {"running": load, "queued": queued},
+            today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in BAD),
+            waiting_total=max(queued or 0, len(waiting)), queues=tuple(self._queue_lines()), pools=tuple(self._pool_lines()),
+            running=tuple(self._running_line(row, states) for row in running),
+            next=tuple(self._next_line(row, states) for row in waiting), ended=tuple(self._ended()), alerts=tuple(self._alerts()),
+            ever=True,
+        )  # fmt: skip
+
+    def _ago(self, time: timedelta) -> str:
+        return clock.stamp(self.now - time)
+
+    def _waiting(self) -> list[Any]:
+        return asof.waiting(self.c, self.at, list(self.queues), SHOWN_NEXT)
+
+    def _sampled(self, column: str) -> int | None:
+        """The sum over all queues; None when no runtime was up."""
+        return sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue") if self.up else None
+
+    def _tell_missing(self, load: int | None, found: int) -> None:
+        if load is not None and found < min(load, SHOWN_RUNNING):
+            self.notes.append(f"{load - found} more ran: they were deleted since, or are too many to find.")
+
+    def _runtime(self) -> RuntimeFacts:
+        """`past`: nothing lives there; `none` when no runtime was up."""
+        if self.up:
+            return RuntimeFacts(state="past")
+        before, _ = asof.around(self.c, self.at)
+        return RuntimeFacts(state="none", since=clock.unix(before) if before else None)
+
+    # -- lines ----------------------------------------------------------------------------------------------------
+
+    def _queue_lines(self) -> Iterable[QueueLine]:
+        for row in sorted(self.queues.values(), key=lambda row: (-row["priority"], row["name"])):
+            name, sample = row["name"], self.here.get(("queue", row["name"]))
+            load, waits = (sample.running, sample.waiting) if sample else (None, None)
+            by = row["status_by"] if row["status"] != "active" else None
+            yield QueueLine(name, row["pool"], row["capacity"], load, waits, None, row["status"], self._word(row, load),  # type: ignore[arg-type]
+                            row["priority"], by, self.trend.starts(name))  # fmt: skip
+
+    def _word(self, row: Mapping[str, Any], load: int | None) -> str:
+        """What the queue did; whether there was room for its first task is not known."""
+        if self.pools.get(row["pool"], {"status": "active"})["status"] != "active":
+            return "pool off"
+        return row["status"] if row["status"] != "active" else "full" if (load or 0) >= row["capacity"] else "open"
+
+    def _pool_lines(self) -> Iterable[PoolLine]:
+        for row in sorted(self.pools.values(), key=lambda row: row["name"]):
+            name, cpu, memory, sample = row["name"], row["total_cpu"], row["total_memory"], self.here.get(("pool", row["name"]))
+            used = (sample.used_cpu, sample.used_memory) if sample else (None, None)
+            measured = (sample.measured_cpu, sample.measured_memory) if sample else (None, None)
+            yield PoolLine(
+                name, cpu, memory, *used, row["status"], *measured,  # type: ignore[arg-type]
+                self.trend.shares(name, "measured_cpu", cpu, measured[0]), self.trend.shares(name, "measured_memory", memory, measured[1]),
+            )  # fmt: skip
+
+    def _running_line(self, row: Any, states: Mapping[str, str]) -> RunningLine:
+        began, state = clock.unix(row.start_time), states.get(row.uuid, "running")
+        left = clock.unix(row.end_time) - self.now.timestamp() if row.end_time else None
+        return RunningLine(
+            row.uuid, row.runid, row.number, row.name, row.queue, state if state in ACTIVE else "running", row.attempt, began, row.timeout,
+            left, row.cpu, row.memory, row.priority,
+        )  # fmt: skip
+
+    def _next_line(self, row: Any, states: Mapping[str, str]) -> NextLine:
+        state, then = states.get(row.uuid, "queued"), clock.unix(row.became) if row.became else None
+        why = "waits to this day" if then is None else f"started {amounts.age(then - self.now.timestamp())} later"
+        at = clock.unix(row.not_before) if state == "scheduled" and row.not_before else None
+        return NextLine(
+            row.uuid, row.number, row.name, row.queue, state if state in WAITING else "queued", clock.unix(row.created_at), why, why,
+            row.priority, row.front, None if then is None else then - self.now.timestamp(), at,
+        )  # fmt: skip
+
+    def _ended(self) -> Sequence[EndedLine]:
+        """Failures of the day and all that ended in the hour before, newest first."""
+        bad = asof.ended(self.c, BAD, self._ago(DAY), self.at, SHOWN_ENDED)
+        good = asof.ended(self.c, ("succeeded", "cancelled"), self._ago(SUCCESSES_FOR), self.at, SHOWN_ENDED)
+        rows = sorted(reads.by_uuids(self.c, [*bad, *good]), key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
+        runs = reads.last_runs(self.c, [row.uuid for row in rows])
+        return [ended_line(row, runs.get(row.uuid)) for row in rows]
+
+    def _alerts(self) -> Iterable[AlertLine]:
+        for row in asof.alerts(self.c, self.at, SHOWN_ALERTS):
+            seen = row.acknowledged_at is not None and row.acknowledged_at <= self.at
+            yield AlertLine(
+                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, row.text, row.short,
+                clock.unix(row.fired_at), row.task_id, row.number, row.acknowledged_by if seen else None,
+            )  # fmt: skip
+
+
+def take_back(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:
+    """Undo one operation on queues or pools in what is known of them; newest first they lead back in time."""
+    done = verb.rpartition(" ")[2]
+    if done == "create":
+        rows.pop(name, None)
+    elif done == "rm":
+        rows[name] = dict(before)
+    elif name in rows:
+        rows[name] |= {key: value for key, value in before.items() if key in rows[name]}

@@ -1,0 +1,193 @@
+"""One definition at a time, as text: read, looked over while it is typed, and stored unless somebody changed it meanwhile.
+
+The text is what `export` writes and `apply` reads, with exactly one table: `[templates.encode]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core import amounts, formats, placing
+from app.core.clean import clean, cut, nearest
+from app.core.definitions import KINDS, Definitions, examine
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import definitions, find
+from app.service.call import Call
+from db import clock, operations
+
+LONGEST = 256 * 1024
+"""Characters of one definition."""
+
+
+async def show(call: Call, *, kind: str, name: str) -> dict[str, Any]:
+    """{"text", "format"}: one definition as it is stored. Format is toml, or yaml where TOML cannot hold it. Raises NotFound."""
+    found = await call.db.read(_stored, _kind(kind), name)
+    if found is None:
+        known = await call.db.read(definitions.names, _kind(kind))
+        raise find.named(_word(kind), name, known)
+    return {"text": found[0], "format": found[1]}
+
+
+async def check(call: Call, *, kind: str, text: str, name: str | None = None, format: str = "toml") -> dict[str, Any]:
+    """What `set` would do with this text, and all that is wrong with it; stores nothing.
+
+    {"name", "faults": [{"line", "column", "message"}], "before", "after": the stored and the new definition in the same words,
+    "fields": {column: [old, new]}}. `name` is the one that is edited, None for a new one; lines and columns count from 1, None where
+    nobody knows.
+    """
+    wanted, faults = await asyncio.to_thread(_examined, _kind(kind), name, text, format)
+    if wanted is None:
+        return {"name": name, "faults": faults, "before": "", "after": "", "fields": {}}
+    return await call.db.read(_looked_over, kind, name, text, format, wanted)
+
+
+async def set_(
+    call: Call, *, kind: str, text: str, name: str | None = None, was: str | None = None, format: str = "toml"
+) -> dict[str, Any]:
+    """Store it. `was` is the text that the change was made to (None: a new one): when what is stored is another by now, or is not
+    there, nothing is changed. Raises Usage with what is wrong, Conflict with who changed it.
+
+    {"name", "change": create|update|same, "fields"}.
+    """
+    wanted, faults = await asyncio.to_thread(_examined, _kind(kind), name, text, format)
+    if wanted is None:
+        raise _faulty(faults)
+    return await call.db.write(_set, call.by, kind, name, text, format, was, wanted)
+
+
+def _kind(kind: str) -> str:
+    if kind not in KINDS:
+        near = nearest(kind, KINDS)
+        raise Usage(f'there is no kind "{cut(clean(kind), 40)}".' + (f" Nearest: {near}." if near else ""))
+    return kind
+
+
+def _word(kind: str) -> str:
+    return "SLA" if kind == "slas" else kind.removesuffix("s")
+
+
+# --- looking it over ----------------------------------------------------------------------------------------------------------------
+
+
+def _examined(kind: str, name: str | None, text: str, format: str) -> tuple[Definitions | None, list[dict[str, Any]]]:
+    """What a text defines, None when that is not one thing of this kind; and all that can be said against it without a database."""
+    if len(text) > LONGEST:
+        return None, [_fault(None, f"is longer than {LONGEST // 1024} KiB")]
+    try:
+        wanted, said = examine(text, format)
+    except Problem as problem:
+        return None, [_fault(placing.syntax(text) if format == "toml" else None, problem.message, text)]
+    if not said:
+        said = [*_not_one(wanted, kind, name), *_unfit(wanted)]
+    faults = [_fault(None, fault, text) for fault in said]
+    return (None if said else wanted), sorted(faults, key=lambda fault: fault["line"] or 0)
+
+
+def _not_one(wanted: Definitions, kind: str, name: str | None) -> list[str]:
+    """What is defined beside the one thing that is edited."""
+    found = [(table, each) for table in KINDS for each in wanted[table]]
+    head = f"[{kind}.{_key(name) if name is not None else 'NAME'}]"
+    if not found:
+        return [f"there is nothing in it yet: begin with {head}"]
+    others = [(table, each) for table, each in found if table != kind or (name is not None and each != name)]
+    if others or len(found) > 1:
+        table, each = (others or found[1:])[0]
+        return [f"{table}.{clean(each)}: does not belong here, where only {head} is edited"]
+    return []
+
+
+def _key(name: str) -> str:
+    """A name as the head of a table has it."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(clean(name), ensure_ascii=False)
+
+
+def _unfit(wanted: Definitions) -> list[str]:
+    """What an engine has against a template."""
+    try:
+        definitions.check_engines(wanted)
+    except Problem as problem:
+        return [problem.message]
+    return []
+
+
+def _fault(place: placing.Place | None, said: str, text: str = "") -> dict[str, Any]:
+    said = said.replace(" Nothing was changed.", "").rstrip(".")
+    line, column = place or placing.place(text, said) or (None, None)
+    return {"line": line, "column": column, "message": said}
+
+
+def _faulty(faults: list[dict[str, Any]]) -> Usage:
+    return Usage("; ".join(fault["message"] for fault in faults) + ".", "Nothing was changed.")
+
+
+def _looked_over(
+    c: Connection, kind: str, name: str | None, text: str, format: str, wanted: Definitions
+) -> dict[str, Any]:
+    found = next(iter(wanted[kind]))
+    stored = _stored(c, kind, found)
+    answer = {"name": found, "before": "" if name is None or stored is None else stored[0]}
+    try:
+        (change,) = definitions.plan(c, wanted)
+    except Problem as problem:
+        return answer | {"faults": [_fault(None, problem.message, text)], "after": "", "fields": {}}
+    faults = [_fault(None, f"{kind}.{clean(found)}: is the name of another one", text)] if name is None and stored else []
+    return answer | {"faults": faults, "after": _text(kind, found, change.values, format), "fields": change.fields}
+
+
+# --- storing ------------------------------------------------------------------------------------------------------------------------
+
+
+def _set(
+    c: Connection, by: str, kind: str, name: str | None, text: str, format: str, was: str | None, wanted: Definitions
+) -> dict[str, Any]:
+    found = next(iter(wanted[kind]))
+    stored = _stored(c, kind, found)
+    if (stored[0] if stored else None) != was:
+        raise _meanwhile(c, kind, found, gone=stored is None, new=was is None)
+    (change,) = definitions.plan(c, wanted)
+    definitions.make(c, change, by)
+    return {"name": found, "change": change.word, "fields": change.fields}
+
+
+def _meanwhile(c: Connection, kind: str, name: str, gone: bool, new: bool) -> Problem:
+    """Somebody was quicker."""
+    word, shown = _word(kind), clean(name)
+    if new:
+        return Conflict(f"there is a {word} {shown} already. Nothing was changed.")
+    last = next(iter(operations.listed(c, operations.Wanted(object=f"{kind.removesuffix('s')} {name}"), 1)), None)
+    who = ""
+    if last is not None:
+        ago = amounts.age((clock.utcnow() - clock.parse(last.created_at)).total_seconds())
+        who = f" by {clean(last.by)}, {ago} ago"
+    if gone:
+        return NotFound(f"{word} {shown} was removed meanwhile{who}. Nothing was changed.")
+    return Conflict(f"{word} {shown} was changed meanwhile{who}. Nothing was changed.")
+
+
+# --- as text ------------------------------------------------------------------------------------------------------------------------
+
+
+def _stored(c: Connection, kind: str, name: str) -> tuple[str, str] | None:
+    """What is stored under that name, as text, and its format."""
+    row = definitions.existing(c, kind).get(name)
+    if row is None:
+        return None
+    body = definitions.document_of(kind, row)
+    try:
+        return formats.write({kind: {name: body}}, "toml"), "toml"
+    except Refused:
+        return formats.write({kind: {name: body}}, "yaml"), "yaml"
+
+
+def _text(kind: str, name: str, values: Mapping[str, Any], format: str) -> str:
+    """A definition that is not stored yet, in the words that it will be shown in."""
+    try:
+        return formats.write({kind: {name: definitions.document_of(kind, values)}}, format)
+    except Refused:
+        return formats.write({kind: {name: definitions.document_of(kind, values)}}, "yaml")

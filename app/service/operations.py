@@ -1,0 +1,94 @@
+"""The operation log as people read it: who did what to what, newest first, filtered and by pages, each with whether it can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core import amounts, difference
+from app.errors import Usage
+from app.service.call import Call
+from db import clock, operations, reads
+from db.operations import By
+from db.rows import OperationRow
+from db.states import WAITING
+
+MOST = 10_000
+
+
+async def ls(
+    call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (), by: str | None = None,
+    verb: str | None = None, object: str | None = None, since: Any = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Who did what to what, newest first; the page after one ends with `before` its last id. Limit 0 is all.
+
+    `words` (`!word`: not) are looked for in who, what, to what and what changed; `by` and `verb` are exact (`verb` also its first
+    words), `object` reads like `task #12` or `queue media`, `since` is seconds ago.
+    """
+    found = operations.Wanted(before, tuple(words), by, verb, object, _ago(since))
+    rows = await call.db.read(_listed, found, max(0, limit))
+    here = call.by.origin if isinstance(call.by, By) else None
+    return [as_dict(row, name, here) for row, name in rows]
+
+
+def _listed(c: Connection, wanted: operations.Wanted, limit: int) -> list[tuple[OperationRow, str | None]]:
+    rows = operations.listed(c, wanted, limit)
+    numbers = {number for row in rows if (number := difference.number_of(row.object)) is not None}
+    names = reads.names(c, sorted(numbers)) if numbers else {}
+    return [(row, names.get(difference.number_of(row.object) or 0)) for row in rows]
+
+
+def _ago(seconds: Any) -> str | None:
+    """The moment so many seconds ago."""
+    if seconds is None:
+        return None
+    try:
+        return clock.stamp(clock.utcnow() - timedelta(seconds=amounts.parse_duration(str(seconds))))
+    except ValueError as error:
+        raise Usage(f"since {error}.") from None
+
+
+def as_dict(row: OperationRow, name: str | None = None, here: str | None = None) -> dict[str, Any]:
+    """An operation on the wire. `name` is its task's, `here` whether the asking terminal did it, `reason` why it cannot be undone."""
+    reason = why_not(row)
+    return {
+        "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
+        "before": row.before, "after": row.after, "source": row.source, "here": here is not None and row.origin == here,
+        "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by, "undoable": not reason, "reason": reason,
+    }  # fmt: skip
+
+
+# --- what can be undone -------------------------------------------------------------------------------------------------------------
+
+_NEVER = {
+    "submit": "a submission is not undone: cancel the task",
+    "retry": "running again is not undone: cancel the task",
+    "rm": "what was deleted is gone",
+    "signal": "a signal has been delivered",
+    "reconcile": "counters that were put right stay right",
+}
+
+
+def why_not(row: OperationRow) -> str:
+    """Why this can never be undone; "" when it can, if things still stand as it left them."""
+    if row.undoes is not None:
+        return "it took something back itself"
+    if row.undone_by is not None:
+        return "it was taken back already"
+    if (first := row.verb.split(" ")[0]) in _NEVER:
+        return _NEVER[first]
+    if row.object.startswith("task #"):
+        return _why_not_task(row)
+    return "" if row.before is not None or row.after is not None else "what it changed was not recorded"
+
+
+def _why_not_task(row: OperationRow) -> str:
+    was, now = (value if isinstance(value, Mapping) else {} for value in (row.before, row.after))
+    if not difference.fields(was, now):
+        return "it changed nothing"
+    if row.verb == "cancel" and (was.get("status") not in WAITING or now.get("status") != "cancelled"):
+        return "it ran: what was lost does not come back"
+    return ""

@@ -1,0 +1,359 @@
+"""Taking back what was done: only while things still stand as it left them, whole, and recorded as an operation of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from app.core import amounts, difference, sla
+from app.core.clean import clean
+from app.core.difference import number_of
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import find, slas, templates
+from app.service.call import Call
+from app.service.operations import why_not
+from app.service.tasks import States, change_fields, refuse_room, states
+from db import alerts, clock, moves, named, operations, reads, schema
+from db.operations import By
+from db.rows import OperationRow, SlaRow, TaskRow
+from db.states import ENDED, Run, Task
+
+BATCH = 100
+"""Operations that are undone in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What takes one operation back. `act` does and records it; `name` is its task's."""
+
+    operation: OperationRow
+    name: str | None
+    act: Callable[[Connection, By], None]
+
+
+async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: bool = False) -> dict[str, Any]:
+    """Take operations back, or without ids all of the last call from this terminal; with `dry_run` only say what would be.
+
+    {"done": [{"id", "verb", "object", "number", "name", "text"}], "refused", "notes"}. What has changed since is refused, naming what
+    changed and by whom. Raises Refused when there is nothing to undo, NotFound for an operation that there is not.
+    """
+    by = call.by if isinstance(call.by, By) else By(call.by)
+    rows = await call.db.read(_chosen, by, ids)
+    total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
+    for at in range(0, len(rows), BATCH):
+        part = [row.id for row in rows[at : at + BATCH]]
+        found = await (call.db.read(_look, part) if dry_run else call.db.write(_undo, part, by))
+        for key, said in found.items():
+            total[key] += said
+    return total
+
+
+def _chosen(c: Connection, by: By, ids: Sequence[int] | int | None) -> list[OperationRow]:
+    """What is meant, in the order to undo it: the newest first, but of cancelled tasks what others wait for first."""
+    rows = _given(c, [ids] if isinstance(ids, int) else ids) if ids is not None else _last(c, by)
+    return sorted(rows, key=lambda row: number_of(row.object) or 0 if row.verb == "cancel" else -row.id)
+
+
+def _given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
+    if not ids or any(isinstance(number, bool) or not isinstance(number, int) for number in ids):
+        raise Usage("which operations? Give their numbers.", "See them: taskdeck operations")
+    rows = operations.by_ids(c, ids)
+    if missing := sorted({*ids} - {row.id for row in rows}):
+        raise NotFound(f"no operation {missing[0]}.", "See them: taskdeck operations")
+    return rows
+
+
+def _last(c: Connection, by: By) -> list[OperationRow]:
+    first = operations.last_of(c, by.origin) if by.origin else None
+    if first is None:
+        raise Refused("nothing that was done from this terminal is left to undo.", "See what was done: taskdeck operations")
+    rows = [row for row in operations.batch(c, first.id) if row.undone_by is None]
+    if reason := why_not(rows[0]) if all(map(why_not, rows)) else "":
+        raise Refused(
+            f"the last thing done from this terminal, {_told(c, rows[0])}, cannot be undone: {reason}.",
+            "See what was done before: taskdeck operations",
+        )
+    return rows
+
+
+def _told(c: Connection, row: OperationRow) -> str:
+    number = number_of(row.object)
+    return _words(row, reads.names(c, [number]).get(number) if number is not None else None)
+
+
+def _words(row: OperationRow, name: str | None) -> str:
+    return difference.told(row.verb, row.object, name, row.before, row.after)
+
+
+# --- in a transaction ---------------------------------------------------------------------------------------------------------------
+
+
+def _look(c: Connection, ids: Sequence[int]) -> dict[str, Any]:
+    return _each(c, ids, lambda step: None)
+
+
+def _undo(c: Connection, ids: Sequence[int], by: By) -> dict[str, Any]:
+    def act(step: Step) -> None:
+        with operations.undoing(by, step.operation):
+            step.act(c, by)
+
+    return _each(c, ids, act)
+
+
+def _each(c: Connection, ids: Sequence[int], act: Callable[[Step], None]) -> dict[str, Any]:
+    """`act` on the step of each that can be taken back as things stand."""
+    found = {row.id: row for row in operations.by_ids(c, ids)}
+    done, refused = [], []
+    for row in (found[number] for number in ids):
+        try:
+            step = _step(c, row)
+            act(step)
+            done.append(_done(step))
+        except Problem as problem:
+            refused.append(find.refusal(problem, row.id, number_of(row.object)))
+    return {"done": done, "refused": refused, "notes": []}
+
+
+def _done(step: Step) -> dict[str, Any]:
+    row = step.operation
+    return {"id": row.id, "verb": row.verb, "object": row.object, "number": number_of(row.object), "name": step.name or row.object,
+            "text": _words(row, step.name)}  # fmt: skip
+
+
+def _step(c: Connection, row: OperationRow) -> Step:
+    """What takes this back. Raises Refused when it cannot be, as things stand."""
+    if reason := why_not(row):
+        raise Refused(f"{_told(c, row)}: {reason}.")
+    if number_of(row.object) is not None:
+        return _task_step(c, row)
+    if row.verb.startswith("alert "):
+        return _alert_step(c, row)
+    kind, _, verb = row.verb.partition(" ")
+    table = schema.metadata.tables.get(f"{kind}s")
+    if table is None or not row.object.startswith(f"{kind} "):
+        raise Refused(f"{clean(row.verb)} cannot be undone.")
+    steps = {"create": _made_step, "rm": _removed_step}
+    return steps.get(verb, _changed_step)(c, row, table, row.object.removeprefix(f"{kind} "))
+
+
+def _since(c: Connection, row: OperationRow, touched: set[str]) -> str:
+    """Who has changed the same since: `: priority 5 → 9 by bob, 2m ago`; "" when nobody did."""
+    for later in operations.later(c, row):
+        found = [field for field in difference.fields(later.before, later.after) if field.name in touched]
+        if found:
+            ago = amounts.age((clock.utcnow() - clock.parse(later.created_at)).total_seconds())
+            return f": {difference.sentence(found[0])} by {clean(later.by)}, {ago} ago"
+    return ""
+
+
+def _changed(row: OperationRow, title: str, how: str) -> Refused:
+    return Refused(f"{title} has changed since{how}. It was left as it is.", "")
+
+
+# --- tasks --------------------------------------------------------------------------------------------------------------------------
+
+
+def _task_step(c: Connection, row: OperationRow) -> Step:
+    number = number_of(row.object) or 0
+    found = reads.by_number(c, number)
+    if not found:
+        raise Refused(f"#{number} is not there any more.")
+    task = found[0]
+    was = {field.name: field for field in difference.fields(row.before, row.after)}
+    if how := _since(c, row, set(was) - {"status"} or {"status"}):
+        raise _changed(row, f"#{number}", how)
+    make = _cancel_step if row.verb == "cancel" else _run_step if "run" in was else _fields_step
+    return make(c, row, task, was)
+
+
+def _fields_step(c: Connection, row: OperationRow, task: TaskRow, was: dict[str, difference.Field]) -> Step:
+    """Hold, release, set and front: the fields get the values that they had."""
+    values = {name: field.before for name, field in was.items() if name != "status"}
+    if task.status in ENDED:
+        raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
+    for name in values:
+        if getattr(task, name) != was[name].after:
+            now = difference.Field(name, was[name].after, getattr(task, name))
+            raise _changed(row, f"#{task.number}", f": {difference.sentence(now)}")
+    refuse_room(c, task, values)
+
+    def act(c: Connection, by: By) -> None:
+        before = states(c, [task])
+        if "hold" in values:
+            moves.hold(c, [task.uuid], bool(values["hold"]), by)
+        change_fields(c, [task.uuid], {name: value for name, value in values.items() if name != "hold"})
+        _record_task(c, by, task, before)
+
+    return Step(row, task.name, act)
+
+
+def _run_step(c: Connection, row: OperationRow, task: TaskRow, was: dict[str, difference.Field]) -> Step:
+    """Pause and resume: the run stands still, or goes on."""
+    run = states(c, [task]).runs.get(task.uuid)
+    if run != was["run"].after or run not in (Run.PAUSED, Run.RUNNING):
+        stands = f"its run is {run}" if run else f"it is {task.status.replace('_', ' ')}"
+        raise _changed(row, f"#{task.number}", f": {stands}")
+
+    def act(c: Connection, by: By) -> None:
+        before = states(c, [task])
+        (moves.resume if run == Run.PAUSED else moves.pause)(c, [task.uuid], by)
+        _record_task(c, by, task, before)
+
+    return Step(row, task.name, act)
+
+
+def _cancel_step(c: Connection, row: OperationRow, task: TaskRow, was: dict[str, difference.Field]) -> Step:
+    """What waited waits again, and with it what was cancelled since it waited for this."""
+    if task.status != Task.CANCELLED:
+        raise _changed(row, f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
+    ended = [p for p in reads.parents(c, task.uuid) if p.kind == "success" and p.status in ENDED - {Task.SUCCEEDED}]
+    if ended:
+        parent = ended[0]
+        raise Refused(f"#{task.number} waits for #{parent.number}, which {parent.status.replace('_', ' ')}: bring that back first.")
+    retry_at = was["retry_at"].before if "retry_at" in was else None
+
+    def act(c: Connection, by: By) -> None:
+        before = states(c, [task])
+        others = moves.bring_back(c, task.uuid, retry_at, by)
+        _record_task(c, by, task, before, {"with": others} if others else {})
+
+    return Step(row, task.name, act)
+
+
+def _record_task(c: Connection, by: By, task: TaskRow, before: States, more: dict[str, Any] | None = None) -> None:
+    was, now = before.difference(states(c, [task]), task.uuid)
+    operations.record(c, by, "undo", f"task #{task.number}", was, {**now, **(more or {})})
+
+
+# --- queues, pools, templates and SLAs ----------------------------------------------------------------------------------------------
+
+
+def _changed_step(c: Connection, row: OperationRow, table: Table, name: str) -> Step:
+    """What was set or turned gets the values that it had."""
+    stored = _stored(c, row, table, name)
+    values = dict(row.before or {})
+    if how := _since(c, row, set(values)):
+        raise _changed(row, clean(row.object), how)
+    if found := named.difference(stored, row.after or {}):
+        key = next(iter(found))
+        now = difference.Field(key, found[key][1], found[key][0])
+        raise _changed(row, clean(row.object), f": {difference.sentence(now)}")
+    _refuse_references(c, table, stored | values)
+    if table is schema.templates:
+        values["template"] = templates.source(stored | values)
+
+    def act(c: Connection, by: By) -> None:
+        named.change(c, table, name, values, by)
+        if table is schema.slas:
+            _rule_changed(c, slas.known(c, name), values)
+
+    return Step(row, None, act)
+
+
+def _rule_changed(c: Connection, rule: SlaRow, values: dict[str, Any]) -> None:
+    """Its alerts follow."""
+    if values.keys() & {"conditions", "enabled"}:
+        alerts.restart(c, rule.id)
+    if "priority" in values:
+        alerts.rate(c, rule.id, sla.severity(rule.priority))
+
+
+def _made_step(c: Connection, row: OperationRow, table: Table, name: str) -> Step:
+    """What was made is taken away, when nothing refers to it and nobody changed it."""
+    stored = _stored(c, row, table, name)
+    if how := _since(c, row, {*stored}):
+        raise _changed(row, clean(row.object), how)
+    users = {
+        "queues": lambda: named.users_of_queue(c, name), "pools": lambda: named.users_of_pool(c, name),
+        "templates": lambda: named.users_of_template(c, name), "slas": lambda: named.users_of_sla(c, stored["id"]),
+    }  # fmt: skip
+    find.unused(named.kind(table), name, users[table.name]())
+
+    def act(c: Connection, by: By) -> None:
+        if table is schema.slas:
+            alerts.forget_sla(c, stored["id"])
+        named.remove(c, table, name, by)
+
+    return Step(row, None, act)
+
+
+def _removed_step(c: Connection, row: OperationRow, table: Table, name: str) -> Step:
+    """What was taken away is there again, as it was."""
+    if named.stored(c, table, name) is not None:
+        raise Conflict(f"there is a {clean(row.object)} again. It was left as it is.")
+    _refuse_references(c, table, row.before)
+    return Step(row, None, lambda c, by: named.restore(c, table, row.before, by))
+
+
+def _stored(c: Connection, row: OperationRow, table: Table, name: str) -> dict[str, Any]:
+    found = named.stored(c, table, name)
+    if found is None:
+        raise Refused(f"{clean(row.object)} is not there any more{_since(c, row, {'name'})}.")
+    return found
+
+
+def _refuse_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
+    """What it refers to must be there."""
+    pools = [pool.name for pool in reads.pools(c)]
+    if table is schema.queues and row["pool"] not in pools:
+        raise find.named("pool", row["pool"], pools)
+    if table is schema.templates:
+        templates.check_place(templates.checked(templates.given_of(row)), templates.places(c))
+    if table is schema.slas:
+        slas.check_match(row["conditions"], named.template_names(c), [queue.name for queue in reads.queues(c)])
+    if table is schema.pools and row["sla_id"] is not None and row["sla_id"] not in [rule.id for rule in named.slas(c)]:
+        raise Refused("the SLA that it pointed at is not there any more.")
+
+
+# --- alerts -------------------------------------------------------------------------------------------------------------------------
+
+
+def _alert_step(c: Connection, row: OperationRow) -> Step:
+    if row.verb in ("alert ack", "alert unack"):
+        return _seen_step(c, row)
+    if row.verb in ("alert silence", "alert unsilence"):
+        return _heard_step(c, row)
+    raise Refused(f"{clean(row.verb)} cannot be undone.")
+
+
+def _seen_step(c: Connection, row: OperationRow) -> Step:
+    """What was acknowledged fires again, as far as it is still open; and the other way round."""
+    status, back = ("acknowledged", "firing") if row.verb == "alert ack" else ("firing", "acknowledged")
+    ids = (row.after or {}).get("ids") or []
+    left = [found.id for number in ids if (found := alerts.find(c, number)) is not None and found.status == status]
+    if not left:
+        raise _changed(row, clean(row.object), f": it is not {status} any more" if ids else "")
+
+    def act(c: Connection, by: By) -> None:
+        if status == "acknowledged":
+            alerts.unacknowledge(c, left)
+        else:
+            alerts.acknowledge(c, left, by)
+        operations.record(c, by, "undo", row.object, {"status": status}, {"status": back, "ids": left})
+
+    return Step(row, None, act)
+
+
+def _heard_step(c: Connection, row: OperationRow) -> Step:
+    """A rule is as quiet, or as loud, as it was."""
+    rule = slas.known(c, row.object.removeprefix("sla "))
+    quiet = alerts.silences(c).get(rule.id)
+    was, now = row.before or {}, row.after or {}
+    if (quiet.until if quiet else None) != now.get("until"):
+        stands = f"until {quiet.until} by {clean(quiet.by)}" if quiet else "over"
+        raise _changed(row, clean(row.object), f": its silence is {stands}")
+    past = was.get("until") is not None and was["until"] <= clock.now()
+    if past:
+        raise Refused(f"the silence of {clean(row.object)} would be over by now.")
+
+    def act(c: Connection, by: By) -> None:
+        if was.get("until") is None:
+            alerts.unsilence(c, rule.id)
+        else:
+            alerts.silence(c, rule.id, was["until"], by, was.get("reason"))
+        operations.record(c, by, "undo", row.object, now, was)
+
+    return Step(row, None, act)

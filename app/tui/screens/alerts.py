@@ -1,0 +1,379 @@
+"""`7`: alerts and the rules behind them, with what there is to know about the one under the cursor.
+
+Alerts and rules are two parts of one list, so that `j` walks through both and every verb works on either: on an alert it means the
+alert, or its rule where only a rule can be meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.timer import Timer
+from textual.widget import Widget
+
+from app.core import amounts
+from app.core.board import AlertLine
+from app.tui import ruleverbs
+from app.tui.doc import Section, rule
+from app.tui.footer import Hint
+from app.tui.lines import Lines
+from app.tui.look import Span
+from app.tui.panes.rules import ALERT_PART, RULE_PART, RuleRow, alert_line, rule_row
+from app.tui.parts import Part
+from app.tui.ruledoc import alert_lines, rule_lines
+from app.tui.screens.choice import ChoiceScreen, Question
+from app.tui.screens.listing import ListScreen
+from app.tui.screens.page import Line
+from app.tui.screens.rule import SilenceScreen, rule_screen
+from app.tui.table import Table
+from app.tui.verbs import Deed, Unfit
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+LIMIT = 500
+"""Alerts that are shown; more are counted."""
+PAST = "24h"
+"""How far back `f` looks."""
+ASK_AFTER = 0.08
+"""Seconds for which the cursor must rest on a row before more is asked about it."""
+TALL, LOW = 9, 4
+"""Lines of the detail, where there is room and where there is little."""
+
+
+class RuleTable(Table):
+    """Alerts, and rules below them: alerts get the lines they need, as long as some rules are seen."""
+
+    def shares(self, height: int) -> list[tuple[int, int]]:
+        room = max(0, height - 2)
+        alerts, rules = (max(1, len(view.rows)) for view in self.views)
+        for_rules = max(min(rules, room // 3), room - alerts)
+        return [(room - for_rules, 0), (for_rules, 0)]
+
+
+class Detail(Lines):
+    """What there is to know about the row under the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(id="detail")
+        self._made: Callable[[int, int], tuple[str, str, Sequence[Sequence[Span]]]] | None = None
+
+    def show(self, make: Callable[[int, int], tuple[str, str, Sequence[Sequence[Span]]]]) -> None:
+        """Show what `make(width, lines)` gives: the title, what stands at the right of its rule, the lines."""
+        self._made = make
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again in the room there is."""
+        room, height = self.size
+        if not (room and height and self._made):
+            return
+        title, tail, lines = self._made(room, height - 1)
+        head = rule(self.look, Section(title, (), tail=tail), room, False)
+        self.draw([head, *(self.look.strip(line, room) for line in lines[: height - 1])])
+
+
+class AlertsScreen(ListScreen):
+    """What is late, and how late is too late."""
+
+    TITLE_TEXT = "7 Alerts and SLAs"
+    PLACE = "7"
+    QUALIFIERS = ("rule:", "severity:", "status:", "on:")
+    DEFAULT_CSS = """
+    AlertsScreen {
+        #counts { height: 1; width: 1fr; }
+        #detail { height: 9; width: 1fr; }
+        &.-low #detail { height: 4; }
+        &.-flat #detail { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
+        Binding("s", "silence", "Silence the rule: asks how long", id="alert.silence"),
+        Binding("f", "past", "Those resolved in the last 24h too, or not", id="alert.past"),
+        Binding("l", "log", "Log of the alert's task", id="task.log"),
+        Binding("w", "why", "Why its task waits, or ended so", id="task.why"),
+        Binding("n", "new", "New rule", id="rule.new"),
+        Binding("e", "edit", "Edit the rule", id="rule.edit"),
+        Binding("p", "switch", "Turn the rule off, or on", id="rule.switch"),
+        Binding("D", "delete", "Delete the rule", id="rule.delete"),
+        Binding("y", "copy", "Copy the row as a line", id="rule.copy"),
+    ]
+
+    def __init__(self, client_factory: Callable[[], Client]) -> None:
+        super().__init__(client_factory)
+        self.past = False
+        """Whether alerts that are over are shown."""
+        self.alerts: tuple[AlertLine, ...] = ()
+        self.rules: dict[str, RuleRow] = {}
+        self._loaded = False
+        self._about: Mapping[str, Any] = {}
+        self._about_key = ""
+        self._timer: Timer | None = None
+
+    # -- the widgets ------------------------------------------------------------------------------------------------
+
+    def parts(self) -> Sequence[Part]:
+        return (ALERT_PART, RULE_PART)
+
+    def make_table(self) -> Table:
+        return RuleTable(self.parts(), id="list")
+
+    def body(self) -> Iterable[Widget]:
+        yield Line(id="counts")
+        yield from super().body()
+
+    def below(self) -> Iterable[Widget]:
+        yield Detail()
+
+    def on_resize(self) -> None:
+        height = self.app.size.height
+        self.set_class(16 < height < 22, "-low")
+        self.set_class(height <= 16, "-flat")
+        super().on_resize()
+
+    def facts(self, row: Any) -> Mapping[str, Any]:
+        if isinstance(row, RuleRow):
+            status = "off" if not row.enabled else "silenced" if row.until is not None else "firing" if row.firing else "ok"
+            return {"rule": row.name, "severity": row.severity, "status": status, "on": "", "words": row.words}
+        return {"rule": row.sla, "severity": row.severity, "status": row.status, "on": row.object, "why": row.why, "by": row.by}
+
+    def names(self) -> Mapping[str, Sequence[str]]:
+        states = ("firing", "acknowledged", "silenced", "resolved", "ok", "off")
+        return {"rule": list(self.rules), "severity": ("critical", "warning", "info"), "status": states}
+
+    def row_hints(self) -> list[Hint]:
+        row = self.table.item
+        new = Hint("n", "new rule", "n", 3)
+        if isinstance(row, RuleRow):
+            turn = Hint("p", "turn off" if row.enabled else "turn on", "p", 6)
+            return [Hint("↵", "its tasks", "enter", 1), Hint("e", "edit", "e", 2), Hint("s", "silence", "s", 5), turn, new, *self._rare()]
+        if isinstance(row, AlertLine):
+            ack = [Hint("a", "ack", "a", 2)] if row.status == "firing" else []
+            silence = [Hint("s", "silence", "s", 3)] if row.sla in self.rules else []
+            task = [Hint("↵", "open", "enter", 1), Hint("w", "why", "w", 6), Hint("l", "log", "l", 7)] if row.uuid else []
+            edit = [Hint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
+            return [*ack, *silence, *task, new, *edit, *self._rare()]
+        return [new, *self._rare()]
+
+    def _rare(self) -> list[Hint]:
+        delete = [Hint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
+        return [Hint("f", "only open" if self.past else "resolved too", "f", 10), *delete]
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def reread(self) -> None:
+        self.read(partial(_read, {"since": PAST, "limit": LIMIT} if self.past else {"limit": LIMIT}), self._take)
+
+    def _take(self, found: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -> None:
+        self.alerts = tuple(map(alert_line, found[0]))
+        self.rules = {row["name"]: rule_row(row) for row in found[1]}
+        self._loaded = True
+        self._show()
+        self.refresh_chrome()
+        self._ask_soon()
+
+    def _show(self) -> None:
+        table = self.table
+        alerts, rules = table.view("alerts"), table.view("rules")
+        alerts.title = f"Alerts {self._total()}{' and those of 24h' if self.past else ''}"
+        alerts.empty = [[(f"  {self._nothing()}", "dim")]]
+        rules.title = f"Rules {len(self.rules)}"
+        rules.empty = [[("  No rules yet: n makes the first. For example: ", "dim"), ("finishes within 45m, template encode", "")]]
+        rules.tail = self._off()
+        table.show({"alerts": self.alerts, "rules": tuple(self.rules.values())})
+        self.query_one("#counts", Line).show(self._counts())
+
+    def _total(self) -> str:
+        """Open alerts; of a list that was cut, how many at least."""
+        count = sum(alert.status != "resolved" for alert in self.alerts)
+        return f"{count:,}+" if len(self.alerts) >= LIMIT else f"{count:,}"
+
+    def _nothing(self) -> str:
+        if not self._loaded:
+            return self.freshness or ""
+        return "Nothing is late." if self.rules else "Nothing is late, and nothing would be: there is no rule."
+
+    def _off(self) -> str:
+        off = sum(not row.enabled for row in self.rules.values())
+        return f"{off:,} off" if off else ""
+
+    def _counts(self) -> list[Span]:
+        """`1 firing  1 acknowledged  1 silenced`, of all there are, shown or not."""
+        quiet = [row for row in self.rules.values() if row.until is not None]
+        heard = [row for row in self.rules.values() if row.until is None]
+        own = [alert.status for alert in self.alerts if alert.sla not in self.rules]
+        counts = {
+            "firing": sum(row.firing for row in heard) + own.count("firing"),
+            "acknowledged": sum(row.acknowledged for row in heard) + own.count("acknowledged"),
+            "silenced": sum(row.firing + row.acknowledged for row in quiet),
+        }
+        styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
+        spans = [(f" {amounts.count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
+        return spans if self._loaded else []
+
+    # -- the row under the cursor -----------------------------------------------------------------------------------
+
+    @on(Table.Moved)
+    def _rests(self) -> None:
+        self._show_detail()
+        self._ask_soon()
+
+    def _ask_soon(self) -> None:
+        if self._timer:
+            self._timer.stop()
+        self._timer = self.set_timer(ASK_AFTER, self._ask)
+
+    def _ask(self) -> None:
+        """Ask for all about the row."""
+        row = self.table.item
+        if isinstance(row, AlertLine):
+            self.call("alert.show", {"id": row.id}, partial(self._know, row.key))
+        elif isinstance(row, RuleRow):
+            self.call("sla.history", {"name": row.name}, partial(self._know, row.key))
+
+    def missing(self, text: str) -> None:
+        """What was under the cursor is gone; the list will show it."""
+
+    def _know(self, key: str, found: Mapping[str, Any]) -> None:
+        self._about_key, self._about = key, found
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        self.query_one(Detail).show(self._detail)
+
+    def _detail(self, room: int, height: int) -> tuple[str, str, Sequence[Sequence[Span]]]:
+        row, look = self.table.item, self.look
+        about = self._about if row is not None and row.key == self._about_key else {}
+        if isinstance(row, RuleRow):
+            lines = rule_lines(row.facts, about.get("runs", ()), room, height, self.now, look)
+            return look.cut(look.theirs(row.name), room - 20), row.severity, lines
+        if isinstance(row, AlertLine):
+            said: Sequence[Sequence[Span]] = [[(f"  {look.cut(look.theirs(f'{row.object}: {row.why}'), room - 3)}", "bold")]]
+            lines = alert_lines(about, room, height, self.now, look) if about else said
+            return look.cut(look.theirs(row.sla), room - 20), row.severity, lines
+        return "", "", []
+
+    def every_second(self) -> None:
+        super().every_second()
+        if self.is_current:
+            self._show_detail()
+            if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):
+                self.reread()
+
+    # -- verbs ------------------------------------------------------------------------------------------------------
+
+    def _do(self, make: Callable[[], Sequence[Deed]]) -> None:
+        try:
+            self.deck.do(make())
+        except Unfit as unfit:
+            self.say(self.look.theirs(str(unfit)), "warn")
+        else:
+            self.table.clear_marks()
+
+    def _rules(self) -> list[RuleRow]:
+        """The rules that the key means; raises Unfit when there is none."""
+        return ruleverbs.rules_of(self.table.chosen(), self.rules)
+
+    def _with_rules(self, act: Callable[[list[RuleRow]], None]) -> None:
+        try:
+            act(self._rules())
+        except Unfit as unfit:
+            self.say(self.look.theirs(str(unfit)), "warn")
+
+    def _ask_first(self, question: Question, act: Callable[[str], None]) -> None:
+        self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)
+
+    def action_acknowledge(self) -> None:
+        """Say that somebody has seen it."""
+        self._do(lambda: ruleverbs.acknowledge(self.table.chosen()))
+
+    def action_silence(self) -> None:
+        """Ask how long not to hear of it."""
+
+        def ask(rules: list[RuleRow]) -> None:
+            self._ask_first(ruleverbs.ask_silence(rules, self.look), partial(self._silence, rules))
+
+        self._with_rules(ask)
+
+    def _silence(self, rules: list[RuleRow], key: str) -> None:
+        if key == "o":
+            self.app.push_screen(SilenceScreen(self.client_factory, rules[0]))
+        elif key == "e":
+            self._do(lambda: ruleverbs.unsilence(rules))
+        else:
+            self._do(lambda: ruleverbs.silence(rules, ruleverbs.SPANS[key]))
+
+    def action_switch(self) -> None:
+        """Turn rules off, or on."""
+        self._with_rules(lambda rules: self._do(lambda: ruleverbs.switch(rules)))
+
+    def action_delete(self) -> None:
+        """Delete rules; asks always."""
+
+        def ask(rules: list[RuleRow]) -> None:
+            self._ask_first(ruleverbs.ask_delete(rules, self.look), lambda key: self._do(lambda: ruleverbs.delete(rules)))
+
+        self._with_rules(ask)
+
+    def action_edit(self) -> None:
+        """The form of the rule."""
+        self._with_rules(lambda rules: self.app.push_screen(rule_screen(self.client_factory, rules[0].name)) and None)
+
+    def action_new(self) -> None:
+        """The form for a new rule."""
+        self.app.push_screen(rule_screen(self.client_factory))
+
+    def action_past(self) -> None:
+        """Show those that are over too, or not."""
+        self.past = not self.past
+        self.say("Alerts of the last 24h that are over stand below." if self.past else "Only open alerts.")
+        self.reread()
+
+    def action_copy(self) -> None:
+        """Copy the row as a line of text."""
+        if self.table.item is None:
+            self.say("There is nothing to copy.")
+        else:
+            self.app.copy_to_clipboard(self.look.theirs(ruleverbs.sentence(self.table.item)))
+            self.say("Copied the line.")
+
+    # -- going somewhere --------------------------------------------------------------------------------------------
+
+    @on(Table.Opened)
+    def _opened(self, event: Table.Opened) -> None:
+        row = event.item
+        if isinstance(row, RuleRow):
+            self.deck.open_tasks(ruleverbs.tasks_words(row, self.rules))
+        elif row.uuid:
+            self.deck.open_task(row.uuid)
+        else:
+            self.say("It is about Taskdeck itself: taskdeck doctor tells more.")
+
+    def action_log(self) -> None:
+        """The log of the alert's task."""
+        if uuid := self._uuid("l shows the log"):
+            self.deck.open_log(uuid)
+
+    def action_why(self) -> None:
+        """Why the alert's task waits, or ended so."""
+        if uuid := self._uuid("w tells why"):
+            self.deck.open_why(uuid)
+
+    def _uuid(self, what: str) -> str | None:
+        uuid = getattr(self.table.item, "uuid", None)
+        if uuid is None:
+            self.say(f"{what} of an alert's task; there is none under the cursor.", "warn")
+        return uuid
+
+
+def _read(args: Mapping[str, Any], client: Client) -> tuple[Any, Any]:
+    """Alerts and rules."""
+    return client.call("alert.ls", dict(args)), client.call("sla.ls")

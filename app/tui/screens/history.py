@@ -1,0 +1,386 @@
+"""History: a chart of one metric over an hour, a day or a week, and below it the figures of each queue, pool or template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from app.core import amounts, history
+from app.tui import chart
+from app.tui.chart import Canvas, Plot
+from app.tui.footer import Hint
+from app.tui.header import Header
+from app.tui.historyrows import SHOWN, GroupRow, name_of, part_of, rows_of, said, tick
+from app.tui.lines import Lines
+from app.tui.look import Span, wide
+from app.tui.screens.page import Line, PageScreen
+from app.tui.table import Table
+
+if TYPE_CHECKING:
+    from app.client import Client
+    from app.tui.app import TaskdeckApp
+
+SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
+STRIDE = 6
+"""Buckets that ctrl+left and ctrl+right pass over."""
+LEAST_CHART, LEAST_TABLE = 5, 3
+"""Lines; a chart that would have fewer is not shown."""
+GROUPS = {"all": "all together", "queue": "by queue", "pool": "by pool", "template": "by template"}
+
+
+class Choices(Line):
+    """Words of which one is chosen, in brackets; a click chooses another."""
+
+    class Chosen(Message):
+        """A word was clicked."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, words: Mapping[str, str], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._words = words
+        self._ends: list[tuple[int, str]] = []
+
+    def choose(self, chosen: str) -> None:
+        """Show which one is chosen."""
+        spans: list[Span] = [(" ", "")]
+        self._ends = []
+        for name, word in self._words.items():
+            here = name == chosen
+            spans += [("[" if here else " ", "bold"), (word, "bold" if here else ""), ("]" if here else " ", "bold")]
+            self._ends.append((wide(spans), name))
+        self.show(spans)
+
+    def on_click(self, event: events.Click) -> None:
+        name = next((name for end, name in self._ends if event.x < end), None)
+        if name is not None and event.x:
+            self.post_message(self.Chosen(name))
+
+
+class Chart(Lines):
+    """The lines of one row over time, and the moment under the cursor."""
+
+    class Picked(Message):
+        """A moment was clicked."""
+
+        def __init__(self, bucket: int) -> None:
+            super().__init__()
+            self.bucket = bucket
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._plot: Plot | None = None
+        self._state: object = None
+        self._drawn: tuple[list[list[Span]], Canvas] = ([], Canvas(0, 1))
+        self._moment: int | None = None
+
+    def plot(self, shown: Plot | None, moment: int | None) -> None:
+        """Show a chart, or nothing; the lines are drawn again only when they are others."""
+        self._plot, self._moment = shown, moment
+        state = (shown, self.size, self.look)
+        if shown and self.size.height >= LEAST_CHART and state != self._state:
+            self._drawn = chart.plot(shown, self.size.width - 2, self.size.height, self.look)
+        self._state = state
+        self._overlay()
+
+    def _overlay(self) -> None:
+        rows, canvas = self._drawn
+        shown = self._plot
+        lines = chart.overlaid(rows, canvas, shown, self._moment, self.look) if shown else []
+        self.draw([self.look.strip([(" ", ""), *spans], self.size.width) for spans in lines[: self.size.height]])
+
+    def on_resize(self) -> None:
+        self.plot(self._plot, self._moment)
+
+    def on_click(self, event: events.Click) -> None:
+        if self._plot:
+            self.post_message(self.Picked(self._drawn[1].bucket(event.x - 1, self._plot.last)))
+
+
+class HistoryScreen(PageScreen):
+    """What began, ended, waited, ran and was used."""
+
+    PLACE = "9"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "metric(1)", "Next metric", id="history.next-metric"),
+        Binding("shift+tab", "metric(-1)", "Previous metric", id="history.previous-metric"),
+        Binding("f", "group", "All, by queue, by pool, by template", id="history.group"),
+        Binding("o", "span", "Last hour, day, week", id="history.span"),
+        # The table's own arrows move columns; here they move time.
+        Binding("left", "moment(-1)", "A moment earlier", id="history.earlier", priority=True),
+        Binding("right", "moment(1)", "A moment later", id="history.later", priority=True),
+        Binding("ctrl+left", f"moment(-{STRIDE})", "Far earlier", id="history.far-earlier", priority=True),
+        Binding("ctrl+right", f"moment({STRIDE})", "Far later", id="history.far-later", priority=True),
+        Binding("b", "board", "The deck as of that moment", id="history.board"),
+        Binding("escape", "back", "Leave the moment, then the group, then the screen", id="history.back"),
+        Binding("q", "leave", "Back", id="page.back", show=False),
+    ]
+    DEFAULT_CSS = """
+    HistoryScreen {
+        Chart { width: 1fr; overflow: hidden; }
+        Table { height: 1fr; width: 1fr; overflow: hidden; }
+    }
+    """
+
+    def __init__(self, client_factory: Callable[[], Client]) -> None:
+        super().__init__(client_factory)
+        self.metric, self.span = "throughput", "day"
+        self._by = "queue"
+        self._path: list[tuple[str, str, str]] = []
+        """The groups that were entered: kind, name, and by what was told apart before."""
+        self._answer: dict[str, Any] | None = None
+        self._moment: int | None = None
+        """The bucket under the cursor."""
+        self._minute = 0
+        """The minute in which the figures were read."""
+
+    def body(self) -> Iterable[Widget]:
+        yield Choices({name: metric.word for name, metric in SHOWN.items()}, id="metrics")
+        yield Line(id="chart-rule")
+        yield Chart(id="chart")
+        yield Line(id="figures")
+        yield Table([part_of("throughput")], id="list")
+
+    @property
+    def table(self) -> Table:
+        """The figures of each group."""
+        return self.query_one(Table)
+
+    @property
+    def deck(self) -> TaskdeckApp:
+        """The app."""
+        return cast("TaskdeckApp", self.app)
+
+    def on_mount(self) -> None:
+        self.set_focus(self.table)
+        self.draw()
+
+    def heading(self) -> str:
+        steps = [f"{kind} {self.look.theirs(name) or '(none)'}" for kind, name, _ in self._path]
+        return self.look.own(" › ".join(["9 History", *steps]))
+
+    def hints(self) -> list[Hint]:
+        look = [Hint("← →", "moment", "left", 2), Hint("tab", "metric", "tab", 1), Hint("o", "span", "o", 3), Hint("f", "group", "f", 4)]
+        then = [Hint("b", "the deck then", "b", 1)] if self._moment is not None else []
+        row = self.table.item
+        return [*then, *look, *([Hint("↵", "open", "enter", 5)] if row and self._leads(row) else [])]
+
+    # -- what is asked ----------------------------------------------------------------------------------------------
+
+    @property
+    def within(self) -> dict[str, str]:
+        """The groups that were entered, as far as this metric is known by them."""
+        return {kind: name for kind, name, _ in self._path if kind in history.within(self.metric)}
+
+    @property
+    def groupings(self) -> list[str]:
+        """By what this metric can be told apart here."""
+        return [by for by in history.METRICS[self.metric] if by not in self.within]
+
+    @property
+    def by(self) -> str:
+        """By what it is told apart: as was asked for, or what comes nearest."""
+        known = self.groupings
+        return self._by if self._by in known else known[min(1, len(known) - 1)]
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"span": self.span, "metric": self.metric, "by": self.by, "within": self.within}
+
+    def reread(self) -> None:
+        asked, self._minute = self._wanted(), int(self.now // 60)
+        self.read(lambda client: client.call("history", asked), self._take)
+
+    def board_changed(self) -> None:
+        """The board changes all the time; the figures are read again when a minute is over, and when others are asked for."""
+        self.refresh_chrome()
+
+    def every_second(self) -> None:
+        super().every_second()
+        if self.is_current:
+            self.freshened()
+            if int(self.now // 60) != self._minute:
+                self.reread()
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if any(answer[name] != value for name, value in self._wanted().items()):
+            self.reread()
+            return
+        self._answer = answer
+        self.draw()
+
+    def freshened(self) -> None:
+        self.table.note = self.freshness
+        self.table.redraw()
+
+    # -- drawing ----------------------------------------------------------------------------------------------------
+
+    def draw(self) -> None:
+        """Draw what was read last."""
+        self.query_one(Choices).choose(self.metric)
+        self.refresh_chrome()
+        if (answer := self._answer) is None:
+            return
+        rows, view = rows_of(answer), self.table.views[0]
+        if view.part is not part_of(answer["metric"]):
+            view.part, view.rule = part_of(answer["metric"]), None
+            view.forget()
+        more = f"{answer['more']} more are not shown" if answer["more"] else ""
+        view.title, view.tail = GROUPS[answer["by"]].capitalize(), more
+        self._fit(len(rows))
+        self.table.show({"groups": rows})
+        self._draw_chart()
+
+    def _fit(self, rows: int) -> None:
+        """Share the lines out: the table gets those it needs, half of them at most; a chart too low to be read goes."""
+        rest = self.app.size.height - self.query_one(Header).size.height - 5
+        table = max(LEAST_TABLE, min(rows + 1, rest // 2))
+        height = rest - table if rest - table >= LEAST_CHART else 0
+        drawn = self.query_one(Chart)
+        for widget in (drawn, self.query_one("#chart-rule"), self.query_one("#figures")):
+            widget.display = height > 0
+        drawn.styles.height = height
+
+    def _draw_chart(self) -> None:
+        """The chart of the row under the cursor, its rule, and the figures of the moment."""
+        answer, row = self._answer, self.table.item
+        if answer is None or row is None or not self.query_one(Chart).display:
+            return
+        self.query_one("#chart-rule", Line).show(self._rule(answer, row))
+        self.query_one(Chart).plot(plot_of(answer, row, self.app.size.width), self._moment)
+        self.query_one("#figures", Line).show(self._figures(answer, row))
+
+    def _rule(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
+        legend = [span for line in row.lines for span in ((f" {self._sample(line)} ", line.style), (f"{line.word} ", ""))]
+        room = self.app.size.width - wide(legend)
+        step = "minute" if answer["step"] == 60 else amounts.age(answer["step"])
+        whose = "" if row.name is None else f", {name_of(row, self.look)}"
+        title = SHOWN[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
+        return [(self.look.rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"), *legend]
+
+    def _sample(self, line: chart.Series) -> str:
+        return line.letter if self.look.ascii or not self.look.colour else "━"
+
+    def _figures(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
+        """What is so at the moment under the cursor."""
+        if not any(answer["known"]) and not any(row.total.values()):
+            return [("  Nothing is known yet: figures come a minute after a runtime came up.", "warn")]
+        if (at := self._moment) is None:
+            return [(self.look.own("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
+        spans: list[Span] = [(f"  {self._when(answer, at)}", "bold")]
+        for line in row.lines:
+            value = said(line.values[at] if at < len(line.values) else None, SHOWN[row.metric].unit)
+            spans += [(f"   {line.word} ", line.style), (self.look.own(value), "")]
+        return spans if answer["known"][at] else [*spans, ("   not known: no runtime was up, or not counted yet", "warn")]
+
+    def _when(self, answer: Mapping[str, Any], at: int) -> str:
+        begin = answer["at"][at]
+        first, last, now = (datetime.fromtimestamp(t, UTC) for t in (begin, begin + answer["step"], self.now))
+        text = self.look.own(amounts.clock(first, now) if answer["step"] == 60 else amounts.span(first, last, now))
+        return f"{text} so far" if begin + answer["step"] > self.now else text
+
+    @on(Table.Moved)
+    def _row_chosen(self) -> None:
+        self.refresh_chrome()
+        self._draw_chart()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.call_after_refresh(self.draw)
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def _other(self) -> None:
+        """Something else is asked for: show that it is, and read it."""
+        self.draw()
+        self.reread()
+
+    def action_metric(self, by: int) -> None:
+        """The next metric, or the one before."""
+        names = list(SHOWN)
+        self.metric = names[(names.index(self.metric) + by) % len(names)]
+        self._other()
+
+    @on(Choices.Chosen)
+    def _metric_clicked(self, message: Choices.Chosen) -> None:
+        self.metric = message.name
+        self._other()
+
+    def action_group(self) -> None:
+        """Told apart by something else."""
+        known = self.groupings
+        self._by = known[(known.index(self.by) + 1) % len(known)]
+        self._other()
+
+    def action_span(self) -> None:
+        """The next span."""
+        names = list(SPANS)
+        self.span = names[(names.index(self.span) + 1) % len(names)]
+        self._moment = None
+        self._other()
+
+    def action_moment(self, by: int) -> None:
+        """The moment under the cursor moves; at first it stands at the end."""
+        if self._answer:
+            last = len(self._answer["at"]) - 1
+            self._moment = max(0, min(last, (last if self._moment is None else self._moment) + by))
+            self._look()
+
+    @on(Chart.Picked)
+    def _moment_clicked(self, message: Chart.Picked) -> None:
+        self._moment = message.bucket
+        self._look()
+
+    def _look(self) -> None:
+        self._draw_chart()
+        self.refresh_chrome()
+
+    def _leads(self, row: GroupRow) -> bool:
+        """Whether there is something inside a row: other kinds to tell it apart by."""
+        return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in history.within(self.metric)
+
+    @on(Table.Opened)
+    def _row_opened(self, message: Table.Opened) -> None:
+        row = message.item
+        if not self._leads(row):
+            self.say("There is nothing to tell apart in it." if row.name is not None else "These are all. f tells them apart.")
+            return
+        self._path.append((row.by, row.name, self._by))
+        self._by = next(by for by in ("template", "queue") if by != row.by)
+        self._other()
+
+    def action_board(self) -> None:
+        """The whole deck as of the moment under the cursor."""
+        if self._answer is None or self._moment is None:
+            self.say(self.look.own("First choose a moment with ← →."))
+            return
+        at = self._answer["at"][self._moment]
+        self.deck.action_place(0)
+        self.deck.past.go(at)
+
+    def action_back(self) -> None:
+        """Leave the moment, then the group, then the screen."""
+        if self._moment is not None:
+            self._moment = None
+            self._look()
+        elif self._path:
+            self._by = self._path.pop()[2]
+            self._other()
+        else:
+            self.dismiss(None)
+
+
+def plot_of(answer: Mapping[str, Any], row: GroupRow, width: int) -> Plot:
+    """The chart of a row."""
+    unit = SHOWN[row.metric].unit
+    values = [value for line in row.lines for value in line.values if value is not None]
+    kind = {"mean": "cores"}.get(unit, unit)
+    ticks = chart.scale(max(values, default=0.0), 4, kind, lambda value: tick(value, unit))
+    return Plot(row.lines, tuple(answer["known"]), ticks, chart.marks(answer["at"], answer["step"], width))

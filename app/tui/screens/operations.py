@@ -1,0 +1,319 @@
+"""`O`: who did what to what, newest first, and taking it back.
+
+The log may be long: it is filtered where it lies, and read on as the cursor comes near the end of what was read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from app.core import amounts, difference
+from app.tui.detail import Detail, Made
+from app.tui.doc import Doc, Row, Section
+from app.tui.footer import HELP, Hint
+from app.tui.look import Look
+from app.tui.panes.oplog import OPERATIONS, Operation, about, from_where, operation
+from app.tui.parts import Part
+from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.listing import BACK, ListScreen
+from app.tui.screens.page import PageScreen
+from app.tui.table import Table
+from app.tui.verbs import Deed
+
+if TYPE_CHECKING:
+    from app.client import Client
+    from app.tui.app import TaskdeckApp
+
+PAGE = 200
+"""Operations that are read at once."""
+AGAIN = 1000
+"""Of those that were read, so many are read again when something changes."""
+NEAR = 20
+"""Rows before the end at which the next page is read."""
+NAMED = 8
+"""Operations that a question names."""
+
+_WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
+
+
+def asked(text: str) -> tuple[dict[str, Any], str]:
+    """What a filter line asks of the verb `operations`, and what is wrong with it ("" for nothing)."""
+    args: dict[str, Any] = {"words": []}
+    fault = ""
+    for word in (word.replace('"', "") for word in _WORDS.findall(text)):
+        name, colon, value = word.partition(":")
+        if colon and value and name in ("by", "verb"):
+            args[name] = value
+        elif colon and value and name == "on":
+            args |= _on(value)
+        elif colon and name == "since":
+            fault = _since(value, args)
+        elif word not in ("!", "by:", "verb:", "on:"):
+            args["words"].append(word)
+    return args, fault
+
+
+def _on(value: str) -> dict[str, Any]:
+    digits = value.removeprefix("#")
+    return {"object": f"task #{digits}" if digits.isascii() and digits.isdigit() else value}
+
+
+def _since(value: str, args: dict[str, Any]) -> str:
+    if not value:
+        return ""
+    try:
+        args["since"] = amounts.parse_duration(value)
+    except ValueError as error:
+        return f"since {error}"
+    return ""
+
+
+class OperationsScreen(ListScreen):
+    """The log of operations."""
+
+    TITLE_TEXT = "Operations"
+    QUALIFIERS = ("by:", "verb:", "on:", "since:")
+    DEFAULT_CSS = """
+    OperationsScreen {
+        #detail { height: 9; width: 1fr; }
+        &.-low #detail { height: 5; }
+        &.-flat #detail { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "undo", "Take it back", id="operation.undo"),
+        Binding("y", "copy", "Copy the row as a line", id="operation.copy"),
+    ]
+
+    def __init__(self, client_factory: Callable[[], Client], words: str = "") -> None:
+        super().__init__(client_factory)
+        self.words = words
+        self.rows: tuple[Operation, ...] = ()
+        self.more = False
+        """Whether there are older ones."""
+        self._loaded = False
+
+    # -- the widgets ------------------------------------------------------------------------------------------------
+
+    def parts(self) -> Sequence[Part]:
+        return (OPERATIONS,)
+
+    def below(self) -> Iterable[Widget]:
+        yield Detail()
+
+    def on_resize(self) -> None:
+        height = self.app.size.height
+        self.set_class(16 < height < 30, "-low")
+        self.set_class(height <= 16, "-flat")
+
+    def names(self) -> Mapping[str, Sequence[str]]:
+        found = {"by": [row.by for row in self.rows], "verb": [row.verb for row in self.rows]}
+        return {name: list(dict.fromkeys(values)) for name, values in found.items()} | {"since": ["1h", "1d", "7d"]}
+
+    def row_hints(self) -> list[Hint]:
+        row = self.table.item
+        if not isinstance(row, Operation):
+            return []
+        undo = [Hint("u", "take back", "u", 1)] if row.undoable else []
+        return [Hint("↵", "all of it", "enter", 2), *undo, Hint("space", "mark", "space", 8), Hint("y", "copy", "y", 9)]
+
+    def keys(self) -> list[Hint]:
+        return [*self.hints(), HELP, BACK]
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def reread(self) -> None:
+        args, _ = asked(self.words)
+        limit = max(PAGE, min(len(self.rows), AGAIN))
+        self.read(lambda client: (args, client.call("operations", {**args, "limit": limit})), partial(self._take, limit))
+
+    def _take(self, limit: int, found: tuple[dict[str, Any], Sequence[Mapping[str, Any]]]) -> None:
+        args, answer = found
+        if args != asked(self.words)[0]:
+            self.reread()
+            return
+        newest = tuple(map(operation, answer))
+        older = tuple(row for row in self.rows if row.id < newest[-1].id) if len(newest) == limit else ()
+        self.more = self.more if older else len(newest) == limit
+        self._show((*newest, *older))
+
+    def _show(self, rows: tuple[Operation, ...]) -> None:
+        self.rows, self._loaded = rows, True
+        view = self.table.view("operations")
+        view.title = f"Operations {len(rows):,}{'+' if self.more else ''}"
+        view.empty = [[("  Nothing was done yet." if not self.words else "  Nothing that was done is so.", "dim")]]
+        self.table.show({"operations": rows})
+        self.refresh_chrome()
+        self._show_detail()
+
+    @on(Table.Moved)
+    def _rests(self) -> None:
+        self._show_detail()
+        at = next((n for n, row in enumerate(self.rows) if row.key == self.table.cursor), 0)
+        if self.more and at >= len(self.rows) - NEAR:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """The page after what was read."""
+        args, last = asked(self.words)[0], self.rows[-1].id
+        asks = {**args, "limit": PAGE, "before": last}
+        self.read(lambda client: client.call("operations", asks), partial(self._take_more, args, last))
+
+    def _take_more(self, args: dict[str, Any], last: int, answer: Sequence[Mapping[str, Any]]) -> None:
+        if args != asked(self.words)[0] or not self.rows or self.rows[-1].id != last:
+            self.reread()
+            return
+        self.more = len(answer) == PAGE
+        self._show((*self.rows, *map(operation, answer)))
+
+    def filtered(self) -> None:
+        """Asked anew: what is shown goes when the answer is there."""
+        _, fault = asked(self.words)
+        if fault:
+            self.say(self.look.theirs(fault), "warn")
+        self.table.filter((lambda row: True) if self.words else None, self.look.theirs(self.words))
+        self.rows = ()
+        self.reread()
+
+    # -- the row under the cursor -----------------------------------------------------------------------------------
+
+    def _show_detail(self) -> None:
+        self.query_one(Detail).show(self._detail)
+
+    def _detail(self, room: int, height: int) -> Made:
+        row = self.table.item
+        if not isinstance(row, Operation):
+            return "", "", []
+        return title(row, room, self.look), str(row.id), about(row, room, self.now, self.look)
+
+    @on(Table.Opened)
+    def _opened(self, event: Table.Opened) -> None:
+        event.stop()
+        self.app.push_screen(OperationScreen(self.client_factory, event.row), self._left_one)
+
+    def _left_one(self, row: Operation | None) -> None:
+        """The screen of one was left, with that to take back."""
+        if row is not None:
+            self._ask_to_undo([row])
+
+    def action_copy(self) -> None:
+        """The row as a line of text."""
+        row = self.table.item
+        if isinstance(row, Operation):
+            told = difference.told(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
+            self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.theirs(row.by)}: {told}")
+            self.say("Copied, if the terminal allows it (tmux: set-clipboard on).")
+
+    # -- taking back ------------------------------------------------------------------------------------------------
+
+    def action_undo(self) -> None:
+        """Take back what is marked, or under the cursor; asks first, and names it."""
+        rows = [row for row in self.table.chosen() if isinstance(row, Operation)]
+        able = [row for row in rows if row.undoable]
+        if able:
+            self._ask_to_undo(able)
+        elif rows:
+            self.say(self.look.theirs(f"It cannot be undone: {rows[0].reason}."), "warn")
+
+    def _ask_to_undo(self, rows: Sequence[Operation]) -> None:
+        if self.deck.read_only:
+            self.say("Read only: nothing is changed from here.", "warn")
+            return
+        self.call("undo", {"ids": [row.id for row in rows], "dry_run": True}, partial(self._ask, rows))
+
+    def _ask(self, rows: Sequence[Operation], found: Mapping[str, Any]) -> None:
+        """The runtime has looked whether it can be done as things stand."""
+        able = {row["id"] for row in found["done"]}
+        if not able:
+            self.say(self.look.theirs(f"Not taken back: {found['refused'][0]['message']}"), "warn")
+        elif self.is_current:
+            question = ask_undo([row for row in rows if row.id in able], found, self.look)
+            self.app.push_screen(ChoiceScreen(question), partial(self._undo, sorted(able)))
+
+    def _undo(self, ids: Sequence[int], answer: str | None) -> None:
+        if answer:
+            self.table.clear_marks()
+            self.deck.do([Deed("undo", {"ids": list(ids)}, "Taken back:")])
+
+
+def ask_undo(rows: Sequence[Operation], found: Mapping[str, Any], look: Look) -> Question:
+    """Take these back? `found` is what the runtime says of it."""
+    room = 66
+    body = [[(f"Take {'this' if len(rows) == 1 else f'these {len(rows):,}'} back?", "bold")], []]
+    body += [[(look.cut(look.own(look.theirs(done["text"])), room), "")] for done in found["done"][:NAMED]]
+    if len(rows) > NAMED:
+        body.append([(look.own(f"… and {len(rows) - NAMED:,} more"), "dim")])
+    if others := [row for row in rows if not row.here]:
+        who = ", ".join(dict.fromkeys(look.theirs(row.by) for row in others))
+        body += [[], [(look.cut(f"Done elsewhere, by {who}.", room), "warn")]]
+    if refused := found["refused"]:
+        body += [[], [(look.cut(look.theirs(f"{len(refused):,} cannot be: {refused[0]['message']}"), room), "warn")]]
+    return Question("Undo", body, [Answer("y", "take it back"), Answer("n", "leave it")], safe="n")
+
+
+def title(row: Operation, room: int, look: Look) -> str:
+    """What a rule over it says."""
+    return look.cut(look.own(look.theirs(f"{row.verb} of {difference.thing(row.object, row.name)}")), max(10, room - 20), "middle")
+
+
+class OperationScreen(PageScreen):
+    """All about one operation. Dismisses with it when it is to be taken back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "undo", "Take it back", id="operation.undo"),
+        Binding("q,escape", "leave", "Back", id="page.back"),
+    ]
+    DEFAULT_CSS = "OperationScreen { Doc { height: 1fr; } }"
+
+    def __init__(self, client_factory: Callable[[], Client], row: Operation) -> None:
+        super().__init__(client_factory)
+        self.row = row
+
+    def body(self) -> Iterable[Widget]:
+        yield Doc(id="operation")
+
+    def on_mount(self) -> None:
+        self._draw()
+        self.query_one(Doc).focus()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        room = self.app.size.width
+        opens = [Row(((self.look.own(f"#{self.row.number}, its task"), ""),), str(self.row.number))] if self.row.number is not None else []
+        lines = [Row(tuple(line)) for line in _unindented(about(self.row, room, self.now, self.look))]
+        section = Section(title(self.row, room, self.look), (*lines, Row(), *opens), tail=str(self.row.id))
+        self.query_one(Doc).show([section])
+
+    def heading(self) -> str:
+        return self.look.own(f"Operations › {self.row.id} by {self.look.theirs(self.row.by)}, {from_where(self.row)}")
+
+    def hints(self) -> list[Hint]:
+        undo = [Hint("u", "take back", "u", 1)] if self.row.undoable else []
+        return [*undo, Hint("j k", "move", "j", 3)]
+
+    @on(Doc.Opened)
+    def _opened(self, event: Doc.Opened) -> None:
+        cast("TaskdeckApp", self.app).open_task(event.target)
+
+    def action_undo(self) -> None:
+        """Back, and ask whether it is to be taken back."""
+        if self.row.undoable:
+            self.dismiss(self.row)
+        else:
+            self.say(self.look.theirs(f"It cannot be undone: {self.row.reason}."), "warn")
+
+
+def _unindented(lines: Sequence[Sequence[tuple[str, str]]]) -> Iterable[list[tuple[str, str]]]:
+    """A page has a gutter of its own."""
+    for line in lines:
+        first, *rest = line
+        yield [(first[0].removeprefix("  "), first[1]), *rest]

@@ -1,0 +1,348 @@
+"""A page of a list of tasks, in any order, with any conditions, out of as many tasks as there are.
+
+A page begins where another ended, at a value and a number, so that rows which come and go move nothing. Where the conditions leave few
+rows, these are looked up and sorted; then everything about them is known. Else the index of the order is walked along, in windows that
+grow, and the rows that match are picked. A walk that has looked long enough stops, and says where: the rows before that are all there
+are, and the next page may begin there. So no page costs more than `PATIENCE`, and none says that it is all when it is not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from db import reads, search, sources, sql
+from db.conditions import Among, Condition, Missing, Range, Status, Word, where
+from db.sources import FIRST, LAST
+from db.states import ENDED, Task
+
+PATIENCE = 0.25
+"""Seconds that a walk takes at most."""
+SORTED = 10_000
+"""Rows that are looked up and sorted rather than found by a walk; half as many where they are in order already."""
+MANY = 100_000
+"""Rows that are looked up and sorted when a walk has found too few."""
+WALKED = 30_000
+"""Rows that a walk looks at before it is thought to find too few."""
+SMALL, LARGE = 500, 8_000
+"""Rows of the first window and of the largest."""
+
+
+class Order(NamedTuple):
+    """By a column, then by number; `tie` is what tells that in the column's index. Rows without a value come last, either way."""
+
+    column: str
+    by: str
+    tie: str = "rowid"
+    partial: bool = False
+
+
+ORDERS = {
+    "number": Order("number", "idx_tasks_number"),
+    "name": Order("name", "idx_tasks_name"),
+    "queue": Order("queue", "idx_tasks_queue", "number"),
+    "status": Order("status", "idx_tasks_status"),
+    "priority": Order("priority", "idx_tasks_priority"),
+    "created": Order("created_at", "idx_tasks_created"),
+    "template": Order("template", "idx_tasks_of_template", partial=True),
+    "started": Order("started_at", "idx_tasks_started", partial=True),
+    "ended": Order("ended_at", "idx_tasks_over", partial=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which tasks: all conditions must hold. `hints` are folded parts of the texts of all that match; `text_of` makes the text of a row."""
+
+    conditions: tuple[Condition, ...]
+    text_of: search.TextOf
+    hints: tuple[str, ...] = ()
+
+    def also(self, *more: Condition) -> Wanted:
+        """These, and more conditions."""
+        return Wanted((*self.conditions, *more), self.text_of, self.hints)
+
+
+class At(NamedTuple):
+    """A place in an order: beyond it, the way one walks, lies what is asked for."""
+
+    value: Any
+    number: int
+
+
+class Page(NamedTuple):
+    """Rows in the order as it is shown. `stopped`: where a walk gave up; None when the page is all that it was to be."""
+
+    rowids: list[int]
+    before: bool
+    after: bool
+    total: int | None
+    stopped: At | None
+
+
+class _Step(NamedTuple):
+    """What a window of a walk gave, how many rows it looked at, and where it ended."""
+
+    rowids: list[int]
+    looked: int
+    end: At | None
+
+
+class _Taken(NamedTuple):
+    rowids: list[int]
+    stopped: At | None
+
+
+# --- which of these rows match ------------------------------------------------------------------------------------------------------
+
+
+class Looking:
+    """One look at the tasks, in one read."""
+
+    def __init__(self, c: Connection, wanted: Wanted) -> None:
+        self.c, self.wanted = c, wanted
+        self._where, self._values = where(wanted.conditions)
+        self._words = [condition for condition in wanted.conditions if isinstance(condition, Word)]
+        self._indexed = search.indexed_to(c) if self._words else LAST
+        self._stale = set(sql.column(c, "SELECT number FROM stale_texts")) if self._words else set[int]()
+
+    def passing(self, rowids: Sequence[int]) -> list[int]:
+        """Those of these rows that match, in their order."""
+        if not rowids:
+            return []
+        found = f"SELECT t.rowid, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
+        numbers = {row[0]: row[1] for row in sql.rows(self.c, found, (json.dumps(rowids), *self._values))}
+        doubtful = [rowid for rowid, number in numbers.items() if number > self._indexed or number in self._stale]
+        wrong = set(doubtful) - set(self._judged(doubtful))
+        return [rowid for rowid in rowids if rowid in numbers and rowid not in wrong]
+
+    def _judged(self, rowids: Sequence[int]) -> Iterable[int]:
+        """Those of these rows that the index does not know whose texts, as they are now, hold the words."""
+        for row in fetch(self.c, ("rowid AS place", *search.READ.split(", ")), rowids):
+            text = self.wanted.text_of(row)
+            if all((word.text in text) != word.no for word in self._words):
+                yield row.place
+
+    def narrow(self) -> sources.Narrow:
+        """The shortest way to what may match."""
+        return sources.narrowest(self.c, self.wanted.conditions, self.wanted.hints)
+
+    def along(self, order: Order, down: bool, at: At | None = None) -> Iterator[_Step]:
+        """Along the index of an order, over the rows that have a value."""
+        size, inside = SMALL, [c for c in self.wanted.conditions if isinstance(c, Range) and c.column == order.column and not c.no]
+        while True:
+            rows = _keyed(self.c, order, inside, down, at, size)
+            at = At(rows[-1].value, rows[-1].number) if len(rows) == size else None
+            yield _Step(self.passing([row.rowid for row in rows]), max(len(rows), 1), at)
+            if at is None:
+                return
+            size = min(LARGE, size * 2)
+
+    def walk(self, narrow: sources.Narrow, down: bool, at: At | None = None) -> Iterator[_Step]:
+        """Along the numbers."""
+        low, high, size = narrow.low, narrow.high, SMALL
+        if at is not None:
+            low, high = (low, min(high, _bound(self.c, at.number, down))) if down else (max(low, _bound(self.c, at.number, down)), high)
+        while low < high:
+            window = narrow.source.window(self.c, low, high, down, size)
+            end = None if window.edge is None else At(None, _number(self.c, window.edge, down))
+            yield _Step(self.passing(window.rowids), max(len(window.rowids), 1), end)
+            if window.edge is None:
+                return
+            low, high = (low, window.edge) if down else (window.edge, high)
+            size = min(LARGE, size * 2)
+
+
+def fetch(c: Connection, columns: Sequence[str], rowids: Sequence[int]) -> list[Any]:
+    """Columns of rows, in no order."""
+    listed = ", ".join(f"t.{column}" for column in columns)
+    found = f"SELECT {listed} FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+    return sql.rows(c, found, (json.dumps(list(rowids)),))
+
+
+def _bound(c: Connection, number: int, down: bool) -> int:
+    """The place that, not being included, stands for a number that is not included."""
+    return sources.at_or_after(c, number) if down else sources.before(c, number + 1)
+
+
+def _number(c: Connection, rowid: int, down: bool) -> int:
+    """The number at a place; of one where no row is any more, a number that leaves nothing out."""
+    near = "rowid >= ? ORDER BY rowid" if down else "rowid <= ? ORDER BY rowid DESC"
+    return sql.value(c, f"SELECT number FROM tasks WHERE {near} LIMIT 1", (rowid,)) or (LAST if down else FIRST)
+
+
+def _keyed(c: Connection, order: Order, inside: Iterable[Range], down: bool, at: At | None, size: int) -> list[Any]:
+    """The next rows of an index: rowid, value, number. First those of the very value one stands at, then those beyond it."""
+    way, sign = ("DESC", "<") if down else ("ASC", ">")
+    column = order.column
+    limits = [(f" AND {column} {op} ?", value) for r in inside for op, value in ((">=", r.low), ("<", r.high)) if value is not None]
+    base = f"SELECT rowid, {column} AS value, number FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{{}}"
+    base += "".join(text for text, _ in limits) + f" ORDER BY {column} {way}, {order.tie} {way} LIMIT ?"
+    given = [value for _, value in limits]
+    if at is None:
+        return sql.rows(c, base.format(""), (*given, size))
+    tie = at.number if order.tie == "number" else _bound(c, at.number, down)
+    rows = sql.rows(c, base.format(f" AND {column} = ? AND {order.tie} {sign} ?"), (at.value, tie, *given, size))
+    if len(rows) < size:
+        rows += sql.rows(c, base.format(f" AND {column} {sign} ?"), (at.value, *given, size - len(rows)))
+    return rows
+
+
+# --- pages --------------------------------------------------------------------------------------------------------------------------
+
+
+class _Sorted(NamedTuple):
+    """Everything that matches, in the order that is shown."""
+
+    places: list[tuple[int, At]]
+
+    def page(self, at: At | None, down: bool, back: bool, limit: int) -> Page:
+        """The part beyond a place."""
+        end, start = len(self.places), 0
+        if back:
+            end = end if at is None else sum(_behind(at, place, down) for _, place in self.places)
+            start = max(0, end - limit)
+        else:
+            start = 0 if at is None else end - sum(_behind(place, at, down) for _, place in self.places)
+            end = min(end, start + limit)
+        return Page([rowid for rowid, _ in self.places[start:end]], start > 0, end < len(self.places), len(self.places), None)
+
+
+def _behind(one: At, other: At, down: bool) -> bool:
+    """Whether `one` is shown after `other`. What has no value is shown last."""
+    if one.value == other.value:
+        return one.number < other.number if down else one.number > other.number
+    if one.value is None or other.value is None:
+        return one.value is None
+    return one.value < other.value if down else one.value > other.value
+
+
+def page(c: Connection, wanted: Wanted, order: str, down: bool, at: At | None, back: bool, limit: int) -> Page:
+    """So many rows that come after a place (or, when `back`, before it) in the order as it is shown; without a place, the first or the last
+    ones. `down`: from the greatest value and number on."""
+    paging = _Paging(Looking(c, wanted), ORDERS[order], down)
+    few = SORTED // 2 if order == "number" else SORTED
+    found = paging.sorted(few)
+    return found.page(at, down, back, limit) if found is not None else paging.walked(at, back, limit)
+
+
+class _Paging:
+    def __init__(self, look: Looking, order: Order, down: bool) -> None:
+        self.look, self.order, self.down = look, order, down
+        self.narrow = look.narrow()
+        self.deadline = time.monotonic() + PATIENCE
+
+    def sorted(self, most: int) -> _Sorted | None:
+        """All that match, when there are not too many to look at."""
+        window = self.narrow.source.window(self.look.c, self.narrow.low, self.narrow.high, True, most + 1)
+        if window.edge is not None:
+            return None
+        rowids = self.look.passing(window.rowids)
+        way, column = "DESC" if self.down else "ASC", self.order.column
+        found = (
+            f"SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value "
+            f"ORDER BY t.{column} IS NULL, t.{column} {way}, t.number {way}"
+        )
+        return _Sorted([(row[0], At(row[1], row[2])) for row in sql.rows(self.look.c, found, (json.dumps(rowids),))])
+
+    def walked(self, at: At | None, back: bool, limit: int) -> Page:
+        """A page found by a walk, or, where that finds too little in many rows, by sorting more than one would like to."""
+        steps = self._steps(at, back)
+        taken = _take(steps, limit + 1, WALKED, self.deadline)
+        if taken.stopped is not None and self.order.column != "number" and (found := self.sorted(MANY)) is not None:
+            return found.page(at, self.down, back, limit)
+        if taken.stopped is not None:
+            more = _take(steps, limit + 1 - len(taken.rowids), LAST, self.deadline)
+            taken = _Taken(taken.rowids + more.rowids, more.stopped)
+        rowids, beyond = taken.rowids[:limit], len(taken.rowids) > limit or taken.stopped is not None
+        rest = at is not None and self._any(at, not back)
+        total = len(rowids) if at is None and not beyond else counted(self.look.c, self.look.wanted.conditions)
+        stopped = self._shown(taken.stopped) if len(taken.rowids) <= limit else None
+        if back:
+            return Page(rowids[::-1], beyond, rest, total, stopped)
+        return Page(rowids, rest, beyond, total, stopped)
+
+    def _shown(self, at: At | None) -> At | None:
+        return At(at.number, at.number) if at is not None and self.order.column == "number" else at
+
+    def _any(self, at: At, back: bool) -> bool:
+        """Whether anything lies on that side of a place, the place itself included; what is not soon found may be there."""
+        here = At(at.value, at.number + (1 if self.down != back else -1))
+        taken = _take(self._steps(here, back), 1, WALKED // 2, time.monotonic() + PATIENCE / 5)
+        return bool(taken.rowids) or taken.stopped is not None
+
+    def _steps(self, at: At | None, back: bool) -> Iterator[_Step]:
+        """The walk from a place on; without one, from the end that is shown first, or last."""
+        way = self.down != back
+        if self.order.column == "number":
+            return self.look.walk(self.narrow, way, at)
+        if not self.order.partial:
+            return self.look.along(self.order, way, at)
+        if at is None:
+            parts = [self.look.along(self.order, way), self._missing(way)]
+            return chain.from_iterable(parts[::-1] if back else parts)
+        if at.value is None:
+            return chain(self._missing(way, at), self.look.along(self.order, way)) if back else self._missing(way, at)
+        return self.look.along(self.order, way, at) if back else chain(self.look.along(self.order, way, at), self._missing(way))
+
+    def _missing(self, way: bool, at: At | None = None) -> Iterator[_Step]:
+        """The walk along the rows without a value, by their numbers."""
+        more: list[Condition] = [Missing(self.order.column)]
+        if self.order.column == "ended_at":
+            more.append(Status(tuple(status.value for status in Task if status not in ENDED)))
+        look = Looking(self.look.c, self.look.wanted.also(*more))
+        yield from look.walk(look.narrow(), way, at)
+
+
+def _take(steps: Iterable[_Step], limit: int, most: int, deadline: float) -> _Taken:
+    """Rows of a walk, until there are enough of them or it has looked long enough."""
+    rowids: list[int] = []
+    for step in steps:
+        rowids += step.rowids
+        most -= step.looked
+        if len(rowids) >= limit:
+            break
+        if step.end is not None and (most <= 0 or time.monotonic() > deadline):
+            return _Taken(rowids, step.end)
+    return _Taken(rowids[:limit], None)
+
+
+def counted(c: Connection, conditions: Sequence[Condition]) -> int | None:
+    """How many tasks match, where the kept counters tell; else None."""
+    total = 0
+    for (queue, status), many in reads.counters(c).items():
+        holds = [_of_counter(condition, queue, status) for condition in conditions]
+        if None in holds:
+            return None
+        total += many if all(holds) else 0
+    return total
+
+
+def _of_counter(condition: Condition, queue: str, status: str) -> bool | None:
+    if isinstance(condition, Status) and not condition.runs:
+        return (status in condition.tasks) != condition.no
+    if isinstance(condition, Among) and condition.column == "queue":
+        return (queue in condition.values) != condition.no
+    return None
+
+
+# --- all of them --------------------------------------------------------------------------------------------------------------------
+
+
+def matching(c: Connection, wanted: Wanted) -> list[int]:
+    """The rowids of all tasks that match, newest first, however long that takes."""
+    look = Looking(c, wanted)
+    return [rowid for step in look.walk(look.narrow(), down=True) for rowid in step.rowids]
+
+
+def still(c: Connection, wanted: Wanted, uuids: Sequence[str]) -> list[str]:
+    """Those of these tasks that match, in their order."""
+    found = "SELECT t.rowid, t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value"
+    named = {row[0]: row[1] for row in sql.rows(c, found, (json.dumps(list(uuids)),))}
+    return [named[rowid] for rowid in Looking(c, wanted).passing(list(named))]

@@ -1,0 +1,266 @@
+"""Where a list looks for its rows: ways through `tasks` in the order of the numbers, each over the rows that one condition leaves.
+
+Rows are stored in the order of their numbers, so a place in that order is a rowid. A source gives the rowids between two places, so many
+at a time, and says how far it has looked. What it gives may match; what it leaves out, between its edges, does not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import Connection
+
+from db import reads, search, sql
+from db.conditions import Among, Condition, Range, Status, Word
+
+FIRST, LAST = 0, 2**63 - 1
+"""Before the first place and behind the last."""
+
+FEW = 20_000
+"""Rows up to which a source is counted, or held as a list."""
+
+SCANNED = 100_000
+"""Texts that are looked through at a time for a word too short for the index."""
+
+
+class Window(NamedTuple):
+    """Rowids in their order, and the place up to which they are all; None: up to the end."""
+
+    rowids: list[int]
+    edge: int | None
+
+
+class Source(Protocol):
+    """A way through the tasks."""
+
+    def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        """About `size` rowids between `low` and `high`, neither of them included; from `high` on when `down`."""
+        ...
+
+
+def _window(rowids: list[int], size: int) -> Window:
+    return Window(rowids, rowids[-1] if len(rowids) >= size else None)
+
+
+def _way(down: bool) -> str:
+    return "DESC" if down else "ASC"
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All tasks."""
+
+    def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        """See Source."""
+        found = f"SELECT rowid FROM tasks WHERE rowid > ? AND rowid < ? ORDER BY rowid {_way(down)} LIMIT ?"
+        return _window(sql.column(c, found, (low, high, size)), size)
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """Tasks whose column has one of a few values, each by its index."""
+
+    column: str
+    values: tuple[str, ...]
+
+    def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        """See Source."""
+        by = f"tasks INDEXED BY {_INDEXES[self.column]}"
+        found = f"SELECT rowid FROM {by} WHERE {self.column} = ? AND {_between(self.column, down)} LIMIT ?"
+        rowids = [rowid for value in self.values for rowid in sql.column(c, found, (value, low, high, size))]
+        return _window(sorted(rowids, reverse=down)[:size], size)
+
+
+_INDEXES = {
+    "status": "idx_tasks_status", "queue": "idx_tasks_queue", "template": "idx_tasks_of_template", "submitted_by": "idx_tasks_submitted_by",
+}  # fmt: skip
+
+NUMBER_LOW = "coalesce((SELECT number FROM tasks WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1), 0)"
+NUMBER_HIGH = f"coalesce((SELECT number FROM tasks WHERE rowid >= ? ORDER BY rowid LIMIT 1), {LAST})"
+"""The numbers at two places."""
+
+
+def _between(column: str, down: bool) -> str:
+    """Places between two rowids, as the column's index has them in order."""
+    if column != "queue":
+        return f"rowid > ? AND rowid < ? ORDER BY rowid {_way(down)}"
+    return f"number > {NUMBER_LOW} AND number < {NUMBER_HIGH} ORDER BY number {_way(down)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Tasks that were looked up at once."""
+
+    rowids: list[int] = field(hash=False)
+    """In order."""
+
+    def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        """See Source."""
+        inside = self.rowids[bisect_right(self.rowids, low) : bisect_left(self.rowids, high)]
+        return _window(inside[: -size - 1 : -1] if down else inside[:size], size)
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """Tasks whose text holds a word, by the index; and those that the index does not know yet, or no longer."""
+
+    match: str | None
+    """What to ask the index for; None where a word has too few letters for it, and texts are looked through."""
+    word: str
+    unknown: int
+    """The first place that the index does not know."""
+    stale: tuple[int, ...]
+
+    def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        """See Source."""
+        old, new = self._known(c, low, min(high, self.unknown), down, size), self._new(c, low, high, down, size)
+        edges = [found.edge for found in (old, new) if found.edge is not None]
+        edge = (max(edges) if down else min(edges)) if edges else None
+        first, last = (low, high) if edge is None else (edge - 1, high) if down else (low, edge + 1)
+        found = {*old.rowids, *new.rowids, *self.stale}
+        return Window(sorted((rowid for rowid in found if first < rowid < last), reverse=down), edge)
+
+    def _new(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        low = max(low, self.unknown - 1)
+        return Everything().window(c, low, high, down, size) if low < high else Window([], None)
+
+    def _known(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+        if low >= high:
+            return Window([], None)
+        if self.match:
+            return _window(sql.column(c, _BY_INDEX.format(way=_way(down)), (self.match, low, high, size)), size)
+        first, last = (max(low, high - SCANNED), high) if down else (low, min(high, low + SCANNED))
+        found = _window(sql.column(c, _BY_TEXT.format(way=_way(down)), (self.word, first, last, size)), size)
+        if found.edge is not None or (first, last) == (low, high):
+            return found
+        return Window(found.rowids, first + 1 if down else last - 1)
+
+
+_BY_INDEX = (
+    "SELECT t.rowid FROM search s CROSS JOIN tasks t ON t.number = s.rowid WHERE search MATCH ? "
+    f"AND s.rowid > {NUMBER_LOW} AND s.rowid < {NUMBER_HIGH} ORDER BY s.rowid {{way}} LIMIT ?"
+)
+_BY_TEXT = (
+    "SELECT t.rowid FROM search_content k CROSS JOIN tasks t ON t.number = k.id WHERE instr(k.c0, ?) > 0 "
+    f"AND k.id > {NUMBER_LOW} AND k.id < {NUMBER_HIGH} ORDER BY k.id {{way}} LIMIT ?"
+)
+
+
+# --- choosing one -------------------------------------------------------------------------------------------------------------------
+
+
+class Narrow(NamedTuple):
+    """The way through the fewest rows that might match, between two places."""
+
+    source: Source
+    low: int
+    high: int
+
+
+def narrowest(c: Connection, conditions: Sequence[Condition], hints: Sequence[str]) -> Narrow:
+    """The shortest way that these conditions leave. `hints` are parts that the texts of matching tasks hold, beside the words asked for."""
+    low, high = _places(c, conditions)
+    known = _known(c, [condition for condition in conditions if not condition.no])
+    source, rows = min(known, key=lambda found: found[1], default=(Everything(), LAST))
+    words = [condition.text for condition in conditions if isinstance(condition, Word) and not condition.no]
+    if (words or hints) and rows > SHORT:
+        return Narrow(_indexed(c, words, hints) or source, low, high)
+    return Narrow(source, low, high)
+
+
+SHORT = 2_000
+"""A way so short needs no index of texts."""
+
+
+def _indexed(c: Connection, words: Sequence[str], hints: Sequence[str]) -> Indexed | None:
+    match = search.match([*words, *hints])
+    if match is None and not words:
+        return None
+    last = search.indexed_to(c)
+    unknown = sql.value(c, "SELECT rowid FROM tasks WHERE number > ? ORDER BY number LIMIT 1", (last,))
+    stale = sql.column(c, "SELECT t.rowid FROM stale_texts s CROSS JOIN tasks t ON t.number = s.number")
+    return Indexed(match, max(words, key=len, default=""), unknown or _end(c), tuple(stale))
+
+
+def _end(c: Connection) -> int:
+    """The place behind the last task."""
+    return (sql.value(c, "SELECT max(rowid) FROM tasks") or 0) + 1
+
+
+def _known(c: Connection, conditions: Iterable[Condition]) -> Iterable[tuple[Source, int]]:
+    """Sources of which it is known how many rows they have."""
+    for condition in conditions:
+        if isinstance(condition, Status):
+            states = (*condition.tasks, *(["running"] if condition.runs and "running" not in condition.tasks else []))
+            yield Valued("status", states), sum(n for status, n in reads.counts(c).items() if status in states)
+        elif isinstance(condition, Among) and condition.column == "queue":
+            yield Valued("queue", condition.values), sum(n for (q, _), n in reads.counters(c).items() if q in condition.values)
+        elif isinstance(condition, Among):
+            found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {condition.column} IN ({_marks(condition.values)}) LIMIT {FEW})"
+            yield Valued(condition.column, condition.values), sql.value(c, found, condition.values)
+        elif isinstance(condition, Range) and condition.column == "priority":
+            rowids = _in_range(c, condition)
+            if len(rowids) < FEW:
+                yield Listed(rowids), len(rowids)
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _in_range(c: Connection, wanted: Range) -> list[int]:
+    """Places of what lies in a range, in order; FEW of them when there are more."""
+    low, high = (-LAST if wanted.low is None else wanted.low), (LAST if wanted.high is None else wanted.high)
+    return sorted(sql.column(c, f"SELECT rowid FROM tasks WHERE priority >= ? AND priority < ? LIMIT {FEW}", (low, high)))
+
+
+def _places(c: Connection, conditions: Iterable[Condition]) -> tuple[int, int]:
+    """The places between which all lies that was numbered or submitted as asked for."""
+    low, high = FIRST, LAST
+    for condition in conditions:
+        if isinstance(condition, Range) and not condition.no:
+            first, last = _numbered(c, condition) if condition.column == "number" else _submitted(c, condition)
+            low, high = max(low, first), min(high, last)
+    return low, high
+
+
+def _numbered(c: Connection, wanted: Range) -> tuple[int, int]:
+    return (
+        FIRST if wanted.low is None else before(c, wanted.low),
+        LAST if wanted.high is None else at_or_after(c, wanted.high),
+    )
+
+
+def before(c: Connection, number: int) -> int:
+    """The place of the last task with a lesser number."""
+    return sql.value(c, "SELECT rowid FROM tasks WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)) or FIRST
+
+
+def at_or_after(c: Connection, number: int) -> int:
+    """The place of the first task with this number or a greater one; behind the last one when there is none."""
+    return sql.value(c, "SELECT rowid FROM tasks WHERE number >= ? ORDER BY number LIMIT 1", (number,)) or _end(c)
+
+
+def _submitted(c: Connection, wanted: Range) -> tuple[int, int]:
+    """Clocks are set back now and then, so the places are looked up; without limits where there are too many of them to do so."""
+    if wanted.column != "created_at":
+        return FIRST, LAST
+    low = wanted.low and _outermost(c, "min", ">=", wanted.low)
+    high = wanted.high and _outermost(c, "max", "<", wanted.high)
+    return low - 1 if low else FIRST, high + 1 if high else LAST
+
+
+RANGED = 100_000
+"""Tasks up to which it is looked up where those of a time stand: some 3 ms."""
+
+
+def _outermost(c: Connection, which: str, sign: str, moment: str) -> int | None:
+    found = (
+        f"SELECT {which}(rowid), count(*) FROM (SELECT rowid FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ? "
+        f"LIMIT {RANGED})"
+    )
+    (place, many) = sql.rows(c, found, (moment,))[0]
+    return None if many == RANGED else place or (LAST - 1 if which == "min" else -1)

@@ -1,0 +1,201 @@
+"""What an edit form sends, says and warns of, from what is stored and what was typed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.tui import edits
+from app.tui.editoutlook import hint, outlook
+from app.tui.edits import NEW_QUEUE, NEW_RULE, POOL, QUEUE, RULE, TASK, Kind, Sheet
+from app.tui.editsource import Source, rule_row
+from tests.tui.answers import BOARD, task
+
+MEDIA = {"name": "media", "capacity": 2, "pool": "main", "priority": 0, "description": None, "status": "active"}
+GPU = {"name": "gpu", "cpu": 8.0, "memory": 32768.0, "description": "cards", "status": "active"}
+RULE_ROW = {
+    "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
+    "limit": 2700.0, "severity": "critical", "enabled": True, "open": {"firing": 2},
+}  # fmt: skip
+
+
+def sheet(kind: Kind, *rows: dict[str, Any], **texts: str) -> Sheet:
+    return Sheet(kind, rows, texts)
+
+
+def only(found: Sheet) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """The one deed: verb, arguments, arguments of what undoes it."""
+    (deed,) = edits.deeds(found)
+    return deed.verb, deed.args, [back.args for back in deed.undo]
+
+
+def test_only_what_was_changed_is_sent_and_undo_brings_back_what_was():
+    found = sheet(TASK, task(), memory="8G", cpu="4.0", timeout="")
+    uuid = task()["uuid"]
+    assert only(found) == (
+        "set", {"ids": [uuid], "fields": {"memory": 8192.0, "timeout": None}},
+        [{"ids": [uuid], "fields": {"memory": 12288.0, "timeout": 14400.0}}],
+    )  # fmt: skip
+    assert edits.deeds(found)[0].said == "Memory 12G → 8G, timeout 4h → no limit:"
+
+
+def test_a_value_written_in_another_way_is_no_change():
+    assert edits.deeds(sheet(TASK, task(), memory="12288M", timeout="240m", retries="1", cpu="4")) == []
+
+
+def test_several_tasks_are_changed_in_one_field_and_undone_each_to_its_own():
+    rows = [task(number=1), task(number=2, memory=1024.0), task(number=3, memory=8192.0), task(number=4)]
+    found = sheet(TASK, *rows, memory="8G")
+    verb, args, undo = only(found)
+    one, two, _, four = (row["uuid"] for row in rows)
+    assert (verb, args["ids"]) == ("set", [one, two, four])
+    assert sorted((sorted(back["ids"]), back["fields"]["memory"]) for back in undo) == [([one, four], 12288.0), ([two], 1024.0)]
+    assert edits.deeds(found)[0].said == "Memory → 8G:"
+
+
+def test_a_field_in_which_rows_differ_begins_empty_and_stays_as_it_is():
+    found = sheet(TASK, task(number=1, timeout=60.0), task(number=2), priority="7")
+    assert found.differ(found.slot("timeout")) and found.begins(found.slot("timeout")) == ""
+    assert found.changes() == {"priority": 7}
+    assert not sheet(TASK, task(number=1), task(number=2), timeout="none").faults()
+    assert sheet(TASK, task(number=1), task(number=2, timeout=60.0), timeout="none").changes() == {"timeout": None}
+
+
+def test_names_are_for_one_task_only():
+    assert "name" not in [slot.name for slot in sheet(TASK, task(number=1), task(number=2)).slots]
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"memory": "lots"}, 'Memory must be a size such as 512M or 1.5G, not "lots".'),
+        ({"memory": ""}, "Memory must not be empty."),
+        ({"cpu": "-1"}, 'CPU must not be negative, as "-1" is.'),
+        ({"priority": "high"}, 'Priority must be a whole number, not "high".'),
+        ({"retries": "10001"}, 'Retries must be 0 to 10,000, not "10001".'),
+        ({"timeout": "soon"}, "Timeout must be a duration"),
+        ({"name": "a/b"}, "Name must not contain"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_the_words_of_the_service(texts: dict[str, str], words: str):
+    found = sheet(TASK, task(), **texts)
+    assert found.faults()[0].startswith(words)
+    assert edits.deeds(found) == []
+
+
+def test_what_others_change_meanwhile_is_followed_where_nothing_was_typed():
+    found = sheet(TASK, task(), memory="8G").with_stored([task(priority=9, memory=4096.0)])
+    assert found.text(found.slot("priority")) == "9" and found.text(found.slot("memory")) == "8G"
+    assert only(found)[1:] == (
+        {"ids": [task()["uuid"]], "fields": {"memory": 8192.0}}, [{"ids": [task()["uuid"]], "fields": {"memory": 4096.0}}],
+    )  # fmt: skip
+
+
+def test_the_state_of_a_queue_is_a_deed_of_its_own():
+    found = edits.deeds(sheet(QUEUE, MEDIA, capacity="4", status="draining"))
+    assert [(deed.verb, deed.args, [(b.verb, b.args) for b in deed.undo]) for deed in found] == [
+        ("queue.set", {"name": "media", "capacity": 4}, [("queue.set", {"name": "media", "capacity": 2})]),
+        ("queue.drain", {"name": "media"}, [("queue.resume", {"name": "media"})]),
+    ]
+    assert edits.equal(sheet(QUEUE, MEDIA, capacity="4", status="draining")) == [
+        ["taskdeck", "queue", "set", "media", "--capacity", "4"], ["taskdeck", "queue", "drain", "media"],
+    ]  # fmt: skip
+
+
+def test_an_old_text_that_was_none_is_brought_back_as_empty():
+    assert only(sheet(QUEUE, MEDIA, description="films"))[2] == [{"name": "media", "description": ""}]
+    assert only(sheet(POOL, GPU, description=""))[1:] == ({"name": "gpu", "description": ""}, [{"name": "gpu", "description": "cards"}])
+
+
+def test_a_new_queue_is_made_of_what_was_filled_in_and_undo_takes_it_away():
+    found = Sheet(NEW_QUEUE, (), {"name": "night", "capacity": "2"})
+    assert only(found) == ("queue.create", {"name": "night", "capacity": 2}, [{"name": "night"}])
+    assert edits.equal(found) == [["taskdeck", "queue", "create", "night", "--capacity", "2"]]
+    assert Sheet(NEW_QUEUE, (), {"capacity": "2"}).faults() == ["Name is needed."]
+
+
+def test_a_rule_is_changed_by_its_parts():
+    row = rule_row(RULE_ROW)
+    found = sheet(RULE, row, value="1h", template="", tag="team=ml 'box=a b'", enabled="off")
+    assert only(found)[1:] == (
+        {"name": "encode-on-time", "value": 3600.0, "template": "", "tag": {"team": "ml", "box": "a b"}, "enabled": False},
+        [{"name": "encode-on-time", "value": 2700.0, "template": "encode", "tag": {}, "enabled": True}],
+    )
+    assert edits.equal(found)[0] == [
+        "taskdeck", "sla", "set", "encode-on-time", "--finishes-within", "1h", "--template", "", "--tag", "team=ml", "--tag",
+        "box=a b", "--off",
+    ]  # fmt: skip
+    assert "Tag must be KEY=VALUE" in sheet(RULE, row, tag="team").faults()[0]
+    assert "Tag must be KEY=VALUE" in sheet(RULE, row, tag="it's=").faults()[0]
+
+
+def test_a_new_rule_begins_as_a_warning_that_something_finishes_in_time():
+    found = Sheet(NEW_RULE, (), {"name": "a", "value": "30m", "queue": "gpu"})
+    given = {"name": "a", "preset": "finishes-within", "value": 1800.0, "queue": "gpu", "severity": "warning"}
+    assert only(found)[:2] == ("sla.create", given)
+    assert edits.equal(found) == [
+        ["taskdeck", "sla", "create", "a", "--finishes-within", "30m", "--queue", "gpu", "--severity", "warning"]
+    ]
+
+
+def test_the_line_for_several_tasks_names_them_all():
+    found = sheet(TASK, task(number=7), task(number=8), memory="1536M", queue="media")
+    assert edits.equal(found) == [["taskdeck", "set", "7", "8", "--queue", "media", "--memory", "1536M"]]
+
+
+def test_texts_of_others_are_cleaned_wherever_they_are_shown():
+    evil = MEDIA | {"description": "a\x1b[2Jb\x07"}
+    found = sheet(QUEUE, evil, description="c")
+    assert "\x1b" not in found.begins(found.slot("description")) + edits.said(found)
+    assert edits.deeds(sheet(QUEUE, evil)) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (sheet(TASK, task(), memory="1G", cpu="1"), "It fits what is free in pool gpu now."),
+        (sheet(TASK, task(), memory="8G"), "8.0G memory asked, only 2.0G free in pool gpu: it goes on waiting."),
+        (sheet(TASK, task(), memory="64G"), "64.0G memory is more than pool gpu has in all (32.0G): that is refused."),
+        (sheet(TASK, task(), queue="media"), "Goes to queue media: full, 2 of 2 running, 14 wait there."),
+        (sheet(TASK, task(status="running"), memory="1G"), "What runs keeps what it has; the change counts for its next attempt."),
+        (sheet(TASK, task(status="failed"), memory="1G"), "It has ended: nothing of it can be changed."),
+        (sheet(QUEUE, MEDIA, capacity="4"), "Capacity 2 → 4: 2 more may start now, where they fit the pool."),
+        (sheet(QUEUE, MEDIA, capacity="1"), "Capacity 2 → 1: 2 run on; nothing starts until 1 has ended."),
+        (sheet(QUEUE, MEDIA, status="paused"), "Nothing more starts; 2 run on, 14 wait."),
+        (sheet(QUEUE, MEDIA | {"status": "paused"}, status="active"), "It starts things again: 14 wait."),
+        (sheet(POOL, GPU, memory="16G"), "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until 14.0G is"),
+        (sheet(POOL, GPU, cpu="16"), "CPU 8 → 16: 10 free."),
+        (sheet(RULE, rule_row(RULE_ROW), value="1h"), "It looks at every task that has not ended. Its 2 open alerts fire again"),
+        (sheet(RULE, rule_row(RULE_ROW), enabled="off"), "It is looked at no more; its 2 open alerts close."),
+        (sheet(RULE, rule_row(RULE_ROW), template=""), "It looks at every task that has not ended."),
+        (sheet(RULE, rule_row(RULE_ROW | {"enabled": False}), value="1h"), "It is off: nothing is late by it until it is on."),
+        (Sheet(NEW_RULE, (), {"name": "a", "value": "1h"}), "Tasks that are late by it already are told of at once."),
+    ],
+)
+def test_what_would_happen_is_said_before_it_is_saved(found: Sheet, words: str):
+    assert any(said.startswith(words) for said in outlook(found, BOARD)), outlook(found, BOARD)
+
+
+def test_a_rule_about_everything_says_so():
+    found = Sheet(NEW_RULE, (), {"name": "a", "value": "1h"})
+    assert outlook(found, BOARD)[-1] == "It is about every task: no template, queue, name or tag is named."
+
+
+def test_nothing_is_foretold_of_what_was_not_changed_or_without_a_board():
+    assert outlook(sheet(TASK, task()), BOARD) == []
+    assert outlook(sheet(TASK, task(), memory="1G"), None) == []
+    assert outlook(sheet(TASK, task(), memory="1G"), replace(BOARD, queues=(), pools=())) == []
+
+
+def test_beside_the_fields_of_a_task_stands_what_its_pool_has():
+    found = sheet(TASK, task())
+    assert hint(found, "memory", BOARD) == "2.0G of 32.0G free in pool gpu"
+    assert hint(found, "queue", BOARD) == "no room: 2 of 4, 5 waiting"
+    assert hint(found, "retries", BOARD) == ""
+
+
+def test_forms_of_the_same_things_share_what_was_typed_and_others_do_not():
+    keys = {Source(TASK, ("a",)).key, Source(TASK, ("b",)).key, Source(QUEUE, ("a",)).key, Source(NEW_QUEUE).key}
+    assert len(keys) == 4 and Source(TASK, ("a",), "other title").key == Source(TASK, ("a",)).key
