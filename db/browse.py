@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from db import reads, search, sources, sql
 from db.conditions import Among, Condition, Missing, Range, Status, Word, where
 from db.sources import FIRST, LAST
-from db.states import ENDED, Task
+from db.states import ENDED, WAITING, Task
 
 PATIENCE = 0.25
 """Seconds that a walk takes at most."""
@@ -346,3 +346,27 @@ def still(c: Connection, wanted: Wanted, uuids: Sequence[str]) -> list[str]:
     found = "SELECT t.rowid, t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value"
     named = {row[0]: row[1] for row in sql.rows(c, found, (json.dumps(list(uuids)),))}
     return [named[rowid] for rowid in Looking(c, wanted).passing(list(named))]
+
+
+def uuids(c: Connection, rowids: Sequence[int]) -> list[str]:
+    """The uuids of these rows, in their order."""
+    named = {row.place: row.uuid for row in fetch(c, ("rowid AS place", "uuid"), rowids)}
+    return [named[rowid] for rowid in rowids]
+
+
+def states(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    """How many of these tasks are in each state."""
+    found = "SELECT t.status, count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value GROUP BY t.status ORDER BY 2 DESC"
+    return {row[0]: row[1] for row in sql.rows(c, found, (json.dumps(list(uuids)),))}
+
+
+def dependants(c: Connection, uuids: Sequence[str]) -> int:
+    """How many waiting tasks, not of these, would end with these if none of them succeeded, or with one that ends so."""
+    listed = ", ".join(f"'{word}'" for word in sorted(WAITING))
+    found = (
+        "WITH chosen AS MATERIALIZED (SELECT value AS uuid FROM json_each(?)), "
+        "gone(uuid) AS (SELECT uuid FROM chosen UNION SELECT d.task_id FROM gone g CROSS JOIN dependencies d ON d.parent_id = g.uuid "
+        f"CROSS JOIN tasks t ON t.uuid = d.task_id WHERE d.kind = 'success' AND +t.status IN ({listed})) "
+        "SELECT count(*) FROM gone WHERE uuid NOT IN (SELECT uuid FROM chosen)"
+    )
+    return sql.value(c, found, (json.dumps(list(uuids)),))

@@ -21,9 +21,9 @@ _OF_NAME = (
     "ORDER BY rowid DESC LIMIT ?) AND +i.status = 'succeeded'"
 )
 _LATELY = (
-    f"SELECT t.name, {_FIGURES} FROM (SELECT task_id, status, run_seconds, cpu_seconds, max_rss FROM instances "
-    "WHERE end_time IS NOT NULL ORDER BY end_time DESC LIMIT ?) i JOIN tasks t ON t.uuid = i.task_id "
-    "WHERE i.status = 'succeeded' AND t.template IS NULL"
+    "SELECT t.name, run_seconds, cpu_seconds, max_rss FROM (SELECT task_id, status, run_seconds, cpu_seconds, max_rss FROM instances "
+    "WHERE end_time IS NOT NULL ORDER BY end_time DESC LIMIT ?) lately JOIN tasks t ON t.uuid = lately.task_id "
+    "WHERE lately.status = 'succeeded' AND t.template IS NULL"
 )
 
 

@@ -50,15 +50,52 @@ def ls(session: Session, args: Args) -> int:
     recent = not chosen and args.limit is None
     limit = (0 if args.rows == "name" else USUAL) if args.limit is None else args.limit
     gc.disable()  # a long list is no garbage, and this process ends with it
+    if "filter" in chosen:
+        return _filtered(session, args, limit)
     whole = args.json or args.jsonl or args.rows == "tsv"
     found = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
     tasks = found["tasks"] if whole else json.loads(found["lines"])
     _print(args, tasks, found)
-    states = [task["status"] if whole else task[3] for task in tasks]
     output.say(counted(len(tasks), found["total"], found["of"]))
-    if not set(look.ENDED).issuperset(states) and not session.client.runtime_up():
-        output.note("no runtime is up, so what has not ended may stand here in an old state. Start it: taskdeck serve --detach")
+    _tell_old(session, {task["status"] if whole else task[3] for task in tasks})
     return 0
+
+
+def _tell_old(session: Session, states: set[str]) -> None:
+    """Say that nobody keeps these states up to date, when that is so."""
+    if not states.issubset(look.ENDED) and not session.client.runtime_up():
+        output.note("no runtime is up, so what has not ended may stand here in an old state. Start it: taskdeck serve --detach")
+
+
+PAGE = 1000
+"""Tasks that are asked for at a time when a filter line may find very many."""
+
+
+def _filtered(session: Session, args: Args, limit: int) -> int:
+    """List what a filter line finds, as the deck's own list does."""
+    tasks, found = _pages(session, args.filter, limit)
+    if args.json or args.jsonl or args.rows == "tsv":
+        _print(args, tasks, found)
+    else:
+        lines = [[task[field] for field in BRIEF] for task in tasks]
+        _print(args, lines, {"notes": {task["uuid"]: [task[name] for name in NOTES] for task in tasks}})
+    output.say(counted(len(tasks), len(tasks) if found["total"] is None else found["total"], found["of"]))
+    if not found["complete"]:
+        output.note("the search took too long, so there may be more than these. Narrow it: queue:… since:…")
+    _tell_old(session, {task["status"] for task in tasks})
+    return 0
+
+
+def _pages(session: Session, filter: str, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The tasks, and what the last answer says besides."""
+    tasks: list[dict[str, Any]] = []
+    at = None
+    while True:
+        found = session.call("browse", filter=filter, at=at, limit=min(PAGE, limit - len(tasks)) if limit else PAGE)
+        tasks += [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+        if not found["more_after"] or len(tasks) == limit or not found["rows"]:
+            return tasks, found
+        at = [tasks[-1]["number"], tasks[-1]["number"]]
 
 
 def _print(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
@@ -84,6 +121,10 @@ def counted(shown: int, total: int, all_: int) -> str:
     matching = f", {total:,} match" if total > shown else ""
     return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: --limit 0, --status failed, --since 2h"
 
+
+BRIEF = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
+NOTES = ("run", "run_reason", "why", "expected")
+"""What a line shows, by the names of `browse`."""
 
 NOTHING = (None, None, None, None)
 

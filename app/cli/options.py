@@ -190,6 +190,7 @@ def filters(
     group.add_argument(*named, dest="name", metavar="NAME", help="with this name")
     group.add_argument("--tag", action="append", metavar="K=V", type=pair, help="with this tag; may repeat")
     group.add_argument("--since", metavar="TIME", type=DURATION, help="submitted in the last 2h, 3d, …")
+    group.add_argument("--filter", metavar="TEXT", help="as in the deck: 'status:failed name:enc* tag:env=prod !word'")
     return group
 
 
@@ -200,7 +201,7 @@ def selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
 
 
 def select(args: Args) -> dict[str, Any]:
-    """The filters that were given, as the verbs take them; empty when there are none."""
+    """The filters that were given, as the verbs take them; empty when there are none. Raises Usage for a line beside others."""
     chosen = {
         "status": [s for group in args.status for s in group] if args.status else None,
         "queue": args.queue,
@@ -208,7 +209,14 @@ def select(args: Args) -> dict[str, Any]:
         "tag": dict(args.tag) if args.tag else None,
         "since": args.since,
     }
-    return {key: value for key, value in chosen.items() if value is not None}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    if args.filter is None:
+        return given
+    if given:
+        raise Usage("--filter takes the place of the other filters: write status:failed queue:gpu … in it. Nothing was done.")
+    if not args.filter.strip():
+        raise Usage("--filter must not be empty. Nothing was done.")
+    return {"filter": args.filter}
 
 
 def read(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:

@@ -32,11 +32,12 @@ NAMED = 3
 
 def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
     """The filters, with the verb's own states where they name none."""
-    if "status" in chosen:
-        return chosen
     again = ("succeeded",) if getattr(args, "again", False) else ()
-    states = ("running",) if getattr(args, "signal", None) else STATES[verb]
-    return {**chosen, "status": [*states, *again]}
+    states = ["running"] if getattr(args, "signal", None) else [*STATES[verb], *again]
+    if "filter" in chosen:
+        named = any(word.startswith("status:") for word in chosen["filter"].split())
+        return chosen if named else {"filter": f"{chosen['filter']} status:{','.join(states)}"}
+    return chosen if "status" in chosen else {**chosen, "status": states}
 
 
 def usual(verb: str) -> str:
@@ -52,15 +53,13 @@ def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str,
     """
     if args.yes:
         return True
-    asked = output.keyboard() and output.people()
-    found = session.call("ls", **chosen, limit=NAMED)
-    total = found["total"]
-    if not asked:
-        raise Usage(f"this would {what} {_counted(session, chosen, total)}. Nothing was changed.", "To do it: --yes")
-    if not total:
+    counts, first = _looked_up(session, chosen)
+    if not (output.keyboard() and output.people()):
+        raise Usage(f"this would {what} {_counted(counts)}. Nothing was changed.", "To do it: --yes")
+    if not counts:
         nothing(verb, chosen)
         return False
-    which = f"{what} {_counted(session, chosen, total)}: {_named(found['tasks'], total)}"
+    which = f"{what} {_counted(counts)}: {_named(first, sum(counts.values()))}"
     if not output.ask(f"{which[:1].upper()}{which[1:]}?"):
         raise Usage("nothing was changed.")
     return True
@@ -68,18 +67,33 @@ def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str,
 
 def nothing(verb: str, chosen: dict[str, Any]) -> None:
     """Say that the filters found no task, and which states were looked for."""
+    if "filter" in chosen:
+        return output.note(f"nothing to {verb}: no task matches {cut(clean(chosen['filter']), 200)}")
     states = ", ".join(map(look.word, chosen["status"]))
     output.note(f"nothing to {verb}: no task is {states} and matches. Others: --status STATE")
 
 
-def _counted(session: Session, chosen: dict[str, Any], total: int) -> str:
-    """`14 tasks (12 queued, 2 running)`."""
-    states, tasks = chosen["status"], f"task{'' if total == 1 else 's'}"
+def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """How many tasks the filters find in each state, and the newest of them."""
+    if "filter" in chosen:
+        found = session.call("review", **chosen)
+        return {state: count for state, count in found["statuses"].items() if count}, found["first"]
+    first = session.call("ls", **chosen, limit=NAMED)
+    states = chosen["status"] if first["total"] else []
     if len(states) == 1:
-        return f"{total:,} {look.word(states[0])} {tasks}"
-    counts = {state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"] for state in states if total}
-    told = ", ".join(f"{count:,} {look.word(state)}" for state, count in counts.items() if count)
-    return f"{total:,} {tasks} ({told})" if told else f"{total:,} {tasks}"
+        return {states[0]: first["total"]}, first["tasks"]
+    counts = {state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"] for state in states}
+    return {state: count for state, count in counts.items() if count}, first["tasks"]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """`14 tasks (12 queued, 2 running)`, or in one state only `14 queued tasks`."""
+    total = sum(counts.values())
+    tasks = f"task{'' if total == 1 else 's'}"
+    if len(counts) == 1:
+        return f"{total:,} {look.word(next(iter(counts)))} {tasks}"
+    told = ", ".join(f"{count:,} {look.word(state)}" for state, count in counts.items())
+    return f"{total:,} {tasks} ({told})" if told else "no task now"
 
 
 def _named(tasks: list[dict[str, Any]], total: int) -> str:

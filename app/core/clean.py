@@ -191,6 +191,8 @@ class _Row:
                 self._combine(c)
 
     def _write(self, new: list[str], style: Style) -> None:
+        if not new:
+            return
         end = self.at + len(new)
         self._break(self.at)
         self._break(end)
@@ -224,13 +226,14 @@ class _Row:
             self._csi(sequence[-1:], sequence[2:-1])
 
     def _csi(self, last: str, which: str) -> None:
-        count = _code(which)
+        count = _code(which.split(";")[0])
         if last == "K":
             self._erase(which)
-        elif last in "CDG`" and count >= 0:
-            self._move({"C": self.at + (count or 1), "D": self.at - (count or 1)}.get(last, (count or 1) - 1))
+        elif last in "CaDG`" and count >= 0:
+            step = max(count, 1)
+            self._move(self.at + step if last in "Ca" else self.at - step if last == "D" else step - 1)
         elif last in "XP@" and count >= 0:
-            self._change(last, min(count or 1, _FURTHEST))
+            self._change(last, min(max(count, 1), _FURTHEST))
 
     def _move(self, column: int) -> None:
         """To a column, but no further than a screen could be wide."""

@@ -91,7 +91,7 @@ def brings(world: World, view: View, task: Waiting, **changed: Any) -> tuple[int
     if new < old * SOONER:
         return 1, f"starts in {estimate(new)}" + (f" instead of {estimate(old)}" if old < inf else "")
     if before.code in {reason.code for reason in after.reasons}:
-        return 3, f"no sooner: {first.short}"
+        return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
     return 2, "then its turn comes" if _far_down(placed, task) else f"then {first.short}"
 
 

@@ -145,6 +145,11 @@ class Outline:
         self._take(values, (), found)
         return {path: text for path, text in found.items() if text != MASK}
 
+    def given(self, values: Mapping[str, Any]) -> dict[Path, str]:
+        """As `texts`, without what is there anyway: defaults where they count."""
+        found = self.texts(values)
+        return {path: text for path, text in found.items() if text != self.fields[path].default or not self.present(path, {})}
+
     def present(self, path: Path, texts: Mapping[Path, str]) -> bool:
         """Whether the object that a field is part of will be there: defaults inside it count only then."""
         objects = [path[:depth] for depth in range(1, len(path))]
@@ -248,9 +253,12 @@ def _items(text: str) -> list[str]:
 
 
 def _row(items: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(items)
-    return line.getvalue() if any('"' in item or "," in item for item in items) else ", ".join(items)
+    """Items as `_items` reads them."""
+    return ", ".join(_quoted(item) if set(item) & set('",') else item for item in items)
+
+
+def _quoted(item: str) -> str:
+    return '"' + item.replace('"', '""') + '"'
 
 
 def _put(tree: dict[str, Any], found: Field, value: Any) -> None:

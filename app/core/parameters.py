@@ -201,7 +201,7 @@ def parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool, Any]]:
             continue
         seen.add(id(node))
         yield node, always, looked
-        pending.extend(_beside(node, looked, always))
+        pending[:0] = _beside(node, looked, always)
 
 
 def _beside(node: Schema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -187,8 +188,9 @@ class Duties:
         await self.db.write(_sample, figures, used)
 
     async def count(self) -> None:
-        """What began and ended in the minutes that are over."""
-        await history.count(self.db)
+        """What began and ended in the minutes that are over. A runtime that stops meanwhile leaves the rest to the next one."""
+        with suppress(asyncio.CancelledError):
+            await history.count(self.db)
 
     async def cleanup(self) -> None:
         """What ended over thirty days ago goes, in batches that hold the writer for moments only."""

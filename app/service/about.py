@@ -23,10 +23,11 @@ Told = dict[str, Any]
 
 async def about(call: Call, *, id: str | int) -> dict[str, Any]:
     """{"task": as `show`, "why": as `why` (of one that waits), "log": as `log` (else), and what else its screen shows}."""
-    return await call.db.read(_about, call, id)
+    return await call.db.read(told, call, id)
 
 
-def _about(c: Connection, call: Call, ident: str | int) -> Told:
+def told(c: Connection, call: Call, ident: str | int) -> Told:
+    """What `about` answers."""
     row = find.task(c, ident)
     task, waits = views.shown(c, row.uuid), row.status in WAITING
     history, use = past.of(c, row), _use(call, task["instances"])

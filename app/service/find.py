@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from app.core import amounts
 from app.core.clean import clean, cut, nearest
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, as_dict
-from db import clock, reads
+from app.service import filters as filter_lines
+from db import browse, clock, reads
 from db.rows import TaskRow
 from db.states import Task
 
@@ -84,51 +85,54 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
     return Chosen(tuple(tasks.values()), tuple(refused))
 
 
-def uuids(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> tuple[list[str], tuple[dict[str, Any], ...]]:
-    """As `chosen`, but the uuids only, which of a million tasks fit into memory."""
+def uuids(
+    c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None
+) -> tuple[list[str], tuple[dict[str, Any], ...]]:
+    """As `chosen`, but what was found as uuids, which of a million tasks fit into memory."""
     wanted = _said(select or {})
     if "filter" in wanted:
-        return reads.uuids(c, _filtered(c, wanted)), ()
+        return browse.uuids(c, browse.matching(c, _filter(c, wanted))), ()
     found = chosen(c, ids, select)
     return [row.uuid for row in found.tasks], found.refused
 
 
 def _selected(c: Connection, wanted: dict[str, Any]) -> list[TaskRow]:
     if "filter" in wanted:
-        rows = {row.uuid: row for row in reads.by_uuids(c, listed := reads.uuids(c, _filtered(c, wanted)))}
-        return [rows[uuid] for uuid in listed]
+        return _in_order(c, browse.uuids(c, browse.matching(c, _filter(c, wanted))))
     known_queue(c, wanted.get("queue"))
     return reads.list_tasks(c, **filters(wanted))
 
 
-def _filtered(c: Connection, wanted: dict[str, Any]) -> list[int]:
-    """The tasks that a filter line keeps, newest first, by their places."""
-    return browse.matching(c, filtered(c, _only_filter(wanted)))
+def _in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
+    rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+    return [rows[uuid] for uuid in uuids if uuid in rows]
 
 
-def _only_filter(wanted: dict[str, Any]) -> str:
+def _filter(c: Connection, wanted: dict[str, Any]) -> browse.Wanted:
+    """The filter line of a selection. One that says nothing would choose every task, and is refused."""
     if len(wanted) > 1 or not isinstance(wanted["filter"], str):
-        raise Usage("a filter is a line of text, and stands alone. Nothing was done.")
-    return wanted["filter"]
+        raise Usage("a filter is a line of text, and the only selection. Nothing was done.")
+    found = filtered(c, wanted["filter"])
+    if not found.conditions:
+        raise Usage("the filter says nothing; it would choose every task. Nothing was done.")
+    return found
 
 
 def filtered(c: Connection, text: str) -> browse.Wanted:
-    """What a filter line keeps. Raises Usage for one that means nothing or keeps everything, and NotFound for its queues."""
-    query = line.read(text)
-    for name in line.queues(query):
+    """What a filter line keeps. Raises Usage for one that means nothing, and NotFound for a queue that there is not."""
+    query = filter_lines.read(text)
+    for name in filter_lines.queues(query):
         known_queue(c, name)
-    return line.wanted(query)
+    return filter_lines.wanted(query)
 
 
 def again(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> Chosen:
-    """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for."""
+    """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for, or a filter keeps them."""
     wanted = _said(select or {})
     if "filter" in wanted:
-        rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
-        return Chosen(tuple(rows[u] for u in browse.still(c, filtered(c, _only_filter(wanted)), uuids)), ())
+        return Chosen(tuple(_in_order(c, browse.still(c, _filter(c, wanted), uuids))), ())
     states = filters(wanted)["statuses"]
-    rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
-    return Chosen(tuple(rows[u] for u in uuids if u in rows and (not states or rows[u].status in states)), ())
+    return Chosen(tuple(row for row in _in_order(c, uuids) if not states or row.status in states), ())
 
 
 def known_queue(c: Connection, name: str | None) -> None:
@@ -143,7 +147,7 @@ def _said(select: dict[str, Any]) -> dict[str, Any]:
         if word not in _SELECTORS:
             near = nearest(word, _SELECTORS)
             raise Usage(f'tasks cannot be chosen by "{cut(clean(word), 40)}".' + (f" Nearest: {near}." if near else ""))
-    return {word: value for word, value in select.items() if value is not None and value not in ([], (), {}) and not _blank(word, value)}
+    return {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
 
 
 def refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:

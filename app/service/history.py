@@ -24,8 +24,8 @@ from db import history as store
 from db.engine import Database
 from db.states import Run
 
-QUARTER, WIDE = 15, 120
-"""Minutes in the wider rows, as spans show them."""
+QUARTER, HOUR, WIDE = 15, 60, 120
+"""Minutes; the rows are of one, of QUARTER and of WIDE, as spans show them."""
 AGAIN = 3
 """Minutes that are counted once more each time: an end may be recorded a moment after the minute in which it was."""
 MINUTES_KEPT, QUARTERS_KEPT, DAYS_KEPT = 180, 2 * 1440, 30 * 1440
@@ -52,11 +52,11 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
         return True
     over, begin = time.monotonic() + budget, _first(until, now)
     while begin < now:
-        end = min(now, core.begin_of(begin, QUARTER) + QUARTER)
-        found = await db.read(_around, begin, end)
-        rows = await asyncio.to_thread(_rows_of, begin, found)
-        await db.write(_keep, begin, end, rows, begin >= now - MINUTES_KEPT)
-        begin = end
+        minutes = range(begin, min(now, _end(begin, now)))
+        found = await db.read(_around, minutes)
+        rows = await asyncio.to_thread(_rows_of, found)
+        await db.write(_keep, minutes, rows, begin >= now - MINUTES_KEPT)
+        begin = minutes.stop
         if time.monotonic() > over and begin < now:
             return False
     await db.write(_forget, now)
@@ -64,47 +64,58 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
 
 
 def _first(until: int, now: int) -> int:
-    """Where to go on. Minutes that are too old to be kept are counted by whole quarters, which need none of them."""
+    """Where to go on. Minutes that are too old to be kept are counted by whole hours, which need none of them."""
     begin = until - AGAIN
-    return begin if begin >= now - MINUTES_KEPT else core.begin_of(begin, QUARTER)
+    return begin if begin >= now - MINUTES_KEPT else core.begin_of(begin, HOUR)
+
+
+def _end(begin: int, now: int) -> int:
+    """Where a step ends: with the quarter of an hour, or with the hour while there is much to count."""
+    step = QUARTER if begin >= now - MINUTES_KEPT else HOUR
+    return core.begin_of(begin, step) + step
 
 
 Parts = tuple[list[store.Part], list[store.Part]]
 Rows = list[store.Kept]
 
 
-def _around(c: Connection, begin: int, end: int) -> tuple[Parts, Rows, Rows]:
+def _around(c: Connection, minutes: range) -> tuple[Parts, Rows, Rows]:
     """The runs of some minutes, and the rows that make up the wider ones together with them."""
-    quarter, wide = core.begin_of(begin, QUARTER), core.begin_of(begin, WIDE)
-    others = [*store.kept(c, QUARTER, wide, quarter), *store.kept(c, QUARTER, quarter + QUARTER, wide + WIDE)]
-    later = store.kept(c, 1, end, quarter + QUARTER)
-    return _parts(c, begin, end), [*store.kept(c, 1, quarter, begin), *later], others
+    quarters, wide = _buckets(minutes, QUARTER), _buckets(minutes, WIDE)
+    others = [*store.kept(c, QUARTER, wide.start, quarters.start), *store.kept(c, QUARTER, quarters.stop, wide.stop)]
+    rest = [*store.kept(c, 1, quarters.start, minutes.start), *store.kept(c, 1, minutes.stop, quarters.stop)]
+    return _parts(c, minutes.start, minutes.stop), rest, others
+
+
+def _buckets(minutes: range, width: int) -> range:
+    """The minutes of the buckets of some minutes."""
+    return range(core.begin_of(minutes.start, width), core.begin_of(minutes.stop - 1, width) + width)
 
 
 def _parts(c: Connection, begin: int, end: int) -> Parts:
     return store.began(c, begin, end), store.ended(c, begin, end)
 
 
-def _rows_of(begin: int, found: tuple[Parts, Rows, Rows]) -> tuple[Rows, Rows, Rows]:
+def _rows_of(found: tuple[Parts, Rows, Rows]) -> tuple[Rows, Rows, Rows]:
     """The rows of each width that these minutes make."""
     parts, minutes, quarters = found
     fresh = _rows(figures(parts))
-    quarter = _together([*minutes, *fresh], core.begin_of(begin, QUARTER))
-    return fresh, quarter, _together([*quarters, *quarter], core.begin_of(begin, WIDE))
+    wider = _widened([*minutes, *fresh], QUARTER)
+    return fresh, wider, _widened([*quarters, *wider], WIDE)
 
 
-def _together(rows: Rows, at: int) -> Rows:
-    return _rows(_merged(rows, lambda row: (at, row[1:4])))
+def _widened(rows: Rows, width: int) -> Rows:
+    return _rows(_merged(rows, lambda row: (core.begin_of(row.at, width), row[1:4])))
 
 
-def _keep(c: Connection, begin: int, end: int, rows: tuple[Rows, Rows, Rows], minutes: bool) -> None:
-    """Store them, the minutes only where they are wanted."""
-    if minutes:
-        store.keep(c, 1, begin, end, rows[0])
+def _keep(c: Connection, minutes: range, rows: tuple[Rows, Rows, Rows], each: bool) -> None:
+    """Store them, each minute only where that is wanted."""
+    if each:
+        store.keep(c, 1, minutes.start, minutes.stop, rows[0])
     for width, wider in ((QUARTER, rows[1]), (WIDE, rows[2])):
-        first = core.begin_of(begin, width)
-        store.keep(c, width, first, first + width, wider)
-    store.count_until(c, end)
+        buckets = _buckets(minutes, width)
+        store.keep(c, width, buckets.start, buckets.stop, wider)
+    store.count_until(c, minutes.stop)
 
 
 def _forget(c: Connection, now: int) -> None:
@@ -170,9 +181,9 @@ async def history(
 ) -> dict[str, Any]:
     """One metric over a span, told apart by queue, pool or template; `within` shows those of one queue, pool or template only.
 
-    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it and it is counted, rows: [{name (None: all),
-    series: {word: a value or None for each bucket}, total: {word: one figure of the span}}], more: rows left out}. Durations are
-    percentiles right to 5 %; None is what is not known, or of nothing.
+    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it and it is counted, rows:
+    [{name (None: all), series: {word: a value or None for each bucket}, total: {word: one figure of the span}}], more: rows left
+    out}. Durations are percentiles right to 5 %; None is what is not known, or of nothing.
     """
     _check(span, metric, by, within or {})
     frame = Frame.ending(_minute(), SPANS[span])

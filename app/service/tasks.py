@@ -44,9 +44,8 @@ async def _each(call: Call, verb: str, ids: Ids, select: Select, may: May, act: 
     """
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= BATCH):
         return await call.db.write(_apply, call.by, verb, ids, select, may, act)
-    found = await call.db.read(find.chosen, ids, select)
-    uuids = [row.uuid for row in found.tasks]
-    total: dict[str, Any] = {"done": [], "refused": list(found.refused), "notes": []}
+    uuids, refused = await call.db.read(find.uuids, ids, select)
+    total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for at in range(0, len(uuids), BATCH):
         part = await call.db.write(_apply_again, call.by, verb, uuids[at : at + BATCH], select, may, act)
         for key, rows in part.items():
@@ -349,7 +348,10 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
         ]
         _update(c, "front", new)
 
-    return await call.db.write(_apply, call.by, "front", ids, select, _waiting_only("move"), act)
+    if not select:
+        return await call.db.write(_apply, call.by, "front", ids, select, _waiting_only("move"), act)
+    uuids, _ = await call.db.read(find.uuids, ids, select)  # looking for them must not keep the writer
+    return await call.db.write(_apply_again, call.by, "front", uuids, select, _waiting_only("move"), act)
 
 
 def _update(c: Connection, column: str, rows: list[dict[str, Any]]) -> None:

@@ -13,10 +13,12 @@ Made = tuple[str, str, Sequence[Sequence[Span]]]
 
 
 class Detail(Lines):
-    """Shows what `make(width, lines)` gives, again whenever the room is another. When lines are left out the last one says so."""
+    """Shows what `make(width, lines)` gives, again whenever the room is another. When lines are left out the last one says so, and
+    that `key` shows them."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str) -> None:
         super().__init__(id="detail")
+        self._key = key
         self._make: Callable[[int, int], Made] | None = None
 
     def show(self, make: Callable[[int, int], Made]) -> None:
@@ -34,6 +36,6 @@ class Detail(Lines):
             title, tail, lines = self._make(room, height - 1)
             shown = list(lines[: height - 1])
             if len(lines) > len(shown) > 0:
-                shown[-1] = [(self.look.own(f"  … {len(lines) - len(shown) + 1:,} more lines: ↵ shows all"), "dim")]
+                shown[-1] = [(self.look.own(f"  … {len(lines) - len(shown) + 1:,} more lines: {self._key} shows all"), "dim")]
             head = rule(self.look, Section(title, (), tail=tail), room, False)
             self.draw([head, *(self.look.strip(line, room) for line in shown)])

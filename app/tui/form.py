@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,7 +20,7 @@ from textual.widgets import Input, TextArea
 from app.core.clean import clean, pad, width
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.lines import Lines
-from app.tui.look import Span, wide
+from app.tui.look import Look, Span, wide
 
 LABEL = 11
 Options = Sequence[tuple[str, str]]
@@ -48,12 +49,12 @@ class Words(Lines):
         self._redraw()
 
     def _redraw(self) -> None:
-        room = self.size.width
+        room, most = self.size.width, max(1, min(self._most, self.size.height))
         lines = [(line, style) for text, style in self._lines for line in wrap(self.look.own(text), max(1, room))]
-        shown = lines[: self._most]
-        if len(lines) > self._most and shown:
+        shown = lines[:most]
+        if len(lines) > most:
             text, style = shown[-1]
-            shown[-1] = (self.look.cut(f"{text} {' ' * room}", room), style)
+            shown[-1] = (self.look.cut(f"{text} {lines[most][0]}{' ' * room}", room), style)
         self.draw([self.look.strip([line], room) for line in shown])
 
 
@@ -148,9 +149,23 @@ class Slot(InOrder, Entry):
     """An entry of a form that has `action_step`: enter goes on to the next field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)]
+    joint = ""
+    """What is put between the lines of a text that is pasted; without it only the first line is taken."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if self.joint:
+            event.text = self.joint.join(line.strip() for line in event.text.splitlines() if line.strip())
 
     def is_text(self, event: events.Key) -> bool:
         return event.is_printable
+
+    @property
+    def _value(self) -> Text:
+        """What is drawn of the text: of a secret a sign for each character, one that this terminal has."""
+        look = cast(Look | None, getattr(self.app, "look", None))
+        if not self.password or not look or not look.ascii:
+            return super()._value
+        return Text("*" * len(self.value), no_wrap=True, overflow="ignore", end="")
 
 
 class Script(InOrder, TextArea):

@@ -17,6 +17,7 @@ BLOCK = 256 * 1024
 LONGEST = 1024 * 1024
 """Bytes. A longer stretch without a newline is shown as several lines, split where an offset is a multiple of this."""
 _NEAR = 16 * 1024
+_REMEMBERED = 4096
 
 
 class Source(Protocol):
@@ -97,11 +98,19 @@ class LogLines:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.size = source.size()
+        self._ends: dict[int, int] = {}
+        self._starts: dict[int, int] = {}
 
     def refresh(self) -> int:
         """Look at the size again; the bytes it grew by, negative when the log was cut."""
         before, self.size = self.size, self.source.size()
+        if self.size < before:
+            self._forget()
         return self.size - before
+
+    def _forget(self) -> None:
+        self._ends.clear()
+        self._starts.clear()
 
     def start(self, offset: int) -> int:
         """The start of the line that holds the byte at `offset`."""
@@ -113,7 +122,17 @@ class LogLines:
         return base
 
     def end(self, start: int) -> int:
-        """The offset behind the line that begins at `start`, its newline included."""
+        """The offset behind the line that begins at `start`, its newline included; remembered, for lines may be long."""
+        if start in self._ends:
+            return self._ends[start]
+        end = self._end(start)
+        if end < self.size:  # the last one may still grow
+            if len(self._ends) >= _REMEMBERED:
+                self._forget()
+            self._ends[start], self._starts[end] = end, start
+        return end
+
+    def _end(self, start: int) -> int:
         edge = (start // LONGEST + 1) * LONGEST
         if not self._is_split(start):
             found = self._find(start, edge)
@@ -125,7 +144,9 @@ class LogLines:
 
     def before(self, start: int) -> int | None:
         """The start of the line above; None for the first."""
-        return self.start(start - 1) if start > 0 else None
+        if start not in self._starts:
+            return self.start(start - 1) if start > 0 else None
+        return self._starts[start]
 
     def last(self) -> int:
         """The start of the last line; 0 of an empty log."""

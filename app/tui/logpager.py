@@ -354,7 +354,7 @@ class Pager:
         if key not in self._cells:
             self._cells[key] = LineCells(self.lines.bytes_of(start))
             self._held += key[1] - key[0]
-            while self._held > _KEPT and len(self._cells) > 1 or len(self._cells) > 1024:
+            while self._held > _KEPT and len(self._cells) > self._height or len(self._cells) > 1024:
                 (begin, end), _ = self._cells.popitem(last=False)
                 self._held -= end - begin
         return self._cells[key]

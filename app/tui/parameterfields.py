@@ -100,6 +100,12 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         return self._filling.outline.values(self._filling.texts)
 
     @property
+    def at(self) -> Path | None:
+        """The field that the keys act on."""
+        row = self._row
+        return row.field.path if isinstance(row, Slot) else None
+
+    @property
     def missing(self) -> int:
         """How many are still to be filled in."""
         return sum(finding.missing for finding in self.findings)
@@ -297,6 +303,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             editor = self._editor
             with self.prevent(Input.Changed):
                 editor.password = schemaform.masked(row.field, row.text)
+                editor.joint = ", " if row.field.is_list else " " if row.field.is_json else ""
                 editor.value = row.text
                 editor.cursor_position = len(row.text)
             self._place(editor, self._box(row))

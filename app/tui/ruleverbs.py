@@ -12,8 +12,9 @@ from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import Deed, Unfit
 
 Rules = Mapping[str, RuleRow]
-SPANS = {"1": "1h", "5": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
-_WORDS = {"1": "for an hour", "5": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
+SPANS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
+_WORDS = {"h": "for an hour", "f": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
+"""Letters only: a digit that comes before the dialog is there would go to a place."""
 SHOWN = 4
 
 
@@ -63,7 +64,7 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     answers += [Answer("o", "until another time, or with a reason")] if one else []
     if any(rule.until is not None for rule in rules):
         answers.append(Answer("e", f"hear {'it' if one else 'them'} again now"))
-    return Question("Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True)
+    return Question("Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)
 
 
 def silence(rules: Sequence[RuleRow], until: str, reason: str = "") -> list[Deed]:

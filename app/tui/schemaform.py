@@ -20,6 +20,7 @@ NARROWEST, HINT, NUMBER = 14, 22, 8
 """Cells: the least for names, what is left for hints, a number's field."""
 FAULT_LINES = 2
 _KIND_WORDS = {"string": "text", "integer": "whole number", "array": "JSON list", "object": "JSON object", "null": "null"}
+_LISTED = {"string": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
 Folds = Mapping[Path | str, bool]
 """What was opened (True) or folded (False) by hand, by the key of a heading."""
 
@@ -250,12 +251,12 @@ def kind_of(found: Field) -> str:
     if found.choices:
         return f"one of {len(found.choices)}"
     if found.is_list and found.items is not None:
-        return f"list of {_kinds(found.items)}, with commas"
+        return f"{_kinds(found.items, _LISTED)}, with commas"
     return _kinds(found.kinds) if found.kinds else "text"
 
 
-def _kinds(kinds: Iterable[str]) -> str:
-    return " or ".join(sorted(_KIND_WORDS.get(kind, kind) for kind in kinds if kind != "null"))
+def _kinds(kinds: Iterable[str], words: Mapping[str, str] = _KIND_WORDS) -> str:
+    return " or ".join(sorted(words.get(kind, kind) for kind in kinds if kind != "null")) or "null"
 
 
 def bounds_of(schema: Mapping[str, object]) -> str:

@@ -136,7 +136,9 @@ def _deck(house: House) -> Recorder:
 
 def _open_log(deck: Recorder) -> float:
     """Open the log of the first task; when the key was pressed. What happened since the last look is read first."""
-    deck.record(1.5)
+    while b"help" not in deck.raw:
+        deck.record(0.1)
+    deck.record(1.0)
     deck.type("\x1b")
     deck.record(0.5)
     pressed = time.perf_counter()

@@ -58,6 +58,17 @@ def test_width_is_that_of_wcwidth_but_for_parts_of_emoji(text: str) -> None:
             assert width(c) == wcwidth(c), hex(ord(c))
 
 
+def test_what_terminals_give_different_widths_is_not_sent_to_them() -> None:
+    assert clean("👍\U0001f3fd ❤\ufe0f 🇩🇪 🇩") == "👍 ❤ DE D"
+
+
+def test_a_character_carries_no_more_marks_than_a_script_needs() -> None:
+    pile = "e" + "\u0301" * 1000
+    assert clean(pile + "x") == "e" + "\u0301" * 8 + "x"
+    assert sgr_line(pile.replace("\u0301", "\u0301\x1b[1m") + "x")[0][0][:9] == "e" + "\u0301" * 8
+    assert len(sgr_line("e\b\x1b[C" + "\u0301" * 9)[0][0]) < 11
+
+
 @given(st.text(st.sampled_from("ab夜e\u0301é"), max_size=20), st.integers(0, 12))
 def test_cut_text_fits(text: str, cells: int) -> None:
     assert width(cut(text, cells)) <= cells and width(middle(text, cells)) <= cells
@@ -130,6 +141,24 @@ def test_a_progress_bar_shows_its_last_state() -> None:
     assert sgr_line("\r0% [Working]\r            \rGet:2 x\r")[0][0] == "Get:2 x     "
     assert sgr_line("夜\rab\bc")[0][0] == "ac"
     assert sgr_line("夜夜\ra")[0][0] == "a 夜"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("\x1b[2K\x1b[1Gold text\x1b[2K\x1b[1Gnew", "new"), ("a\x1b[Cb\x1b[3ac\x1b[2;9Cd", "a b   c  d"),
+        ("abcdef\x1b[4D-\x1b[99D+", "+b-def"), ("abcdef\x1b[3G\x1b[2X", "ab  ef"), ("abcdef\x1b[3G\x1b[2P", "abef"),
+        ("abcdef\x1b[3G\x1b[2@", "ab  cdef"), ("夜夜夜\x1b[2G\x1b[2P", " " + " 夜"), ("夜夜\x1b[2G\x1b[1K", "  夜"),
+        ("ab\x1b[999;1Hc\x1b[5Ad\x1b[?5Ce", "abcde"), ("ab\x1b[0G\x1b[Kx", "x"),
+    ],
+)  # fmt: skip
+def test_a_line_is_left_as_the_cursor_left_it(line: str, shown: str) -> None:
+    assert "".join(text for text, _ in sgr_line(line)) == shown
+
+
+def test_no_sequence_makes_a_line_much_longer_than_what_was_written() -> None:
+    for sequence in ("\x1b[9999C", "\x1b[9999G", "x\x1b[D\x1b[9999@", "\x1b[99999999999C"):
+        assert len(sgr_line(sequence * 2000 + "x")[0][0]) < 5000
 
 
 @given(ANY)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 
 from app.runtime import duties
 from app.runtime.dispatcher import Dispatcher, News
-from app.service import board, find, tasks, views
+from app.service import about, board, find, tasks, views
 from app.service.call import Call
 from db import clock, dispatch, moves, reads, sql
 from db.engine import Database, write_engine
@@ -24,7 +24,7 @@ from tests.db import large
 
 FEW = 20_000
 """Steps of SQLite's machine, about half a millisecond: what a statement over a handful of rows stays below."""
-SMALL = {"queues", "q", "pools", "p", "slas", "json_each", "open_alerts"}
+SMALL = {"queues", "q", "pools", "p", "slas", "json_each", "open_alerts", "lately"}
 LIMITED = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER BY instances.runid DESC")
 """Statements that walk along an index and stop at their limit."""
 COUNTING = (
@@ -136,6 +136,7 @@ def look(c: Connection, home: Path) -> None:
     last, over = large.QUEUED + large.ENDED, 7
     views.shown(c, last), views.shown(c, over)
     views.explained(c, call, [last, over])
+    about.told(c, call, last), about.told(c, call, over)
     views._groups(c, call, [])
     views.logged(c, call, over, None)
     reads.instances(c, limit=50)

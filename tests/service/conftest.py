@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection
 
-from app.core.board import HostFacts, RuntimeFacts
+from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.runtime.feed import Feed
 from app.service.call import Call
 from db.engine import Database
@@ -21,6 +21,7 @@ class Up:
     def __init__(self, feed: Feed) -> None:
         self.halted: str | None = None
         self.feed = feed
+        self.uses: dict[str, RunUse] = {}
         self.signals: list[tuple[list[str], int]] = []
         self.stops: list[tuple[bool, str]] = []
 
@@ -38,6 +39,9 @@ class Up:
 
     def usage(self, runid: str) -> tuple[float, float] | None:
         return None
+
+    def use(self, runid: str) -> RunUse | None:
+        return self.uses.get(runid)
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))

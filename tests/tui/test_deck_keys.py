@@ -480,7 +480,7 @@ async def test_the_filter_line_remembers_and_completes():
         await deck.press("down", "slash", *([("backspace")] * 20), *"!qu", "tab", *"ba", "tab")
         assert deck.screen.words == "!queue:backup "
         await deck.press("up")
-        assert deck.screen.words == "status:paused"
+        assert deck.screen.words == "status:paused "
 
 
 async def test_a_wide_character_says_that_an_input_method_is_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tui import log, loglayout, logsearch
+from app.tui import log, loglayout, logpager, logsearch
 from app.tui.log import FileSource, LineIndex, LogLines, TextSource
 from app.tui.logpager import Pager, size_and_lines
 from app.tui.logsearch import Search
@@ -322,6 +323,167 @@ def test_a_megabyte_of_progress_shows_its_last_state() -> None:
     cells = loglayout.LineCells(b"".join(b"%3d%%\r" % (n % 100) for n in range(250_000)) + b"100%\r")
 
     assert cells.window(0, 80).text == "100%"
+
+
+def test_a_line_that_is_cut_says_so_and_one_that_fits_does_not() -> None:
+    pager = Pager(TextSource("0123456789\n01234567890\n夜夜夜夜夜\n夜夜夜夜夜x\n"), 10, 4)
+
+    assert rows(pager) == ["0123456789", "012345678…", "夜夜夜夜夜", "夜夜夜夜 …"]
+
+
+def test_a_pile_of_marks_or_colours_costs_no_more_than_a_line_of_text(tmp_path: Path) -> None:
+    pile = ("e" + "\u0301" * 400_000).encode() + b"\n" + b"\x1b[1m" * 200_000 + b"end\n"
+    source = a_log(tmp_path / "x.log", pile)
+    pager = Pager(source, 80, 3)
+
+    assert len(rows(pager)[0]) < 200
+    assert all(cells._at < 100_000 for cells in pager._cells.values())
+
+
+def test_a_match_far_to_the_right_is_brought_into_view() -> None:
+    pager = Pager(TextSource("short\n" + "x" * 500 + " needle " + "y" * 500 + "\nneedle here\n"), 40, 3)
+    pager.start()
+    pager.search("needle")
+    settle(pager)
+    assert "needle" in rows(pager)[1]
+    assert pager.page().column > 400
+
+    pager.next_match("next")
+    settle(pager)
+    assert (pager.page().column, rows(pager)[2]) == (0, "needle here")
+
+
+def test_the_error_that_was_gone_to_is_marked() -> None:
+    pager = Pager(TextSource("all well\nan error here\nanother error\n"), 40, 3)
+    pager.start()
+    pager.next_error()
+    settle(pager)
+
+    marked = [(n, s.text) for n, row in enumerate(pager.page().rows) for s in row if s.style and s.style.reverse]
+    assert marked == [(1, "error")]
+
+
+def test_keys_pressed_while_a_search_is_on_its_way_all_count(small_pieces: None) -> None:
+    pager = Pager(TextSource("".join(f"line {n}{' x' if n % 10 == 0 else ''}\n" for n in range(100))), 40, 3)
+    pager.start()
+    pager.search(" x")
+    pager.next_match("next")
+    pager.next_match("next")
+    pager.next_match("previous")
+    settle(pager)
+
+    assert pager.page().match == 2
+
+
+def test_what_is_copied_is_whole_lines_and_no_more_than_terminals_take() -> None:
+    long = "y" * 300
+    pager = Pager(TextSource("\n".join([long] * 1000) + "\nend\n"), 40, 2)
+    assert pager.copied(False) == (f"{long}\nend", "what is seen")
+
+    text, what = pager.copied(True)
+    assert what == "the end of the log"
+    assert len(text.encode()) <= 74_994
+    assert text.endswith(f"{long}\nend\n")
+
+
+def test_a_match_that_is_out_of_sight_is_not_what_is_copied() -> None:
+    pager = Pager(TextSource("needle\n" + "x\n" * 100), 40, 2)
+    pager.search("needle")
+    settle(pager)
+    assert pager.copied(False) == ("needle", "the line")
+
+    pager.end()
+    assert pager.copied(False) == ("x\nx", "what is seen")
+
+
+@pytest.mark.parametrize(
+    ("needle", "line"),
+    [("warning", "\x1b[1mW\x1b[33marn\x1b[0ming"), ("ab", "a\x1b[0mb"), ("保存", "x 保存 y"), ("ÄÖ", "x äö"), ("a b", "A B")],
+)
+def test_a_search_finds_words_that_colours_part(needle: str, line: str) -> None:
+    search = Search.text(LogLines(TextSource(f"plain \x1b[31mred\x1b[0m\n{line}\n")), needle)
+    while not search.done:
+        search.step()
+
+    assert search.count == 1
+
+
+class CutSource(TextSource):
+    """A log that is cut to nothing after its size was asked."""
+
+    def read(self, start: int, end: int) -> bytes:
+        return b""
+
+
+def test_a_log_that_is_cut_while_it_is_searched_ends_the_search() -> None:
+    pager = Pager(CutSource("x\n" * 1000), 40, 3)
+    pager.search("y")
+
+    for _ in range(10):
+        pager.step()
+    assert not pager.busy
+
+
+def test_a_search_goes_on_in_a_log_that_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    pager = Pager(a_log(path, "old needle\n" * 5), 40, 3)
+    pager.follow(True)
+    pager.search("needle")
+    settle(pager)
+    path.write_text("new needle\n")
+    pager.grown()
+    settle(pager)
+
+    page = pager.page()
+    assert (page.searched, page.matches, page.following) == ("needle", 1, True)
+
+
+def test_lines_that_came_are_counted_also_when_they_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logpager, "_AT_ONCE", 1)
+    path = tmp_path / "x.log"
+    pager = settle(Pager(a_log(path, numbered(50) + "half"), 40, 5))
+    pager.move(-1)
+    with path.open("a") as file:
+        file.write(" whole\n" + "another line\n" * 100_000)
+    pager.grown()
+    assert pager.page().below == 0  # not counted yet
+
+    assert settle(pager).page().below == 100_000
+
+
+def test_what_becomes_of_the_file_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    pager = Pager(a_log(path, "hello\n"), 40, 3)
+    path.unlink()
+    assert pager.grown() and "deleted" in pager.page().note
+    assert not pager.grown()
+    path.write_text("another\n")
+
+    assert pager.grown() and "another file" in pager.page().note
+    assert (pager.page().notes, rows(pager)) == (2, ["hello"])
+
+
+def test_only_a_file_is_opened_as_a_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(OSError, match="not a file"):
+            FileSource(str(path))
+
+
+def test_a_line_of_200_megabytes_is_shown_in_parts_and_read_only_where_it_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    with path.open("wb") as file:
+        file.write(b"begin ")
+        file.truncate(200 * 2**20)
+        file.seek(0, 2)
+        file.write(b"the end")
+    source = CountingSource(str(path))
+    pager = Pager(source, 80, 24)
+    assert rows(pager)[-1].startswith("the end")
+    pager.start()
+
+    assert rows(pager)[0].startswith("begin ␀␀")
+    assert source.taken < 150 * 2**20
 
 
 def test_size_and_lines_are_said_in_words() -> None:

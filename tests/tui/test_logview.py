@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 
 from app.tui.log import FileSource, TextSource
@@ -32,7 +31,6 @@ HOSTILE = [
     b"\x1b[" + b"9;" * 5000 + b"m",
     b"\x1b" * 3000,
 ]
-SHARED = Path(__file__).parents[3] / "shared" / "cases" / "terminal"
 
 
 class LogApp(App[None]):
@@ -179,30 +177,6 @@ async def test_a_terminal_without_unicode_gets_none() -> None:
         assert screen_text(app)[0] == "???? ? ?"
 
 
-async def test_real_terminal_material_is_shown_without_a_control_character(tmp_path: Path) -> None:
-    """Recorded sessions, naughty strings and progress bars, where they are; our own list otherwise."""
-    found = sorted((SHARED / "xtermjs").glob("*.in")) + sorted((SHARED / "captures").glob("*"))
-    material = [path.read_bytes() for path in found if path.is_file()]
-    if (SHARED / "blns.json").exists():
-        material.append("\n".join(json.loads((SHARED / "blns.json").read_text())).encode("utf-8", "surrogatepass"))
-    material += [gzip.decompress(path.read_bytes()) for path in (SHARED / "unicode").glob("*.gz")]
-    path = tmp_path / "x.log"
-    path.write_bytes(b"\n".join(material or [as_bytes(line) for line in HOSTILE]))
-    app = LogApp()
-    async with app.run_test(size=(100, 200)) as pilot:
-        app.view.open(FileSource(str(path)))
-        await until(pilot, lambda: app.view.page.rows and app.view.page.lines is not None)
-        pages = 0
-        while pages < 15 and not (pages and app.view.page.line is not None and app.view.page.line < 202):
-            before = app.view.page
-            await pilot.press("b")
-            await until(pilot, lambda before=before: app.view.page is not before)
-            assert controls(app) == []
-            pages += 1
-
-        assert pages > 0
-
-
 class BrokenSource(TextSource):
     def read(self, start: int, end: int) -> bytes:
         raise OSError(5, "Input/output error")
@@ -215,3 +189,88 @@ async def test_what_cannot_be_read_is_said_and_nothing_else_happens() -> None:
         await until(pilot, lambda: app.failed)
 
         assert app.failed == ["[Errno 5] Input/output error"]
+
+
+async def test_a_search_that_goes_on_does_not_keep_new_output_from_being_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("line\n" * 200_000)
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(EndlessSource(str(path)), live=True)
+        await until(pilot, lambda: app.view.page.following)
+        app.view.search("nowhere")
+        await until(pilot, lambda: app.view.page.searched)
+        with path.open("a") as file:
+            file.write("new one\n")
+        await until(pilot, lambda: seen(app)[-1] == "new one")
+
+        assert app.view.page.progress < 100
+
+
+class EndlessSource(FileSource):
+    """A file of whose middle nothing is ever found out: whatever reads through it is never done."""
+
+    def read(self, start: int, end: int) -> bytes:
+        data = super().read(start, end)
+        return b"x" if end - start > 64 * 1024 and start < 500_000 else data
+
+
+async def test_keys_that_come_faster_than_they_are_drawn_are_drawn_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"line {n}\n" for n in range(1000)))
+    app = LogApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.open(FileSource(str(path)))
+        await until(pilot, lambda: seen(app)[-1:] == ["line 999"])
+        pages: list[str] = []
+        app.view.beside = lambda page: pages.append(page.rows[0].text)
+        for _ in range(300):
+            app.view.action_move(-1)
+        await until(pilot, lambda: seen(app)[0] == "line 690")
+
+        assert len(pages) < 100
+
+
+async def test_the_wheel_moves_down_up_and_sideways() -> None:
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(TextSource("".join(f"line {n} {'x' * 90} end\n" for n in range(100))))
+        await until(pilot, lambda: seen(app)[-1:] and seen(app)[-1].startswith("line 99"))
+        for wheel, shown in (
+            (events.MouseScrollUp, "line 92"), (events.MouseScrollUp, "line 89"), (events.MouseScrollDown, "line 92"),
+            (events.MouseScrollRight, "xxxx"), (events.MouseScrollLeft, "line 92"),
+        ):  # fmt: skip
+            app.view.post_message(wheel(app.view, 1, 1, 0, 0, 0, False, False, False))
+            await until(pilot, lambda shown=shown: seen(app)[0].startswith(shown))
+
+
+@pytest.mark.parametrize("look", [Look(ascii=True), Look(ascii=True, utf8=False)])
+async def test_what_is_cut_is_marked_in_ascii_too(look: Look) -> None:
+    app = LogApp(look)
+    async with app.run_test(size=(10, 5)) as pilot:
+        app.view.open(TextSource("x" * 100_000 + "\n"))
+        await until(pilot, lambda: seen(app) == ["xxxxxxxxx~"])
+        await pilot.resize_terminal(80, 5)
+        app.view.wrap()
+        app.view.action_end()
+        await until(pilot, lambda: seen(app)[-1].startswith("~ 34K more in this line"))
+
+
+async def test_a_deck_that_rests_does_not_look_for_new_output(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("one\n")
+    app = RestingApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(FileSource(str(path)), live=True)
+        await until(pilot, lambda: seen(app) == ["one"])
+        app.resting = True
+        assert not app.view._watches()
+        with path.open("a") as file:
+            file.write("two\n")
+        app.resting = False
+        app.app_focus = not app.app_focus
+        await until(pilot, lambda: seen(app) == ["one", "two"])
+
+
+class RestingApp(LogApp):
+    resting = False

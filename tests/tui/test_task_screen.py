@@ -304,3 +304,336 @@ async def test_what_is_said_while_a_screen_opens_is_shown_when_it_is_there() -> 
         app.say("Paused #1049.")
         await until(pilot, lambda: "Paused #1049." in line(app, 22))
         assert app.failure is None
+
+
+# -- what could help ---------------------------------------------------------------------------------------------
+
+
+def cure(name: str, text: str, gain: str, **more: Any) -> dict[str, Any]:
+    """A cure as `why` tells it."""
+    told: dict[str, Any] = {"name": name, "text": text, "gain": gain, "verb": "", "args": {}, "command": [], "said": "", "undo": [],
+                            "object": "", "asks": None, "worth": 4}  # fmt: skip
+    return told | more
+
+
+LESS = cure(
+    "less", "ask for less memory", "12 past runs used at most 9.1G; 11G is p95 + 20%; no sooner: needs 11.0G, 2.0G free",
+    verb="set", args={"ids": [UUID.format(1049)], "fields": {"memory": 11264.0}}, said="Memory 12G → 11G:",
+    undo=[{"verb": "set", "args": {"ids": [UUID.format(1049)], "fields": {"memory": 12288.0}}, "said": "Memory 12G again:"}],
+)  # fmt: skip
+CANCEL = cure("cancel-1042", "cancel #1042 resnet50-sweep-06", "frees 12.0G now; its 3h18m are lost; it starts at once",
+              verb="cancel", args={"ids": [1042]}, asks=1042)  # fmt: skip
+POOL = cure("pool", "pool gpu: memory 32G → 48G", "it starts at once", verb="pool.set", args={"name": "gpu", "memory": "49152M"},
+            said="Memory 32G → 48G:", object="pool gpu",
+            undo=[{"verb": "pool.set", "args": {"name": "gpu", "memory": "32768M"}, "said": "As it was:"}])  # fmt: skip
+FIRST = cure("front", "to the front (t)", "it is first already")
+DONE = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
+
+
+def curable(*cures: dict[str, Any]) -> Answers:
+    return Answers(show=task(), why=[{**WHY, "cures": list(cures or (LESS, CANCEL, FIRST))}], set=DONE)
+
+
+async def test_cures_stand_below_the_reasons_with_the_cursor_on_the_first() -> None:
+    """You should see what can be done and what it would bring, what only informs dim, and `↵ do it` at the bottom."""
+    app = deck(curable())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: any("What you can do" in text for text in screen_text(app)))
+        lines = screen_text(app)
+        at = next(n for n, text in enumerate(lines) if "What you can do" in text)
+
+        assert lines[at].startswith("━▌What you can do ━")
+        assert lines[at + 1] == "› ask for less memory           12 past runs used at most 9.1G; 11G is p95 +"
+        assert lines[at + 2].strip() == "20%; no sooner: needs 11.0G, 2.0G free"
+        assert lines[at + 3].startswith("  cancel #1042 r…et50-sweep-06  frees 12.0G now; its 3h18m are lost; it starts")
+        assert lines[at + 5] == "  to the front (t)              it is first already"
+        assert lines[23].startswith(" ↵ do it  p hold  x cancel  t to front")
+
+
+async def test_enter_does_a_cure_and_u_takes_it_back() -> None:
+    answers = curable()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 23))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Memory 12G → 11G: #1049 resnet50-sweep-08.  u undo" in line(app, 22))
+        await pilot.press("u")
+        await until(pilot, lambda: "Memory 12G again: #1049 resnet50-sweep-08." in line(app, 22))
+        assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0}, {"memory": 12288.0}]
+
+
+async def test_a_cure_that_loses_work_asks_first_and_names_it() -> None:
+    answers = curable()
+    answers.table["cancel"] = {"done": [{"number": 1042, "name": "resnet50-sweep-06"}], "refused": [], "notes": []}
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 23))
+        answers.table["show"] = task(number=1042, name="resnet50-sweep-06", status="running", instances=[run(number=1042)])
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: any("1042 resnet50-sweep-06" in text and "work lost" in text for text in screen_text(app)))
+        assert answers.asked("cancel") == []
+        await pilot.press("y")
+        await until(pilot, lambda: answers.asked("cancel") == [{"ids": [UUID.format(1042)]}])
+
+
+async def test_a_cure_of_a_pool_names_the_pool_and_is_undone() -> None:
+    answers = curable(POOL)
+    answers.table["pool.set"] = {"name": "gpu"}
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 23))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in line(app, 22))
+
+
+async def test_read_only_says_so_instead_of_doing_a_cure() -> None:
+    answers = curable()
+    app = deck(answers, read_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 23))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Read only" in line(app, 22))
+        assert answers.asked("set") == []
+
+
+# -- asked against used ------------------------------------------------------------------------------------------
+
+PAST = {"of": "template", "n": 12, "usual": {"median": 12120.0, "p95": 12540.0, "n": 12}, "cpu_most": 2.9, "cpu_p95": 2.9,
+        "memory_most": 9318.4, "memory_p95": 9318.4}  # fmt: skip
+
+
+def about(row: dict[str, Any], *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What `about` answers of a task; `more` takes the place of what is not known."""
+    waits = row["status"] in ("queued", "held", "blocked", "scheduled", "retrying")
+    known: dict[str, Any] = {
+        "task": row, "why": WHY if waits else None, "log": None if waits else log_answer(row, *runs), "past": None,
+        "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None, "tree": {"parents": [], "children": []}, "slas": [],
+        "acts": [],
+    }  # fmt: skip
+    return known | more
+
+
+FIT = {"cpu": 3.5, "memory": 11264.0}
+
+
+async def test_m_asks_for_what_was_used_and_u_asks_for_what_it_was() -> None:
+    """You should see what past runs used, what m would ask for, and after m both amounts before and after."""
+    answers = Answers(about=about(task(template="sweep"), past=PAST, fit=FIT), set=DONE)
+    app = deck(answers)
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: any("at most, in 12 past runs of this template" in text for text in screen_text(app)))
+        assert "            m asks for what was used: memory 12.0G → 11.0G, cpu 4 → 3.5" in screen_text(app)
+        assert "m as used" in line(app, 39)
+        await pilot.press("m")
+        await until(pilot, lambda: "Memory 12.0G → 11.0G, cpu 4 → 3.5: #1049 resnet50-sweep-08.  u undo" in line(app, 38))
+        await pilot.press("u")
+        await until(pilot, lambda: len(answers.asked("set")) == 2)
+        assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0, "cpu": 3.5}, {"memory": 12288.0, "cpu": 4.0}]
+
+
+async def test_capital_m_sets_the_templates_defaults_after_a_question() -> None:
+    template = {"name": "sweep", "cpu": 4.0, "memory": None}
+    answers = Answers(about=about(task(template="sweep"), past=PAST, fit=FIT), template_show=template, template_set=template)
+    app = deck(answers)
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "m as used" in line(app, 39))
+        await pilot.press("M")
+        await until(pilot, lambda: any("memory none → 11.0G" in text for text in screen_text(app)))
+        assert answers.asked("template.set") == []
+        await pilot.press("y")
+        await until(pilot, lambda: answers.asked("template.set") == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}])
+
+
+@pytest.mark.parametrize(
+    ("row", "fit", "words"),
+    [
+        (task(), {"cpu": None, "memory": None}, "What it needs is not known yet"),
+        (task(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
+        (task(status="failed", template="sweep"), FIT, "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu"),
+    ],
+)
+async def test_m_says_why_there_is_nothing_to_set(row: dict[str, Any], fit: dict[str, Any], words: str) -> None:
+    app = deck(Answers(about=about(row, fit=fit)))
+    async with app.run_test(size=(120, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "#1049 resnet50" in line(app, 0))
+        await pilot.press("m")
+        await until(pilot, lambda: words in line(app, 22))
+
+
+async def test_a_running_task_shows_peak_history_and_its_usual_time(tmp_path: Path) -> None:
+    """You should see the last half hour of cpu and memory, the peak, five processes, and the end by twelve past runs."""
+    path = tmp_path / "x.log"
+    path.write_text("x\n")
+    one = run(path=str(path), runid="r1042", number=1042)
+    use = {"cpu": 2.9, "memory": 12083.2, "processes": 5, "most_cpu": 3.8, "most_memory": 12185.6, "cell": 180.0,
+           "cpu_cells": [1.0, 2.0, 2.9], "memory_cells": [4096.0, 8192.0, 12083.2]}  # fmt: skip
+    row = task(status="running", number=1042, name="resnet50-sweep-06", instances=[one])
+    app = deck(Answers(about=about(row, one, use=use, past=PAST, ends_in=[240.0, 660.0])))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1042")
+        await until(pilot, lambda: "running" in line(app, 1))
+        lines = screen_text(app)
+        assert lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
+        assert lines[2].startswith("─ Now ───────────── NOW ─────── PEAK ────── ASKED ───── LAST 30m ─")
+        assert lines[3] == "  cpu    ███████▒▒▒ 2.9         3.8         4                  ▃▅▆"
+        assert lines[4] == "  memory █████████▒ 11.8G       11.9G       12.0G     !        ▃▆█"
+        assert lines[5] == "  time   ████████·· 3h18m       usual 3h22m 4h          12 runs, p95 3h29m"
+        await until(pilot, lambda: any("pid 41877, 5 processes" in text for text in screen_text(app)))
+
+
+# -- kin, parameters, rules, time --------------------------------------------------------------------------------
+
+
+async def test_dependencies_are_a_tree_whose_lines_open_their_tasks() -> None:
+    """You should see a child, its child below it, and how many more there are."""
+    kin = {"depth": 0, "uuid": UUID.format(1061), "number": 1061, "name": "contact-sheet", "status": "blocked", "kind": "success",
+           "again": False, "more": 0}  # fmt: skip
+    tree = {"parents": [], "children": [
+        kin, {**kin, "depth": 1, "number": 1064, "uuid": UUID.format(1064), "name": "upload", "kind": "any"}, {"depth": 0, "more": 37},
+    ]}  # fmt: skip
+    answers = Answers(about=about(task(), tree=tree))
+    app = deck(answers)
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: any("Waiting for it 38" in text for text in screen_text(app)))
+        lines = screen_text(app)
+        at = next(n for n, text in enumerate(lines) if "Waiting for it 38" in text)
+        assert lines[at + 1].startswith("   1061 ↳ contact-sheet") and lines[at + 1].endswith("only after a success")
+        assert lines[at + 2].startswith("     └─ 1064 ↳ upload") and lines[at + 2].endswith("however it ends")
+        assert lines[at + 3] == "        … and 37 more"
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: {"id": UUID.format(1064)} in answers.asked("about"))
+
+
+async def test_parameters_with_parts_are_readable_and_their_secrets_masked() -> None:
+    given = {"input": "/srv/in", "options": {"codec": {"name": "h264", "profile": "high", "level": [4, 1]}, "password": "hunter2",
+             "long": "x" * 40}, "token": "s3cr3t"}  # fmt: skip
+    app = deck(Answers(about=about(task(parameters=given))))
+    async with app.run_test(size=(80, 50)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: any("Parameters 3" in text for text in screen_text(app)))
+        text = "\n".join(screen_text(app))
+        assert "  input     /srv/in\n  options   {\n" in text
+        assert '"codec": {"name": "h264", "profile": "high", "level": [4, 1]}' in text
+        assert "hunter2" not in text and "s3cr3t" not in text
+
+
+async def test_rules_tell_the_time_there_is_to_spare_and_a_likely_miss() -> None:
+    rule = {"name": "gpu-finish", "severity": "critical", "preset": "finishes-within", "due": NOW + 2400, "done": None, "took": 1.0,
+            "late": False, "text": "", "short": ""}  # fmt: skip
+    rules = [rule, {**rule, "name": "soon", "due": NOW + 60, "preset": "starts-within"}, {**rule, "name": "late", "due": NOW - 120},
+             {**rule, "name": "kept", "done": NOW, "due": NOW + 60}]  # fmt: skip
+    app = deck(Answers(about=about(task(), slas=rules)))
+    async with app.run_test(size=(80, 50)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: any("─ SLA ─" in text for text in screen_text(app)))
+        text = "\n".join(screen_text(app))
+        assert "gpu-finish         must end by 11:22   on time, 40m to spare" in text
+        assert "soon               must start by 10:43   likely 6m late" in text
+        assert "late               must end by 10:40   2m late" in text
+        assert "kept               ended in time, 1m to spare" in text
+
+
+async def test_the_timeline_tells_where_the_time_went_and_history_who_changed_what(tmp_path: Path) -> None:
+    """You should see a bar of waiting and running, its phases in words, and a priority that ann changed."""
+    answers = failed(tmp_path)
+    moves = (("queued", "10:30:00", "submitted"), ("running", "10:35:00", None), ("retrying", "10:35:03", None),
+             ("running", "10:40:00", None), ("failed", "10:40:04", None))  # fmt: skip
+    events = [{"at": f"2026-11-25T{at}.000000Z", "status": status, "by": "ann" if note else "taskdeck", "note": note, "runid": None}
+              for status, at, note in moves]  # fmt: skip
+    row = answers.table["show"] | {"events": events}
+    acts = [
+        {"at": f"2026-11-25T10:3{n}:00.000000Z", "by": by, "verb": verb, "before": {name: 0}, "after": {name: 5}}
+        for n, by, verb, name in ((1, "ann", "set priority", "priority"), (2, "bob", "pause", "status"))
+    ]
+    app = deck(Answers(about=about(row, *row["instances"], acts=acts)))
+    async with app.run_test(size=(80, 50)) as pilot:
+        app.open_task("1048")
+        await until(pilot, lambda: any("─ Timeline ─" in text for text in screen_text(app)))
+        lines = screen_text(app)
+        at = next(n for n, text in enumerate(lines) if "─ Timeline ─" in text)
+        assert lines[at].endswith("─ 10m in all ─")
+        assert set(lines[at + 1].strip()) == {"·", "█"} and len(lines[at + 1]) == 78
+        assert lines[at + 2] == "  queued 5m › ran 3.0s › retrying 4m57s › ran 4.0s › failed"
+        assert lines[at + 4] == "  10:30:00  submitted by ann            10:31:00  priority 0 → 5 by ann"
+        assert not any("bob" in text for text in lines)
+
+
+# -- living with it ----------------------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_read_again_stays_and_says_how_old_it_is() -> None:
+    answers = waiting()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "queued" in line(app, 1))
+        answers.table["show"] = OSError("the runtime is gone")
+        app.board = replace(answers.board, at=NOW + 1)
+        await until(pilot, lambda: " old   in gpu for" in line(app, 1))
+        assert "the runtime is gone" in line(app, 22)
+        answers.table["show"] = task()
+        app.board = replace(answers.board, at=NOW + 2)
+        await until(pilot, lambda: " old   in gpu" not in line(app, 1))
+
+
+async def test_the_cursor_and_what_is_seen_stay_when_lines_come_in_above() -> None:
+    answers = curable()
+    app = deck(answers)
+    async with app.run_test(size=(80, 16)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 15))
+        await pilot.press("j", "j", "j")
+        await pilot.pause()
+        before = next(n for n, text in enumerate(screen_text(app)) if text.startswith("› cancel #1042"))
+        more = [{"code": "not-before", "text": f"reason {n}", "short": "x"} for n in range(3)]
+        answers.table["why"] = [{**WHY, "reasons": [*more, *WHY["reasons"]], "cures": [LESS, CANCEL, FIRST]}]
+        app.board = replace(answers.board, at=NOW + 1)
+        await until(pilot, lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20)
+        await pilot.pause()
+        after = next(n for n, text in enumerate(screen_text(app)) if text.startswith("› cancel #1042"))
+        assert after == before
+
+
+async def test_a_report_of_a_failure_can_be_copied(tmp_path: Path) -> None:
+    from app.tui.copying import text_of
+
+    text = text_of("r", "x", failed(tmp_path)())
+
+    assert text.startswith("#1048 thumbs S02: failed, exit 1\ncommand: /usr/bin/python3 thumbs.py /srv/in/S02E09.mkv\n")
+    assert "attempt 2: failed, exit 1 after 3.2s; started 2026-11-25T10:40:01" in text
+    assert text.endswith("No such file␛[0m\n")
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(("size", "look"), [((80, 60), Look()), ((200, 50), PLAIN), ((40, 60), Look())])
+async def test_hostile_texts_in_what_else_is_known_are_only_shown(size: tuple[int, int], look: Look) -> None:
+    kin = {"depth": 1, "uuid": EVIL, "number": 7, "name": EVIL, "status": EVIL, "kind": EVIL, "again": False, "more": 0}
+    rule = {"name": EVIL, "severity": EVIL, "preset": EVIL, "due": NOW + 60, "done": None, "took": 1.0, "late": False}
+    act = {"at": "2026-11-25T10:31:00.000000Z", "by": EVIL, "verb": EVIL, "before": {"queue": EVIL}, "after": {"queue": EVIL * 2}}
+    offered = cure(EVIL, EVIL, EVIL, verb=EVIL, said=EVIL, object=EVIL)
+    row = task(name=EVIL, parameters={EVIL: {EVIL: [EVIL] * 9}, f"{EVIL}2": EVIL * 40})
+    why = {**WHY, "cures": [offered, {**offered, "verb": ""}]}
+    app = deck(Answers(about=about(row, why=why, tree={"parents": [kin], "children": [kin]}, slas=[rule], acts=[act])), look=look)
+    async with app.run_test(size=size) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: any("[/red]" in text for text in screen_text(app)[1:]))
+        for key in ("G", "g"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert escapes(app) == []
+            assert {sum(segment.cell_length for segment in text) for text in screen_segments(app)} == {size[0]}
+            assert not look.ascii or "".join(screen_text(app)).isascii()
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+        await pilot.pause()
+        assert escapes(app) == []
+        assert app.failure is None

@@ -65,3 +65,27 @@ async def test_what_cannot_be_asked_is_said_in_the_box() -> None:
         await until(pilot, lambda: any("no answer for show" in line for line in screen_text(app)))
         await pilot.press("q")
         await until(pilot, lambda: app.screen is app.deck)
+
+
+async def test_the_popover_tells_the_first_cures_and_leaves_doing_them_to_the_screen() -> None:
+    """You should see what could help below the reasons; enter opens the task and does nothing else."""
+    told: dict[str, object] = {"gain": "it starts at once", "verb": "set", "args": {}, "command": [], "said": "", "undo": [], "object": "",
+                               "asks": None, "worth": 0}  # fmt: skip
+    answers = Answers(show=task(), why=[{**WHY, "cures": [{**told, "name": f"{n}", "text": f"way {n}"} for n in range(5)]}])
+    app = deck(answers)
+    async with app.run_test(size=(80, 30)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("way 2" in line and "it starts at once" in line for line in screen_text(app)))
+        assert not any("way 3" in line for line in screen_text(app))
+        assert any("↵ opens the task" in line for line in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TaskScreen))
+        assert answers.asked("set") == []
+
+
+async def test_the_keys_of_the_popover_stay_in_sight_on_a_small_terminal() -> None:
+    app = deck(Answers(show=task(), why=[{**WHY, "reasons": WHY["reasons"] * 6}]))
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("1 needs 12.0G" in line for line in screen_text(app)))
+        await until(pilot, lambda: any("↵ opens the task   esc closes" in line for line in screen_text(app)))

@@ -148,7 +148,7 @@ def _result(row: Listed, look: Look, now: float) -> Cell:
 _BAD = ("failed", "timed_out", "lost")
 
 COLUMNS: dict[str, Choice] = {
-    "state": Choice("s", "state, in a word", Column("STATE", 9, drop=3), _state),
+    "state": Choice("s", "state, in a word", Column("STATE", 9, drop=1), _state),
     "queue": Choice("u", "queue", Column("QUEUE", 7, 12, fits=True, drop=4), _text("queue")),
     "template": Choice("t", "template", Column("TEMPLATE", 8, 16, fits=True, drop=2), _text("template")),
     "age": Choice("a", "age: since it was submitted", Column("AGE", 6, right=True, drop=5), _age),
@@ -163,14 +163,14 @@ COLUMNS: dict[str, Choice] = {
     "started": Choice("2", "when it started", Column("STARTED", 11, 16, fits=True, drop=2), _when("started_at")),
     "ended": Choice("3", "when it ended", Column("ENDED", 11, 16, fits=True, drop=2), _when("ended_at")),
     "tags": Choice("g", "tags", Column("TAGS", 8, 24, fits=True, drop=1), _tags),
-    "result": Choice("w", "why it waits, or how it ended", Column("WHY / RESULT", 16, grow=2, floor=12, gap=2, drop=7), _result),
+    "result": Choice("w", "why it waits, or how it ended", Column("WHY / RESULT", 30, 60, grow=1, floor=24, gap=2, drop=7), _result),
 }  # fmt: skip
 USUAL = ("state", "queue", "age", "time", "result")
 """The columns shown until others are chosen."""
 
 _ID = Column("ID", 4, 9, right=True, fits=True, gap=0)
 _GLYPH = Column("", 1, 10, fits=True)
-_NAME = Column("NAME", 19, 40, grow=1, floor=12, cut="middle")
+_NAME = Column("NAME", 18, 32, fits=True, floor=18, grow=2, cut="middle")
 
 
 def grid(chosen: Sequence[str]) -> Grid:

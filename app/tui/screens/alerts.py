@@ -41,8 +41,8 @@ PAST = "24h"
 """How far back `f` looks."""
 ASK_AFTER = 0.08
 """Seconds for which the cursor must rest on a row before more is asked about it."""
-TALL, LOW = 9, 4
-"""Lines of the detail, where there is room and where there is little."""
+FLAT, LOW, TALL = 16, 22, 36
+"""Lines of the screen up to which there is no detail, a short one, and from which there is a tall one."""
 
 
 class RuleTable(Table):
@@ -90,6 +90,7 @@ class AlertsScreen(ListScreen):
     AlertsScreen {
         #counts { height: 1; width: 1fr; }
         #detail { height: 9; width: 1fr; }
+        &.-tall #detail { height: 14; }
         &.-low #detail { height: 4; }
         &.-flat #detail { display: none; }
     }
@@ -135,8 +136,9 @@ class AlertsScreen(ListScreen):
 
     def on_resize(self) -> None:
         height = self.app.size.height
-        self.set_class(16 < height < 22, "-low")
-        self.set_class(height <= 16, "-flat")
+        self.set_class(height <= FLAT, "-flat")
+        self.set_class(FLAT < height < LOW, "-low")
+        self.set_class(height >= TALL, "-tall")
         super().on_resize()
 
     def facts(self, row: Any) -> Mapping[str, Any]:
@@ -183,11 +185,10 @@ class AlertsScreen(ListScreen):
     def _show(self) -> None:
         table = self.table
         alerts, rules = table.view("alerts"), table.view("rules")
-        alerts.title = f"Alerts {self._total()}{' and those of 24h' if self.past else ''}"
+        alerts.title = f"Alerts {self._total()}"
         alerts.empty = [[(f"  {self._nothing()}", "dim")]]
         rules.title = f"Rules {len(self.rules)}"
         rules.empty = [[("  No rules yet: n makes the first. For example: ", "dim"), ("finishes within 45m, template encode", "")]]
-        rules.tail = self._off()
         table.show({"alerts": self.alerts, "rules": tuple(self.rules.values())})
         self.query_one("#counts", Line).show(self._counts())
 
@@ -201,10 +202,6 @@ class AlertsScreen(ListScreen):
             return self.freshness or ""
         return "Nothing is late." if self.rules else "Nothing is late, and nothing would be: there is no rule."
 
-    def _off(self) -> str:
-        off = sum(not row.enabled for row in self.rules.values())
-        return f"{off:,} off" if off else ""
-
     def _counts(self) -> list[Span]:
         """`1 firing  1 acknowledged  1 silenced`, of all there are, shown or not."""
         quiet = [row for row in self.rules.values() if row.until is not None]
@@ -217,7 +214,11 @@ class AlertsScreen(ListScreen):
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
         spans = [(f" {amounts.count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
-        return spans if self._loaded else []
+        over = sum(alert.status == "resolved" for alert in self.alerts)
+        off = sum(not row.enabled for row in self.rules.values())
+        more = [(f" {amounts.count(over)} resolved in {PAST} ", "dim")] if self.past else []
+        rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
+        return [*spans, *more, rules] if self._loaded else []
 
     # -- the row under the cursor -----------------------------------------------------------------------------------
 

@@ -69,10 +69,6 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         self._asked_doctor = False
         self._up = False
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a field has the focus, the keys that open one are only letters."""
-        return not (action in ("new", "commands", "filter") and isinstance(self.focused, Input))
-
     def action_commands(self) -> None:
         """The palette."""
         self.deck.action_palette()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
 from app.core import amounts
 from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
@@ -36,6 +37,12 @@ SIGNALS = (
 )
 
 
+OPENING = frozenset({
+    "new", "commands", "filter", "order", "columns", "views", "signal", "copy", "delete", "edit", "edit_again",
+})  # fmt: skip
+"""What opens a field or a dialog has priority, so that keys typed ahead go there and not to verbs; in a field it is only a letter."""
+
+
 class DeckVerbs(Screen[None]):
     """What the deck screen does with rows. The screen gives `table`, `changes` and `deck`."""
 
@@ -43,19 +50,23 @@ class DeckVerbs(Screen[None]):
         Binding("l", "log", "Log", id="task.log"),
         Binding("w", "why", "Why it waits, or ended so", id="task.why"),
         Binding("x", "cancel", "Cancel", id="task.cancel"),
-        Binding("X", "signal", "Choose a signal", id="task.signal"),
+        Binding("X", "signal", "Choose a signal", id="task.signal", priority=True),
         Binding("p", "pause", "Pause, continue, hold, release; queues too", id="task.pause"),
         Binding("r", "again", "Run again", id="task.again"),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
         Binding("minus", "priority(-1)", "Priority down", id="task.priority-down"),
-        Binding("y", "copy", "Copy: number, command, log", id="task.copy"),
-        Binding("D", "delete", "Delete what has ended", id="task.delete"),
+        Binding("y", "copy", "Copy: number, command, log", id="task.copy", priority=True),
+        Binding("D", "delete", "Delete what has ended", id="task.delete", priority=True),
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
         Binding("S", "app.start_runtime", "Start the runtime", id="deck.start"),
     ]
     changes: Changes
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a field has the focus, the keys that open one are only letters."""
+        return not (action in OPENING and isinstance(self.focused, (Input, TextArea)))
 
     @property
     def deck(self) -> TaskdeckApp:

@@ -72,6 +72,9 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         Binding("ctrl+j,ctrl+enter", "save", "Save", id="form.submit", show=False, priority=True),
         Binding("ctrl+r", "last", "What was typed here before", id="form.last", show=False, priority=True),
         Binding("ctrl+y", "copy", "Copy the line", id="form.copy", show=False),
+        # With priority, so that what follows in one burst lands in the next field.
+        Binding("tab", "app.focus_next", "Next field", id="form.next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "Previous field", id="form.previous", show=False, priority=True),
         Binding("escape", "leave", "Leave; what was typed comes back with ctrl+r", id="form.leave", show=False),
     ]
 
@@ -454,8 +457,8 @@ def wanted(tasks: Sequence[RunningLine | NextLine]) -> str:
 
 
 _WAITS = (
-    (" memory of pool", "memory"), (" cpu of pool", "cpu"), (" is full (", "queue"), (" is paused", "queue"),
-    (" is draining", "queue"), ("behind #", "priority"), (" in queue ", "priority"),
+    (" memory of pool", "memory"), (" memory, but pool", "memory"), (" cpu of pool", "cpu"), (" cpu, but pool", "cpu"),
+    (" is full (", "queue"), (" is paused", "queue"), (" is draining", "queue"), ("behind #", "priority"), (" in queue ", "priority"),
 )  # fmt: skip
 """What the reasons why a task waits say, and the field that would help."""
 

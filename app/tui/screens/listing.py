@@ -20,6 +20,7 @@ from app.tui.filterline import FilterLine
 from app.tui.footer import HELP, Hint, MessageLine
 from app.tui.parts import Part
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.deckverbs import OPENING
 from app.tui.screens.page import PageScreen
 from app.tui.table import Table
 
@@ -41,7 +42,7 @@ class ListScreen(PageScreen):
     """The qualifiers its filter knows, such as `by:`; all are names in `facts`."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash,fullwidth_solidus", "filter", "Filter the list", id="list.filter", priority=True),
-        Binding("o", "order", "Order: choose a column, again reverses", id="list.order"),
+        Binding("o", "order", "Order: choose a column, again reverses", id="list.order", priority=True),
         Binding("escape", "clear", "Clear filter and marks, then back", id="list.clear"),
         Binding("q", "leave", "Back", id="page.back"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
@@ -150,7 +151,7 @@ class ListScreen(PageScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a field has the focus, the keys that open one are only letters."""
-        return not (action in ("filter", "new", "commands") and isinstance(self.focused, Input))
+        return not (action in OPENING and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         """Open the filter line."""

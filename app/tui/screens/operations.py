@@ -106,7 +106,7 @@ class OperationsScreen(ListScreen):
         return (OPERATIONS,)
 
     def below(self) -> Iterable[Widget]:
-        yield Detail()
+        yield Detail("↵")
 
     def on_resize(self) -> None:
         height = self.app.size.height
@@ -196,7 +196,7 @@ class OperationsScreen(ListScreen):
     @on(Table.Opened)
     def _opened(self, event: Table.Opened) -> None:
         event.stop()
-        self.app.push_screen(OperationScreen(self.client_factory, event.row), self._left_one)
+        self.app.push_screen(OperationScreen(self.client_factory, event.item), self._left_one)
 
     def _left_one(self, row: Operation | None) -> None:
         """The screen of one was left, with that to take back."""

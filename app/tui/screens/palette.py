@@ -15,10 +15,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from app.tui.columns import Cell, Cells, Column
+from app.tui.footer import key_name
 from app.tui.lines import Sturdy
 from app.tui.look import Look
 from app.tui.parts import Grid, Part
-from app.tui.footer import key_name
 from app.tui.table import Table
 
 GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")

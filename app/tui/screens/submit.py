@@ -21,12 +21,14 @@ from app.core.board import QueueLine
 from app.core.clean import MASK
 from app.core.ids import uuid7
 from app.core.outline import Path, outline
+from app.core.query import as_word
 from app.errors import Problem
 from app.tui import origin
 from app.tui.draft import KINDS, Draft, draft_of, faults, shell_signs, shell_word, spec, words
 from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
 from app.tui.form import Choice, Field, Pick, Rule, Script, Tick, Words, slot
+from app.tui.header import WIDE
 from app.tui.look import Span
 from app.tui.parameterfields import ParameterFields
 from app.tui.screens.page import PageScreen
@@ -99,6 +101,10 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     # -- the form -------------------------------------------------------------------------------------------------
 
     def body(self) -> Iterable[Widget]:
+        # Classes are set before there is much to style anew for each.
+        self.set_class(self.app.size.width >= WIDE, "-wide")
+        self.set_class(self.app.size.height < LOW, "-low")
+        self.set_class(self._first_draft().kind == "template", "-template")
         yield VerticalScroll(*_fields(), id="form", can_focus=False)
         yield Words(id="about", most=2)
         yield Words(id="verdict", most=SHOWN_FAULTS)
@@ -268,17 +274,23 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
 
     def _given(self, name: str, schema: Mapping[str, Any]) -> Mapping[Path, str]:
         """The texts that the fields of a template begin with: what was typed, else what the task had that is run again."""
-        if name not in self.draft.parameters and self._again is not None and self._again.get("template") == name:
-            return outline(schema).texts(self._again.get("parameters") or {})
-        return self.draft.parameters.get(name, {})
+        if name in self.draft.parameters or self._again is None or self._again.get("template") != name:
+            return self.draft.parameters.get(name, {})
+        had = self._again.get("parameters") or {}
+        found = outline(schema).given(had)
+        if lost := had.keys() - outline(schema).values(outline(schema).texts(had)).keys():
+            said = f"Not taken over, as it was masked or is no parameter any more: {', '.join(sorted(lost))}."
+            self.say(self.look.theirs(said), "warn")
+        return found
 
     def _template_words(self, row: Mapping[str, Any]) -> str:
+        """What a template is, and what its tasks get unless they ask for something else."""
         asks = [f"queue {self.look.theirs(row['queue'])}"] if row.get("queue") else []
         asks += [f"cpu {amounts.plain(row['cpu'])}"] if row.get("cpu") is not None else []
         asks += [f"memory {amounts.memory(row['memory'])}"] if row.get("memory") is not None else []
-        asks += [f"timeout {amounts.duration(row['timeout'])}"] if row.get("timeout") is not None else []
-        named = [self.look.theirs(f"{row['name']}:")] if self._template or self._again else []
-        return "   ".join([" ".join([*named, self.look.theirs(row.get("description") or row["engine"])]), *asks])
+        asks += [f"limit {amounts.duration(row['timeout'])}"] if row.get("timeout") is not None else []
+        named = f"{row['name']}: " if self._template or self._again else ""
+        return "  ".join([self.look.theirs(f"{named}{row.get('description') or row['engine']}"), *asks])
 
     # -- what changed ---------------------------------------------------------------------------------------------
 
@@ -339,6 +351,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         for name, is_shown in {**shown, "#about": kind == "template", "#task-rule": kind == "template"}.items():
             self.query_one(name).display = is_shown
         self.set_class(kind == "template", "-template")
+        self.query_one("#facts").set_class(not bound, "under")
         self.refresh_chrome()
         self._keep_focus(kind)
 
@@ -514,11 +527,22 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def action_last(self) -> None:
         """What was submitted last, of this template when it is one's form, in every field."""
         drafts = getattr(self.app, "last_drafts", {})
-        last = drafts.get(self.draft.template) if self._template else getattr(self.app, "last_draft", None)
-        if last is None:
-            self.say("Nothing was submitted from here yet.")
-        else:
+        fields = self._parameter_fields if self.draft.kind == "template" else None
+        last = drafts.get(self.draft.template) if fields else getattr(self.app, "last_draft", None)
+        if last is not None:
             self._fill(last)
+        elif fields:
+            self.ask(lambda client: _last_of(client, fields.template), lambda task: self._refill(fields, task))
+        else:
+            self.say("Nothing was submitted from here yet.")
+
+    def _refill(self, fields: ParameterFields, task: Mapping[str, Any] | None) -> None:
+        """The parameters that the last task of the template had, whoever submitted it."""
+        if task is None:
+            self.say("Nothing was submitted from this template yet.")
+        elif fields is self._parameter_fields:
+            fields.fill(outline(fields.schema).given(task.get("parameters") or {}))
+            self.say(f"Filled in as in #{task['number']}.")
 
     def action_copy(self) -> None:
         """Copy the command line that does the same."""
@@ -551,7 +575,7 @@ def _fields() -> Iterable[Widget]:
     yield Vertical(Field("Shell text", script), id="of-shell")
     yield Vertical(
         Horizontal(Field("Template", Pick([], id="template"), size=30), id="template-field"),
-        Words(id="facts", classes="under", most=2),
+        Words(id="facts", classes="under"),
         Vertical(id="parameters"),
         id="of-template",
     )
@@ -586,6 +610,13 @@ def _templates(client: Client) -> Sequence[Mapping[str, Any]]:
     for row in rows[:1]:
         parameters.findings(row.get("parameters") or {}, {})
     return rows
+
+
+def _last_of(client: Client, template: str) -> Mapping[str, Any] | None:
+    """The newest task of a template, as the verb `show` answers it."""
+    page = client.call("browse", {"filter": f"template:{as_word(template)}", "limit": 1})
+    rows = [dict(zip(page["columns"], row, strict=True)) for row in page["rows"]]
+    return client.call("show", {"id": rows[0]["uuid"]}) if rows else None
 
 
 def _verdict(client: Client, args: Mapping[str, Any]) -> tuple[str, str]:

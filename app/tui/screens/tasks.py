@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Rows that are read at a time."""
-MOST = 1200
+MOST = 800
 """Rows that are held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
 STATES = ("", "status:active", "status:waiting", "status:failed")
@@ -42,7 +42,7 @@ class TasksScreen(ListScreen, DeckVerbs):
     TITLE_TEXT = "5 Tasks"
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("i", "number", "number: as they were submitted"),
-        ("n", "name", "name"),
+        ("a", "name", "name"),
         ("s", "status", "state"),
         ("q", "queue", "queue"),
         ("t", "template", "template"),
@@ -53,8 +53,8 @@ class TasksScreen(ListScreen, DeckVerbs):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New task", id="deck.new", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="tasks.states"),
-        Binding("i", "columns", "Choose the columns", id="tasks.columns"),
-        Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views"),
+        Binding("i", "columns", "Choose the columns", id="tasks.columns", priority=True),
+        Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views", priority=True),
         Binding("asterisk", "mark_all", "Mark all that the filter means", id="tasks.mark-all"),
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
     ]
@@ -128,7 +128,7 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     @on(PagedTable.Wanted)
     def _more(self, event: PagedTable.Wanted) -> None:
-        if self._asked is None:
+        if self._asked is None or event.way in ("first", "last"):
             self._want(event.way)
 
     def _want(self, way: str) -> None:
@@ -148,9 +148,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         if way == "first" or not rows:
             return asked
         if way == "again":
-            at = {"way": "from", "at": rows[0].facts["at"]} if self.paged.more_before else {}
+            at = {"way": "from", "at": _place(rows[0])} if self.paged.more_before else {}
             return asked | at | {"limit": max(PAGE, len(rows))}
-        return asked | {"way": way, "at": rows[0 if way == "before" else -1].facts["at"]}
+        return asked | {"way": way, "at": _place(rows[0 if way == "before" else -1])}
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         way, words = self._asked or ("again", self.words)
@@ -191,19 +191,21 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _title(self, of: int) -> None:
         view = self.paged.views[0]
         some = "more" if self.total is None else amounts.count(self.total)
-        view.title = f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}"
+        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said()
         self.paged.keep_text = self.look.theirs(self.words)
         view.tail = self._tail()
         nothing = "No task was submitted yet." if not of else "No task is what the filter says; esc shows all."
         view.empty = [[("  " + nothing, "dim")]]
 
+    def _order_said(self) -> str:
+        if self.order == "number" and self.down:
+            return ""
+        return f" by {self.order} {self.look.own('↓' if self.down else '↑')}"
+
     def _tail(self) -> str:
-        order = next(words.partition(":")[0] for _, name, words in self.ORDERS if name == self.order)
         parts = [] if self._complete else ["not all was searched"]
         parts += [f"all {amounts.count(self.total or 0)} marked"] if self.everything else []
         parts += [f"{len(self.paged.marked)} marked"] if self.paged.marked else []
-        usual = self.order == "number" and self.down
-        parts.append("newest first" if usual else f"by {order}, {'greatest' if self.down else 'least'} first")
         return "  ".join(parts)
 
     # -- keys -------------------------------------------------------------------------------------------------------
@@ -278,6 +280,9 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def action_mark_all(self) -> None:
         """Mark all that the filter means, also what was not read; again takes that back."""
+        if not self.words.strip():
+            self.say("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
+            return
         self.everything = not self.everything
         if self.everything:
             self.paged.clear_marks()
@@ -351,3 +356,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         """The form for a new task."""
         self.deck.open_form()
 
+
+def _place(row: listed.Listed) -> list[Any]:
+    """Where a page begins that begins with this row."""
+    return [row.facts["at"], row.number]

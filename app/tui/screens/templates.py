@@ -1,0 +1,216 @@
+"""`6`: the templates, how often and how lately each was used; a form, the text of the definition, or a new one is a key away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from app.tui.detail import Detail, Made
+from app.tui.footer import Hint
+from app.tui.look import Look
+from app.tui.panes.templates import TEMPLATES, Template, about, template, used
+from app.tui.parts import Part
+from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.listing import ListScreen
+from app.tui.table import Table
+from app.tui.verbs import Deed
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+_ORDERS: Mapping[str, Callable[[Template], Any]] = {
+    "name": lambda row: row.name.casefold(),
+    "used": lambda row: -row.used,
+    "last": lambda row: (-row.active, -(row.last or 0.0)),
+    "median": lambda row: -(row.median or 0.0),
+}
+
+
+class TemplatesScreen(ListScreen):
+    """All templates; retired ones last and dim."""
+
+    TITLE_TEXT = "6 Templates"
+    PLACE = "6"
+    ORDERS = (
+        ("a", "name", "name"), ("u", "used", "how often it was used"), ("l", "last", "when it was last used"),
+        ("r", "median", "how long it usually runs"),
+    )  # fmt: skip
+    QUALIFIERS = ("engine:", "queue:")
+    DEFAULT_CSS = """
+    TemplatesScreen {
+        #detail { height: 12; width: 1fr; }
+        &.-low #detail { height: 6; }
+        &.-flat #detail { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New template", id="template.new"),
+        Binding("e", "edit", "Edit the definition", id="template.edit"),
+        Binding("p", "retire", "Let it take no more tasks, or some again", id="template.retire"),
+        Binding("y", "copy", "Copy the definition", id="template.copy"),
+        Binding("D", "delete", "Delete the template", id="template.delete"),
+    ]
+
+    def __init__(self, client_factory: Callable[[], Client]) -> None:
+        super().__init__(client_factory)
+        self.rows: tuple[Template, ...] = ()
+
+    # -- the widgets ------------------------------------------------------------------------------------------------
+
+    def parts(self) -> Sequence[Part]:
+        return (TEMPLATES,)
+
+    def below(self) -> Iterable[Widget]:
+        yield Detail("e")
+
+    def on_resize(self) -> None:
+        height = self.app.size.height
+        self.set_class(16 < height < 30, "-low")
+        self.set_class(height <= 16, "-flat")
+
+    def facts(self, row: Any) -> Mapping[str, Any]:
+        shown = {name: getattr(row, name) for name in ("name", "engine", "queue", "description")}
+        return {**shown, "status": "retired" if row.retired else ""}
+
+    def names(self) -> Mapping[str, Sequence[str]]:
+        found = {"engine": [row.engine for row in self.rows], "queue": [row.queue for row in self.rows if row.queue]}
+        return {name: list(dict.fromkeys(values)) for name, values in found.items()}
+
+    def row_hints(self) -> list[Hint]:
+        row, new = self.table.item, Hint("n", "new template", "n", 3)
+        if not isinstance(row, Template):
+            return [new]
+        form = [] if row.retired else [Hint("↵", "form of a new task", "enter", 1)]
+        turn = Hint("p", "take up again" if row.retired else "retire", "p", 8)
+        return [*form, Hint("e", "edit", "e", 2), new, turn, Hint("y", "copy", "y", 10), Hint("D", "delete", "D", 11)]
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def reread(self) -> None:
+        self.read(lambda client: client.call("template.ls", {"usage": True}), self._take)
+
+    def _take(self, answer: Sequence[Mapping[str, Any]]) -> None:
+        self.rows = tuple(map(template, answer))
+        self._show()
+
+    def _show(self) -> None:
+        ordered = sorted(self.rows, key=_ORDERS[self.order], reverse=not self.down)
+        view = self.table.view("templates")
+        view.title = f"Templates {len(self.rows):,}"
+        retired = sum(row.retired for row in self.rows)
+        view.tail = f"{retired:,} retired" if retired else ""
+        view.empty = [[(f"  {line}", "dim")] for line in _EMPTY]
+        self.table.show({"templates": tuple(sorted(ordered, key=lambda row: row.retired))})
+        self.refresh_chrome()
+        self._show_detail()
+
+    def ordered(self) -> None:
+        self._show()
+
+    @on(Table.Moved)
+    def _rests(self) -> None:
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        self.query_one(Detail).show(self._detail)
+
+    def _detail(self, room: int, height: int) -> Made:
+        row = self.table.item
+        if not isinstance(row, Template):
+            return "", "", []
+        return self.look.cut(self.look.theirs(row.name), room - 20, "middle"), "retired" if row.retired else "", about(row, room, self.look)
+
+    # -- verbs ------------------------------------------------------------------------------------------------------
+
+    def _with_row(self, act: Callable[[Template], object]) -> None:
+        row = self.table.item
+        if isinstance(row, Template):
+            act(row)
+        else:
+            self.say("There is no template under the cursor; n makes one.", "warn")
+
+    @on(Table.Opened)
+    def _opened(self, event: Table.Opened) -> None:
+        event.stop()
+        row = event.item
+        if row.retired:
+            self.say(self.look.theirs(f"{row.name} is retired and takes no tasks; p takes it up again."), "warn")
+        else:
+            self.deck.open_form(template=row.name)
+
+    def action_new(self) -> None:
+        """The editor with a new one."""
+        self.deck.open_editor("templates")
+
+    def action_edit(self) -> None:
+        """The editor with its definition."""
+        self._with_row(lambda row: self.deck.open_editor("templates", row.name))
+
+    def action_retire(self) -> None:
+        """Let it take no more tasks, or some again."""
+        self._with_row(lambda row: self.deck.do([retiring(row)]))
+
+    def action_copy(self) -> None:
+        """Its definition, to the clipboard."""
+        self._with_row(lambda row: self.call("definition.show", {"kind": "templates", "name": row.name}, self._copied))
+
+    def _copied(self, answer: Mapping[str, Any]) -> None:
+        self.app.copy_to_clipboard(answer["text"])
+        self.say(f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on).")
+
+    def action_delete(self) -> None:
+        """Delete it; asks always. One that tasks refer to can only be retired."""
+        if self.deck.read_only:
+            self.say("Read only: nothing is changed from here.", "warn")
+            return
+        self._with_row(lambda row: self.app.push_screen(ChoiceScreen(ask_delete(row, self.look)), partial(self._delete, row)))
+
+    def _delete(self, row: Template, answer: str | None) -> None:
+        if answer == "p":
+            self.deck.do([retiring(row)])
+        elif answer == "y":
+            again = Deed("template.create", _as_made(row), "There again:", object=row.name)
+            self.deck.do([Deed("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)])
+
+
+_EMPTY = (
+    "No templates yet. A template is a job with its parameters, kept under a name:",
+    "n makes one here;  taskdeck template create, taskdeck apply -f FILE from a shell.",
+)
+
+
+def retiring(row: Template) -> Deed:
+    """What lets it take no more tasks, or some again."""
+    away = Deed("template.retire", {"name": row.name}, "Retired template", object=row.name)
+    back = Deed("template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name)
+    first, undo = (back, away) if row.retired else (away, back)
+    return Deed(first.verb, first.args, first.said, (undo,), row.name)
+
+
+_MADE = ("type", "engine", "schema", "parameters", "description", "queue", "cpu", "memory", "timeout", "retries")
+
+
+def _as_made(row: Template) -> dict[str, Any]:
+    """The arguments that make it again."""
+    return {"name": row.name} | {key: row.facts[key] for key in _MADE if row.facts.get(key) is not None}
+
+
+def ask_delete(row: Template, look: Look) -> Question:
+    """Delete it? One that is used is offered to be retired."""
+    name = look.cut(look.theirs(row.name), 40, "middle")
+    if not row.used:
+        answers = [Answer("y", "delete it"), Answer("n", "keep it")]
+        return Question("Delete", [[(f"Delete template {name}?", "bold")]], answers, safe="n")
+    body = [
+        [(f"Template {name} stays:", "bold")],
+        [(f"{used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it, and would not know any more what they ran.", "")],
+    ]
+    if row.retired:
+        return Question("Delete", [*body, [("It is retired already and takes no more tasks.", "")]], [Answer("n", "as it is")], safe="n")
+    body.append([("Retired it takes no more tasks and stands last in the list.", "")])
+    return Question("Delete", body, [Answer("p", "retire it"), Answer("n", "leave it")], safe="n")
