@@ -24,13 +24,15 @@ from db.states import ENDED, WAITING, Task
 
 PATIENCE = 0.25
 """Seconds that a walk takes at most."""
-SORTED = 10_000
-"""Rows that are looked up and sorted rather than found by a walk; half as many where they are in order already."""
-MANY = 100_000
-"""Rows that are looked up and sorted when a walk has found too few."""
-WALKED = 30_000
-"""Rows that a walk looks at before it is thought to find too few."""
-SMALL, LARGE = 500, 8_000
+SORTED = 3_000
+"""Rows that are looked up and sorted rather than found by a walk."""
+HELD = 100_000
+"""Places that are looked up, to be picked from an order's index."""
+MANY = 300_000
+"""The same, when a walk has found too little."""
+WALKED = 8_000
+"""Rows that a walk looks at before it is thought to find too little."""
+SMALL, LARGE = 500, 64_000
 """Rows of the first window and of the largest."""
 
 
@@ -109,18 +111,17 @@ class Looking:
         self.c, self.wanted = c, wanted
         self._where, self._values = where(wanted.conditions)
         self._words = [condition for condition in wanted.conditions if isinstance(condition, Word)]
-        self._indexed = search.indexed_to(c) if self._words else LAST
-        self._stale = set(sql.column(c, "SELECT number FROM stale_texts")) if self._words else set[int]()
+        self._unknown, self._stale = sources.unknown(c) if self._words else (LAST, frozenset[int]())
 
     def passing(self, rowids: Sequence[int]) -> list[int]:
         """Those of these rows that match, in their order."""
         if not rowids:
             return []
-        found = f"SELECT t.rowid, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
-        numbers = {row[0]: row[1] for row in sql.rows(self.c, found, (json.dumps(rowids), *self._values))}
-        doubtful = [rowid for rowid, number in numbers.items() if number > self._indexed or number in self._stale]
-        wrong = set(doubtful) - set(self._judged(doubtful))
-        return [rowid for rowid in rowids if rowid in numbers and rowid not in wrong]
+        found = f"SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
+        passed = set(sources.listed(self.c, found, (json.dumps(rowids), *self._values)))
+        doubtful = [rowid for rowid in passed if rowid >= self._unknown or rowid in self._stale]
+        passed -= set(doubtful) - set(self._judged(doubtful))
+        return [rowid for rowid in rowids if rowid in passed]
 
     def _judged(self, rowids: Sequence[int]) -> Iterable[int]:
         """Those of these rows that the index does not know whose texts, as they are now, hold the words."""
@@ -129,34 +130,36 @@ class Looking:
             if all((word.text in text) != word.no for word in self._words):
                 yield row.place
 
-    def narrow(self) -> sources.Narrow:
-        """The shortest way to what may match."""
-        return sources.narrowest(self.c, self.wanted.conditions, self.wanted.hints)
+    def ways(self) -> sources.Ways:
+        """The ways to what may match."""
+        return sources.ways(self.c, self.wanted.conditions, self.wanted.hints)
 
-    def along(self, order: Order, down: bool, at: At | None = None) -> Iterator[_Step]:
-        """Along the index of an order, over the rows that have a value."""
-        size, inside = SMALL, [c for c in self.wanted.conditions if isinstance(c, Range) and c.column == order.column and not c.no]
+    def along(self, order: Order, down: bool, at: At | None, inside: set[int] | None) -> Iterator[_Step]:
+        """Along the index of an order, over the rows that have a value; only over those `inside`, where that is given."""
+        limits = [c for c in self.wanted.conditions if isinstance(c, Range) and c.column == order.column and not c.no]
+        size = SMALL if inside is None else 4 * SMALL
         while True:
-            rows = _keyed(self.c, order, inside, down, at, size)
-            at = At(rows[-1].value, rows[-1].number) if len(rows) == size else None
-            yield _Step(self.passing([row.rowid for row in rows]), max(len(rows), 1), at)
+            places = _keyed(self.c, order, limits, down, at, size)
+            picked = places if inside is None else [place for place in places if place in inside]
+            at = _at(self.c, order, places[-1]) if len(places) == size else None
+            yield _Step(self.passing(picked), max(len(picked), 1), at)
             if at is None:
                 return
-            size = min(LARGE, size * 2)
+            size = min(LARGE if inside is not None else LARGE // 8, size * 2)
 
-    def walk(self, narrow: sources.Narrow, down: bool, at: At | None = None) -> Iterator[_Step]:
+    def walk(self, ways: sources.Ways, source: sources.Source, down: bool, at: At | None = None) -> Iterator[_Step]:
         """Along the numbers."""
-        low, high, size = narrow.low, narrow.high, SMALL
+        low, high, size = ways.low, ways.high, SMALL
         if at is not None:
             low, high = (low, min(high, _bound(self.c, at.number, down))) if down else (max(low, _bound(self.c, at.number, down)), high)
         while low < high:
-            window = narrow.source.window(self.c, low, high, down, size)
+            window = source.window(self.c, low, high, down, size)
             end = None if window.edge is None else At(None, _number(self.c, window.edge, down))
             yield _Step(self.passing(window.rowids), max(len(window.rowids), 1), end)
             if window.edge is None:
                 return
             low, high = (low, window.edge) if down else (window.edge, high)
-            size = min(LARGE, size * 2)
+            size = min(LARGE // 8, size * 2)
 
 
 def fetch(c: Connection, columns: Sequence[str], rowids: Sequence[int]) -> list[Any]:
@@ -177,21 +180,26 @@ def _number(c: Connection, rowid: int, down: bool) -> int:
     return sql.value(c, f"SELECT number FROM tasks WHERE {near} LIMIT 1", (rowid,)) or (LAST if down else FIRST)
 
 
-def _keyed(c: Connection, order: Order, inside: Iterable[Range], down: bool, at: At | None, size: int) -> list[Any]:
-    """The next rows of an index: rowid, value, number. First those of the very value one stands at, then those beyond it."""
+def _keyed(c: Connection, order: Order, inside: Iterable[Range], down: bool, at: At | None, size: int) -> list[int]:
+    """The next places of an index. First those of the very value one stands at, then those beyond it."""
     way, sign = ("DESC", "<") if down else ("ASC", ">")
     column = order.column
     limits = [(f" AND {column} {op} ?", value) for r in inside for op, value in ((">=", r.low), ("<", r.high)) if value is not None]
-    base = f"SELECT rowid, {column} AS value, number FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{{}}"
+    base = f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{{}}"
     base += "".join(text for text, _ in limits) + f" ORDER BY {column} {way}, {order.tie} {way} LIMIT ?"
     given = [value for _, value in limits]
     if at is None:
-        return sql.rows(c, base.format(""), (*given, size))
+        return sources.listed(c, base.format(""), (*given, size))
     tie = at.number if order.tie == "number" else _bound(c, at.number, down)
-    rows = sql.rows(c, base.format(f" AND {column} = ? AND {order.tie} {sign} ?"), (at.value, tie, *given, size))
-    if len(rows) < size:
-        rows += sql.rows(c, base.format(f" AND {column} {sign} ?"), (at.value, *given, size - len(rows)))
-    return rows
+    places = sources.listed(c, base.format(f" AND {column} = ? AND {order.tie} {sign} ?"), (at.value, tie, *given, size))
+    if len(places) < size:
+        places += sources.listed(c, base.format(f" AND {column} {sign} ?"), (at.value, *given, size - len(places)))
+    return places
+
+
+def _at(c: Connection, order: Order, place: int) -> At:
+    row = fetch(c, (f"{order.column} AS value", "number"), [place])[0]
+    return At(row.value, row.number)
 
 
 # --- pages --------------------------------------------------------------------------------------------------------------------------
@@ -226,40 +234,54 @@ def _behind(one: At, other: At, down: bool) -> bool:
 def page(c: Connection, wanted: Wanted, order: str, down: bool, at: At | None, back: bool, limit: int) -> Page:
     """So many rows that come after a place (or, when `back`, before it) in the order as it is shown; without a place, the first or the last
     ones. `down`: from the greatest value and number on."""
-    paging = _Paging(Looking(c, wanted), ORDERS[order], down)
-    few = SORTED // 2 if order == "number" else SORTED
-    found = paging.sorted(few)
-    return found.page(at, down, back, limit) if found is not None else paging.walked(at, back, limit)
+    return _Paging(Looking(c, wanted), ORDERS[order], down).page(at, back, limit)
 
 
 class _Paging:
     def __init__(self, look: Looking, order: Order, down: bool) -> None:
         self.look, self.order, self.down = look, order, down
-        self.narrow = look.narrow()
+        self.ways = look.ways()
+        self.inside: set[int] | None = None
+        """What may match, where that is few enough to be known."""
         self.deadline = time.monotonic() + PATIENCE
 
-    def sorted(self, most: int) -> _Sorted | None:
-        """All that match, when there are not too many to look at."""
-        window = self.narrow.source.window(self.look.c, self.narrow.low, self.narrow.high, True, most + 1)
-        if window.edge is not None:
-            return None
-        rowids = self.look.passing(window.rowids)
+    def page(self, at: At | None, back: bool, limit: int) -> Page:
+        """See `page`."""
+        self.inside = sources.held(self.look.c, self.ways, SORTED if self.order.column == "number" else HELD)
+        if self.inside is not None and len(self.inside) <= SORTED:
+            return self._sorted(self.inside).page(at, self.down, back, limit)
+        steps = self._steps(at, back)
+        taken = _take(steps, limit + 1, WALKED, self.deadline)
+        if taken.stopped is None:
+            return self._page(taken, at, back, limit)
+        if self.inside is None and (wide := self._wide()) is not None:
+            self.inside = wide
+            return self._sorted(wide).page(at, self.down, back, limit) if len(wide) <= SORTED else self._more(taken, at, back, limit)
+        return self._more(taken, at, back, limit, steps)
+
+    def _wide(self) -> set[int] | None:
+        """What may match, though it takes a while to know."""
+        found = sources.held(self.look.c, self.ways, MANY) if self.order.column != "number" else None
+        return sources.patterned(self.look.c, self.look.wanted.conditions, MANY) if found is None else found
+
+    def _more(self, taken: _Taken, at: At | None, back: bool, limit: int, steps: Iterator[_Step] | None = None) -> Page:
+        """Walk on from where a walk was interrupted; without its steps, over what is known by now."""
+        steps = self._steps(taken.stopped, back) if steps is None else steps
+        more = _take(steps, limit + 1 - len(taken.rowids), LAST, self.deadline)
+        return self._page(_Taken(taken.rowids + more.rowids, more.stopped), at, back, limit)
+
+    def _sorted(self, places: set[int]) -> _Sorted:
+        """All that match, by looking at each."""
         way, column = "DESC" if self.down else "ASC", self.order.column
         found = (
             f"SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value "
             f"ORDER BY t.{column} IS NULL, t.{column} {way}, t.number {way}"
         )
-        return _Sorted([(row[0], At(row[1], row[2])) for row in sql.rows(self.look.c, found, (json.dumps(rowids),))])
+        rows = sql.rows(self.look.c, found, (json.dumps(self.look.passing(sorted(places))),))
+        return _Sorted([(row[0], At(row[1], row[2])) for row in rows])
 
-    def walked(self, at: At | None, back: bool, limit: int) -> Page:
-        """A page found by a walk, or, where that finds too little in many rows, by sorting more than one would like to."""
-        steps = self._steps(at, back)
-        taken = _take(steps, limit + 1, WALKED, self.deadline)
-        if taken.stopped is not None and self.order.column != "number" and (found := self.sorted(MANY)) is not None:
-            return found.page(at, self.down, back, limit)
-        if taken.stopped is not None:
-            more = _take(steps, limit + 1 - len(taken.rowids), LAST, self.deadline)
-            taken = _Taken(taken.rowids + more.rowids, more.stopped)
+    def _page(self, taken: _Taken, at: At | None, back: bool, limit: int) -> Page:
+        """What a walk found, and what it knows of the rest."""
         rowids, beyond = taken.rowids[:limit], len(taken.rowids) > limit or taken.stopped is not None
         rest = at is not None and self._any(at, not back)
         total = len(rowids) if at is None and not beyond else counted(self.look.c, self.look.wanted.conditions)
@@ -281,15 +303,19 @@ class _Paging:
         """The walk from a place on; without one, from the end that is shown first, or last."""
         way = self.down != back
         if self.order.column == "number":
-            return self.look.walk(self.narrow, way, at)
+            source = self.ways.best if self.inside is None else sources.Listed(sorted(self.inside))
+            return self.look.walk(self.ways, source, way, at)
         if not self.order.partial:
-            return self.look.along(self.order, way, at)
+            return self._valued(way, at)
         if at is None:
-            parts = [self.look.along(self.order, way), self._missing(way)]
+            parts = [self._valued(way), self._missing(way)]
             return chain.from_iterable(parts[::-1] if back else parts)
         if at.value is None:
-            return chain(self._missing(way, at), self.look.along(self.order, way)) if back else self._missing(way, at)
-        return self.look.along(self.order, way, at) if back else chain(self.look.along(self.order, way, at), self._missing(way))
+            return chain(self._missing(way, at), self._valued(way)) if back else self._missing(way, at)
+        return self._valued(way, at) if back else chain(self._valued(way, at), self._missing(way))
+
+    def _valued(self, way: bool, at: At | None = None) -> Iterator[_Step]:
+        return self.look.along(self.order, way, at, self.inside)
 
     def _missing(self, way: bool, at: At | None = None) -> Iterator[_Step]:
         """The walk along the rows without a value, by their numbers."""
@@ -297,7 +323,8 @@ class _Paging:
         if self.order.column == "ended_at":
             more.append(Status(tuple(status.value for status in Task if status not in ENDED)))
         look = Looking(self.look.c, self.look.wanted.also(*more))
-        yield from look.walk(look.narrow(), way, at)
+        ways = look.ways()
+        yield from look.walk(ways, ways.best, way, at)
 
 
 def _take(steps: Iterable[_Step], limit: int, most: int, deadline: float) -> _Taken:
@@ -338,7 +365,8 @@ def _of_counter(condition: Condition, queue: str, status: str) -> bool | None:
 def matching(c: Connection, wanted: Wanted) -> list[int]:
     """The rowids of all tasks that match, newest first, however long that takes."""
     look = Looking(c, wanted)
-    return [rowid for step in look.walk(look.narrow(), down=True) for rowid in step.rowids]
+    ways = look.ways()
+    return [rowid for step in look.walk(ways, ways.best, down=True) for rowid in step.rowids]
 
 
 def still(c: Connection, wanted: Wanted, uuids: Sequence[str]) -> list[str]:

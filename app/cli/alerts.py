@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.cli import groups, look, output, times
 from app.cli.changes import finish
-from app.cli.options import Args, Command, Parser, as_json, as_rows
+from app.cli.options import Args, Command, Parser, as_json, as_rows, read
+from app.cli.submit_options import at
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -70,6 +71,33 @@ def ack(session: Session, args: Args) -> int:
     return finish(args, session.call("alert.ack", ids=args.ids), _said)
 
 
+def unack(session: Session, args: Args) -> int:
+    """Take that back."""
+    if not args.ids:
+        raise Usage("unack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls")
+    return finish(args, session.call("alert.unack", ids=args.ids), _said)
+
+
+def silence(session: Session, args: Args) -> int:
+    """Hear no more of rules for a time."""
+    if not args.ids or args.until is None:
+        raise Usage("silence what, and until when? taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
+    reason = {} if args.reason is None else {"reason": args.reason}
+    return finish(args, session.call("alert.silence", ids=args.ids, until=args.until, **reason), _heard)
+
+
+def unsilence(session: Session, args: Args) -> int:
+    """Hear of rules again."""
+    if not args.ids:
+        raise Usage("unsilence which rule? Give the name of an SLA, or the id of an alert.", "List: taskdeck alert ls")
+    return finish(args, session.call("alert.unsilence", ids=args.ids), _heard)
+
+
+def _heard(row: dict[str, Any]) -> str:
+    until = f" until {times.clock(row['until'])}" if row.get("until") else ""
+    return f"sla {clean(str(row['sla']))}: {look.word(row['status'])}{until}"
+
+
 def _said(alert: dict[str, Any]) -> str:
     name = clean(str(alert.get("sla") or alert.get("name") or ""))
     return f"alert {alert.get('id', '')} {name}: {look.word(alert['status'])}"
@@ -81,6 +109,12 @@ def _ls_arguments(parser: Parser) -> None:
     as_rows(parser, "ids only, one a line")
 
 
+def _silence_arguments(parser: Parser) -> None:
+    parser.option("--until", type=read(at), metavar="TIME", help="8h from now, 08:00, tomorrow 08:00, 2026-01-31T08:00")
+    parser.option("--reason", metavar="TEXT", help="why, for the others")
+    _ack_arguments(parser)
+
+
 def _ack_arguments(parser: Parser) -> None:
     parser.option("ids", nargs="*", metavar="ID", help="its id, or the name of an SLA for all of its alerts")
     as_json(parser)
@@ -89,4 +123,9 @@ def _ack_arguments(parser: Parser) -> None:
 COMMANDS = {
     "ls": Command("list what fires", ls, _ls_arguments),
     "ack": Command("say that somebody looks after it", ack, _ack_arguments, "  taskdeck alert ack encode-on-time"),
+    "unack": Command("take that back", unack, _ack_arguments),
+    "silence": Command(
+        "hear no more of a rule for a time", silence, _silence_arguments, "  taskdeck alert silence gpu-wait --until 8h --reason backups"
+    ),
+    "unsilence": Command("hear of a rule again", unsilence, _ack_arguments),
 }

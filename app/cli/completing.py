@@ -56,7 +56,7 @@ def _candidates(given: list[str]) -> list[tuple[str, str]]:
     if line is None:
         return []
     try:
-        found = [pair for pair in _found(kind, words, lambda verb, **args: line.ask(verb, args, None)) if _typeable(pair[0])]
+        found = [pair for pair in _found(kind, words, lambda verb, /, **args: line.ask(verb, args, None)) if _typeable(pair[0])]
     finally:
         line.close()
     current = words[-1].partition("=")[2] if words[-1][:2] == "--" and "=" in words[-1] else words[-1]
@@ -126,12 +126,18 @@ def _alerts(call: Call) -> Found:
     return ((str(row["id"]), f"{row['sla']} {look.word(row['status'])}") for row in call("alert.ls"))
 
 
+def _operations(call: Call) -> Found:
+    rows = (row for row in call("operations", limit=MOST) if row["undoable"])
+    return ((str(row["id"]), f"{row['verb']} {row['object']}") for row in rows)
+
+
 _NAMED: dict[str, Callable[[Call], Found]] = {
     "queue": _queues,
     "pool": _pools,
     "template": _templates,
     "sla": _slas,
     "alert": _alerts,
+    "operation": _operations,
 }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 SHELLS = ("bash", "zsh", "fish")
-_NAMES = {"QUEUE": "queue", "POOL": "pool", "TEMPLATE": "template", "SLA": "sla"}
+_NAMES = {"QUEUE": "queue", "POOL": "pool", "TEMPLATE": "template", "SLA": "sla", "OPERATION": "operation"}
 """What there is now, by what a help calls it."""
 
 

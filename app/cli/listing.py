@@ -68,7 +68,7 @@ def _tell_old(session: Session, states: set[str]) -> None:
 
 
 PAGE = 1000
-"""Tasks that are asked for at a time when a filter line may find very many."""
+"""Tasks that are asked for at a time; a search that takes long stops before, and goes on with the next page."""
 
 
 def _filtered(session: Session, args: Args, limit: int) -> int:
@@ -80,8 +80,6 @@ def _filtered(session: Session, args: Args, limit: int) -> int:
         lines = [[task[field] for field in BRIEF] for task in tasks]
         _print(args, lines, {"notes": {task["uuid"]: [task[name] for name in NOTES] for task in tasks}})
     output.say(counted(len(tasks), len(tasks) if found["total"] is None else found["total"], found["of"]))
-    if not found["complete"]:
-        output.note("the search took too long, so there may be more than these. Narrow it: queue:… since:…")
     _tell_old(session, {task["status"] for task in tasks})
     return 0
 
@@ -93,9 +91,9 @@ def _pages(session: Session, filter: str, limit: int) -> tuple[list[dict[str, An
     while True:
         found = session.call("browse", filter=filter, at=at, limit=min(PAGE, limit - len(tasks)) if limit else PAGE)
         tasks += [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
-        if not found["more_after"] or len(tasks) == limit or not found["rows"]:
+        if not found["more_after"] or len(tasks) == limit:
             return tasks, found
-        at = [tasks[-1]["number"], tasks[-1]["number"]]
+        at = found["stopped"] or [tasks[-1]["at"], tasks[-1]["number"]]
 
 
 def _print(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:

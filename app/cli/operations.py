@@ -1,11 +1,14 @@
-"""`taskdeck operations`: who did what to what, newest first."""
+"""`taskdeck operations` and `undo`: who did what to what, newest first, and how to take it back."""
 
 from __future__ import annotations
 
-from app.cli import groups, times
-from app.cli.options import LIMIT, Args, Command, Parser, as_rows
+from app.cli import groups, output, times
+from app.cli.changes import finish
+from app.cli.options import DURATION, LIMIT, Args, Command, Parser, as_json, as_rows, read
 from app.cli.table import Column, Span
+from app.core import amounts
 from app.core.clean import clean, cut
+from app.errors import Conflict, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 COLUMNS = [
+    Column("ID", ">"),
     Column("AT"),
     Column("BY"),
     Column("DID", least=6),
@@ -21,16 +25,23 @@ COLUMNS = [
     Column("CHANGE", least=10, first=True),
 ]
 
-FIELDS = ("id", "at", "by", "verb", "object", "before", "after")
+FIELDS = ("id", "at", "by", "verb", "object", "name", "before", "after", "source", "undoable", "undone_by")
+NAMED = 3
+"""Operations that a question names."""
 
 
 def operations(session: Session, args: Args) -> int:
     """List them."""
-    return groups.shown(args, session.call("operations", limit=args.limit), COLUMNS, _row, FIELDS, "nothing was done yet")
+    wanted = {key: getattr(args, key) for key in ("by", "verb", "object", "since") if getattr(args, key) is not None}
+    words = {"words": args.words} if args.words else {}
+    none = "nothing of the kind was done" if wanted or words else "nothing was done yet"
+    found = session.call("operations", limit=args.limit, **wanted, **words)
+    return groups.shown(args, found, COLUMNS, _row, FIELDS, none)
 
 
 def _row(operation: dict[str, Any]) -> list[Span]:
     return [
+        (str(operation["id"]), ""),
         (times.clock(operation["at"], seconds=True), "dim"),
         (clean(operation["by"]), ""),
         (clean(operation["verb"]), ""),
@@ -54,10 +65,68 @@ def _short(value: Any) -> str:
     return cut(clean(value if isinstance(value, str) else json.dumps(value)), 40)
 
 
+def undo(session: Session, args: Args) -> int:
+    """Take back the operations that are named, or the last thing that was done from this terminal once it was shown."""
+    ids = args.ids or _last(session, args)
+    return finish(args, session.call("undo", ids=ids), lambda row: f"undone: {clean(row['text'])}") if ids else 0
+
+
+def _last(session: Session, args: Args) -> list[int]:
+    """The operations of the last thing that was done from here. Raises Problem when they cannot be taken back, or nobody wants that."""
+    found = session.call("undo", dry_run=True)
+    texts = [clean(row["text"]) for row in found["done"]]
+    if not texts:
+        raise Conflict("; ".join(refusal["message"] for refusal in found["refused"]) or "there is nothing to undo.")
+    shown = f"{'; '.join(texts[:NAMED])}{'; …' if len(texts) > NAMED else ''}"
+    many = f"{len(texts):,} operations, " if len(texts) > 1 else ""
+    if not args.yes:
+        if not (output.keyboard() and output.people()):
+            raise Usage(f"this would undo {many}{shown}. Nothing was changed.", "To do it: --yes")
+        if not output.ask(f"Undo {many}{shown}?"):
+            raise Usage("nothing was changed.")
+    return [row["id"] for row in found["done"]]
+
+
+def _operation(text: str) -> int:
+    """The number of an operation."""
+    return _NUMBER(text.removeprefix("#"))
+
+
+_NUMBER = read(amounts.parse_int, 1, 2**62)
+
+
+def _undo_arguments(parser: Parser) -> None:
+    parser.option("ids", nargs="*", metavar="OPERATION", type=_operation, help="their ids; none: the last thing done from here")
+    parser.option("--yes", action="store_true", help="do not ask")
+    as_json(parser)
+
+
 def _arguments(parser: Parser) -> None:
+    group = parser.add_argument_group("which operations")
+    group.add_argument("words", nargs="*", metavar="WORD", help="with this in who, what, to what or the change; !WORD: without")
+    group.add_argument("--by", metavar="USER", help="of this user")
+    group.add_argument("--verb", metavar="VERB", help="of this kind: hold, set, queue pause, …")
+    group.add_argument("--object", metavar="WHAT", type=_object, help='on this: 42, "queue media", …')
+    group.add_argument("--since", metavar="TIME", type=DURATION, help="in the last 2h, 3d, …")
     parser.option("--limit", type=LIMIT, default=50, metavar="N", help="at most N (default: 50)")
     parser.option("--wide", action="store_true", help="cut nothing")
     as_rows(parser, "ids only, one a line")
 
 
-COMMANDS = {"operations": Command("who did what", operations, _arguments)}
+def _object(text: str) -> str:
+    """What the log calls it: a number is a task's."""
+    digits = text.removeprefix("#")
+    return f"task #{digits}" if digits.isascii() and digits.isdigit() else text
+
+
+COMMANDS = {
+    "operations": Command(
+        "who did what", operations, _arguments, "  taskdeck operations --since 2h --by ann\n  taskdeck operations --object 42"
+    ),
+    "undo": Command(
+        "take back what was done, while nothing else has changed it since",
+        undo,
+        _undo_arguments,
+        "  taskdeck undo          (the last thing done from this terminal)\n  taskdeck undo 31",
+    ),
+}

@@ -42,8 +42,13 @@ def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
 
 def usual(verb: str) -> str:
     """The states that a verb means, in words."""
-    *states, last = map(look.word, STATES[verb])
-    return f"{', '.join(states)} or {last}" if states else last
+    return _words(STATES[verb])
+
+
+def _words(states: Iterable[str]) -> str:
+    """`failed, timed out or lost`."""
+    *others, last = map(look.word, states)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> bool:
@@ -69,8 +74,7 @@ def nothing(verb: str, chosen: dict[str, Any]) -> None:
     """Say that the filters found no task, and which states were looked for."""
     if "filter" in chosen:
         return output.note(f"nothing to {verb}: no task matches {cut(clean(chosen['filter']), 200)}")
-    states = ", ".join(map(look.word, chosen["status"]))
-    output.note(f"nothing to {verb}: no task is {states} and matches. Others: --status STATE")
+    output.note(f"nothing to {verb}: no task that matches is {_words(chosen['status'])}. Others: --status STATE")
 
 
 def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]]]:

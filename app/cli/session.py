@@ -38,7 +38,7 @@ class Session:
             self._client = Client(self.home, autostart=_autostart())
         return self._client
 
-    def call(self, verb: str, **args: Any) -> Any:
+    def call(self, verb: str, /, **args: Any) -> Any:
         """What the verb answers; raises Problem."""
         return self.client.call(verb, args, output.note)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import groups, look, times
-from app.cli.options import DURATION, Args, Command, OneOf, Parser, checked_name, pair
+from app.cli.options import DURATION, Args, Command, OneOf, Parser, checked_name, one, pair
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -76,11 +76,27 @@ def create(session: Session, args: Args) -> int:
     if len(given) != 1:
         raise Usage("an SLA needs one of --finishes-within and --starts-within. Nothing was created.")
     ((preset, value),) = given.items()
-    more = groups.given(args, "template", "queue", "task", "severity")
-    if args.tag:
-        more["tag"] = dict(args.tag)
-    answer = session.call("sla.create", name=name, preset=preset, value=value, **more)
+    answer = session.call("sla.create", name=name, preset=preset, value=value, **_more(args))
     return groups.done(args, answer, f"sla {clean(name)} created")
+
+
+def _more(args: Args) -> dict[str, Any]:
+    """What it is for and how bad it is."""
+    more = groups.given(args, "template", "queue", "task", "severity")
+    return more | ({"tag": dict(args.tag)} if args.tag else {})
+
+
+def set_(session: Session, args: Args) -> int:
+    """Change an SLA."""
+    name = one(args, "sla")
+    limits = {"finishes-within": args.finishes, "starts-within": args.starts}
+    given = [{"preset": preset, "value": value} for preset, value in limits.items() if value is not None]
+    if len(given) > 1 or args.on and args.off:
+        raise Usage("one of --finishes-within and --starts-within, and one of --on and --off. Nothing was changed.")
+    changes = _more(args) | (given[0] if given else {}) | ({"enabled": args.on} if args.on or args.off else {})
+    if not changes:
+        raise Usage("set what? Name it: --finishes-within 1h, --severity critical, --off, …", "See: taskdeck sla set --help")
+    return groups.done(args, session.call("sla.set", name=name, **changes), f"sla {clean(name)} changed")
 
 
 def _arguments(parser: Parser) -> None:
@@ -98,11 +114,18 @@ def _arguments(parser: Parser) -> None:
     parser.option("--severity", type=OneOf(*look.SEVERITIES), metavar="WORD", help="critical, warning (default) or info")
 
 
+def _set_arguments(parser: Parser) -> None:
+    _arguments(parser)
+    parser.option("--on", action="store_true", help="heed it again")
+    parser.option("--off", action="store_true", help="heed it no more, and close its alerts")
+
+
 COMMANDS = {
     "ls": groups.listing("sla", COLUMNS, row, FIELDS),
     "show": groups.showing("sla", facts),
     "create": Command(
         "make one", create, _arguments, "  taskdeck sla create encode-on-time --finishes-within 45m --template encode"
     ),
+    "set": Command("change one", set_, _set_arguments, "  taskdeck sla set encode-on-time --finishes-within 1h"),
     "rm": groups.acting("sla", "rm", "remove one", "removed"),
 }

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "export": ("definitions", "all definitions as one file"),
     "status": ("status", "runtime, queues, pools and alerts on one screen"),
     "operations": ("operations", "who did what"),
+    "undo": ("operations", "take back what was done"),
     "serve": ("living", "run the runtime here or in the background; in a deck: --in-process"),
     "stop": ("living", "end the runtime; running tasks go on"),
     "service": ("service", "have systemd keep the runtime up"),
@@ -53,7 +54,7 @@ GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
 SECTIONS = (
     ("tasks", "submit ls show why logs wait cancel pause resume hold release retry rm set front instances"),
     ("definitions", "queue pool template sla alert apply export"),
-    ("the whole", "status operations serve stop service doctor demo db completion version"),
+    ("the whole", "status operations undo serve stop service doctor demo db completion version"),
 )
 
 _OTHERS = {

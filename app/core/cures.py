@@ -18,6 +18,8 @@ from app.core.reasons import Need, needs_of
 
 MOST = 6
 """Cures that are told."""
+IN_TIME = 0.9
+"""The share of the time until a reserved place is taken that one may run who goes before."""
 TRIED = 3
 """Other queues, and runs to cancel, that are tried."""
 
@@ -100,12 +102,12 @@ def _timeout(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
         return
     if past.usual is None:
         return
-    limit = float(ceil(past.usual.p95 * MARGIN))
+    limit = float(ceil(max(past.usual.p95 * MARGIN, kept.starts_in * IN_TIME)))
     if (world.task.expected or inf) <= limit:
         return
     worth, gain = brings(world, world.view, replace(world.task, expected=limit))
     if worth < 2:
-        told = f"{count(past.n)} past runs, p95 {age(past.usual.p95)}: it may go before the reserved place; {gain}"
+        told = f"{count(past.n)} past runs, p95 {age(past.usual.p95)}; longer, and it is ended; {gain}"
         cure = Cure("timeout", f"limit it to {age(limit)}", told, worth=worth)
         yield setting(world, cure, {"timeout": world.task.expected}, {"timeout": limit})
 

@@ -294,14 +294,25 @@ def _outline(text: str) -> Outline:
     return Outline(tuple(_Reader().groups(schema, schemas.resolver(schema), (), "", True)))
 
 
+_Part = tuple[Mapping[str, Any], bool, Any]
+"""A schema, whether it always holds, and what looks up its references."""
+
+
 @dataclass(slots=True)
 class _Property:
-    """One property, as every part of the schema that speaks of it says: (schema, its resolver, does it always hold)."""
+    """One property, as every part of the schema that speaks of it says."""
 
-    said: list[tuple[Mapping[str, Any], Any, bool]] = field(default_factory=list)
+    said: list[_Part] = field(default_factory=list)
+
+    def add(self, part: _Part) -> None:
+        """Parts that always hold are heard alone; a condition is not what it asks about."""
+        if not self.said or part[1] == self.said[0][1]:
+            self.said.append(part)
+        elif part[1]:
+            self.said = [part]
 
     def parts(self) -> Iterator[tuple[Mapping[str, Any], Any]]:
-        for node, looked, _ in self.said:
+        for node, _, looked in self.said:
             yield from _taken_in(node, looked)
 
     def words(self) -> dict[str, Any]:
@@ -312,16 +323,14 @@ class _Property:
         return words
 
     def kinds(self) -> frozenset[str]:
-        return frozenset().union(*(parameters.kinds_of(node, looked) for node, looked, _ in self.said))
+        return frozenset().union(*(parameters.kinds_of(node, looked) for node, _, looked in self.said))
 
     def choices(self) -> list[tuple[Any, str]] | None:
-        """What it may be: what a part that always holds lists, else all that the others list."""
-        listed = [(_listed(part), always) for node, looked, always in self.said for part, _ in _taken_in(node, looked)]
-        certain = next((found for found, always in listed if always and found is not None), None)
-        each = [_first_listed(node, looked) for node, looked, always in self.said if not always]
-        if certain is not None or not each or any(found is None for found in each):
-            return certain
-        return [choice for found in each for choice in found or ()]
+        """What it may be: what a part that always holds lists; else all that the others list, when each does."""
+        each = [_first_listed(node, looked) for node, _, looked in self.said]
+        if self.said[0][1]:
+            return next((found for found in each if found is not None), None)
+        return None if any(found is None for found in each) else [choice for found in each for choice in found or ()]
 
 
 @dataclass(slots=True)
@@ -352,8 +361,7 @@ class _Reader:
             here, must = (*path, name), required and name in needed
             if self._is_object(found, here):
                 node = {"allOf": [part for part, _, _ in found.said]} if len(found.said) > 1 else found.said[0][0]
-                words = found.words()
-                below += self.groups(node, found.said[0][1], here, str(words.get("title") or ""), must)
+                below += self.groups(node, found.said[0][2], here, str(found.words().get("title") or ""), must)
             else:
                 self.count += 1
                 fields.append(_field(found, here, must, name in needed))
@@ -365,32 +373,30 @@ class _Reader:
         """Whether its parts get fields of their own."""
         if not found.kinds() <= {"object"} or len(path) > DEEPEST or self.count > MOST:
             return False
-        return any(part.get("properties") for node, looked, _ in found.said for part, _, _ in parameters.parts(node, looked))
+        return any(part.get("properties") for node, _, looked in found.said for part, _, _ in parameters.parts(node, looked))
 
-    def _rest(self, path: Path, parts: Sequence[tuple[Mapping[str, Any], bool, Any]]) -> Field:
+    def _rest(self, path: Path, parts: Sequence[_Part]) -> Field:
         """What an object may hold beside its fields; folded away unless the schema speaks of it."""
         said = any(part.get(word) for part, _, _ in parts for word in ("additionalProperties", "patternProperties"))
         return Field((*path, REST), {"description": "more of them, as a JSON object", "hidden": not said}, frozenset({"object"}))
 
 
-def _is_open(path: Path, parts: Iterable[tuple[Mapping[str, Any], bool, Any]]) -> bool:
+def _is_open(path: Path, parts: Iterable[_Part]) -> bool:
     """Whether an object may hold what its schema does not name: parameters only when it says so, others unless it forbids."""
     said = [part[word] for part, _, _ in parts for word in ("additionalProperties", "unevaluatedProperties") if word in part]
     named = any(part.get("patternProperties") for part, _, _ in parts)
     return named or (False not in said if path else any(word is not False for word in said))
 
 
-def _properties(parts: Iterable[tuple[Mapping[str, Any], bool, Any]]) -> dict[str, _Property]:
+def _properties(parts: Iterable[_Part]) -> dict[str, _Property]:
     found: dict[str, _Property] = {}
     for part, always, looked in parts:
         for name, inner in part.get("properties", {}).items():
-            found.setdefault(name, _Property()).said.append((inner if isinstance(inner, Mapping) else {}, looked, always))
+            found.setdefault(name, _Property()).add((inner if isinstance(inner, Mapping) else {}, always, looked))
     return found
 
 
-def _titled(
-    parts: Iterable[tuple[Mapping[str, Any], bool, Any]], title: str
-) -> dict[tuple[str, str], list[str]]:  # fmt: skip
+def _titled(parts: Iterable[_Part], title: str) -> dict[tuple[str, str], list[str]]:
     """The names that each part brings, by its title and description; those of the object itself and of parts without a title first."""
     found: dict[tuple[str, str], list[str]] = {(title, ""): []}
     for number, (part, _, _) in enumerate(parts):
@@ -432,7 +438,7 @@ def _texts(choices: Sequence[tuple[Any, str]], kinds: frozenset[str]) -> tuple[t
 
 
 def _words(node: Mapping[str, Any], looked: Any) -> dict[str, Any]:
-    return _Property([(node, looked, True)]).words()
+    return _Property([(node, True, looked)]).words()
 
 
 def _taken_in(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:

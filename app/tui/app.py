@@ -33,6 +33,7 @@ from app.tui.feed import Feed
 from app.tui.lines import Sturdy
 from app.tui.look import Look, Span
 from app.tui.memory import Memory
+from app.tui.past import REFUSAL, Past
 from app.tui.places import Places
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
@@ -115,6 +116,7 @@ class TaskdeckApp(Sturdy, Places):
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the board does not show yet, by uuid."""
         self.errands = Errands(client_factory)
+        self.past = Past(self._ask_past, self._past_moved, lambda text: self.say(self.look.theirs(text), "warn"), self.now)
         self.seen = Seen(self.memory)
         self.feed = Feed(
             client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
@@ -239,6 +241,27 @@ class TaskdeckApp(Sturdy, Places):
         self._no_runtime()
         self.say(text, "broken")
 
+    # The past
+
+    @property
+    def shown(self) -> Board | None:
+        """The board that the deck shows: the latest, or that of the minute one has gone back to."""
+        return self.past.board or self.board
+
+    def _ask_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
+        self.errands.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
+
+    def _past_moved(self) -> None:
+        if self.deck:
+            self.deck.show_board()
+
+    def action_back_in_time(self, minutes: int) -> None:
+        """The deck so many minutes earlier, or later; beyond the latest it is live again."""
+        if self.deck:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+            self.past.step(minutes)
+
     # The message line
 
     def say(self, text: str, style: str = "") -> None:
@@ -263,10 +286,17 @@ class TaskdeckApp(Sturdy, Places):
 
     # Verbs
 
-    def do(self, deeds: Sequence[Deed]) -> None:
-        """Ask these of the runtime, in order, without waiting; the answers go to the message line."""
+    def refuses(self) -> bool:
+        """Whether nothing may be changed from here, and now; it is said why."""
         if self.read_only:
             self.say("Read only: nothing is changed from here.", "warn")
+        elif self.past.active:
+            self.say(REFUSAL, "warn")
+        return self.read_only or self.past.active
+
+    def do(self, deeds: Sequence[Deed]) -> None:
+        """Ask these of the runtime, in order, without waiting; the answers go to the message line."""
+        if self.refuses():
             return
         self.acted_at = self.now() + ACTED
         batch = Batch(self, len(deeds))
@@ -288,9 +318,9 @@ class TaskdeckApp(Sturdy, Places):
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""
-        if self.read_only:
-            self.say("Read only: nothing is changed from here.", "warn")
-        elif self.board and self.board.runtime.state not in ("none", "stopped"):
+        if self.refuses():
+            return
+        if self.board and self.board.runtime.state not in ("none", "stopped"):
             self.say("A runtime is up.")
         else:
             self.say("Starting a runtime…")

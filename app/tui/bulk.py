@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.core import amounts
 from app.core.clean import pad
 from app.tui.look import STATES, STRANGE, Look, Span
 from app.tui.screens.choice import Answer, Question
@@ -30,22 +29,22 @@ def ask_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Ques
     total = sum(able.values())
     if not total:
         return None
-    body: list[list[Span]] = [[(f"{title}: {amounts.count(total)} of {amounts.count(found['total'])} that match.", "")]]
+    body: list[list[Span]] = [[(f"{title}: {total:,} of {found['total']:,} that match.", "")]]
     body.append([(look.cut(look.theirs(f"filter  {words or 'all tasks'}"), 66), "dim")])
     body += [[], *(_counted(status, n, verb, look) for status, n in able.items())]
     named = [task for task in found["first"] if task["status"] in able]
     body += [[], *(_named(task, look) for task in named)] if named else []
     if total > len(named):
-        body.append([(look.own(f"… and {amounts.count(total - len(named))} more"), "dim")])
+        body.append([(look.own(f"… and {total - len(named):,} more"), "dim")])
     if verb == "cancel" and found.get("dependants"):
-        body += [[], [(f"{amounts.count(found['dependants'])} that depend on them are cancelled too.", "warn")]]
-    return Question(title, body, [Answer("y", f"{title.lower()} {amounts.count(total)}"), Answer("n", "leave them")], safe="n")
+        body += [[], [(f"{found['dependants']:,} that depend on them are cancelled too.", "warn")]]
+    return Question(title, body, [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "leave them")], safe="n")
 
 
 def _counted(status: str, n: int, verb: str, look: Look) -> list[Span]:
     sign = STATES.get(status, STRANGE)
     lost = ": work lost" if verb == "cancel" and status == "running" else ""
-    return [(f"{amounts.count(n):>7} ", ""), (look.glyph(sign), sign.style), (f" {sign.word}{lost}", "warn" if lost else "")]
+    return [(f"{n:>9,} ", ""), (look.glyph(sign), sign.style), (f" {sign.word}{lost}", "warn" if lost else "")]
 
 
 def _named(task: Mapping[str, Any], look: Look) -> list[Span]:

@@ -362,9 +362,9 @@ def _empty(slot: Slot) -> str:
 
 
 def equal(sheet: Sheet) -> list[list[str]]:
-    """The words of the command lines that do the same."""
+    """The words of the command lines that do the same; none where they cannot: a limit, or all tags, taken away."""
     changes = sheet.changes()
-    if not changes:
+    if not changes or any(name in ("timeout", "tag") and not value for name, value in changes.items()):
         return []
     options = [word for slot in sheet.slots if slot.name in changes for word in _option(sheet, slot, changes[slot.name])]
     word = sheet.kind.word
@@ -387,4 +387,4 @@ def _option(sheet: Sheet, slot: Slot, value: Any) -> list[str]:
         return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":
         return ["--on" if value else "--off"]
-    return [slot.option, slot.show(value) or ("none" if slot.parse is limit else "")] if slot.option else []
+    return [slot.option, slot.show(value)] if slot.option else []

@@ -36,6 +36,8 @@ class Bearings:
     here: str = ""
     """The digit of the place one is at."""
     failures: int = 0
+    past: str = ""
+    """What moment the deck shows when it is not now."""
     read_only: bool = False
     tab: str = ""
     """On a small terminal: the digit of the pane that is shown; `places` are then the panes' digits."""
@@ -131,6 +133,8 @@ def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Spa
     spans: list[Span] = [(" ", "")]
     if bearings.read_only:
         spans.append(("READ ONLY  ", "warn"))
+    if bearings.past:
+        spans.append((f"{look.own(bearings.past)}  ", "warn"))
     if board.runtime.demo:
         spans.append(("DEMO  ", "warn"))
     if bearings.title:

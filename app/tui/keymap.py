@@ -66,15 +66,16 @@ def _named(key: str) -> str:
 
 
 def _refuse_clash(node: type[DOMNode], keys: Keys, path: str) -> None:
-    taken: dict[str, str] = {}
-    for binding in _merged(node):
+    taken: dict[str, Binding] = {}
+    for binding in merged(node):
         for key in keys.get(binding.id or "", binding.key).split(","):
-            other = taken.setdefault(key, binding.action)
-            if other != binding.action and (binding.id in keys or any(b.id in keys for b in _merged(node) if b.action == other)):
-                raise Usage(f'{path}: the key {clean(key)} would be "{binding.description}" and another thing in the same place.', "Choose another.")
+            other = taken.setdefault(key, binding)
+            if other.action != binding.action and (binding.id in keys or other.id in keys):
+                what = f'"{other.description}" ({other.id}) and "{binding.description}" ({binding.id})'
+                raise Usage(f"{path}: the key {clean(key)} would be {what} in the same place.", "Choose another key for one of them.")
 
 
-def _merged(node: type[DOMNode]) -> list[Binding]:
+def merged(node: type[DOMNode]) -> list[Binding]:
     """The bindings of a class with those it inherits."""
     merged: BindingsMap = node._merge_bindings()
     return [binding for bindings in merged.key_to_bindings.values() for binding in bindings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Static
 
 from app.core.clean import width
@@ -19,7 +21,11 @@ Kind = Literal["search", "save"]
 
 
 class LogLine(Horizontal):
-    """A label and what is typed behind it. It says when something was entered, or a folder is to be completed."""
+    """A label and what is typed behind it.
+
+    `entered` is called when something was entered, the line being closed already; at once, and not by a message, because
+    the next key may be there already and act on what was entered.
+    """
 
     DEFAULT_CSS = """
     LogLine { height: 1; width: 1fr; display: none; }
@@ -28,22 +34,18 @@ class LogLine(Horizontal):
     """
 
     @dataclass
-    class Entered(Message):
-        """A line was entered; the line is closed already."""
-
-        kind: Kind
-        text: str
-
-    @dataclass
     class Completing(Message):
         """What was typed so far is to be completed."""
 
         text: str
 
-    def __init__(self) -> None:
+    def __init__(self, entered: Callable[[Kind, str], object]) -> None:
         super().__init__()
         self.kind: Kind = "search"
+        self._entered = entered
         self._earlier: dict[Kind, list[str]] = {"search": [], "save": []}
+        self._before: Widget | None = None
+        """What had the focus before."""
 
     def compose(self) -> ComposeResult:
         yield Static("", markup=False)
@@ -62,11 +64,13 @@ class LogLine(Horizontal):
         static.styles.width = width(label) + 1
         line.begin(self._earlier[kind], value)
         self.display = True
+        self._before = self.screen.focused
         self.screen.set_focus(line)
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Take nothing more, from the next key on."""
         self.display = False
+        self.screen.set_focus(self._before)
 
     def complete(self, before: str, after: str) -> None:
         """Put a completed text in place of the one that was to be completed, if it still stands there."""
@@ -75,13 +79,13 @@ class LogLine(Horizontal):
             line.value = after
             line.cursor_position = len(after)
 
-    def entered(self, text: str) -> None:
+    def enter(self, text: str) -> None:
         """Close and tell."""
         earlier = self._earlier[self.kind]
         if text and text not in earlier[-1:]:
             earlier.append(text)
         self.close()
-        self.post_message(self.Entered(self.kind, text))
+        self._entered(self.kind, text)
 
 
 class TypedLine(Entry):
@@ -117,11 +121,17 @@ class TypedLine(Entry):
         if not self.line.is_open:
             event.stop()
             event.prevent_default()
-            self.app.simulate_key(event.key)
+            await self._pass_on(event.key)
         elif event.key == "enter":
             event.stop()
             event.prevent_default()
-            self.line.entered(self.value)
+            self.line.enter(self.value)
+
+    async def _pass_on(self, key: str) -> None:
+        """Do now what a key does that was meant for the screen: sent round once more, the next one would overtake it."""
+        found = self.screen.active_bindings.get(key)
+        if found and found.enabled:
+            await self.app.run_action(found.binding.action, found.node)
 
     def action_earlier(self, step: int) -> None:
         """Bring back what was entered before, or what came after it."""

@@ -246,7 +246,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._hide_editors()
         self._at = -1
         self._arrange()
-        self._place(self._find, Region(FIND, 0, max(4, self.size.width - FIND - TAIL), 1))
+        self._place(self._find, self._find_box)
 
     def clear_find(self) -> bool:
         """Show all parameters again; False when all are shown."""
@@ -317,13 +317,20 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         of = self._measures
         return Region(of.names + 1, self._tops[self._at], of.box(row.field), 1)
 
+    @property
+    def _find_box(self) -> Region:
+        return Region(FIND, 0, max(4, self.size.width - FIND - TAIL), 1)
+
     def _place(self, editor: Entry, box: Region) -> None:
         """Put an entry where it is needed, with the focus."""
-        editor.styles.offset = (box.x, box.y)
-        editor.styles.width = box.width
+        self._size(editor, box)
         editor.display = True
         self.screen.set_focus(editor, scroll_visible=False)
         self.call_after_refresh(self._reveal)
+
+    def _size(self, editor: Entry, box: Region) -> None:
+        editor.styles.offset = (box.x, box.y)
+        editor.styles.width = box.width
 
     def _hide_editors(self) -> None:
         for editor in (self._editor, self._find):
@@ -395,8 +402,10 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def on_resize(self) -> None:
         self._arrange()
-        if self._row is not None:
-            self._show_editor()
+        if self._finding:
+            self._size(self._find, self._find_box)
+        elif isinstance(self._row, Slot):
+            self._size(self._editor, self._box(self._row))
 
     def watch_has_focus(self, _has_focus: bool) -> None:
         super().watch_has_focus(_has_focus)

@@ -58,7 +58,7 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     body = [
         [(f"Silence {names}{more}?", "bold")],
         [(f"All alerts of {'this rule' if one else 'these rules'} are quiet until then,", "")],
-        [(f"{count:,} that {'is' if count == 1 else 'are'} open and those to come; critical ones too.", "")],
+        [(f"{f'{count:,} open now, and ' if count else ''}all that come; critical ones too.", "")],
     ]
     answers = [Answer(key, words) for key, words in _WORDS.items() if key != "m" or not one]
     answers += [Answer("o", "until another time, or with a reason")] if one else []

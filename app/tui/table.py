@@ -82,6 +82,8 @@ class Table(Lines, can_focus=True):
         """The filter as the title says it."""
         self.note = ""
         """Beside the first title: `loading`, or how old the rows are."""
+        self.moment: float | None = None
+        """UNIX seconds that ages count to when the rows are those of another time."""
         self.jumped_at = float("-inf")
         """When the row under the cursor last went away beneath it (monotonic seconds)."""
         self._all: dict[str, Sequence[Any]] = {}
@@ -90,6 +92,11 @@ class Table(Lines, can_focus=True):
         self._at: list[tuple[int, int] | None] = []
 
     # What is shown
+
+    @property
+    def now(self) -> float:
+        """The moment that ages count to."""
+        return super().now if self.moment is None else self.moment
 
     def view(self, part: str) -> View:
         """The view of a part by its id."""

@@ -193,4 +193,5 @@ def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
 def _named(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
     if len(done) > 1:
         return f"{len(done)} tasks"
-    return f"#{done[0].get('number')} {middle(clean(str(done[0].get('name', ''))), NAME)}"
+    number, name = done[0].get("number"), done[0].get("name") or done[0].get("object") or ""
+    return (f"#{number} " if number is not None else "") + middle(clean(str(name)), NAME)

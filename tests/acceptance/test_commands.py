@@ -73,3 +73,45 @@ def test_a_submit_on_a_terminal_says_where_the_task_stands_and_prints_the_number
 def test_submit_wait_ends_with_the_code_of_the_task(house):
     assert house.td("submit", "--wait", "--", "sh", "-c", "exit 7").returncode == 7
     assert house.td("submit", "--wait", "--", "no-such-program-here").returncode == 127
+
+
+def test_tasks_chosen_by_filters_are_asked_for_named_and_counted(house):
+    for n in range(5):
+        house.submit("--name", f"enc {n}", "--hold", "--tag", f"n={n}", "--", "true")
+
+    refused = house.td("release", "--filter", "name:enc* !tag:n=4")
+    assert refused.returncode == 2 and "this would release 4 held tasks. Nothing was changed." in refused.stderr
+    with house.terminal("release", "--filter", "name:enc* !tag:n=4") as terminal:
+        terminal.type("y\r")
+        assert terminal.end() == 0
+    assert "Release 4 held tasks: #4 enc 3, #3 enc 2, #2 enc 1, …? [y/N]" in terminal.text and "4 tasks: queued" in terminal.text
+    assert house.td("wait", 1, 2, 3, 4).returncode == 0
+
+    done = house.td("cancel", "--since", "1h", "--yes")
+    assert (done.stdout, done.stderr) == ("1 task: cancelled\n", "")
+    assert house.ok("rm", "--status", "succeeded", "--tag", "n=2", "--yes") == "1 task: deleted\n"
+    assert house.td("retry", "--queue", "defualt", "--yes").returncode == 3
+
+
+def test_numbers_go_through_a_pipe_to_the_next_command(house):
+    for _ in range(3):
+        house.submit("--", "false")
+    house.td("wait", 1, 2, 3)
+
+    done = house.shell("taskdeck ls --status failed -o name | xargs -r taskdeck set --priority 5; taskdeck ls -o name --status lost")
+
+    assert done.stdout == ""
+    assert house.shell("taskdeck ls --status failed -o name | sort -n | xargs -r taskdeck retry").stdout.count(": queued") == 3
+    header, *rows = house.ok("ls", "-o", "tsv", "--limit", "0").splitlines()
+    assert header.split("\t")[0] == "number" and sorted(row.split("\t")[0] for row in rows) == ["1", "2", "3"]
+
+
+def test_what_was_done_here_is_named_and_taken_back(house):
+    number = house.submit("--hold", "--", "true")
+    house.ok("set", number, "--priority", "7")
+
+    (last,) = house.json("operations", "--object", number, "--verb", "set", "--since", "1h")
+    assert house.ok("undo", last["id"]) == f"undone: set priority of #{number} true: priority 0 → 7\n"
+    assert house.json("show", number)["priority"] == 0
+    again = house.td("undo", last["id"])
+    assert again.returncode == 4 and "already" in again.stderr

@@ -137,7 +137,7 @@ def test_filters_that_find_nothing_say_what_they_looked_for(answering, cli):
     said = cli("retry", "--queue", "q", "--yes")
 
     assert (said.code, said.out) == (0, "")
-    assert said.err == "taskdeck: nothing to retry: no task is failed, timed out, lost and matches. Others: --status STATE\n"
+    assert said.err == "taskdeck: nothing to retry: no task that matches is failed, timed out or lost. Others: --status STATE\n"
 
 
 @pytest.mark.parametrize(
@@ -254,4 +254,15 @@ def test_on_a_terminal_nothing_is_asked_about_nothing(answering, home):
 
     out = on_terminal(home, "rm", "--status", "lost", columns=200).decode()
 
-    assert out == "taskdeck: nothing to rm: no task is lost and matches. Others: --status STATE\r\n"
+    assert out == "taskdeck: nothing to rm: no task that matches is lost. Others: --status STATE\r\n"
+
+
+def test_a_filter_line_chooses_what_it_finds_in_the_states_that_the_verb_is_for(answering, cli):
+    runtime = answering(retry=done(1), review={"total": 3, "statuses": {"failed": 2, "lost": 1}, "first": [], "dependants": 0})
+
+    said = cli("retry", "--filter", "queue:gpu since:2h")
+    assert "this would retry 3 tasks (2 failed, 1 lost). Nothing was changed." in said.err
+    cli("retry", "--filter", "queue:gpu", "--yes")
+    assert runtime.args("retry")["select"] == {"filter": "queue:gpu status:failed,timed_out,lost"}
+    cli("retry", "--filter", "status:cancelled", "--yes")
+    assert runtime.args("retry")["select"] == {"filter": "status:cancelled"}

@@ -170,9 +170,7 @@ def test_a_tab_in_bash_completes_what_there_is_now(bash, typed, shown):
     bash.type(f"{typed}\t")
 
     bash.wait(lambda t: t.line_with("> taskdeck").ljust(len(shown)) == shown and t.screen.cursor.x == len(shown))
-    bash.type("#\r")
-    bash.wait(lambda t: t.text.count("> ") > 1)
-    assert "rror" not in bash.text and "raceback" not in bash.text
+    assert len("".join(bash.lines)) <= len(shown)
 
 
 def test_several_candidates_in_bash_stand_with_what_they_are(bash):

@@ -205,6 +205,34 @@ def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):
     assert runtime.args("alert.ack") == {"ids": ["on-time", "4"]}
 
 
+def test_a_rule_is_silenced_for_a_time_and_heard_again(answering, cli):
+    row = {"sla": "on-time", "status": "silenced", "until": ago(-3600), "reason": "backups", "alerts": 1}
+    none = {"refused": [], "notes": []}
+    heard = {"done": [{**row, "status": "heard", "until": None}], **none}
+    runtime = answering(
+        alert__silence={"done": [row], **none}, alert__unack={"done": [ALERT], **none}, alert__unsilence=heard
+    )
+
+    said = cli("alert", "silence", "on-time", "--until", "2026-01-31T08:00Z", "--reason", "backups")
+    assert said.out.startswith("sla on-time: quiet until ")
+    assert runtime.args("alert.silence") == {"ids": ["on-time"], "until": "2026-01-31T08:00:00+00:00", "reason": "backups"}
+    assert cli("alert", "unsilence", "on-time").out == "sla on-time: heard\n"
+    assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
+    for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
+        assert cli("alert", *words).code == 2
+
+
+def test_an_sla_is_changed_where_that_was_said(answering, cli):
+    runtime = answering(sla__set=SLA)
+
+    cli("sla", "set", "on-time", "--starts-within", "1h", "--off", "--tag", "env=prod")
+    limit = {"preset": "starts-within", "value": 3600}
+    assert runtime.args("sla.set") == {"name": "on-time", **limit, "enabled": False, "tag": {"env": "prod"}}
+    assert cli("sla", "set", "on-time", "--severity", "critical").out == "sla on-time changed\n"
+    for words in ((), ("--on", "--off"), ("--starts-within", "1h", "--finishes-within", "1h")):
+        assert cli("sla", "set", "on-time", *words).code == 2
+
+
 CHANGES = {"changes": [
     {"kind": "queue", "name": "media", "change": "update", "fields": {"capacity": [2, 4]}},
     {"kind": "template", "name": "encode", "change": "create", "fields": {"engine": [None, "shell"]}},

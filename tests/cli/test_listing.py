@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from app.cli.listing import FIELDS as LISTED
 from app.core.clean import width
+from tests.cli.answering import Several
 from tests.cli.on_terminal import on_terminal
 from tests.cli.rows import a_run, a_task, ago, listed
 
@@ -183,8 +185,50 @@ def test_runs_and_operations_are_lists_for_programs_too(answering, cli):
 
     assert cli("instances", "-o", "name").out == "run-2\n" and cli("operations", "-o", "name").out == "31\n"
     header, line = cli("operations", "-o", "tsv").out.splitlines()
-    assert header == "id\tat\tby\tverb\tobject\tbefore\tafter" and line.endswith('\tann\tset\ttask #7\t{"cpu": 1}\t')
+    assert header.startswith("id\tat\tby\tverb\tobject\tname\tbefore\tafter\t")
+    assert line.split("\t")[2:8] == ["ann", "set", "task #7", "", '{"cpu": 1}', ""]
     assert cli("instances", "-o", "tsv").out.splitlines()[1].split("\t")[:6] == ["run-2", "1", "x", "default", "2", "failed"]
+
+
+def test_operations_are_asked_for_by_who_what_and_when(answering, cli):
+    runtime = answering(operations=[])
+
+    said = cli("operations", "gpu", "!set", "--by", "ann", "--object", "#42", "--since", "2h", "--verb", "hold", "--limit", "0")
+
+    assert runtime.args("operations") == {"limit": 0, "by": "ann", "verb": "hold", "object": "task #42", "since": 7200,
+                                          "words": ["gpu", "!set"]}  # fmt: skip
+    assert said.err == "nothing of the kind was done\n"
+    cli("operations", "--object", "queue media")
+    assert runtime.args("operations") == {"limit": 50, "object": "queue media"}
+
+
+UNDO = {
+    "done": [{"id": 31, "text": "hold of #12 x: status queued → held"}, {"id": 32, "text": "hold of #13 y"}],
+    "refused": [],
+    "notes": [],
+}
+
+
+def test_an_operation_is_taken_back_by_its_number(answering, cli):
+    runtime = answering(undo=UNDO)
+
+    assert cli("undo", "31", "#32").out == "undone: hold of #12 x: status queued → held\nundone: hold of #13 y\n"
+    assert runtime.args("undo") == {"ids": [31, 32]}
+    assert cli("undo", "x").code == 2
+
+
+def test_the_last_thing_is_named_before_it_is_taken_back(answering, cli, home):
+    runtime = answering(undo=UNDO)
+
+    said = cli("undo")
+    assert said.code == 2 and "this would undo 2 operations, hold of #12 x: status queued → held; hold of #13 y." in said.err
+    assert [args for _, args in runtime.asked] == [{"dry_run": True}]
+
+    shown = on_terminal(home, "undo", typed=b"y\n", columns=200).decode()
+    assert "Undo 2 operations, hold of #12 x: status queued → held; hold of #13 y? [y/N]" in shown
+    assert runtime.args("undo") == {"ids": [31, 32]}
+    answering(undo={"done": [], "refused": [{"message": "it was taken back already", "exit_code": 4}], "notes": []})
+    assert cli("undo", "--yes").code == 4
 
 
 def test_without_a_runtime_states_may_be_old_and_that_is_said(td, runtime):
@@ -229,3 +273,41 @@ def test_operations_tell_what_changed(answering, cli):
     answering(operations=[row])
 
     assert cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")
+
+
+def paged(*pages):
+    """Answers to `browse`."""
+    columns = [*LISTED, "run", "run_reason", "why", "expected", "at"]
+    rows = [[[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page] for page in pages]
+    return Several(
+        {"columns": columns, "rows": page, "more_after": at + 1 < len(rows), "total": 3, "of": 1204, "complete": True, "stopped": None}
+        for at, page in enumerate(rows)
+    )
+
+
+def test_a_filter_line_is_read_as_the_deck_reads_it(answering, cli):
+    waits = a_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, why="queue full ~2m")
+    runtime = answering(browse=paged([waits, *drawn()[2:3]]))
+
+    said = cli("ls", "--filter", "name:enc* !word")
+
+    assert runtime.args("browse") == {"filter": "name:enc* !word", "at": None, "limit": 100}
+    assert said.out.splitlines()[1].endswith("queue full ~2m") and "nightly-etl" in said.out
+    assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0, --status failed, --since 2h\n"
+
+
+def test_all_that_a_filter_line_finds_is_asked_for_page_by_page(answering, cli):
+    runtime = answering(browse=paged(drawn()[:2], drawn()[2:3]))
+
+    assert cli("ls", "--filter", "x", "-o", "name").out == "1062\n1053\n1047\n"
+    assert [args["at"] for verb, args in runtime.asked] == [None, [1053, 1053]]
+    answering(browse=paged(drawn()[:1]))
+    assert json.loads(cli("ls", "--filter", "x", "--json").out)[0]["number"] == 1062
+    answering(browse=paged(drawn()[:1]))
+    assert cli("ls", "--filter", "x", "-o", "tsv").out.splitlines()[1].startswith("1062\tscheduled\t")
+
+
+def test_a_filter_line_takes_the_place_of_the_other_filters(cli):
+    for words in (("--filter", "x", "--queue", "q"), ("--filter", " ")):
+        said = cli("ls", *words)
+        assert said.code == 2 and "--filter" in said.err

@@ -22,7 +22,7 @@ SETUPS = {
 def shell(request, answering, home, tmp_path):
     """An interactive shell with the completion loaded, in a folder with a file."""
     queues = [{"name": name, "current_load": 1, "capacity": 2, "waiting": 0} for name in ("my media", "gpu")]
-    tasks = listed([a_task(1042, "nightly", "running"), a_task(1041, "other", "held")], 2, 2)
+    tasks = listed([a_task(1042, "nightly", "running"), a_task(77, "other", "held")], 2, 2)
     answering(ls=tasks, queue__ls=queues, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])
     for folder in ("bin", "scripts"):
         (tmp_path / folder).mkdir()
@@ -48,7 +48,7 @@ def test_a_tab_completes_what_there_is_now(shell):
         ("taskdeck submit -q my", "taskdeck submit -q my\\ media"),
         ("taskdeck submit --queue=g", "taskdeck submit --queue=gpu"),
         ("taskdeck submit -- gzip fi", "taskdeck submit -- gzip film\\ one.mkv"),
-        ("taskdeck cancel 1042 10", "taskdeck cancel 1042 1041"),
+        ("taskdeck cancel 1042 7", "taskdeck cancel 1042 77"),
         ("taskdeck ls --status fai", "taskdeck ls --status failed"),
     ):
         shell.type(f"\x15{typed}").wait(lambda t, typed=typed: t.lines[t.screen.cursor.y].endswith(typed))

@@ -110,6 +110,7 @@ def test_every_option_that_reads_has_json():
         "instances",
         "status",
         "operations",
+        "undo",
         "doctor",
         "cancel",
         "version",

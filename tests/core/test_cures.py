@@ -153,8 +153,8 @@ def test_a_limit_lets_a_short_one_pass_a_reserved_place():
 
     cure = by_name(cures(world(view, small, past=past(1.0))))["timeout"]
 
-    assert cure.command == ("taskdeck", "set", "6", "--timeout", "120s")
-    assert cure.gain.endswith("it starts at once")
+    assert cure.command == ("taskdeck", "set", "6", "--timeout", "3240s")
+    assert cure.gain == "12 past runs, p95 1m; longer, and it is ended; it starts at once"
     assert cure.undo[0].args["fields"] == {"timeout": None}
 
 

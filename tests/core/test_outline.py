@@ -10,7 +10,6 @@ import pytest
 from app.core import parameters
 from app.core.outline import Field, outline, same, text_of, value_of
 
-
 KINDS = ("integer", "number", "boolean", "null", "array", "object", "string")
 
 

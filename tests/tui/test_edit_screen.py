@@ -242,7 +242,7 @@ async def test_ctrl_y_copies_the_line(monkeypatch: pytest.MonkeyPatch):
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app, edit_screen(found, WAITING))
         await pilot.press("ctrl+y")
-        await until(pilot, lambda: "there is no line to copy" in text(app))
+        await until(pilot, lambda: "There is no line to copy" in text(app))
         await pilot.press("8", "G")
         await until(pilot, lambda: "was 12G" in text(app))
         await pilot.press("ctrl+y")

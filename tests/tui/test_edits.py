@@ -145,6 +145,11 @@ def test_the_line_for_several_tasks_names_them_all():
     assert edits.equal(found) == [["taskdeck", "set", "7", "8", "--queue", "media", "--memory", "1536M"]]
 
 
+def test_what_no_command_line_can_do_has_no_line():
+    assert edits.equal(sheet(TASK, task(), timeout="", memory="8G")) == []
+    assert edits.equal(sheet(TASK, task())) == []
+
+
 def test_texts_of_others_are_cleaned_wherever_they_are_shown():
     evil = MEDIA | {"description": "a\x1b[2Jb\x07"}
     found = sheet(QUEUE, evil, description="c")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+from pytest import MonkeyPatch
+from textual import events
+from textual.app import App
+from textual.widgets import Input
+
 from app.tui.logview import LogView
+from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.log import LogScreen
 from tests.tui.answers import WHY, Answers, deck, line, log_answer, run, task, until
 from tests.tui.screen_text import screen_text
@@ -190,3 +198,187 @@ async def test_what_a_verb_answers_is_said_on_the_screen_that_is_seen(tmp_path: 
         app.say("Paused #1042.")
         await pilot.pause()
         assert "Paused #1042." in screen_text(app)[22]
+
+
+def burst(app: App[Any], keys: str) -> None:
+    """Keys that reach the deck in one piece, as a fast typist's do over a slow line."""
+    for key in keys:
+        name = {"\r": "enter", "/": "slash", "\x1b": "escape", "\t": "tab"}.get(key, key)
+        app.post_message(events.Key(name, key))
+
+
+async def test_a_burst_of_keys_behind_a_slash_is_typed_into_the_line_and_what_follows_is_a_key_again(
+    tmp_path: Path,
+) -> None:
+    text = "".join(f"line {n}{' neq' if n % 10 == 0 else ''}\n" for n in range(100))
+    app = deck(running_on(a_log(tmp_path / "x.log", text)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        await pilot.press("g")
+        burst(app, "/neq\rnw/")
+        await until(pilot, lambda: "match 2 of 10" in line(app, 20) and "wrapped" in line(app, 1))
+        assert line(app, 21) == " /"
+        burst(app, "line 9\x1bn")
+        await until(pilot, lambda: "match 3 of 10" in line(app, 21))
+        assert not answers_of(app).asked("cancel")
+
+
+def answers_of(app: Any) -> Answers:
+    return app.client_factory
+
+
+async def test_what_is_searched_before_the_log_is_there_is_found_when_it_is(tmp_path: Path) -> None:
+    text = "".join(f"line {n}\n" for n in range(100))
+    gate = Event()
+    answers = running_on(a_log(tmp_path / "x.log", text))
+    answer = answers.table["log"]
+    answers.table["log"] = lambda args: gate.wait(10) and answer
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: isinstance(app.focused, LogView))
+        burst(app, "/line 42\r")
+        await until(pilot, lambda: isinstance(app.focused, LogView))
+        gate.set()
+        await until(pilot, lambda: "match 1 of 1" in line(app, 21))
+
+
+async def test_an_empty_search_line_begins_empty_and_up_brings_back_the_last(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "one\ntwo\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        for words in ("one", "two"):
+            await pilot.press("slash", *words, "enter")
+        await pilot.press("slash")
+        assert line(app, 21) == " /"
+        await pilot.press("up", "up")
+        await until(pilot, lambda: line(app, 21) == " /one")
+        await pilot.press("down")
+        await until(pilot, lambda: line(app, 21) == " /two")
+
+
+async def test_s_saves_the_log_as_it_was_written_and_says_where(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-folder").mkdir()
+    app = deck(running_on(a_log(tmp_path / "x.log", "\x1b[31mred\x1b[0m\r\n")))
+    async with app.run_test(size=(100, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 2))
+        await pilot.press("s")
+        await until(pilot, lambda: line(app, 21) == " Save as: 1042-resnet50-sweep-06.log")
+        await pilot.press("ctrl+u", "a", "minus", "tab")
+        await until(pilot, lambda: line(app, 21) == " Save as: a-folder/")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Saved as written, 14B: " in line(app, 22))
+
+    assert (tmp_path / "a-folder" / "1042-resnet50-sweep-06.log").read_bytes() == b"\x1b[31mred\x1b[0m\r\n"
+
+
+async def test_a_file_that_is_there_is_asked_about_and_kept_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "1042-resnet50-sweep-06.log"
+    target.write_text("precious")
+    app = deck(running_on(a_log(tmp_path / "x.log", "new\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        for answer, said, held in (("enter", "Not saved.", "precious"), ("r", "Saved as written", "new\n")):
+            burst(app, "s\r")
+            await until(pilot, lambda: any("This file is there already." in row for row in screen_text(app)))
+            assert isinstance(app.screen, ChoiceScreen)
+            await pilot.press(answer)
+            await until(pilot, lambda said=said: said in line(app, 22))
+            assert target.read_text() == held
+
+
+async def test_what_cannot_be_saved_is_said(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "new\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        for path in ("/no/such/folder/x", "~nobody-by-that-name/x", "/proc/x", "a\\b" * 500):
+            await pilot.press("s", "ctrl+u")
+            app.screen.query_one(Input).value = path
+            await pilot.press("enter")
+            await until(pilot, lambda: "Not saved, nothing left behind: " in line(app, 22))
+            app.say("")
+        assert app.failure is None
+
+
+async def test_a_deck_that_only_reads_saves_nothing(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "new\n")), read_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        await pilot.press("s")
+        await until(pilot, lambda: "Read only" in line(app, 22))
+        assert isinstance(app.focused, LogView)
+
+
+async def test_tab_in_the_line_is_not_the_other_attempt(tmp_path: Path) -> None:
+    first, second = a_log(tmp_path / "1.log", "first try\n"), a_log(tmp_path / "2.log", "second try\n")
+    runs = [run(attempt=n, runid=f"r{n}", status="failed", path=path) for n, path in ((1, first), (2, second))]
+    app = deck(Answers(log=log_answer(task(status="failed"), *runs)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1048")
+        await until(pilot, lambda: "  second try" in screen_text(app))
+        await pilot.press("slash", "tab", "s", "slash")
+        await until(pilot, lambda: line(app, 21) == " /s/")
+        assert "  second try" in screen_text(app)
+
+
+async def test_a_click_on_the_count_of_new_lines_follows_again(tmp_path: Path) -> None:
+    path = a_log(tmp_path / "x.log", "line\n" * 100)
+    app = deck(running_on(path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        await pilot.press("k")
+        with open(path, "a") as file:
+            file.write("new\n")
+        await until(pilot, lambda: "1 new line below, f" in line(app, 21))
+        await pilot.click("#position")
+        await until(pilot, lambda: line(app, 20) == "  new" and "following" in line(app, 1))
+
+
+async def test_what_became_of_the_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    app = deck(running_on(a_log(path, "line\n" * 100)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        path.write_text("anew\n")
+        await until(pilot, lambda: "the log was cut and begins anew" in line(app, 22) and line(app, 2) == "  anew")
+        path.unlink()
+        await until(pilot, lambda: "the file was deleted; what it holds is still here" in line(app, 22))
+        assert line(app, 2) == "  anew"
+
+
+async def test_a_pipe_or_a_folder_in_the_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for number, path in enumerate((tmp_path / "fifo", tmp_path)):
+        gone = run(status="failed", path=str(path), logs="the end of it\n", log_bytes=14, runid=f"r{number}")
+        app = deck(Answers(log=log_answer(task(status="failed"), gone)))
+        async with app.run_test(size=(100, 24)) as pilot:
+            app.open_log("1049")
+            await until(pilot, lambda app=app: "  the end of it" in screen_text(app))
+            assert "the file cannot be read (not a file); this is all of it" in screen_text(app)[2]
+
+
+async def test_a_copy_of_a_long_log_is_its_end_and_says_how_to_have_it_all(
+    tmp_path: Path, monkeypatch: MonkeyPatch
+) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "x" * 99 + "\n" + "夜" * 50_000)))
+    async with app.run_test(size=(100, 24)) as pilot:
+        for tmux, words in (("", "if the terminal allows it"), ("/tmp/t", "if tmux has set-clipboard on")):
+            monkeypatch.setenv("TMUX", tmux) if tmux else monkeypatch.delenv("TMUX", raising=False)
+            app.open_log("1042")
+            await until(pilot, lambda: "following" in line(app, 2))
+            await pilot.press("Y")
+            await until(pilot, lambda words=words: f"Copied the end of the log, 72K, {words}; s saves" in line(app, 22))
+            await pilot.press("q")
+        assert app.clipboard == "夜" * (72 * 1024 // 3)

@@ -15,7 +15,7 @@ from app.tui.screens.templates import TemplatesScreen
 from tests.tui.answers import Answers, deck, until
 from tests.tui.screen_text import screen_text
 
-SCHEMA = {"type": "object", "required": ["input"], "properties": {"input": {"type": "string", "description": "the file"}, "crf": {"default": 23}}}
+SCHEMA = {"type": "object", "required": ["input"], "properties": {"input": {"type": "string"}, "crf": {"default": 23}}}
 
 
 def made(name: str, **values: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def made(name: str, **values: Any) -> dict[str, Any]:
 
 ROWS = [
     made("encode"), made("夜间备份", description="每天", used=3, active=1),
-    made("backup", engine="exec", schema={"argv": ["rsync", "-a", "/my home"]}, parameters={}, used=0, last_used=None, median=None, queue=None),
+    made("backup", engine="exec", schema={"argv": ["rsync", "-a", "/my home"]}, parameters={}, used=0, last_used=None, median=None),
     made("a-retired-one", retired_at="2026-11-20T00:00:00.000000Z", used=10_000),
 ]  # fmt: skip
 

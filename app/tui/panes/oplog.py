@@ -118,7 +118,8 @@ def about(row: Operation, room: int, now: float, look: Look) -> list[list[Span]]
     """Who, when, from where; before and after of all that changed; whether it can be undone."""
     lines: list[list[Span]] = [[(f"  {look.own(_who(row, now, look))}", "")]]
     for changed in difference.fields(row.facts.get("before"), row.facts.get("after")):
-        lines += _field(changed, room, look)
+        # What a template was made from says the same once more.
+        lines += _field(changed, room, look) if changed.name != "template" else ()
     said, style = _undo(row)
     return [*lines, *([(f"  {line}", style)] for line in wrap(look.own(look.theirs(said)), room - 3))]
 

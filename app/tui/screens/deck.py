@@ -51,6 +51,9 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         ),
         Binding("colon,fullwidth_colon", "commands", "Palette: every command", id="deck.palette", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
+        Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
+        Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),
+        Binding("semicolon", "app.back_in_time(-60)", "The deck an hour ago", id="deck.hour-earlier"),
         Binding("F", "failed", "Only what failed", id="deck.failed"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
         Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
@@ -108,10 +111,11 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """Show the latest board at the present size."""
         if not self._up:
             return
-        board = self.board or COMING_UP
+        board = self.deck.past.board or self.board or COMING_UP
         self._guide(board)
         self.place_panes(board)
         for pane in self.panes:
+            pane.moment = self.deck.past.moment
             if pane.display:
                 self._show_pane(pane, board)
         self._chrome(board)
@@ -143,7 +147,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else PLACES
         here = str(PANES.index(self.table.id or "work") + 1) if self.small else ""
         self.query_one(Header).show(
-            board, Bearings(places=tabs, here="0", failures=failures, read_only=self.deck.read_only, tab=here)
+            board, Bearings(places=tabs, here="0", past=self.deck.past.label, failures=failures, read_only=self.deck.read_only, tab=here)
         )
         self.bottom()
 
@@ -159,6 +163,9 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """What was just said, else more of the row under the cursor, else what somebody did."""
         if said := self.deck.said():
             return [said]
+        if self.deck.past.active:
+            notes = "  ".join(self.deck.past.notes)
+            return [(self.look.theirs(f", and . step through the minutes, 0 returns to now.  {notes}"), "dim")]
         row = self.table.item
         if self.app.size.width < 100 and isinstance(row, RunningLine) and row.output:
             return [(f"#{row.number}: ", "dim"), (self.look.output(row.output), "")]
@@ -182,8 +189,10 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             self.bottom()
 
     def action_clear(self) -> None:
-        """Clear the filter, then the marks, then the guidance."""
-        if self.clear_filter():
+        """Back to now, then clear the filter, the marks, the guidance."""
+        if self.deck.past.live():
+            self.deck.say("This is now again.")
+        elif self.clear_filter():
             self.deck.say("The filter is cleared: all work is shown.")
         elif self.table.clear_marks():
             self.deck.say("The marks are taken away.")

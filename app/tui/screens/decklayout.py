@@ -134,6 +134,8 @@ class DeckLayout(Screen[None]):
 
     def go_to(self, pane: int) -> None:
         """Put the focus on a pane, 1 to 4; in the work again, on its next part. 0 shows the deck as a whole."""
+        if not pane:
+            self.deck.past.live()
         if pane and self.focused is self.panes[pane - 1]:
             self.panes[pane - 1].next_part()
         self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None

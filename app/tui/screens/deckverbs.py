@@ -53,6 +53,8 @@ class DeckVerbs(Screen[None]):
         Binding("X", "signal", "Choose a signal", id="task.signal", priority=True),
         Binding("p", "pause", "Pause, continue, hold, release; queues too", id="task.pause"),
         Binding("r", "again", "Run again", id="task.again"),
+        Binding("R", "edit_again", "The filled form, to run it again", id="task.edit-again", priority=True),
+        Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit", priority=True),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
         Binding("minus", "priority(-1)", "Priority down", id="task.priority-down"),
@@ -189,6 +191,36 @@ class DeckVerbs(Screen[None]):
 
         self._ask(make, act)
 
+    def action_edit(self) -> None:
+        """The form for the row, or for the marked tasks together."""
+        from app.tui.screens.edit import edit_screen
+
+        if self.deck.refuses():
+            return
+        try:
+            self.app.push_screen(edit_screen(self.deck.client_factory, self._rows()))
+        except Unfit as unfit:
+            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+
+    def action_edit_again(self) -> None:
+        """The form for a new task, filled with this one."""
+        rows = verbs.task_rows([self.table.item])
+        if self.deck.refuses():
+            return
+        if not rows:
+            self.deck.say("R fills the form with a task; there is none under the cursor.", "warn")
+            return
+        self.deck.errands.run_with(
+            lambda client: client.call("show", {"id": rows[0].uuid}),
+            lambda task, error: self.app.call_later(self._open_form, task, error),
+        )  # fmt: skip
+
+    def _open_form(self, task: Mapping[str, Any] | None, error: Exception | None) -> None:
+        if error or task is None:
+            self.deck.say(self.deck.look.theirs(str(error)), "warn")
+        else:
+            self.deck.open_form(task=task)
+
     def action_copy(self) -> None:
         """Copy something about the row to the clipboard."""
         if rows := verbs.task_rows([self.table.item]):
@@ -228,8 +260,16 @@ class DeckVerbs(Screen[None]):
         return uuid
 
     def action_new(self) -> None:
-        """The form for a new task."""
-        self.deck.open_form()
+        """The form for a new task; on the queues and the pools for a new one of them."""
+        if self.deck.refuses():
+            return
+        if self.table.id not in ("queues", "pools"):
+            self.deck.open_form()
+            return
+        from app.tui.screens.edit import new_pool_screen, new_queue_screen
+
+        new = new_queue_screen if self.table.id == "queues" else new_pool_screen
+        self.app.push_screen(new(self.deck.client_factory))
 
 
 def _uuid(row: Any) -> str | None:

@@ -359,7 +359,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self.app.copy_to_clipboard("\n".join(shlex.join(words) for words in found))
             self.say("Copied the line." if len(found) == 1 else f"Copied {len(found)} lines.")
         else:
-            self.say("Nothing is changed yet: there is no line to copy.")
+            self.say("There is no line to copy: nothing is changed yet, or no command line does this.")
 
     @on(events.Click)
     def _clicked(self, event: events.Click) -> None:

@@ -302,6 +302,11 @@ class HistoryScreen(PageScreen):
         self.draw()
         self.reread()
 
+    def _to_all(self) -> None:
+        """Other groups are asked for: the cursor stands on the row that every answer has."""
+        self.table.go("all")
+        self._other()
+
     def action_metric(self, by: int) -> None:
         """The next metric, or the one before."""
         names = list(SHOWN)
@@ -317,7 +322,7 @@ class HistoryScreen(PageScreen):
         """Told apart by something else."""
         known = self.groupings
         self._by = known[(known.index(self.by) + 1) % len(known)]
-        self._other()
+        self._to_all()
 
     def action_span(self) -> None:
         """The next span."""
@@ -354,7 +359,7 @@ class HistoryScreen(PageScreen):
             return
         self._path.append((row.by, row.name, self._by))
         self._by = next(by for by in ("template", "queue") if by != row.by)
-        self._other()
+        self._to_all()
 
     def action_board(self) -> None:
         """The whole deck as of the moment under the cursor."""
@@ -363,7 +368,7 @@ class HistoryScreen(PageScreen):
             return
         at = self._answer["at"][self._moment]
         self.deck.action_place(0)
-        self.deck.past.go(at)
+        cast(Any, self.app).past.go(at)
 
     def action_back(self) -> None:
         """Leave the moment, then the group, then the screen."""
@@ -372,7 +377,7 @@ class HistoryScreen(PageScreen):
             self._look()
         elif self._path:
             self._by = self._path.pop()[2]
-            self._other()
+            self._to_all()
         else:
             self.dismiss(None)
 

@@ -15,7 +15,7 @@ from app.tui.doc import wrap
 from app.tui.facts import ACTIVE
 from app.tui.footer import Hint
 from app.tui.log import FileSource, Source, TextSource
-from app.tui.logline import LogLine
+from app.tui.logline import Kind, LogLine
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logsave import suggested
 from app.tui.logview import LogView
@@ -77,7 +77,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         yield Line(id="head")
         yield LogView(id="log")
         yield Line(id="position")
-        yield LogLine()
+        yield LogLine(self._entered)
 
     def on_mount(self) -> None:
         self.query_one(LogView).beside = self._page_changes
@@ -263,23 +263,17 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         """Close the line, or go back."""
         if self.line.is_open:
             self.line.close()
-            self._typed_in()
+            self.refresh_chrome()
         else:
             self.dismiss(None)
 
-    def _typed_in(self) -> None:
-        """Keys go to the log again."""
-        self.set_focus(self.query_one(LogView))
+    def _entered(self, kind: Kind, text: str) -> None:
         self.refresh_chrome()
-
-    @on(LogLine.Entered)
-    def _entered(self, message: LogLine.Entered) -> None:
-        self._typed_in()
-        if message.kind == "search":
-            self._sought = message.text
+        if kind == "search":
+            self._sought = text
             self._seek()
-        elif message.text.strip():
-            self.save(message.text.strip())
+        elif text.strip():
+            self.save(text.strip())
 
     def _seek(self) -> None:
         """Look for what was entered; while no log is there yet, as soon as there is."""

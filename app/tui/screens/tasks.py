@@ -112,7 +112,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._want("first")
 
     def filtered(self) -> None:
-        self.everything = False
+        self.everything, self.total = False, None
         if fault := self._fault():
             self.say(self.look.theirs(fault), "warn")
         else:
@@ -351,11 +351,6 @@ class TasksScreen(ListScreen, DeckVerbs):
         self.everything = False
         self.deck.do(deeds_of(verb, words))
         self._title_again()
-
-    def action_new(self) -> None:
-        """The form for a new task."""
-        self.deck.open_form()
-
 
 def _place(row: listed.Listed) -> list[Any]:
     """Where a page begins that begins with this row."""

@@ -1,0 +1,269 @@
+"""History: what is counted is what ran, whenever it is counted; what nobody saw is not zero."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.errors import Usage
+from app.service import history, queues, templates
+from app.service.call import Call
+from db import clock
+from db import history as store
+from db.engine import Database
+from tests.service.conftest import Worker
+from tests.service.ready import execute, stamp, submitted
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+
+
+async def ran(call: Call, ago: float, run: float = 10.0, wait: float = 5.0, code: int = 0, **spec: Any) -> None:
+    """A task that ended so many seconds ago, after it had waited and run."""
+    task = await submitted(call, **spec)
+    runid = await Worker(call.db).run(task["number"], code)
+    ended = time.time() - ago
+    times = stamp(ended - run), stamp(ended)
+    await execute(call, "UPDATE instances SET start_time = ?, end_time = ?, run_seconds = ? WHERE runid = ?", *times, run, runid)
+    await execute(call, "UPDATE tasks SET created_at = ? WHERE number = ?", stamp(ended - run - wait), task["number"])
+
+
+async def sampled(call: Call, *ago: float, **values: Any) -> None:
+    """Samples of the default queue and pool in minutes so many seconds ago."""
+    queue = {"running": 1, "waiting": 2} | {k: v for k, v in values.items() if k in ("running", "waiting")}
+    pool = {"used_cpu": 2.0, "measured_cpu": 1.5, "used_memory": 512.0, "measured_memory": 256.0}
+    for seconds in ago:
+        at = clock.from_unix((time.time() - seconds) // 60 * 60)
+        for kind, columns in (("queue", queue), ("pool", pool)):
+            names = ", ".join(columns)
+            marks = ", ".join("?" * len(columns))
+            statement = f"INSERT INTO samples (kind, name, minute, created_at, updated_at, {names}) VALUES (?, 'default', ?, ?, ?, {marks})"
+            await execute(call, statement, kind, at, at, at, *columns.values())
+
+
+def total(answer: dict[str, Any], name: str | None = None) -> dict[str, Any]:
+    """The figures of one row."""
+    return next(row["total"] for row in answer["rows"] if row["name"] == name)
+
+
+@pytest.fixture
+def ask(call: Call) -> Callable[..., Any]:
+    """The verb."""
+
+    async def asked(metric: str = "throughput", **args: Any) -> dict[str, Any]:
+        return await history.history(call, metric=metric, **args)
+
+    return asked
+
+
+async def test_what_began_ended_and_failed_is_told_by_queue_pool_and_template(call: Call, ask):
+    await queues.queue_create(call, name="gpu", capacity=2)
+    await templates.create(call, name="encode", argv=["true"])
+    await ran(call, 5 * MINUTE)
+    await ran(call, 5 * MINUTE, code=1, queue="gpu")
+    await ran(call, 4 * MINUTE, template="encode")
+
+    for counted in (False, True):
+        assert not counted or await history.count(call.db)
+        by = {kind: await ask(by=kind, span="day") for kind in ("all", "queue", "pool", "template")}
+
+        assert total(by["all"]) == {"started": 3, "ended": 3, "failed": 1}
+        assert total(by["queue"], "gpu") == {"started": 1, "ended": 1, "failed": 1}
+        assert total(by["pool"], "default") == {"started": 3, "ended": 3, "failed": 1}
+        assert total(by["template"], "encode") == {"started": 1, "ended": 1, "failed": 0}
+        assert [row["name"] for row in by["template"]["rows"]] == [None, "", "encode"]
+
+
+async def test_a_group_is_told_apart_by_what_is_within_it(call: Call, ask):
+    await queues.queue_create(call, name="gpu", capacity=2)
+    await templates.create(call, name="encode", argv=["true"])
+    await ran(call, 5 * MINUTE, template="encode")
+    await ran(call, 5 * MINUTE, template="encode", queue="gpu")
+    await history.count(call.db)
+    await ran(call, 0, queue="gpu")
+
+    answer = await ask(by="template", within={"queue": "gpu"})
+
+    assert {row["name"]: row["total"]["ended"] for row in answer["rows"]} == {None: 2, "": 1, "encode": 1}
+
+
+async def test_every_span_tells_the_same_of_the_last_hour_in_its_own_buckets(call: Call, ask):
+    for ago in (0, 3 * MINUTE, 20 * MINUTE, 50 * MINUTE):
+        await ran(call, ago)
+    await history.count(call.db)
+
+    for span, buckets in (("hour", 60), ("day", 96), ("week", 84)):
+        answer = await ask(span=span)
+        assert total(answer)["ended"] == 4
+        assert len(answer["at"]) == len(answer["known"]) == len(answer["rows"][0]["series"]["ended"]) == buckets
+        assert answer["at"][1] - answer["at"][0] == answer["step"]
+
+
+async def test_runs_of_days_ago_are_counted_in_steps_and_once(call: Call, ask):
+    for ago in (6 * DAY, 6 * DAY - HOUR, 3 * DAY, 30 * MINUTE, 2 * MINUTE):
+        await ran(call, ago)
+    steps = 1
+    while not await history.count(call.db, budget=0.0):
+        steps += 1
+    before = await execute(call, "SELECT * FROM history ORDER BY width, at")
+    week = await ask(span="week")
+
+    assert steps > 24 and total(week)["ended"] == 5
+    assert [n for n in week["rows"][0]["series"]["ended"] if n] == [1, 1, 1, 2] or sum(
+        n for n in week["rows"][0]["series"]["ended"] if n
+    ) == 5
+    await history.count(call.db)
+    assert [row[:9] for row in await execute(call, "SELECT * FROM history ORDER BY width, at")] == [row[:9] for row in before]
+
+
+async def test_what_is_counted_outlives_the_tasks(call: Call, ask):
+    await ran(call, 10 * MINUTE)
+    await history.count(call.db)
+    await execute(call, "DELETE FROM instances")
+
+    assert total(await ask(span="hour"))["ended"] == 1
+
+
+async def test_an_end_that_is_recorded_late_is_counted(call: Call, ask):
+    await ran(call, 30 * MINUTE)
+    await history.count(call.db)
+    await ran(call, 2 * MINUTE)
+    await history.count(call.db)
+
+    assert [total(await ask(span=span))["ended"] for span in ("hour", "day", "week")] == [2, 2, 2]
+
+
+async def test_what_ended_while_no_runtime_was_up_is_counted_by_the_next_one(call: Call, ask):
+    await ran(call, 5 * HOUR)
+    await history.count(call.db)
+    await call.db.write(store.count_until, int(time.time() - 4 * HOUR) // 60)
+    for ago in (3 * HOUR, 2 * HOUR, HOUR):
+        await ran(call, ago)
+
+    assert total(await ask(span="day"))["ended"] == 1
+    await history.count(call.db)
+    assert total(await ask(span="day"))["ended"] == 4
+
+
+async def test_waits_are_of_first_attempts_and_run_times_of_successes(call: Call, ask):
+    for wait, run, code in ((1.0, 10.0, 0), (2.0, 20.0, 0), (60.0, 600.0, 1)):
+        await ran(call, 5 * MINUTE, run=run, wait=wait, code=code)
+    await ran(call, 5 * MINUTE, wait=900.0)
+    await execute(call, "UPDATE instances SET attempt = 2 WHERE runid = (SELECT max(runid) FROM instances)")
+
+    waits, runs = total(await ask("waits")), total(await ask("runs"))
+
+    assert waits["count"] == 3 and waits["p50"] == pytest.approx(2, rel=0.1) and waits["most"] == pytest.approx(60, rel=0.1)
+    assert runs["count"] == 3 and runs["p50"] == pytest.approx(10, rel=0.1) and runs["p95"] == pytest.approx(20, rel=0.1)
+
+
+async def test_a_scheduled_task_waits_from_its_time_on(call: Call, ask):
+    await ran(call, 5 * MINUTE, wait=HOUR)
+    start = await execute(call, "SELECT start_time FROM instances")
+    await execute(call, "UPDATE tasks SET not_before = ?", stamp(clock.unix(start[0][0]) - 30))
+
+    assert total(await ask("waits"))["p50"] == pytest.approx(30, rel=0.1)
+
+
+async def test_failures_are_a_share_of_what_ended_and_a_cancelled_run_is_none(call: Call, ask):
+    for code in (0, 0, 1, 0):
+        await ran(call, 5 * MINUTE, code=code)
+    await execute(call, "UPDATE instances SET status = 'cancelled' WHERE runid = (SELECT max(runid) FROM instances)")
+
+    assert total(await ask("failures")) == {"ended": 4, "failed": 1, "share": 0.25}
+
+
+async def test_minutes_that_no_runtime_saw_are_gaps_and_not_zero(call: Call, ask):
+    await sampled(call, 50 * MINUTE, 49 * MINUTE, 10 * MINUTE)
+    await ran(call, 30 * MINUTE)
+    await history.count(call.db)
+
+    answer = await ask(span="hour")
+
+    series = answer["rows"][0]["series"]["ended"]
+    assert sum(answer["known"]) == 3
+    assert [value for value in series if value is not None] == [0, 0, 1, 0]  # what is there is shown, also out of a gap
+
+
+async def test_what_is_not_counted_yet_is_not_zero(call: Call, ask):
+    await sampled(call, 55 * MINUTE, 20 * MINUTE)
+    await ran(call, 30 * MINUTE)
+
+    answer = await ask(span="hour")
+
+    assert sum(answer["known"]) == 1 and [value for value in answer["rows"][0]["series"]["ended"] if value is not None] == [0]
+
+
+async def test_a_home_without_a_past_answers_with_gaps_only(ask):
+    for metric, groupings in history.METRICS.items():
+        for by in groupings:
+            answer = await ask(metric, by=by)
+            assert not any(answer["known"]) and answer["rows"][0]["name"] is None
+            lines = [line for row in answer["rows"] for line in row["series"].values()]
+            assert all(value is None for line in lines for value in line) and all(len(line) == 96 for line in lines)
+
+
+async def test_what_pools_take_is_known_from_the_samples(call: Call, ask):
+    await sampled(call, 5 * MINUTE, 4 * MINUTE)
+
+    cpu, memory = await ask("cpu", by="pool", span="hour"), await ask("memory", span="hour")
+
+    pools = await queues.pool_ls(call)
+    assert total(cpu, "default") == {"reserved": 2.0, "measured": 1.5, "most": 1.5, "of": pools[0]["total_cpu"]}
+    assert total(memory)["measured"] == 256.0
+    assert [value for value in cpu["rows"][1]["series"]["measured"] if value is not None] == [1.5, 1.5]
+
+
+async def test_what_waits_is_told_by_queue_and_added_up_by_pool(call: Call, ask):
+    await queues.queue_create(call, name="gpu", capacity=2)
+    await sampled(call, 5 * MINUTE, waiting=4)
+    await execute(call, "INSERT INTO samples (kind, name, minute, waiting, running, created_at, updated_at) "
+                        "SELECT kind, 'gpu', minute, 3, 1, created_at, updated_at FROM samples WHERE kind = 'queue'")  # fmt: skip
+
+    by_queue, by_pool = await ask("waiting", by="queue", span="hour"), await ask("waiting", by="pool", span="hour")
+
+    assert {row["name"]: row["total"]["waiting"] for row in by_queue["rows"]} == {None: 7.0, "default": 4.0, "gpu": 3.0}
+    assert total(by_pool, "default") == {"waiting": 7.0, "running": 2.0, "most": None, "of": None}
+
+
+async def test_the_greatest_groups_are_shown_and_the_others_counted(call: Call, ask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(history, "ROWS", 2)
+    for at, many in enumerate((1, 3, 2)):
+        await queues.queue_create(call, name=f"q{at}", capacity=2)
+        for _ in range(many):
+            await ran(call, 5 * MINUTE, queue=f"q{at}")
+
+    answer = await ask(by="queue")
+
+    assert [row["name"] for row in answer["rows"]] == [None, "q1", "q2"] and answer["more"] == 1
+
+
+async def test_rows_are_kept_as_long_as_a_span_needs_them(call: Call, db: Database):
+    for ago in (40 * DAY, 3 * DAY, 5 * HOUR, 10 * MINUTE):
+        await ran(call, ago)
+    while not await history.count(db):
+        pass
+
+    rows = await execute(call, "SELECT width, count(*) FROM history WHERE ended > 0 GROUP BY width ORDER BY width")
+
+    assert [tuple(row) for row in rows] == [(1, 1), (15, 2), (120, 3)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"span": "year"}, 'no span "year". There are: hour, day, week'),
+        ({"metric": "luck"}, 'no metric "luck"'),
+        ({"metric": "cpu", "by": "template"}, 'cpu is not known by "template", but by: all, pool'),
+        ({"within": {"user": "ann"}}, "known within: queue, pool, template"),
+        ({"within": {"queue": 3}}, "each by its name"),
+        ({"metric": "memory", "within": {"queue": "gpu"}}, "known within: pool"),
+    ],
+)
+async def test_what_cannot_be_asked_is_told(call: Call, asked: dict[str, Any], said: str):
+    with pytest.raises(Usage) as refused:
+        await history.history(call, **asked)
+
+    assert said in str(refused.value)

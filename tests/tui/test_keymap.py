@@ -1,0 +1,92 @@
+"""Every key has an id, no two actions of a place share one, and a user may choose others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from textual.app import App
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+
+from app.config import Config
+from app.errors import Usage
+from app.tui.app import TaskdeckApp
+from app.tui.keymap import all_nodes, checked, merged
+from tests.tui import boards
+from tests.tui.recording import Recording, until
+from tests.tui.screen_text import screen_text
+
+NODES = all_nodes()
+SCREENS = [node for node in NODES if issubclass(node, Screen)]
+
+
+def test_there_are_screens_to_look_at():
+    assert len(SCREENS) > 15
+    assert TaskdeckApp in NODES
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_every_binding_of_ours_has_an_id_and_says_what_it_does(node: type[DOMNode]):
+    for binding in Binding.make_bindings(node.BINDINGS):
+        assert binding.id and "." in binding.id, binding
+        assert binding.description, binding
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+def test_no_key_means_two_things_in_one_place(node: type[DOMNode]):
+    assert not list(_conflicts(node))
+
+
+def _conflicts(node: type[DOMNode]) -> Iterator[tuple[str, str, str]]:
+    taken: dict[str, Binding] = {}
+    for binding in merged(node):
+        other = taken.setdefault(binding.key, binding)
+        if other.action != binding.action:
+            yield binding.key, other.action, binding.action
+
+
+def test_the_app_has_no_key_that_a_screen_below_no_dialog_gives_another_meaning():
+    places = {binding.key: binding.action for binding in merged(TaskdeckApp)}
+    same = {"palette": {"commands"}, "leave": {"app.leave"}}
+    for node in SCREENS:
+        if issubclass(node, ModalScreen):
+            continue
+        for binding in merged(node):
+            action = places.get(binding.key)
+            if binding.id and action and binding.action != action:
+                assert binding.action in same.get(action, set()), (node.__name__, binding.key, binding.action, action)
+
+
+def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
+    assert checked({"task.cancel": "c", "app.help": "?,f2"}, "config.toml") == {"task.cancel": "c", "app.help": "question_mark,f2"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"task.cancl": "c"}, 'there is no action "task.cancl". Nearest: task.cancel.'),
+        ({"task.cancel": "l"}, "the key l would be"),
+        ({"task.cancel": "c", "task.why": "c"}, "the key c would be"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(keys: dict[str, str], says: str):
+    with pytest.raises(Usage, match="config.toml") as refused:
+        checked(keys, "config.toml")
+    assert says in str(refused.value)
+
+
+async def test_the_deck_obeys_chosen_keys_and_names_them():
+    recording = Recording(boards.busy())
+    keys = checked({"task.pause": "Z", "app.help": "f2"}, "config.toml")
+    factory: App[int] | object = recording.client
+    app = TaskdeckApp(factory, now=lambda: boards.NOW, first=recording.board, settings=Config(keys=keys))  # pyright: ignore
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None and "Z pause" in screen_text(app)[-1])
+        await pilot.press("p")
+        await pilot.press("Z")
+        await until(pilot, lambda: "pause" in recording.verbs())
+        assert recording.verbs().count("pause") == 1
+        await pilot.press("f2")
+        await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
