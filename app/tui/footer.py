@@ -82,7 +82,7 @@ def row_hints(item: Any) -> list[Hint]:
 def _alert_hints(item: AlertLine) -> list[Hint]:
     ack = [Hint("a", "ack", "a", 2)] if item.status == "firing" else []
     of_task = [Hint("↵", "open", "enter", 1), Hint("l", "log", "l", 5), Hint("w", "why", "w", 6)] if item.uuid else []
-    return [*ack, *of_task]
+    return [*ack, Hint("s", "silence", "s", 3), *of_task]
 
 
 def _task_hints(item: Any) -> list[Hint]:

@@ -23,8 +23,8 @@ Kind = Literal["search", "save"]
 class LogLine(Horizontal):
     """A label and what is typed behind it.
 
-    `entered` is called when something was entered, the line being closed already; at once, and not by a message, because
-    the next key may be there already and act on what was entered.
+    `done` is called with what was entered, or None when the line was left, the line being closed already; at once, and not
+    by a message, because the next key may be there already and act on what was entered.
     """
 
     DEFAULT_CSS = """
@@ -39,10 +39,10 @@ class LogLine(Horizontal):
 
         text: str
 
-    def __init__(self, entered: Callable[[Kind, str], object]) -> None:
+    def __init__(self, done: Callable[[Kind, str | None], object]) -> None:
         super().__init__()
         self.kind: Kind = "search"
-        self._entered = entered
+        self._done = done
         self._earlier: dict[Kind, list[str]] = {"search": [], "save": []}
         self._before: Widget | None = None
         """What had the focus before."""
@@ -67,10 +67,14 @@ class LogLine(Horizontal):
         self._before = self.screen.focused
         self.screen.set_focus(line)
 
-    def close(self) -> None:
-        """Take nothing more, from the next key on."""
+    def leave(self, text: str | None = None) -> None:
+        """Take nothing more, from the next key on; `text` is what was entered."""
+        earlier = self._earlier[self.kind]
+        if text and text not in earlier[-1:]:
+            earlier.append(text)
         self.display = False
         self.screen.set_focus(self._before)
+        self._done(self.kind, text)
 
     def complete(self, before: str, after: str) -> None:
         """Put a completed text in place of the one that was to be completed, if it still stands there."""
@@ -78,14 +82,6 @@ class LogLine(Horizontal):
         if self.is_open and line.value == before:
             line.value = after
             line.cursor_position = len(after)
-
-    def enter(self, text: str) -> None:
-        """Close and tell."""
-        earlier = self._earlier[self.kind]
-        if text and text not in earlier[-1:]:
-            earlier.append(text)
-        self.close()
-        self._entered(self.kind, text)
 
 
 class TypedLine(Entry):
@@ -117,15 +113,15 @@ class TypedLine(Entry):
         self.cursor_position = len(value)
 
     async def _on_key(self, event: events.Key) -> None:
-        # Bindings are looked up only after the keys that follow have been typed in, so enter is taken here.
-        if not self.line.is_open:
-            event.stop()
-            event.prevent_default()
+        # Bindings are looked up only after the keys that follow have been typed in, so what ends the line is taken here.
+        if self.line.is_open and event.key not in ("enter", "escape"):
+            return
+        event.stop()
+        event.prevent_default()
+        if self.line.is_open:
+            self.line.leave(self.value if event.key == "enter" else None)
+        else:
             await self._pass_on(event.key)
-        elif event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            self.line.enter(self.value)
 
     async def _pass_on(self, key: str) -> None:
         """Do now what a key does that was meant for the screen: sent round once more, the next one would overtake it."""

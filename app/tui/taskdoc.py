@@ -205,12 +205,13 @@ def definition(facts: Facts) -> Section:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
         pairs.append(("again", own(quoted(submit_words(spec_of(task))))))
-    return Section("Task", tuple(row for name, text in pairs for row in _pair(facts, name, text)))
+    opens = {"template": f"template:{task['template']}"}
+    return Section("Task", tuple(row for name, text in pairs for row in _pair(facts, name, text, opens.get(name, ""))))
 
 
-def _pair(facts: Facts, name: str, text: str) -> Iterator[Row]:
+def _pair(facts: Facts, name: str, text: str, target: str) -> Iterator[Row]:
     first, *more = wrap(text, facts.room - 14)
-    yield Row(((f"{name:<10}", "dim"), (first, "")))
+    yield Row(((f"{name:<10}", "dim"), (first, "")), target)
     for line in more[:3]:
         yield Row(((" " * 10, ""), (line, "")))
     if len(more) > 3:

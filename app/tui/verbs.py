@@ -182,7 +182,8 @@ def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
         return f"{deed.said} {middle(clean(deed.object), NAME)}".strip() + "."
     parts = []
     if answer["done"]:
-        parts.append(f"{deed.said} {_named(answer['done'], clean)}.")
+        about = middle(clean(deed.object), NAME) if deed.object else _named(answer["done"], clean)
+        parts.append(f"{deed.said} {about}.")
     if refused := answer.get("refused"):
         more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
         parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")

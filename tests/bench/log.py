@@ -109,6 +109,8 @@ def _growing(house: House, raw: list[float]) -> Iterator[Figure]:
         _leave(deck)
         times = sorted(answers(deck, sent, lambda t: _COLUMN.findall(t.text)))
         ages = sorted(_ages(deck, began, ended))
+        if not ages:
+            raise RuntimeError(f"the growing log was never seen:\n{deck.text}")
     oldest, usual = ages[-1] * 1e3, ages[len(ages) // 2] * 1e3
     what = "log +10,000 lines/s"
     yield Figure(f"{what}: age of the last line seen, at worst", oldest, "ms", usual, "ms p50", oldest, 500)

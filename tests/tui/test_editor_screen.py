@@ -57,15 +57,16 @@ async def opened(pilot: Any, app: TaskdeckApp, name: str | None = "encode") -> E
     return app.screen
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50), (60, 16)])
-async def test_what_is_typed_is_looked_over_and_the_fault_told_with_its_place(size: tuple[int, int]):
+async def test_what_is_typed_is_looked_over_and_the_fault_told_with_its_place():
     app = deck(Definitions())
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, app)
         assert shown(app, "✓ says what is stored")
-        await pilot.press("down", "down", *"timout = 1", "enter")
-        await until(pilot, lambda: shown(app, '✗ line 3, 1: unknown key "timout"'))
-        assert shown(app, "Nearest: timeout")
+        await pilot.press("down", "down", *"timout=1", "enter")
+        for width, height in ((80, 24), (200, 50), (60, 16)):
+            await pilot.resize_terminal(width, height)
+            await until(pilot, lambda: shown(app, '✗ line 3, 1: unknown key "timout"'))
+            assert shown(app, "Nearest: timeout")
 
         await pilot.press("ctrl+end", "ctrl+g")
         assert screen.area.cursor_location == (2, 0)

@@ -109,8 +109,5 @@ class AlertsPane(Table):
     def _nothing(self, rules: int) -> str:
         if rules:
             return "Nothing is late."
-        return (
-            "No rules yet. How to make one: taskdeck sla create --help"
-            if self.is_narrow
-            else f"No rules yet. The usual first one:  {_FIRST_RULE}"
-        )
+        first = "No rules yet: n makes the first one"
+        return f"{first}; 7 has them all." if self.is_narrow else f"{first}, or  {_FIRST_RULE}"

@@ -61,6 +61,7 @@ class DeckVerbs(Screen[None]):
         Binding("y", "copy", "Copy: number, command, log", id="task.copy", priority=True),
         Binding("D", "delete", "Delete what has ended", id="task.delete", priority=True),
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
+        Binding("s", "silence", "Silence the rule of an alert", id="alert.silence"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
         Binding("S", "app.start_runtime", "Start the runtime", id="deck.start"),
     ]
@@ -132,6 +133,35 @@ class DeckVerbs(Screen[None]):
     def action_acknowledge(self) -> None:
         """Acknowledge alerts."""
         self._do(lambda: verbs.acknowledge(self._rows()))
+
+    def action_silence(self) -> None:
+        """Ask how long not to hear of the rule behind the alert."""
+        line = self.table.item
+        if not isinstance(line, AlertLine):
+            self.deck.say("s silences the rule of an alert; there is none under the cursor.", "warn")
+            return
+        self.deck.errands.run_with(
+            lambda client: client.call("sla.show", {"name": line.sla}),
+            lambda rule, error: self.app.call_later(self._ask_silence, rule, error),
+        )  # fmt: skip
+
+    def _ask_silence(self, found: Mapping[str, Any] | None, error: Exception | None) -> None:
+        if error or found is None:
+            self.deck.say(self.deck.look.theirs(str(error)), "warn")
+            return
+        from app.tui import ruleverbs
+        from app.tui.panes.rules import rule_row
+        from app.tui.screens.rule import SilenceScreen
+
+        rule = rule_row(found)
+
+        def act(key: str) -> None:
+            if key == "o":
+                self.app.push_screen(SilenceScreen(self.deck.client_factory, rule))
+            else:
+                self._do(lambda: ruleverbs.unsilence([rule]) if key == "e" else ruleverbs.silence([rule], ruleverbs.SPANS[key]))
+
+        self._ask(lambda: ruleverbs.ask_silence([rule], self.deck.look), act)
 
     # Verbs that ask
 
@@ -260,15 +290,16 @@ class DeckVerbs(Screen[None]):
         return uuid
 
     def action_new(self) -> None:
-        """The form for a new task; on the queues and the pools for a new one of them."""
+        """The form for a new task; on the queues, the pools and the alerts for a new queue, pool or rule."""
         if self.deck.refuses():
             return
-        if self.table.id not in ("queues", "pools"):
+        if self.table.id not in ("queues", "pools", "alerts"):
             self.deck.open_form()
             return
         from app.tui.screens.edit import new_pool_screen, new_queue_screen
+        from app.tui.screens.rule import rule_screen
 
-        new = new_queue_screen if self.table.id == "queues" else new_pool_screen
+        new = {"queues": new_queue_screen, "pools": new_pool_screen, "alerts": rule_screen}[self.table.id]
         self.app.push_screen(new(self.deck.client_factory))
 
 

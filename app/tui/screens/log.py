@@ -77,7 +77,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         yield Line(id="head")
         yield LogView(id="log")
         yield Line(id="position")
-        yield LogLine(self._entered)
+        yield LogLine(self._typed)
 
     def on_mount(self) -> None:
         self.query_one(LogView).beside = self._page_changes
@@ -262,17 +262,16 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
     def action_leave(self) -> None:
         """Close the line, or go back."""
         if self.line.is_open:
-            self.line.close()
-            self.refresh_chrome()
+            self.line.leave()
         else:
             self.dismiss(None)
 
-    def _entered(self, kind: Kind, text: str) -> None:
+    def _typed(self, kind: Kind, text: str | None) -> None:
         self.refresh_chrome()
-        if kind == "search":
+        if kind == "search" and text is not None:
             self._sought = text
             self._seek()
-        elif text.strip():
+        elif text and text.strip():
             self.save(text.strip())
 
     def _seek(self) -> None:

@@ -31,7 +31,7 @@ _COPY, _FIT = Hint("y", "copy", "y", 6), Hint("m", "as used", "m", 5)
 _WAITING_HINTS = [_CANCEL, Hint("t", "to front", "t", 1), Hint("+ -", "priority", "plus", 4)]
 _RUNNING_HINTS = [_LOG, _CANCEL, Hint("X", "signal", "X", 4), _WHY]
 _ENDED_HINTS = [_LOG, Hint("r", "run again", "r", 2), _COPY, Hint("D", "delete", "D", 5)]
-_OPENS = {"cure": "do it", "task": "open", "attempt": "attempt"}
+_OPENS = {"cure": "do it", "task": "open", "attempt": "attempt", "template": "template"}
 LEAST_LOG = 3
 _PAUSE = {"held": "release", "paused": "continue"}
 
@@ -191,10 +191,12 @@ class TaskScreen(OneTask):
 
     @on(Doc.Opened)
     def _line_opened(self, message: Doc.Opened) -> None:
-        """A line leads to another task, to an attempt's log, or is a cure to be done."""
+        """A line leads to another task, to its template, to an attempt's log, or is a cure to be done."""
         kind, _, what = message.target.partition(":")
         if kind == "task":
             self.deck.open_task(what)
+        elif kind == "template":
+            self.deck.open_editor("template", what)
         elif kind == "cure":
             self._cure(what)
         elif self._known:
