@@ -22,15 +22,17 @@ from db.conditions import Among, Condition, Missing, Range, Status, Word, where
 from db.sources import FIRST, LAST
 from db.states import ENDED, WAITING, Task
 
-PATIENCE = 0.25
+PATIENCE = 0.5
 """Seconds that a walk takes at most."""
 SORTED = 3_000
 """Rows that are looked up and sorted rather than found by a walk."""
 HELD = 100_000
 """Places that are looked up, to be picked from an order's index."""
+BLINDLY = 20_000
+"""The same, where it is not known beforehand how many there are."""
 MANY = 300_000
 """The same, when a walk has found too little."""
-WALKED = 8_000
+WALKED = 4_000
 """Rows that a walk looks at before it is thought to find too little."""
 SMALL, LARGE = 500, 64_000
 """Rows of the first window and of the largest."""
@@ -247,7 +249,8 @@ class _Paging:
 
     def page(self, at: At | None, back: bool, limit: int) -> Page:
         """See `page`."""
-        self.inside = sources.held(self.look.c, self.ways, SORTED if self.order.column == "number" else HELD)
+        few, blindly = (SORTED, SORTED) if self.order.column == "number" else (HELD, BLINDLY)
+        self.inside = sources.held(self.look.c, self.ways, few, blindly)
         if self.inside is not None and len(self.inside) <= SORTED:
             return self._sorted(self.inside).page(at, self.down, back, limit)
         steps = self._steps(at, back)
@@ -261,7 +264,7 @@ class _Paging:
 
     def _wide(self) -> set[int] | None:
         """What may match, though it takes a while to know."""
-        found = sources.held(self.look.c, self.ways, MANY) if self.order.column != "number" else None
+        found = sources.held(self.look.c, self.ways, MANY, MANY) if self.order.column != "number" else None
         return sources.patterned(self.look.c, self.look.wanted.conditions, MANY) if found is None else found
 
     def _more(self, taken: _Taken, at: At | None, back: bool, limit: int, steps: Iterator[_Step] | None = None) -> Page:
@@ -296,7 +299,7 @@ class _Paging:
     def _any(self, at: At, back: bool) -> bool:
         """Whether anything lies on that side of a place, the place itself included; what is not soon found may be there."""
         here = At(at.value, at.number + (1 if self.down != back else -1))
-        taken = _take(self._steps(here, back), 1, WALKED // 2, time.monotonic() + PATIENCE / 5)
+        taken = _take(self._steps(here, back), 1, WALKED // 2, time.monotonic() + PATIENCE / 10)
         return bool(taken.rowids) or taken.stopped is not None
 
     def _steps(self, at: At | None, back: bool) -> Iterator[_Step]:

@@ -120,6 +120,8 @@ class Indexed:
     unknown: int
     """The first place that the index does not know."""
     stale: frozenset[int]
+    apart: int | None
+    """How far numbers and places are apart, where that is the same everywhere."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         """See Source."""
@@ -138,12 +140,19 @@ class Indexed:
         if low >= high:
             return Window([], None)
         if self.match:
-            return _window(listed(c, _BY_INDEX.format(way=_way(down)), (self.match, low, high, size)), size)
+            return _window(self._by_index(c, low, high, down, size), size)
         first, last = (max(low, high - SCANNED), high) if down else (low, min(high, low + SCANNED))
         found = _window(listed(c, _BY_TEXT.format(way=_way(down)), (self.word, first, last, size)), size)
         if found.edge is not None or (first, last) == (low, high):
             return found
         return Window(found.rowids, first + 1 if down else last - 1)
+
+
+    def _by_index(self, c: Connection, low: int, high: int, down: bool, size: int) -> list[int]:
+        if self.apart is None:
+            return listed(c, _BY_INDEX.format(way=_way(down)), (self.match, low, high, size))
+        query = f"SELECT rowid - ? AS place FROM search WHERE search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_way(down)} LIMIT ?"
+        return listed(c, query, (self.apart, self.match, low + self.apart, high + self.apart, size))
 
 
 _BY_INDEX = (
@@ -185,15 +194,18 @@ def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str]) -
     indexed = _indexed(c, words, hints) if words or hints else None
     if indexed is not None:
         found.insert(1 if known and known[0][1] <= SHORT else 0, (indexed, None))
-    return Ways([*found, (Everything(), None)], low, high)
+    return Ways([*found, (Everything(), sum(reads.counts(c).values()))], low, high)
 
 
-def held(c: Connection, ways: Ways, most: int) -> set[int] | None:
-    """All places that may match, when there is a way with no more than so many of them."""
+def held(c: Connection, ways: Ways, most: int, blindly: int) -> set[int] | None:
+    """All places that may match, when there is a way with no more than so many of them; `blindly` many, where its length is not known."""
     found: set[int] | None = None
     for source, length in ways.known:
-        if (length is None or length <= most) and (found is None or length is not None):
-            window = source.window(c, ways.low, ways.high, True, most + 1)
+        if found is None or length is not None and len(found) > SHORT:
+            limit = blindly if length is None else most
+            if length is not None and length > limit:
+                continue
+            window = source.window(c, ways.low, ways.high, True, limit + 1)
             if window.edge is None:
                 found = set(window.rowids) if found is None else found.intersection(window.rowids)
     return found
@@ -214,7 +226,14 @@ def _indexed(c: Connection, words: Sequence[str], hints: Sequence[str]) -> Index
     match = search.match([*words, *hints])
     if match is None and not words:
         return None
-    return Indexed(match, max(words, key=len, default=""), *unknown(c))
+    return Indexed(match, max(words, key=len, default=""), *unknown(c), _apart(c))
+
+
+def _apart(c: Connection) -> int | None:
+    """How far number and place of every task are apart; None where that differs. A number is never given out again and a place may be, so
+    the distance only grows from task to task: it is the same for all when it is for the first and the last."""
+    first, last = (f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)" for way in ("ASC", "DESC"))
+    return sql.value(c, f"SELECT {first} WHERE {first} = {last}")
 
 
 def unknown(c: Connection) -> tuple[int, frozenset[int]]:
@@ -234,15 +253,32 @@ def _known(c: Connection, conditions: Iterable[Condition]) -> Iterable[tuple[Sou
         if isinstance(condition, Status):
             states = (*condition.tasks, *(["running"] if condition.runs and "running" not in condition.tasks else []))
             yield Valued("status", states), sum(n for status, n in reads.counts(c).items() if status in states)
-        elif isinstance(condition, Among) and condition.column == "queue":
-            yield Valued("queue", condition.values), sum(n for (q, _), n in reads.counters(c).items() if q in condition.values)
+        elif isinstance(condition, Among | Like) and condition.column in _TABLES:
+            yield _of_names(c, condition.column, _names(c, condition))
         elif isinstance(condition, Among):
-            found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {condition.column} IN ({_marks(condition.values)}) LIMIT {FEW})"
-            yield Valued(condition.column, condition.values), sql.value(c, found, condition.values)
+            yield _of_names(c, condition.column, condition.values)
         elif isinstance(condition, Range) and condition.column == "priority":
             rowids = _in_range(c, condition)
             if len(rowids) < FEW:
                 yield Listed(rowids), len(rowids)
+
+
+_TABLES = {"queue": "queues", "template": "templates"}
+
+
+def _names(c: Connection, condition: Among | Like) -> tuple[str, ...]:
+    """The few names that are meant."""
+    if isinstance(condition, Among):
+        return condition.values
+    holds = " OR ".join(["name GLOB ?"] * len(condition.globs))
+    return tuple(sql.column(c, f"SELECT name FROM {_TABLES[condition.column]} WHERE {holds}", condition.globs))
+
+
+def _of_names(c: Connection, column: str, names: tuple[str, ...]) -> tuple[Source, int]:
+    if column == "queue":
+        return Valued(column, names), sum(n for (queue, _), n in reads.counters(c).items() if queue in names)
+    found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {column} IN ({_marks(names)}) LIMIT {FEW + 1})"
+    return Valued(column, names), sql.value(c, found, names)
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -65,8 +65,7 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
 
 def _first(until: int, now: int) -> int:
     """Where to go on. Minutes that are too old to be kept are counted by whole hours, which need none of them."""
-    begin = until - AGAIN
-    return begin if begin >= now - MINUTES_KEPT else core.begin_of(begin, HOUR)
+    return until - AGAIN if until - AGAIN >= now - MINUTES_KEPT else core.begin_of(until, HOUR)
 
 
 def _end(begin: int, now: int) -> int:

@@ -201,8 +201,8 @@ class LogView(Lines, can_focus=True):
         room, look = self.size.width, self.look
         self.draw([_plain(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
 
-    def on_resize(self, event: events.Resize) -> None:
-        size = event.size
+    def on_resize(self) -> None:
+        size = self.size  # the event's counts the padding too
         self._paint()
         self.ask(lambda pager: pager.resize(size.width, size.height))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -16,6 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Input
 
 from app.core import amounts, parameters
@@ -247,6 +249,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._at = -1
         self._arrange()
         self._place(self._find, self._find_box)
+        self.call_after_refresh(self._reveal)
 
     def clear_find(self) -> bool:
         """Show all parameters again; False when all are shown."""
@@ -256,6 +259,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._finding = False
         self._hide_editors()
         self._find.value = ""
+        if isinstance(row, Slot) and not any(_same(one, row) for one in schemaform.rows_of(replace(self._filling, query=""))):
+            self._filling = schemaform.unfolded(self._filling, row.field.path)
         self._look_for("")
         self._go(next((at for at, one in enumerate(self._rows) if _same(one, row)), 0))
         return True
@@ -323,12 +328,11 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def _place(self, editor: Entry, box: Region) -> None:
         """Put an entry where it is needed, with the focus."""
-        self._size(editor, box)
+        self._move_editor(editor, box)
         editor.display = True
         self.screen.set_focus(editor, scroll_visible=False)
-        self.call_after_refresh(self._reveal)
 
-    def _size(self, editor: Entry, box: Region) -> None:
+    def _move_editor(self, editor: Entry, box: Region) -> None:
         editor.styles.offset = (box.x, box.y)
         editor.styles.width = box.width
 
@@ -344,7 +348,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             top = 0 if self._finding or self._at <= 0 else self._tops[self._at]
             after = self._tops[self._at + 1] if 0 <= self._at + 1 < len(self._tops) else len(self._lines)
             form = self.screen.query_one("#form")
-            y = self.region.y - form.region.y + round(form.scroll_y) + top
+            # Where it is drawn now may still be where it was before the last scroll.
+            inside = takewhile(lambda of: of is not form, self.ancestors_with_self)
+            y = top + sum(of.virtual_region.y for of in inside if isinstance(of, Widget))
             form.scroll_to_region(Region(0, y, 1, max(1, after - top)), animate=False, force=True, immediate=True)
 
     def _tell(self) -> None:
@@ -403,9 +409,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
     def on_resize(self) -> None:
         self._arrange()
         if self._finding:
-            self._size(self._find, self._find_box)
+            self._move_editor(self._find, self._find_box)
         elif isinstance(self._row, Slot):
-            self._size(self._editor, self._box(self._row))
+            self._move_editor(self._editor, self._box(self._row))
 
     def watch_has_focus(self, _has_focus: bool) -> None:
         super().watch_has_focus(_has_focus)

@@ -7,7 +7,7 @@ A row is a heading, a field with its faults under it, or the line that stands fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.core import amounts
 from app.core.clean import clean, pad, width
@@ -21,7 +21,7 @@ NARROWEST, HINT, NUMBER = 14, 22, 8
 FAULT_LINES = 2
 _KIND_WORDS = {"string": "text", "integer": "whole number", "array": "JSON list", "object": "JSON object", "null": "null"}
 _LISTED = {"string": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
-Folds = Mapping[Path | str, bool]
+Folds = Mapping[str, bool]
 """What was opened (True) or folded (False) by hand, by the key of a heading."""
 
 
@@ -72,6 +72,12 @@ def rows_of(filling: Filling) -> list[Row]:
         found = [found for _, group in groups for found in group.fields if matches(found, filling.query)]
         return [_slot(filling, one) for one in found if not _is_unused_rest(filling, one)]
     return [row for number, group in groups for row in _group_rows(filling, number, group)]
+
+
+def unfolded(filling: Filling, path: Path) -> Filling:
+    """The same with the field in sight."""
+    number = next((n for n, group in enumerate(filling.outline.groups) if any(f.path == path for f in group.fields)), -1)
+    return replace(filling, folds={**filling.folds, f"group {number}": True, f"hidden {number}": True})
 
 
 def matches(found: Field, query: str) -> bool:
@@ -275,7 +281,8 @@ def about(row: Row | None) -> str:
         return ""
     if isinstance(row, Heading):
         keys = "enter folds them" if row.open else "enter shows them"
-        return f"{row.title or 'Hidden'}: {row.count} parameters, {keys}. {row.about}".strip()
+        count = "1 parameter" if row.count == 1 else f"{row.count} parameters"
+        return f"{row.title or 'Hidden'}: {count}, {keys}. {row.about}".strip()
     return f"{row.field.name}: {' '.join(_facts(row.field))}"
 
 

@@ -60,7 +60,7 @@ def ask(call: Call) -> Callable[..., Any]:
 
 async def test_what_began_ended_and_failed_is_told_by_queue_pool_and_template(call: Call, ask):
     await queues.queue_create(call, name="gpu", capacity=2)
-    await templates.create(call, name="encode", argv=["true"])
+    await templates.create(call, name="encode", engine="exec", schema={"argv": ["true"]})
     await ran(call, 5 * MINUTE)
     await ran(call, 5 * MINUTE, code=1, queue="gpu")
     await ran(call, 4 * MINUTE, template="encode")
@@ -78,7 +78,7 @@ async def test_what_began_ended_and_failed_is_told_by_queue_pool_and_template(ca
 
 async def test_a_group_is_told_apart_by_what_is_within_it(call: Call, ask):
     await queues.queue_create(call, name="gpu", capacity=2)
-    await templates.create(call, name="encode", argv=["true"])
+    await templates.create(call, name="encode", engine="exec", schema={"argv": ["true"]})
     await ran(call, 5 * MINUTE, template="encode")
     await ran(call, 5 * MINUTE, template="encode", queue="gpu")
     await history.count(call.db)

@@ -35,7 +35,8 @@ class Definitions(Answers):
         faults = [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}] if at else []
         fields = {} if args["text"] == self.text else {"timeout": [1800.0, 60.0]}
         name = lines[0].removeprefix("[templates.").removesuffix("]")
-        return {"name": name, "faults": faults, "before": (self.text or "") if args["name"] else "", "after": args["text"], "fields": fields}
+        before = (self.text or "") if args["name"] else ""
+        return {"name": name, "faults": faults, "before": before, "after": args["text"], "fields": fields}
 
     def set(self, args: Mapping[str, Any]) -> Any:
         if args["was"] != self.text:

@@ -56,6 +56,15 @@ async def test_a_resize_draws_the_rule_below_the_log_anew(tmp_path: Path) -> Non
         await until(pilot, lambda: len(line(app, 17)) == 100 and "line 1 of 1" in line(app, 17))
 
 
+async def test_a_line_is_cut_where_the_screen_ends_in_every_size(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "x" * 300 + "\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        for width, height in ((80, 24), (200, 50), (60, 16), (120, 40), (80, 24)):
+            await pilot.resize_terminal(width, height)
+            await until(pilot, lambda width=width: f"  {'x' * (width - 4)}…" in screen_text(app))
+
+
 async def test_a_search_is_typed_and_its_matches_are_counted(tmp_path: Path) -> None:
     text = "".join(f"line {n}{' WARNING q' if n % 10 == 0 else ''}\n" for n in range(50))
     app = deck(running_on(a_log(tmp_path / "x.log", text)))

@@ -637,3 +637,16 @@ async def test_hostile_texts_in_what_else_is_known_are_only_shown(size: tuple[in
         await pilot.pause()
         assert escapes(app) == []
         assert app.failure is None
+
+
+async def test_enter_on_its_template_opens_that(tmp_path: Path) -> None:
+    app = deck(failed(tmp_path))
+    opened: list[tuple[str, str | None]] = []
+    app.open_editor = lambda kind, name=None: opened.append((kind, name))  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.open_task("1048")
+        await until(pilot, lambda: "failed" in line(app, 1))
+        await pilot.press("G")
+        await until(pilot, lambda: "↵ template" in line(app, 39))
+        await pilot.press("enter")
+        await until(pilot, lambda: opened == [("templates", "thumbs")])

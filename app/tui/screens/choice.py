@@ -53,16 +53,16 @@ def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[l
     frame = look.own("│")
     return [
         [(look.own(top), "bold")],
-        *(_framed(row, inner, frame) for row in rows),
+        *(_framed(row, inner, frame, look) for row in rows),
         [(look.own("└" + "─" * inner + "┘"), "bold")],
     ]
 
 
-def _framed(row: Sequence[Span], inner: int, frame: str) -> list[Span]:
+def _framed(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[Span]:
     room = inner - 2
     shown: list[Span] = []
     for text, style in row:
-        text = text if width(text) <= room else text[:room]
+        text = look.cut(text, room)
         shown.append((text, style))
         room -= width(text)
     return [(f"{frame} ", ""), *shown, (" " * max(0, room), ""), (f" {frame}", "")]

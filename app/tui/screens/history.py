@@ -368,7 +368,7 @@ class HistoryScreen(PageScreen):
             return
         at = self._answer["at"][self._moment]
         self.deck.action_place(0)
-        cast(Any, self.app).past.go(at)
+        self.deck.past.go(at)
 
     def action_back(self) -> None:
         """Leave the moment, then the group, then the screen."""

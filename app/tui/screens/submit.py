@@ -372,7 +372,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         """All that is wrong, a sentence each."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
         found = faults(self.draft, self._origin["cwd"], datetime.fromtimestamp(self.now, UTC))
-        gone = self.draft.template and self._templates and self.draft.template not in self._templates
+        gone = self.draft.template and self._asked_templates and self.draft.template not in self._templates
         if self.draft.kind == "template" and gone:
             found.append(f"There is no template {self.look.theirs(self.draft.template)} any more.")
         return found + [finding.text for finding in (fields.findings if fields else ())]
@@ -381,7 +381,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         found = self._faults() + ([self._refusal] if self._refusal else [])
         if not found or self._untouched():
             self.query_one("#verdict", Words).show((self._outlook(), "dim"))
-        elif self.draft.kind == "template" and not self._refusal:
+        elif self.draft.kind == "template" and self._parameter_fields is not None and not self._refusal:
             self.query_one("#verdict", Words).show((self._to_mend(found), "broken"))
         else:
             self.query_one("#verdict", Words).show(*self._listed(found))

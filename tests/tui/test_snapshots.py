@@ -1,0 +1,291 @@
+"""What every screen shows, empty, busy and in trouble, at the sizes people have: texts in `snapshots/`, one file each.
+
+`python -m tests.tui.test_snapshots` writes them anew; then look at what changed, since that is what people will see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from app.core.clean import width
+from app.tui.app import TaskdeckApp
+from app.tui.look import Look
+from app.tui.screens.away import AwayScreen
+from app.tui.screens.deck import DeckScreen
+from tests.screenshots import still
+from tests.tui import boards, world
+from tests.tui.answers import UUID, Answers
+from tests.tui.recording import Clock
+from tests.tui.screen_text import screen_text
+
+FOLDER = Path(__file__).with_name("snapshots")
+SIZES = ((80, 24), (120, 40), (200, 50))
+SMALL, USUAL = ((60, 16),), ((80, 24),)
+
+Way = Callable[[TaskdeckApp, Pilot[Any]], Awaitable[None]]
+
+
+# --- the ways to the screens ----------------------------------------------------------------------------------------
+
+
+def at_once(do: Callable[[TaskdeckApp], object]) -> Way:
+    """To a screen that is opened by one call."""
+
+    async def way(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
+        do(app)
+        await settled(app, pilot)
+
+    return way
+
+
+def by_keys(*keys: str) -> Way:
+    """To a screen as a person goes there from the deck, each key when the one before has done its work."""
+
+    async def way(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
+        for key in keys:
+            await pilot.press(*([key] if len(key) == 1 or key in NAMED else key))
+            await settled(app, pilot)
+
+    return way
+
+
+NAMED = frozenset({"enter", "escape", "slash", "colon", "tab", "down", "ctrl+j", "semicolon", "question_mark", "left", "asterisk"})
+
+
+def task(number: int) -> Way:
+    """To the screen of a task."""
+    return at_once(lambda app: app.open_task(UUID.format(number)))
+
+
+BUSY: dict[str, Way] = {
+    "deck": by_keys(),
+    "deck-queues": by_keys("1"),
+    "deck-zoomed": by_keys("z"),
+    "deck-filter": by_keys("slash", "queue:gpu"),
+    "deck-marks": by_keys(" ", " ", " "),
+    "deck-an-hour-ago": by_keys("semicolon"),
+    "tasks": by_keys("5"),
+    "tasks-filter": by_keys("5", "slash", "status:failed"),
+    "tasks-none": by_keys("5", "slash", "zzz", "enter"),
+    "task-running": task(1042),
+    "task-waiting": task(1049),
+    "task-blocked": task(1060),
+    "task-failed": task(1048),
+    "log": at_once(lambda app: app.open_log(UUID.format(1042))),
+    "log-failed": at_once(lambda app: app.open_log(UUID.format(1048))),
+    "log-search": by_keys("l", "slash", "acc=0.9", "enter"),
+    "why": at_once(lambda app: app.open_why(UUID.format(1049))),
+    "new-task": by_keys("n", "ffmpeg -i a.mkv b.mp4"),
+    "template-form": by_keys("6", "enter", "/srv/in/S02E09.mkv"),
+    "run-again": by_keys("R"),
+    "templates": by_keys("6"),
+    "editor": by_keys("6", "e"),
+    "editor-fault": by_keys("6", "e", "timout=1", "enter"),
+    "editor-review": by_keys("6", "e", "x", "ctrl+j"),
+    "alerts": by_keys("7"),
+    "alert-silence": by_keys("7", "s"),
+    "rule-form": by_keys("7", "n"),
+    "edit-task": at_once(lambda app: _edit(app, 3)),
+    "edit-queue": at_once(lambda app: _edit(app, 1)),
+    "history": by_keys("9"),
+    "history-moment": by_keys("9", "tab", "left"),
+    "operations": by_keys("O"),
+    "operation": by_keys("O", "enter"),
+    "help": by_keys("question_mark"),
+    "palette": by_keys("colon", "pau"),
+    "away": at_once(lambda app: app.push_screen(AwayScreen(world.AWAY))),
+    "themes": by_keys("T"),
+    "views": by_keys("5", "V"),
+    "columns": by_keys("5", "i"),
+    "order": by_keys("5", "o"),
+    "copy": by_keys("y"),
+    "signals": by_keys("X"),
+    "cancel": by_keys("x"),
+    "review": by_keys("5", "slash", "status:failed", "enter", "asterisk", "r"),
+}  # fmt: skip
+EMPTY = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")
+NO_RUNTIME = ("deck", "why", "task-waiting")
+DISK_FULL = ("deck", "task-running", "tasks")
+UNREADABLE = (
+    "deck", "tasks", "task-running", "log", "why", "new-task", "templates", "editor", "alerts", "edit-task", "history", "operations",
+)  # fmt: skip
+FEW = ("deck", "tasks", "task-running", "task-waiting", "log", "why", "new-task", "history", "alerts", "operations", "help", "cancel")
+AT_60 = (*FEW, "deck-queues", "template-form", "templates", "edit-task", "editor", "palette", "away", "views", "review", "task-failed")
+
+
+def _edit(app: TaskdeckApp, pane: int) -> None:
+    assert app.deck is not None
+    app.deck.go_to(pane)
+    app.deck.action_edit()
+
+
+@dataclass(frozen=True)
+class Tour:
+    """Screens of one house, seen with one look at some sizes. `name` begins the names of its files."""
+
+    name: str
+    house: Callable[[Path], Answers]
+    screens: Sequence[str]
+    sizes: Sequence[tuple[int, int]] = SIZES
+    look: Look = Look()
+
+
+def _with(board: Callable[[], Any]) -> Callable[[Path], Answers]:
+    """The full house with another board."""
+
+    def house(folder: Path) -> Answers:
+        answers = world.busy(folder)
+        answers.board = board()
+        return answers
+
+    return house
+
+
+TOURS = (
+    Tour("", world.busy, tuple(BUSY)),
+    Tour("empty", lambda _: world.bare(), EMPTY),
+    Tour("no-runtime", _with(boards.trouble), NO_RUNTIME),
+    Tour("disk-full", _with(boards.halted), DISK_FULL),
+    Tour("unreadable", lambda _: world.broken(), UNREADABLE),
+    Tour("ascii", world.busy, FEW, USUAL, Look(ascii=True, utf8=False)),
+    Tour("no-colour", world.busy, ("deck", "history", "task-running"), USUAL, Look(colour=False)),
+    Tour("plain", world.busy, FEW, USUAL, Look(plain=True, ascii=True, colour=False)),
+    Tour("small", world.busy, AT_60, SMALL),
+)
+
+
+# --- seeing them ----------------------------------------------------------------------------------------------------
+
+
+async def settled(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
+    """Return when nothing is being read any more and nothing changes on the screen."""
+    before: object = None
+    for _ in range(400):
+        await pilot.pause(0.005)
+        busy = any(worker.is_running and worker.group != "log" for worker in app.workers)
+        now = (app.screen, screen_text(app))
+        if not busy and now == before:
+            return
+        before = None if busy else now
+    raise AssertionError("it never came to rest:\n" + "\n".join(seen(app)))
+
+
+def seen(app: TaskdeckApp) -> list[str]:
+    """Each line as the terminal shows it, with what stands behind a dialog."""
+    update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    lines = [[segment for strip in line for segment in strip] for line in update.strips]
+    return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in lines]
+
+
+@asynccontextmanager
+async def open_deck(tour: Tour, folder: Path) -> AsyncIterator[tuple[TaskdeckApp, Pilot[Any]]]:
+    """The deck of a tour, at rest."""
+    answers = tour.house(folder)
+    app = TaskdeckApp(answers, look=tour.look, now=lambda: boards.NOW, ticks=Clock(), first=answers.board)
+    async with app.run_test(size=tour.sizes[0]) as pilot:
+        await settled(app, pilot)
+        yield app, pilot
+
+
+async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int]) -> None:
+    """Back on the deck, as if nothing had been done there."""
+    app.action_place(0)
+    await pilot.resize_terminal(*size)
+    deck = app.deck
+    assert isinstance(deck, DeckScreen)
+    deck.zoomed = None
+    app.past.live()
+    deck.clear_filter()
+    deck.go_to(3)
+    deck.table.clear_marks()
+    deck.table.go(next((row.key for view in deck.table.views for row in view.rows), ""))
+    for name in ("opened", "zoomed"):
+        app.memory.put(name, [] if name == "opened" else "")
+    app.kept_draft = None  # pyright: ignore[reportAttributeAccessIssue]
+    app._said = None
+    deck.show_board()
+    await settled(app, pilot)
+
+
+async def visit(tour: Tour) -> AsyncIterator[tuple[str, list[str]]]:
+    """Each screen at each size: the name of its file and its lines."""
+    with still(), tempfile.TemporaryDirectory() as folder:
+        async with open_deck(tour, Path(folder)) as (app, pilot):
+            for screen in tour.screens:
+                await home_again(app, pilot, tour.sizes[0])
+                await BUSY[screen](app, pilot)
+                for size in tour.sizes:
+                    if app.size != size:
+                        await pilot.resize_terminal(*size)
+                        await settled(app, pilot)
+                    parts = [part for part in (tour.name, screen, f"{size[0]}x{size[1]}") if part]
+                    yield "-".join(parts), seen(app)
+
+
+# --- comparing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.name or "busy")
+async def test_every_screen_shows_what_it_showed_when_somebody_looked_at_it(tour: Tour):
+    """You should see nothing; a failure shows each screen that is another, as a diff."""
+    wrong = [found async for name, lines in visit(tour) if (found := difference(name, lines))]
+
+    assert not wrong, "\n\n".join(wrong) + "\n\nIf that is as wanted: python -m tests.tui.test_snapshots"
+
+
+def difference(name: str, lines: Sequence[str]) -> str:
+    """How the lines differ from those that are kept; "" when they do not."""
+    kept = FOLDER / f"{name}.txt"
+    before = kept.read_text("utf-8").splitlines() if kept.exists() else []
+    return "\n".join(difflib.unified_diff(before, lines, f"{name} as it was", f"{name} as it is", n=1, lineterm=""))
+
+
+def test_there_is_no_snapshot_that_nothing_draws():
+    assert {path.name for path in FOLDER.iterdir()} == set(names())
+
+
+def names() -> Iterator[str]:
+    """The names of all files."""
+    for tour in TOURS:
+        for screen in tour.screens:
+            for columns, rows in tour.sizes:
+                yield "-".join(part for part in (tour.name, screen, f"{columns}x{rows}.txt") if part)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+def test_no_kept_screen_is_wider_or_higher_than_it_says_and_header_and_footer_stand_in_their_places(path: Path):
+    columns, rows = map(int, path.stem.rpartition("-")[2].split("x"))
+    lines = path.read_text("utf-8").splitlines()
+
+    assert len(lines) == rows
+    assert all(width(line) <= columns for line in lines)
+    assert lines[0].strip() and lines[-1].strip()
+    if path.name.startswith(("ascii", "plain")):
+        assert all(line.isascii() or "夜" in line or "保" in line for line in lines)
+
+
+async def main() -> None:
+    """Write all of them anew."""
+    FOLDER.mkdir(exist_ok=True)
+    for kept in FOLDER.iterdir():
+        if kept.name not in set(names()):
+            kept.unlink()
+    for tour in TOURS:
+        async for name, lines in visit(tour):
+            if difference(name, lines):
+                (FOLDER / f"{name}.txt").write_text("\n".join(lines) + "\n", "utf-8")
+                print(name)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
