@@ -142,9 +142,11 @@ class Looking:
         size = SMALL if inside is None else 4 * SMALL
         while True:
             places = _keyed(self.c, order, limits, down, at, size)
-            picked = places if inside is None else [place for place in places if place in inside]
+            if inside is not None:
+                for part in _parts([place for place in places if place in inside]):
+                    yield _Step(self.passing(part), len(part), _at(self.c, order, part[-1]))
             at = _at(self.c, order, places[-1]) if len(places) == size else None
-            yield _Step(self.passing(picked), max(len(picked), 1), at)
+            yield _Step(self.passing(places) if inside is None else [], len(places) if inside is None else 1, at)
             if at is None:
                 return
             size = min(LARGE if inside is not None else LARGE // 8, size * 2)
@@ -162,6 +164,11 @@ class Looking:
                 return
             low, high = (low, window.edge) if down else (window.edge, high)
             size = min(LARGE // 8, size * 2)
+
+
+def _parts(places: Sequence[int]) -> Iterator[Sequence[int]]:
+    """So many at a time that few too many are looked at."""
+    return (places[at : at + SMALL] for at in range(0, len(places), SMALL))
 
 
 def fetch(c: Connection, columns: Sequence[str], rowids: Sequence[int]) -> list[Any]:
@@ -264,7 +271,7 @@ class _Paging:
 
     def _wide(self) -> set[int] | None:
         """What may match, though it takes a while to know."""
-        found = sources.held(self.look.c, self.ways, MANY, MANY) if self.order.column != "number" else None
+        found = sources.held(self.look.c, self.ways, MANY, MANY, patient=True) if self.order.column != "number" else None
         return sources.patterned(self.look.c, self.look.wanted.conditions, MANY) if found is None else found
 
     def _more(self, taken: _Taken, at: At | None, back: bool, limit: int, steps: Iterator[_Step] | None = None) -> Page:
@@ -318,7 +325,13 @@ class _Paging:
         return self._valued(way, at) if back else chain(self._valued(way, at), self._missing(way))
 
     def _valued(self, way: bool, at: At | None = None) -> Iterator[_Step]:
-        return self.look.along(self.order, way, at, self.inside)
+        """The walk along the rows with a value."""
+        inside = self.inside
+        if inside is not None and self.order.partial:
+            rows = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+            places = json.dumps(sorted(inside))
+            inside = set(sources.listed(self.look.c, f"{rows} WHERE t.{self.order.column} IS NOT NULL", (places,)))
+        return iter(()) if inside is not None and not inside else self.look.along(self.order, way, at, inside)
 
     def _missing(self, way: bool, at: At | None = None) -> Iterator[_Step]:
         """The walk along the rows without a value, by their numbers."""

@@ -82,6 +82,15 @@ def counted_until(c: Connection) -> int | None:
     return mark
 
 
+def next_run(c: Connection, after: int) -> int | None:
+    """The first minute from this one on in which a run began or ended; None when there is none."""
+    found = [
+        sql.value(c, f"SELECT min({column}) FROM instances WHERE {column} >= ?", (stamp(after),))
+        for column in ("start_time", "end_time")
+    ]
+    return min((minute(text) for text in found if text is not None), default=None)
+
+
 def count_until(c: Connection, until: int) -> None:
     """Remember that all minutes before this one are counted."""
     now = clock.now()

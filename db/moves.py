@@ -7,7 +7,7 @@ first, and the caller accepts that. Loads of queues and pools are recounted from
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -483,22 +483,26 @@ SELECT uuid, number FROM back
 """
 
 
-def cancelled_with(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
-    """{uuid: number} of these tasks, as far as they are cancelled, and of all that were cancelled because of it."""
-    return dict(sql.rows(c, _CANCELLED_WITH, (json.dumps(list(uuids)),)))
-
-
-def bring_back(c: Connection, uuid: str, retry_at: str | None, by: str) -> list[int]:
-    """Let a task that was cancelled while it waited wait again, and all that were cancelled because of it; their numbers."""
-    back = cancelled_with(c, [uuid])
-    rows = [
-        {"uuid": u, "ended_at": None, "reason": None, "retry_at": retry_at if u == uuid else None} for u in back
-    ]
+def bring_back(c: Connection, tasks: Mapping[str, str | None], by: str) -> list[int]:
+    """Let tasks {uuid: time of the next attempt} that were cancelled while they waited wait again, and all that were cancelled because
+    of that; the numbers of those."""
+    back = dict(sql.rows(c, _CANCELLED_WITH, (json.dumps(list(tasks)),)))
+    rows = [{"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)} for uuid in back]
     move_tasks(c, Task.QUEUED, rows, by, "brought back")
     # What waits for any end of these waits again too, if it has not started.
     children = "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
     settle(c, [*back, *sql.column(c, children, (json.dumps(list(back)),))], by)
-    return [number for u, number in back.items() if u != uuid]
+    return sorted(number for uuid, number in back.items() if uuid not in tasks)
+
+
+def broken(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    """{uuid: number of a task that ended without the success it waits for}, of those that wait for one."""
+    found = (
+        "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id "
+        f"WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status IN ({_listed(ENDED - {Task.SUCCEEDED})}) "
+        "GROUP BY d.task_id"
+    )
+    return dict(sql.rows(c, found, (json.dumps(list(uuids)),)))
 
 
 def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:

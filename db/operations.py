@@ -55,16 +55,30 @@ def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, afte
 
 def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
     """`record` for each of many objects: (object, before, after)."""
-    if not done:
-        return
+    if isinstance(by, By) and by.undoing is not None:
+        record_undone(c, by, [(by.undoing, before, after) for _, before, after in done])
+    else:
+        _insert(c, by, [(verb, obj, before, after, None) for obj, before, after in done])
+
+
+def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any, Any]]) -> None:
+    """Each of these operations was taken back: (operation, how its object was until now, how it is)."""
+    rows = [(f"undo {row.verb}"[:LONGEST_VERB], row.object, before, after, row.id) for row, before, after in done]
+    first = _insert(c, by, rows)
+    back = [(first + at, row.id) for at, (row, _, _) in enumerate(done)]
+    sql.run_many(c, "UPDATE operations SET undone_by = ? WHERE id = ?", back)
+
+
+LONGEST_VERB = 64
+
+
+def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]]) -> int:
+    """Write rows of verb, object, before, after and what it takes back; the first id."""
     first = (sql.value(c, "SELECT max(id) FROM operations") or 0) + 1
-    source, origin, batch, undoes = DUTY, None, first, None
+    source, origin, batch = DUTY, None, first
     if isinstance(by, By):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
         by.recorded += range(first, first + len(done))
-        if by.undoing is not None:
-            undoes, verb = by.undoing.id, f"undo {by.undoing.verb}"
-            sql.run(c, "UPDATE operations SET undone_by = ? WHERE id = ?", (first, undoes))
     now = clock.now()
     sql.run_many(
         c,
@@ -72,9 +86,10 @@ def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any,
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (first + at, by, verb, obj, _json(before), _json(after), source, origin, batch, undoes, now, now)
-            for at, (obj, before, after) in enumerate(done)
+            for at, (verb, obj, before, after, undoes) in enumerate(done)
         ],
     )
+    return first
 
 
 def _json(value: Any) -> str | None:
@@ -145,12 +160,19 @@ def last_of(c: Connection, origin: str) -> OperationRow | None:
     return next(iter(_rows(c, found, (origin,))), None)
 
 
-def later(c: Connection, operation: OperationRow) -> list[OperationRow]:
-    """What was done to the same object since, oldest first, less what was taken back and what took something back."""
-    found = (
-        f"SELECT {_COLUMNS} FROM operations WHERE object = ? AND id > ? AND undoes IS NULL AND undone_by IS NULL ORDER BY id"
-    )
-    return _rows(c, found, (operation.object, operation.id))
+def later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
+    """{object: what was done to it after the oldest of these, oldest first}, less what was taken back and what took something back."""
+    oldest = min((row.id for row in rows), default=0)
+    found: dict[str, list[OperationRow]] = {}
+    for row in _rows(c, _LATER, (json.dumps([row.object for row in rows]), oldest)):
+        found.setdefault(row.object, []).append(row)
+    return found
+
+
+_LATER = (
+    f"SELECT {_COLUMNS} FROM operations WHERE object IN (SELECT value FROM json_each(?)) AND id > ? "
+    "AND undoes IS NULL AND undone_by IS NULL ORDER BY id"
+)
 
 
 def _rows(c: Connection, statement: str, given: Sequence[Any]) -> list[OperationRow]:

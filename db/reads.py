@@ -32,6 +32,12 @@ def by_number(c: Connection, number: int) -> list[TaskRow]:
     return _tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
 
 
+def by_numbers(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
+    """{number: task}."""
+    wanted = tasks.c.number.in_(select(text("value")).select_from(func.json_each(_json(numbers))))
+    return {row.number: row for row in _tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))}
+
+
 def names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
     """{number: name} of tasks."""
     found = "SELECT number, name FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"

@@ -151,8 +151,9 @@ class Indexed:
     def _by_index(self, c: Connection, low: int, high: int, down: bool, size: int) -> list[int]:
         if self.apart is None:
             return listed(c, _BY_INDEX.format(way=_way(down)), (self.match, low, high, size))
-        query = f"SELECT rowid - ? AS place FROM search WHERE search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_way(down)} LIMIT ?"
-        return listed(c, query, (self.apart, self.match, low + self.apart, high + self.apart, size))
+        inside = f"search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_way(down)}"
+        given = (self.apart, self.match, low + self.apart, high + self.apart, size)
+        return listed(c, f"SELECT rowid - ? AS place FROM search WHERE {inside} LIMIT ?", given)
 
 
 _BY_INDEX = (
@@ -197,24 +198,35 @@ def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str]) -
     return Ways([*found, (Everything(), sum(reads.counts(c).values()))], low, high)
 
 
-def held(c: Connection, ways: Ways, most: int, blindly: int) -> set[int] | None:
-    """All places that may match, when there is a way with no more than so many of them; `blindly` many, where its length is not known."""
+def held(c: Connection, ways: Ways, most: int, blindly: int, patient: bool = False) -> set[int] | None:
+    """All places that may match, when there is a way with no more than so many of them; `blindly` many, where its length is not known.
+
+    Only when `patient` are all texts looked through for a word too short for the index."""
     found: set[int] | None = None
     for source, length in ways.known:
-        if found is None or length is not None and len(found) > SHORT:
-            limit = blindly if length is None else most
-            if length is not None and length > limit:
-                continue
-            window = source.window(c, ways.low, ways.high, True, limit + 1)
-            if window.edge is None:
-                found = set(window.rowids) if found is None else found.intersection(window.rowids)
+        limit = blindly if length is None else most
+        if length is not None and length > limit or found is not None and (length is None or len(found) <= SHORT):
+            continue
+        places = _whole(c, source, ways, limit, patient)
+        if places is not None:
+            found = places if found is None else found & places
     return found
+
+
+def _whole(c: Connection, source: Source, ways: Ways, limit: int, patient: bool) -> set[int] | None:
+    """All places of a source, when there are no more than so many."""
+    window = source.window(c, ways.low, ways.high, True, limit + 1)
+    places = set(window.rowids)
+    while patient and window.edge is not None and len(places) <= limit:
+        window = source.window(c, ways.low, window.edge, True, limit + 1)
+        places |= set(window.rowids)
+    return places if window.edge is None and len(places) <= limit else None
 
 
 def patterned(c: Connection, conditions: Iterable[Condition], most: int) -> set[int] | None:
     """The places of what is as a pattern says, looked up in the whole index of its column; None without one, or when there are more."""
     for condition in conditions:
-        if isinstance(condition, Like) and not condition.no:
+        if isinstance(condition, Like) and condition.column in ("name", "submitted_by") and not condition.no:
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
             found = f"SELECT rowid AS place FROM tasks INDEXED BY {_INDEXES[condition.column]} WHERE {holds} LIMIT {most + 1}"
             rowids = listed(c, found, condition.globs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from app.cli import look, output
 from app.cli.options import Args, Command, Parser, as_json, ids
 from app.cli.table import Line, wrap
@@ -54,6 +56,18 @@ def _one(task: dict[str, Any]) -> list[Line]:
         page.append([])
     for at, reason in enumerate(reasons, 1):
         page += _reason(at, clean(reason["text"]))
+    return page + _cures(task)
+
+
+def _cures(task: dict[str, Any]) -> list[Line]:
+    """What could help: the command to type, and what it would bring below it."""
+    found = [cure for cure in task.get("cures") or () if cure["command"]]
+    page: list[Line] = [[], [("  Could help:", "")]] if found else []
+    for cure in found:
+        page.append([("    ", ""), (clean(shlex.join(cure["command"])), "bold")])
+        room = output.room()
+        said = clean(cure["gain"])
+        page += [[(f"      {piece}", "dim")] for piece in ([said] if room is None else wrap(said, max(20, room - 6)))]
     return page
 
 

@@ -4,8 +4,8 @@ Everything that comes from outside (names, parameters, logs, errors, terminal da
 What could drive a terminal or hide is shown as a visible one-cell stand-in: C0 controls and DEL as control pictures
 (U+2400…), the rest (C1, bidi and zero-width format characters, lone surrogates, unassigned and private-use
 characters) as `�`. Terminals disagree about the width that parts of emoji give: so variation selectors and skin tones
-are dropped, and the two halves of a flag are shown as the letters they stand for. Standard library only, and little of
-it at import.
+are dropped, and the two halves of a flag are shown as the letters they stand for. Marks are joined to their characters
+(NFC), for few terminals do that with the parts of a Hangul syllable. Standard library only, and little of it at import.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     safe = "".join([_safe.get(c) or _stand_in(c) if c not in _DROPPED else "" for c in text])
-    return safe if len(safe) <= _MOST_MARKS or _marks.isdisjoint(safe) else _thinned(safe)
+    return safe if _marks.isdisjoint(safe) else _joined(safe)
 
 
 def clean_lines(text: str) -> str:
@@ -433,12 +433,17 @@ def _stand_in(c: str) -> str:
     return shown
 
 
-def _thinned(text: str) -> str:
-    """The text with at most `_MOST_MARKS` marks on each character."""
+def _joined(text: str) -> str:
+    """The text with its marks joined to their characters where there is one character for both, and at most
+    `_MOST_MARKS` on any; a part of a Hangul syllable that joins to none is shown as strange."""
+    from unicodedata import normalize
+
     kept: list[str] = []
     run = 0
-    for c in text:
-        run = run + 1 if c in _marks else 0
+    for c in normalize("NFC", text):
+        if _in(ord(c), _JAMO):
+            c = _STRANGE
+        run = 0 if width(c) else run + 1
         if run <= _MOST_MARKS:
             kept.append(c)
     return "".join(kept)

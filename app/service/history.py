@@ -56,16 +56,16 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
         found = await db.read(_around, minutes)
         rows = await asyncio.to_thread(_rows_of, found)
         await db.write(_keep, minutes, rows, begin >= now - MINUTES_KEPT)
-        begin = minutes.stop
-        if time.monotonic() > over and begin < now:
+        begin = minutes.stop if rows[0] else _first(await db.read(store.next_run, minutes.stop) or now, now, again=0)
+        if time.monotonic() > over and until < begin < now:
             return False
     await db.write(_forget, now)
     return True
 
 
-def _first(until: int, now: int) -> int:
+def _first(until: int, now: int, again: int = AGAIN) -> int:
     """Where to go on. Minutes that are too old to be kept are counted by whole hours, which need none of them."""
-    return until - AGAIN if until - AGAIN >= now - MINUTES_KEPT else core.begin_of(until, HOUR)
+    return until - again if until - again >= now - MINUTES_KEPT else core.begin_of(until, HOUR)
 
 
 def _end(begin: int, now: int) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core import amounts, difference
-from app.errors import Usage
+from app.core.clean import clean
+from app.errors import Refused, Usage
 from app.service.call import Call
 from db import clock, operations, reads
 from db.operations import By
@@ -92,3 +93,22 @@ def _why_not_task(row: OperationRow) -> str:
     if row.verb == "cancel" and (was.get("status") not in WAITING or now.get("status") != "cancelled"):
         return "it ran: what was lost does not come back"
     return ""
+
+
+# --- what was done to the same since -------------------------------------------------------------------------------------------------
+
+
+def changed_since(later: Sequence[OperationRow], row: OperationRow, touched: set[str]) -> str:
+    """Who has changed the same after `row`: `: priority 5 → 9 by bob, 2m ago`; "" when nobody did. `later` is what was done to its
+    object, `touched` the fields that are meant."""
+    for done in later:
+        found = [field for field in difference.fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
+        if found:
+            ago = amounts.age((clock.utcnow() - clock.parse(done.created_at)).total_seconds())
+            return f": {difference.sentence(found[0])} by {clean(done.by)}, {ago} ago"
+    return ""
+
+
+def has_changed(what: str, how: str) -> Refused:
+    """It does not stand any more as an operation left it."""
+    return Refused(f"{what} has changed since{how}. It was left as it is.")

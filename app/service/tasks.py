@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.service import find, submit, templates
 from app.service.call import Call
 from db import clock, moves, operations, reads, schema
 from db.errors import DiskFull
-from db.rows import TaskRow
+from db.rows import PoolRow, TaskRow
 from db.states import ENDED, WAITING, Run, Task
 
 Ids = Sequence[str | int] | None
@@ -169,7 +169,7 @@ async def cancel(
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
-            _update(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
+            update(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
         moves.cancel(c, _uuids(rows), call.by)
 
     try:
@@ -346,7 +346,7 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
             {"at": row.uuid, "front": value if value is not None else top + len(rows) - at}
             for at, row in enumerate(rows)
         ]
-        _update(c, "front", new)
+        update(c, "front", new)
 
     if not select:
         return await call.db.write(_apply, call.by, "front", ids, select, _waiting_only("move"), act)
@@ -354,10 +354,13 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
     return await call.db.write(_apply_again, call.by, "front", uuids, select, _waiting_only("move"), act)
 
 
-def _update(c: Connection, column: str, rows: list[dict[str, Any]]) -> None:
+def update(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write one column of tasks: rows of {at: uuid, column: value}."""
+    if not rows:
+        return
     table = schema.tasks
     values = {column: bindparam(column), "updated_at": clock.now()}
-    c.execute(table.update().where(table.c.uuid == bindparam("at")).values(values), rows)
+    c.execute(table.update().where(table.c.uuid == bindparam("at")).values(values), list(rows))
 
 
 def _waiting_only(verb: str) -> May:
@@ -391,7 +394,7 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
-        change_fields(c, _uuids(rows), values)
+        _change(c, _uuids(rows), values)
 
     done = await _each(call, f"set {' '.join(values)}", ids, select, may, act)
     for row in done["done"]:
@@ -399,10 +402,7 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
     return done
 
 
-def change_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None:
-    """Write these columns of tasks."""
-    if not values:
-        return
+def _change(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None:
     table = schema.tasks
     new = {name: bindparam(f"new_{name}") for name in values}
     given = {f"new_{name}": value for name, value in values.items()}
@@ -410,29 +410,30 @@ def change_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -
     c.execute(changed, [{"at": uuid, **given} for uuid in uuids])
 
 
-def refuse_room(c: Connection, row: TaskRow, values: dict[str, Any]) -> None:
-    """Refuse what a task could never start with: a queue that there is not, or more than its pool will ever hold."""
-    _settable(c, values)(row)
-
-
 def _settable(c: Connection, values: dict[str, Any]) -> May:
     """What refuses a task that has ended, or would ask for more than its pool can ever hold. Raises NotFound for the queue."""
     places = templates.places(c)
     if "queue" in values and values["queue"] not in places:
         raise find.named("queue", values["queue"], list(places))
-    asks = values.keys() & {"queue", "cpu", "memory"}
 
     def may(row: TaskRow) -> None:
         _waiting_only("set")(row)
-        if not asks:
-            return
-        pool = places[values.get("queue", row.queue)]
-        try:
-            submit.fits(pool, values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
-        except Refused as problem:
-            raise Refused(f"{_title(row)} {problem.message}", problem.hint) from None
+        refuse_room(places, row, values)
 
     return may
+
+
+def refuse_room(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
+    """Refuse values that a task could never start with: a queue that there is not, or more than its pool will ever hold."""
+    if not values.keys() & {"queue", "cpu", "memory"}:
+        return
+    queue = values.get("queue", row.queue)
+    if queue not in places:
+        raise find.named("queue", queue, list(places))
+    try:
+        submit.fits(places[queue], values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
+    except Refused as problem:
+        raise Refused(f"{_title(row)} {problem.message}", problem.hint) from None
 
 
 def _field(name: str, value: Any) -> Any:

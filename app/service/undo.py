@@ -8,18 +8,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from app.core import amounts, difference, sla
+from app.core import difference, sla
 from app.core.clean import clean
 from app.core.difference import number_of
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
-from app.service import find, slas, templates
+from app.service import find, slas, templates, undotasks
 from app.service.call import Call
-from app.service.operations import why_not
-from app.service.tasks import States, change_fields, refuse_room, states
-from db import alerts, clock, moves, named, operations, reads, schema
+from app.service.operations import changed_since, has_changed, why_not
+from db import alerts, clock, named, operations, reads, schema
 from db.operations import By
-from db.rows import OperationRow, SlaRow, TaskRow
-from db.states import ENDED, Run, Task
+from db.rows import OperationRow, SlaRow
 
 BATCH = 100
 """Operations that are undone in one transaction."""
@@ -27,10 +25,9 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What takes one operation back. `act` does and records it; `name` is its task's."""
+    """What takes back one operation on something that is no task. `act` does and records it."""
 
     operation: OperationRow
-    name: str | None
     act: Callable[[Connection, By], None]
 
 
@@ -92,43 +89,65 @@ def _words(row: OperationRow, name: str | None) -> str:
 
 
 def _look(c: Connection, ids: Sequence[int]) -> dict[str, Any]:
-    return _each(c, ids, lambda step: None)
+    return _each(c, ids, None)
 
 
 def _undo(c: Connection, ids: Sequence[int], by: By) -> dict[str, Any]:
-    def act(step: Step) -> None:
-        with operations.undoing(by, step.operation):
-            step.act(c, by)
-
-    return _each(c, ids, act)
+    return _each(c, ids, by)
 
 
-def _each(c: Connection, ids: Sequence[int], act: Callable[[Step], None]) -> dict[str, Any]:
-    """`act` on the step of each that can be taken back as things stand."""
+def _each(c: Connection, ids: Sequence[int], by: By | None) -> dict[str, Any]:
+    """Take back what can be as things stand; without `by` only look."""
     found = {row.id: row for row in operations.by_ids(c, ids)}
-    done, refused = [], []
+    done: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    on_tasks: list[OperationRow] = []
     for row in (found[number] for number in ids):
         try:
+            if number_of(row.object) is not None and not _refuse_for_good(c, row):
+                on_tasks.append(row)
+                continue
             step = _step(c, row)
-            act(step)
-            done.append(_done(step))
+            if by is not None:
+                with operations.undoing(by, row):
+                    step.act(c, by)
+            done.append(_done(row, None))
         except Problem as problem:
             refused.append(find.refusal(problem, row.id, number_of(row.object)))
+    for wave in _waves(on_tasks):
+        backs, left = undotasks.look(c, wave)
+        if by is not None and backs:
+            undotasks.act(c, by, backs)
+        done += [_done(back.operation, back.task.name) for back in backs]
+        refused += [find.refusal(problem, row.id, number_of(row.object)) for row, problem in left]
     return {"done": done, "refused": refused, "notes": []}
 
 
-def _done(step: Step) -> dict[str, Any]:
-    row = step.operation
-    return {"id": row.id, "verb": row.verb, "object": row.object, "number": number_of(row.object), "name": step.name or row.object,
-            "text": _words(row, step.name)}  # fmt: skip
+def _waves(rows: Sequence[OperationRow]) -> list[list[OperationRow]]:
+    """Operations in their order, each object once in a wave."""
+    waves: list[dict[str, OperationRow]] = []
+    for row in rows:
+        wave = next((wave for wave in waves if row.object not in wave), None)
+        if wave is None:
+            waves.append(wave := {})
+        wave[row.object] = row
+    return [list(wave.values()) for wave in waves]
+
+
+def _done(row: OperationRow, name: str | None) -> dict[str, Any]:
+    return {"id": row.id, "verb": row.verb, "object": row.object, "number": number_of(row.object), "name": name or row.object,
+            "text": _words(row, name)}  # fmt: skip
+
+
+def _refuse_for_good(c: Connection, row: OperationRow) -> None:
+    """Raise Refused for what can never be taken back."""
+    if reason := why_not(row):
+        raise Refused(f"{_told(c, row)}: {reason}.")
 
 
 def _step(c: Connection, row: OperationRow) -> Step:
     """What takes this back. Raises Refused when it cannot be, as things stand."""
-    if reason := why_not(row):
-        raise Refused(f"{_told(c, row)}: {reason}.")
-    if number_of(row.object) is not None:
-        return _task_step(c, row)
+    _refuse_for_good(c, row)
     if row.verb.startswith("alert "):
         return _alert_step(c, row)
     kind, _, verb = row.verb.partition(" ")
@@ -140,92 +159,7 @@ def _step(c: Connection, row: OperationRow) -> Step:
 
 
 def _since(c: Connection, row: OperationRow, touched: set[str]) -> str:
-    """Who has changed the same since: `: priority 5 → 9 by bob, 2m ago`; "" when nobody did."""
-    for later in operations.later(c, row):
-        found = [field for field in difference.fields(later.before, later.after) if field.name in touched]
-        if found:
-            ago = amounts.age((clock.utcnow() - clock.parse(later.created_at)).total_seconds())
-            return f": {difference.sentence(found[0])} by {clean(later.by)}, {ago} ago"
-    return ""
-
-
-def _changed(row: OperationRow, title: str, how: str) -> Refused:
-    return Refused(f"{title} has changed since{how}. It was left as it is.", "")
-
-
-# --- tasks --------------------------------------------------------------------------------------------------------------------------
-
-
-def _task_step(c: Connection, row: OperationRow) -> Step:
-    number = number_of(row.object) or 0
-    found = reads.by_number(c, number)
-    if not found:
-        raise Refused(f"#{number} is not there any more.")
-    task = found[0]
-    was = {field.name: field for field in difference.fields(row.before, row.after)}
-    if how := _since(c, row, set(was) - {"status"} or {"status"}):
-        raise _changed(row, f"#{number}", how)
-    make = _cancel_step if row.verb == "cancel" else _run_step if "run" in was else _fields_step
-    return make(c, row, task, was)
-
-
-def _fields_step(c: Connection, row: OperationRow, task: TaskRow, was: dict[str, difference.Field]) -> Step:
-    """Hold, release, set and front: the fields get the values that they had."""
-    values = {name: field.before for name, field in was.items() if name != "status"}
-    if task.status in ENDED:
-        raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
-    for name in values:
-        if getattr(task, name) != was[name].after:
-            now = difference.Field(name, was[name].after, getattr(task, name))
-            raise _changed(row, f"#{task.number}", f": {difference.sentence(now)}")
-    refuse_room(c, task, values)
-
-    def act(c: Connection, by: By) -> None:
-        before = states(c, [task])
-        if "hold" in values:
-            moves.hold(c, [task.uuid], bool(values["hold"]), by)
-        change_fields(c, [task.uuid], {name: value for name, value in values.items() if name != "hold"})
-        _record_task(c, by, task, before)
-
-    return Step(row, task.name, act)
-
-
-def _run_step(c: Connection, row: OperationRow, task: TaskRow, was: dict[str, difference.Field]) -> Step:
-    """Pause and resume: the run stands still, or goes on."""
-    run = states(c, [task]).runs.get(task.uuid)
-    if run != was["run"].after or run not in (Run.PAUSED, Run.RUNNING):
-        stands = f"its run is {run}" if run else f"it is {task.status.replace('_', ' ')}"
-        raise _changed(row, f"#{task.number}", f": {stands}")
-
-    def act(c: Connection, by: By) -> None:
-        before = states(c, [task])
-        (moves.resume if run == Run.PAUSED else moves.pause)(c, [task.uuid], by)
-        _record_task(c, by, task, before)
-
-    return Step(row, task.name, act)
-
-
-def _cancel_step(c: Connection, row: OperationRow, task: TaskRow, was: dict[str, difference.Field]) -> Step:
-    """What waited waits again, and with it what was cancelled since it waited for this."""
-    if task.status != Task.CANCELLED:
-        raise _changed(row, f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
-    ended = [p for p in reads.parents(c, task.uuid) if p.kind == "success" and p.status in ENDED - {Task.SUCCEEDED}]
-    if ended:
-        parent = ended[0]
-        raise Refused(f"#{task.number} waits for #{parent.number}, which {parent.status.replace('_', ' ')}: bring that back first.")
-    retry_at = was["retry_at"].before if "retry_at" in was else None
-
-    def act(c: Connection, by: By) -> None:
-        before = states(c, [task])
-        others = moves.bring_back(c, task.uuid, retry_at, by)
-        _record_task(c, by, task, before, {"with": others} if others else {})
-
-    return Step(row, task.name, act)
-
-
-def _record_task(c: Connection, by: By, task: TaskRow, before: States, more: dict[str, Any] | None = None) -> None:
-    was, now = before.difference(states(c, [task]), task.uuid)
-    operations.record(c, by, "undo", f"task #{task.number}", was, {**now, **(more or {})})
+    return changed_since(operations.later(c, [row]).get(row.object, ()), row, touched)
 
 
 # --- queues, pools, templates and SLAs ----------------------------------------------------------------------------------------------
@@ -236,11 +170,11 @@ def _changed_step(c: Connection, row: OperationRow, table: Table, name: str) -> 
     stored = _stored(c, row, table, name)
     values = dict(row.before or {})
     if how := _since(c, row, set(values)):
-        raise _changed(row, clean(row.object), how)
+        raise has_changed(clean(row.object), how)
     if found := named.difference(stored, row.after or {}):
         key = next(iter(found))
         now = difference.Field(key, found[key][1], found[key][0])
-        raise _changed(row, clean(row.object), f": {difference.sentence(now)}")
+        raise has_changed(clean(row.object), f": {difference.sentence(now)}")
     _refuse_references(c, table, stored | values)
     if table is schema.templates:
         values["template"] = templates.source(stored | values)
@@ -250,7 +184,7 @@ def _changed_step(c: Connection, row: OperationRow, table: Table, name: str) -> 
         if table is schema.slas:
             _rule_changed(c, slas.known(c, name), values)
 
-    return Step(row, None, act)
+    return Step(row, act)
 
 
 def _rule_changed(c: Connection, rule: SlaRow, values: dict[str, Any]) -> None:
@@ -265,7 +199,7 @@ def _made_step(c: Connection, row: OperationRow, table: Table, name: str) -> Ste
     """What was made is taken away, when nothing refers to it and nobody changed it."""
     stored = _stored(c, row, table, name)
     if how := _since(c, row, {*stored}):
-        raise _changed(row, clean(row.object), how)
+        raise has_changed(clean(row.object), how)
     users = {
         "queues": lambda: named.users_of_queue(c, name), "pools": lambda: named.users_of_pool(c, name),
         "templates": lambda: named.users_of_template(c, name), "slas": lambda: named.users_of_sla(c, stored["id"]),
@@ -277,7 +211,7 @@ def _made_step(c: Connection, row: OperationRow, table: Table, name: str) -> Ste
             alerts.forget_sla(c, stored["id"])
         named.remove(c, table, name, by)
 
-    return Step(row, None, act)
+    return Step(row, act)
 
 
 def _removed_step(c: Connection, row: OperationRow, table: Table, name: str) -> Step:
@@ -285,7 +219,7 @@ def _removed_step(c: Connection, row: OperationRow, table: Table, name: str) -> 
     if named.stored(c, table, name) is not None:
         raise Conflict(f"there is a {clean(row.object)} again. It was left as it is.")
     _refuse_references(c, table, row.before)
-    return Step(row, None, lambda c, by: named.restore(c, table, row.before, by))
+    return Step(row, lambda c, by: named.restore(c, table, row.before, by))
 
 
 def _stored(c: Connection, row: OperationRow, table: Table, name: str) -> dict[str, Any]:
@@ -325,7 +259,7 @@ def _seen_step(c: Connection, row: OperationRow) -> Step:
     ids = (row.after or {}).get("ids") or []
     left = [found.id for number in ids if (found := alerts.find(c, number)) is not None and found.status == status]
     if not left:
-        raise _changed(row, clean(row.object), f": it is not {status} any more" if ids else "")
+        raise has_changed(clean(row.object), f": it is not {status} any more" if ids else "")
 
     def act(c: Connection, by: By) -> None:
         if status == "acknowledged":
@@ -334,7 +268,7 @@ def _seen_step(c: Connection, row: OperationRow) -> Step:
             alerts.acknowledge(c, left, by)
         operations.record(c, by, "undo", row.object, {"status": status}, {"status": back, "ids": left})
 
-    return Step(row, None, act)
+    return Step(row, act)
 
 
 def _heard_step(c: Connection, row: OperationRow) -> Step:
@@ -344,7 +278,7 @@ def _heard_step(c: Connection, row: OperationRow) -> Step:
     was, now = row.before or {}, row.after or {}
     if (quiet.until if quiet else None) != now.get("until"):
         stands = f"until {quiet.until} by {clean(quiet.by)}" if quiet else "over"
-        raise _changed(row, clean(row.object), f": its silence is {stands}")
+        raise has_changed(clean(row.object), f": its silence is {stands}")
     past = was.get("until") is not None and was["until"] <= clock.now()
     if past:
         raise Refused(f"the silence of {clean(row.object)} would be over by now.")
@@ -356,4 +290,4 @@ def _heard_step(c: Connection, row: OperationRow) -> Step:
             alerts.silence(c, rule.id, was["until"], by, was.get("reason"))
         operations.record(c, by, "undo", row.object, now, was)
 
-    return Step(row, None, act)
+    return Step(row, act)

@@ -138,7 +138,14 @@ class InOrder(MessagePump):
 
 
 class Entry(Input):
-    """A one-line input into which nothing is pasted that a terminal would act on."""
+    """A one-line input into which nothing is pasted, and of which nothing is drawn, that a terminal would act on."""
+
+    @property
+    def _value(self) -> Text:
+        """What is drawn of the text, a sign for each of its characters: stand-ins for what is unsafe, and for a secret."""
+        look = cast(Look | None, getattr(self.app, "look", None)) or Look()
+        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else look.theirs(self.value)
+        return Text(shown, no_wrap=True, overflow="ignore", end="")
 
     def _on_paste(self, event: events.Paste) -> None:
         # The paste itself is done by the base's handler, which runs after this one.
@@ -159,20 +166,17 @@ class Slot(InOrder, Entry):
     def is_text(self, event: events.Key) -> bool:
         return event.is_printable
 
-    @property
-    def _value(self) -> Text:
-        """What is drawn of the text: of a secret a sign for each character, one that this terminal has."""
-        look = cast(Look | None, getattr(self.app, "look", None))
-        if not self.password or not look or not look.ascii:
-            return super()._value
-        return Text("*" * len(self.value), no_wrap=True, overflow="ignore", end="")
-
 
 class Script(InOrder, TextArea):
     """Several lines, pasted with the same care."""
 
     def is_text(self, event: events.Key) -> bool:
         return event.is_printable or event.key == "enter"
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn, a sign for each of its characters."""
+        parts = self.document.get_line(line_index).split("\t")
+        return Text("\t".join(clean(part) for part in parts), end="", no_wrap=True)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.text = pasted(event.text)

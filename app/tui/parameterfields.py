@@ -21,6 +21,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from app.core import amounts, parameters
+from app.core.clean import MASK
 from app.core.outline import Field, Path, outline
 from app.tui import schemaform
 from app.tui.form import InOrder, PickScreen, slot
@@ -100,6 +101,13 @@ class ParameterFields(InOrder, Lines, can_focus=True):
     def values(self) -> dict[str, Any]:
         """The parameters that were filled in."""
         return self._filling.outline.values(self._filling.texts)
+
+    @property
+    def shown_values(self) -> dict[str, Any]:
+        """As `values`, for the eye: each secret masked that is not a reference to one."""
+        outlined, texts = self._filling.outline, self._filling.texts
+        hidden = {path: MASK for path, text in texts.items() if schemaform.masked(outlined.fields[path], text)}
+        return outlined.values({**texts, **hidden})
 
     @property
     def at(self) -> Path | None:

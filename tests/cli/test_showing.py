@@ -97,6 +97,16 @@ def test_why_numbers_its_reasons_and_tells_the_expected_start(answering, cli):
     )
 
 
+def test_why_offers_what_could_help_as_commands_to_type(answering, cli):
+    cures = [
+        {"command": ["taskdeck", "set", "1049", "--name", "a b\x1b[2J"], "gain": "it starts at once"},
+        {"command": [], "gain": "is only said"},
+    ]
+    answering(why=[WAITING | {"cures": cures}])
+    shown = cli("why", "1049").out
+    assert shown.endswith("  Could help:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n")
+
+
 def test_why_of_one_task_is_one_document(answering, cli):
     answering(why=[WAITING])
 

@@ -64,9 +64,14 @@ def test_what_terminals_give_different_widths_is_not_sent_to_them() -> None:
 
 def test_a_character_carries_no_more_marks_than_a_script_needs() -> None:
     pile = "e" + "\u0301" * 1000
-    assert clean(pile + "x") == "e" + "\u0301" * 8 + "x"
+    assert clean(pile + "x") == "é" + "\u0301" * 8 + "x"
     assert sgr_line(pile.replace("\u0301", "\u0301\x1b[1m") + "x")[0][0][:9] == "e" + "\u0301" * 8
     assert len(sgr_line("e\b\x1b[C" + "\u0301" * 9)[0][0]) < 11
+
+
+def test_parts_of_a_syllable_are_joined_and_a_lone_one_is_strange() -> None:
+    assert clean("\u1112\u1161\u11ab\u1100\u1173\u11af") == "한글"
+    assert clean("x\u1161") == "x�"
 
 
 @given(st.text(st.sampled_from("ab夜e\u0301é"), max_size=20), st.integers(0, 12))

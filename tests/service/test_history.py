@@ -110,10 +110,7 @@ async def test_runs_of_days_ago_are_counted_in_steps_and_once(call: Call, ask):
     before = await execute(call, "SELECT * FROM history ORDER BY width, at")
     week = await ask(span="week")
 
-    assert steps > 24 and total(week)["ended"] == 5
-    assert [n for n in week["rows"][0]["series"]["ended"] if n] == [1, 1, 1, 2] or sum(
-        n for n in week["rows"][0]["series"]["ended"] if n
-    ) == 5
+    assert steps > 5 and total(week)["ended"] == 5
     await history.count(call.db)
     assert [row[:9] for row in await execute(call, "SELECT * FROM history ORDER BY width, at")] == [row[:9] for row in before]
 
@@ -152,6 +149,7 @@ async def test_waits_are_of_first_attempts_and_run_times_of_successes(call: Call
         await ran(call, 5 * MINUTE, run=run, wait=wait, code=code)
     await ran(call, 5 * MINUTE, wait=900.0)
     await execute(call, "UPDATE instances SET attempt = 2 WHERE runid = (SELECT max(runid) FROM instances)")
+    await history.count(call.db)
 
     waits, runs = total(await ask("waits")), total(await ask("runs"))
 

@@ -215,7 +215,7 @@ async def test_what_waits_for_a_cancelled_task_is_not_brought_back_before_it(ann
     (child,) = (await do(ann, "cancel", ids=[2]))["operations"]
     await do(ann, "cancel", ids=[1])
 
-    assert await undo(ann, child) == ["#2 waits for #1, which cancelled: bring that back first."]
+    assert await undo(ann, child) == ["#2 waits for #1, which did not succeed: bring that back first."]
 
 
 async def test_a_task_between_two_attempts_comes_back_to_wait_for_its_time(ann: Call, worker):
@@ -453,3 +453,11 @@ async def test_the_answers_name_their_operations_and_readings_none(ann: Call):
     with pytest.raises(Conflict):
         await do(ann, "queue.create", name="default")
     assert (await do(ann, "queue.resume", name="default"))["operations"] == [paused + 1]
+
+
+async def test_two_changes_of_one_task_are_undone_together_the_newest_first(ann: Call):
+    await submitted(ann)
+    ids = [(await do(ann, "set", ids=[1], fields={"priority": priority}))["operations"][0] for priority in (5, 9)]
+
+    assert await undo(ann, *ids) == ["set priority of #1 true: priority 5 → 9", "set priority of #1 true: priority 0 → 5"]
+    assert (await task(ann))["priority"] == 0

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from wcwidth import wcswidth
 from app.core.clean import clean, sgr_line, width
 from app.tui.log import FileSource, TextSource
 from app.tui.logpager import Pager
+from tests.acceptance.sequences import faults as faults_of_bytes
+from tests.acceptance.terminal import Terminal
 from tests.core.traces import CASES
 
 TERMINAL = CASES / "terminal" if CASES else None
@@ -171,3 +175,40 @@ def test_all_characters_have_the_width_that_textual_gives_them() -> None:
     shown = (chr(code) for code in range(0x20, 0x30000) if clean(chr(code)) == chr(code))
 
     assert [hex(ord(c)) for c in shown if width(c) != cell_len(c)] == []
+
+
+def shown(pager: Pager) -> list[str]:
+    """What a terminal shows of a page: marks joined to their characters, nothing at the ends of lines."""
+    rows = [unicodedata.normalize("NFC", row.text).rstrip() for row in pager.page().rows]
+    return rows + [""] * (19 - len(rows))
+
+
+def test_a_terminal_shows_what_the_log_view_means_page_by_page(tmp_path: Path) -> None:
+    """A real deck on a pty, read by a terminal's emulation: every row in its place, the frame around it untouched."""
+    path = tmp_path / "x.log"
+    lines = b"\n".join(map(material, OWN)).split(b"\n")
+    # What follows marks without a combining class is lost on the emulation of a terminal, for it knows none of them.
+    path.write_bytes(b"\n".join([line for line in lines if not set("\u0489\u20dd\u093f") & set(line.decode("utf-8", "replace"))]))
+    with path.open("a") as file:
+        file.write("\nthe end\n")
+    pager = Pager(FileSource(str(path)), 77, 19)
+    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-m", "tests.tui.log_on_a_terminal", str(path)]
+    with Terminal(argv, env, Path(__file__).parents[2]) as deck:
+        deck.wait("? help  q quit").type("l").wait("the end")
+        for key, turn in (("", 0), *[("b", -1)] * 5, ("w", 0), *[("b", -1)] * 9):
+            if key == "w":
+                pager.wrap()
+            pager.turn(turn)
+            deck.type(key).wait(lambda t: rows_of(t) == shown(pager))
+            assert deck.lines[0].startswith(" #1042 resnet50-sweep-06 › log") and deck.lines[0].endswith("10:42")
+            assert deck.lines[21].startswith("───") and deck.lines[23].endswith("? help  q back")
+        deck.type("\x11")
+        assert deck.end() == 0
+
+    assert faults_of_bytes(bytes(deck.raw)) == []
+
+
+def rows_of(deck: Terminal) -> list[str]:
+    """The rows of the log on the screen."""
+    return [unicodedata.normalize("NFC", line[2:]) for line in deck.lines[2:21]]

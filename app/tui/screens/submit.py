@@ -435,7 +435,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def _equal(self) -> list[str]:
         """The words of the command line that does the same."""
         try:
-            return submit_words(self._spec())
+            return submit_words(self._spec(shown=True))
         except ValueError:
             return []
 
@@ -445,12 +445,15 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         missing = [finding.path for finding in fields.findings if finding.missing] if fields else []
         return [self.look.own(f"-p {self.look.theirs(str(path[0]))}=…") for path in missing if len(path) == 1]
 
-    def _spec(self) -> dict[str, Any]:
-        """The specification of the task, its parameters as texts where `-p` would read the same from them."""
+    def _spec(self, shown: bool = False) -> dict[str, Any]:
+        """The specification of the task, its parameters as texts where `-p` would read the same from them.
+
+        `shown`: for the eye, with secrets masked.
+        """
         fields = self._parameter_fields if self.draft.kind == "template" else None
         if fields is None:
             return spec(self.draft)
-        texts, values = parameters.texts(fields.values, fields.schema)
+        texts, values = parameters.texts(fields.shown_values if shown else fields.values, fields.schema)
         given = ({"parameter_texts": texts} if texts else {}) | ({"parameters": values} if values else {})
         return spec(self.draft, given)
 

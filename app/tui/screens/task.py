@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from app.client import Client
 
 _WHY, _LOG, _CANCEL = Hint("w", "why", "w", 5), Hint("l", "log", "l", 1), Hint("x", "cancel", "x", 2)
-_COPY, _FIT, _EDIT = Hint("y", "copy", "y", 6), Hint("m", "as used", "m", 5), Hint("e", "edit", "e", 3)
+_COPY, _FIT, _EDIT = Hint("y", "copy", "y", 6), Hint("m", "as used", "m", 5), Hint("e", "edit", "e", 7)
 _WAITING_HINTS = [_CANCEL, Hint("t", "to front", "t", 1), Hint("+ -", "priority", "plus", 4), _EDIT]
 _RUNNING_HINTS = [_LOG, _CANCEL, Hint("X", "signal", "X", 4), _WHY, _EDIT]
-_ENDED_HINTS = [_LOG, Hint("r", "run again", "r", 2), Hint("R", "edit and run", "R", 4), _COPY, Hint("D", "delete", "D", 5)]
+_ENDED_HINTS = [_LOG, Hint("r", "run again", "r", 2), Hint("R", "edit and run", "R", 8), _COPY, Hint("D", "delete", "D", 5)]
 _OPENS = {"cure": "do it", "task": "open", "attempt": "attempt", "template": "template"}
 LEAST_LOG = 3
 _PAUSE = {"held": "release", "paused": "continue"}
