@@ -63,9 +63,9 @@ def running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
 
 
 _SOON = f"""
-SELECT {_TASK}, i.start_time AS became FROM
-  (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {AHEAD}) i
-  CROSS JOIN tasks t ON t.uuid = i.task_id WHERE t.created_at <= :at LIMIT :limit
+SELECT {_TASK}, soon.start_time AS became FROM
+  (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {AHEAD}) soon
+  CROSS JOIN tasks t ON t.uuid = soon.task_id WHERE t.created_at <= :at LIMIT :limit
 """
 _GIVEN_UP = f"""
 SELECT {_TASK}, t.ended_at AS became FROM

@@ -3,9 +3,10 @@
 Everything that comes from outside (names, parameters, logs, errors, terminal data) passes here before it is drawn.
 What could drive a terminal or hide is shown as a visible one-cell stand-in: C0 controls and DEL as control pictures
 (U+2400…), the rest (C1, bidi and zero-width format characters, lone surrogates, unassigned and private-use
-characters) as `�`. Terminals disagree about the width that parts of emoji give: so variation selectors and skin tones
-are dropped, and the two halves of a flag are shown as the letters they stand for. Marks are joined to their characters
-(NFC), for few terminals do that with the parts of a Hangul syllable. Standard library only, and little of it at import.
+characters) as `�`. Terminals disagree about the width that parts of emoji give: so variation selectors, skin tones and
+keycaps are dropped, and the two halves of a flag are shown as the letters they stand for. Marks are joined to their
+characters (NFC), for few terminals do that with the parts of a Hangul syllable. Standard library only, and little of it
+at import.
 """
 
 from __future__ import annotations
@@ -407,7 +408,7 @@ def _in(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
     return any(low <= code <= high for low, high in ranges)
 
 
-_DROPPED = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400))))
+_DROPPED = frozenset(map(chr, (0x20E3, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400))))
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 

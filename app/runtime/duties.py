@@ -24,6 +24,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from app import paths
 from app.errors import Problem, Storage
 from app.runtime.dispatcher import WORDS, Dispatcher
+from app.runtime.indexing import Indexing
 from app.runtime.usage import Usage, disk_trouble
 from app.service import history, slas
 from db import alerts, clock, moves, operations, reads, retention, schema
@@ -55,6 +56,7 @@ class Duties:
 
     def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
+        self.indexing = Indexing(db)
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] | None = None
@@ -72,6 +74,7 @@ class Duties:
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.sample),
             Duty("history", 60, self.count),
+            Duty("search", 2, self.indexing.catch_up),
             Duty("cleanup", 600, self.cleanup),
         )
 

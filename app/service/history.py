@@ -55,8 +55,9 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
         minutes = range(begin, min(now, _end(begin, now)))
         found = await db.read(_around, minutes)
         rows = await asyncio.to_thread(_rows_of, found)
-        await db.write(_keep, minutes, rows, begin >= now - MINUTES_KEPT)
-        begin = minutes.stop if rows[0] else _first(await db.read(store.next_run, minutes.stop) or now, now, again=0)
+        after = minutes.stop if rows[0] else min(now, await db.read(store.next_run, minutes.stop) or now)
+        await db.write(_keep, minutes, rows, minutes.stop > now - MINUTES_KEPT, after)
+        begin = _first(after, now, again=0)
         if time.monotonic() > over and until < begin < now:
             return False
     await db.write(_forget, now)
@@ -107,14 +108,14 @@ def _widened(rows: Rows, width: int) -> Rows:
     return _rows(_merged(rows, lambda row: (core.begin_of(row.at, width), row[1:4])))
 
 
-def _keep(c: Connection, minutes: range, rows: tuple[Rows, Rows, Rows], each: bool) -> None:
-    """Store them, each minute only where that is wanted."""
+def _keep(c: Connection, minutes: range, rows: tuple[Rows, Rows, Rows], each: bool, after: int) -> None:
+    """Store them, each minute only where that is wanted; `after` is the first minute that is left to count."""
     if each:
         store.keep(c, 1, minutes.start, minutes.stop, rows[0])
     for width, wider in ((QUARTER, rows[1]), (WIDE, rows[2])):
         buckets = _buckets(minutes, width)
         store.keep(c, width, buckets.start, buckets.stop, wider)
-    store.count_until(c, minutes.stop)
+    store.count_until(c, after)
 
 
 def _forget(c: Connection, now: int) -> None:

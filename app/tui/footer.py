@@ -11,7 +11,6 @@ from textual import events
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.tui.lines import Lines
 from app.tui.look import Look, Span
-from app.tui.panes.listed import Listed
 from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
 
@@ -67,7 +66,7 @@ def hints_for(item: Any, *, undo: bool, stopped: bool) -> list[Hint]:
 
 def row_hints(item: Any) -> list[Hint]:
     """The keys that are verbs on a row."""
-    item = item.line if isinstance(item, Listed) else item
+    item = getattr(item, "line", item)
     if isinstance(item, AlertLine):
         return _alert_hints(item)
     if isinstance(item, QueueLine):

@@ -127,14 +127,22 @@ class InOrder(MessagePump):
         return False
 
     async def _on_key(self, event: events.Key) -> None:
+        if self.goes_on(event):
+            return
+        if not self.is_text(event) and await self.app._check_bindings(event.key):
+            event.stop()
+            event.prevent_default()
+
+    def goes_on(self, event: events.Key | events.Paste) -> bool:
+        """Give what was typed or pasted to the field that has the focus by now; False when it is this one."""
         focused = cast(Widget, self).screen.focused
-        if focused is not None and focused is not self:
-            event.stop()
-            event.prevent_default()
-            focused.post_message(events.Key(event.key, event.character))
-        elif not self.is_text(event) and await self.app._check_bindings(event.key):
-            event.stop()
-            event.prevent_default()
+        if focused is None or focused is self:
+            return False
+        event.stop()
+        event.prevent_default()
+        again = events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)
+        focused.post_message(again)
+        return True
 
 
 class Entry(Input):
@@ -144,7 +152,7 @@ class Entry(Input):
     def _value(self) -> Text:
         """What is drawn of the text, a sign for each of its characters: stand-ins for what is unsafe, and for a secret."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
-        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else look.theirs(self.value)
+        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _drawn(self.value, look)
         return Text(shown, no_wrap=True, overflow="ignore", end="")
 
     def _on_paste(self, event: events.Paste) -> None:
@@ -160,7 +168,7 @@ class Slot(InOrder, Entry):
     """What is put between the lines of a text that is pasted; without it only the first line is taken."""
 
     def _on_paste(self, event: events.Paste) -> None:
-        if self.joint:
+        if not self.goes_on(event) and self.joint:
             event.text = self.joint.join(line.strip() for line in event.text.splitlines() if line.strip())
 
     def is_text(self, event: events.Key) -> bool:
@@ -175,11 +183,19 @@ class Script(InOrder, TextArea):
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn, a sign for each of its characters."""
+        look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         parts = self.document.get_line(line_index).split("\t")
-        return Text("\t".join(clean(part) for part in parts), end="", no_wrap=True)
+        return Text("\t".join(_drawn(part, look) for part in parts), end="", no_wrap=True)
 
     async def _on_paste(self, event: events.Paste) -> None:
-        event.text = pasted(event.text)
+        if not self.goes_on(event):
+            event.text = pasted(event.text)
+
+
+def _drawn(text: str, look: Look) -> str:
+    """A safe text of as many characters, so that a cursor stands where it should."""
+    shown = look.theirs(text)
+    return shown if len(shown) == len(text) else "".join([look.theirs(c)[:1] or "?" for c in text])
 
 
 def pasted(text: str) -> str:

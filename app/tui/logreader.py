@@ -11,6 +11,8 @@ from app.tui.logpager import Page, Pager
 LOOK_EVERY = 0.1
 """Seconds between looks at the size of a log that is being written; twice as long while it grows all the time."""
 _SHOW_EVERY = 0.05
+_REST = 0.02
+"""Seconds for which counting and searching stand back after a key, so that the interpreter draws what came of it."""
 Command = Callable[[Pager], object]
 
 
@@ -34,6 +36,7 @@ class Reader:
         self._shown: Page | None = None
         self._show_at = 0.0
         self._look_at = 0.0
+        self._rest_until = 0.0
         self._owes_page = False
 
     def work(self) -> None:
@@ -55,7 +58,7 @@ class Reader:
     def _patience(self) -> float | None:
         """Seconds to wait for a command; None for ever."""
         if self._pager.busy:
-            return 0.0
+            return max(0.0, self._rest_until - monotonic())
         return max(0.0, self._look_at - monotonic()) if self._watches() else None
 
     def _step(self) -> None:
@@ -74,6 +77,7 @@ class Reader:
         # Of keys that came faster than they can be drawn, the last one's page is shown.
         if self._owes_page and (self._commands.empty() or monotonic() >= self._show_at):
             self._page()
+        self._rest_until = monotonic() + _REST
 
     def _look(self) -> bool:
         grew = self._pager.grown()

@@ -375,6 +375,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._editor.password = schemaform.masked(row.field, text)
             self._set(row.field, text)
 
+    def on_paste(self, event: events.Paste) -> None:
+        self.goes_on(event)
+
     def on_focus(self) -> None:
         if self._at < 0 and not self._finding:
             self.enter(1)

@@ -12,7 +12,6 @@ from typing import Any
 
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.core.clean import middle
-from app.tui.panes.listed import Listed
 from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
 
@@ -40,7 +39,7 @@ class Deed:
 
 def plain(row: Any) -> Any:
     """The line behind a row: of one that just ended its end, of one in the list of all tasks the deck's kind of line."""
-    return row.end if isinstance(row, Gone) else row.line if isinstance(row, Listed) else row
+    return row.end if isinstance(row, Gone) else getattr(row, "line", row)
 
 
 def task_rows(rows: Iterable[Any]) -> list[TaskRow]:

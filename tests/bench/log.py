@@ -25,7 +25,7 @@ SEARCHED = 60.0
 """Seconds left for the search through the large one."""
 KEYS = 120
 PAUSE = 0.11
-OPENINGS = 3
+OPENINGS = 5
 NEEDLE = "needle in the first line"
 LAST = "the last line of a gigabyte"
 

@@ -59,13 +59,13 @@ def test_width_is_that_of_wcwidth_but_for_parts_of_emoji(text: str) -> None:
 
 
 def test_what_terminals_give_different_widths_is_not_sent_to_them() -> None:
-    assert clean("👍\U0001f3fd ❤\ufe0f 🇩🇪 🇩") == "👍 ❤ DE D"
+    assert clean("👍\U0001f3fd ❤\ufe0f 1\ufe0f\u20e3 🇩🇪 🇩") == "👍 ❤ 1 DE D"
 
 
 def test_a_character_carries_no_more_marks_than_a_script_needs() -> None:
     pile = "e" + "\u0301" * 1000
     assert clean(pile + "x") == "é" + "\u0301" * 8 + "x"
-    assert sgr_line(pile.replace("\u0301", "\u0301\x1b[1m") + "x")[0][0][:9] == "e" + "\u0301" * 8
+    assert sgr_line(pile.replace("\u0301", "\u0301\x1b[1m") + "x")[0][0] == "é" + "\u0301" * 8
     assert len(sgr_line("e\b\x1b[C" + "\u0301" * 9)[0][0]) < 11
 
 

@@ -273,6 +273,22 @@ async def test_watchers_are_let_go_when_the_runtime_ends(served: Served):
         await line.closed()
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"source": "deck", "origin": "pts/3 41 7"}, ("deck", "pts/3 41 7")),
+        ({"source": "root", "origin": "\x1b[2J" + "x" * 500}, ("cli", "␛[2J" + "x" * 60)),
+        ({"source": ["deck"], "origin": None}, ("cli", None)), ("deck", ("cli", None)), (None, ("cli", None)), ([1], ("cli", None)),
+    ],
+)  # fmt: skip
+async def test_where_a_call_comes_from_is_recorded_as_its_own_word(served: Served, db: Database, said: Any, kept: tuple[str, Any]):
+    async with served.line() as line:
+        line.writer.write(json.dumps({"verb": "queue.pause", "args": {"name": "default"}, "from": said}).encode() + b"\n")
+        assert "result" in await line.next()
+
+    assert await db.read(lambda c: c.exec_driver_sql("SELECT source, origin FROM operations ORDER BY id DESC LIMIT 1").one()) == kept
+
+
 async def test_a_dead_runtimes_socket_is_replaced(home: Path, db: Database):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(os.fspath(home / "run" / paths.CONTROL))

@@ -8,6 +8,7 @@ import pytest
 from app.errors import Conflict, NotFound, Refused, Usage
 from app.service import queues, templates
 from app.service.call import Call
+from tests.service.conftest import Worker
 from tests.service.ready import a_call, execute, operations, submitted
 
 GREET = {
@@ -116,3 +117,34 @@ async def test_a_submission_with_wrong_parameters_leaves_no_task(call: Call) -> 
             await submitted(call, template="greet", parameters=given)
         assert words in str(caught.value)
     assert await execute(call, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+async def test_the_list_tells_how_each_is_used_when_asked(call: Call, monkeypatch: pytest.MonkeyPatch):
+    for name in ("greet", "other"):
+        await templates.create(call, name=name, engine="shell", schema={"script": "true"})
+    for _ in range(3):
+        await submitted(call, template="greet")
+    for number, seconds in ((1, 2.0), (2, 4.0)):
+        await Worker(call.db).run(number, run_seconds=seconds)
+
+    greet, other = await templates.ls(call, usage=True)
+
+    assert (greet["used"], greet["active"], greet["median"], greet["last_used"] is not None) == (3, 1, 3.0, True)
+    assert (other["used"], other["active"], other["median"], other["last_used"]) == (0, 0, None, None)
+    assert "used" not in (await templates.ls(call))[0]
+    monkeypatch.setattr(templates, "COUNTED", 2)
+    assert (await templates.ls(call, usage=True))[0]["used"] == 2
+
+
+async def test_a_retired_template_keeps_its_tasks_takes_no_more_and_can_be_taken_up_again(call: Call):
+    await templates.create(call, name="greet", engine="shell", schema={"script": "true"})
+    await submitted(call, template="greet")
+
+    assert (await templates.retire(call, name="greet"))["retired_at"] is not None
+    with pytest.raises(NotFound):
+        await submitted(call, template="greet")
+    await templates.retire(call, name="greet")
+    assert (await templates.retire(call, name="greet", back=True))["retired_at"] is None
+    await submitted(call, template="greet")
+
+    assert [verb for verb, _ in await operations(call)] == ["template create", "submit", "template retire", "template restore", "submit"]

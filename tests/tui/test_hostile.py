@@ -6,14 +6,19 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from tests.tui import boards
+from app.client import Client
+from app.tui.app import TaskdeckApp
+from tests.living import Living
+from tests.tui import boards, hostile_home
+from tests.tui.answers import until as wait_until
 from tests.tui.on_a_pty import OnPty
 from tests.tui.recording import an_app, until
-from tests.tui.screen_text import screen_segments
+from tests.tui.screen_text import screen_segments, screen_text
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = re.compile(
@@ -81,6 +86,57 @@ def test_the_real_deck_writes_no_escape_outside_the_allow_list(keys: bytes, show
     assert "\x1b" not in left
     assert not [c for c in controls(left) if c not in "\r\n"]
     assert "52;c;" not in left or "␛]52;c;" in left
+
+
+SIZES = ((80, 24), (60, 16), (200, 50))
+WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("3", "g", "w"), "WhyScreen", "[|red]"),
+    (("escape", "enter"), "TaskScreen", "[/red]"),
+    (("q", "l"), "LogScreen", "[/red]"),
+    (("w", "slash", *"100"), "LogScreen", " /100"),
+    (("escape", "q", "5"), "TasksScreen", "[|red]"),
+    (("6",), "TemplatesScreen", "[|red]"),
+    (("enter",), "SubmitScreen", "[|red]"),
+    (("escape", "7"), "AlertsScreen", "[|red]"),
+    (("9",), "HistoryScreen", "[|red]"),
+    (("0", "O"), "OperationsScreen", "[|red]"),
+    (("enter",), "OperationScreen", "submit"),
+    (("0", "3", "g", "j", "e"), "EditScreen", "[|red]"),
+    (("escape", "g", "x"), "ChoiceScreen", "[|red]"),
+    (("escape", "y"), "ChoiceScreen", "[|red]"),
+    (("escape", "question_mark"), "HelpScreen", "Everywhere"),
+    (("escape", "colon", *"queue"), "PaletteScreen", "[|red]"),
+    (("escape", "n"), "SubmitScreen", "[|red]"),
+    (("escape", "slash", "["), "DeckScreen", "[|red]"),
+)  # fmt: skip
+"""Keys from the deck on, the screen they lead to, and what it shows of the hostile names and texts."""
+
+
+async def test_every_screen_over_a_real_runtime_shows_hostile_text_as_text_in_every_size(runtime: Living):
+    hostile_home.fill(runtime)
+    app = TaskdeckApp(lambda: Client(runtime.home))
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await shows(pilot, "DeckScreen", "[|red]", SIZES[0])
+        for keys, screen, words in WALK:
+            await pilot.press(*keys)
+            for size in SIZES:
+                await pilot.resize_terminal(*size)
+                await shows(pilot, screen, words, size)
+                lines = screen_segments(app)
+                assert [found for line in lines for segment in line for found in controls(segment.text)] == [], screen
+                assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}, screen
+    assert app.failure is None
+
+
+async def shows(pilot: Any, screen: str, words: str, size: tuple[int, int]) -> None:
+    """Wait until this screen has this size and shows the words (small ones show what they can)."""
+    app = pilot.app
+    await wait_until(
+        pilot,
+        lambda: type(app.screen).__name__ == screen
+        and len(screen_text(app)) == size[1]
+        and (size[1] < 24 or any(words in line for line in screen_text(app))),
+    )
 
 
 def test_the_deck_asks_for_clicks_but_not_for_every_movement_of_the_mouse():

@@ -188,9 +188,8 @@ def test_a_terminal_shows_what_the_log_view_means_page_by_page(tmp_path: Path) -
     path = tmp_path / "x.log"
     lines = b"\n".join(map(material, OWN)).split(b"\n")
     # What follows marks without a combining class is lost on the emulation of a terminal, for it knows none of them.
-    path.write_bytes(b"\n".join([line for line in lines if not set("\u0489\u20dd\u093f") & set(line.decode("utf-8", "replace"))]))
-    with path.open("a") as file:
-        file.write("\nthe end\n")
+    kept = [line for line in lines if not set("\u0489\u20dd\u093f") & set(line.decode("utf-8", "replace"))]
+    path.write_bytes(b"\n".join([*kept, b"the end\n"]))
     pager = Pager(FileSource(str(path)), 77, 19)
     env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
     argv = [sys.executable, "-m", "tests.tui.log_on_a_terminal", str(path)]
@@ -207,6 +206,26 @@ def test_a_terminal_shows_what_the_log_view_means_page_by_page(tmp_path: Path) -
         assert deck.end() == 0
 
     assert faults_of_bytes(bytes(deck.raw)) == []
+
+
+@pytest.mark.parametrize(
+    ("term", "colorterm", "colour"),
+    [("xterm", "", r"3[1-7]|9[0-7]"), ("xterm-256color", "", r"38;5;\d+"), ("xterm-256color", "truecolor", "38;2;200;30;40")],
+)
+def test_colours_are_those_that_the_terminal_has(term: str, colorterm: str, colour: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"\x1b[38;2;200;30;40mtrue\x1b[0m \x1b[38;5;208mof 256\x1b[0m \x1b[34mof 16\x1b[0m plain\n")
+    env = {"TERM": term, "COLORTERM": colorterm, "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-m", "tests.tui.log_on_a_terminal", str(path)]
+    with Terminal(argv, env, Path(__file__).parents[2]) as deck:
+        deck.wait("? help  q quit").type("l").wait("true of 256 of 16 plain").type("\x11")
+        assert deck.end() == 0
+    sent = re.findall(rb"\x1b\[([\d;]*)m(true|of 256|of 16)", bytes(deck.raw))
+
+    colours = {text.decode(): codes.decode() for codes, text in sent}
+    assert re.fullmatch(colour, colours["true"])
+    assert re.fullmatch(r"3[1-7]|9[0-7]" if term == "xterm" else "38;5;208", colours["of 256"])
+    assert colours["of 16"] == "34"
 
 
 def rows_of(deck: Terminal) -> list[str]:

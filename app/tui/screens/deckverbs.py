@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from app.core import amounts
 from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
 from app.core.clean import middle
-from app.tui import copying, verbs
+from app.tui import verbs
 from app.tui.changes import FRESH, Changes
 from app.tui.confirm import ask_again, ask_cancel, ask_delete, dependants
 from app.tui.look import STATES, STRANGE
@@ -69,7 +69,7 @@ class DeckVerbs(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a field has the focus, the keys that open one are only letters."""
-        return not (action in OPENING and isinstance(self.focused, (Input, TextArea)))
+        return not (action in OPENING and isinstance(self.focused, Input))
 
     @property
     def deck(self) -> TaskdeckApp:
@@ -253,6 +253,8 @@ class DeckVerbs(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy something about the row to the clipboard."""
+        from app.tui import copying
+
         if rows := verbs.task_rows([self.table.item]):
             question = copying.question(rows[0], self.deck.look)
             self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy(rows[0].uuid, key) if key else None)
