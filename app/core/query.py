@@ -197,9 +197,11 @@ def _qualified(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]]:
     """A qualifier and what follows it; None for a plain word. What looks like a qualifier and is none is refused."""
     at = next((at for at, char in enumerate(word) if char == _Char(":", True)), 0)
     name = _said(word[:at]).lower()
-    if not name or not name.isalpha() or not all(char.plain for char in word[:at]) or word[at + 1 : at + 2] == [_Char("/", True)]:
+    if not name.isalpha() or not all(char.plain for char in word[:at]):
         return None, word
     if name not in QUALIFIERS:
+        if word[at + 1 : at + 2] == [_Char("/", True)]:  # http://…
+            return None, word
         near = nearest(name, QUALIFIERS)
         shown = cut(clean(_said(word)), 40)
         raise BadQuery(f'there is no "{cut(clean(name), 40)}:".' + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.'))

@@ -233,5 +233,16 @@ _RULES = {
     "not": lambda error, schema: "is a value that is ruled out",
 }
 _WITH_VALUE = frozenset(
-    ("type", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const", "pattern", "multipleOf")
+    (
+        "type",
+        "format",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "enum",
+        "const",
+        "pattern",
+        "multipleOf",
+    )
 )

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.core import amounts
 from app.core.clean import clean, cut, nearest, valid_name
-from app.core.outline import Path
+from app.core.fields import Path
 from app.tui.equal import spec_of
 
 KINDS = ("command", "shell", "template")

@@ -163,7 +163,9 @@ class Entry(Input):
 class Slot(InOrder, Entry):
     """An entry of a form that has `action_step`: enter goes on to the next field."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)
+    ]
     joint = ""
     """What is put between the lines of a text that is pasted; without it only the first line is taken."""
 

@@ -158,7 +158,7 @@ def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
     room = width - wide(right)
     shown: list[Span] = []
     for text, style in left:
-        if len(text.rstrip()) > room:
+        if wide([(text.rstrip(), style)]) > room:
             break
         shown.append((text, style))
         room -= wide([(text, style)])

@@ -22,7 +22,8 @@ from textual.widgets import Input
 
 from app.core import amounts, parameters
 from app.core.clean import MASK
-from app.core.outline import Field, Path, outline
+from app.core.fields import Field, Path
+from app.core.outline import outline
 from app.tui import schemaform
 from app.tui.form import InOrder, PickScreen, slot
 from app.tui.form import Slot as Entry
@@ -150,9 +151,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         """Find all that is wrong, and the field that each belongs to."""
         outlined, texts = self._filling.outline, self._filling.texts
         found = parameters.findings(self.schema, outlined.values(texts))
-        found += [
-            parameters.Finding(one.path, f"{one.name} must be a JSON object") for one in outlined.unread(texts)
-        ]
+        found += [parameters.Finding(one.path, f"{one.name} must be a JSON object") for one in outlined.unread(texts)]
         places: dict[Path, list[parameters.Finding]] = {}
         for finding in found:
             places.setdefault(outlined.place(finding.path), []).append(finding)
@@ -173,7 +172,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if self._finding:
             self._found()
             return True
-        stops = [at for at, row in enumerate(self._rows) if _stops(row) and (at > self._at if by > 0 else at < self._at)]
+        stops = [
+            at for at, row in enumerate(self._rows) if _stops(row) and (at > self._at if by > 0 else at < self._at)
+        ]
         if not stops:
             return False
         self._go(stops[0 if by > 0 else -1])
@@ -267,7 +268,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._finding = False
         self._hide_editors()
         self._find.value = ""
-        if isinstance(row, Slot) and not any(_same(one, row) for one in schemaform.rows_of(replace(self._filling, query=""))):
+        if isinstance(row, Slot) and not any(
+            _same(one, row) for one in schemaform.rows_of(replace(self._filling, query=""))
+        ):
             self._filling = schemaform.unfolded(self._filling, row.field.path)
         self._look_for("")
         self._go(next((at for at, one in enumerate(self._rows) if _same(one, row)), 0))
@@ -390,7 +393,11 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def _left(self) -> None:
         """The focus is elsewhere, by the mouse or by a key: no row is written in."""
-        if not self.has_focus_within and self.screen.focused not in (None, self, *self.children) and self.screen.is_current:
+        if (
+            not self.has_focus_within
+            and self.screen.focused not in (None, self, *self.children)
+            and self.screen.is_current
+        ):
             self._at, self._finding = -1, False
             self._hide_editors()
             self._arrange()
@@ -433,7 +440,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         here = self._row
         self._rows = schemaform.rows_of(self._filling)
         if here is not None:
-            self._at = next((at for at, row in enumerate(self._rows) if _same(row, here)), min(self._at, len(self._rows) - 1))
+            self._at = next(
+                (at for at, row in enumerate(self._rows) if _same(row, here)), min(self._at, len(self._rows) - 1)
+            )
         self._show_lines(*self._lined())
         if self.ready and self._editor.display and isinstance(self._row, Slot):
             self._editor.styles.offset = self._box(self._row).offset
@@ -457,7 +466,9 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if self._finding or self._filling.query:
             shown = "" if self._finding else self.look.theirs(self._filling.query)
             tail = f"{len(self._rows)} of {self._count}, esc shows all"
-            return ((self.look.rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),)
+            return (
+                (self.look.rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),
+            )
         fill, wrong = self.missing, len(self.findings) - self.missing
         title = f"Parameters {amounts.count(self._count)}"
         title += f", {fill} to fill in" if fill else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from app.core import amounts
 from app.core.clean import clean, pad, width
-from app.core.outline import Field, Group, Outline, Path
+from app.core.fields import Field, Group, Outline, Path
 from app.core.parameters import Finding
 from app.tui.doc import wrap
 from app.tui.look import Look, Span
@@ -19,7 +19,13 @@ from app.tui.look import Look, Span
 NARROWEST, HINT, NUMBER = 14, 22, 8
 """Cells: the least for names, what is left for hints, a number's field."""
 FAULT_LINES = 2
-_KIND_WORDS = {"string": "text", "integer": "whole number", "array": "JSON list", "object": "JSON object", "null": "null"}
+_KIND_WORDS = {
+    "string": "text",
+    "integer": "whole number",
+    "array": "JSON list",
+    "object": "JSON object",
+    "null": "null",
+}
 _LISTED = {"string": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
 Folds = Mapping[str, bool]
 """What was opened (True) or folded (False) by hand, by the key of a heading."""
@@ -76,7 +82,9 @@ def rows_of(filling: Filling) -> list[Row]:
 
 def unfolded(filling: Filling, path: Path) -> Filling:
     """The same with the field in sight."""
-    number = next((n for n, group in enumerate(filling.outline.groups) if any(f.path == path for f in group.fields)), -1)
+    number = next(
+        (n for n, group in enumerate(filling.outline.groups) if any(f.path == path for f in group.fields)), -1
+    )
     return replace(filling, folds={**filling.folds, f"group {number}": True, f"hidden {number}": True})
 
 
@@ -96,7 +104,9 @@ def _group_rows(filling: Filling, number: int, group: Group) -> Iterator[Row]:
     is_open = filling.folds.get(f"group {number}", bool(plain or faults))
     if group.title or group.path:
         wrong = sum(len(slot.faults) for slot in told)
-        yield Heading(f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about, wrong=wrong)
+        yield Heading(
+            f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about, wrong=wrong
+        )
     if is_open:
         yield from plain
         yield from _hidden_rows(filling, number, hidden, bool(plain))
@@ -184,7 +194,9 @@ def _heading(row: Heading, of: Measures, look: Look, here: bool) -> Line:
     if row.hidden:
         said = "hidden, shown" if row.open else "more, hidden"
         return ((f"{sign} {row.count} {said}", "cursor" if here else "dim"),)
-    tail = f"{amounts.count(row.count)}, {row.wrong} to mend" if row.wrong and not row.open else amounts.count(row.count)
+    tail = (
+        f"{amounts.count(row.count)}, {row.wrong} to mend" if row.wrong and not row.open else amounts.count(row.count)
+    )
     title = look.cut(f"{sign} {look.theirs(row.title)}", of.room - len(tail) - 10)
     return ((look.rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
 
@@ -193,7 +205,11 @@ def _field_line(row: Slot, of: Measures, look: Look, whole: bool, here: bool) ->
     star = "*" if row.field.required else ""
     name = look.cut(look.theirs(row.field.name if whole else name_of(row.field)), of.names - 1 - len(star), "middle")
     cells = of.box(row.field)
-    spans = [(pad(name + star, of.names), "bold" if row.faults else ""), ("[", "dim"), *_content(row, cells, look, here)]
+    spans = [
+        (pad(name + star, of.names), "bold" if row.faults else ""),
+        ("[", "dim"),
+        *_content(row, cells, look, here),
+    ]
     left = of.room - of.names - cells - 3
     return (*spans, ("] ", "dim"), *_tail(row, left, look))
 
@@ -210,7 +226,11 @@ def _content(row: Slot, cells: int, look: Look, here: bool) -> list[Span]:
 
 def _shown(row: Slot, look: Look) -> str:
     """The text of a field that is not written in; a secret only as far as it says where the secret is."""
-    return look.theirs(row.text) if not masked(row.field, row.text) else ("*" if look.ascii else "•") * min(len(row.text), 8)
+    return (
+        look.theirs(row.text)
+        if not masked(row.field, row.text)
+        else ("*" if look.ascii else "•") * min(len(row.text), 8)
+    )
 
 
 def masked(found: Field, text: str) -> bool:
@@ -272,7 +292,9 @@ def bounds_of(schema: Mapping[str, object]) -> str:
         return f"{low} to {high}"
     said = [(low, "at least"), (high, "at most"), (schema.get("exclusiveMinimum"), "more than")]
     said += [(schema.get("exclusiveMaximum"), "less than"), (schema.get("multipleOf"), "a multiple of")]
-    return ", ".join(f"{words} {number}" for number, words in said if number is not None and not isinstance(number, bool))
+    return ", ".join(
+        f"{words} {number}" for number, words in said if number is not None and not isinstance(number, bool)
+    )
 
 
 def about(row: Row | None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.acceptance.house import House
-from tests.bench import adoption, bulk, commands, deck, drain, idle, latency, log, screens
+from tests.bench import adoption, bulk, commands, deck, drain, idle, latency, log, screens, search
 from tests.bench.figures import Figure, document, table
 
 PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
     "deck": deck.measure,
     "screens": screens.measure,
     "log": lambda house, _: log.measure(house),
+    "search": lambda house, _: search.measure(house),
 }
 
 
@@ -42,7 +43,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Taskdeck on this machine.")
     parser.add_argument(
-        "part", nargs="*", help="commands, bulk, drain, latency, adoption, idle, deck, screens, log; all when none is named"
+        "part",
+        nargs="*",
+        help="commands, bulk, drain, latency, adoption, idle, deck, screens, log, search; all when none is named",
     )
     parser.add_argument("--json", action="store_true", help="one JSON list")
     parser.add_argument("--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)")

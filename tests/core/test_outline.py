@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.core import parameters
-from app.core.outline import Field, outline, same, text_of, value_of
+from app.core.fields import REST, Field, same, text_of, value_of
+from app.core.outline import outline
 
 KINDS = ("integer", "number", "boolean", "null", "array", "object", "string")
 
@@ -67,7 +68,9 @@ def test_a_text_is_a_value_and_the_value_that_text(schema: dict[str, Any], text:
     "value",
     ["", " ", "a\nb", '"', '""', "[1]", "1", "true", "null", "a,b", 'a "b"', 0, -1.5, True, None, [], [[]], ["a,b", ""], {"": 1}],
 )  # fmt: skip
-@pytest.mark.parametrize("kinds", ["string", "array", ["string", "integer", "null"], ["array", "string", "object", "boolean", "null"]])
+@pytest.mark.parametrize(
+    "kinds", ["string", "array", ["string", "integer", "null"], ["array", "string", "object", "boolean", "null"]]
+)
 def test_whatever_a_task_had_comes_back_from_its_text(kinds: Any, value: Any) -> None:
     field = only({"type": kinds})
     held = value_of(field, text_of(field, value))
@@ -103,16 +106,26 @@ NESTED: dict[str, Any] = {
             "type": "object",
             "title": "Reference",
             "required": ["species", "on"],
-            "properties": {"species": {"type": "string"}, "release": {"type": "integer", "default": 1}, "on": {"type": "boolean"}},
+            "properties": {
+                "species": {"type": "string"},
+                "release": {"type": "integer", "default": 1},
+                "on": {"type": "boolean"},
+            },
         },
         "star": {"$ref": "#/$defs/star"},
-        "trim": {"type": "object", "properties": {"on": {"type": "boolean", "default": True}, "by": {"type": "integer"}}},
+        "trim": {
+            "type": "object",
+            "properties": {"on": {"type": "boolean", "default": True}, "by": {"type": "integer"}},
+        },
     },
     "$defs": {
         "star": {
             "type": "object",
             "additionalProperties": False,
-            "properties": {"index": {"type": "string"}, "deep": {"type": "object", "properties": {"n": {"type": "number"}}}},
+            "properties": {
+                "index": {"type": "string"},
+                "deep": {"type": "object", "properties": {"n": {"type": "number"}}},
+            },
         }
     },
 }
@@ -163,14 +176,21 @@ def test_what_an_object_holds_beside_its_fields_is_kept() -> None:
     values = {"ref": {"species": "x", "more": {"a": [1]}, "on": True}, "star": {}}
 
     assert found.values(found.texts(values)) == values
-    assert [field.name for field in found.unread({("ref", ""): "no object"})] == ["ref.*"]
+    assert [field.name for field in found.unread({("ref", REST): "no object"})] == ["ref.*"]
 
 
 def test_titled_parts_are_groups_and_hidden_parameters_are_known() -> None:
     schema = {
         "properties": {"own": {}},
         "allOf": [{"$ref": "#/$defs/io"}, {"title": "Rest", "properties": {"z": {"type": "string", "hidden": True}}}],
-        "$defs": {"io": {"title": "In and out", "description": "files", "required": ["a"], "properties": {"a": {"type": "string"}}}},
+        "$defs": {
+            "io": {
+                "title": "In and out",
+                "description": "files",
+                "required": ["a"],
+                "properties": {"a": {"type": "string"}},
+            }
+        },
     }
     found = outline(schema)
 
@@ -194,15 +214,18 @@ def test_forms_of_an_object_are_fields_of_one_group_with_all_their_choices() -> 
 def test_further_parameters_have_a_field_only_where_they_are_welcome() -> None:
     assert [*outline({"properties": {"a": {}}}).fields] == [("a",)]
     found = outline({"properties": {"a": {}}, "additionalProperties": {"type": "integer"}})
-    assert found.values({("",): '{"b": 2}', ("a",): "x"}) == {"a": "x", "b": 2}
-    assert not found.fields[("",)].hidden
+    assert found.values({(REST,): '{"b": 2}', ("a",): "x"}) == {"a": "x", "b": 2}
+    assert not found.fields[(REST,)].hidden
 
 
 @pytest.mark.parametrize(
     "schema",
     [
         {"properties": {"tree": {"$ref": "#"}}},
-        {"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"properties": {n: {"$ref": "#/$defs/a"} for n in "bcdefghijk"}}}},
+        {
+            "properties": {"a": {"$ref": "#/$defs/a"}},
+            "$defs": {"a": {"properties": {n: {"$ref": "#/$defs/a"} for n in "bcdefghijk"}}},
+        },
         {"properties": {f"p{n}": {"type": "integer"} for n in range(3_000)}},
         {"properties": {"x": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"$ref": "#/$defs/x"}}},
     ],
@@ -219,7 +242,7 @@ def test_a_place_in_the_values_leads_to_its_field_or_its_object() -> None:
     found = outline(NESTED)
 
     assert found.place(("ref", "species")) == ("ref", "species")
-    assert found.place(("ref", "more", "a", 0)) == ("ref", "")
+    assert found.place(("ref", "more", "a", 0)) == ("ref", REST)
     assert found.place(("star", "none")) == ("star",)
     assert found.place(()) == ()
 
@@ -249,7 +272,10 @@ def test_all_that_is_wrong_is_found_each_at_its_place() -> None:
 
 
 def test_form_and_command_line_refuse_the_same() -> None:
-    schema = {"properties": {"a": {"type": "string", "format": "date"}, "b": {"type": "integer"}}, "dependentRequired": {"a": ["b"]}}
+    schema = {
+        "properties": {"a": {"type": "string", "format": "date"}, "b": {"type": "integer"}},
+        "dependentRequired": {"a": ["b"]},
+    }
 
     for given in ({}, {"a": "2026-01-31", "b": 1}, {"a": "31.1."}, {"a": "2026-01-31"}, {"b": "x"}):
         try:

@@ -18,7 +18,7 @@ def fill(home: Living) -> None:
     home.call("pool.create", name=LONG, cpu=1.0, memory=100.0)
     home.call("queue.create", name=LONG, capacity=1, pool=LONG, description=EVERYTHING)
     home.call("sla.create", name=NAME, preset="finishes-within", value="0.1s", severity="critical")
-    parameters = {"properties": {"word": {"type": "string", "description": EVERYTHING, "default": MARKUP}}}
+    parameters = {"properties": {"word": {"type": "string", "description": EVERYTHING, "default": EVERYTHING}}}
     schema = {"script": f"echo '{EVERYTHING}'"}
     home.call("template.create", name=NAME, engine="shell", schema=schema, parameters=parameters, description=EVERYTHING)
     tags = {"k[red]": EVERYTHING, LONG[:60]: MARKUP}

@@ -99,7 +99,21 @@ def burst(app: TaskdeckApp, *keys: str) -> None:
             app.post_message(Paste(key))
 
 
-KEYS = ("ctrl+f", "ctrl+u", "ctrl+j", "enter", "escape", "tab", "shift+tab", "space", "left", "right", "up", "down", "backspace")
+KEYS = (
+    "ctrl+f",
+    "ctrl+u",
+    "ctrl+j",
+    "enter",
+    "escape",
+    "tab",
+    "shift+tab",
+    "space",
+    "left",
+    "right",
+    "up",
+    "down",
+    "backspace",
+)
 
 
 async def go_to(pilot: Pilot[Any], app: TaskdeckApp, name: str) -> None:
@@ -295,7 +309,9 @@ async def test_keys_typed_at_once_land_where_they_belong() -> None:
     """Many keys in one burst: each field gets its own, as if they were typed slowly, and what follows is done after them."""
     answers = form()
     async with opened(KEYWORDS, answers=answers) as (pilot, app):
-        burst(app, *"abx", "backspace", *"c", "tab", "backspace", "backspace", "7", "down", "0.5", "tab", *"10", "ctrl+j")
+        burst(
+            app, *"abx", "backspace", *"c", "tab", "backspace", "backspace", "7", "down", "0.5", "tab", *"10", "ctrl+j"
+        )
         await until(pilot, lambda: submitted(answers))
 
     texts = [["input", "abc"], ["crf", "7"], ["ratio", "0.5"], ["step", "10"]]
@@ -413,7 +429,9 @@ async def test_shell_text_in_command_is_refused_and_taken_along() -> None:
         app.open_form()
         await until(pilot, lambda: app.screen.focused is not None)
         await paste(pilot, "for i in 1 2; do echo $i; done")
-        await until(pilot, lambda: shows(app, '✗ Command: "for" is a word of the shell, not a program. Take Run: shell text.'))
+        await until(
+            pilot, lambda: shows(app, '✗ Command: "for" is a word of the shell, not a program. Take Run: shell text.')
+        )
         await pilot.press("shift+tab", "right")
         await until(pilot, lambda: shows(app, "taskdeck submit -c 'for i in 1 2; do echo $i; done'"))
 

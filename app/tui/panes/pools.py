@@ -55,8 +55,8 @@ class PoolRow:
         return f"{self.pool.key}/memory" if self.memory else self.pool.key
 
 
-def _bar(used: float | None, reserved: float, total: float) -> Cell:
-    tones = TwoTone(used or 0.0, reserved, total)
+def _bar(used: float | None, reserved: float | None, total: float) -> Cell:
+    tones = TwoTone(used or 0.0, reserved or 0.0, total)
     return Cell(tones, "warn" if tones.over else "")
 
 
@@ -70,14 +70,14 @@ def wide_cells(row: PoolRow, look: Look, now: float) -> Cells:
     if row.memory:
         bar = _bar(pool.measured_memory, pool.used_memory, pool.total_memory)
         pair, used = amounts.memory_pair(pool.used_memory, pool.total_memory), amounts.memory(pool.measured_memory)
-        return Cell(""), Cell("mem", "dim"), bar, Cell(pair), Cell(look.own(used)), _history(pool.memory_history, look)
+        return Cell(""), Cell("mem", "dim"), bar, Cell(look.own(pair)), Cell(look.own(used)), _history(pool.memory_history, look)
     bar = _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
     pair, used = amounts.cpu_pair(pool.used_cpu, pool.total_cpu), amounts.cpu(pool.measured_cpu)
     return (
         _name(pool, look),
         Cell("cpu", "dim"),
         bar,
-        Cell(pair),
+        Cell(look.own(pair)),
         Cell(look.own(used)),
         _history(pool.cpu_history, look),
     )
@@ -94,12 +94,12 @@ def narrow_cells(row: PoolRow, look: Look, now: float) -> Cells:
         _name(pool, look),
         Cell("cpu", "dim"),
         _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
-        Cell(amounts.cpu_pair(pool.used_cpu, pool.total_cpu)),
+        Cell(look.own(amounts.cpu_pair(pool.used_cpu, pool.total_cpu))),
         Cell("use", "dim"),
         Cell(look.own(amounts.cpu(pool.measured_cpu))),
         Cell("mem", "dim"),
         _bar(pool.measured_memory, pool.used_memory, pool.total_memory),
-        Cell(amounts.memory_pair(pool.used_memory, pool.total_memory)),
+        Cell(look.own(amounts.memory_pair(pool.used_memory, pool.total_memory))),
         Cell("use", "dim"),
         Cell(look.own(amounts.memory(pool.measured_memory))),
     )

@@ -36,11 +36,12 @@ def cells(queue: QueueLine, look: Look, now: float) -> Cells:
     """A queue's row, the same on narrow and wide terminals."""
     sign = QUEUES.get(queue.word, STRANGE)
     oldest = amounts.MISSING if queue.oldest_at is None else amounts.age(now - queue.oldest_at)
+    load = amounts.MISSING if queue.load is None else queue.load  # of a minute in which no runtime was up
     return (
         Cell(look.theirs(queue.name)),
-        Cell(Bar(queue.load, queue.capacity)),
-        Cell(f"{queue.load}/{queue.capacity}"),
-        Cell(amounts.count(queue.waiting)),
+        Cell(Bar(queue.load or 0, queue.capacity)),
+        Cell(look.own(f"{load}/{queue.capacity}")),
+        Cell(look.own(amounts.count(queue.waiting))),
         Cell(look.own(oldest)),
         Cell(look.spark(queue.starts, 10, top=max(FEW, *queue.starts, 0)), "dim"),
         Cell(f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),

@@ -335,7 +335,7 @@ class HistoryScreen(PageScreen):
         """The moment under the cursor moves; at first it stands at the end."""
         if self._answer:
             last = len(self._answer["at"]) - 1
-            self._moment = max(0, min(last, (last if self._moment is None else self._moment) + by))
+            self._moment = last if self._moment is None else max(0, min(last, self._moment + by))
             self._look()
 
     @on(Chart.Picked)

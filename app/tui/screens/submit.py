@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.timer import Timer
@@ -19,19 +19,20 @@ from textual.widgets import Input, TextArea
 from app.core import amounts, parameters
 from app.core.board import QueueLine
 from app.core.clean import MASK
+from app.core.fields import Path
 from app.core.ids import uuid7
-from app.core.outline import Path, outline
-from app.core.query import as_word
-from app.errors import Problem
+from app.core.outline import outline
 from app.tui import origin
 from app.tui.draft import KINDS, Draft, draft_of, faults, shell_signs, shell_word, spec, words
 from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
-from app.tui.form import Choice, Field, Pick, Rule, Script, Tick, Words, slot
+from app.tui.form import Choice, Field, Pick, Rule, Tick, Words
 from app.tui.header import WIDE
 from app.tui.look import Span
 from app.tui.parameterfields import ParameterFields
 from app.tui.screens.page import PageScreen
+from app.tui.submitting import all_templates, last_of, verdict
+from app.tui.taskfields import task_fields
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 CHECK_AFTER = 0.15
 """Seconds without a change after which the runtime is asked whether it would take the task."""
 SHOWN_FAULTS = 3
+NARROW = 72
+"""Cells of a terminal below which small fields stand under each other."""
 LOW = 20
 """Lines of a terminal below which only one is spent on each part beside the form."""
 _INVITES = {"command": "Type a command.", "shell": "Type shell text.", "template": "Pick a template."}
@@ -103,9 +106,9 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
     def body(self) -> Iterable[Widget]:
         # Classes are set before there is much to style anew for each.
         self.set_class(self.app.size.width >= WIDE, "-wide")
-        self.set_class(self.app.size.height < LOW, "-low")
+        self._fit()
         self.set_class(self._first_draft().kind == "template", "-template")
-        yield VerticalScroll(*_fields(), id="form", can_focus=False)
+        yield VerticalScroll(*task_fields(), id="form", can_focus=False)
         yield Words(id="about", most=2)
         yield Words(id="verdict", most=SHOWN_FAULTS)
         yield Rule("The same from a shell (ctrl+y or a click copies it)", id="equal-rule")
@@ -117,7 +120,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.call("queue.ls", {}, self._offer_queues)
-        self.ask(_templates, self._offer_templates)
+        self.ask(all_templates, self._offer_templates)
         if self._again is not None and not self._again.get("template"):
             self._ask_usual_name(self._again)
         self.call_later(self._begin)
@@ -176,8 +179,12 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
             event.stop()
 
     def on_resize(self) -> None:
-        self.set_class(self.app.size.height < LOW, "-low")
+        self._fit()
         self.call_after_refresh(self._show_equal)
+
+    def _fit(self) -> None:
+        self.set_class(self.app.size.height < LOW, "-low")
+        self.set_class(self.app.size.width < NARROW, "-narrow")
 
     def heading(self) -> str:
         if self._again is not None:
@@ -216,7 +223,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         """A name that the task was given because it had none is not kept: it follows the command."""
         nameless = {name: value for name, value in spec(self.draft).items() if name != "name"}
         args = {"tasks": [nameless], **self._origin, "dry_run": True}
-        self.ask(lambda client: _verdict(client, args)[1], lambda usual: self._unname(task, usual))
+        self.ask(lambda client: verdict(client, args)[1], lambda usual: self._unname(task, usual))
 
     def _unname(self, task: Mapping[str, Any], usual: str) -> None:
         name = self.query_one("#name", Input)
@@ -362,7 +369,10 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         except ValueError:
             return ("", "")
         if word := shell_word(self.draft.command):
-            return (f"{self.look.theirs(word)} is a word of the shell, and no shell runs a command (Run: shell text).", "warn")
+            return (
+                f"{self.look.theirs(word)} is a word of the shell, and no shell runs a command (Run: shell text).",
+                "warn",
+            )
         if signs := shell_signs(self.draft.command):
             return (f"{' '.join(signs)} is plain text here: no shell runs a command (Run: shell text).", "warn")
         shown = self.look.own(" │ ").join(self.look.theirs(word) for word in found)
@@ -469,7 +479,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self._asked += 1
         if not self._faults():
             asked, args = self._asked, self._submission() | {"dry_run": True}
-            self.ask(lambda client: _verdict(client, args), lambda verdict: self._judged(asked, verdict))
+            self.ask(lambda client: verdict(client, args), lambda said: self._judged(asked, said))
 
     def _judged(self, asked: int, verdict: tuple[str, str]) -> None:
         if asked == self._asked:
@@ -511,7 +521,10 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
 
     def action_step(self, by: int) -> None:
         """To the next field, or the one before, of those that are there with what was chosen this very moment."""
-        if (self.query_one("#kind", Choice).value, self.query_one("#template", Pick).value) != (self.draft.kind, self.draft.template):
+        if (self.query_one("#kind", Choice).value, self.query_one("#template", Pick).value) != (
+            self.draft.kind,
+            self.draft.template,
+        ):
             self._take_in()
         fields = self._parameter_fields
         if fields is not None and fields.has_focus_within:
@@ -535,7 +548,7 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         if last is not None:
             self._fill(last)
         elif fields:
-            self.ask(lambda client: _last_of(client, fields.template), lambda task: self._refill(fields, task))
+            self.ask(lambda client: last_of(client, fields.template), lambda task: self._refill(fields, task))
         else:
             self.say("Nothing was submitted from here yet.")
 
@@ -551,7 +564,11 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         """Copy the command line that does the same."""
         if found := self._equal():
             self.app.copy_to_clipboard(shlex.join(found))
-            self.say("Copied the line; secrets are masked in it." if any(MASK in word for word in found) else "Copied the line.")
+            self.say(
+                "Copied the line; secrets are masked in it."
+                if any(MASK in word for word in found)
+                else "Copied the line."
+            )
 
     @on(events.Click)
     def _clicked(self, event: events.Click) -> None:
@@ -567,64 +584,3 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         if self._again is None or typed != self._opened_with:
             cast(Any, self.app).kept_draft = typed
         self.dismiss(None)
-
-
-def _fields() -> Iterable[Widget]:
-    kinds = list(zip(KINDS, _KINDS, strict=True))
-    yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run")
-    yield Vertical(Field("Command", slot("command")), Words(id="words", classes="under"), id="of-command")
-    script = Script(id="script", compact=True)
-    script.cursor_blink = False
-    yield Vertical(Field("Shell text", script), id="of-shell")
-    yield Vertical(
-        Horizontal(Field("Template", Pick([], id="template"), size=30), id="template-field"),
-        Words(id="facts", classes="under"),
-        Vertical(id="parameters"),
-        id="of-template",
-    )
-    yield Rule("Task", id="task-rule")
-    yield Field("In", slot("cwd"))
-    yield Field("Name", slot("name"), size=30)
-    yield Field("Queue", Pick([], id="queue"), size=20)
-    yield Horizontal(_small("Priority", "priority", "higher first"), *_beside(("CPU", "cpu"), ("Memory", "memory")))
-    yield Horizontal(
-        _small("Timeout", "timeout", "empty: no limit"), *_beside(("Retries", "retries"), ("every", "retry_delay"))
-    )
-    yield Field("After", slot("after"), "#numbers, or empty", size=30)
-    yield Field("Start at", slot("at"), "23:30, tomorrow 02:00, 2h", size=30)
-    yield Tick("hold (do not start until released)", id="hold")
-
-
-_KINDS = ("a command", "shell text", "a template")
-
-
-def _small(label: str, id: str, hint: str) -> Field:
-    return Field(label, slot(id), hint, size=6, fixed=True)
-
-
-def _beside(*fields: tuple[str, str]) -> Iterable[Field]:
-    """Small fields that stand beside others."""
-    return [Field(label, slot(id), size=6, column=0, fixed=True) for label, id in fields]
-
-
-def _templates(client: Client) -> Sequence[Mapping[str, Any]]:
-    """All templates; what checks their parameters is loaded here, in the thread that asks."""
-    rows = client.call("template.ls", {})
-    for row in rows[:1]:
-        parameters.findings(row.get("parameters") or {}, {})
-    return rows
-
-
-def _last_of(client: Client, template: str) -> Mapping[str, Any] | None:
-    """The newest task of a template, as the verb `show` answers it."""
-    page = client.call("browse", {"filter": f"template:{as_word(template)}", "limit": 1})
-    rows = [dict(zip(page["columns"], row, strict=True)) for row in page["rows"]]
-    return client.call("show", {"id": rows[0]["uuid"]}) if rows else None
-
-
-def _verdict(client: Client, args: Mapping[str, Any]) -> tuple[str, str]:
-    """Why the runtime would refuse this submission ("" when it would not), and the name that the task would have."""
-    try:
-        return "", str(client.call("submit", dict(args))[0]["name"])
-    except Problem as problem:
-        return getattr(problem, "message", str(problem)), ""

@@ -1,0 +1,36 @@
+"""What the form for a new task asks of the runtime, each a function for a thread that has a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.core import parameters
+from app.core.query import as_word
+from app.errors import Problem
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+
+def all_templates(client: Client) -> Sequence[Mapping[str, Any]]:
+    """All templates; what checks their parameters is loaded here, in the thread that asks."""
+    rows = client.call("template.ls", {})
+    for row in rows[:1]:
+        parameters.findings(row.get("parameters") or {}, {})
+    return rows
+
+
+def last_of(client: Client, template: str) -> Mapping[str, Any] | None:
+    """The newest task of a template, as the verb `show` answers it."""
+    page = client.call("browse", {"filter": f"template:{as_word(template)}", "limit": 1})
+    rows = [dict(zip(page["columns"], row, strict=True)) for row in page["rows"]]
+    return client.call("show", {"id": rows[0]["uuid"]}) if rows else None
+
+
+def verdict(client: Client, args: Mapping[str, Any]) -> tuple[str, str]:
+    """Why the runtime would refuse this submission ("" when it would not), and the name that the task would have."""
+    try:
+        return "", str(client.call("submit", dict(args))[0]["name"])
+    except Problem as problem:
+        return getattr(problem, "message", str(problem)), ""

@@ -1,0 +1,138 @@
+"""Finding and paging among 1,000,000 tasks: how long a page takes to answer, in every order and with the filters that people type.
+
+Each page is asked for twice and the second time counts, with what the row's reader needs for it warm. Beside it stands what SQLite
+alone takes to look through the same texts with LIKE. What would need a walk through most tasks must stop in time and say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from app import paths
+from app.runtime import fresh
+from app.service import texts
+from app.service.browse import browse
+from app.service.call import Call
+from db import search
+from db.browse import ORDERS
+from db.engine import Database, open_database
+from tests.acceptance.house import House
+from tests.bench import million
+from tests.bench.figures import Figure
+
+COUNT = 1_000_000
+
+WORDS = {
+    "a common word": "encode",
+    "a rare word": "resnet50-sweep-500",
+    "an absent word": "zzzz",
+    "an absent word of common letters": "sweep-parquet",
+    "two words": "sha256 alpha",
+    "a word and states": "encode status:failed queue:media",
+    "a common word of two letters": "7f",
+    "an absent word of two letters": "q7",
+}
+TYPICAL = (
+    "", "status:failed", "status:failed,lost", "status:active", "status:waiting", "!status:succeeded", "queue:gpu",
+    "queue:gpu status:failed", "encode", "encode status:failed", "name:enc*", "template:train", "by:ci", "by:ann status:failed",
+    "tag:env=prod", "since:2h", "status:failed since:2d", "priority:>5", "number:500000-500100",
+)  # fmt: skip
+HARD = ("by:c* until:20d !sha256", "name:*z*", "q7", "encode !s0 !s1 !s2", "status:ended since:20d", "tag:env !prod !dev")
+
+
+def measure(house: House) -> Iterator[Figure]:
+    """Fill a home, then its index, then ask."""
+    paths.make_home(house.home)
+    fresh.prepare(house.home)
+    million.fill(path := Path(paths.database(house.home)), COUNT)
+    before = os.path.getsize(path)
+    yield from asyncio.run(_fill(path))
+    grown = os.path.getsize(path) - before
+    yield Figure("the index's share of the database", grown / (grown + before) * 100, "%", None, "", None)
+    yield from asyncio.run(_ask(path, house.home, _like(path)))
+
+
+async def _fill(path: Path) -> list[Figure]:
+    """Index everything, without rests."""
+    held, began = list[float](), time.perf_counter()
+    async with open_database(path, writable=True) as db:
+        while await db.read(search.behind):
+            held.append(await _timed(db.write_quietly(search.fill, texts.stored)))
+            more = True
+            while more:
+                start = time.perf_counter()
+                more = await db.write_quietly(search.merge)
+                held.append((time.perf_counter() - start) * 1e3)
+    held.sort()
+    took, late = time.perf_counter() - began, held[int(len(held) * 0.99)]
+    return [
+        Figure(f"indexing {COUNT:,} tasks, no rests", took, "s", None, "", took, 120),
+        Figure("a step of it holds the writer, p99", late, "ms", held[-1], "at most", late, 20),
+    ]
+
+
+async def _timed(work: Any) -> float:
+    began = time.perf_counter()
+    await work
+    return (time.perf_counter() - began) * 1e3
+
+
+def _like(path: Path) -> float:
+    """Milliseconds of a search through all texts by SQLite alone."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
+        began = time.perf_counter()
+        c.execute("SELECT count(*) FROM search_content WHERE c0 LIKE '%zzzz%'").fetchone()
+        return (time.perf_counter() - began) * 1e3
+
+
+async def _ask(path: Path, home: Path, like: float) -> list[Figure]:
+    async with open_database(path, writable=False) as db:
+        figures = [await _word(db, home, what, line, like) for what, line in WORDS.items()]
+        for what, lines in (("typical", TYPICAL), ("hard", HARD)):
+            took = sorted([await _pages(db, home, line, order) for order in ORDERS for line in lines], key=lambda found: found[0])
+            _tell(took)
+            figures += _figures(what, [found[0] for found in took], sum(not found[3] for found in took))
+    return figures
+
+
+def _tell(took: list[tuple[float, str, str, bool]]) -> None:
+    """The slowest, for who wants to know."""
+    for ms, order, line, complete in took[-5:]:
+        print(f"  {ms:.0f} ms: {line!r} by {order}{'' if complete else ', stopped'}", file=sys.stderr)
+
+
+def _figures(what: str, took: list[float], stopped: int) -> list[Figure]:
+    half, most = took[len(took) // 2], took[int(len(took) * 0.95)]
+    goals = (50, 150) if what == "typical" else (300, 1000)
+    return [
+        Figure(f"a page, {what} filters, all orders, p50", half, "ms", None, "", half, goals[0]),
+        Figure(f"a page, {what} filters, all orders, p95", most, "ms", took[-1], "at most", most, goals[1]),
+        Figure(f"of {len(took)} pages, stopped before they were full", stopped, "", None, "", stopped, 0 if what == "typical" else len(took)),
+    ]  # fmt: skip
+
+
+async def _word(db: Database, home: Path, what: str, line: str, like: float) -> Figure:
+    ms, _, _, complete = await _pages(db, home, line, "number")
+    goal = 50 if "two letters" not in what else 300
+    return Figure(f"{what}: {line}{'' if complete else ', stopped'}", ms, "ms", like, "LIKE over all", ms, goal)
+
+
+async def _pages(db: Database, home: Path, line: str, order: str) -> tuple[float, str, str, bool]:
+    """Milliseconds of the slower of the first page and the next, and whether both were all that there was."""
+    call = Call(db, "ann", home)
+    first = await browse(call, filter=line, order=order)
+    took, complete = [await _timed(browse(call, filter=line, order=order))], first["complete"]
+    if first["more_after"]:
+        last = first["rows"][-1] if first["rows"] else None
+        at = first["stopped"] or (last and [last[-1], last[1]])
+        complete &= (await browse(call, filter=line, order=order, at=at))["complete"]
+        took.append(await _timed(browse(call, filter=line, order=order, at=at)))
+    return max(took), order, line, complete

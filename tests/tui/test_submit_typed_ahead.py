@@ -1,0 +1,16 @@
+"""Keys that are typed, or sent by a script, faster than the form opens: on a real terminal, before a real runtime."""
+
+from __future__ import annotations
+
+from tests.acceptance.conftest import opened
+
+
+def test_one_burst_opens_the_form_fills_it_in_and_submits() -> None:
+    """`n`, a command, tab, a directory and ctrl+j in one write: one task, exactly as typed, and no verb of the deck."""
+    with opened() as house:
+        house.ok("serve", "--detach")
+        with house.terminal(columns=80, rows=24) as deck:
+            deck.wait("1 Queues").type("nprintf %s qxrpt\t/\n").wait("Submitted #1.")
+        [task] = house.json("ls", "--limit", "0")
+    assert task["launch"]["argv"] == ["printf", "%s", "qxrpt"]
+    assert task["cwd"] == "/"
