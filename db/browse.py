@@ -138,10 +138,9 @@ class Looking:
 
     def along(self, order: Order, down: bool, at: At | None, inside: set[int] | None) -> Iterator[_Step]:
         """Along the index of an order, over the rows that have a value; only over those `inside`, where that is given."""
-        limits = [c for c in self.wanted.conditions if isinstance(c, Range) and c.column == order.column and not c.no]
         size = SMALL if inside is None else 4 * SMALL
         while True:
-            places = _keyed(self.c, order, limits, down, at, size)
+            places = _keyed(self.c, order, self.wanted.conditions, down, at, size)
             if inside is not None:
                 for part in _parts([place for place in places if place in inside]):
                     yield _Step(self.passing(part), len(part), _at(self.c, order, part[-1]))
@@ -189,21 +188,49 @@ def _number(c: Connection, rowid: int, down: bool) -> int:
     return sql.value(c, f"SELECT number FROM tasks WHERE {near} LIMIT 1", (rowid,)) or (LAST if down else FIRST)
 
 
-def _keyed(c: Connection, order: Order, inside: Iterable[Range], down: bool, at: At | None, size: int) -> list[int]:
+def _keyed(c: Connection, order: Order, conditions: Iterable[Condition], down: bool, at: At | None, size: int) -> list[int]:
     """The next places of an index. First those of the very value one stands at, then those beyond it."""
-    way, sign = ("DESC", "<") if down else ("ASC", ">")
-    column = order.column
-    limits = [(f" AND {column} {op} ?", value) for r in inside for op, value in ((">=", r.low), ("<", r.high)) if value is not None]
-    base = f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{{}}"
-    base += "".join(text for text, _ in limits) + f" ORDER BY {column} {way}, {order.tie} {way} LIMIT ?"
-    given = [value for _, value in limits]
-    if at is None:
-        return sources.listed(c, base.format(""), (*given, size))
-    tie = at.number if order.tie == "number" else _bound(c, at.number, down)
-    places = sources.listed(c, base.format(f" AND {column} = ? AND {order.tie} {sign} ?"), (at.value, tie, *given, size))
-    if len(places) < size:
-        places += sources.listed(c, base.format(f" AND {column} {sign} ?"), (at.value, *given, size - len(places)))
+    column, (way, sign) = order.column, ("DESC", "<") if down else ("ASC", ">")
+    limits, given = _limits(column, conditions)
+    base = f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{limits} AND {{}} "
+    base += f"ORDER BY {column} {way}, {order.tie} {way} LIMIT ?"
+    places: list[int] = []
+    for text, values in _beyond(c, order, _values(column, conditions), down, sign, at):
+        if len(places) < size:
+            places += sources.listed(c, base.format(text), (*given, *values, size - len(places)))
     return places
+
+
+def _beyond(
+    c: Connection, order: Order, only: Sequence[str] | None, down: bool, sign: str, at: At | None
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The parts of an index that lie beyond a place, as conditions; of its values `only` some, where that is known."""
+    column = order.column
+    if at is not None:
+        tie = at.number if order.tie == "number" else _bound(c, at.number, down)
+        yield f"{column} = ? AND {order.tie} {sign} ?", (at.value, tie)
+    if only is None:
+        yield ("1", ()) if at is None else (f"{column} {sign} ?", (at.value,))
+    for value in sorted(only or (), reverse=down):
+        if at is None or (value < at.value if down else value > at.value):
+            yield f"{column} = ?", (value,)
+
+
+def _limits(column: str, conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
+    """Between which values all lies that matches."""
+    ranges = [c for c in conditions if isinstance(c, Range) and c.column == column and not c.no]
+    limits = [(f" AND {column} {op} ?", value) for r in ranges for op, value in ((">=", r.low), ("<", r.high)) if value is not None]
+    return "".join(text for text, _ in limits), [value for _, value in limits]
+
+
+def _values(column: str, conditions: Iterable[Condition]) -> Sequence[str] | None:
+    """The only values of a column that all that matches has, where a condition says so."""
+    for condition in conditions:
+        if isinstance(condition, Among) and condition.column == column and not condition.no:
+            return condition.values
+        if isinstance(condition, Status) and column == "status" and not condition.no:
+            return tuple({*condition.tasks, *(("running",) if condition.runs else ())})
+    return None
 
 
 def _at(c: Connection, order: Order, place: int) -> At:
@@ -327,7 +354,7 @@ class _Paging:
     def _valued(self, way: bool, at: At | None = None) -> Iterator[_Step]:
         """The walk along the rows with a value."""
         inside = self.inside
-        if inside is not None and self.order.partial:
+        if inside is not None and self.order.partial and len(inside) <= HELD // 2:
             rows = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
             places = json.dumps(sorted(inside))
             inside = set(sources.listed(self.look.c, f"{rows} WHERE t.{self.order.column} IS NOT NULL", (places,)))

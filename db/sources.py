@@ -189,13 +189,14 @@ SHORT = 2_000
 def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str]) -> Ways:
     """The ways that these conditions leave. `hints` are parts of the texts of matching tasks, beside the words asked for."""
     low, high = _places(c, conditions)
-    known = sorted(_known(c, [condition for condition in conditions if not condition.no]), key=lambda found: found[1])
+    everything = Everything(), min(sum(reads.counts(c).values()), max(0, min(high, _end(c)) - low - 1))
+    known = sorted([*_known(c, [condition for condition in conditions if not condition.no]), everything], key=lambda found: found[1])
     found: list[tuple[Source, int | None]] = [*known]
     words = [condition.text for condition in conditions if isinstance(condition, Word) and not condition.no]
     indexed = _indexed(c, words, hints) if words or hints else None
     if indexed is not None:
-        found.insert(1 if known and known[0][1] <= SHORT else 0, (indexed, None))
-    return Ways([*found, (Everything(), sum(reads.counts(c).values()))], low, high)
+        found.insert(1 if known[0][1] <= SHORT else 0, (indexed, None))
+    return Ways(found, low, high)
 
 
 def held(c: Connection, ways: Ways, most: int, blindly: int, patient: bool = False) -> set[int] | None:

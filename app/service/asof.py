@@ -57,8 +57,8 @@ async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
 def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise Usage(f'"{cut(clean(text), 40)}" is no time. Give a minute such as 2026-01-31T08:00.') from None
+    except (TypeError, ValueError, OverflowError):
+        raise Usage(f'"{cut(clean(str(text)), 40)}" is no time. Give a minute such as 2026-01-31T08:00.') from None
 
 
 def _answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Then:
         queued, load = self._sampled("waiting"), self._sampled("running")
         self._tell_missing(load, len(running))
         return Board(
-            at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=self._runtime(), host=HostFacts(name=os.uname().nodename),
+            at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=RuntimeFacts(state="past"), host=HostFacts(name=os.uname().nodename),
             counts={} if queued is None or load is None else {"running": load, "queued": queued},
             today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in BAD),
             waiting_total=max(queued or 0, len(waiting)), queues=tuple(self._queue_lines()), pools=tuple(self._pool_lines()),
@@ -135,13 +135,6 @@ class Then:
     def _tell_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
             self.notes.append(f"{load - found} more ran: they were deleted since, or are too many to find.")
-
-    def _runtime(self) -> RuntimeFacts:
-        """`past`: nothing lives there; `none` when no runtime was up."""
-        if self.up:
-            return RuntimeFacts(state="past")
-        before, _ = asof.around(self.c, self.at)
-        return RuntimeFacts(state="none", since=clock.unix(before) if before else None)
 
     # -- lines ----------------------------------------------------------------------------------------------------
 

@@ -197,14 +197,15 @@ async def history(
     }  # fmt: skip
 
 
-def _check(span: str, metric: str, by: str, within: Mapping[str, str]) -> None:
+def _check(span: Any, metric: Any, by: Any, within: Any) -> None:
     for word, value, known in (("span", span, SPANS), ("metric", metric, METRICS)):
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise Usage(f'there is no {word} "{cut(clean(str(value)), 40)}". There are: {", ".join(known)}')
-    if by not in METRICS[metric]:
+    if not isinstance(by, str) or by not in METRICS[metric]:
         raise Usage(f'{metric} is not known by "{cut(clean(str(by)), 40)}", but by: {", ".join(METRICS[metric])}')
-    if not within.keys() <= set(core.within(metric)) or not all(isinstance(value, str) for value in within.values()):
-        raise Usage(f"{metric} is known within: {', '.join(core.within(metric))}, each by its name.")
+    inside = core.within(metric)
+    if not isinstance(within, dict) or not set(within) <= set(inside) or not all(isinstance(name, str) for name in within.values()):
+        raise Usage(f"{metric} is known within: {', '.join(inside)}, each by its name.")
 
 
 def _read(c: Connection, frame: Frame, metric: str, by: str, within: Mapping[str, str]) -> tuple[list[bool], Any]:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 
+BY_FILTER = ("cancel", "hold", "front")
+"""Verbs on all that a filter means that can be taken back, as far as nothing started meanwhile."""
+
+
 class Batch:
     """The answers to deeds that were asked together, said in one line."""
 
@@ -19,6 +23,7 @@ class Batch:
         self._open = count
         self._texts: list[str] = []
         self._undo: list[Deed] = []
+        self._operations: list[int] = []
         self._failed = False
 
     def taker(self, deed: Deed) -> Done:
@@ -31,14 +36,25 @@ class Batch:
             self._app.asked_priorities.clear()
         if error is None:
             self._texts.append(sentence(deed, answer, self._app.look.theirs))
-            self._undo += deed.undo if not isinstance(answer, dict) or answer.get("done", True) else ()
+            self._note_undo(deed, answer)
         else:
             self._failed = True
             self._texts.append(self._app.look.theirs(f"Not done: {error}"))
         if not self._open:
             self._tell()
 
+    def _note_undo(self, deed: Deed, answer: Any) -> None:
+        """How to take it back: by the operations it was recorded as, which knows whether things still stand as they were left."""
+        if not (deed.undo or deed.verb in BY_FILTER and "select" in deed.args):
+            return
+        if isinstance(answer, dict) and (operations := answer.get("operations")):
+            self._operations += operations
+        elif not isinstance(answer, dict) or answer.get("done", True):
+            self._undo += deed.undo
+
     def _tell(self) -> None:
+        if self._operations:
+            self._undo.append(Deed("undo", {"ids": self._operations}, "Undone:"))
         if self._undo:
             self._app.undoing = tuple(self._undo)
         texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]

@@ -26,7 +26,7 @@ def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], no
     if waiting < len(rows):
         body += [[], [(f"Running ones get TERM, then KILL after {_grace(details)}.", "")]]
     elif found:
-        body += [[], [("u brings back what was cancelled here, not what depended on it.", "")]]
+        body += [[], [("u brings back what was cancelled here, and what depended on it.", "")]]
     answers = [
         Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
         Answer("n", "keep them" if len(rows) > 1 else "keep it"),

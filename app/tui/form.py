@@ -12,13 +12,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from app.core.clean import clean, pad, width
 from app.tui.doc import Doc, Row, Section, wrap
+from app.tui.inorder import InOrder, Typed
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
 
@@ -118,33 +118,6 @@ class Field(Lines):
         self.draw([self.look.strip([*spans, *hint], room)])
 
 
-class InOrder(MessagePump):
-    """A field whose keys act in the order they were typed, however fast: its own keys and those of the screen at once,
-    not behind the text that was typed after them; what was typed ahead goes on to the field that has the focus by then."""
-
-    def is_text(self, event: events.Key) -> bool:
-        """Whether the field itself puts this key into what it holds."""
-        return False
-
-    async def _on_key(self, event: events.Key) -> None:
-        if self.goes_on(event):
-            return
-        if not self.is_text(event) and await self.app._check_bindings(event.key):
-            event.stop()
-            event.prevent_default()
-
-    def goes_on(self, event: events.Key | events.Paste) -> bool:
-        """Give what was typed or pasted to the field that has the focus by now; False when it is this one."""
-        focused = cast(Widget, self).screen.focused
-        if focused is None or focused is self:
-            return False
-        event.stop()
-        event.prevent_default()
-        again = events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)
-        focused.post_message(again)
-        return True
-
-
 class Entry(Input):
     """A one-line input into which nothing is pasted, and of which nothing is drawn, that a terminal would act on."""
 
@@ -169,19 +142,26 @@ class Slot(InOrder, Entry):
     joint = ""
     """What is put between the lines of a text that is pasted; without it only the first line is taken."""
 
-    def _on_paste(self, event: events.Paste) -> None:
-        if not self.goes_on(event) and self.joint:
-            event.text = self.joint.join(line.strip() for line in event.text.splitlines() if line.strip())
-
-    def is_text(self, event: events.Key) -> bool:
-        return event.is_printable
+    async def typed(self, event: Typed) -> None:
+        if isinstance(event, events.Paste):
+            lines = [line.strip() for line in event.text.splitlines() if line.strip()] if self.joint else [event.text]
+            Input._on_paste(self, events.Paste(pasted(self.joint.join(lines))))
+        elif event.is_printable:
+            await Input._on_key(self, event)
+        else:
+            await super().typed(event)
 
 
 class Script(InOrder, TextArea):
     """Several lines, pasted with the same care."""
 
-    def is_text(self, event: events.Key) -> bool:
-        return event.is_printable or event.key == "enter"
+    async def typed(self, event: Typed) -> None:
+        if isinstance(event, events.Paste):
+            await TextArea._on_paste(self, events.Paste(pasted(event.text)))
+        elif event.is_printable or event.key == "enter":
+            await TextArea._on_key(self, event)
+        else:
+            await super().typed(event)
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn, a sign for each of its characters."""
@@ -190,8 +170,7 @@ class Script(InOrder, TextArea):
         return Text("\t".join(_drawn(part, look) for part in parts), end="", no_wrap=True)
 
     async def _on_paste(self, event: events.Paste) -> None:
-        if not self.goes_on(event):
-            event.text = pasted(event.text)
+        event.text = pasted(event.text)
 
 
 def _drawn(text: str, look: Look) -> str:
@@ -371,17 +350,17 @@ class Pick(InOrder, Lines, can_focus=True):
             at = values.index(self.value) if self.value in values else -1
             self.choose(values[(at + by) % len(values)])
 
-    def action_open(self) -> None:
+    async def action_open(self) -> None:
         """Show all there are."""
         if self._options:
-            self.app.push_screen(PickScreen(self._options, self.value), self._picked)
+            await self.app.push_screen(PickScreen(self._options, self.value), self._picked)
 
     def _picked(self, value: str | None) -> None:
         if value is not None:
             self.choose(value)
 
-    def on_click(self) -> None:
-        self.action_open()
+    async def on_click(self) -> None:
+        await self.action_open()
 
     def on_mount(self) -> None:
         self._redraw()
@@ -401,6 +380,15 @@ class Pick(InOrder, Lines, can_focus=True):
         self.draw([self.look.strip([(text, "cursor" if self.has_focus else ""), (mark, "dim")], room)])
 
 
+class Choices(Doc):
+    """The list of what may be picked; one is picked at once, so that keys typed behind it come after it."""
+
+    def action_open(self) -> None:
+        """Pick the one under the cursor."""
+        if self.cursor:
+            self.screen.dismiss(self.cursor[1:])
+
+
 class PickScreen(ModalScreen[str | None]):
     """The list of what may be picked; dismisses with the value, None for as before."""
 
@@ -416,15 +404,12 @@ class PickScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="pick-box"):
-            yield Doc(id="pick-list")
+            yield Choices(id="pick-list")
 
     def on_mount(self) -> None:
-        doc = self.query_one(Doc)
+        doc = self.query_one(Choices)
         self.set_class(doc.look.ascii, "-ascii")
         doc.cursor = f"={self._value}"
         # A target is never empty, so that the empty value can be picked too.
         doc.show([Section("", tuple(Row(((label, ""),), f"={value}") for value, label in self._options))])
-        doc.focus()
-
-    def on_doc_opened(self, message: Doc.Opened) -> None:
-        self.dismiss(message.target[1:])
+        self.set_focus(doc)

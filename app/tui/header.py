@@ -62,6 +62,8 @@ def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) ->
         ]
     if runtime.state == "starting":
         return [(f"{look.own('○')} runtime starting", "warn")]
+    if runtime.pid is None:
+        return []  # of a moment that is over, only its deeds are known
     sign = look.own("●")
     return [
         (sign, "alive"),

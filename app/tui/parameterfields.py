@@ -25,8 +25,9 @@ from app.core.clean import MASK
 from app.core.fields import Field, Path
 from app.core.outline import outline
 from app.tui import schemaform
-from app.tui.form import InOrder, PickScreen, slot
+from app.tui.form import PickScreen, slot
 from app.tui.form import Slot as Entry
+from app.tui.inorder import InOrder
 from app.tui.lines import Lines
 from app.tui.schemaform import Filling, Heading, Line, Row, Slot
 
@@ -88,7 +89,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self.ready = True
         self._arrange()
         if self.screen.focused is self:
-            self.enter(1)  # and what was typed ahead follows
+            self.enter(1)
         self.post_message(self.Changed())
 
     # -- what is filled in ----------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         (self.screen.focus_next if by > 0 else self.screen.focus_previous)()
         self._arrange()
 
-    def action_turn(self) -> None:
+    async def action_turn(self) -> None:
         """On when it is off; open what can be opened."""
         row = self._row
         if isinstance(row, Heading):
@@ -209,31 +210,31 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             # Off again is what it was at first: nothing, unless that was said.
             self._set(row.field, _switched(row, schemaform.default_of(self._filling, row.field)))
         elif row and row.field.choices:
-            self._pick(row)
+            await self._pick(row)
 
-    def action_enter(self) -> None:
+    async def action_enter(self) -> None:
         """Open what can be opened, else go on."""
         if isinstance(self._row, Heading) or (self._row and self._row.field.choices and not self._row.field.is_switch):
-            self.action_turn()
+            await self.action_turn()
         elif not self.step(1):
             self.leave(1)
 
-    def action_choose(self, by: int) -> None:
+    async def action_choose(self, by: int) -> None:
         """The next choice, or the one before; right opens a heading, left folds it."""
         row = self._row
         if isinstance(row, Heading):
             if row.open is (by < 0):
                 self._fold(row)
         elif row and row.field.is_switch:
-            self.action_turn()
+            await self.action_turn()
         elif row and (options := self._options(row.field)):
             values = [value for value, _ in options]
             at = values.index(row.text) + by if row.text in values else 0
             self._set(row.field, values[at % len(values)])
 
-    def _pick(self, row: Slot) -> None:
+    async def _pick(self, row: Slot) -> None:
         options = self._options(row.field)
-        self.app.push_screen(PickScreen(options, row.text), lambda text: self._picked(row.field, text))
+        await self.app.push_screen(PickScreen(options, row.text), lambda text: self._picked(row.field, text))
 
     def _picked(self, found: Field, text: str | None) -> None:
         if text is not None:
@@ -254,6 +255,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         """Type words; only the parameters they occur in are shown."""
         self.commit()
         self._finding = True
+        self._find.value = ""
+        self._filling = replace(self._filling, query="")
         self._hide_editors()
         self._at = -1
         self._arrange()
@@ -378,9 +381,6 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._editor.password = schemaform.masked(row.field, text)
             self._set(row.field, text)
 
-    def on_paste(self, event: events.Paste) -> None:
-        self.goes_on(event)
-
     def on_focus(self) -> None:
         if self._at < 0 and not self._finding:
             self.enter(1)
@@ -402,7 +402,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._hide_editors()
             self._arrange()
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
         """A click on a line goes there; on a switch, a choice or a heading it acts."""
         at = max((at for at, top in enumerate(self._tops[:-1]) if top <= event.y), default=-1)
         if event.y == 0:
@@ -412,7 +412,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._go(at)
             row = self._rows[at]
             if isinstance(row, Heading) or not _is_text(row.field):
-                self.action_turn()
+                await self.action_turn()
 
     # -- drawing --------------------------------------------------------------------------------------------------
 

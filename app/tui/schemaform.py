@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from app.core import amounts
 from app.core.clean import clean, pad, width
-from app.core.fields import Field, Group, Outline, Path
+from app.core.fields import REFERENCES, Field, Group, Outline, Path
 from app.core.parameters import Finding
 from app.tui.doc import wrap
 from app.tui.look import Look, Span
@@ -235,7 +235,7 @@ def _shown(row: Slot, look: Look) -> str:
 
 def masked(found: Field, text: str) -> bool:
     """Whether a text is a secret itself."""
-    return found.secret and not any(text.startswith(of) or of.startswith(text) for of in ("env:", "file:"))
+    return found.secret and not any(text.startswith(of) or of.startswith(text) for of in REFERENCES)
 
 
 def _tail(row: Slot, room: int, look: Look) -> list[Span]:

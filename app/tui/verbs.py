@@ -192,6 +192,8 @@ def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
 
 def _named(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
     if len(done) > 1:
-        return f"{len(done)} tasks"
+        return f"{len(done):,} {'changes' if 'text' in done[0] else 'tasks'}"
+    if "text" in done[0]:
+        return clean(str(done[0]["text"]))
     number, name = done[0].get("number"), done[0].get("name") or done[0].get("object") or ""
     return (f"#{number} " if number is not None else "") + middle(clean(str(name)), NAME)

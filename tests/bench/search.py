@@ -111,12 +111,12 @@ def _tell(took: list[tuple[float, str, str, bool]]) -> None:
 
 def _figures(what: str, took: list[float], stopped: int) -> list[Figure]:
     half, most = took[len(took) // 2], took[int(len(took) * 0.95)]
-    goals = (50, 150) if what == "typical" else (300, 1000)
+    goals = (50, 150, 0) if what == "typical" else (300, 1000, len(took))
     return [
         Figure(f"a page, {what} filters, all orders, p50", half, "ms", None, "", half, goals[0]),
         Figure(f"a page, {what} filters, all orders, p95", most, "ms", took[-1], "at most", most, goals[1]),
-        Figure(f"of {len(took)} pages, stopped before they were full", stopped, "", None, "", stopped, 0 if what == "typical" else len(took)),
-    ]  # fmt: skip
+        Figure(f"of {len(took)} such pages, stopped before they were full", stopped, "", None, "", stopped, goals[2]),
+    ]
 
 
 async def _word(db: Database, home: Path, what: str, line: str, like: float) -> Figure:

@@ -257,6 +257,9 @@ async def test_rows_are_kept_as_long_as_a_span_needs_them(call: Call, db: Databa
         ({"metric": "cpu", "by": "template"}, 'cpu is not known by "template", but by: all, pool'),
         ({"within": {"user": "ann"}}, "known within: queue, pool, template"),
         ({"within": {"queue": 3}}, "each by its name"),
+        ({"within": ["queue"]}, "each by its name"),
+        ({"span": ["day"]}, "There are: hour, day, week"),
+        ({"by": {}}, "but by: all, queue"),
         ({"metric": "memory", "within": {"queue": "gpu"}}, "known within: pool"),
     ],
 )

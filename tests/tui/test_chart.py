@@ -13,6 +13,7 @@ from app.core.clean import width as cells_of
 from app.tui import chart
 from app.tui.chart import Plot, Series
 from app.tui.look import Look
+from tests.test_imports import loaded_by
 
 COLOURS, PLAIN, ASCII = Look(), Look(colour=False), Look(ascii=True, utf8=False)
 LINE = Series("started", (0.0, 2.0, None, None, 4.0, 3.0, 1.0, 0.0), "alive", "s")
@@ -130,6 +131,10 @@ def test_the_times_of_a_span_are_labelled_at_round_moments():
     assert len(hour) >= 4 and all(label[-1] == "0" and ":" in label for label in hour.values())
     assert len(day) >= 5 and all(label.endswith(":00") for label in day.values())
     assert len(week) == 7 and set(week.values()) <= {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+
+
+def test_the_deck_loads_the_library_of_charts_with_the_first_chart_only():
+    assert "plotext" not in loaded_by("import app.tui.app, app.tui.screens.history")
 
 
 def test_a_large_chart_is_drawn_in_a_moment():

@@ -180,7 +180,7 @@ async def test_cancelling_what_others_wait_for_names_them_and_asks():
         assert "cancel" not in deck.recording.verbs()
         shown = "\n".join(screen_text(deck.app))
         assert "1 task depends on it and is cancelled too: 1064 upload" in shown
-        assert "u brings back what was cancelled here, not what depended on it." in shown
+        assert "u brings back what was cancelled here, and what depended on it." in shown
         await deck.answer("y")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)]}]
 

@@ -318,6 +318,37 @@ async def test_keys_typed_at_once_land_where_they_belong() -> None:
     assert submitted(answers)[0]["tasks"][0]["parameter_texts"] == texts
 
 
+async def test_a_list_of_choices_gets_its_keys_out_of_the_same_burst() -> None:
+    """From an empty form: a template, its fields and a choice, in one burst."""
+    answers = form(template_ls=[{**ENCODE, "parameters": KEYWORDS}])
+    app = deck(answers)
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.open_form()
+        await until(pilot, lambda: app.screen.focused is not None)
+        await until(pilot, lambda: answers.asked("template.ls"))
+        await pilot.pause()
+        burst(
+            app,
+            "shift+tab",
+            "left",
+            "tab",
+            "right",
+            "tab",
+            *"abc",
+            "ctrl+f",
+            *"leve",
+            "enter",
+            "enter",
+            "G",
+            "enter",
+            "ctrl+j",
+        )
+        await until(pilot, lambda: submitted(answers))
+
+    texts = [["input", "abc"], ["level", "2"]]
+    assert submitted(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
+
+
 async def test_tab_goes_through_the_parameters_to_the_fields_of_the_task_and_back() -> None:
     async with opened({"properties": {"a": {}, "b": {"type": "boolean"}}}) as (pilot, app):
         await pilot.press("tab", "tab", *"/tmp")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
+REST = 0.04
+"""Seconds after which the chart follows the cursor."""
 STRIDE = 6
 """Buckets that ctrl+left and ctrl+right pass over."""
 LEAST_CHART, LEAST_TABLE = 5, 3
@@ -47,17 +49,23 @@ class Choices(Line):
     def __init__(self, words: Mapping[str, str], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._words = words
+        self._chosen = ""
         self._ends: list[tuple[int, str]] = []
 
     def choose(self, chosen: str) -> None:
         """Show which one is chosen."""
+        gap = " " if sum(len(word) + 2 for word in self._words.values()) < self.size.width else ""
         spans: list[Span] = [(" ", "")]
-        self._ends = []
+        self._ends, self._chosen = [], chosen
         for name, word in self._words.items():
             here = name == chosen
-            spans += [("[" if here else " ", "bold"), (word, "bold" if here else ""), ("]" if here else " ", "bold")]
+            # With little room the brackets of the chosen one stand where the gaps are.
+            spans += [("[" if here else gap, "bold"), (word, "bold" if here else ""), ("]" if here else gap or " ", "bold")]
             self._ends.append((wide(spans), name))
         self.show(spans)
+
+    def on_resize(self) -> None:
+        self.choose(self._chosen)
 
     def on_click(self, event: events.Click) -> None:
         name = next((name for end, name in self._ends if event.x < end), None)
@@ -139,6 +147,7 @@ class HistoryScreen(PageScreen):
         self._answer: dict[str, Any] | None = None
         self._moment: int | None = None
         """The bucket under the cursor."""
+        self._chart_waits = False
         self._minute = 0
         """The minute in which the figures were read."""
 
@@ -164,7 +173,7 @@ class HistoryScreen(PageScreen):
         self.draw()
 
     def heading(self) -> str:
-        steps = [f"{kind} {self.look.theirs(name) or '(none)'}" for kind, name, _ in self._path]
+        steps = [f"{kind} {self.look.theirs(name) or '(none)'}" for kind, name in self.within.items()]
         return self.look.own(" › ".join(["9 History", *steps]))
 
     def hints(self) -> list[Hint]:
@@ -204,7 +213,7 @@ class HistoryScreen(PageScreen):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.is_current:
+        if self.app.screen is self:
             self.freshened()
             if int(self.now // 60) != self._minute:
                 self.reread()
@@ -263,6 +272,8 @@ class HistoryScreen(PageScreen):
         step = "minute" if answer["step"] == 60 else amounts.age(answer["step"])
         whose = "" if row.name is None else f", {name_of(row, self.look)}"
         title = SHOWN[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
+        if wide([(title, "")]) > room - 4:
+            title = f"per {step}, {SPANS[answer['span']]}{whose}"
         return [(self.look.rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"), *legend]
 
     def _sample(self, line: chart.Series) -> str:
@@ -275,10 +286,12 @@ class HistoryScreen(PageScreen):
         if (at := self._moment) is None:
             return [(self.look.own("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
         spans: list[Span] = [(f"  {self._when(answer, at)}", "bold")]
+        if not answer["known"][at] and all(line.values[at] is None for line in row.lines):
+            return [*spans, ("   not known: no runtime was up", "warn")]
         for line in row.lines:
             value = said(line.values[at] if at < len(line.values) else None, SHOWN[row.metric].unit)
             spans += [(f"   {line.word} ", line.style), (self.look.own(value), "")]
-        return spans if answer["known"][at] else [*spans, ("   not known: no runtime was up, or not counted yet", "warn")]
+        return spans
 
     def _when(self, answer: Mapping[str, Any], at: int) -> str:
         begin = answer["at"][at]
@@ -288,7 +301,14 @@ class HistoryScreen(PageScreen):
 
     @on(Table.Moved)
     def _row_chosen(self) -> None:
+        """The cursor is drawn at once, the chart when it rests."""
         self.refresh_chrome()
+        if not self._chart_waits:
+            self._chart_waits = True
+            self.set_timer(REST, self._draw_chosen)
+
+    def _draw_chosen(self) -> None:
+        self._chart_waits = False
         self._draw_chart()
 
     def on_resize(self) -> None:

@@ -28,6 +28,7 @@ from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
 from app.tui.form import Choice, Field, Pick, Rule, Tick, Words
 from app.tui.header import WIDE
+from app.tui.inorder import KeysInOrder
 from app.tui.look import Span
 from app.tui.parameterfields import ParameterFields
 from app.tui.screens.page import PageScreen
@@ -59,7 +60,7 @@ _KEYS = [
 _FIND = Hint("ctrl+f", "find", "ctrl+f", 4)
 
 
-class SubmitScreen(PageScreen, ModalScreen[Any]):
+class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
     """A new task. Dismisses with its number, or None when it was left; what was typed is kept on the app.
 
     With `template` the form is that template's; with `task`, a row as the verb `show` answers it, it is filled with what
@@ -98,8 +99,6 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         self._default_name = ""
         self._shown_kind = ""
         self._begun = False
-        self._early: list[events.Key | events.Paste] = []
-        """What was typed before the first field had the focus."""
 
     # -- the form -------------------------------------------------------------------------------------------------
 
@@ -136,19 +135,12 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         return kept if kept is not None and mine else Draft(kind="template", template=self._template)
 
     def _begin(self) -> None:
-        """Give the focus to the first field, and to it what was typed ahead of it."""
-        if self._begun or self._awaits_fields:
-            return
-        if self.message_queue_size:
-            self.call_later(self._begin)  # there may be keys among what waits
-            return
-        self._begun = True
-        self._opened_with = self._typed()
-        self._focus_first()
-        for event in self._early:
-            (self.focused or self).post_message(
-                events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)
-            )
+        """Give the focus to the first field, when it stands there, and to it what was typed ahead of it."""
+        if not self._begun and not self._awaits_fields:
+            self._begun = True
+            self._opened_with = self._typed()
+            self._focus_first()
+        self.post_message(self.Waiting())
 
     @property
     def _awaits_fields(self) -> bool:
@@ -165,18 +157,10 @@ class SubmitScreen(PageScreen, ModalScreen[Any]):
         else:
             self.set_focus(self.query_one(_FIRST[self.draft.kind]))
 
-    def on_key(self, event: events.Key) -> None:
-        """Before there is a field to type in, keys are kept for it."""
-        if not self._begun:
-            self._early.append(event)
-            event.stop()
-            event.prevent_default()
-
-    def on_paste(self, event: events.Paste) -> None:
-        """As a key."""
-        if not self._begun:
-            self._early.append(event)
-            event.stop()
+    @property
+    def takes_keys(self) -> bool:
+        """Whether there is a field to type in; what is typed before is kept for it."""
+        return self._begun and not (isinstance(self.focused, ParameterFields) and not self.focused.ready)
 
     def on_resize(self) -> None:
         self._fit()
