@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 READING = frozenset({
-    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.check", "definition.check", "definition.show", "doctor",
-    "export", "history", "instances", "log", "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show", "review", "show",
-    "sla.history", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
+    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.check", "definition.check", "definition.show",
+    "doctor", "export", "history", "instances", "log", "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show", "review",
+    "show", "sla.history", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""
 

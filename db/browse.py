@@ -362,10 +362,8 @@ class _Paging:
 
     def _missing(self, way: bool, at: At | None = None) -> Iterator[_Step]:
         """The walk along the rows without a value, by their numbers."""
-        more: list[Condition] = [Missing(self.order.column)]
-        if self.order.column == "ended_at":
-            more.append(Status(tuple(status.value for status in Task if status not in ENDED)))
-        look = Looking(self.look.c, self.look.wanted.also(*more))
+        missing = self.look.wanted.also(Missing(self.order.column))
+        look = Looking(self.look.c, going(missing) if self.order.column == "ended_at" else missing)
         ways = look.ways()
         yield from look.walk(ways, ways.best, way, at)
 
@@ -385,13 +383,20 @@ def _take(steps: Iterable[_Step], limit: int, most: int, deadline: float) -> _Ta
 
 def counted(c: Connection, conditions: Sequence[Condition]) -> int | None:
     """How many tasks match, where the kept counters tell; else None."""
-    total = 0
+    found = _tallied(c, conditions)
+    return None if found is None else sum(found.values())
+
+
+def _tallied(c: Connection, conditions: Sequence[Condition]) -> dict[str, int] | None:
+    """How many tasks of each state match, where the kept counters tell; else None."""
+    found: dict[str, int] = {}
     for (queue, status), many in reads.counters(c).items():
         holds = [_of_counter(condition, queue, status) for condition in conditions]
         if None in holds:
             return None
-        total += many if all(holds) else 0
-    return total
+        if all(holds):
+            found[status] = found.get(status, 0) + many
+    return found
 
 
 def _of_counter(condition: Condition, queue: str, status: str) -> bool | None:
@@ -425,19 +430,36 @@ def uuids(c: Connection, rowids: Sequence[int]) -> list[str]:
     return [named[rowid] for rowid in rowids]
 
 
-def states(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
-    """How many of these tasks are in each state."""
-    found = "SELECT t.status, count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value GROUP BY t.status ORDER BY 2 DESC"
-    return {row[0]: row[1] for row in sql.rows(c, found, (json.dumps(list(uuids)),))}
+def states(c: Connection, wanted: Wanted) -> dict[str, int]:
+    """How many tasks of each state match, however long that takes."""
+    found = _tallied(c, wanted.conditions)
+    return found if found is not None else states_of(c, matching(c, wanted))
 
 
-def dependants(c: Connection, uuids: Sequence[str]) -> int:
+def states_of(c: Connection, rowids: Sequence[int]) -> dict[str, int]:
+    """How many of these rows are in each state."""
+    found = "SELECT t.status, count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value GROUP BY t.status"
+    return {row[0]: row[1] for row in sql.rows(c, found, (json.dumps(list(rowids)),))}
+
+
+def places(c: Connection, uuids: Sequence[str]) -> list[int]:
+    """The rowids of these tasks."""
+    found = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value"
+    return sources.listed(c, found, (json.dumps(list(uuids)),))
+
+
+def going(wanted: Wanted) -> Wanted:
+    """Those of them that have not ended."""
+    return wanted.also(Status(tuple(status.value for status in Task if status not in ENDED)))
+
+
+def dependants(c: Connection, rowids: Sequence[int]) -> int:
     """How many waiting tasks, not of these, would end with these if none of them succeeded, or with one that ends so."""
     listed = ", ".join(f"'{word}'" for word in sorted(WAITING))
     found = (
-        "WITH chosen AS MATERIALIZED (SELECT value AS uuid FROM json_each(?)), "
+        "WITH chosen AS MATERIALIZED (SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value), "
         "gone(uuid) AS (SELECT uuid FROM chosen UNION SELECT d.task_id FROM gone g CROSS JOIN dependencies d ON d.parent_id = g.uuid "
         f"CROSS JOIN tasks t ON t.uuid = d.task_id WHERE d.kind = 'success' AND +t.status IN ({listed})) "
         "SELECT count(*) FROM gone WHERE uuid NOT IN (SELECT uuid FROM chosen)"
     )
-    return sql.value(c, found, (json.dumps(list(uuids)),))
+    return sql.value(c, found, (json.dumps(list(rowids)),)) if sql.value(c, "SELECT 1 FROM dependencies LIMIT 1") else 0

@@ -113,7 +113,8 @@ class Then:
         queued, load = self._sampled("waiting"), self._sampled("running")
         self._tell_missing(load, len(running))
         return Board(
-            at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=RuntimeFacts(state="past"), host=HostFacts(name=os.uname().nodename),
+            at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=RuntimeFacts(state="past"),
+            host=HostFacts(name=os.uname().nodename),
             counts={} if queued is None or load is None else {"running": load, "queued": queued},
             today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in BAD),
             waiting_total=max(queued or 0, len(waiting)), queues=tuple(self._queue_lines()), pools=tuple(self._pool_lines()),

@@ -106,18 +106,31 @@ def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tup
 
 async def review(call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None) -> dict[str, Any]:
     """What a selection comes to: how many tasks, of which states, the first by name, and how many others wait for them to succeed."""
-    return await call.db.read(_review, filter, ids)
+    return await (call.db.read(_of_ids, ids) if filter is None else call.db.read(_of_filter, filter))
 
 
-def _review(c: Connection, filter: str | None, ids: Sequence[str | int] | None) -> dict[str, Any]:
-    uuids, refused = find.uuids(c, ids, {"filter": filter} if filter is not None else None)
-    first = {row.uuid: row for row in reads.by_uuids(c, uuids[:NAMED])}
+def _of_filter(c: Connection, filter: str) -> dict[str, Any]:
+    wanted = find.chosen_by(c, filter)
+    first = pages.uuids(c, pages.page(c, wanted, "number", True, None, False, NAMED).rowids)
+    return _reviewed(c, pages.states(c, wanted), first, pages.matching(c, pages.going(wanted)), [])
+
+
+def _of_ids(c: Connection, ids: Sequence[str | int] | None) -> dict[str, Any]:
+    uuids, refused = find.uuids(c, ids, None)
+    places = pages.places(c, uuids)
+    return _reviewed(c, pages.states_of(c, places), uuids[:NAMED], places, refused)
+
+
+def _reviewed(
+    c: Connection, states: dict[str, int], first: Sequence[str], places: Sequence[int], refused: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    rows = {row.uuid: row for row in reads.by_uuids(c, first)}
     runs = {run.task_id: run.status for run in reads.running(c)}
     return {
-        "total": len(uuids),
-        "statuses": pages.states(c, uuids),
-        "first": [_brief(first[uuid], runs.get(uuid)) for uuid in uuids[:NAMED]],
-        "dependants": pages.dependants(c, uuids),
+        "total": sum(states.values()),
+        "statuses": dict(sorted(states.items(), key=lambda found: -found[1])),
+        "first": [_brief(rows[uuid], runs.get(uuid)) for uuid in first],
+        "dependants": pages.dependants(c, places),
         "refused": list(refused),
     }
 

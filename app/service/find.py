@@ -109,10 +109,15 @@ def _in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
 
 
 def _filter(c: Connection, wanted: dict[str, Any]) -> browse.Wanted:
-    """The filter line of a selection. One that says nothing would choose every task, and is refused."""
+    """The filter line of a selection."""
     if len(wanted) > 1 or not isinstance(wanted["filter"], str):
         raise Usage("a filter is a line of text, and the only selection. Nothing was done.")
-    found = filtered(c, wanted["filter"])
+    return chosen_by(c, wanted["filter"])
+
+
+def chosen_by(c: Connection, text: str) -> browse.Wanted:
+    """What a filter line chooses. One that says nothing would choose every task, and is refused."""
+    found = filtered(c, text)
     if not found.conditions:
         raise Usage("the filter says nothing; it would choose every task. Nothing was done.")
     return found

@@ -59,9 +59,9 @@ async def minutes(call: Call) -> None:
 
 
 async def test_what_ran_then_is_running_with_the_end_that_came(call: Call):
-    short = await task(call, 660, 640, 500)
+    short = await task(call, 680, 640, 500)
     long = await task(call, HOUR + 900, HOUR + 600, 60)
-    to_this_day = await task(call, 700, 650)
+    to_this_day = await task(call, 720, 700)
     await task(call, 400, 390, 380)
 
     then = await board(call, 540)
@@ -179,7 +179,7 @@ async def test_a_minute_without_a_runtime_shows_what_is_known_and_no_counts(call
 
 async def test_runs_that_cannot_be_found_any_more_are_counted(call: Call):
     await execute(call, "UPDATE samples SET running = 3 WHERE kind = 'queue'")
-    await task(call, 700, 650)
+    await task(call, 800, 750)
 
     answer = await at(call, 600)
 

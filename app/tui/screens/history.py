@@ -59,8 +59,8 @@ class Choices(Line):
         self._ends, self._chosen = [], chosen
         for name, word in self._words.items():
             here = name == chosen
-            # With little room the brackets of the chosen one stand where the gaps are.
-            spans += [("[" if here else gap, "bold"), (word, "bold" if here else ""), ("]" if here else gap or " ", "bold")]
+            before, after = ("[", "]") if here else (gap, gap)
+            spans += [(before, "bold"), (word, "bold" if here else ""), (after if gap else f"{after} ", "bold")]
             self._ends.append((wide(spans), name))
         self.show(spans)
 
@@ -263,7 +263,9 @@ class HistoryScreen(PageScreen):
         if answer is None or row is None or not self.query_one(Chart).display:
             return
         self.query_one("#chart-rule", Line).show(self._rule(answer, row))
-        self.query_one(Chart).plot(plot_of(answer, row, self.app.size.width), self._moment)
+        drawn = self.query_one(Chart)
+        height = int(drawn.styles.height.value) if drawn.styles.height else 0
+        drawn.plot(plot_of(answer, row, self.app.size.width, height), self._moment)
         self.query_one("#figures", Line).show(self._figures(answer, row))
 
     def _rule(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
@@ -402,10 +404,11 @@ class HistoryScreen(PageScreen):
             self.dismiss(None)
 
 
-def plot_of(answer: Mapping[str, Any], row: GroupRow, width: int) -> Plot:
-    """The chart of a row."""
+def plot_of(answer: Mapping[str, Any], row: GroupRow, width: int, height: int) -> Plot:
+    """The chart of a row in so many cells and lines."""
     unit = SHOWN[row.metric].unit
     values = [value for line in row.lines for value in line.values if value is not None]
     kind = {"mean": "cores"}.get(unit, unit)
-    ticks = chart.scale(max(values, default=0.0), 4, kind, lambda value: tick(value, unit))
+    most = max(1, min(4, (height - 3) // 2))
+    ticks = chart.scale(max(values, default=0.0), most, kind, lambda value: tick(value, unit))
     return Plot(row.lines, tuple(answer["known"]), ticks, chart.marks(answer["at"], answer["step"], width))
