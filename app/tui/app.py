@@ -255,6 +255,10 @@ class TaskdeckApp(Sturdy, Places):
         if self.deck:
             self.deck.show_board()
 
+    def back_to_now(self) -> None:
+        """Leave the past, if the deck shows it."""
+        self.past.live()
+
     def action_back_in_time(self, minutes: int) -> None:
         """The deck so many minutes earlier, or later; beyond the latest it is live again."""
         if self.deck:
@@ -288,11 +292,16 @@ class TaskdeckApp(Sturdy, Places):
 
     def refuses(self) -> bool:
         """Whether nothing may be changed from here, and now; it is said why."""
+        if why := self.refusal:
+            self.say(why, "warn")
+        return bool(why)
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing may be changed from here, and now; "" when it may."""
         if self.read_only:
-            self.say("Read only: nothing is changed from here.", "warn")
-        elif self.past.active:
-            self.say(REFUSAL, "warn")
-        return self.read_only or self.past.active
+            return "Read only: nothing is changed from here."
+        return REFUSAL if self.past.active and isinstance(self.screen, DeckScreen) else ""
 
     def do(self, deeds: Sequence[Deed]) -> None:
         """Ask these of the runtime, in order, without waiting; the answers go to the message line."""

@@ -29,6 +29,10 @@ class Places(App[int]):
         """A task is looked at: if it failed, that was seen."""
         raise NotImplementedError
 
+    def back_to_now(self) -> None:
+        """Leave the past, if the deck shows it."""
+        raise NotImplementedError
+
     @property
     def deck(self) -> DeckScreen | None:
         """The deck screen, below whatever stands on it."""
@@ -42,7 +46,8 @@ class Places(App[int]):
             self.deck.go_to(pane)
 
     def action_go(self, place: str) -> None:
-        """Go to one of the screens that are a place; from another place, not on top of it."""
+        """Go to one of the screens that are a place; from another place, not on top of it. The deck comes back to now."""
+        self.back_to_now()
         while len(self.screen_stack) > 1:
             self.pop_screen()
         getattr(self, f"open_{place}")()

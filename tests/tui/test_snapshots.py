@@ -236,7 +236,7 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
 async def visit(tour: Tour) -> AsyncIterator[tuple[str, list[str]]]:
     """Each screen at each size: the name of its file and its lines."""
     # The word for a reading that takes long hangs on a clock that stands still here; nobody need wait for it.
-    with still(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.reading.SLOW", 0.0):
+    with still(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.reading.SLOW", 0.001):
         async with open_deck(tour, Path(folder)) as (app, pilot):
             for screen in tour.screens:
                 await home_again(app, pilot, tour.sizes[0])

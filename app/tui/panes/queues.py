@@ -44,7 +44,7 @@ def cells(queue: QueueLine, look: Look, now: float) -> Cells:
         Cell(look.own(amounts.count(queue.waiting))),
         Cell(look.own(oldest)),
         Cell(look.spark(queue.starts, 10, top=max(FEW, *queue.starts, 0)), "dim"),
-        Cell(f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),
+        Cell(look.theirs(queue.word) if look.plain else f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),
     )
 
 

@@ -264,7 +264,7 @@ class AlertsScreen(ListScreen):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.is_current:
+        if self.app.screen is self:
             self._show_detail()
             if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):
                 self.reread()

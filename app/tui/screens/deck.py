@@ -93,12 +93,12 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             return
         self.changes.note(board, self.deck.ticks())
         self.board = board
-        if self.is_current:
+        if self.app.screen is self:
             self.show_board()
 
     def _tick(self) -> None:
         """A second has gone: ages and clocks, and rows that lingered."""
-        if self.is_current and not self.deck.resting:
+        if self.app.screen is self and not self.deck.resting:
             self.show_board()
 
     def on_screen_resume(self) -> None:
@@ -180,7 +180,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def refresh_message(self) -> None:
         """Something was said: show it, and the keys as they are now."""
-        if self._up and self.is_current:
+        if self._up and self.app.screen is self:
             self.bottom()
 
     @on(Table.Moved)

@@ -84,7 +84,9 @@ class DeckVerbs(Screen[None]):
     # The rows a key means
 
     def _rows(self) -> list[Any]:
-        """The marks or the row under the cursor; raises Unfit when one changed its state a moment ago."""
+        """The marks or the row under the cursor; raises Unfit when one changed its state a moment ago, or nothing may be changed."""
+        if refusal := self.deck.refusal:
+            raise Unfit(refusal)
         now, table = self.deck.ticks(), self.table
         rows = table.chosen()
         if not table.marks and now - table.jumped_at < FRESH:

@@ -148,7 +148,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self.read(self.source.read, self._have)
 
     def missing(self, text: str) -> None:
-        if self.is_current:
+        if self.app.screen is self:
             self.dismiss(False)
             self.say(self.look.theirs(text), "warn")
 
@@ -335,7 +335,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         self._saving = False
         seen = dict(self._meanwhile)
         self._have(found)
-        if not self.is_current:
+        if self.app.screen is not self:
             return
         if self._meanwhile.keys() - seen.keys():
             self.say("Not saved: somebody changed the same meanwhile. ctrl+j saves all the same.", "warn")

@@ -174,7 +174,7 @@ class EditorScreen(PageScreen, ModalScreen[str | None]):
 
     def missing(self, text: str) -> None:
         """It is gone."""
-        if self.is_current:
+        if self.app.screen is self:
             self.dismiss(None)
             self.say(self.look.theirs(text), "warn")
 

@@ -140,7 +140,7 @@ class ListScreen(PageScreen):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.is_current:
+        if self.app.screen is self:
             self.freshened()
 
     @on(Table.Moved)

@@ -219,7 +219,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.is_current and self._live:
+        if self.app.screen is self and self._live:
             self._draw_head()
 
     def _draw_head(self) -> None:

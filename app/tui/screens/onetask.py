@@ -49,7 +49,7 @@ class OneTask(PageScreen, DeckVerbs):
 
     def missing(self, text: str) -> None:
         """A task that was deleted, or never was, has no screen."""
-        if self.is_current:
+        if self.app.screen is self:
             row = self.row.item
             self.dismiss(None)
             self.deck.say(f"#{row.number} was deleted." if row else self.look.theirs(text), "" if row else "warn")

@@ -233,7 +233,7 @@ class OperationsScreen(ListScreen):
         able = {row["id"] for row in found["done"]}
         if not able:
             self.say(self.look.theirs(f"Not taken back: {found['refused'][0]['message']}"), "warn")
-        elif self.is_current:
+        elif self.app.screen is self:
             question = ask_undo([row for row in rows if row.id in able], found, self.look)
             self.app.push_screen(ChoiceScreen(question), partial(self._undo, sorted(able)))
 

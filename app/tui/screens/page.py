@@ -103,7 +103,7 @@ class PageScreen(Reading):
 
     def every_second(self) -> None:
         """Time goes on: ages and clocks are drawn again. Only on the screen that is seen."""
-        if self.is_current and not getattr(self.app, "resting", False):
+        if self.app.screen is self and not getattr(self.app, "resting", False):
             self.query_one(Header).redraw()
             self.refresh_message()
 

@@ -73,7 +73,7 @@ class Reading(Sturdy, Screen[Any]):
 
     def _reread(self) -> None:
         self._waits_to_reread = False
-        if self.is_current:
+        if self.app.screen is self:
             self.reread()
 
     def on_screen_resume(self) -> None:

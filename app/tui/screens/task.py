@@ -182,7 +182,7 @@ class TaskScreen(OneTask):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.is_current:
+        if self.app.screen is self:
             self.draw()
             if self.freshness:
                 self.reread()

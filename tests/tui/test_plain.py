@@ -1,0 +1,51 @@
+"""The plain look, for whoever has the screen read out: words, no lines, one pane, the terminal's cursor on the row."""
+
+from __future__ import annotations
+
+import re
+
+from app.tui.look import Look
+from tests.tui.recording import an_app, until
+from tests.tui.screen_text import screen_text
+
+PLAIN = Look(ascii=True, plain=True)
+DECORATION = re.compile(r"[-=#.]{3,}|[\u2500-\u25ff]")
+
+
+async def test_there_are_words_for_signs_and_bars_and_one_pane_at_a_time():
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "3 Running 7" in "\n".join(screen_text(app)))
+        text = "\n".join(screen_text(app))
+        assert re.search(r"running +resnet50-sweep-06", text) and re.search(r"queued +resnet50-sweep-08", text)
+        assert "1 Queues" not in text
+        assert not DECORATION.search(text.replace("...", "")), DECORATION.search(text)
+        await pilot.press("1")
+        await until(pilot, lambda: "1 Queues" in "\n".join(screen_text(app)))
+        line = next(line for line in screen_text(app) if "media" in line)
+        assert "100% full" in line and line.rstrip().endswith(" full")
+
+
+async def test_the_terminals_cursor_stands_on_the_row():
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3 Running 7" in "\n".join(screen_text(app)))
+        for _ in range(3):
+            await pilot.press("j")
+            await pilot.pause()
+            assert screen_text(app)[app.cursor_position.y].startswith(">")
+
+
+async def test_a_question_has_no_frame():
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3 Running 7" in "\n".join(screen_text(app)))
+        await pilot.press("X")
+        await until(pilot, lambda: "Send a signal to" in "\n".join(screen_text(app)))
+        assert not re.search(r"[|+]--|--[+|]", "\n".join(screen_text(app)))
+
+
+def test_a_bar_says_its_share():
+    assert PLAIN.bar(1, 3, 10) == "33% full"
+    assert PLAIN.two_tone(1, 2, 4, 10) == "25% used"
+    assert PLAIN.spark([1, 2, 3], 5) == ""
