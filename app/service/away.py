@@ -24,7 +24,7 @@ def _away(c: Connection, since: float) -> dict[str, Any]:
         "since": since,
         "ended": reads.ended_since(c, stamp),
         "bad": [
-            {"number": row.number, "name": row.name, "status": row.status, "queue": row.queue, "reason": row.reason, "ended_at": row.ended_at}
+            {name: getattr(row, name) for name in ("number", "name", "status", "queue", "reason", "ended_at")}
             for row in reads.just_ended(c, BAD, stamp, NAMED)
         ],
         "alerts": [

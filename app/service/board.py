@@ -90,7 +90,8 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), database=database(call), host=host(call),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
-        failed=sum(_UNSEEN.of(c, unseen).values()), waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
+        failed=sum(_UNSEEN.of(c, unseen).values()),
+        waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
         queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
         pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
         running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, line)),

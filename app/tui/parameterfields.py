@@ -396,7 +396,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if (
             not self.has_focus_within
             and self.screen.focused not in (None, self, *self.children)
-            and self.screen.app.screen is screen
+            and self.app.screen is self.screen
         ):
             self._at, self._finding = -1, False
             self._hide_editors()
