@@ -70,7 +70,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._asked: tuple[str, str] | None = None
         """The way that is being read, and what was typed then."""
         self._next: str | None = None
-        self._lag = 0
+        self._lag = self._of = 0
         self._complete = True
 
     # -- what the list is made of -----------------------------------------------------------------------------------
@@ -191,9 +191,10 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _title(self, of: int) -> None:
         view = self.paged.views[0]
         some = "more" if self.total is None else amounts.count(self.total)
-        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said()
+        self._of = of
+        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said() + self._marks_said()
         self.paged.keep_text = self.look.theirs(self.words)
-        view.tail = self._tail()
+        view.tail = "" if self._complete else "not all was searched"
         nothing = "No task was submitted yet." if not of else "No task is what the filter says; esc shows all."
         view.empty = [[("  " + nothing, "dim")]]
 
@@ -202,11 +203,10 @@ class TasksScreen(ListScreen, DeckVerbs):
             return ""
         return f" by {self.order} {self.look.own('↓' if self.down else '↑')}"
 
-    def _tail(self) -> str:
-        parts = [] if self._complete else ["not all was searched"]
-        parts += [f"all {amounts.count(self.total or 0)} marked"] if self.everything else []
-        parts += [f"{len(self.paged.marked)} marked"] if self.paged.marked else []
-        return "  ".join(parts)
+    def _marks_said(self) -> str:
+        if self.everything:
+            return ", all marked"
+        return f", {len(self.paged.marked):,} marked" if self.paged.marked else ""
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         table.redraw()
 
     def _title_again(self) -> None:
-        self.paged.views[0].tail = self._tail()
+        self._title(self._of)
         self.paged.redraw()
 
     def action_clear(self) -> None:

@@ -1,0 +1,266 @@
+"""All tasks: a window on thousands of them, over a runtime's answers; the cursor keeps its row, and verbs ask before many."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from app.core import query
+from app.service.browse import COLUMNS
+from app.tui.app import TaskdeckApp
+from app.tui.memory import Memory
+from app.tui.screens.choice import ChoiceScreen
+from app.tui.screens.tasks import MOST, TasksScreen
+from tests.tui import boards
+from tests.tui.recording import Clock, Recording, until
+from tests.tui.screen_text import screen_text
+
+COUNT = 5000
+STATES = ("queued", "succeeded", "failed")
+
+
+def row(number: int) -> dict[str, Any]:
+    status = STATES[number % 3]
+    blank = dict.fromkeys(COLUMNS)
+    return blank | {
+        "uuid": f"u{number}", "number": number, "name": f"task {number}", "status": status, "queue": "media", "priority": 0, "cpu": 1.0,
+        "created_at": "2026-11-25T09:00:00.000000Z", "tags": {"env": "prod"}, "why": "queue full 2/2" if status == "queued" else None,
+        "ended_at": None if status == "queued" else "2026-11-25T10:00:00.000000Z", "reason": "exit 1" if status == "failed" else None,
+        "submitted_by": "ann", "at": number, "attempts": 1, "retries": 0,
+    }  # fmt: skip
+
+
+class Many(Recording):
+    """A runtime with thousands of tasks, newest first."""
+
+    def __init__(self) -> None:
+        super().__init__(boards.busy())
+        self.newest = COUNT
+
+    def answer(self, verb: str, args: dict[str, Any]) -> Any:
+        return self.browse(**args) if verb == "browse" else super().answer(verb, args)
+
+    def browse(self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after") -> dict[str, Any]:
+        found = [row(n) for n in range(self.newest, 0, -1)]
+        if filter:
+            states = query.parse(filter, boards_now()).terms[0].states
+            found = [one for one in found if one["status"] in states]
+        numbers = [one["number"] for one in found]
+        if way == "before":
+            end = len(found) if at is None else numbers.index(at[1])
+            begin = max(0, end - limit)
+        else:
+            begin = 0 if at is None else numbers.index(at[1]) + (way == "after")
+            end = min(len(found), begin + limit)
+        page = found[begin:end]
+        return {
+            "columns": list(COLUMNS), "rows": [[one[name] for name in COLUMNS] for one in page], "more_before": begin > 0,
+            "more_after": end < len(found), "total": len(found), "of": self.newest, "lag": 0, "complete": True, "stopped": None,
+        }  # fmt: skip
+
+
+def boards_now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(boards.NOW, UTC)
+
+
+@dataclass
+class Tasks:
+    app: TaskdeckApp
+    many: Many
+    pilot: Pilot[Any]
+
+    @property
+    def screen(self) -> TasksScreen:
+        screen = next(screen for screen in self.app.screen_stack if isinstance(screen, TasksScreen))
+        return screen
+
+    def text(self) -> str:
+        return "\n".join(screen_text(self.app))
+
+    async def until(self, *texts: str) -> None:
+        await until(self.pilot, lambda: all(text in self.text() for text in texts))
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    def under_cursor(self) -> int:
+        return self.screen.table.item.number
+
+
+@asynccontextmanager
+async def opened(words: str = "", size: tuple[int, int] = (100, 30), memory: Memory | None = None) -> AsyncIterator[Tasks]:
+    many = Many()
+    factory: Any = many.client
+    app = TaskdeckApp(factory, now=lambda: boards.NOW, ticks=Clock(), first=many.board)
+    if memory:
+        app.memory = memory
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        app.open_tasks(words)
+        tasks = Tasks(app, many, pilot)
+        await tasks.until("○ task" if "failed" not in words else "✗ task")
+        yield tasks
+    assert app.failure is None
+
+
+async def test_all_tasks_newest_first_with_their_number():
+    async with opened() as tasks:
+        await tasks.until("Tasks 5,000", "5000 ✗ task 5000", "exit 1", "4998 ○ task 4998", "queue full 2/2")
+        assert tasks.under_cursor() == 5000
+
+
+async def test_the_window_follows_the_cursor_to_both_ends():
+    async with opened() as tasks:
+        for _ in range(60):
+            await tasks.press("pagedown")
+        await until(tasks.pilot, lambda: tasks.under_cursor() < 4000)
+        assert len(tasks.screen.paged.rows) <= MOST
+        await tasks.press("G")
+        await until(tasks.pilot, lambda: tasks.under_cursor() == 1)
+        await tasks.press("g")
+        await until(tasks.pilot, lambda: tasks.under_cursor() == 5000)
+
+
+async def test_what_is_submitted_above_moves_neither_the_cursor_nor_its_line():
+    async with opened() as tasks:
+        await tasks.press("j", "j", "j", "j")
+        line = next(n for n, text in enumerate(screen_text(tasks.app)) if text.startswith("›"))
+        tasks.many.newest += 3
+        tasks.screen.reread()
+        await tasks.until("Tasks 5,003")
+        assert tasks.under_cursor() == 4996
+        assert screen_text(tasks.app)[line].startswith("›")
+
+
+async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
+    async with opened() as tasks:
+        await tasks.press("slash", *"status:failed", "enter")
+        await tasks.until("Tasks 1,667 of 5,000 /status:failed")
+        assert {one.status for one in tasks.screen.paged.rows} == {"failed"}
+        await tasks.press("slash", *" nix:1", "enter")
+        await tasks.until('there is no "nix:"')
+        assert {one.status for one in tasks.screen.paged.rows} == {"failed"}
+        await tasks.press("escape")
+        await tasks.until("The filter is cleared.", "Tasks 5,000")
+
+
+async def test_f_goes_round_the_states():
+    async with opened() as tasks:
+        await tasks.press("f", "f")
+        await tasks.until("/status:waiting")
+        await tasks.press("f")
+        await tasks.until("/status:failed", "✗ task")
+        await tasks.press("f")
+        await tasks.until("Tasks 5,000 ")
+
+
+async def test_the_order_is_chosen_by_a_letter_and_the_same_again_turns_it_round():
+    async with opened() as tasks:
+        await tasks.press("o", "a")
+        await tasks.until("by name ↓")
+        await tasks.press("o", "a")
+        await tasks.until("by name ↑")
+        assert [(args["order"], args["down"]) for verb, args in tasks.many.asked if verb == "browse"][-1] == ("name", False)
+
+
+async def test_columns_are_chosen_by_letters_and_remembered():
+    memory = Memory()
+    async with opened(memory=memory) as tasks:
+        await tasks.press("i", "b")
+        await tasks.press("s")
+        await tasks.press("escape")
+        await tasks.until("BY", "ann")
+        assert "STATE" not in tasks.text()
+    async with opened(memory=memory) as tasks:
+        await tasks.until("BY", "ann")
+        await tasks.press("i", "0")
+        await tasks.until("STATE")
+
+
+async def test_marks_stay_on_rows_that_left_the_window():
+    async with opened() as tasks:
+        await tasks.press("space", "space", "G")
+        await until(tasks.pilot, lambda: tasks.under_cursor() == 1)
+        assert [one.number for one in tasks.screen.paged.chosen()] == [5000, 4999]
+        await tasks.press("escape")
+        assert tasks.screen.paged.chosen() == [tasks.screen.table.item]
+
+
+async def test_a_range_is_marked_from_the_last_mark_to_the_cursor():
+    async with opened() as tasks:
+        await tasks.press("space", "j", "j", "v")
+        assert [one.number for one in tasks.screen.paged.chosen()] == [5000, 4999, 4998, 4997]
+        await tasks.press("escape", "v")
+        await tasks.until("Mark one end with space first")
+
+
+REVIEW = {
+    "total": 1667, "statuses": {"queued": 1667}, "dependants": 3,
+    "first": [{"number": 4998, "name": "task 4998", "status": "queued", "queue": "media"}],
+}  # fmt: skip
+
+
+async def test_all_that_a_filter_means_is_cancelled_after_a_review_that_names_it():
+    async with opened("status:waiting") as tasks:
+        tasks.many.answers["review"] = REVIEW
+        tasks.many.answers["cancel"] = {"done": [{"number": n, "name": "x"} for n in range(1667)], "refused": [], "notes": []}
+        await tasks.press("asterisk")
+        await tasks.until("of 5,000, all marked /status:waiting")
+        await tasks.press("x")
+        await tasks.until("Cancel: 1,667 of 1,667 that match.", "filter  status:waiting", "task 4998", "… and 1,666 more", "3 that depend")
+        await tasks.press("enter")
+        assert "cancel" not in tasks.many.verbs()
+        await tasks.press("x")
+        await until(tasks.pilot, lambda: isinstance(tasks.app.screen, ChoiceScreen))
+        tasks.app.ticks.at += 1  # type: ignore[attr-defined]
+        await tasks.press("y")
+        await until(tasks.pilot, lambda: "cancel" in tasks.many.verbs())
+        asked = next(args for verb, args in tasks.many.asked if verb == "cancel")
+        assert asked["select"]["filter"].startswith("status:waiting status:running,scheduled,")
+        await tasks.until("Cancelled 1,667 tasks.")
+
+
+async def test_star_without_a_filter_never_means_every_task():
+    async with opened() as tasks:
+        await tasks.press("asterisk")
+        await tasks.until("never simply every task")
+        assert not tasks.screen.everything
+
+
+async def test_a_view_is_saved_taken_and_forgotten():
+    memory = Memory()
+    async with opened("status:failed", memory=memory) as tasks:
+        await tasks.press("V", "s")
+        await tasks.press(*(["backspace"] * 20), *"bad ones", "enter")
+        await tasks.until("Saved as bad ones")
+    async with opened(memory=memory) as tasks:
+        await tasks.press("V")
+        await tasks.until("bad ones", "failed, the latest first")
+        await tasks.press("e")
+        await tasks.until("/status:failed")
+        await tasks.press("V", "D")
+        await tasks.press(*"bad ones", "enter")
+        await tasks.until("Forgot bad ones.")
+
+
+async def test_what_cannot_be_read_leaves_the_rows_and_says_how_old_they_are():
+    async with opened() as tasks:
+        tasks.many.browse = lambda **_: (_ for _ in ()).throw(OSError("no such home"))  # type: ignore[method-assign]
+        tasks.app.ticks.at += 12  # type: ignore[attr-defined]
+        tasks.screen.reread()
+        await tasks.until("12s old", "no such home", "5000 ✗ task 5000")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 16), (200, 50)])
+async def test_lines_are_as_wide_as_the_screen(size: tuple[int, int]):
+    async with opened(size=size) as tasks:
+        assert {len(line.rstrip()) <= size[0] for line in screen_text(tasks.app)} == {True}
+        assert "task 5000" in tasks.text()
