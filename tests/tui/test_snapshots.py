@@ -20,6 +20,8 @@ import pytest
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
+from textual.widgets import Input
 
 from app.core.clean import width
 from app.tui.app import TaskdeckApp
@@ -180,17 +182,24 @@ TOURS = (
 
 async def settled(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
     """Return when nothing is being read any more, nothing is due soon, and nothing changes on the screen."""
-    carried = Event()
-    app.errands.run_with(lambda client: None, lambda answer, error: carried.set())
-    before: object = None
+    before, carried = None, _errand(app)
     for _ in range(1000):
         await pilot.pause(0.003)
-        busy = not carried.is_set() or _is_reading(app) or _is_due(app)
+        if not carried.is_set() or _is_reading(app) or _is_due(app):
+            before = None
+            continue
         now = (app.screen, screen_text(app))
-        if not busy and now == before:
+        if now == before:
             return
-        before = None if busy else now
+        before, carried = now, _errand(app)
     raise AssertionError("it never came to rest:\n" + "\n".join(seen(app)))
+
+
+def _errand(app: TaskdeckApp) -> Event:
+    """Set when the errands that were sent before it are done."""
+    done = Event()
+    app.errands.run_with(lambda client: None, lambda answer, error: done.set())
+    return done
 
 
 def _is_reading(app: TaskdeckApp) -> bool:
@@ -224,6 +233,9 @@ async def open_deck(tour: Tour, folder: Path) -> AsyncIterator[tuple[TaskdeckApp
 
 async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int]) -> None:
     """Back on the deck, as if nothing had been done there."""
+    if isinstance(app.focused, Input):
+        type_key(app, "escape")
+        await settled(app, pilot)
     app.action_place(0)
     await pilot.resize_terminal(*size)
     await settled(app, pilot)
@@ -234,8 +246,8 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
         await settled(app, pilot)
     app.memory.put("opened", [])
     app.kept_draft = None  # pyright: ignore[reportAttributeAccessIssue]
-    app.ticks.at += 60.0
     await settled(app, pilot)
+    app.ticks.at += 60.0
     app.deck.show_board()
     await settled(app, pilot)
 
@@ -246,14 +258,20 @@ async def visit(tour: Tour) -> AsyncIterator[tuple[str, list[str]]]:
     with still(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.reading.SLOW", 0.001):
         async with open_deck(tour, Path(folder)) as (app, pilot):
             for screen in tour.screens:
-                await home_again(app, pilot, tour.sizes[0])
-                await BUSY[screen](app, pilot)
                 for size in tour.sizes:
-                    if app.size != size:
-                        await pilot.resize_terminal(*size)
-                        await settled(app, pilot)
+                    await show(app, pilot, screen, size, first=size == tour.sizes[0])
                     parts = [part for part in (tour.name, screen, f"{size[0]}x{size[1]}") if part]
                     yield "-".join(parts), seen(app)
+
+
+async def show(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tuple[int, int], first: bool) -> None:
+    """A screen at a size: opened, or the open one in a window that has become another. What stands below a dialog is opened with it."""
+    if first or isinstance(app.screen, ModalScreen):
+        await home_again(app, pilot, size)
+        await BUSY[screen](app, pilot)
+    else:
+        await pilot.resize_terminal(*size)
+        await settled(app, pilot)
 
 
 # --- comparing ------------------------------------------------------------------------------------------------------
@@ -294,8 +312,7 @@ def test_no_kept_screen_is_wider_or_higher_than_it_says_and_header_and_footer_st
     assert len(lines) == rows
     assert all(width(line) <= columns for line in lines)
     assert lines[0].strip() and lines[-1].strip()
-    if path.name.startswith(("ascii", "plain")):
-        assert all(line.isascii() or "夜" in line or "保" in line for line in lines)
+    assert not path.name.startswith("ascii") or all(map(str.isascii, lines))
 
 
 async def main() -> None:
