@@ -347,6 +347,12 @@ def history(args: Mapping[str, Any]) -> Row:
     return {**told, "step": minutes * 60, "at": [(first + n * minutes) * 60 for n in range(count)], "known": known, "rows": rows, "more": 0}
 
 
+def _no_history(args: Mapping[str, Any]) -> Row:
+    found = history(args)
+    known = [False] * len(found["known"])
+    return found | {"known": known, "rows": [_history_row(args["metric"], None, known, 1) | {"total": {}}]}
+
+
 def _history_row(metric: str, name: str | None, known: list[bool], smaller: int) -> Row:
     def wave(most: float, at: float) -> list[float | None]:
         return [round(most / smaller * (1.2 + math.sin(n / 9 + at)) / 2, 3) if seen else None for n, seen in enumerate(known)]
@@ -403,7 +409,8 @@ def bare(**more: Any) -> Answers:
             "stopped": None}  # fmt: skip
     usual: Row = {
         "browse": none, "operations": [], "template_ls": [], "queue_ls": [QUEUES[3]], "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [],
-        "history": lambda args: history(args) | {"known": [False] * _COUNTS[args["span"]][0], "rows": []}, "doctor": [],
+        "history": _no_history, "doctor": [],
+        "submit": [{"number": 1, "name": "ffmpeg", "uuid": ""}],
     }  # fmt: skip
     return Answers(boards.empty(), **(usual | more))
 
