@@ -283,7 +283,7 @@ def test_a_runtime_that_fails_leaves_the_deck_open_and_begins_again_by_itself(ho
     assert "the runtime failed" in (house.home / "run" / "runtime.log").read_text()
 
 
-@pytest.mark.parametrize("fault", ["DeckScreen.on_mount = lambda self: 1 / 0", "TaskdeckApp.run = lambda self: 1 / 0"])
+@pytest.mark.parametrize("fault", ["DeckScreen.on_mount = lambda self: 1 / 0", "TaskdeckApp.run = lambda self, **_: 1 / 0"])
 def test_a_deck_that_fails_closes_its_runtime_in_order(house: House, fault: str):
     parts = "from app.tui.app import TaskdeckApp; from app.tui.screens.deck import DeckScreen"
     with spoilt(house, f"{parts}; {fault}") as deck:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import words
+from app.config import load
+from app.tui.keymap import checked
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -46,8 +48,18 @@ def test_every_command_of_the_readme_parses(given):
     assert args.help is ("--help" in given)
 
 
+def test_the_example_of_settings_is_one_that_is_taken(tmp_path):
+    settings, _ = blocks("toml")
+    path = tmp_path / "config.toml"
+    path.write_text(settings)
+
+    found = load(str(path))
+
+    assert (found.theme, found.unfocused, checked(found.keys, str(path))) == ("quiet", "still", {"task.cancel": "c"})
+
+
 def test_the_example_of_definitions_applies_and_then_changes_nothing(house):
-    (example,) = blocks("toml")
+    _, example = blocks("toml")
     (house.work / "deck.toml").write_text(example)
 
     assert "encode" in house.ok("apply", "-f", "deck.toml")

@@ -1,0 +1,174 @@
+"""Everyday jobs, each in three keys at most from the deck, done in a real tmux at two sizes; what the screen and the runtime then say.
+
+The cursor stands on the first running row. `3` pressed in the work goes to its next part. A text typed into a field counts as one
+key together with the enter or ctrl+j that closes it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.client import Client
+from app.core.ids import uuid7
+from tests.acceptance.conftest import opened
+from tests.acceptance.house import PROGRAM, House
+from tests.acceptance.terminal import Terminal
+from tests.acceptance.tmux import Tmux
+
+SUBMIT = "\n"
+"""ctrl+j."""
+ENTER, ESCAPE = "\r", "\x1b"
+SIZES = ((80, 24), (120, 40))
+
+DEFINITIONS = """
+[pools.gpu]
+total_cpu = 4
+total_memory = "1G"
+[queues.gpu]
+pool = "gpu"
+capacity = 4
+[queues.media]
+capacity = 1
+[queues.night]
+capacity = 1
+[templates.greet]
+engine = "exec"
+description = "says hello to somebody"
+schema.argv = ["echo", "hello", "{{ whom }}"]
+[templates.greet.parameters]
+type = "object"
+required = ["whom"]
+properties.whom = { type = "string", description = "who is greeted" }
+[slas.encode-in-time]
+conditions = { preset = "finishes-within", value = "1s", match = { queue = "media" } }
+"""
+FAILS = 'echo "frame 1"; echo "frame 2"; echo "Error: no such file: in.mkv" >&2; exit 3'
+RUNS = 'echo "frame 1"; echo "Error: a frame was dropped"; n=1; while :; do n=$((n+1)); echo "frame $n"; sleep 0.5; done'
+
+
+class Desk(NamedTuple):
+    """Where the jobs are done: the home, a client to its runtime, and what is shown."""
+
+    house: House
+    client: Client
+    shown: Tmux | Terminal
+
+    def show(self, number: int) -> dict[str, Any]:
+        """A task as the runtime knows it."""
+        return self.client.call("show", {"id": number})
+
+
+class Job(NamedTuple):
+    """What somebody wants, the keys, what the screen then shows, and what the runtime then says."""
+
+    title: str
+    keys: tuple[str, ...]
+    shows: str
+    holds: Callable[[Desk], object] = lambda desk: True
+
+
+FAILED, SWEEP, ENCODE, BIG, SECOND, THIRD = range(1, 7)
+"""The numbers of the tasks that `furnish` submits."""
+
+
+def _queue(desk: Desk, name: str) -> dict[str, Any]:
+    return next(row for row in desk.client.call("queue.ls", {}) if row["name"] == name)
+
+
+def _alert(desk: Desk) -> dict[str, Any]:
+    return next(row for row in desk.client.call("alert.ls", {}) if row["sla"] == "encode-in-time")
+
+
+def _submitted(desk: Desk, name: str) -> bool:
+    return any(row[2] == name for row in desk.client.call("browse", {"limit": 50})["rows"])
+
+
+JOBS = (
+    Job("see why the first waiting task waits", ("3", "w"), "needs 900M memory of pool gpu"),
+    Job("read the log of what failed", ("F", "l"), "no such file: in.mkv"),
+    Job("see how it ended, and why", ("F", "w"), "exit 3"),
+    Job("move a task to the front of its queue", ("3", "G", "t"), "To the front", lambda d: d.show(THIRD)["front"] > 0),
+    Job("lower the memory a waiting task asks for", ("3", "e", f"300M{SUBMIT}"), "Memory 900M → 300M", lambda d: d.show(BIG)["memory"] == 300),
+    Job("pause a queue for the night", ("1", "p"), "‖ paused", lambda d: _queue(d, "default")["status"] == "paused"),
+    Job("let the queue go on in the morning", ("1", "p"), "○ open", lambda d: _queue(d, "default")["status"] == "active"),
+    Job("give a queue more places", ("1", "e", f"7{SUBMIT}"), "/7", lambda d: _queue(d, "default")["capacity"] == 7),
+    Job("let a running task stand still", ("p",), "‖ sweep-06", lambda d: d.show(SWEEP)["instances"][-1]["status"] == "paused"),
+    Job("take back what was just done", ("u",), "● sweep-06", lambda d: d.show(SWEEP)["instances"][-1]["status"] == "running"),
+    Job("hold what waits", ("3", "p"), "⊟ encode", lambda d: "held" in (d.show(SECOND)["status"], d.show(THIRD)["status"])),
+    Job("release it", ("3", "G", "p"), "○ encode", lambda d: "held" not in (d.show(SECOND)["status"], d.show(THIRD)["status"])),
+    Job("raise the priority of what waits", ("3", "+"), "riority", lambda d: 1 in (d.show(SECOND)["priority"], d.show(THIRD)["priority"])),
+    Job("follow the log of what runs", ("l",), "following"),
+    Job("find the next error in a log", ("l", "e"), "Error: a frame"),
+    Job("submit a command", ("n", f"echo from-the-form{SUBMIT}"), "Submitted #", lambda d: _submitted(d, "echo")),
+    Job("find a task by its name among all", ("5", "/", f"encode three{ENTER}"), "Tasks 1 of", lambda d: "encode two" not in d.shown.text),
+    Job("list what failed, the latest first", ("5", "V", "a"), "thumbs S02", lambda d: "status:failed" in d.shown.text),
+    Job("submit from a template", ("6", ENTER, f"world{SUBMIT}"), "Submitted #", lambda d: _submitted(d, "greet")),
+    Job("acknowledge an alert", ("4", "a"), "acked", lambda d: _alert(d)["status"] == "acknowledged"),
+    Job("silence a rule for an hour", ("4", "s", "h"), "quiet", lambda d: _alert(d)["status"] == "silenced"),
+    Job("see the last week", ("9", "o"), "last week"),
+    Job("see who did what", ("O",), "queue pause", lambda d: "encode" in d.shown.text),
+    Job("give one pane the whole screen", ("z",), "Just ended", lambda d: "1 Queues" not in d.shown.text),
+    Job("copy the command of a task", ("y", "c"), "Copied", lambda d: not isinstance(d.shown, Tmux) or "frame" in d.shown.clipboard()),
+    Job("see a task with its use and its log", (ENTER,), "Attempts 1"),
+    Job("run a failed one again", ("F", "r"), "Runs again", lambda d: len(d.show(FAILED)["instances"]) > 1),
+    Job("cancel what runs", ("x", "y"), "ancelled", lambda d: d.show(SWEEP)["status"] == "cancelled"),
+)  # fmt: skip
+"""The list that the README quotes."""
+
+
+def furnish(house: House) -> Client:
+    """A home in which one failed, two run and three wait; its runtime's client."""
+    house.ok("apply", "-f", "-", input=DEFINITIONS)
+    client = Client(house.home)
+    _submit(client, ["sh", "-c", FAILS], "thumbs S02", queue="night")
+    _submit(client, ["sh", "-c", RUNS], "sweep-06", queue="gpu", memory=600)
+    _submit(client, ["sh", "-c", RUNS], "encode one", queue="media")
+    _submit(client, ["sh", "-c", RUNS], "sweep-07", queue="gpu", memory=900)
+    _submit(client, ["sh", "-c", RUNS], "encode two", queue="media")
+    _submit(client, ["sh", "-c", RUNS], "encode three", queue="media")
+    client.call("wait", {"ids": ["1"], "timeout": 20.0})
+    return client
+
+
+def _submit(client: Client, argv: list[str], name: str, **more: Any) -> None:
+    env = {"PATH": "/usr/bin:/bin"}
+    client.call("submit", {"tasks": [{"argv": argv, "name": name, **more}], "uuid": uuid7(), "cwd": "/", "umask": 0o022, "env": env})
+
+
+def in_a_terminal(house: House, columns: int, rows: int) -> Tmux | Terminal:
+    """The deck in a tmux; where there is none, on a pty of ours."""
+    if shutil.which("tmux"):
+        return Tmux([PROGRAM], house.env, house.work, columns, rows)
+    return house.terminal(columns=columns, rows=rows)
+
+
+@pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """One home and one deck for all jobs at a size, the alert firing."""
+    with opened() as house:
+        client = furnish(house)
+        with in_a_terminal(house, *request.param) as shown:
+            shown.wait("encode one").wait("firing")
+            yield Desk(house, client, shown)
+        client.close()
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.title.replace(" ", "-"))
+def test_a_job_takes_three_keys_at_most_from_the_deck(desk: Desk, job: Job):
+    assert len(job.keys) <= 3
+    at_the_start(desk)
+    for key in job.keys:
+        desk.shown.type(key)
+    desk.shown.wait(lambda t: job.shows in t.text and job.holds(desk), seconds=10)
+
+
+def at_the_start(desk: Desk) -> None:
+    """On the deck as a whole, everything shown, the cursor on the first running row."""
+
+
+def test_there_are_twenty_jobs_at_least_and_no_two_of_one_name():
+    assert len({job.title for job in JOBS}) == len(JOBS) >= 20

@@ -1,0 +1,138 @@
+"""A program in a real tmux, driven as `tests.acceptance.terminal` drives one: keys in, a screen out, and what it put on the clipboard.
+
+tmux tells over its control mode when the pane has new output, so nothing waits for time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.acceptance.terminal import PATIENCE, Lines
+
+Condition = Callable[["Tmux"], object]
+SETTINGS = """\
+set -g status off
+set -s escape-time 10
+set -s set-clipboard on
+set -g default-terminal tmux-256color
+"""
+"""What the README asks of a tmux, and no status line, so that the pane has all lines."""
+
+
+class Tmux:
+    """A server with one session of `columns` x `rows` that runs a program; a context manager that kills the server at the end."""
+
+    def __init__(
+        self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
+    ) -> None:  # fmt: skip
+        settings = cwd / "tmux.conf"
+        settings.write_text(SETTINGS)
+        self._line = ["tmux", "-S", str(cwd / "tmux"), "-f", str(settings)]
+        self._env = {**env, "TERM": "xterm-256color"}
+        size = ["-x", str(columns), "-y", str(rows)]
+        program = shlex.join(map(os.fspath, argv))
+        self._client = subprocess.Popen(
+            [*self._line, "-C", "new-session", *size, program], env=self._env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self._held = b""
+        self._known: list[str] = []
+        self.ended = False
+        self._answer()  # of new-session
+        self._ask(f"refresh-client -C {columns}x{rows}")
+
+    def __enter__(self) -> Tmux:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What it shows
+
+    @property
+    def lines(self) -> Lines:
+        """The screen as it is, blanks at the ends of lines cut off."""
+        return [line.rstrip() for line in self._ask("capture-pane -p")]
+
+    @property
+    def text(self) -> str:
+        """The screen as one text."""
+        return "\n".join(self.lines)
+
+    def line_with(self, words: str) -> str:
+        """The first line that shows these words; "" when there is none."""
+        return next((line for line in self.lines if words in line), "")
+
+    def clipboard(self) -> str:
+        """What the program copied last, by OSC 52."""
+        return "\n".join(self._ask("show-buffer"))
+
+    def wait(self, shown: str | Condition, seconds: float = PATIENCE) -> Tmux:
+        """Wait until the screen shows a text, or until it satisfies a condition. Fails with the screen when it does not."""
+        until = time.monotonic() + seconds
+        holds = (lambda t: shown in t.text) if isinstance(shown, str) else shown
+        while not holds(self):
+            if not self._output(until - time.monotonic()):
+                raise AssertionError(f"not shown within {seconds:.0f} s: {shown}\n{self.text}")
+        return self
+
+    # What one does with it
+
+    def type(self, keys: str) -> Tmux:
+        """Press keys, as the bytes a terminal sends."""
+        self._ask(f"send-keys -H {keys.encode().hex(' ')}")
+        return self
+
+    def close(self) -> None:
+        """Kill the server with what runs in it."""
+        subprocess.run([*self._line, "kill-server"], env=self._env, check=False, capture_output=True)
+        self._client.communicate()
+
+    # Control mode
+
+    def _ask(self, command: str) -> list[str]:
+        """What tmux answers to a command."""
+        assert self._client.stdin is not None
+        self._client.stdin.write(f"{command}\n".encode())
+        self._client.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> list[str]:
+        """The lines of the next answer; notes of new output in between are for `_output`."""
+        inside: list[str] | None = None
+        while True:
+            line = self._next_line(PATIENCE)
+            if line is None:
+                raise AssertionError("tmux does not answer")
+            if inside is None:
+                inside = [] if line.startswith("%begin ") else None
+            elif line.startswith(("%end ", "%error ")):
+                return inside
+            else:
+                inside.append(line)
+
+    def _output(self, seconds: float) -> bool:
+        """Wait for new output and take in what has come; False when none came in time."""
+        if self._next_line(seconds) is None:
+            return False
+        while self._next_line(0.0) is not None:
+            pass
+        return True
+
+    def _next_line(self, seconds: float) -> str | None:
+        assert self._client.stdout is not None
+        until = time.monotonic() + seconds
+        while b"\n" not in self._held:
+            if not select.select([self._client.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+                return None
+            data = os.read(self._client.stdout.fileno(), 65536)
+            if not data:
+                return None
+            self._held += data
+        line, _, self._held = self._held.partition(b"\n")
+        return line.decode("utf-8", "replace")
