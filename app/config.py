@@ -42,9 +42,20 @@ def load(path: str) -> Config:
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no UTF-8 text"
-        raise Usage(f"{path} cannot be read: {why.lower()}.", "Mend it, or move it away.") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+        raise Usage(f"{path} cannot be read: {why}.", "Mend it, or move it away.") from None
     return _parsed(text, path)
+
+
+def autostart(path: str) -> bool:
+    """That one setting, whatever else is wrong in the file."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file).get("autostart") is not False
+    except (OSError, ValueError):
+        return True
 
 
 def _parsed(text: str, path: str) -> Config:
@@ -55,7 +66,7 @@ def _parsed(text: str, path: str) -> Config:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Usage(f"{path} is no TOML: {error}.", "Mend it, or move it away.") from None
+        raise Usage(f"{path} is not valid TOML: {error}.", "Mend it, or move it away.") from None
     for name, value in found.items():
         if name not in Config.__slots__:
             near = nearest(name, Config.__slots__)

@@ -111,9 +111,10 @@ class Looking:
 
     def __init__(self, c: Connection, wanted: Wanted) -> None:
         self.c, self.wanted = c, wanted
-        self._where, self._values = where(wanted.conditions)
         self._words = [condition for condition in wanted.conditions if isinstance(condition, Word)]
-        self._unknown, self._stale = sources.unknown(c) if self._words else (LAST, frozenset[int]())
+        known = search.known(c) if self._words or wanted.hints else search.NOTHING
+        self._unknown = sources.unknown(c, known) if self._words or wanted.hints else sources.Unknown()
+        self._where, self._values = where(wanted.conditions, known)
 
     def passing(self, rowids: Sequence[int]) -> list[int]:
         """Those of these rows that match, in their order."""
@@ -121,7 +122,7 @@ class Looking:
             return []
         found = f"SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
         passed = set(sources.listed(self.c, found, (json.dumps(rowids), *self._values)))
-        doubtful = [rowid for rowid in passed if rowid >= self._unknown or rowid in self._stale]
+        doubtful = [rowid for rowid in passed if rowid >= self._unknown.first or rowid in self._unknown.stale] if self._words else []
         passed -= set(doubtful) - set(self._judged(doubtful))
         return [rowid for rowid in rowids if rowid in passed]
 
@@ -134,7 +135,7 @@ class Looking:
 
     def ways(self) -> sources.Ways:
         """The ways to what may match."""
-        return sources.ways(self.c, self.wanted.conditions, self.wanted.hints)
+        return sources.ways(self.c, self.wanted.conditions, self.wanted.hints, self._unknown)
 
     def along(self, order: Order, down: bool, at: At | None, inside: set[int] | None) -> Iterator[_Step]:
         """Along the index of an order, over the rows that have a value; only over those `inside`, where that is given."""

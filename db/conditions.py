@@ -5,9 +5,12 @@ No condition lets SQLite choose a way to the rows: which rows are looked at is d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from db.search import Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +69,35 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """The text that is kept in `search` holds this, which is folded as it is."""
+    """The text of the index holds this, which is folded as it is."""
 
     text: str
     no: bool = False
 
 
-Condition = Status | Among | Like | Range | Missing | Tag | Word
+Plain = Status | Among | Like | Range | Missing | Tag
+Condition = Plain | Word
 Sql = tuple[str, list[Any]]
 
 
-def where(conditions: Sequence[Condition]) -> Sql:
-    """All of them, and that the task was not removed. Of a task whose text is not in `search`, or another than there, no word is judged."""
+def where(conditions: Sequence[Condition], known: Known) -> Sql:
+    """All of them, and that the task was not removed. Where it is not `known` whether a task's text is in the index, no word is judged."""
     parts = [("t.deleted_at IS NULL", list[Any]())]
     parts += [_either_way(condition) for condition in conditions if not isinstance(condition, Word)]
     words = [condition for condition in conditions if isinstance(condition, Word)]
     if words:
-        parts.append(_words(words))
+        parts.append(_words(words, known))
     return " AND ".join(text for text, _ in parts), [value for _, values in parts for value in values]
 
 
-def _either_way(condition: Condition) -> Sql:
+def _either_way(condition: Plain) -> Sql:
     if not condition.no:
         return _one(condition)
     text, values = _one(replace(condition, no=False))
     return f"NOT coalesce({text}, 0)", values
 
 
-def _one(condition: Condition) -> Sql:
+def _one(condition: Plain) -> Sql:
     match condition:
         case Status(tasks, runs):
             return _status(tasks, runs)
@@ -107,8 +111,6 @@ def _one(condition: Condition) -> Sql:
             return f"t.{column} IS NULL", []
         case Tag(key, globs):
             return _tag(key, globs)
-        case Word():
-            return _words([condition])
 
 
 def _marks(values: Sequence[Any]) -> str:
@@ -138,7 +140,8 @@ def _tag(key: str, globs: Sequence[str]) -> Sql:
     return f"t.tags <> '{{}}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND {text})", [key, *values]
 
 
-def _words(words: Sequence[Word]) -> Sql:
+def _words(words: Sequence[Word], known: Known) -> Sql:
     holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.no else '>'} 0" for word in words)
-    found = f"SELECT {holds} FROM search_content k WHERE k.id = t.number AND k.id NOT IN (SELECT number FROM stale_texts)"
-    return f"coalesce(({found}), 1)", [word.text for word in words]
+    right = "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value FROM json_each(?))"
+    found = f"SELECT {holds} FROM search_content k WHERE k.id = t.number AND {right}"
+    return f"coalesce(({found}), 1)", [*(word.text for word in words), known.upto, json.dumps(known.changed)]

@@ -2,7 +2,8 @@
 
 A transaction is one synchronous function of a SQLAlchemy `Connection`, run whole on the writer thread inside BEGIN IMMEDIATE … COMMIT:
 no await can split it, and it costs one thread hop however many statements it has. Reads run the same kind of function on an aiosqlite
-connection with `query_only=ON`, inside one read transaction, so that what they return is of one moment.
+connection with `query_only=ON`, inside one read transaction, so that what they return is of one moment. They have the index of the
+tasks' texts attached (`db.index`), the writer an empty one.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
-from urllib.parse import quote
 
 import aiosqlite
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -24,8 +25,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
-from db import schema
+from db import index, schema
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnlyDisk, Storage
+from db.files import read_only_uri
+from db.index import Found, Index
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,8 +40,13 @@ READERS = 3
 class Database:
     """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
 
-    def __init__(self, path: Path, readers: AsyncEngine, writer: Engine | None) -> None:
+    def __init__(self, path: Path, readers: AsyncEngine, writer: Engine | None, found: Found | None = None) -> None:
         self.path = path
+        self.found = found or Found(index.beside(path))
+        """The index of the tasks' texts as readers have it."""
+        self.index = Index(self.found.path)
+        """Its own writer: to be used by `indexing` only."""
+        self._indexing = ThreadPoolExecutor(1, "taskdeck-index")
         self._readers = readers
         self._writer = writer
         self._connection: Connection | None = None
@@ -132,8 +140,29 @@ class Database:
 
     async def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with translated(self.path):
-            async with self._readers.connect() as c:
-                return await c.run_sync(fn, *args, **kwargs)
+            try:
+                return await self._once(fn, *args, **kwargs)
+            except DBAPIError as error:
+                if (file := self.found.usable()) is None:
+                    raise
+                self.found.blame(file, error)
+            return await self._without_index(fn, *args, **kwargs)
+
+    async def _once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._readers.connect() as c:
+            return await c.run_sync(fn, *args, **kwargs)
+
+    async def _without_index(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read once more what has failed, for SQLite does not say which file is damaged: if it fails again, the index is not."""
+        try:
+            return await self._once(fn, *args, **kwargs)
+        except DBAPIError:
+            self.found.forgive()
+            raise
+
+    async def indexing(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Work on the index, in its thread. Raises sqlite3.Error and OSError."""
+        return await asyncio.get_running_loop().run_in_executor(self._indexing, partial(fn, *args, **kwargs))
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Reading that comes to its end though whoever asked is cancelled. Cut short, a reader's connection would be closed in a
@@ -150,6 +179,8 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go, self._writer)
             self._thread.shutdown()
         await self._readers.dispose()
+        self._indexing.shutdown()
+        self.index.close()  # as the last that has it open, so that no log of it is left behind
 
     def _let_go(self, writer: Engine) -> None:
         if self._connection is not None:
@@ -160,7 +191,8 @@ class Database:
 @asynccontextmanager
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
     """The database at `path`, which exists and is of this version (see `db.migrate`)."""
-    db = Database(path, _readers(path, writable), write_engine(path) if writable else None)
+    found = Found(index.beside(path), index.settle(path) if writable else None)
+    db = Database(path, _readers(path, writable, found), write_engine(path) if writable else None, found)
     try:
         yield db
     finally:
@@ -173,6 +205,7 @@ async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[D
     engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
     async with engine.begin() as c:
         await c.run_sync(schema.metadata.create_all)
+        await c.run_sync(lambda c: index.attach_empty(c.exec_driver_sql))
         await c.run_sync(fill)
     db = Database(Path(os.devnull), engine, None)
     try:
@@ -195,6 +228,7 @@ def write_engine(path: Path) -> Engine:
             "cache_size=-8192",
         ):
             c.execute(f"PRAGMA {pragma}")
+        index.attach_empty(c.execute)
         return c
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
@@ -202,11 +236,11 @@ def write_engine(path: Path) -> Engine:
     return engine
 
 
-def _readers(path: Path, live: bool) -> AsyncEngine:
+def _readers(path: Path, live: bool, found: Found) -> AsyncEngine:
     """With no runtime the file is opened read-only, so that a look at it never checkpoints or creates anything."""
 
     async def connect() -> aiosqlite.Connection:
-        c = await aiosqlite.connect(read_only_uri(path) if not live else os.fspath(path), uri=not live,
+        c = await aiosqlite.connect(os.fspath(path) if live else read_only_uri(path), uri=True,
                                     timeout=BUSY_SECONDS, isolation_level=None, cached_statements=512)  # fmt: skip
         await c.execute("PRAGMA query_only=ON")
         return c
@@ -214,17 +248,9 @@ def _readers(path: Path, live: bool) -> AsyncEngine:
     engine = create_async_engine(
         "sqlite+aiosqlite://", async_creator=connect, poolclass=AsyncAdaptedQueuePool, pool_size=READERS, max_overflow=0
     )
+    event.listen(engine.sync_engine, "begin", found.follow)
     event.listen(engine.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     return engine
-
-
-def read_only_uri(path: Path) -> str:
-    """`path`, of any bytes, as a URI that sqlite3 opens read-only.
-
-    In a folder that cannot be written SQLite cannot make the index of a log; without a log there is nothing it would miss.
-    """
-    alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
-    return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 class translated:

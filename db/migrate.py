@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from db import clock
-from db.engine import explain, read_only_uri, write_engine
+from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
+from db.files import read_only_uri
 from db.schema import APPLICATION_ID
 
 HEAD = "0004"

@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     JSON,
     Boolean,
     CheckConstraint,
@@ -25,7 +24,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -463,14 +461,10 @@ stale_texts = Table(
     "stale_texts",
     metadata,
     Column("number", Integer, primary_key=True),
+    Column("changes", Integer, nullable=False),
     *_stamps(),
 )
-"""Tasks whose text in `search` is no longer theirs: renamed, or gone."""
-
-SEARCH = "CREATE VIRTUAL TABLE search USING fts5(text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0)"
-"""The texts of tasks by their numbers, folded, and where three letters stand in a row. See `db.search`."""
-
-event.listen(metadata, "after_create", DDL(SEARCH))
+"""Tasks whose text in the index is no longer theirs, renamed or gone, and how often that happened. See `db.search`."""
 
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
@@ -480,6 +474,10 @@ ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.update
 _COUNT_DOWN = """
 UPDATE counters SET value = value - 1 WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
 """
+_STALE = """
+INSERT INTO stale_texts (number, changes, created_at, updated_at) VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
+ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.updated_at;
+"""
 
 TRIGGERS = {
     "count_task_insert": f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END",
@@ -487,9 +485,8 @@ TRIGGERS = {
     "count_task_move": "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
     f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END",
     "text_changes": "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
-    "BEGIN INSERT OR IGNORE INTO stale_texts VALUES (NEW.number, NEW.updated_at, NEW.updated_at); END",
-    "text_goes": "CREATE TRIGGER text_goes AFTER DELETE ON tasks "
-    "BEGIN INSERT OR IGNORE INTO stale_texts VALUES (OLD.number, OLD.updated_at, OLD.updated_at); END",
+    f"BEGIN {_STALE.format(row='NEW')} END",
+    "text_goes": f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_STALE.format(row='OLD')} END",
 }
 """Tasks by queue and status are counted where they change, so that no screen ever counts a million rows; and a text that changes is
 noted where it does."""

@@ -1,75 +1,129 @@
-"""The index of the tasks' texts: filled after they were submitted, in batches, and complete with what it does not hold yet.
+"""What the index of the tasks' texts knows, and what it is to learn next. The file it is in: `db.index`.
 
 A task's text is what `text_of` makes of its row (`app.service.texts`: folded, without secrets). The virtual table `search` keeps it by
 the task's number and knows where each three letters in a row stand (FTS5, tokenizer trigram). It is not written by a submission, which
 would cost that a quarter of its speed, but by a duty: up to the greatest number it holds it is complete, but for `stale_texts`, which
 triggers fill; what lies above is read from the tasks themselves by whoever searches. So nothing is ever missing from an answer.
 
-Measured at 1,000,000 tasks: 155 MB (a fifth of the whole file; with `detail = full` 288 MB and no faster), 15 s of work to fill.
-`columnsize = 0`, since nothing is ranked. Merging is asked for in steps of `MERGED` pages, each a transaction: left to itself FTS5 holds
-the writer for 45 ms now and then.
+Tasks and texts are in two files, of which a transaction may see different moments. Each batch that replaces texts, or takes them away,
+has a mark, a number drawn at random. It is stored with the texts, and then in the database (`counters`) by the transaction that takes
+these tasks off `stale_texts`. The table `about` remembers the last marks: how far the index was complete before each, and whose texts
+came with it. Who sees the database at an older mark (a batch was stored a moment ago; the runtime was killed between the two; an older
+copy was put back) knows by that which texts may be others than it would see. Who sees a mark that `about` has not, uses no text at all.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from db import sql
+from db import clock, sql
 
 TextOf = Callable[[Any], str]
 """The text of a row of `READ`."""
 
 BATCH = 250
-"""Tasks that one transaction reads and stores: some 5 ms on the writer thread."""
-MERGED = 16
-"""Pages that one transaction merges."""
+"""Tasks that one transaction of the index stores: some 5 ms."""
 
 READ = "number, name, template, tags, parameters, launch"
 
 
-def indexed_to(c: Connection) -> int:
-    """The number up to which the index is complete, but for `stale_texts`."""
-    return sql.value(c, "SELECT max(id) FROM search_content") or 0
+class Known(NamedTuple):
+    """Which texts of the index are those of the tasks as a transaction sees them, beside `stale_texts`."""
+
+    place: int
+    """Of the mark in `about`; 0 when the index is not this database's."""
+    upto: int
+    """The number up to which it is complete; what it has beyond is not to be used."""
+    changed: tuple[int, ...]
+    """Tasks whose texts came later than what the transaction sees."""
+
+
+NOTHING = Known(0, 0, ())
+
+_KNOWN = """
+SELECT mine.place, (SELECT max(id) FROM search_content) AS last, later.upto, later.changed
+FROM about mine LEFT JOIN about later ON later.place > mine.place
+WHERE mine.place = (SELECT place FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'search')) ORDER BY later.place
+"""
+
+
+def known(c: Connection) -> Known:
+    """What may be used of the index."""
+    found = sql.rows(c, _KNOWN)
+    if not found:
+        return NOTHING
+    first = found[0]
+    if first.upto is None:
+        return Known(first.place, first.last or 0, ())
+    return Known(first.place, first.upto, tuple(sorted({number for row in found for number in json.loads(row.changed)})))
 
 
 def behind(c: Connection) -> int:
     """About how many tasks are to be indexed."""
-    last = sql.value(c, "SELECT max(number) FROM tasks") or 0
-    return max(0, last - indexed_to(c)) + sql.value(c, "SELECT count(*) FROM stale_texts")
+    last, found = sql.value(c, "SELECT max(number) FROM tasks") or 0, known(c)
+    return max(0, last - found.upto) + len(found.changed) + sql.value(c, "SELECT count(*) FROM stale_texts")
 
 
-def fill(c: Connection, text_of: TextOf) -> bool:
-    """Store a batch of texts: first those that changed, then the oldest of the new ones. False when there is nothing left to do."""
-    stale = sql.column(c, "SELECT number FROM stale_texts LIMIT ?", (BATCH,))
-    if stale:
-        _renew(c, stale, text_of)
-        return True
-    rows = sql.rows(c, f"SELECT {READ} FROM tasks WHERE number > ? ORDER BY number LIMIT ?", (indexed_to(c), BATCH))
-    _store(c, rows, text_of)
-    return len(rows) == BATCH
+class Batch(NamedTuple):
+    """Texts to be stored at once."""
+
+    known: Known
+    stale: list[tuple[int, int]]
+    """Rows of `stale_texts`: a task's number, and how often it had changed when its row was read."""
+    rows: list[Any]
+    mark: int | None
+    """Its mark, where it has one."""
+
+    @property
+    def changed(self) -> list[int]:
+        """Tasks whose texts are replaced, or go."""
+        return sorted({*self.known.changed, *(number for number, _ in self.stale)})
 
 
-def _renew(c: Connection, numbers: list[int], text_of: TextOf) -> None:
-    listed, last = json.dumps(numbers), indexed_to(c)
-    sql.run(c, "DELETE FROM search WHERE rowid IN (SELECT value FROM json_each(?))", (listed,))
-    rows = sql.rows(c, f"SELECT {READ} FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND number <= ?", (listed, last))
-    _store(c, rows, text_of)
-    sql.run(c, "DELETE FROM stale_texts WHERE number IN (SELECT value FROM json_each(?))", (listed,))
+def batch(c: Connection, marked: bool = False) -> Batch | None:
+    """What is to be stored next, without rows or changes when that is nothing; None when there is no index of this database.
+
+    `marked`: give it a mark though it only adds texts."""
+    found = known(c)
+    if not found.place:
+        return None
+    stale = [(row.number, row.changes) for row in sql.rows(c, "SELECT number, changes FROM stale_texts LIMIT ?", (BATCH,))]
+    new = Batch(found, stale, [], None)
+    rows = [*_old(c, new), *_new(c, found.upto, BATCH - len(stale))]
+    return new._replace(rows=rows, mark=new_mark() if new.changed or rows and marked else None)
 
 
-def _store(c: Connection, rows: Iterable[Any], text_of: TextOf) -> None:
-    sql.run_many(c, "INSERT INTO search (rowid, text) VALUES (?, ?)", [(row.number, text_of(row)) for row in rows])
+def _old(c: Connection, wanted: Batch) -> list[Any]:
+    if not wanted.changed:
+        return []
+    found = f"SELECT {READ} FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND number <= ?"
+    return sql.rows(c, found, (json.dumps(wanted.changed), wanted.known.upto))
 
 
-def merge(c: Connection) -> bool:
-    """A step of merging what was stored; False when there is none to do."""
-    before = sql.value(c, "SELECT total_changes()")
-    sql.run(c, "INSERT INTO search (search, rank) VALUES ('merge', ?)", (MERGED,))
-    return sql.value(c, "SELECT total_changes()") - before > 1
+def _new(c: Connection, upto: int, limit: int) -> list[Any]:
+    return sql.rows(c, f"SELECT {READ} FROM tasks WHERE number > ? ORDER BY number LIMIT ?", (upto, limit))
+
+
+def new_mark() -> int:
+    """A mark that no index has yet."""
+    return secrets.randbits(62)
+
+
+def share(c: Connection, mark: int, stale: Sequence[tuple[int, int]] = ()) -> None:
+    """Note in the database that a batch is stored. What has changed again since its row was read stays in `stale_texts`."""
+    now = clock.now()
+    sql.run(
+        c,
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('search', ?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        (mark, now, now),
+    )
+    sql.run_many(c, "DELETE FROM stale_texts WHERE number = ? AND changes = ?", stale)
 
 
 def match(words: Iterable[str]) -> str | None:

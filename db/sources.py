@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from db import reads, search, sql
 from db.conditions import Among, Condition, Like, Range, Status, Word
+from db.search import Known
 
 FIRST, LAST = 0, 2**63 - 1
 """Before the first place and behind the last."""
@@ -186,14 +187,14 @@ SHORT = 2_000
 """A way so short needs no index of texts."""
 
 
-def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str]) -> Ways:
+def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: Unknown) -> Ways:
     """The ways that these conditions leave. `hints` are parts of the texts of matching tasks, beside the words asked for."""
     low, high = _places(c, conditions)
     everything = Everything(), min(sum(reads.counts(c).values()), max(0, min(high, _end(c)) - low - 1))
     known = sorted([*_known(c, [condition for condition in conditions if not condition.no]), everything], key=lambda found: found[1])
     found: list[tuple[Source, int | None]] = [*known]
     words = [condition.text for condition in conditions if isinstance(condition, Word) and not condition.no]
-    indexed = _indexed(c, words, hints) if words or hints else None
+    indexed = _indexed(c, words, hints, unknown) if words or hints else None
     if indexed is not None:
         found.insert(1 if known[0][1] <= SHORT else 0, (indexed, None))
     return Ways(found, low, high)
@@ -235,11 +236,11 @@ def patterned(c: Connection, conditions: Iterable[Condition], most: int) -> set[
     return None
 
 
-def _indexed(c: Connection, words: Sequence[str], hints: Sequence[str]) -> Indexed | None:
+def _indexed(c: Connection, words: Sequence[str], hints: Sequence[str], unknown: Unknown) -> Indexed | None:
     match = search.match([*words, *hints])
     if match is None and not words:
         return None
-    return Indexed(match, max(words, key=len, default=""), *unknown(c), _apart(c))
+    return Indexed(match, max(words, key=len, default=""), *unknown, _apart(c))
 
 
 def _apart(c: Connection) -> int | None:
@@ -249,10 +250,19 @@ def _apart(c: Connection) -> int | None:
     return sql.value(c, f"SELECT {first} WHERE {first} = {last}")
 
 
-def unknown(c: Connection) -> tuple[int, frozenset[int]]:
+class Unknown(NamedTuple):
     """From which place on the index of texts knows nothing, and before it the places that it knows wrongly."""
-    stale = sql.column(c, "SELECT t.rowid FROM stale_texts s CROSS JOIN tasks t ON t.number = s.number")
-    return at_or_after(c, search.indexed_to(c) + 1), frozenset(stale)
+
+    first: int = LAST
+    stale: frozenset[int] = frozenset()
+
+
+def unknown(c: Connection, known: Known) -> Unknown:
+    """What is not known."""
+    stale = "SELECT t.rowid FROM stale_texts s CROSS JOIN tasks t ON t.number = s.number"
+    later = "SELECT t.rowid FROM json_each(?) j CROSS JOIN tasks t ON t.number = j.value"
+    found = sql.column(c, f"{stale} UNION ALL {later}", (json.dumps(known.changed),))
+    return Unknown(at_or_after(c, known.upto + 1), frozenset(found))
 
 
 def _end(c: Connection) -> int:

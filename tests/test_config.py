@@ -6,13 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from app.config import CHOICES, Config, load
+from app.config import CHOICES, Config, autostart, load
 from app.errors import Usage
 
 
 def _load(path: Path, text: str) -> Config:
     path.write_text(text)
     return load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [("autostart = false\nthme = 1", False), ("thme = 1", True), ("autostart = false\n[", True), ("autostart = 1", True)],
+)
+def test_whether_a_runtime_is_brought_up_is_read_whatever_else_is_wrong(tmp_path: Path, text: str, starts: bool):
+    (tmp_path / "config.toml").write_text(text)
+    assert autostart(str(tmp_path / "config.toml")) is starts
+    assert autostart(str(tmp_path / "none.toml")) is True
 
 
 def test_no_file_is_the_defaults(tmp_path: Path):
@@ -36,7 +46,7 @@ def test_each_choice_is_taken(tmp_path: Path, name: str, words: tuple[str, ...])
         ("keys = 3", "keys must be a table."),
         ('[keys]\n"task.cancel" = ""', 'keys."task.cancel" must be text that names keys.'),
         ("[keys]\na = 1", 'keys."a" must be text that names keys.'),
-        ("theme =", "is no TOML"),
+        ("theme =", "is not valid TOML"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, says: str):

@@ -62,6 +62,11 @@ def _autostart() -> bool:
     path = config_file()
     if not os.path.exists(path):
         return True
-    from app.config import load
+    from app.config import autostart, load
+    from app.errors import Usage
 
-    return load(path).autostart
+    try:
+        return load(path).autostart
+    except Usage as wrong:
+        output.note(f"{wrong} It was passed over.")  # a colour misspelt must not cost a submission
+        return autostart(path)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from contextlib import suppress
 
 from app.runtime.usage import disk_trouble
 from app.service import texts
@@ -43,21 +44,23 @@ class Indexing:
         self._changed = True
 
     async def catch_up(self) -> None:
-        """Index what was submitted, renamed or purged since; only after a commit, or when the file is another than before."""
+        """Index what was submitted, renamed or purged since; only after a commit, or when the file is another than before.
+
+        A runtime that stops meanwhile leaves the rest to the next one. Raises Storage when the database fails."""
         if not self._changed and self.db.index.identity == self.db.found.usable():
             return
-        self._changed = False
-        done = False
+        self._changed, done = False, False
         try:
-            trouble = await asyncio.to_thread(disk_trouble, self.db.path.parent, False)
-            done = trouble is None and await self._spell()
+            with suppress(asyncio.CancelledError):
+                trouble = await asyncio.to_thread(disk_trouble, self.db.path.parent, False)
+                done = trouble is None and await self._spell()
+                self._pause(trouble)
         except OSError as error:
-            trouble = error.strerror or "unknown"
+            self._pause((error.strerror or "unknown").lower())
         except sqlite3.Error as error:
-            trouble = self._told(error)
+            self._pause(self._told(error))
         finally:
             self._changed |= not done
-        self._pause(trouble)
 
     def _told(self, error: sqlite3.Error) -> str | None:
         """What there is to wait for; None when it is the file itself that must not be used any more."""

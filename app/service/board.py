@@ -95,7 +95,7 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
         queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
         pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
         running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, line)),
-        ended=tuple(_ended(c, now, unseen)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
+        ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
     )  # fmt: skip
 
 
@@ -263,12 +263,11 @@ def _next_line(task: TaskRow, why: Any) -> NextLine:
     )  # fmt: skip
 
 
-def _ended(c: Connection, now: datetime, unseen: str) -> Iterable[EndedLine]:
-    """Failures that nobody looked at, and all that ended in the last hour, newest first."""
-    hour = clock.stamp(now - SUCCESSES_FOR)
-    bad = reads.just_ended(c, BAD, min(unseen, hour), SHOWN_ENDED)
-    good = reads.just_ended(c, ("succeeded", "cancelled"), hour, SHOWN_ENDED)
-    rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
+def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
+    """The latest failures of a week, and the latest successes of an hour, newest first. The deck knows which of them are still news."""
+    bad = reads.just_ended(c, BAD, clock.stamp(now - FAILURES_FOR), SHOWN_ENDED)
+    good = reads.just_ended(c, ("succeeded", "cancelled"), clock.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
+    rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)
     runs = reads.last_runs(c, [row.uuid for row in rows])
     return [ended_line(row, runs.get(row.uuid)) for row in rows]
 

@@ -156,9 +156,10 @@ def _checked(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
 
 
 async def cancel(
-    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None
+    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None, waiting: bool = False
 ) -> dict[str, Any]:
-    """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent."""
+    """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent; with `waiting` what has
+    started is refused."""
     if signal is not None:
         return await _signal(call, ids, select, _checked("signal", _SIGNAL, signal))
     grace = _checked("grace", _SECONDS, grace)
@@ -166,6 +167,8 @@ async def cancel(
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             raise _note(_ended_note(row, "cancel"))
+        if waiting and row.status not in WAITING:
+            raise Conflict(f"{_title(row)} has started meanwhile, so it was left alone: to end it, cancel it again.")
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
@@ -175,6 +178,8 @@ async def cancel(
     try:
         return await _each(call, "cancel", ids, select, may, act)
     except DiskFull as problem:
+        if waiting:
+            raise
         return await _cancel_unrecorded(call, ids, select, grace, problem)
 
 

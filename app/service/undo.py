@@ -136,7 +136,7 @@ def _waves(rows: Sequence[OperationRow]) -> list[list[OperationRow]]:
 
 def _done(row: OperationRow, name: str | None) -> dict[str, Any]:
     return {"id": row.id, "verb": row.verb, "object": row.object, "number": number_of(row.object), "name": name or row.object,
-            "text": _words(row, name)}  # fmt: skip
+            "text": _words(row, name), "back": difference.told(row.verb, row.object, name, row.after, row.before)}  # fmt: skip
 
 
 def _refuse_for_good(c: Connection, row: OperationRow) -> None:

@@ -20,7 +20,7 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.reactive import var
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
@@ -69,7 +69,7 @@ class TaskdeckApp(Sturdy, Places):
     CSS_PATH = "styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "The keys of this place", id="app.help"),
-        Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette"),
+        Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette", priority=True),
         Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
         Binding("ctrl+c", "help_quit", "Says how to leave; twice leaves", id="app.break"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
@@ -117,7 +117,7 @@ class TaskdeckApp(Sturdy, Places):
         """Priorities that were asked for and that the board does not show yet, by uuid."""
         self.errands = Errands(client_factory)
         self.past = Past(self._ask_past, self._past_moved, lambda text: self.say(self.look.theirs(text), "warn"), self.now)
-        self.seen = Seen(self.memory)
+        self.seen = Seen(self.memory, self.now)
         self.feed = Feed(
             client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
         )  # fmt: skip
@@ -179,6 +179,12 @@ class TaskdeckApp(Sturdy, Places):
         self.seen.looked(self.now())
         self.feed.stop()
         self.errands.stop()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The palette opens before the next key is read, so that a burst lands in it; over a dialog or a field it is only a letter."""
+        if action != "palette":
+            return True
+        return not isinstance(self.screen, ModalScreen) and not (self.focused and self.focused.check_consume_key("colon", ":"))
 
     # The board
 
@@ -278,6 +284,10 @@ class TaskdeckApp(Sturdy, Places):
             if isinstance(screen, (DeckScreen, PageScreen)):
                 screen.refresh_message()
 
+    def hush(self) -> None:
+        """What was said holds no longer."""
+        self._say("", "", 0.0)
+
     def say_once(self, text: str) -> None:
         """Say something that need not be said twice."""
         if text not in self._said_once:
@@ -319,6 +329,8 @@ class TaskdeckApp(Sturdy, Places):
 
     def action_undo(self) -> None:
         """Undo the last thing that can be undone."""
+        if self.refuses():
+            return
         deeds, self.undoing = self.undoing, ()
         if deeds:
             self.do(deeds)

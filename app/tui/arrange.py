@@ -59,7 +59,7 @@ def arrange(
 
 def _sized(high: tuple[int, int], low: int, wide: bool, sizes: Sizes, spare: int) -> tuple[int, int, int]:
     """The heights of queues, pools and alerts with what was added to them, within `spare` lines in all."""
-    queues, pools, more = (sizes.get(name, 0) for name in ("queues", "pools", "alerts"))
+    queues, pools, more = (_size(sizes, name) for name in ("queues", "pools", "alerts"))
     first = clamp(high[0] + (queues + pools if wide else queues), 2, spare - 2 - (0 if wide else 2))
     second = first if wide else clamp(high[1] + pools, 2, spare - first - 2)
     above = first if wide else first + second
@@ -68,8 +68,14 @@ def _sized(high: tuple[int, int], low: int, wide: bool, sizes: Sizes, spare: int
 
 def resized(sizes: Sizes, pane: str, by: int) -> dict[str, int]:
     """The sizes with a pane so many lines taller. The work grows by what the alerts, then the queues, give up."""
-    name, by = ("alerts" if sizes.get("alerts", 0) > -4 else "queues", -by) if pane == "work" else (pane, by)
-    return {**sizes, name: max(-40, min(40, sizes.get(name, 0) + by))}
+    name, by = ("alerts" if _size(sizes, "alerts") > -4 else "queues", -by) if pane == "work" else (pane, by)
+    return {**sizes, name: clamp(_size(sizes, name) + by, -40, 40)}
+
+
+def _size(sizes: Sizes, name: str) -> int:
+    """A size that was remembered; 0 for what is none."""
+    size = sizes.get(name, 0)
+    return clamp(size, -40, 40) if isinstance(size, int) else 0
 
 
 def clamp(count: int, low: int, high: int) -> int:

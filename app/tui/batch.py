@@ -40,6 +40,7 @@ class Batch:
         else:
             self._failed = True
             self._texts.append(self._app.look.theirs(f"Not done: {error}"))
+            self._undo += [deed] if deed.verb == "undo" else ()
         if not self._open:
             self._tell()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from app.core.clean import pad
@@ -16,7 +17,8 @@ _MEANS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
     "retry": ("Run again", "Runs again:", _ENDED),
     "rm": ("Delete", "Deleted", _ENDED),
-    "hold": ("Hold", "Held", _WAITING),
+    "hold": ("Hold", "Held", tuple(status for status in _WAITING if status != "held")),
+    "release": ("Release", "Released", ("held",)),
     "front": ("To the front", "To the front of its queue:", _WAITING),
 }
 """By verb: what it is called, how what was done is said, the states it is for."""
@@ -50,13 +52,15 @@ def _counted(status: str, n: int, verb: str, look: Look) -> list[Span]:
 def _named(task: Mapping[str, Any], look: Look) -> list[Span]:
     sign = STATES.get(task["status"], STRANGE)
     name = pad(look.cut(look.theirs(task["name"]), 30, "middle"), 30)
-    return [(look.glyph(sign), sign.style), (f" {task['number']} {name}  {look.cut(look.theirs(task['queue']), 16)}", "")]
+    return [(look.glyph(sign), sign.style), (f" {task['number']:>7} {name}  {look.cut(look.theirs(task['queue']), 16)}", "")]
 
 
-def deeds_of(verb: str, words: str) -> list[Deed]:
-    """The one deed that does it."""
+def deeds_of(verb: str, words: str, reviewed_at: float) -> list[Deed]:
+    """The one deed that does it, to what was there when it was reviewed (UNIX seconds): what came since is not meant."""
     _, said, states = _MEANS[verb]
     more = {"again": True} if verb == "retry" else {"value": None} if verb == "front" else {}
     able = ",".join(status.replace("_", "-") for status in states)
-    select = {"filter": f"{words} status:{able}".strip()}
+    until = datetime.fromtimestamp(reviewed_at, UTC).isoformat(timespec="seconds")
+    # The words come last: a quote that is not closed reaches to the end.
+    select = {"filter": f"status:{able} until:{until} {words}"}
     return [Deed(verb, {"select": select} | more, said)]

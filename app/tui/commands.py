@@ -62,7 +62,7 @@ def _mouse(app: TaskdeckApp, on: bool) -> None:
 
 def _seen(app: TaskdeckApp) -> None:
     app.seen.all(app.now())
-    app.say("All failures so far count as seen.")
+    app.say("All failures so far are marked as seen.")
 
 
 def _welcome(app: TaskdeckApp) -> None:

@@ -61,13 +61,14 @@ def _tasks(count: int) -> str:
 
 def _named(rows: Sequence[TaskRow], now: float, look: Look) -> list[list[Span]]:
     lines: list[list[Span]] = []
+    digits = max((len(str(row.number)) for row in rows[:NAMED]), default=0)
     for row in rows[:NAMED]:
         sign = STATES.get(row.status, STRANGE)
         name = pad(look.cut(look.theirs(row.name), 20, "middle"), 20)
         lines.append(
             [
                 (look.glyph(sign), sign.style),
-                (f" {row.number} {name}  ", ""),
+                (f" {row.number:>{digits}} {name}  ", ""),
                 (look.cut(look.output(_what(row, now)), 38), ""),
             ]
         )

@@ -101,7 +101,7 @@ def headline(facts: Facts) -> tuple[Span, ...]:
     sign = STATES.get(facts.status, STRANGE)
     say = _waits if facts.status in WAITING else _runs if facts.status in ACTIVE else _ended
     words = "".join(f"   {part}" for part in say(facts) if part)
-    return ((f" {facts.look.glyph(sign)} {sign.word}", sign.style), (facts.look.own(words), ""))
+    return ((f" {facts.look.state(sign)}", sign.style), (facts.look.own(words), ""))
 
 
 def _waits(facts: Facts) -> Iterator[str]:

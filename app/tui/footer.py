@@ -39,6 +39,7 @@ def key_name(key: str) -> str:
     return KEY_NAMES.get(key, key)
 
 
+EDIT = Hint("e", "edit", "e", 11)
 QUIT = Hint("q", "quit", "q", 0)
 BACK = Hint("q", "back", "q", 0)
 
@@ -64,6 +65,23 @@ def hints_for(item: Any, *, undo: bool, stopped: bool) -> list[Hint]:
     return [*start, *row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
 
 
+READING = frozenset({
+    "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape", "tab", "left", "right", "b", "i", "o", "V",
+    "comma", "full_stop", "0",
+})  # fmt: skip
+"""Keys that change nothing; `n` is the next match of a log."""
+PAST = [
+    Hint(",", "a minute back", "comma", 1), Hint(".", "on", "full_stop", 2), Hint(";", "an hour back", "semicolon", 4),
+    Hint("0", "now", "0", 0), Hint("↵", "open", "enter", 5), Hint("l", "log", "l", 6), HELP, QUIT,
+]  # fmt: skip
+"""The keys of the deck in the past."""
+
+
+def harmless(hints: Sequence[Hint]) -> list[Hint]:
+    """The hints of keys that change nothing."""
+    return [hint for hint in hints if hint.key in READING and not hint.label.startswith("new")]
+
+
 def row_hints(item: Any) -> list[Hint]:
     """The keys that are verbs on a row."""
     item = getattr(item, "line", item)
@@ -71,10 +89,10 @@ def row_hints(item: Any) -> list[Hint]:
         return _alert_hints(item)
     if isinstance(item, QueueLine):
         resume = item.status != "active"
-        return [Hint("↵", "its tasks", "enter", 1), Hint("p", "resume queue" if resume else "pause queue", "p", 7)]
+        return [Hint("↵", "its tasks", "enter", 1), Hint("p", "resume queue" if resume else "pause queue", "p", 7), EDIT]
     if isinstance(item, (PoolRow, PoolLine)):
         pool = item.pool if isinstance(item, PoolRow) else item
-        return [Hint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7)]
+        return [Hint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7), EDIT]
     return _task_hints(item)
 
 
@@ -103,7 +121,7 @@ def _marks(item: Any) -> list[Hint]:
 
 def _rare(item: Any) -> list[Hint]:
     if isinstance(item, NextLine):
-        return [Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14)]
+        return [Hint("e", "edit", "e", 12), Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14)]
     if isinstance(item, EndedLine):
         return [Hint("D", "delete", "D", 13), Hint("y", "copy", "y", 14)]
     return [Hint("y", "copy", "y", 14)] if isinstance(item, RunningLine) else []

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pkgutil import walk_packages
+from string import punctuation
 from typing import cast
 
+from textual.app import App
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
+from textual.keys import Keys as TextualKeys
 from textual.keys import _character_to_key
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 
 from app.core.clean import clean, nearest
 from app.errors import Usage
@@ -43,7 +48,8 @@ def bindings_of(nodes: Iterable[type[DOMNode]]) -> dict[str, list[Binding]]:
 
 
 def checked(keys: Keys, path: str) -> dict[str, str]:
-    """The keys as Textual names them. Raises Usage for an id that there is not, and for a key that two actions of a place would have."""
+    """The keys as Textual names them. Raises Usage for an id that there is not, for a key that no terminal sends, and for one that would
+    mean two things where both can be pressed."""
     if not keys:
         return {}
     nodes = all_nodes()
@@ -53,24 +59,49 @@ def checked(keys: Keys, path: str) -> dict[str, str]:
             near = nearest(name, known)
             hint = f" Nearest: {near}." if near else ""
             raise Usage(f'{path}: there is no action "{clean(name)}".{hint}', "? in the deck shows the ids of all actions.")
-    named = {name: ",".join(_named(key) for key in chosen.split(",")) for name, chosen in keys.items()}
-    for node in nodes:
-        _refuse_clash(node, named, path)
+    named = {name: ",".join(_named(name, key, path) for key in _split(chosen)) for name, chosen in keys.items()}
+    for place in _places(nodes):
+        _refuse_clash(place, named, path)
     return named
 
 
-def _named(key: str) -> str:
-    """`?` as Textual calls it."""
-    key = key.strip()
-    return _character_to_key(key) if len(key) == 1 else key
+def _split(chosen: str) -> list[str]:
+    """The keys of a list with commas; a comma alone is that key."""
+    return [","] if chosen.strip() == "," else [key.strip() for key in chosen.split(",")]
 
 
-def _refuse_clash(node: type[DOMNode], keys: Keys, path: str) -> None:
+def _named(name: str, key: str, path: str) -> str:
+    """`?` as Textual calls it. Raises Usage for what is no key, and for letters where dialogs have their answers."""
+    named = _character_to_key(key) if len(key) == 1 else key
+    *held, bare = named.split("+")
+    if bare not in _KEYS and len(bare) != 1 or not set(held) <= {"ctrl", "shift", "alt"}:
+        near = nearest(bare.lower(), _KEYS)
+        hint = f" Nearest: {near}." if near else ""
+        raise Usage(f'{path}: keys."{name}": there is no key "{clean(key)}".{hint}', "Such as: c, C, ctrl+e, f5")
+    if name.startswith("dialog.") and len(key) == 1:
+        raise Usage(f'{path}: keys."{name}": {key} may be an answer of a dialog.', "Choose a key that is no letter, such as ctrl+e.")
+    return named
+
+
+_KEYS = frozenset([*(key.value for key in TextualKeys), *map(_character_to_key, punctuation), "space"])
+
+
+def _places(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:
+    """What has keys together: a screen, each list, log or form in it, and, but for dialogs, the app."""
+    screens = [node for node in nodes if issubclass(node, Screen)]
+    widgets = [node for node in nodes if issubclass(node, Widget) and not issubclass(node, Screen)]
+    apps = [node for node in nodes if issubclass(node, App)]
+    for screen in screens:
+        around = () if issubclass(screen, ModalScreen) else tuple(apps)
+        yield from ((widget, screen, *around) for widget in [*widgets, screen])
+
+
+def _refuse_clash(place: Iterable[type[DOMNode]], keys: Keys, path: str) -> None:
     taken: dict[str, Binding] = {}
-    for binding in merged(node):
+    for binding in (binding for node in dict.fromkeys(place) for binding in merged(node)):
         for key in keys.get(binding.id or "", binding.key).split(","):
             other = taken.setdefault(key, binding)
-            if other.action != binding.action and (binding.id in keys or other.id in keys):
+            if other.id != binding.id and other.action != binding.action and (binding.id in keys or other.id in keys):
                 what = f'"{other.description}" ({other.id}) and "{binding.description}" ({binding.id})'
                 raise Usage(f"{path}: the key {clean(key)} would be {what} in the same place.", "Choose another key for one of them.")
 

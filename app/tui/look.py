@@ -116,6 +116,10 @@ class Look:
             return sign.word
         return sign.ascii if self.ascii else sign.glyph
 
+    def state(self, sign: Sign) -> str:
+        """A sign with its word; in plain looks the word, once."""
+        return sign.word if self.plain else f"{self.glyph(sign)} {sign.word}"
+
     def cut(self, text: str, cells: int, at: str = "end") -> str:
         """Safe text, at most `cells` wide, cut at its "end" or in the "middle"."""
         return (

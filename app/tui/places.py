@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import App
 
+from app.core import query
 from app.core.board import QueueLine
 from app.tui.screens.deck import DeckScreen
 
@@ -133,10 +134,8 @@ class Places(App[int]):
             self.say(f"Submitted #{number}.")
 
     def show_queue(self, queue: QueueLine) -> None:
-        """The work of one queue, on the deck."""
-        self.action_place(3)
-        if self.deck:
-            self.deck.filter_queue(queue)
+        """The tasks of one queue."""
+        self.open_tasks(f"queue:{query.as_word(queue.name)}")
 
     def action_show_keys(self) -> None:
         """Every key that works here."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import isfinite
+from time import time
 from typing import Any
 
 from app.core.board import Board, EndedLine
@@ -18,18 +20,18 @@ AWAY = 60.0
 class Seen:
     """Kept in the deck's memory."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, now: Callable[[], float] = time) -> None:
+        self._memory, self._now = memory, now
 
     def asked(self) -> dict[str, Any]:
         """What a board is asked with: since when failures count as not seen."""
-        at = self._memory.get("failures_seen", 0.0)
+        at = self._time("failures_seen")
         return {"seen": at} if at else {}
 
     @property
     def last_look(self) -> float | None:
         """UNIX seconds of the last look at the deck; None before the first one."""
-        return self._memory.get("looked", 0.0) or None
+        return self._time("looked") or None
 
     def looked(self, now: float) -> None:
         """Somebody looks at the deck."""
@@ -48,7 +50,7 @@ class Seen:
 
     def unseen(self, board: Board) -> int:
         """How many failures nobody has looked at."""
-        if self._memory.get("failures_seen", 0.0) >= board.at:
+        if self._time("failures_seen") >= board.at:
             return 0
         opened = set(self._uuids())
         known = sum(line.uuid in opened for line in board.ended if line.status in BAD)
@@ -56,12 +58,17 @@ class Seen:
 
     def left(self, lines: Iterable[EndedLine], now: float, successes_for: float) -> tuple[EndedLine, ...]:
         """Of what ended that which is still worth its row: failures until they were looked at, all else for a while."""
-        opened, at = set(self._uuids()), self._memory.get("failures_seen", 0.0)
+        opened, at = set(self._uuids()), self._time("failures_seen")
         return tuple(
             line
             for line in lines
             if now - line.ended_at < successes_for or (line.status in BAD and line.ended_at > at and line.uuid not in opened)
         )
+
+    def _time(self, name: str) -> float:
+        """A time that was put down, UNIX seconds; 0 for none, and for one that cannot be."""
+        at = self._memory.get(name, 0.0)
+        return at if isfinite(at) and 0 < at < self._now() + AWAY else 0.0
 
     def _uuids(self) -> list[str]:
         return [str(uuid) for uuid in self._memory.get("opened", [])]

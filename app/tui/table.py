@@ -7,10 +7,9 @@ cells stay the same, and only lines that differ are drawn again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -129,7 +128,7 @@ class Table(Lines, can_focus=True):
 
     def _replace_cursor(self, before: int | None) -> None:
         if self.cursor is not None:
-            self.jumped_at = time.monotonic()
+            self.jumped_at = cast(Any, self.app).ticks()
         keys = list(self._index)
         self.cursor = keys[min(before or 0, len(keys) - 1)] if keys else None
         self.post_message(self.Moved(self))

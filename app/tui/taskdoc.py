@@ -123,7 +123,7 @@ def _run(facts: Facts, run: Mapping[str, Any], room: int) -> Row:
     sign = STATES.get(run["status"], STRANGE)
     live = run["status"] in ACTIVE
     how = _pid(facts, run) if live and run["pid"] else facts.look.theirs(run["reason"] or "")
-    state = pad(f"{run['attempt']} {facts.look.glyph(sign)} {sign.word}", 14)
+    state = pad(f"{run['attempt']} {facts.look.state(sign)}", 14)
     times = pad(facts.clock(run["start_time"]), 13) + pad(amounts.duration(took(facts, run)), 8)
     size = "" if live else amounts.size(run["log_bytes"])
     text = f"{state}{times}{pad(facts.look.cut(how, room), room)} {size}"

@@ -57,14 +57,14 @@ def ids(rows: Iterable[TaskRow]) -> list[str]:
     return [row.uuid for row in rows]
 
 
-def cancel(rows: Sequence[TaskRow]) -> list[Deed]:
-    """Cancel what has not ended; only waiting tasks can be brought back."""
+def cancel(rows: Sequence[TaskRow], waiting: bool = False) -> list[Deed]:
+    """Cancel what has not ended; only waiting tasks can be brought back. `waiting`: not what has started meanwhile."""
     active = [row for row in rows if not isinstance(row, EndedLine)]
     if not active:
         raise Unfit("Nothing to cancel: it has ended." if rows else "Nothing to cancel here.")
-    waiting = ids(row for row in active if isinstance(row, NextLine))
-    undo = (Deed("retry", {"ids": waiting}, "Brought back"),) if waiting else ()
-    return [Deed("cancel", {"ids": ids(active)}, "Cancelled", undo)]
+    before = ids(row for row in active if isinstance(row, NextLine))
+    undo = (Deed("retry", {"ids": before}, "Brought back"),) if before else ()
+    return [Deed("cancel", {"ids": ids(active)} | ({"waiting": True} if waiting else {}), "Cancelled", undo)]
 
 
 def signal(rows: Sequence[TaskRow], number: int, name: str) -> list[Deed]:
@@ -194,6 +194,6 @@ def _named(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
     if len(done) > 1:
         return f"{len(done):,} {'changes' if 'text' in done[0] else 'tasks'}"
     if "text" in done[0]:
-        return clean(str(done[0]["text"]))
+        return clean(str(done[0].get("back") or done[0]["text"]))
     number, name = done[0].get("number"), done[0].get("name") or done[0].get("object") or ""
     return (f"#{number} " if number is not None else "") + middle(clean(str(name)), NAME)

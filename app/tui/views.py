@@ -9,7 +9,7 @@ from typing import Any
 from app.core.clean import valid_name
 from app.tui.memory import Memory
 
-LETTERS = "abcefghijklmopqrtuvwxyz"
+LETTERS = "abcefghijklmoprtuvwxyz"
 """The letters of views; what the dialog has for itself is not among them."""
 
 

@@ -14,10 +14,11 @@ from sqlalchemy import Connection
 
 from app.core.query import Facts, matches, parse
 from app.service import filters, texts
-from db import browse, clock, reads, search, sql
+from db import browse, clock, reads, sql
 from db.browse import ORDERS, At
 from db.engine import write_engine
 from tests.bench import million
+from tests.db import indexed
 
 COUNT = 1_500
 NOW = datetime.now(UTC)
@@ -39,13 +40,14 @@ def path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("browse") / "taskdeck.db"
     path.write_bytes(fresh_database.read_bytes())
     million.fill(path, COUNT)
+    indexed.fill_file(path, 5)
     engine = write_engine(path)
     with engine.begin() as c:
-        for _ in range(10):
-            search.fill(c, texts.stored)
         c.exec_driver_sql("UPDATE tasks SET deleted_at = created_at WHERE number % 41 = 0")
         c.exec_driver_sql("UPDATE tasks SET name = 'load a renamed one' WHERE number % 97 = 0")
         c.exec_driver_sql("DELETE FROM tasks WHERE number % 53 = 0")
+    indexed.fill_file(path, 1)
+    with engine.begin() as c:
         c.exec_driver_sql("UPDATE tasks SET name = 'one of many' WHERE number % 5 = 0")
     engine.dispose()
     return path
@@ -55,6 +57,7 @@ def path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def c(path: Path) -> Iterator[Connection]:
     """A look at it, which leaves it as it was."""
     engine = write_engine(path)
+    indexed.attach(engine, path)
     with engine.connect() as connection:
         transaction = connection.begin()
         yield connection

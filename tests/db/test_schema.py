@@ -34,7 +34,6 @@ INDEXES = {
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
 OURS = "environments dependencies schedules alerts silences operations events samples history slow_queries backups counters stale_texts"
-SEARCH = "search search_data search_idx search_content search_config"
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER", ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",
     ("instances", "tags"): "JSON", ("pools", "total_cpu"): "FLOAT", ("pools", "used_memory"): "FLOAT", ("queues", "capacity"): "INTEGER",
@@ -100,7 +99,7 @@ def test_there_are_no_other_tables_than_the_design_names(file: sqlite3.Connectio
         for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     }
 
-    assert tables == {*OWNERS, *OURS.split(), *SEARCH.split(), "alembic_version"}
+    assert tables == {*OWNERS, *OURS.split(), "alembic_version"}
 
 
 def test_every_foreign_key_is_served_by_an_index(file: sqlite3.Connection):

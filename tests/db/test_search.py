@@ -13,10 +13,11 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 from app.core.query import Query, Term, fold
-from app.service import filters, texts
+from app.service import filters
 from db import browse, migrate, moves, search, sql
 from db.engine import open_database, write_engine
 from tests.db import making
+from tests.db.indexed import fill, fill_file
 from tests.db.making import Made
 
 
@@ -25,14 +26,6 @@ def found(c: Connection, *words: str) -> list[str]:
     query = Query(tuple(Term("word", word[:1] == "!", fold(word.removeprefix("!"))) for word in words))
     rowids = browse.matching(c, filters.wanted(query))
     return [row.name for rowid in rowids for row in browse.fetch(c, ("name",), [rowid])]
-
-
-def fill(c: Connection) -> None:
-    """Index everything."""
-    while search.behind(c):
-        search.fill(c, texts.stored)
-    while search.merge(c):
-        pass
 
 
 def text_of(c: Connection, **task: Any) -> str:
@@ -143,13 +136,13 @@ def test_of_a_long_command_the_beginning_is_searched(c: Connection):
     assert len(text_of(c, name="long", launch={"argv": ["sh", "-c", "x" * 100_000]})) < 5_000
 
 
-def test_a_step_is_a_batch_and_a_step_of_merging(c: Connection):
+def test_a_step_is_a_batch(c: Connection):
     rows = [making.task(name=f"work {at}") for at in range(search.BATCH + 10)]
     moves.submit(c, rows, [], "ann")
 
-    assert search.fill(c, texts.stored) is True
+    fill(c, 1)
     assert search.behind(c) == 10
-    assert search.fill(c, texts.stored) is False
+    fill(c, 1)
     assert search.behind(c) == 0
     assert len(found(c, "work")) == search.BATCH + 10
 
@@ -158,7 +151,8 @@ async def test_an_indexed_database_is_well_and_reads_without_being_written(datab
     engine = write_engine(database)
     with engine.begin() as c:
         moves.submit(c, [making.task(name=f"work {at}") for at in range(600)], [], "ann")
-        fill(c)
+    fill_file(database)
+    with engine.begin() as c:
         c.exec_driver_sql("DELETE FROM tasks WHERE number % 2")
     engine.dispose()
 

@@ -1,18 +1,22 @@
-"""The index of texts follows the tasks by itself, quietly, and leaves the writer to others."""
+"""The index of texts follows the tasks by itself, quietly, whatever becomes of its file, and leaves the writer to others."""
 
 from __future__ import annotations
 
-import time
+import asyncio
+import logging
+import os
+import signal
 from typing import Any
 
 import pytest
 
-from app.runtime import indexing
+from app.runtime import indexing, usage
 from app.runtime.indexing import Indexing
-from app.service import texts
+from app.service.browse import browse
 from app.service.call import Call
-from db import moves, search
-from db.engine import Database
+from db import index, migrate, moves, search, sql
+from db.engine import Database, open_database
+from db.errors import DiskFull
 from tests.db import making
 from tests.living import Living, until
 from tests.service.ready import execute
@@ -34,7 +38,7 @@ async def test_it_catches_up_with_what_was_submitted_renamed_and_purged(call: Ca
     await index.catch_up()
 
     assert await call.db.read(search.behind) == 0
-    assert await execute(call, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%' OR id = 2") == [(1,)]
+    assert await call.db.read(sql.column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%' OR id = 2") == [1]
 
 
 async def test_nobody_is_woken_by_it_and_it_does_nothing_without_a_commit(db: Database, monkeypatch: pytest.MonkeyPatch):
@@ -65,21 +69,173 @@ async def test_it_stops_after_a_spell_and_goes_on_at_its_next_time(db: Database,
     assert left == [2 * search.BATCH, search.BATCH, 0]
 
 
-async def test_a_step_holds_the_writer_for_moments_only(db: Database):
-    await many(db, 8 * search.BATCH)
-    took = []
-    while await db.read(search.behind):
-        await db.write_quietly(lambda c: took.append(_timed(c)))
+async def test_new_tasks_cost_the_writer_nothing_and_changed_ones_a_note_of_each_batch(db: Database, monkeypatch: pytest.MonkeyPatch):
+    index = Indexing(db)
+    await index.catch_up()
+    written: list[int | None] = []
+    share = search.share
 
-    assert len(took) == 8 and sorted(took)[4] < 0.02
+    def noted(c: Any, mark: int, stale: Any = ()) -> None:
+        written.append(len(stale))
+        share(c, mark, stale)
+
+    monkeypatch.setattr(search, "share", noted)
+    await many(db, 4 * search.BATCH)
+    await index.catch_up()
+    assert (await db.read(search.behind), written) == (0, [])
+
+    await db.write(sql.run, "UPDATE tasks SET name = 'renamed' WHERE number <= ?", (search.BATCH + 1,))
+    await index.catch_up()
+    assert (await db.read(search.behind), written) == (0, [search.BATCH, 1])
 
 
-def _timed(c: Any) -> float:
-    """Seconds of work that one batch is for the writer's thread."""
-    began = time.thread_time()
-    search.fill(c, texts.stored)
-    search.merge(c)
-    return time.thread_time() - began
+@pytest.mark.parametrize("trouble", ["missing", "damaged", "foreign"])
+async def test_an_index_that_cannot_be_used_is_made_anew_by_itself(
+    db: Database, caplog: pytest.LogCaptureFixture, trouble: str
+):
+    caplog.set_level(logging.INFO)
+    duty, file = Indexing(db), index.beside(db.path)
+    await many(db, 300)
+    await duty.catch_up()
+    assert await db.read(search.behind) == 0 and "a search index is begun" in caplog.text
+    if trouble == "missing":
+        index.remove(file)
+    elif trouble == "damaged":
+        index.remove(file)
+        file.write_bytes(b"no database" * 500)
+    else:
+        await db.indexing(db.index.make)
+
+    await duty.catch_up()  # though nothing was committed
+
+    assert (await db.read(search.behind), (await db.read(search.known)).upto) == (0, 300)
+    assert ("the search index is made anew: " in caplog.text) == (trouble == "damaged")
+    assert await db.read(sql.column, "SELECT rowid FROM search WHERE search MATCH '\"k 2\"' AND rowid = 299") == [299]
+    assert migrate.check(db.path) == []
+
+
+async def test_a_file_that_is_damaged_below_it_is_given_up_and_begun_anew(db: Database, caplog: pytest.LogCaptureFixture):
+    duty, file = Indexing(db), index.beside(db.path)
+    await many(db, 300)
+    await duty.catch_up()
+    await db.indexing(db.index.close)
+    with open(file, "r+b") as opened:
+        opened.write(b"\xff" * file.stat().st_size)
+    await many(db, 10)
+
+    await duty.catch_up()
+    await duty.catch_up()
+
+    assert (await db.read(search.behind), (await db.read(search.known)).upto) == (0, 310)
+    assert "the search index is made anew: " in caplog.text
+
+
+async def test_a_full_disk_makes_it_wait_and_nothing_else(
+    call: Call, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    duty = Indexing(db)
+    await many(db, 10)
+    await duty.catch_up()
+    limit = "PRAGMA max_page_count={}"
+    await db.indexing(lambda: db.index._opened().execute(limit.format(1)).fetchall())
+
+    await many(db, 3 * search.BATCH)
+    await duty.catch_up()
+    await duty.catch_up()
+
+    assert caplog.text.count("the search index waits: database or disk is full") == 1
+    assert await db.read(search.behind) > 0 and db.found.usable() is not None
+    assert len((await browse(call, filter="work 74"))["rows"]) == 17
+
+    await db.indexing(lambda: db.index._opened().execute(limit.format(1_000_000)).fetchall())
+    await duty.catch_up()
+    assert await db.read(search.behind) == 0 and "the search index goes on" in caplog.text
+
+
+async def test_it_leaves_the_last_of_the_disk_to_others(db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    duty = Indexing(db)
+    await many(db, 10)
+    monkeypatch.setattr(usage, "LEAST_FREE", 1 << 62)
+    await duty.catch_up()
+    assert "the search index waits: disk nearly full" in caplog.text and not index.beside(db.path).exists()
+
+    monkeypatch.undo()
+    await duty.catch_up()
+
+    assert await db.read(search.behind) == 0
+
+
+async def test_a_runtime_that_is_killed_between_the_two_commits_is_followed_by_one_that_does_it_once_more(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await many(db, 10)
+    await Indexing(db).catch_up()
+    await db.write(sql.run, "UPDATE tasks SET name = 'renamed' WHERE number = 3")
+
+    async def killed(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(db, "write_quietly", killed)
+    await Indexing(db).catch_up()
+    monkeypatch.undo()
+    assert await db.read(search.behind) > 0
+
+    async with open_database(db.path, writable=True) as next:
+        await Indexing(next).catch_up()
+
+        assert await next.read(search.behind) == 0
+        assert await next.read(sql.column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%'") == [3]
+
+
+async def test_a_database_that_cannot_be_written_leaves_what_is_to_be_done(db: Database, monkeypatch: pytest.MonkeyPatch):
+    duty = Indexing(db)
+    await many(db, 10)
+    await duty.catch_up()
+    await db.write(sql.run, "UPDATE tasks SET name = 'renamed' WHERE number = 3")
+
+    async def full(*_: Any) -> None:
+        raise DiskFull("the disk is full.")
+
+    monkeypatch.setattr(db, "write_quietly", full)
+    for _ in range(3):
+        with pytest.raises(DiskFull):
+            await duty.catch_up()
+    monkeypatch.undo()
+    await duty.catch_up()
+
+    assert (await db.read(search.behind), len(await db.read(sql.rows, "SELECT * FROM about"))) == (0, 2)
+
+
+def test_a_runtime_that_is_killed_at_any_moment_leaves_an_index_that_is_right(runtime: Living):
+    runtime.submit("true", name="work 0")
+    for at in range(1, 4):
+        runtime.call("set", ids=["1"], fields={"name": f"work {at}"}) if at > 1 else None
+        runtime.submit("true", name=f"extra {at}")
+        assert until(lambda at=at: runtime.call("browse", filter="extra")["rows"])
+        os.kill(runtime.pid, signal.SIGKILL)
+        runtime.start()
+
+    assert until(lambda: runtime.call("browse", filter="extra")["lag"] == 0)
+    assert len(runtime.call("browse", filter="extra")["rows"]) == 3
+
+
+async def test_a_runtime_that_stops_meanwhile_waits_for_a_step_at_most_and_says_nothing(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    await many(db, 4 * search.BATCH)
+    stored = asyncio.Event()
+    monkeypatch.setattr(indexing, "_rest", lambda began: stored.set() or asyncio.Event().wait())
+    duty = asyncio.create_task(Indexing(db).catch_up())
+    await stored.wait()
+
+    duty.cancel()
+    await duty
+
+    assert [record.message for record in caplog.records] == ["a search index is begun"]
+    async with open_database(db.path, writable=True) as next:
+        assert await next.read(search.behind) == 3 * search.BATCH
 
 
 def test_a_runtime_indexes_what_it_was_given(runtime: Living):

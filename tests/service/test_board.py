@@ -66,10 +66,10 @@ async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, h
     assert found.news is not None and found.news.by == "ann"
 
 
-async def test_old_successes_give_way_and_failures_of_the_day_stay(call: Call, worker):
+async def test_old_successes_give_way_and_failures_of_the_week_stay(call: Call, worker):
     for code in (0, 1, 0, 1):
         await worker.run((await submitted(call))["number"], code)
-    hours = {1: 2, 2: 2, 3: 0, 4: 30}
+    hours = {1: 2, 2: 2, 3: 0, 4: 200}
     for number, hour in hours.items():
         await execute(
             call,

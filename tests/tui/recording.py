@@ -42,6 +42,8 @@ class Recording:
             if isinstance(self.answers[verb], Exception):
                 raise self.answers[verb]
             return self.answers[verb]
+        if verb == "browse":
+            return {"columns": [], "rows": [], "more_before": False, "more_after": False, "total": 0, "of": 0, "lag": 0, "complete": True}
         done = [
             {"number": number_of(str(ident)), "name": "a task", "uuid": ident, "status": ""}
             for ident in args.get("ids", ())

@@ -59,6 +59,11 @@ def test_the_app_has_no_key_that_a_screen_below_no_dialog_gives_another_meaning(
                 assert binding.action in same.get(action, set()), (node.__name__, binding.key, binding.action, action)
 
 
+def test_a_comma_is_a_key_too_and_keys_may_change_places():
+    assert checked({"deck.earlier": "C", "task.log": ","}, "config.toml") == {"deck.earlier": "C", "task.log": "comma"}
+    assert checked({"task.log": "w", "task.why": "l"}, "config.toml") == {"task.log": "w", "task.why": "l"}
+
+
 def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
     assert checked({"task.cancel": "c", "app.help": "?,f2"}, "config.toml") == {"task.cancel": "c", "app.help": "question_mark,f2"}
 
@@ -69,6 +74,13 @@ def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
         ({"task.cancl": "c"}, 'there is no action "task.cancl". Nearest: task.cancel.'),
         ({"task.cancel": "l"}, "the key l would be"),
         ({"task.cancel": "c", "task.why": "c"}, "the key c would be"),
+        ({"table.down": "x"}, "the key x would be"),
+        ({"task.cancel": "j"}, "the key j would be"),
+        ({"task.cancel": "5"}, "the key 5 would be"),
+        ({"app.leave": "x"}, "the key x would be"),
+        ({"dialog.take": "y"}, "may be an answer of a dialog"),
+        ({"task.log": "nosuchkey"}, 'there is no key "nosuchkey"'),
+        ({"task.log": "Enter"}, 'there is no key "Enter". Nearest: enter.'),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(keys: dict[str, str], says: str):

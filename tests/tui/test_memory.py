@@ -46,7 +46,7 @@ def test_a_home_that_cannot_be_written_to_is_no_trouble(tmp_path: Path):
 
 
 def test_failures_stay_until_they_are_looked_at():
-    board, seen = boards.busy(), Seen(Memory())
+    board, seen = boards.busy(), Seen(Memory(), lambda: boards.NOW)
     failed = next(line for line in board.ended if line.status == "failed")
     old = replace(board, ended=tuple(replace(line, ended_at=boards.NOW - 90_000) for line in board.ended))
     assert seen.unseen(old) == 3
@@ -60,14 +60,23 @@ def test_failures_stay_until_they_are_looked_at():
 
 
 def test_what_ended_a_moment_ago_stays_whatever_was_seen():
-    board, seen = boards.busy(), Seen(Memory())
+    board, seen = boards.busy(), Seen(Memory(), lambda: boards.NOW)
     seen.all(boards.NOW)
     assert seen.left(board.ended, boards.NOW, 3600) == board.ended
 
 
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), -1e300, boards.NOW + 3600.0], ids=repr)
+def test_a_time_that_cannot_be_counts_as_none(at: float):
+    memory = Memory()
+    memory.put("failures_seen", at)
+    memory.put("looked", at)
+    seen = Seen(memory, lambda: boards.NOW)
+    assert (seen.asked(), seen.last_look, seen.unseen(boards.busy())) == ({}, None, 3)
+
+
 def test_failures_opened_one_by_one_are_not_remembered_without_end():
     memory = Memory()
-    seen = Seen(memory)
+    seen = Seen(memory, lambda: boards.NOW)
     for number in range(MOST + 5):
         seen.opened(str(number))
     assert memory.get("opened", []) == [str(number) for number in range(5, MOST + 5)]

@@ -96,7 +96,7 @@ async def test_taking_back_asks_names_it_and_says_what_was_done():
         assert answers.asked("undo") == [{"ids": [9], "dry_run": True}]
 
         await pilot.press("y")
-        await until(pilot, lambda: shown(app, "Taken back: #1052 sha256 photos."))
+        await until(pilot, lambda: shown(app, "Taken back: hold of #1052 sha256 photos"))
         assert answers.asked("undo")[1:] == [{"ids": [9]}]
 
 

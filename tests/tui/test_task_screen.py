@@ -144,7 +144,7 @@ async def test_enter_on_an_attempt_opens_that_attempts_log(tmp_path: Path) -> No
     ("key", "verb", "args"),
     [
         ("p", "hold", {"ids": [UUID.format(1049)]}),
-        ("x", "cancel", {"ids": [UUID.format(1049)]}),
+        ("x", "cancel", {"ids": [UUID.format(1049)], "waiting": True}),
         ("t", "front", {"ids": [UUID.format(1049)], "value": None}),
         ("plus", "set", {"ids": [UUID.format(1049)], "fields": {"priority": 6}}),
         ("minus", "set", {"ids": [UUID.format(1049)], "fields": {"priority": 4}}),
@@ -387,6 +387,9 @@ async def test_a_cure_of_a_pool_names_the_pool_and_is_undone() -> None:
         app.open_task("1049")
         await until(pilot, lambda: "do it" in line(app, 23))
         await pilot.press("enter")
+        await until(pilot, lambda: "for all tasks there" in "\n".join(screen_text(app)))
+        app.ticks = lambda: 1e9  # the dialog hears no y at first
+        await pilot.press("y")
         await until(pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in line(app, 22))
 
 

@@ -14,9 +14,6 @@ from app.tui.parts import View
 from app.tui.table import Table
 
 LINGER = 5.0
-LINGERING = 2
-"""So many ended rows stay among the running ones at least; more where no running one is pushed off the screen."""
-
 TALL = 34
 """From this many lines of terminal, the just ended are shown and parts are set apart."""
 
@@ -31,30 +28,44 @@ class WorkPane(Table):
         """Lines for the first run, in place of running rows."""
         self.still_worth: Callable[[Sequence[EndedLine]], tuple[EndedLine, ...]] | None = None
         """Which of the ended rows still stand on the deck; all of them under a filter."""
+        self._moment: float | None = None
+        self._let_go = False
+        """Whether the row under the cursor stops lingering: the cursor stays where it is, and does not go with it."""
         self._gone: dict[str, Gone] = {}
         self._ran: tuple[RunningLine | Gone, ...] = ()
         self._waiting_total = 0
 
     def show_board(self, board: Board) -> None:
         """Show the work of a board."""
+        if self.moment != self._moment:  # rows of another time linger nowhere
+            self._gone, self._ran, self._moment = {}, (), self.moment
         running, ended = self._linger(board)
         self._ran = running
         self._waiting_total = board.waiting_total
         alive = sum(not isinstance(row, Gone) for row in running)
         view = self.view("running")
         view.title = f"3 Running {alive}"
+        view.tail = self._some
         view.empty = self.guidance or self._says(nothing_runs(board))
         waiting = self.view("next")
         waiting.title, waiting.tail = "Next to start", self._first
         waiting.empty = self._says("Nothing waits.")
         done = self.view("ended")
         done.title, done.tail = "Just ended", f"today {board.today_ok:,} ok, {board.today_failed:,} failed"
+        at = self._flat(self.cursor)
         self.show({"running": running, "next": board.next, "ended": ended})
+        if self._let_go and isinstance(self.item, EndedLine):
+            self._replace_cursor(at)
+            self.redraw()
 
     def _says(self, nothing: str) -> list[list[Span]]:
         """What an empty part says: with a filter only that nothing there passes it."""
         text = self.look.theirs(nothing) if self.keep is None else "None that the filter shows; esc shows all."
         return [[("  " + text, "dim")]]
+
+    def _some(self, view: View) -> str:
+        shown = len(view.window())
+        return f"{'first' if not view.offset else 'these'} {shown} of {len(view.rows)}" if shown < len(view.rows) else ""
 
     def _first(self, view: View) -> str:
         if self.keep:
@@ -79,8 +90,9 @@ class WorkPane(Table):
             if isinstance(row, RunningLine) and row.key not in alive and row.key in ends:
                 self._gone[row.key] = Gone(row, ends[row.key], now + LINGER)
         over = [key for key, gone in self._gone.items() if gone.until <= now or key in alive or key in waits]
-        room = max(LINGERING, self.view("running").height - len(alive))
+        room = max(1, self.view("running").height - len(alive))
         over += [key for key in list(self._gone)[:-room] if key != self.cursor]
+        self._let_go = self.cursor in over
         for key in over:
             self._gone.pop(key, None)
 

@@ -19,6 +19,8 @@ from app.tui.screens.choice import BOX, Answer, Box, Question, box_lines
 from app.tui.times import ago, wall
 
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
+GOING = (*"0123456789", "O", "question_mark", "colon")
+"""Keys that only go somewhere."""
 BAD = ("failed", "timed_out", "lost")
 
 
@@ -91,10 +93,10 @@ class AwayScreen(Sturdy, ModalScreen[str | None]):
         box.show(lines[: max(4, self.app.size.height - 2)], cells)
 
     def on_key(self, event: events.Key) -> None:
-        """Any other key goes on too, and does what it does below."""
+        """Any other key goes on too. One that goes somewhere does so; a verb typed at what came up by itself is not obeyed."""
         if event.key not in ("enter", "escape", "q", "space", "f"):
             event.stop()
-            self.dismiss(event.key)
+            self.dismiss(event.key if event.key in GOING else None)
 
     def on_click(self) -> None:
         self.dismiss(None)

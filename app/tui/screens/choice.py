@@ -58,6 +58,15 @@ def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[l
     ]
 
 
+def windowed(lines: list[list[Span]], height: int, at: int) -> list[list[Span]]:
+    """As many lines as there is room for: the first, the last, and those around the line `at`."""
+    if len(lines) <= height:
+        return lines
+    room = max(1, height - 2)
+    first = max(1, min(at - room // 2, len(lines) - 1 - room))
+    return [lines[0], *lines[first : first + room], lines[-1]]
+
+
 def _framed(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[Span]:
     room = inner - 2
     shown: list[Span] = []
@@ -127,7 +136,9 @@ class ChoiceScreen(Sturdy, ModalScreen[str | None]):
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(BOX, max(20, self.app.size.width - 2))
-        box.show(box_lines(self.question, self._marked, cells, box.look), cells)
+        lines = box_lines(self.question, self._marked, cells, box.look)
+        at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
+        box.show(windowed(lines, self.app.size.height, at), cells)
 
     def action_mark(self, by: int) -> None:
         """Mark the next answer."""

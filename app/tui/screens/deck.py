@@ -14,7 +14,7 @@ from app.core.board import Board, RunningLine, RuntimeFacts
 from app.core.clean import width
 from app.tui import guidance
 from app.tui.changes import Changes
-from app.tui.footer import KeyLine, MessageLine, hints_for
+from app.tui.footer import PAST, KeyLine, MessageLine, harmless, hints_for
 from app.tui.header import PLACES, Bearings, Header
 from app.tui.lines import Sturdy
 from app.tui.look import Span
@@ -49,7 +49,6 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             id="deck.filter",
             priority=True,
         ),
-        Binding("colon,fullwidth_colon", "commands", "Palette: every command", id="deck.palette", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
         Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),
@@ -71,10 +70,6 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         self._faults: Sequence[dict[str, Any]] = ()
         self._asked_doctor = False
         self._up = False
-
-    def action_commands(self) -> None:
-        """The palette."""
-        self.deck.action_palette()
 
     def on_mount(self) -> None:
         self._up = True
@@ -156,7 +151,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         board = self.board or COMING_UP
         stopped = board.runtime.state == "stopped"
         hints = hints_for(self.table.item, undo=self.deck.can_undo, stopped=stopped)
-        self.query_one(KeyLine).show(hints)
+        self.query_one(KeyLine).show(PAST if self.deck.past.active else harmless(hints) if self.deck.read_only else hints)
         self.query_one(MessageLine).show(self._message(board))
 
     def _message(self, board: Board) -> Sequence[Span]:

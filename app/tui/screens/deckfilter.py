@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from textual import on
 
 from app.core import query
-from app.core.board import Board, QueueLine
+from app.core.board import Board
 from app.tui import filters
 from app.tui.filterline import FilterLine
 from app.tui.footer import MessageLine
@@ -58,6 +58,8 @@ class DeckFilter(DeckLayout):
         except query.BadQuery as error:
             self.deck.say(self.look.theirs(str(error)), "warn")
             return
+        if self.words:
+            self.deck.hush()
         self.query_one(WorkPane).filter(keep, self.look.theirs(f"{name} {self.words}".strip()))
         self.show_board()
 
@@ -80,15 +82,9 @@ class DeckFilter(DeckLayout):
             work = self.query_one(WorkPane)
             self.set_focus(work)
             work.action_edge(-1)
+            self.deck.say("The latest that failed. All of them, and older ones: 5, then F.")
         else:
             self._apply_filter()
-
-    def filter_queue(self, queue: QueueLine) -> None:
-        """Show the work of one queue."""
-        self.words = f"queue:{query.as_word(queue.name)}"
-        self._apply_filter()
-        self.set_focus(self.query_one(WorkPane))
-        self.deck.say(f"Only the work of queue {self.look.theirs(queue.name)} is shown. esc shows all again.")
 
     def clear_filter(self) -> bool:
         """Show all work again; False when all was shown."""

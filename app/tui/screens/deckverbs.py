@@ -38,7 +38,7 @@ SIGNALS = (
 
 
 OPENING = frozenset({
-    "new", "commands", "filter", "order", "columns", "views", "signal", "copy", "delete", "edit", "edit_again",
+    "new", "filter", "order", "columns", "views", "signal", "copy", "delete", "edit", "edit_again",
 })  # fmt: skip
 """What opens a field or a dialog has priority, so that keys typed ahead go there and not to verbs; in a field it is only a letter."""
 
@@ -107,7 +107,11 @@ class DeckVerbs(Screen[None]):
             self.table.clear_marks()
 
     def _ask(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
-        """Open a dialog when there is a question; `act` gets the letter of any answer but the safe one."""
+        """Open a dialog when there is a question; `act` gets the letter of any answer but the safe one. None opens over another
+        screen."""
+        if self.app.screen is not self:
+            self.deck.say("The answer came late, so nothing was done. Press again.", "warn")
+            return
         try:
             question = make()
         except Unfit as unfit:
@@ -180,12 +184,12 @@ class DeckVerbs(Screen[None]):
 
     def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
         if not any(isinstance(row, RunningLine) for row in rows) and not dependants(rows, details):
-            self._do(lambda: verbs.cancel(rows))
+            self._do(lambda: verbs.cancel(rows, waiting=True))
             return
 
         def act(key: str) -> None:
             chosen = [row for row in rows if isinstance(row, NextLine)] if key == "e" else rows
-            self._do(lambda: verbs.cancel(chosen))
+            self._do(lambda: verbs.cancel(chosen, waiting=not any(isinstance(row, RunningLine) for row in chosen)))
 
         self._ask(lambda: ask_cancel(rows, details, self.deck.now(), self.deck.look), act)
 
@@ -250,7 +254,7 @@ class DeckVerbs(Screen[None]):
     def _open_form(self, task: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or task is None:
             self.deck.say(self.deck.look.theirs(str(error)), "warn")
-        else:
+        elif self.app.screen is self:
             self.deck.open_form(task=task)
 
     def action_copy(self) -> None:
@@ -268,13 +272,9 @@ class DeckVerbs(Screen[None]):
     @on(Table.Opened)
     def _opened(self, event: Table.Opened) -> None:
         if isinstance(event.item, QueueLine):
-            self.filter_queue(event.item)
+            self.deck.show_queue(event.item)
         elif uuid := _uuid(event.item):
             self.deck.open_task(uuid)
-
-    def filter_queue(self, queue: QueueLine) -> None:
-        """Show the work of one queue."""
-        raise NotImplementedError
 
     def action_log(self) -> None:
         """The log of the row."""

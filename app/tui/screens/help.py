@@ -20,14 +20,14 @@ RULES = (
     "the cursor, or on the marks: it can be undone, or it asks. Upper",
     "case is the same, stronger. q and esc close the topmost thing.",
     "All of it is also in the palette (:) and under the mouse.",
-    'At the right the id of each: [keys] in config.toml gives it others, such as "task.cancel" = "c".',
+    "i shows the ids by which [keys] in config.toml gives other keys.",
 )
-KEYS = 20
-SAYS = 46
+KEYS = 24
 
 
-def help_lines(bindings: Iterable[Binding]) -> list[list[Span]]:
-    """All bindings with a description, by the first word of their id; keys of one action together."""
+def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[list[Span]]:
+    """All bindings with a description, by the first word of their id; keys of one action together. `ids`: their ids instead of what they
+    do."""
     groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for binding in bindings:
         if binding.id and binding.description:
@@ -37,13 +37,12 @@ def help_lines(bindings: Iterable[Binding]) -> list[list[Span]]:
     lines: list[list[Span]] = [[(rule, "dim")] for rule in RULES]
     for group in sorted(groups, key=_rank):
         lines += [[], [(_TITLES.get(group, group.capitalize()), "bold")]]
-        lines += [_line(keys, says, name) for (_, says, name), keys in groups[group].items()]
+        lines += [_line(keys, name if ids else says) for (_, says, name), keys in groups[group].items()]
     return lines
 
 
-def _line(keys: Sequence[str], says: str, name: str) -> list[Span]:
-    """Keys, what they do, and the id by which config.toml gives the action other keys."""
-    return [("  " + pad("  ".join(keys), KEYS), ""), (pad(says, SAYS), ""), (name, "dim")]
+def _line(keys: Sequence[str], says: str) -> list[Span]:
+    return [("  " + pad("  ".join(keys), KEYS), ""), (says, "")]
 
 
 _TITLES = {
@@ -74,6 +73,11 @@ class Page(Lines):
         self._all = lines
         self._title = title
         self._top = 0
+
+    def show(self, lines: Sequence[Sequence[Span]]) -> None:
+        """Show other lines, from where one is."""
+        self._all = lines
+        self.move(0)
 
     def redraw(self) -> None:
         """Draw the part in sight."""
@@ -107,7 +111,7 @@ class HelpScreen(Sturdy, ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen #page { width: 100; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
+    HelpScreen #page { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
     HelpScreen #page.-ascii { border: ascii $foreground; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -118,14 +122,21 @@ class HelpScreen(Sturdy, ModalScreen[None]):
         Binding("b,pageup,ctrl+u", "move(-10)", "Page up", id="help.page-up"),
         Binding("g,home", "move(-100000)", "Top", id="help.top"),
         Binding("G,end", "move(100000)", "End", id="help.end"),
+        Binding("i", "ids", "The ids of the actions, or what they do", id="help.ids"),
     ]
 
     def __init__(self, bindings: Sequence[Binding]) -> None:
         super().__init__()
-        self._lines = help_lines(bindings)
+        self._live = bindings
+        self._ids = False
 
     def compose(self) -> ComposeResult:
-        yield Page(self._lines, "Keys")
+        yield Page(help_lines(self._live), "Keys")
+
+    def action_ids(self) -> None:
+        """Show the ids of the actions instead of what they do, or what they do again."""
+        self._ids = not self._ids
+        self.query_one(Page).show(help_lines(self._live, self._ids))
 
     def action_move(self, by: int) -> None:
         """Move by lines."""

@@ -227,7 +227,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         sign = STATES.get((run or self._answer).get("status", ""), STRANGE)
         of = f" of {len(self._runs)}" if len(self._runs) > 1 else ""
         spans: list[Span] = [(f" attempt {run['attempt']}{of}   " if run else " ", "")]
-        spans.append((f"{self.look.glyph(sign)} {sign.word}", sign.style))
+        spans.append((self.look.state(sign), sign.style))
         told = [self._time(run), self.look.theirs((run or {}).get("reason") or ""), size_and_lines(page) if run else ""]
         told.append(self._from or (_where(page) if run else ""))
         spans.append(("".join(f"   {text}" for text in told if text), ""))

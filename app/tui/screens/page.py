@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from app.core.board import Board
-from app.tui.footer import BACK, HELP, Hint, KeyLine, MessageLine
+from app.tui.footer import BACK, HELP, Hint, KeyLine, MessageLine, harmless
 from app.tui.header import WIDE, Bearings, Header
 from app.tui.lines import Lines
 from app.tui.look import Span
@@ -74,7 +74,7 @@ class PageScreen(Reading):
         self.set_class(self.app.size.width >= WIDE, "-wide")
         bearings = Bearings(title=self.heading(), here=self.PLACE, read_only=bool(getattr(self.app, "read_only", False)))
         self.query_one(Header).show(self.board or Board(), bearings)
-        self.query_one(KeyLine).show(self.keys())
+        self.query_one(KeyLine).show(harmless(self.keys()) if getattr(self.app, "read_only", False) else self.keys())
 
     def say(self, text: str, style: str = "") -> None:
         """Put a safe text into the message line for a while."""

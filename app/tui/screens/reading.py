@@ -61,6 +61,10 @@ class Reading(Sturdy, Screen[Any]):
     def refused(self, text: str) -> None:
         """Show why a verb was refused; the text is not cleaned yet."""
 
+    def unread(self, text: str) -> None:
+        """A reading failed, and what is shown stays; the text is not cleaned yet."""
+        self.refused(text)
+
     def missing(self, text: str) -> None:
         """What the screen is about is not there, or no longer; the text is not cleaned yet."""
         self.refused(text)
@@ -104,7 +108,7 @@ class Reading(Sturdy, Screen[Any]):
         elif isinstance(error, Problem) and error.exit_code == NotFound.exit_code:
             self.missing(str(error))
         else:
-            self.refused(str(error))
+            self.unread(str(error))
         self.freshened()
 
     def _slow(self) -> None:

@@ -17,7 +17,8 @@ from app.tui.header import Header
 from app.tui.known import Known, gather, source_of
 from app.tui.logpager import Page, size_and_lines
 from app.tui.logview import LogView
-from app.tui.screens.choice import Question
+from app.tui.look import Look
+from app.tui.screens.choice import Answer, Question
 from app.tui.screens.log import LogScreen
 from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
@@ -212,8 +213,13 @@ class TaskScreen(OneTask):
             self.deck.action_start_runtime()
         elif cure["asks"] is not None:
             self.deck.details([str(cure["asks"])], self._ask_to_cancel)
+        elif cure["verb"].startswith(("queue.", "pool.")):
+            self._ask(lambda: _ask_for_all(cure, self.look), lambda _: self._do_cure(cure))
         else:
-            self._do(lambda: [whydoc.deed(cure)] if self._rows() else [])
+            self._do_cure(cure)
+
+    def _do_cure(self, cure: Mapping[str, Any]) -> None:
+        self._do(lambda: [whydoc.deed(cure)] if self._rows() else [])
 
     def _ask_to_cancel(self, found: Sequence[Mapping[str, Any]]) -> None:
         if found:
@@ -246,6 +252,13 @@ class TaskScreen(OneTask):
         """Why; the popover need not lead here again."""
         if self._known:
             self.app.push_screen(WhyScreen(self.client_factory, self._known.task["uuid"]))
+
+
+def _ask_for_all(cure: Mapping[str, Any], look: Look) -> Question:
+    """What changes a queue or a pool starts other tasks too."""
+    body = [[(look.theirs(str(cure["text"])), "bold")], [(look.theirs(str(cure["gain"])), "")], [],
+            [("It is for all tasks there, and others may start with it.", "")]]  # fmt: skip
+    return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
 
 
 def _waiting(facts: Facts) -> Sequence[Section]:

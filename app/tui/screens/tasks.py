@@ -21,6 +21,7 @@ from app.tui.screens.ask import AskScreen
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.screens.listing import ListScreen
+from app.tui.verbs import Unfit
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -30,7 +31,8 @@ PAGE = 200
 MOST = 800
 """Rows that are held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
-STATES = ("", "status:active", "status:waiting", "status:failed")
+FAILED = "status:failed,timed-out,lost"
+STATES = ("", "status:active", "status:waiting", FAILED)
 """What `f` goes through."""
 
 
@@ -44,7 +46,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         ("i", "number", "number: as they were submitted"),
         ("a", "name", "name"),
         ("s", "status", "state"),
-        ("q", "queue", "queue"),
+        ("u", "queue", "queue"),
         ("t", "template", "template"),
         ("p", "priority", "priority"),
         ("b", "started", "when they began"),
@@ -53,6 +55,7 @@ class TasksScreen(ListScreen, DeckVerbs):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New task", id="deck.new", priority=True),
         Binding("f", "states", "All, active, waiting, failed", id="tasks.states"),
+        Binding("F", "failed", "All that failed, the latest first; again all", id="tasks.failed"),
         Binding("i", "columns", "Choose the columns", id="tasks.columns", priority=True),
         Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views", priority=True),
         Binding("asterisk", "mark_all", "Mark all that the filter means", id="tasks.mark-all"),
@@ -78,7 +81,8 @@ class TasksScreen(ListScreen, DeckVerbs):
     @property
     def chosen_columns(self) -> Sequence[str]:
         """The names of the columns that are shown."""
-        return self.deck.memory.get("tasks.columns", list(listed.USUAL))
+        names = self.deck.memory.get("tasks.columns", list(listed.USUAL))
+        return [name for name in names if isinstance(name, str) and name in listed.COLUMNS]
 
     def parts(self) -> Sequence[Part]:
         return [listed.part(self.chosen_columns)]
@@ -98,9 +102,10 @@ class TasksScreen(ListScreen, DeckVerbs):
         return query.completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
 
     def row_hints(self) -> list[Hint]:
-        """As on the deck; what stands for all that match comes first."""
+        """As on the deck, and what this list has beside."""
         new = [Hint("n", "new", "n", 3)]
-        rest = [Hint("space", "mark", "space", 10), Hint("V", "views", "V", 11), Hint("i", "columns", "i", 13)]
+        rest = [Hint("space", "mark", "space", 10), Hint("*", "mark all", "asterisk", 10), Hint("V", "views", "V", 8)]
+        rest.append(Hint("i", "columns", "i", 13))
         return [*row_hints(self.table.item), *new, *rest]
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -116,6 +121,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         if fault := self._fault():
             self.say(self.look.theirs(fault), "warn")
         else:
+            self.deck.hush()
             self._want("first")
 
     def _fault(self) -> str:
@@ -166,9 +172,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         if way is not None:
             self._want(way)
 
-    def refused(self, text: str) -> None:
-        super().refused(text)
+    def unread(self, text: str) -> None:
         self._asked = self._next = None
+        super().unread(text)
 
     def _show(self, way: str, answer: Mapping[str, Any]) -> None:
         table, rows = self.paged, listed.listed(answer["columns"], answer["rows"])
@@ -178,7 +184,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         elif way == "after":
             rows, before = (*table.rows, *rows), table.more_before
         if way in ("first", "last"):
-            table.cursor = None
+            table.cursor, table.jumped_at = None, self.ticks
             table.views[0].offset = 0
         if len(rows) > MOST:
             rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
@@ -214,6 +220,12 @@ class TasksScreen(ListScreen, DeckVerbs):
         """All, active, waiting, failed, and round again."""
         at = STATES.index(self.words) if self.words in STATES else 0
         self.filter_by(STATES[(at + 1) % len(STATES)])
+
+    def action_failed(self) -> None:
+        """All that failed, the latest first; again all tasks."""
+        on = self.words != FAILED
+        self.order, self.down = ("ended", True) if on else ("number", True)
+        self.filter_by(FAILED if on else "")
 
     def action_columns(self) -> None:
         """Choose the columns: a letter shows one or takes it away."""
@@ -256,7 +268,7 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _view_chosen(self, letter: str | None) -> None:
         if letter == "s":
             says = "A name for this filter, order and columns; enter saves"
-            self.app.push_screen(AskScreen("Save this view", says, self.words, fault=views.name_fault), self._save_view)
+            self.app.push_screen(AskScreen("Save this view", says, fault=views.name_fault), self._save_view)
         elif letter == "D":
             self.app.push_screen(AskScreen("Forget a view", "The name of the view to forget"), self._forget_view)
         elif letter is not None:
@@ -267,7 +279,9 @@ class TasksScreen(ListScreen, DeckVerbs):
             self.filter_by(view.words)
 
     def _save_view(self, name: str | None) -> None:
-        if name:
+        if name and len(views.saved(self.deck.memory)) >= len(views.LETTERS):
+            self.say("There is no letter left for another view: forget one first (V, then D).", "warn")
+        elif name:
             views.save(self.deck.memory, views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
             self.say(self.look.theirs(f"Saved as {name}: V has it."))
 
@@ -284,7 +298,9 @@ class TasksScreen(ListScreen, DeckVerbs):
             self.say("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
             return
         self.everything = not self.everything
-        if self.everything:
+        if not self.everything:
+            self.say("The marks are taken away.")
+        else:
             self.paged.clear_marks()
             what = f"All {amounts.count(self.total) if self.total is not None else ''} that the filter means are".replace("  ", " ")
             self.say(f"{what} marked: a verb asks first. esc takes it back.")
@@ -320,6 +336,26 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     # -- verbs on all that match ------------------------------------------------------------------------------------
 
+    def _rows(self) -> list[Any]:
+        """The rows a key means; raises Unfit while other rows are on their way, and where all that match are marked."""
+        if self.everything:
+            raise Unfit("All that the filter means are marked: x p r t D are for them; esc takes the mark back.")
+        if self._asked is not None and self._asked[0] in ("first", "last"):
+            raise Unfit("What the filter means is being read. Look, and press again.")
+        return super()._rows()
+
+    def action_copy(self) -> None:
+        self._one_row(super().action_copy)
+
+    def action_edit_again(self) -> None:
+        self._one_row(super().action_edit_again)
+
+    def _one_row(self, act: Callable[[], None]) -> None:
+        if self.everything:
+            self.say("All that the filter means are marked: x p r t D are for them; esc takes the mark back.", "warn")
+        else:
+            act()
+
     def action_cancel(self) -> None:
         self._all("cancel") if self.everything else super().action_cancel()
 
@@ -338,18 +374,24 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _all(self, verb: str) -> None:
         """Ask before a verb goes to all that match, naming what will happen."""
         words = self.words
-        self.call("review", {"filter": words}, lambda found: self._reviewed(verb, words, found))
+        at = self.now
+        self.call("review", {"filter": words}, lambda found: self._reviewed(verb, words, at, found))
 
-    def _reviewed(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
+    def _reviewed(self, verb: str, words: str, at: float, found: Mapping[str, Any]) -> None:
+        if self.app.screen is not self:
+            self.say("The answer came late, so nothing was done. Press again.", "warn")
+            return
+        if verb == "hold" and not set(found["statuses"]) - {"held"}:
+            verb = "release"
         question = ask_all(verb, words, found, self.look)
         if question is None:
             self.say("Nothing that the filter means can be asked that.", "warn")
         else:
-            self.app.push_screen(ChoiceScreen(question), lambda key: self._do_all(verb, words) if key else None)
+            self.app.push_screen(ChoiceScreen(question), lambda key: self._do_all(verb, words, at) if key else None)
 
-    def _do_all(self, verb: str, words: str) -> None:
+    def _do_all(self, verb: str, words: str, at: float) -> None:
         self.everything = False
-        self.deck.do(deeds_of(verb, words))
+        self.deck.do(deeds_of(verb, words, at))
         self._title_again()
 
 def _place(row: listed.Listed) -> list[Any]:

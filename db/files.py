@@ -1,0 +1,25 @@
+"""Files as SQLite is told of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+
+def read_only_uri(path: Path) -> str:
+    """`path`, of any bytes, as a URI that sqlite3 opens read-only.
+
+    In a folder that cannot be written SQLite cannot make the index of a log; without a log there is nothing it would miss.
+    """
+    alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
+    return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
+
+
+def existing_uri(path: Path) -> str:
+    """`path` as a URI that sqlite3 opens for writing, and never makes."""
+    return f"{_uri(path)}?mode=rw"
+
+
+def _uri(path: Path) -> str:
+    return f"file:{quote(os.fsencode(path))}"
