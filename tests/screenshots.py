@@ -10,7 +10,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -27,7 +27,8 @@ from textual.pilot import Pilot
 from app.core.clean import width
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
-from tests.tui import boards
+from app.tui.screens.away import AwayScreen
+from tests.tui import boards, world
 from tests.tui.answers import WHY, Answers, deck, log_answer, run, task, until
 from tests.tui.screen_text import screen_text
 
@@ -221,6 +222,27 @@ def _waiting() -> TaskdeckApp:
     return deck(Answers(show=task(), why=[WHY]))
 
 
+def _world() -> TaskdeckApp:
+    return deck(world.busy(_LOGS[-1]))
+
+
+def keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """Press these, one by one, then wait until the screen shows these."""
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await shows("Next to start")(pilot)
+        for key in pressed:
+            await pilot.press(key)
+            await pilot.pause()
+        await shows(*shown)(pilot)
+
+    return act
+
+
+def _away(app: TaskdeckApp) -> None:
+    app.push_screen(AwayScreen(world.AWAY))
+
+
 SCENES: dict[str, Scene] = {
     "deck-120x40": Scene(120, 40, _deck(boards.busy), shows("4 SLA alerts")),
     "deck-80x24": Scene(80, 24, _deck(boards.busy), shows("4 SLA alerts")),
@@ -233,6 +255,12 @@ SCENES: dict[str, Scene] = {
     "failed-80x24": Scene(80, 24, _failed, after(lambda app: app.open_task("1048"), "How it ended", "FileNotFoundError")),
     "log-80x24": Scene(80, 24, _running, after(lambda app: app.open_log("1042"), "following", "batch/s", "15 lines")),
     "new-task-80x24": Scene(80, 24, _form, type_a_task),
+    "tasks-120x40": Scene(120, 40, _world, keys("5", "slash", *"status:failed", "enter", shown=("/status:failed", "✗"))),
+    "template-form-80x24": Scene(80, 24, _world, keys("6", "enter", shown=("Parameters", "submit encode"))),
+    "history-120x40": Scene(120, 40, _world, keys("9", shown=("Throughput", "By queue", "all "))),
+    "alerts-120x40": Scene(120, 40, _world, keys("7", shown=("encode-on-time", "Rules"))),
+    "operations-80x24": Scene(80, 24, _world, keys("O", shown=("Operations", "ann"))),
+    "away-80x24": Scene(80, 24, _world, after(_away, "While you were away")),
     "keys-120x40": Scene(120, 40, _deck(boards.busy), after(TaskdeckApp.action_show_keys, "Everywhere")),
 }  # fmt: skip
 
