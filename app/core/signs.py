@@ -24,6 +24,9 @@ STATES: dict[str, Sign] = {
 }
 """Tasks and instances, by status."""
 
+BAD = ("failed", "timed_out", "lost")
+"""How a task ends that one wants to know of."""
+
 ALERTS: dict[str, Sign] = {
     "pending": ("△", "'", "pending", "warn"),
     "firing": ("▲", "!", "firing", "warn"),

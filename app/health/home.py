@@ -119,7 +119,8 @@ def _as_we_make_it(mode: int) -> bool:
 def _all_below(path: str) -> Iterator[str]:
     """What Taskdeck makes in a home: everything but the logs of runs first, since those are many."""
     with_logs = os.path.join(path, "runs")
-    for name in ("taskdeck.db", "taskdeck.db-wal", "taskdeck.db-shm"):
+    databases = (f"{name}.db{end}" for name in ("taskdeck", "search") for end in ("", "-wal", "-shm"))
+    for name in (*databases, "deck.json"):
         if os.path.lexists(os.path.join(path, name)):
             yield os.path.join(path, name)
     for top in (os.path.join(path, "run"), os.path.join(path, "backups"), with_logs):

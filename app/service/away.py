@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app.core.signs import BAD
 from app.service.call import Call
 from db import alerts, clock, reads
 
 NAMED = 6
-BAD = ("failed", "timed_out", "lost")
 
 
 async def away(call: Call, *, since: float) -> dict[str, Any]:

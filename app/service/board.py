@@ -31,6 +31,7 @@ from app.core.board import (
 )
 from app.core.clean import clean
 from app.core.plan import View, rank
+from app.core.signs import BAD
 from app.service import alerts, queues, view
 from app.service.call import Call
 from app.service.views import halted
@@ -48,8 +49,6 @@ ALERTS_FOR = timedelta(minutes=10)
 TREND = timedelta(minutes=30)
 CELLS = 10
 TAIL = 4096
-
-BAD = ("failed", "timed_out", "lost")
 
 _HABITS = view.Habits()
 

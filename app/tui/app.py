@@ -24,6 +24,7 @@ from textual.screen import ModalScreen, Screen
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
+from app.core.signs import BAD
 from app.errors import Problem
 from app.tui.batch import Batch
 from app.tui.confirm import NAMED
@@ -37,7 +38,7 @@ from app.tui.past import REFUSAL, Past
 from app.tui.places import Places
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
-from app.tui.seen import AWAY, BAD, Seen
+from app.tui.seen import AWAY, Seen
 from app.tui.start import run_deck
 from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from textual.strip import Strip
 
 from app.tui.columns import Cells, Column, content_width
 from app.tui.look import Look, Span
-
-
-class Keyed(Protocol):
-    """A row: anything with a key that stays its own."""
-
-    @property
-    def key(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from time import time
 from typing import Any
 
 from app.core.board import Board, EndedLine
+from app.core.signs import BAD
 from app.tui.memory import Memory
 
-BAD = ("failed", "timed_out", "lost")
 MOST = 400
 """Failures opened one by one that are remembered; beyond, the oldest count as unseen again."""
 AWAY = 60.0

@@ -47,11 +47,6 @@ def task_rows(rows: Iterable[Any]) -> list[TaskRow]:
     return [row for row in map(plain, rows) if isinstance(row, (RunningLine, NextLine, EndedLine))]
 
 
-def status_of(row: Any) -> str:
-    """The state of any row, for telling whether it changed."""
-    return str(getattr(plain(row), "status", ""))
-
-
 def ids(rows: Iterable[TaskRow]) -> list[str]:
     """Their uuids."""
     return [row.uuid for row in rows]

@@ -102,7 +102,7 @@ def _submitted(desk: Desk, name: str) -> bool:
 
 
 OPENS = {
-    "1": "▌1 Queues", "4": "▌4 SLA", "5": "5 Tasks", "6": "says hello", "9": "last day", "O": "Operations", "F": "/failed",
+    "1": "▌1 Queues", "4": "▌4 SLA", "5": "WHY / RESULT", "6": "says hello", "9": "last day", "O": "Operations", "F": "/failed",
     "n": "Command", "l": "attempt 1", "e": "a shell", "V": "┌", "s": "┌", "y": "┌", "x": "┌ Cancel",
 }  # fmt: skip
 """What somebody sees of a key before they press the next one."""
@@ -192,9 +192,9 @@ def test_a_job_takes_three_keys_at_most_from_the_deck(desk: Desk, job: Job):
 
 def at_the_start(shown: Tmux | Terminal) -> None:
     """On the deck as a whole, everything shown, the cursor on the first running row."""
-    for _ in range(6):
-        if not _on_deck(shown.lines):
-            press(shown, ESCAPE)
+    while not _on_deck(before := shown.lines):
+        leave = "q" if before[-1].endswith("q back") and not _in_a_box(before) else ESCAPE
+        shown.type(leave).wait(lambda t, before=before: _changed(before, t.lines), seconds=5)
     shown.type("0")
     if " /" in shown.line_with("3 Running"):
         shown.type(ESCAPE).wait(lambda t: " /" not in t.line_with("3 Running"), seconds=5)
@@ -203,7 +203,17 @@ def at_the_start(shown: Tmux | Terminal) -> None:
 
 def _on_deck(lines: list[str]) -> bool:
     """Whether the deck is on top."""
-    return lines[-1].endswith("q quit") and not any("┌" in line for line in lines)
+    return lines[-1].endswith("q quit") and not _in_a_box(lines)
+
+
+def _in_a_box(lines: list[str]) -> bool:
+    """Whether a dialog is open."""
+    return any("┌" in line for line in lines)
+
+
+def _changed(before: list[str], now: list[str]) -> bool:
+    """Whether another screen stands on top."""
+    return before[-1] != now[-1] or _in_a_box(before) != _in_a_box(now)
 
 
 def _is_first(lines: list[str]) -> bool:

@@ -29,14 +29,14 @@ class Tmux:
     """A server with one session of `columns` x `rows` that runs a program; a context manager that kills the server at the end."""
 
     def __init__(
-        self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
+        self, argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
     ) -> None:  # fmt: skip
         settings = cwd / "tmux.conf"
         settings.write_text(SETTINGS)
         self._line = ["tmux", "-S", str(cwd / "tmux"), "-f", str(settings)]
         self._env = {**env, "TERM": "xterm-256color"}
         size = ["-x", str(columns), "-y", str(rows)]
-        program = shlex.join(map(os.fspath, argv))
+        program = shlex.join(os.fspath(word) for word in argv)
         self._client = subprocess.Popen(
             [*self._line, "-C", "new-session", *size, program], env=self._env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip

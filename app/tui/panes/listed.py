@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
+from app.core.signs import BAD
 from app.tui.columns import Cell, Cells, Column
 from app.tui.facts import ACTIVE, WAITING
 from app.tui.look import STATES, STRANGE, Look
@@ -142,10 +143,8 @@ def _result(row: Listed, look: Look, now: float) -> Cell:
     how = facts["reason"] or ""
     at = _unix(facts["ended_at"])
     when = "" if at is None else ago(at, now)
-    return Cell(look.theirs(", ".join(part for part in (how, when) if part)), "late" if facts["status"] in _BAD else "")
+    return Cell(look.theirs(", ".join(part for part in (how, when) if part)), "late" if facts["status"] in BAD else "")
 
-
-_BAD = ("failed", "timed_out", "lost")
 
 COLUMNS: dict[str, Choice] = {
     "state": Choice("s", "state, in a word", Column("STATE", 9, drop=1), _state),

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 
 from app.core import amounts
 from app.core.clean import pad
+from app.core.signs import BAD
 from app.tui.lines import Sturdy
 from app.tui.look import ALERTS, STATES, STRANGE, Look, Span
 from app.tui.screens.choice import BOX, Answer, Box, Question, box_lines
@@ -21,7 +22,6 @@ from app.tui.times import ago, wall
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
 GOING = (*"0123456789", "O", "question_mark", "colon")
 """Keys that only go somewhere."""
-BAD = ("failed", "timed_out", "lost")
 
 
 def is_worth_telling(found: Mapping[str, Any]) -> bool:

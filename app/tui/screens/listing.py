@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from app.tui import filters
 from app.tui.filterline import FilterLine
-from app.tui.footer import HELP, Hint, MessageLine
+from app.tui.footer import BACK, HELP, Hint, MessageLine
 from app.tui.parts import Part
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.screens.deckverbs import OPENING
@@ -27,8 +27,6 @@ from app.tui.table import Table
 if TYPE_CHECKING:
     from app.client import Client
     from app.tui.app import TaskdeckApp
-
-BACK = Hint("q", "back", "q", 0)
 
 
 class ListScreen(PageScreen):
