@@ -7,7 +7,7 @@ touched. Several rows are edited as one: a field in which they differ begins emp
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -229,11 +229,6 @@ class Sheet:
     def touched(self, slot: Slot) -> bool:
         """Whether something else was typed than it began with."""
         return self.text(slot) != self.begins(slot).strip()
-
-    def with_stored(self, stored: Iterable[Mapping[str, Any]]) -> Sheet:
-        """The same over what is stored now; what was not touched follows it."""
-        texts = {slot.name: self.texts[slot.name] for slot in self.slots if slot.name in self.texts and self.touched(slot)}
-        return replace(self, stored=tuple(stored), texts=texts)
 
     def value(self, slot: Slot) -> Any:
         """What a field without a fault means."""

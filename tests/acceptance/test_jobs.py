@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class Job(NamedTuple):
     """What somebody wants, the keys, what the screen then shows, and what the runtime then says."""
 
     title: str
-    keys: tuple[str, ...]
+    keys: Sequence[str]
     shows: str
     holds: Callable[[Desk], object] = lambda desk: True
 
@@ -112,7 +112,7 @@ JOBS = (
     Job("read the log of what failed", ("F", "l"), "no such file: in.mkv"),
     Job("see how it ended, and why", ("F", "w"), "exit 3"),
     Job("ask for less memory", ("3", "e", f"300M{SUBMIT}"), "Memory 900M → 300M", lambda d: d.show(BIG)["memory"] == 300),
-    Job("move a task to the front of its queue", ("3", "j", "t"), "To the front", lambda d: d.show(THIRD)["front"] > 0),
+    Job("move a task to the front of its queue", ("3", "j", "t"), "To the front", lambda d: any(_waiting(d, "front"))),
     Job("give a queue more places", ("1", "e", f"7{SUBMIT}"), "/7", lambda d: 7 in _queues(d, "capacity")),
     Job("pause a queue for the night", ("1", "p"), "‖ paused", lambda d: "paused" in _queues(d, "status")),
     Job("let the queue go on in the morning", ("1", "p"), "Resumed queue", lambda d: "paused" not in _queues(d, "status")),
@@ -192,13 +192,19 @@ def test_a_job_takes_three_keys_at_most_from_the_deck(desk: Desk, job: Job):
 
 def at_the_start(shown: Tmux | Terminal) -> None:
     """On the deck as a whole, everything shown, the cursor on the first running row."""
-    while not _on_deck(before := shown.lines):
-        leave = "q" if before[-1].endswith("q back") and not _in_a_box(before) else ESCAPE
-        shown.type(leave).wait(lambda t, before=before: _changed(before, t.lines), seconds=5)
+    for _ in range(6):
+        if not _on_deck(before := shown.lines):
+            leave = "q" if before[-1].endswith("q back") and not _in_a_box(before) else ESCAPE
+            with suppress(AssertionError):
+                shown.type(leave).wait(lambda t, before=before: _changed(before, t.lines), seconds=1)
     shown.type("0")
-    if " /" in shown.line_with("3 Running"):
-        shown.type(ESCAPE).wait(lambda t: " /" not in t.line_with("3 Running"), seconds=5)
-    shown.type("g").wait(lambda t: _is_first(t.lines), seconds=5)
+    for _ in range(3):
+        if " /" in shown.line_with("3 Running"):
+            shown.type(ESCAPE).wait(lambda t: " /" not in t.line_with("3 Running"), seconds=5)
+        with suppress(AssertionError):
+            shown.type("g").wait(lambda t: _is_first(t.lines), seconds=1)
+            return
+    raise AssertionError(f"not back at the start:\n{shown.text}")
 
 
 def _on_deck(lines: list[str]) -> bool:

@@ -17,7 +17,7 @@ WATCHED = 20.0
 
 
 class Way(NamedTuple):
-    """A screen: its name, the keys to it from the deck (the last one is timed), what its first frame shows, the keys back."""
+    """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows, the keys back."""
 
     name: str
     keys: str
@@ -27,26 +27,28 @@ class Way(NamedTuple):
 
 HELP = Way("help", "?", ("Digits go places",))
 WAYS = (
-    Way("tasks", "5", ("5 Tasks", "○ true")),
-    Way("tasks, a rare word", "5/zqx\r", ("No task is what the filter says",), "qq"),
-    Way("task, running", "3\r", ("Now", "Log")),
-    Way("task, waiting", "33\r", ("Why it waits", "What you can do")),
-    Way("log", "3l", ("attempt 1",)),
-    Way("why", "33w", ("waits", "Pool")),
+    Way("tasks", "5", ("5 Tasks", "›", "sleep 0.5")),
+    Way("tasks, a rare word", "5 /zqx \r", ("No task is what the filter",), "qq"),
+    Way("task, running", "g\r", ("ASKED", "sleep 3600")),
+    Way("task, next to start", "g3\r", ("Deck › #", "command")),
+    Way("log", "gl", ("› log", "attempt 1")),
+    Way("why", "g3w", ("┌", "sleep 0.5")),
     Way("new task", "n", ("Command", "Priority"), "\x1b"),
     Way("templates", "6", ("6 Templates",)),
     Way("alerts", "7", ("7 Alerts",)),
-    Way("history", "9", ("9 History",)),
-    Way("operations", "O", ("Operations",)),
+    Way("history", "9", ("9 History", "By queue")),
+    Way("operations", "O", ("Operations", "submit")),
 )
 
 
 def measure(house: House, queued: int) -> Iterator[Figure]:
     """First frames, and bytes a second."""
+    house.ok("submit", "--", "/bin/sleep", "3600")
     fill(house, queued)
     where = f"{queued:,} tasks"
     with Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
         deck.record(3.0)
+        yield _written(deck, "a busy deck writes", 8192)
         bare = _frame(deck, HELP) or 1.0
         for way in WAYS:
             took = _frame(deck, way)
@@ -56,7 +58,6 @@ def measure(house: House, queued: int) -> Iterator[Figure]:
                 deck.record(1.0)
             else:
                 yield Figure(f"first frame of {way.name}, {where}", took * 1e3, "ms", bare * 1e3, "help", took * 1e3, 150)
-        yield _written(deck, "a busy deck writes", 8192)
         house.ok("queue", "pause", "churn")
         deck.record(8.0)
         yield _written(deck, "an idle deck writes", 200)
@@ -67,8 +68,9 @@ def _frame(deck: Recorder, way: Way) -> float | None:
     """Seconds from the last key to the screen it opens: the median of some tries; None when it never came."""
     found: list[float] = []
     for _ in range(TIMES):
-        deck.type(way.keys[:-1])
-        deck.record(0.4)
+        for keys in way.keys[:-1].split(" "):
+            deck.type(keys)
+            deck.record(0.4)
         deck.chunks_from_now()
         deck.type(way.keys[-1])
         deck.record(0.8)

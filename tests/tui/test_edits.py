@@ -85,14 +85,6 @@ def test_what_makes_no_sense_is_told_in_the_words_of_the_service(texts: dict[str
     assert edits.deeds(found) == []
 
 
-def test_what_others_change_meanwhile_is_followed_where_nothing_was_typed():
-    found = sheet(TASK, task(), memory="8G").with_stored([task(priority=9, memory=4096.0)])
-    assert found.text(found.slot("priority")) == "9" and found.text(found.slot("memory")) == "8G"
-    assert only(found)[1:] == (
-        {"ids": [task()["uuid"]], "fields": {"memory": 8192.0}}, [{"ids": [task()["uuid"]], "fields": {"memory": 4096.0}}],
-    )  # fmt: skip
-
-
 def test_the_state_of_a_queue_is_a_deed_of_its_own():
     found = edits.deeds(sheet(QUEUE, MEDIA, capacity="4", status="draining"))
     assert [(deed.verb, deed.args, [(b.verb, b.args) for b in deed.undo]) for deed in found] == [
