@@ -30,7 +30,7 @@ def question(row: TaskRow, look: Look) -> Question:
         *([Answer("r", "a report of how it ended")] if isinstance(row, EndedLine) else []),
         Answer("n", "nothing"),
     ]
-    return Question("Copy", [[(f"#{row.number} {look.theirs(row.name)}", "bold")]], answers, safe="n", column=True)
+    return Question("Copy", [[(f"#{row.number} {look.theirs(row.name)}", "bold")]], answers, safe="n", column=True, deaf=0.0)
 
 
 def text_of(key: str, uuid: str, client: VerbClient) -> str:

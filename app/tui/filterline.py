@@ -56,6 +56,11 @@ class FilterLine(Input):
         self.display = False
         self.post_message(self.Left(keep))
 
+    def on_blur(self) -> None:
+        """Left by a click elsewhere: what was typed stays."""
+        if self.display and self.app.app_focus:
+            self.action_leave(True)
+
     def action_earlier(self) -> None:
         """Bring back the filter before."""
         if self._back < len(self._history):

@@ -17,7 +17,8 @@ WATCHED = 20.0
 
 
 class Way(NamedTuple):
-    """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows, the keys back."""
+    """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows, the
+    keys back."""
 
     name: str
     keys: str
@@ -28,7 +29,7 @@ class Way(NamedTuple):
 HELP = Way("help", "?", ("Digits go places",))
 WAYS = (
     Way("tasks", "5", ("5 Tasks", "›", "sleep 0.5")),
-    Way("tasks, a rare word", "5 /zqx \r", ("No task is what the filter",), "qq"),
+    Way("tasks, a rare word", "5 /zqx \r", ("No task is what the filter",)),
     Way("task, running", "g\r", ("ASKED", "sleep 3600")),
     Way("task, next to start", "g3\r", ("Deck › #", "command")),
     Way("log", "gl", ("› log", "attempt 1")),

@@ -236,6 +236,7 @@ class HistoryScreen(PageScreen):
         self.query_one(Choices).choose(self.metric)
         self.refresh_chrome()
         if (answer := self._answer) is None:
+            self._fit(0)
             return
         rows, view = rows_of(answer), self.table.views[0]
         if view.part is not part_of(answer["metric"]):

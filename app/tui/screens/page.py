@@ -72,7 +72,9 @@ class PageScreen(Reading):
     def refresh_chrome(self) -> None:
         """Draw header and keys for what is so now."""
         self.set_class(self.app.size.width >= WIDE, "-wide")
-        bearings = Bearings(title=self.heading(), here=self.PLACE, read_only=bool(getattr(self.app, "read_only", False)))
+        seen = getattr(self.app, "seen", None)
+        failures = seen.unseen(self.board) if seen and self.board else 0
+        bearings = Bearings(title=self.heading(), here=self.PLACE, failures=failures, read_only=bool(getattr(self.app, "read_only", False)))
         self.query_one(Header).show(self.board or Board(), bearings)
         self.query_one(KeyLine).show(harmless(self.keys()) if getattr(self.app, "read_only", False) else self.keys())
 
