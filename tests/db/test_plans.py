@@ -129,7 +129,7 @@ def rounds(c: Connection, home: Path) -> None:
 def look(c: Connection, home: Path) -> None:
     """What the deck and the reading commands ask."""
     call = Call(Database(home / "none", None, None), "ann", home)  # type: ignore[arg-type]
-    assert len(board.read(c, call).ended) == board.SHOWN_ENDED
+    assert len(board.read(c, call).ended) == 2 * board.SHOWN_ENDED
     board.read_status(c, call)
     for wanted in ({}, {"status": "queued", "queue": "gpu"}, {"status": "failed"}, {"name": "work 7"}):
         assert views._ls(c, call, find.filters(wanted), 50, not wanted)["tasks"]

@@ -258,6 +258,7 @@ async def test_a_moment_without_a_process_to_give_costs_the_line_nothing(line, m
 
     monkeypatch.setattr(subprocess, "run", none_left)
     seen = len(events.seen)
+    os.kill(keeping_line.pid, signal.SIGSTOP)  # else it may have another guard before it is killed itself
     os.kill(keeping_line.guard_pid, signal.SIGKILL)
     os.kill(keeping_line.pid, signal.SIGKILL)
     await events.of("hello", after=seen)

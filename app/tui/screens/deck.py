@@ -174,8 +174,8 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         return []
 
     def refresh_message(self) -> None:
-        """Something was said: show it, and the keys as they are now."""
-        if self._up and self.app.screen is self:
+        """Something was said: show it, and the keys as they are now. A deck that is being taken down has no lines any more."""
+        if self._up and self.app.screen is self and self.query(WorkPane):
             self.bottom()
 
     @on(Table.Moved)
