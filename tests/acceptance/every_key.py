@@ -1,0 +1,433 @@
+"""Every key that is bound on every screen, pressed on a real terminal of 80x24 in a home where something runs, waits, is held and failed.
+
+The keys are read from the bindings. After each of them the deck has to have drawn again what is there: ctrl+l is obeyed behind the
+key, or, where a dialog takes all keys, a size that the terminal reports behind it. Questions are answered with escape.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, NamedTuple
+
+import pytest
+from pyte.screens import Char
+from textual._xterm_parser import XTermParser
+from textual.dom import DOMNode
+from textual.events import Key
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
+
+from app.client import Client
+from app.core.ids import uuid7
+from app.tui.app import TaskdeckApp
+from app.tui.doc import Doc
+from app.tui.filterline import FilterLine
+from app.tui.form import Choice, Pick, PickScreen, Slot, Tick
+from app.tui.keymap import all_nodes, merged
+from app.tui.logline import TypedLine
+from app.tui.logview import LogView
+from app.tui.parameterfields import ParameterFields
+from app.tui.screens.alerts import AlertsScreen
+from app.tui.screens.ask import AskScreen
+from app.tui.screens.choice import ChoiceScreen
+from app.tui.screens.deck import DeckScreen
+from app.tui.screens.edit import EditScreen
+from app.tui.screens.editor import EditorScreen, ReviewScreen
+from app.tui.screens.help import HelpScreen
+from app.tui.screens.history import HistoryScreen
+from app.tui.screens.log import LogScreen
+from app.tui.screens.operations import OperationScreen, OperationsScreen
+from app.tui.screens.palette import PaletteScreen
+from app.tui.screens.submit import SubmitScreen
+from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks import TasksScreen
+from app.tui.screens.templates import TemplatesScreen
+from app.tui.screens.why import WhyScreen
+from app.tui.table import Table
+from tests.acceptance.conftest import opened
+from tests.acceptance.house import House
+from tests.acceptance.terminal import Terminal
+from tests.acceptance.test_jobs import DEFINITIONS, FAILS, RUNS
+
+COLUMNS, ROWS = 80, 24
+TWICE = 2.2
+"""Seconds after which a second ctrl+c does not leave."""
+BLANK = "\0"
+NOT_DRAWN = Char(BLANK)
+"""A cell that was not drawn since the last key."""
+QUIET = re.compile(r"move|edge|page|sideways|turn|start|end|home|go\(-?\d|scroll|cursor|delete|select|cut|paste|undo$|redo$")
+"""What actions are called that only move, mark or edit."""
+FOCUS = "\x1b[I"
+"""What a terminal reports when its window is looked at; behind an escape it says that the key is over."""
+NOT_PRESSED = {"ctrl+q", "S"}
+"""What leaves the deck, and what starts a runtime."""
+LATE = frozenset({"x", "R", "s"})
+"""Keys whose question may wait for the runtime's answer."""
+LAST = ("f", "F", "z", "comma", "semicolon", "tab", "shift+tab", "down", "up", "enter", "ctrl+enter", "ctrl+j", "D", "x", "p")
+"""Pressed after the others, which then have the field or the row that they are for."""
+
+_NAMED = {
+    "escape": "\x1b", "enter": "\r", "tab": "\t", "shift+tab": "\x1b[Z", "space": " ", "backspace": "\x7f", "delete": "\x1b[3~",
+    "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F", "pageup": "\x1b[5~",
+    "pagedown": "\x1b[6~", "f1": "\x1bOP", "f6": "\x1b[17~", "f7": "\x1b[18~",
+    "question_mark": "?", "colon": ":", "slash": "/", "plus": "+",
+    "equals_sign": "=", "minus": "-", "asterisk": "*", "comma": ",", "full_stop": ".", "semicolon": ";", "greater_than_sign": ">",
+    "less_than_sign": "<", "fullwidth_solidus": "／", "fullwidth_question_mark": "？", "fullwidth_colon": "：",
+}  # fmt: skip
+_HELD = {"shift": 1, "alt": 2, "ctrl": 4, "super": 8}
+_ARROWS = {"up": "1{}A", "down": "1{}B", "right": "1{}C", "left": "1{}D", "end": "1{}F", "home": "1{}H",
+           "delete": "3{}~", "pageup": "5{}~", "pagedown": "6{}~"}  # fmt: skip
+_CODES = {"enter": 13, "backspace": 127}
+
+
+def sent(key: str) -> str:
+    """The bytes of a key, as terminals send it; those that only the newer protocol knows in its form."""
+    if key in _NAMED or len(key) == 1:
+        return _NAMED.get(key, key)
+    *held, bare = key.split("+")
+    holding = 1 + sum(_HELD[name] for name in held)
+    if bare in _ARROWS:
+        return f"\x1b[{_ARROWS[bare].format(f';{holding}')}"
+    if held == ["ctrl"] and len(bare) == 1:
+        return chr(ord(bare) & 0x1F)
+    return f"\x1b[{_CODES.get(bare) or ord(bare)};{holding}u"
+
+
+def _size(columns: int) -> str:
+    """What a terminal says that tells of its size in band."""
+    return f"\x1b[48;{ROWS};{columns};0;0t"
+
+
+class Visit(NamedTuple):
+    """A place: its name, its screen, what has the focus there, and the way to it from the deck: keys, and what each then shows."""
+
+    name: str
+    screen: type[Screen]
+    focus: type[Widget] | None
+    way: tuple[tuple[str, str], ...]
+
+    @property
+    def modal(self) -> bool:
+        """Whether it keeps all keys for itself."""
+        return issubclass(self.screen, ModalScreen)
+
+    @property
+    def shows(self) -> str:
+        """What its last step shows."""
+        return next(shows for _, shows in reversed(self.way) if shows)
+
+    def bound(self) -> dict[str, str]:
+        """The actions of all keys that are bound here, by key; those of the app only at the first visit of a screen."""
+        first = next(visit for visit in VISITS if visit.screen is self.screen) == self
+        nodes: list[type[DOMNode]] = [self.screen, *([self.focus] if self.focus else [])]
+        nodes += [TaskdeckApp] if first and not self.modal else []
+        found = {binding.key: binding.action for node in nodes for binding in merged(node)}
+        return {key: action for key, action in found.items() if key not in NOT_PRESSED and action != "app.leave"}
+
+    def bursts(self) -> list[list[str]]:
+        """The keys in the order in which they are pressed: those that lead nowhere in one burst, then each alone."""
+        bound = self.bound()
+        typed = {key for key in bound if len(sent(key)) == 1 and sent(key).isprintable()} if self._types else set()
+        quiet = [key for key, action in bound.items() if key not in LAST and (key in typed or QUIET.match(action))]
+        alone = [key for key in bound if key not in quiet]
+        return [*([quiet] if quiet else []), *([key] for key in sorted(alone, key=lambda key: LAST.index(key) if key in LAST else -1))]
+
+    @property
+    def _types(self) -> bool:
+        """Whether letters are only letters here."""
+        return self.focus is not None and issubclass(self.focus, (Input, TextArea))
+
+
+QUEUES = ("1", "▌1 Queues")
+RUNNING = (QUEUES, ("3", "▌(3|Next|Just)"), ("g", "▌3 Running"))
+WAITING = (*RUNNING, ("3", "▌Next"))
+TASKS = ("5", "▌Tasks")
+TYPED = ("/", r"\A[^▌]*/ filter[^▌]*\Z")
+TEMPLATES = ("6", "▌Templates")
+LOG = (*RUNNING, ("l", "following"))
+FORM = ("n", "Deck › New task")
+EDIT = (*WAITING, ("e", r"(?s)Edit #.*cores"))
+EDITOR = (TEMPLATES, ("e", "greet › definition"))
+CHANGE = (("\x1b[B\x1b[B\x1b[B", ""), ("\x1b[F", ""), ("\x1b[D", ""), ("x", "would change"))
+NAMES = frozenset({"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"})
+"""Of the tasks that belong here; others come from forms."""
+VISITS = (
+    Visit("the work", DeckScreen, Table, RUNNING),
+    Visit("the queues", DeckScreen, Table, (QUEUES,)),
+    Visit("the pools", DeckScreen, Table, (("2", "▌2 Pools"),)),
+    Visit("the alerts of the deck", DeckScreen, Table, (("4", "▌4 SLA"),)),
+    Visit("the filter of the deck", DeckScreen, FilterLine, (QUEUES, TYPED)),
+    Visit("all tasks", TasksScreen, Table, (TASKS,)),
+    Visit("the filter of all tasks", TasksScreen, FilterLine, (TASKS, TYPED)),
+    Visit("the order", ChoiceScreen, None, (TASKS, ("o", "┌ Order"))),
+    Visit("the columns", ChoiceScreen, None, (TASKS, ("i", "┌ Columns"))),
+    Visit("the views", ChoiceScreen, None, (TASKS, ("V", "┌ Views"))),
+    Visit("the name of a view", AskScreen, Input, (TASKS, ("V", "┌ Views"), ("s", "┌─ Save this view"))),
+    Visit("a task that runs", TaskScreen, Doc, (*RUNNING, ("\r", r"Deck › #.*\n ● running"))),
+    Visit("a task that waits", TaskScreen, Doc, (*WAITING, ("\r", r"(?s)Deck › #.*Why it waits"))),
+    Visit("a task that ended", TaskScreen, Doc, (("F", r"(?m)^› .*✗"), ("\r", r"(?s)Deck › #.*How it ended"))),
+    Visit("the log of what runs", LogScreen, LogView, LOG),
+    Visit("the log of what failed", LogScreen, LogView, (("F", r"(?m)^› .*✗"), ("l", "no such file"))),
+    Visit("the search in a log", LogScreen, TypedLine, (*LOG, ("/", "esc as before"))),
+    Visit("the path of a log", LogScreen, TypedLine, (*LOG, ("s", "Save as:"))),
+    Visit("why it waits", WhyScreen, Doc, (*WAITING, ("w", "opens the task"))),
+    Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),
+    Visit("what a new task runs", SubmitScreen, Choice, (*RUNNING, FORM, ("\x1b[Z", ""))),
+    Visit("the queue of a new task", SubmitScreen, Pick, (*RUNNING, FORM, ("\t\t\t", ""))),
+    Visit("the hold of a new task", SubmitScreen, Tick, (*RUNNING, FORM, ("\x1b[Z\x1b[Z", ""))),
+    Visit("a new task of a template", SubmitScreen, ParameterFields, (TEMPLATES, ("\r", "▌Parameters"))),
+    Visit("the templates", TemplatesScreen, Table, (TEMPLATES,)),
+    Visit("the review of a text", ReviewScreen, Doc, (TEMPLATES, ("e", "engine ="), *CHANGE, ("\n", "▌Save template"))),
+    Visit("the text of a template", EditorScreen, TextArea, EDITOR),
+    Visit("alerts and rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"),)),
+    Visit("the rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"), ("\t", ""))),
+    Visit("a new rule", EditScreen, Slot, (("7", "7 Alerts and SLAs"), ("n", "New rule"))),
+    Visit("the silence of a rule", ChoiceScreen, None, (("7", "7 Alerts and SLAs"), ("s", "┌ Silence"))),
+    Visit("a task that is edited", EditScreen, Slot, EDIT),
+    Visit("the pool of a queue", EditScreen, Pick, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
+    Visit("the list of pools", PickScreen, None, (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r", "┌"))),
+    Visit("a new queue", EditScreen, Slot, (QUEUES, ("n", "New queue"))),
+    Visit("history", HistoryScreen, Table, (("9", "▌By"),)),
+    Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
+    Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),
+    Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
+    Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
+    Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌ Theme"))),
+    Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌ Copy"))),
+    Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌ Signal"))),
+    Visit("the question before a cancel", ChoiceScreen, None, (*RUNNING, ("x", "┌ Cancel"))),
+)  # fmt: skip
+
+
+ROOM = """
+[pools.default]
+total_cpu = 64
+total_memory = "64G"
+"""
+
+
+class Deck:
+    """The deck on a terminal, and the client that keeps what it shows worth pressing keys on."""
+
+    def __init__(self, house: House, client: Client, shown: Terminal) -> None:
+        self.house, self.client, self.shown = house, client, shown
+        self._broke_at = float("-inf")
+
+    # Where one is
+
+    @property
+    def lines(self) -> list[str]:
+        """The screen, what was not drawn since the last key as blanks."""
+        return [line.replace(BLANK, " ").rstrip() for line in self._cells(COLUMNS)]
+
+    def _cells(self, columns: int) -> list[str]:
+        """So many cells of each line."""
+        rows = (self.shown.screen.buffer[y] for y in range(ROWS))
+        return ["".join(row[x].data for x in range(columns)) for row in rows]
+
+    @property
+    def text(self) -> str:
+        """The screen as one text."""
+        return "\n".join(self.lines)
+
+    def is_at(self, visit: Visit) -> bool:
+        """Whether the screen shows what the way to a place ends with, and no box that is not its own."""
+        return re.search(visit.shows, self.text) is not None and (visit.modal or "┌" not in self.text)
+
+    def come_back(self, visit: Visit) -> None:
+        """From wherever a key has led to."""
+        if not self.is_at(visit) and self._takes_all():
+            self.press(["escape"], modal=True)
+        if not self.is_at(visit) and len(visit.way) == 1 and "▌" in self.text and not self._takes_all():
+            self._step(*visit.way[0])
+        elif not self.is_at(visit):
+            self._go(visit)
+
+    def _go(self, visit: Visit) -> None:
+        """From the deck; once more when the row that is meant went on to run or ended on the way."""
+        try:
+            self._walk(visit, 2)
+        except AssertionError:
+            self._walk(visit, 5)
+
+    def _walk(self, visit: Visit, patience: float) -> None:
+        for _ in range(12):
+            if self._whole():
+                break
+            if self._takes_all() or "▌" not in self.text or self._on_deck():
+                self.press(["escape"], modal=True)
+            else:
+                self.shown.type("0").wait(lambda _: self._on_deck() or self._takes_all(), 5)
+        self.shown.type("0").wait(lambda _: self._whole() and re.search(r"(?s)2 Pools.*▌(3|Next|Just)", self.text), 5)
+        for keys, shows in visit.way:
+            self._step(keys, shows, patience)
+
+    def _step(self, keys: str, shows: str, patience: float = 5) -> None:
+        if shows:
+            self.shown.type(keys).wait(lambda _: re.search(shows, self.text), patience)
+        else:
+            self._draw_anew(keys)
+
+    def _on_deck(self) -> bool:
+        """Whether the deck is on top."""
+        return self.lines[-1].endswith("q quit") and "┌" not in self.text
+
+    def _whole(self) -> bool:
+        """Whether the deck is on top with all its rows, and no field is open."""
+        return self._on_deck() and "▌" in self.text and not re.search(r"3 [A-Z].* /", self.text)
+
+    # Keys
+
+    def press(self, keys: Sequence[str], modal: bool) -> None:
+        """Keys, obeyed, and what is then drawn."""
+        if "ctrl+c" in keys and not modal:
+            with suppress(AssertionError):
+                self.shown.wait(lambda _: False, max(0.0, self._broke_at + TWICE - time.monotonic()))
+            self._broke_at = time.monotonic()
+        typed = "".join(map(sent, keys))
+        self._draw_anew(typed) if modal else self._draw_again(typed)
+
+    def _draw_again(self, keys: str) -> None:
+        """Press keys and ctrl+l, which clears the terminal first; a focus report ends an escape before it."""
+        self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
+        at = len(self.shown.raw)
+        self.shown.type(f"{keys}{FOCUS}\x0c")
+        self.shown.wait(lambda t: (b"\x1b[2J" in t.raw[at:] and self._is_within() or self._takes_all()) and self._is_intact(COLUMNS), 5)
+
+    def _takes_all(self) -> bool:
+        """Whether a dialog or a form is open, which hears no ctrl+l."""
+        return "┌" in self.text or re.search("ctrl.j s|y save", self.lines[-1]) is not None
+
+    def _draw_anew(self, keys: str) -> None:
+        """Press keys and report a column more, so that all is drawn anew; then the column is gone again."""
+        self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
+        for row in map(self.shown.screen.buffer.__getitem__, range(ROWS)):
+            row.update(dict.fromkeys(range(COLUMNS + 1), NOT_DRAWN))
+        self.shown.type(f"{keys}{_size(COLUMNS + 1)}")
+        self.shown.wait(lambda _: not any(BLANK in line for line in self._cells(COLUMNS + 1)) and self._is_intact(COLUMNS + 1), 5)
+        self.shown.type(_size(COLUMNS))
+
+    def await_question(self, visit: Visit) -> None:
+        """A key of `LATE` may open a question, or say why it does not, a moment later."""
+        before = self.lines[-2]
+        with suppress(AssertionError):
+            self.shown.wait(lambda _: "┌" in self.text or not self.is_at(visit) or self.lines[-2] != before, 0.3)
+
+    # What must hold
+
+    def _is_intact(self, columns: int) -> bool:
+        """The header, with the clock at its end, in the first line, the keys in the last."""
+        first, *_, last = (line.rstrip(f"{BLANK} ") for line in self._cells(COLUMNS + 1))
+        ends = len(first) == columns - 1 and re.search(r"\d\d:\d\d$", first)
+        return bool(ends) and re.search("help|esc|quit|back", last) is not None
+
+    def _is_within(self) -> bool:
+        """Whether nothing stands beyond the width, since the terminal was cleared."""
+        return not any(row[COLUMNS:].strip(f"{BLANK} ") for row in self._cells(COLUMNS + 1))
+
+    def check(self) -> None:
+        """The deck lives, nothing failed in it, and no traceback reached the terminal."""
+        assert os.waitid(os.P_PID, self.shown.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, self.text
+        assert b"Traceback" not in self.shown.raw, self.text
+        log = self.house.home / "run" / "deck.log"
+        assert not log.exists() or not log.read_text(), log.read_text()
+
+    # The home
+
+    def mend(self) -> None:
+        """What keys have paused or switched off goes on, and something waits."""
+        board = self.client.call("board", {})
+        for kind in ("queue", "pool"):
+            for line in board[f"{kind}s"]:
+                if line["status"] != "active":
+                    self.client.call(f"{kind}.resume", {"name": line["name"]})
+        if paused := [line["uuid"] for line in board["running"] if line["status"] == "paused"]:
+            self.client.call("resume", {"ids": paused})
+        if sum(line["status"] == "queued" for line in board["next"]) < 2:
+            submit(self.client, "encode more", RUNS, queue="media")
+            submit(self.client, "encode again", RUNS, queue="media")
+        others = [line["uuid"] for line in (*board["running"], *board["next"]) if line["name"] not in NAMES]
+        if others:
+            self.client.call("cancel", {"ids": others})
+        if not any(line["status"] == "failed" for line in board["ended"]):
+            fail(self.client)
+        self.client.call("template.retire", {"name": "greet", "back": True})
+        self.client.call("sla.set", {"name": "encode-in-time", "enabled": True})
+
+
+def furnish(house: House, client: Client) -> None:
+    """A template, a rule, and tasks: one failed, two run, one waits for another, one is held."""
+    house.ok("apply", "-f", "-", input=DEFINITIONS + ROOM)
+    fail(client)
+    submit(client, "sweep-06", RUNS, queue="gpu", memory=600)
+    submit(client, "encode one", RUNS, queue="media")
+    submit(client, "report", "true", after=[2])
+    submit(client, "later", "true", hold=True)
+
+
+def fail(client: Client) -> None:
+    """A task that fails, and has."""
+    number = submit(client, "thumbs S02", FAILS, queue="night")
+    client.call("wait", {"ids": [number], "timeout": 20.0})
+
+
+def submit(client: Client, name: str, script: str, **more: Any) -> str:
+    """A new task that runs a script; its number."""
+    task = {"argv": ["sh", "-c", script], "name": name, **more}
+    env = {"PATH": "/usr/bin:/bin"}
+    done = client.call("submit", {"tasks": [task], "uuid": uuid7(), "cwd": "/", "umask": 0o022, "env": env})
+    return str(done[0]["number"])
+
+
+@pytest.fixture(scope="module")
+def deck() -> Iterator[Deck]:
+    """One home and one deck for all keys; the alert fires."""
+    with opened() as house, closing(Client(house.home)) as client:
+        furnish(house, client)
+        with house.terminal(columns=COLUMNS, rows=ROWS) as shown:
+            shown.screen.resize(ROWS, COLUMNS + 1)
+            shown.wait("encode one").wait("firing")
+            yield Deck(house, client, shown)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """A failure that says when it was."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(what)
+        raise
+
+
+@pytest.mark.parametrize("visit", VISITS, ids=lambda visit: visit.name.replace(" ", "-"))
+def test_every_key_of_a_screen_leaves_the_deck_alive_and_the_screen_whole(deck: Deck, visit: Visit):
+    deck.mend()
+    for keys in visit.bursts():
+        with told(f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"):
+            deck.come_back(visit)
+            deck.press(keys, visit.modal)
+            if keys[0] in LATE:
+                deck.await_question(visit)
+            deck.check()
+
+
+def test_no_screen_with_keys_is_left_out():
+    visited = {node for visit in VISITS for node in (visit.screen, visit.focus)}
+    inner = {base for node in visited if node for base in node.__mro__[1:]}
+
+    left_out = {node.__name__ for node in all_nodes() if node not in visited | inner | {TaskdeckApp}}
+
+    assert left_out == {"AwayScreen"}  # nothing but a new start leads there
+
+
+@pytest.mark.parametrize("key", sorted({key for visit in VISITS for key in visit.bound()}))
+def test_a_key_is_sent_as_the_deck_reads_it(key: str):
+    read = [event for event in XTermParser().feed(sent(key) + FOCUS) if isinstance(event, Key)]
+
+    assert [event.key for event in read] == [key] or key in read[0].aliases

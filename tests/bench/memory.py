@@ -1,0 +1,69 @@
+"""What a deck that is left open keeps: its memory in its first minute, and after so many tasks have come and gone before it.
+
+A real deck on a pty, over a runtime that drains a queue of no-ops; logs, tasks and the list of all are opened and left meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from app.client import Client
+from tests.acceptance.house import House
+from tests.bench.figures import Figure
+from tests.bench.peers import NO_OP, SLOTS
+from tests.bench.recorder import Recorder
+from tests.bench.work import bulk, parked
+
+FIRST = 60.0
+"""Seconds after which the first figure is taken, or sooner: when a tenth of the tasks has ended."""
+STALLED = 120.0
+"""Seconds without an end after which something is wrong."""
+ROUND = ("3", "l", "q", "333", "\r", "q", "5", "j", "j", "\r", "q", "q", "9", "q", "O", "q", "n", "\x1b", "0")
+"""What somebody presses who looks around, and comes back to the deck."""
+PAUSE = 0.25
+GOAL = 1.2
+
+
+def measure(house: House, tasks: int) -> Iterator[Figure]:
+    """Resident memory at the end beside that of the first minute."""
+    parked(house, "churn", SLOTS)
+    bulk(house, tasks, "churn", (NO_OP,))
+    house.ok("queue", "resume", "churn")
+    with closing(Client(house.home)) as client, Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
+        _look_around(deck)
+        first = _churned(deck, client, tasks - tasks // 10, FIRST)
+        last = _churned(deck, client, 0, float("inf"))
+        deck.type("q").end()
+    where = f"after {tasks:,} tasks of churn"
+    yield Figure(f"memory of the deck {where}", last, "MiB RSS", first, "in its first minute", last / first, GOAL)
+
+
+def _churned(deck: Recorder, client: Client, left: int, seconds: float) -> float:
+    """Look around until no more than so many tasks are left, or the time is over; the deck's memory then, back on the deck."""
+    end = time.monotonic() + seconds
+    known, moved = client.call("board", {})["waiting_total"], time.monotonic()
+    while known > left and time.monotonic() < end:
+        _look_around(deck)
+        now = client.call("board", {})["waiting_total"]
+        if now < known:
+            known, moved = now, time.monotonic()
+        elif time.monotonic() > moved + STALLED:
+            raise RuntimeError(f"{now:,} tasks wait, and none began for {STALLED:.0f} s")
+    return resident(deck.pid)
+
+
+def _look_around(deck: Recorder) -> None:
+    """Press the keys of a round; what the deck has written is thrown away."""
+    for keys in ROUND:
+        deck.type(keys)
+        deck.record(PAUSE)
+        deck.chunks.clear()
+
+
+def resident(pid: int) -> float:
+    """MiB of a process in memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
