@@ -10,17 +10,19 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.reactive import var
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
@@ -57,6 +59,8 @@ SAID = 8.0
 """Seconds for which something said stays in the message line."""
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
+COMES_UP = 1.0
+"""Seconds that a key waits at most for the screen that it is for."""
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
@@ -70,7 +74,7 @@ class TaskdeckApp(Sturdy, Places):
     CSS_PATH = "styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "The keys of this place", id="app.help"),
-        Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette", priority=True),
+        Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette"),
         Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
         Binding("ctrl+c", "help_quit", "Says how to leave; twice leaves", id="app.break"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
@@ -181,11 +185,25 @@ class TaskdeckApp(Sturdy, Places):
         self.feed.stop()
         self.errands.stop()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The palette opens before the next key is read, so that a burst lands in it; over a dialog or a field it is only a letter."""
-        if action != "palette":
-            return True
-        return not isinstance(self.screen, ModalScreen) and not (self.focused and self.focused.check_consume_key("colon", ":"))
+    async def on_event(self, event: events.Event) -> None:
+        """Keys act in the order they were typed, however fast.
+
+        Textual sends a key to the widget with the focus and looks for what is bound to it when it comes back, behind the keys that
+        were typed after it. Where no text is typed it need not go round: what it is bound to is done here, on a screen that stands.
+        """
+        if isinstance(event, events.Key) and not event.is_forwarded and await self._acts_at_once():
+            self.app_focus = True
+            if await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key):
+                return
+        await super().on_event(event)
+
+    async def _acts_at_once(self) -> bool:
+        """Whether the next key is no text. A screen that a key before has opened is given the time to come up."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.screen._mounted_event.wait(), COMES_UP)
+        typing = self.focused is not None and self.focused.check_consume_key("x", "x")
+        # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
+        return not typing and not any(hasattr(screen, "takes_keys") for screen in self.screen_stack)
 
     # The board
 
@@ -249,11 +267,6 @@ class TaskdeckApp(Sturdy, Places):
         self.say(text, "broken")
 
     # The past
-
-    @property
-    def shown(self) -> Board | None:
-        """The board that the deck shows: the latest, or that of the minute one has gone back to."""
-        return self.past.board or self.board
 
     def _ask_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
         self.errands.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))

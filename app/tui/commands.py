@@ -24,7 +24,7 @@ def _bound(app: TaskdeckApp) -> list[Command]:
     bindings = [
         binding
         for binding in bindings_of(screen.active_bindings)
-        if binding.action not in ("palette", "commands", "help_quit")
+        if binding.action not in ("palette", "help_quit")
     ]
     return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, screen))
 

@@ -49,7 +49,7 @@ def _conflicts(node: type[DOMNode]) -> Iterator[tuple[str, str, str]]:
 
 def test_the_app_has_no_key_that_a_screen_below_no_dialog_gives_another_meaning():
     places = {binding.key: binding.action for binding in merged(TaskdeckApp)}
-    same = {"palette": {"commands"}, "leave": {"app.leave"}}
+    same = {"leave": {"app.leave"}}
     for node in SCREENS:
         if issubclass(node, ModalScreen):
             continue

@@ -40,15 +40,8 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
         *DeckVerbs.BINDINGS,
-        # What opens a field takes priority, so that keys typed ahead go to the field and not to verbs.
-        Binding("n", "new", "New task", id="deck.new", priority=True),
-        Binding(
-            "slash,fullwidth_solidus",
-            "filter",
-            "Filter: words, status:, queue:, !word",
-            id="deck.filter",
-            priority=True,
-        ),
+        Binding("n", "new", "New task", id="deck.new"),
+        Binding("slash,fullwidth_solidus", "filter", "Filter: words, status:, queue:, !word", id="deck.filter"),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
         Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),

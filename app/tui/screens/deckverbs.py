@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Input
 
 from app.core import amounts
 from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
@@ -37,12 +36,6 @@ SIGNALS = (
 )
 
 
-OPENING = frozenset({
-    "new", "filter", "order", "columns", "views", "signal", "copy", "delete", "edit", "edit_again",
-})  # fmt: skip
-"""What opens a field or a dialog has priority, so that keys typed ahead go there and not to verbs; in a field it is only a letter."""
-
-
 class DeckVerbs(Screen[None]):
     """What the deck screen does with rows. The screen gives `table`, `changes` and `deck`."""
 
@@ -50,26 +43,22 @@ class DeckVerbs(Screen[None]):
         Binding("l", "log", "Log", id="task.log"),
         Binding("w", "why", "Why it waits, or ended so", id="task.why"),
         Binding("x", "cancel", "Cancel", id="task.cancel"),
-        Binding("X", "signal", "Choose a signal", id="task.signal", priority=True),
+        Binding("X", "signal", "Choose a signal", id="task.signal"),
         Binding("p", "pause", "Pause, continue, hold, release; queues too", id="task.pause"),
         Binding("r", "again", "Run again", id="task.again"),
-        Binding("R", "edit_again", "The filled form, to run it again", id="task.edit-again", priority=True),
-        Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit", priority=True),
+        Binding("R", "edit_again", "The filled form, to run it again", id="task.edit-again"),
+        Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit"),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
         Binding("minus", "priority(-1)", "Priority down", id="task.priority-down"),
-        Binding("y", "copy", "Copy: number, command, log", id="task.copy", priority=True),
-        Binding("D", "delete", "Delete what has ended", id="task.delete", priority=True),
+        Binding("y", "copy", "Copy: number, command, log", id="task.copy"),
+        Binding("D", "delete", "Delete what has ended", id="task.delete"),
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
         Binding("s", "silence", "Silence the rule of an alert", id="alert.silence"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
         Binding("S", "app.start_runtime", "Start the runtime", id="deck.start"),
     ]
     changes: Changes
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a field has the focus, the keys that open one are only letters."""
-        return not (action in OPENING and isinstance(self.focused, Input))
 
     @property
     def deck(self) -> TaskdeckApp:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Input
 
 from app.tui import filters
 from app.tui.filterline import FilterLine
 from app.tui.footer import BACK, HELP, Hint, MessageLine
 from app.tui.parts import Part
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
-from app.tui.screens.deckverbs import OPENING
 from app.tui.screens.page import PageScreen
 from app.tui.table import Table
 
@@ -39,8 +37,8 @@ class ListScreen(PageScreen):
     QUALIFIERS: ClassVar[tuple[str, ...]] = ()
     """The qualifiers its filter knows, such as `by:`; all are names in `facts`."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash,fullwidth_solidus", "filter", "Filter the list", id="list.filter", priority=True),
-        Binding("o", "order", "Order: choose a column, again reverses", id="list.order", priority=True),
+        Binding("slash,fullwidth_solidus", "filter", "Filter the list", id="list.filter"),
+        Binding("o", "order", "Order: choose a column, again reverses", id="list.order"),
         Binding("escape", "clear", "Clear filter and marks, then back", id="list.clear"),
         Binding("q", "leave", "Back", id="page.back"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
@@ -146,10 +144,6 @@ class ListScreen(PageScreen):
         self.refresh_chrome()
 
     # -- the filter -------------------------------------------------------------------------------------------------
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a field has the focus, the keys that open one are only letters."""
-        return not (action in OPENING and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         """Open the filter line."""

@@ -32,6 +32,7 @@ MOST = 800
 """Rows that are held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
 FAILED = "status:failed,timed-out,lost"
+FOR_ALL = "All that the filter means are marked: x p r t D are for them; esc takes the mark back."
 STATES = ("", "status:active", "status:waiting", FAILED)
 """What `f` goes through."""
 
@@ -53,11 +54,11 @@ class TasksScreen(ListScreen, DeckVerbs):
         ("e", "ended", "when they ended"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "New task", id="deck.new", priority=True),
+        Binding("n", "new", "New task", id="deck.new"),
         Binding("f", "states", "All, active, waiting, failed", id="tasks.states"),
         Binding("F", "failed", "All that failed, the latest first; again all", id="tasks.failed"),
-        Binding("i", "columns", "Choose the columns", id="tasks.columns", priority=True),
-        Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views", priority=True),
+        Binding("i", "columns", "Choose the columns", id="tasks.columns"),
+        Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views"),
         Binding("asterisk", "mark_all", "Mark all that the filter means", id="tasks.mark-all"),
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
     ]
@@ -73,7 +74,8 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._asked: tuple[str, str] | None = None
         """The way that is being read, and what was typed then."""
         self._next: str | None = None
-        self._lag = self._of = 0
+        self._of = 0
+        """How many tasks there are in all."""
         self._complete = True
 
     # -- what the list is made of -----------------------------------------------------------------------------------
@@ -163,14 +165,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._asked = None
         if words == self.words:
             self._show(way, answer)
-        self._wish()
-
-    def _wish(self) -> None:
-        """What was wanted meanwhile."""
-        self._asked = None
-        way, self._next = self._next, None
-        if way is not None:
-            self._want(way)
+        wanted, self._next = self._next, None
+        if wanted is not None:
+            self._want(wanted)
 
     def unread(self, text: str) -> None:
         self._asked = self._next = None
@@ -188,7 +185,7 @@ class TasksScreen(ListScreen, DeckVerbs):
             table.views[0].offset = 0
         if len(rows) > MOST:
             rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
-        self.total, self._lag, self._complete = answer["total"], answer["lag"], answer["complete"]
+        self.total, self._complete = answer["total"], answer["complete"]
         self.changes.note_states([(row.key, row.status) for row in rows], self.ticks)
         self._title(answer["of"])
         table.show_rows(rows, before, after)
@@ -339,7 +336,7 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _rows(self) -> list[Any]:
         """The rows a key means; raises Unfit while other rows are on their way, and where all that match are marked."""
         if self.everything:
-            raise Unfit("All that the filter means are marked: x p r t D are for them; esc takes the mark back.")
+            raise Unfit(FOR_ALL)
         if self._asked is not None and self._asked[0] in ("first", "last"):
             raise Unfit("What the filter means is being read. Look, and press again.")
         return super()._rows()
@@ -352,7 +349,7 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def _one_row(self, act: Callable[[], None]) -> None:
         if self.everything:
-            self.say("All that the filter means are marked: x p r t D are for them; esc takes the mark back.", "warn")
+            self.say(FOR_ALL, "warn")
         else:
             act()
 
@@ -393,6 +390,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         self.everything = False
         self.deck.do(deeds_of(verb, words, at))
         self._title_again()
+
 
 def _place(row: listed.Listed) -> list[Any]:
     """Where a page begins that begins with this row."""
