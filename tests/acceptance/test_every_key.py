@@ -1,0 +1,47 @@
+"""Every key of the screens where people spend their day, on a real terminal; `every_key` presses those of all screens, in a minute and a
+half.
+"""
+
+from __future__ import annotations
+
+import pytest
+from textual._xterm_parser import XTermParser
+from textual.events import Key
+
+from app.tui.app import TaskdeckApp
+from app.tui.keymap import all_nodes
+from tests.acceptance.every_key import FOCUS, VISITS, Deck, a_deck, press_all, sent
+
+DAILY = ("the work", "the queues", "all tasks", "a task that runs", "the log of what runs", "alerts and rules", "the templates")
+
+
+@pytest.fixture(scope="module")
+def deck():
+    """One home and one deck for all keys."""
+    with a_deck() as found:
+        yield found
+
+
+@pytest.mark.parametrize("visit", [visit for visit in VISITS if visit.name in DAILY], ids=lambda visit: visit.name.replace(" ", "-"))
+def test_every_key_of_a_daily_screen_leaves_the_deck_alive_and_the_screen_whole(deck: Deck, visit):
+    press_all(deck, visit)
+
+
+def test_the_daily_screens_are_among_them():
+    assert set(DAILY) <= {visit.name for visit in VISITS}
+
+
+def test_no_screen_with_keys_is_left_out():
+    visited = {node for visit in VISITS for node in (visit.screen, visit.focus)}
+    inner = {base for node in visited if node for base in node.__mro__[1:]}
+
+    left_out = {node.__name__ for node in all_nodes() if node not in visited | inner | {TaskdeckApp}}
+
+    assert left_out == {"AwayScreen"}  # nothing but a new start leads there
+
+
+@pytest.mark.parametrize("key", sorted({key for visit in VISITS for key in visit.bound()}))
+def test_a_key_is_sent_as_the_deck_reads_it(key: str):
+    read = [event for event in XTermParser().feed(sent(key) + FOCUS) if isinstance(event, Key)]
+
+    assert [event.key for event in read] == [key] or key in read[0].aliases
