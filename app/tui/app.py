@@ -21,6 +21,7 @@ from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
+from textual.message_pump import MessagePump
 from textual.reactive import var
 from textual.screen import Screen
 
@@ -189,21 +190,44 @@ class TaskdeckApp(Sturdy, Places):
         """Keys act in the order they were typed, however fast.
 
         Textual sends a key to the widget with the focus and looks for what is bound to it when it comes back, behind the keys that
-        were typed after it. Where no text is typed it need not go round: what it is bound to is done here, on a screen that stands.
+        were typed after it. Here what it is bound to is done at once, on a screen that stands and shows what was asked for.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded and await self._acts_at_once():
-            self.app_focus = True
-            if await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key):
-                return
+        if isinstance(event, events.Key) and not event.is_forwarded and await self._acts(event):
+            return
         await super().on_event(event)
 
-    async def _acts_at_once(self) -> bool:
-        """Whether the next key is no text. A screen that a key before has opened is given the time to come up."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.screen._mounted_event.wait(), COMES_UP)
-        typing = self.focused is not None and self.focused.check_consume_key("x", "x")
+    async def _acts(self, event: events.Key) -> bool:
+        """Whether the key was bound to something, which is done. A screen that a key before has opened is given time to come up."""
         # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
-        return not typing and not any(hasattr(screen, "takes_keys") for screen in self.screen_stack)
+        if any(hasattr(screen, "takes_keys") for screen in self.screen_stack):
+            return False
+        await self._comes(self.screen._mounted_event)
+        field = self.focused
+        if field is None or not field.check_consume_key("x", "x"):
+            await self._comes(getattr(self.screen, "settled", None))
+            return await self._acted(event)
+        if field.check_consume_key(event.key, event.character):
+            return False
+        await self._come_through(field)
+        acted = await self._acted(event)
+        for pump in field.ancestors_with_self if acted else ():
+            await self._come_through(pump)
+        return acted
+
+    async def _acted(self, event: events.Key) -> bool:
+        self.app_focus = True
+        return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+
+    async def _come_through(self, pump: MessagePump) -> None:
+        """What was sent to it up to now is dealt with, say the text typed before."""
+        done = asyncio.Event()
+        if pump is not self and pump.call_later(done.set):
+            await self._comes(done)
+
+    async def _comes(self, event: asyncio.Event | None) -> None:
+        with suppress(TimeoutError):
+            if event is not None and not event.is_set():
+                await asyncio.wait_for(event.wait(), COMES_UP)
 
     # The board
 

@@ -136,7 +136,7 @@ def farewell(board: Board, failure: BaseException | None = None) -> str:
     if board.runtime.demo:
         return sorry.rstrip()
     running, waiting = len(board.running), board.waiting_total
-    work = f"{_jobs(running)}, {waiting:,} wait" if running or waiting else "Nothing runs or waits"
+    work = f"{_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}" if running or waiting else "Nothing runs or waits"
     pid = board.runtime.pid
     runtime = f"runtime pid {pid}" if pid and board.runtime.state == "running" else "no runtime is up"
     stop = "   Stop it: taskdeck stop" if pid and board.runtime.state == "running" else ""

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from threading import Event
 from typing import Any
 
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from app.core.board import Board
@@ -103,6 +105,12 @@ def an_app(
         factory, look=look, read_only=read_only, now=lambda: boards.NOW, ticks=Clock(), first=recording.board
     )
     return app, recording
+
+
+def burst(app: TaskdeckApp, *keys: str) -> None:
+    """All of them before the first one is looked at."""
+    for key in keys:
+        app.post_message(Key(_character_to_key(key) if len(key) == 1 else key, key if len(key) == 1 else None))
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:

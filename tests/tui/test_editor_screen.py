@@ -14,6 +14,7 @@ from app.tui.look import Look
 from app.tui.screens.editor import EditorScreen, ReviewScreen
 from tests.living import Living
 from tests.tui.answers import Answers, deck, until
+from tests.tui.recording import burst
 from tests.tui.screen_text import screen_text
 
 TEXT = '[templates.encode]\nengine = "shell"\ntimeout = "30m"\nschema = {script = "true"}\n'
@@ -127,9 +128,9 @@ async def test_keys_typed_in_a_burst_are_text_and_saving_waits_for_the_last_look
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, app)
-        await pilot.press(*"q?:0u", "ctrl+j")
+        burst(app, "end", "left", *"q?:0u", "home", "down", "end", *"x", "ctrl+j")
         await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
-        assert screen.area.text.startswith("q?:0u[templates")
+        assert screen.area.text.startswith('[templates.encodeq?:0u]\nengine = "shell"x\n')
         assert answers.asked("definition.check")[-1]["text"] == screen.area.text
 
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from textual.events import Key
-from textual.keys import _character_to_key
 
 from app.tui.app import TaskdeckApp
 from app.tui.filterline import FilterLine
 from app.tui.screens.tasks import TasksScreen
-from tests.tui.recording import an_app, until
+from tests.tui.recording import an_app, burst, until
 from tests.tui.screen_text import screen_text
-
-
-def burst(app: TaskdeckApp, *keys: str) -> None:
-    """All of them before the first one is looked at."""
-    for key in keys:
-        app.post_message(Key(_character_to_key(key) if len(key) == 1 else key, key if len(key) == 1 else None))
 
 
 async def test_a_verb_right_after_a_place_means_what_stands_there():
@@ -72,6 +64,18 @@ async def test_a_letter_after_o_is_an_answer_and_not_a_verb():
         burst(app, "5", "o", "p")
         await until(pilot, lambda: isinstance(app.screen, TasksScreen) and app.screen.order == "priority")
     assert not {"hold", "pause"} & set(recording.verbs())
+
+
+async def test_enter_keeps_the_filter_before_the_next_key_is_read():
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        burst(app, "/", *"#9", "left", "#", "delete", "enter", "j", "k", "+")  # moves in the line, too, have their turn
+        await until(pilot, lambda: not isinstance(app.focused, FilterLine))
+        assert app.deck is not None and app.deck.words == "##"
+        burst(app, "/", *"xq", "escape", "/", *"zqx", "enter", "5")
+        await until(pilot, lambda: isinstance(app.screen, TasksScreen))
+        assert app.deck.words == "zqx" and app.failure is None
 
 
 def _typed(app: TaskdeckApp) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -17,7 +17,7 @@ from app.tui.memory import Memory
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.tasks import MOST, TasksScreen
 from tests.tui import boards
-from tests.tui.recording import Clock, Recording, until
+from tests.tui.recording import Clock, Recording, burst, until
 from tests.tui.screen_text import screen_text
 
 COUNT = 5000
@@ -150,6 +150,17 @@ async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
         assert {one.status for one in tasks.screen.paged.rows} == {"failed"}
         await tasks.press("escape")
         await tasks.until("The filter is cleared.", "Tasks 5,000")
+
+
+async def test_a_verb_in_one_burst_with_a_filter_never_meets_a_row_of_before():
+    async with opened() as tasks:
+        burst(tasks.app, "j", "/", *"status:queued", "enter", "p")
+        await tasks.until("Tasks 1,666 of 5,000", "Look, and press again.")
+        assert "hold" not in tasks.many.verbs()
+        cast(Clock, tasks.app.ticks).at += 5
+        await tasks.press("p")
+        await until(tasks.pilot, lambda: "hold" in tasks.many.verbs())
+    assert [args["ids"] for verb, args in tasks.many.asked if verb == "hold"] == [["u4998"]]
 
 
 async def test_f_goes_round_the_states():

@@ -23,6 +23,7 @@ from app.errors import NotFound, Problem
 from app.tui.doc import Doc, Row, Section
 from app.tui.footer import Hint
 from app.tui.form import Script, Words
+from app.tui.inorder import KeysInOrder
 from app.tui.look import Span
 from app.tui.panes.oplog import differing
 from app.tui.screens.page import PageScreen
@@ -72,7 +73,7 @@ class Draft:
     format: str = "toml"
 
 
-class EditorScreen(PageScreen, ModalScreen[str | None]):
+class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     """The editor of one definition, or of a new one. Dismisses with its name when it was stored."""
 
     DEFAULT_CSS = """
@@ -84,9 +85,9 @@ class EditorScreen(PageScreen, ModalScreen[str | None]):
     """
     AUTO_FOCUS = "#text"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,ctrl+enter", "save", "Save; shows first what that changes", id="form.submit", show=False, priority=True),
-        Binding("ctrl+g", "fault", "To what is wrong", id="editor.fault", show=False, priority=True),
-        Binding("ctrl+r", "stored", "What is stored, or what was typed before", id="form.last", show=False, priority=True),
+        Binding("ctrl+j,ctrl+enter", "save", "Save; shows first what that changes", id="form.submit", show=False),
+        Binding("ctrl+g", "fault", "To what is wrong", id="editor.fault", show=False),
+        Binding("ctrl+r", "stored", "What is stored, or what was typed before", id="form.last", show=False),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
     ]
 
@@ -101,6 +102,8 @@ class EditorScreen(PageScreen, ModalScreen[str | None]):
         self._asked = 0
         self._looked: Mapping[str, Any] | None = None
         """What the runtime said of the text as it is; None while it has not."""
+        self._looked_at: str | None = None
+        """The text of which it said that; what was typed right before a key may not be known here yet."""
         self._wants_to_save = False
         self._put_away: Draft | None = None
         self._notice = ""
@@ -217,7 +220,7 @@ class EditorScreen(PageScreen, ModalScreen[str | None]):
     def _judge(self, asked: int, text: str, found: Mapping[str, Any]) -> None:
         if asked != self._asked or text != self.area.text:
             return
-        self._looked = found
+        self._looked, self._looked_at = found, text
         if found["name"] == PLACEHOLDER and not found["faults"]:
             said = {"line": 1, "column": 1, "message": f"give it a name in place of {PLACEHOLDER}"}
             self._looked = {**found, "faults": [said]}
@@ -263,7 +266,7 @@ class EditorScreen(PageScreen, ModalScreen[str | None]):
         if self.deck.read_only:
             self.say("Read only: nothing is changed from here.", "warn")
             return
-        if self._looked is None:
+        if self._looked is None or self._looked_at != self.area.text:
             self._wants_to_save = True
             return
         self._wants_to_save = False

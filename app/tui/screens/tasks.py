@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +78,8 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._of = 0
         """How many tasks there are in all."""
         self._complete = True
+        self.settled = asyncio.Event()
+        """Whether the rows are those that were asked for; a key waits for them, so that no verb meets a row of before."""
 
     # -- what the list is made of -----------------------------------------------------------------------------------
 
@@ -141,9 +144,13 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def _want(self, way: str) -> None:
         """Read; while something is being read, only the latest wish is kept."""
+        if way == "first":
+            self.settled.clear()
         if self._asked is not None:
             self._next = way if way in ("first", "last") or self._next is None else self._next
-        elif not self._fault():
+        elif self._fault():
+            self.settled.set()
+        else:
             self._asked = (way, self.words)
             args = self._args(way)
             self.read(lambda client: client.call("browse", args), self._take)
@@ -168,9 +175,12 @@ class TasksScreen(ListScreen, DeckVerbs):
         wanted, self._next = self._next, None
         if wanted is not None:
             self._want(wanted)
+        if wanted != "first" or self._asked is None:
+            self.settled.set()
 
     def unread(self, text: str) -> None:
         self._asked = self._next = None
+        self.settled.set()
         super().unread(text)
 
     def _show(self, way: str, answer: Mapping[str, Any]) -> None:
