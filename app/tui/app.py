@@ -262,6 +262,8 @@ class TaskdeckApp(Sturdy, Places):
                 self._take(self._latest)
             if isinstance(screen, (DeckScreen, PageScreen)):
                 screen.refresh_message()
+            if isinstance(screen, PageScreen):
+                screen.wake()
 
     def _dated(self, board: Board) -> Board:
         """The board, with the time since when no runtime is up where only this deck has seen it go."""

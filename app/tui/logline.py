@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -85,9 +84,11 @@ class LogLine(Horizontal):
 
 
 class TypedLine(Entry):
-    """The input. Keys typed ahead of what entering it leads to are not lost, and are not taken for part of the text."""
+    """The input of a `LogLine`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "end(True)", "Enter what was typed", id="line.enter", show=False),
+        Binding("escape", "end(False)", "Leave", id="line.leave", show=False),
         Binding("up", "earlier(1)", "What was entered before", id="line.earlier", show=False),
         Binding("down", "earlier(-1)", "What was entered after that", id="line.later", show=False),
         Binding("tab", "complete", "Complete a folder", id="line.complete", show=False),
@@ -112,22 +113,9 @@ class TypedLine(Entry):
         self.value = value
         self.cursor_position = len(value)
 
-    async def _on_key(self, event: events.Key) -> None:
-        # Bindings are looked up only after the keys that follow have been typed in, so what ends the line is taken here.
-        if self.line.is_open and event.key not in ("enter", "escape"):
-            return
-        event.stop()
-        event.prevent_default()
-        if self.line.is_open:
-            self.line.leave(self.value if event.key == "enter" else None)
-        else:
-            await self._pass_on(event.key)
-
-    async def _pass_on(self, key: str) -> None:
-        """Do now what a key does that was meant for the screen: sent round once more, the next one would overtake it."""
-        found = self.screen.active_bindings.get(key)
-        if found and found.enabled:
-            await self.app.run_action(found.binding.action, found.node)
+    def action_end(self, entered: bool) -> None:
+        """Enter what was typed, or leave."""
+        self.line.leave(self.value if entered else None)
 
     def action_earlier(self, step: int) -> None:
         """Bring back what was entered before, or what came after it."""

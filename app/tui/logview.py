@@ -206,9 +206,6 @@ class LogView(Lines, can_focus=True):
         self._paint()
         self.ask(lambda pager: pager.resize(size.width, size.height))
 
-    def on_mount(self) -> None:
-        self.watch(self.app, "app_focus", lambda: self.ask(Pager.grown), init=False)
-
     def on_show(self) -> None:
         self.watch_for_growth(True)
 

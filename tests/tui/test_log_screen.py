@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,7 +16,7 @@ from textual.widgets import Input
 from app.tui.logview import LogView
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.log import LogScreen
-from tests.tui.answers import WHY, Answers, deck, line, log_answer, run, task, until
+from tests.tui.answers import BOARD, WHY, Answers, deck, line, log_answer, run, task, until
 from tests.tui.screen_text import screen_text
 
 
@@ -82,6 +83,34 @@ async def test_a_search_is_typed_and_its_matches_are_counted(tmp_path: Path) -> 
         await until(pilot, lambda: isinstance(app.focused, LogView))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, LogScreen))
+
+
+async def test_what_came_while_another_window_had_the_focus_is_there_with_it_again(tmp_path: Path) -> None:
+    path = a_log(tmp_path / "x.log", "one\n")
+    app = deck(running_on(path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "  one" in screen_text(app))
+        app.post_message(events.AppBlur())
+        await until(pilot, lambda: app.resting)
+        with open(path, "a") as file:
+            file.write("two\n")
+        app.post_message(events.AppFocus())
+        await until(pilot, lambda: "  two" in screen_text(app))
+
+
+async def test_a_log_that_was_left_is_kept_by_nothing_that_watches_the_app(tmp_path: Path) -> None:
+    app = deck(running_on(a_log(tmp_path / "x.log", "one\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(3):
+            app.open_log("1042")
+            await until(pilot, lambda: "  one" in screen_text(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, LogScreen))
+        app.board = replace(BOARD, today_ok=BOARD.today_ok + 1)
+        await pilot.pause()
+        watching = {type(who) for watchers in vars(app)["__watchers"].values() for who, _ in watchers}
+    assert watching and watching.isdisjoint({LogScreen, LogView})
 
 
 async def test_new_lines_are_counted_while_one_reads_above(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ async def test_a_deck_that_rests_does_not_look_for_new_output(tmp_path: Path) ->
         with path.open("a") as file:
             file.write("two\n")
         app.resting = False
-        app.app_focus = not app.app_focus
+        app.view.watch_for_growth(True)
         await until(pilot, lambda: seen(app) == ["one", "two"])
 
 

@@ -42,9 +42,8 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
     """The log of a task, by number, uuid or name. Follows it to its next attempt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Before anything else, so that the keys that come in the same instant are typed into the line.
-        Binding("slash,fullwidth_solidus", "search", "Search", id="log.search", show=False, priority=True),
-        Binding("s", "save", "Save as a file", id="log.save", show=False, priority=True),
+        Binding("slash,fullwidth_solidus", "search", "Search", id="log.search", show=False),
+        Binding("s", "save", "Save as a file", id="log.save", show=False),
         Binding("n", "next('next')", "Next match", id="log.next", show=False),
         Binding("N", "next('previous')", "Previous match", id="log.previous", show=False),
         Binding("f", "follow", "Follow", id="log.follow", show=False),
@@ -55,8 +54,8 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         Binding("x", "cancel", "Cancel", id="task.cancel", show=False),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo", show=False),
         Binding("q,escape", "leave", "Back", id="page.back", show=False),
-        Binding("tab", "attempt(1)", "Other attempt", id="log.attempt", show=False, priority=True),
-        Binding("shift+tab", "attempt(-1)", "Other attempt", id="log.attempt-back", show=False, priority=True),
+        Binding("tab", "attempt(1)", "Other attempt", id="log.attempt", show=False),
+        Binding("shift+tab", "attempt(-1)", "Other attempt", id="log.attempt-back", show=False),
     ]
 
     def __init__(self, client_factory: Callable[[], Client], ident: str, attempt: int | None = None) -> None:
@@ -82,12 +81,6 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
     def on_mount(self) -> None:
         self.query_one(LogView).beside = self._page_changes
         self.set_focus(self.query_one(LogView))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What would take keys away from the line waits until it is closed."""
-        if action in ("search", "save", "attempt") and self.line.is_open:
-            return False
-        return super().check_action(action, parameters)
 
     def heading(self) -> str:
         found = self._answer

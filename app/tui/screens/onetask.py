@@ -60,6 +60,9 @@ class OneTask(PageScreen, DeckVerbs):
     def on_screen_resume(self) -> None:
         self._watch_logs(True)
 
+    def wake(self) -> None:
+        self._watch_logs(True)
+
     def _watch_logs(self, on: bool) -> None:
         """A log that another screen covers is not looked at."""
         for view in self.query(LogView):

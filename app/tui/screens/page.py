@@ -89,6 +89,9 @@ class PageScreen(Reading):
         for line in self.query(MessageLine):
             line.show([said] if said else [])
 
+    def wake(self) -> None:
+        """The terminal has the focus again."""
+
     def refused(self, text: str) -> None:
         self.say(self.look.theirs(text), "warn")
 
