@@ -198,19 +198,20 @@ class TaskdeckApp(Sturdy, Places):
 
     async def _acts(self, event: events.Key) -> bool:
         """Whether the key was bound to something, which is done. A screen that a key before has opened is given time to come up."""
+        await self._comes(self.screen._mounted_event)
         # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
         if any(hasattr(screen, "takes_keys") for screen in self.screen_stack):
             return False
-        await self._comes(self.screen._mounted_event)
-        field = self.focused
-        if field is None or not field.check_consume_key("x", "x"):
+        focused = self.focused
+        if focused is None or not focused.check_consume_key("x", "x"):
             await self._comes(getattr(self.screen, "settled", None))
-            return await self._acted(event)
-        if field.check_consume_key(event.key, event.character):
+        elif focused.check_consume_key(event.key, event.character):
             return False
-        await self._come_through(field)
+        else:
+            await self._come_through(focused)
         acted = await self._acted(event)
-        for pump in field.ancestors_with_self if acted else ():
+        # What is done by a message, say by the screen for a row of its table, is done before the next key too.
+        for pump in (focused or self.screen).ancestors_with_self if acted else ():
             await self._come_through(pump)
         return acted
 

@@ -87,8 +87,8 @@ class TypedLine(Entry):
     """The input of a `LogLine`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "end(True)", "Enter what was typed", id="line.enter", show=False),
-        Binding("escape", "end(False)", "Leave", id="line.leave", show=False),
+        Binding("enter", "close(True)", "Enter what was typed", id="line.enter", show=False),
+        Binding("escape", "close(False)", "Leave", id="line.leave", show=False),
         Binding("up", "earlier(1)", "What was entered before", id="line.earlier", show=False),
         Binding("down", "earlier(-1)", "What was entered after that", id="line.later", show=False),
         Binding("tab", "complete", "Complete a folder", id="line.complete", show=False),
@@ -113,7 +113,7 @@ class TypedLine(Entry):
         self.value = value
         self.cursor_position = len(value)
 
-    def action_end(self, entered: bool) -> None:
+    def action_close(self, entered: bool) -> None:
         """Enter what was typed, or leave."""
         self.line.leave(self.value if entered else None)
 

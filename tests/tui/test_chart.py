@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,14 +133,3 @@ def test_the_times_of_a_span_are_labelled_at_round_moments():
 
 def test_the_deck_loads_the_library_of_charts_with_the_first_chart_only():
     assert "plotext" not in loaded_by("import app.tui.app, app.tui.screens.history")
-
-
-def test_a_large_chart_is_drawn_in_a_moment():
-    line = Series("started", tuple(float(n % 17) for n in range(96)), "alive", "s")
-    plot = Plot((line, line, line), (True,) * 96, chart.scale(17, 4, "count", amounts.count), {0: "10:00"})
-    chart.plot(plot, 200, 30, COLOURS)
-
-    began = time.process_time()
-    chart.plot(plot, 200, 30, COLOURS)
-
-    assert time.process_time() - began < 0.1
