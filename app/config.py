@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from app.core.upkeep import Upkeep
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "dark", "light", "contrast"),
     "glyphs": ("auto", "unicode", "ascii"),
@@ -18,6 +20,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "unfocused": ("still", "live"),
 }
 """What the settings that are one of a few words may be."""
+UPKEEP = ("backup", "retention", "slow")
+"""The sections that `app.core.upkeep` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,16 @@ class Config:
     mouse: str = "clicks"
     unfocused: str = "still"
     keys: Mapping[str, str] = field(default_factory=dict)
+    backup: Mapping[str, Any] = field(default_factory=dict)
+    retention: Mapping[str, Any] = field(default_factory=dict)
+    slow: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """How the data is looked after: the sections `backup`, `retention` and `slow`."""
+        from app.core import upkeep
+
+        return upkeep.parse({name: getattr(self, name) for name in UPKEEP})
 
 
 def load(path: str) -> Config:
@@ -82,6 +96,8 @@ def _check(path: str, name: str, value: Any) -> None:
             raise Usage(f"{path}: {name} must be true or false.", f"Such as: {name} = false")
     elif name == "keys":
         _check_keys(path, value)
+    elif name in UPKEEP:
+        _check_upkeep(path, name, value)
     elif value not in CHOICES[name]:
         raise Usage(f"{path}: {name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
 
@@ -95,3 +111,12 @@ def _check_keys(path: str, value: Any) -> None:
     for name, keys in value.items():
         if not isinstance(keys, str) or not keys.strip():
             raise Usage(f'{path}: keys."{clean(name)}" must be text that names keys.', example)
+
+
+def _check_upkeep(path: str, name: str, value: Any) -> None:
+    from app.core import upkeep
+
+    try:
+        upkeep.parse({name: value})
+    except upkeep.BadSetting as error:
+        raise Usage(f"{path}: {error}", "Mend it, or move it away.") from None

@@ -13,8 +13,8 @@ from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
 from db.files import read_only_uri
 from db.schema import APPLICATION_ID
 
-HEAD = "0004"
-KNOWN = ("0001", "0002", "0003", "0004")
+HEAD = "0005"
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 """Every revision of ours, oldest first."""
 
 

@@ -432,7 +432,13 @@ slow_queries = Table(
     Column("seconds", Float, nullable=False),
     Column("plan", Text),
     *_stamps(),
+    Column("caller", String(64), nullable=False, server_default=text("''")),
+    Column("count", Integer, nullable=False, server_default=text("1")),
+    Column("worst", Float, nullable=False, server_default=text("0")),
+    Column("total", Float, nullable=False, server_default=text("0")),
+    Index("idx_slow_queries_statement", "statement", "caller", unique=True),
 )
+"""Statements that took long, each once for whoever asked: how often, and the seconds of the last one, the worst one, and all."""
 
 backups = Table(
     "backups",
@@ -466,6 +472,27 @@ stale_texts = Table(
 )
 """Tasks whose text in the index is no longer theirs, renamed or gone, and how often that happened. See `db.search`."""
 
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("runid", Id, primary_key=True),
+    Column("task_id", Id, nullable=False),
+    Column("number", Integer),
+    Column("status", String(16), nullable=False),
+    Column("ended_at", Time),
+    *_stamps(),
+    Index("idx_forgotten_task", "task_id"),
+)
+"""Runs that a restored database does not know, with what came of them; tasks named here are not dispatched."""
+
+discarded_logs = Table(
+    "discarded_logs",
+    metadata,
+    Column("runid", Id, primary_key=True),
+    *_stamps(),
+)
+"""Runs that were pruned, whose log files are still to be removed."""
+
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
 SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at WHERE NEW.deleted_at IS NULL
@@ -478,6 +505,9 @@ _STALE = """
 INSERT INTO stale_texts (number, changes, created_at, updated_at) VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
 ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.updated_at;
 """
+OPERATIONS_FROM = "operations/from"
+"""The counter that says from which month on operations are kept, such as 202611; only what is before it can be deleted."""
+_OTHERWISE = " OR ".join(f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by")
 
 TRIGGERS = {
     "count_task_insert": f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END",
@@ -487,6 +517,11 @@ TRIGGERS = {
     "text_changes": "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
     f"BEGIN {_STALE.format(row='NEW')} END",
     "text_goes": f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_STALE.format(row='OLD')} END",
+    "operations_stay": "CREATE TRIGGER operations_stay BEFORE UPDATE ON operations "
+    f"WHEN OLD.undone_by IS NOT NULL OR {_OTHERWISE} BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
+    "operations_leave": "CREATE TRIGGER operations_leave BEFORE DELETE ON operations WHEN NOT EXISTS "
+    f"(SELECT 1 FROM counters WHERE name = '{OPERATIONS_FROM}' AND OLD.created_at < printf('%04d-%02d', value / 100, value % 100)) "
+    "BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
 }
-"""Tasks by queue and status are counted where they change, so that no screen ever counts a million rows; and a text that changes is
-noted where it does."""
+"""Tasks by queue and status are counted where they change, so that no screen ever counts a million rows; a text that changes is
+noted where it does; and an operation stays as it was written, but for who took it back, until its whole month leaves."""

@@ -33,7 +33,10 @@ INDEXES = {
     "idx_instances_time": ("instances", "start_time"), "idx_queues_status": ("queues", "status"),
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
-OURS = "environments dependencies schedules alerts silences operations events samples history slow_queries backups counters stale_texts"
+OURS = (
+    "environments dependencies schedules alerts silences operations events samples history slow_queries backups counters stale_texts "
+    "forgotten discarded_logs"
+)
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER", ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",
     ("instances", "tags"): "JSON", ("pools", "total_cpu"): "FLOAT", ("pools", "used_memory"): "FLOAT", ("queues", "capacity"): "INTEGER",
