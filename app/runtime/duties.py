@@ -25,6 +25,7 @@ from app import paths
 from app.errors import Problem, Storage
 from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.indexing import Indexing
+from app.runtime.settings import Settings
 from app.runtime.usage import Usage, disk_trouble
 from app.service import history, slas
 from db import alerts, clock, moves, operations, reads, retention, schema
@@ -57,6 +58,7 @@ class Duties:
     def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self.indexing = Indexing(db)
+        self.settings = Settings(paths.config_file())
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] | None = None
@@ -133,7 +135,8 @@ class Duties:
         """Alerts about the runtime itself: what fails, and why nothing starts."""
         halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
         trouble = {"dispatcher": self.dispatcher.trouble} if self.dispatcher.trouble else {}
-        problems = self._problems | halted | trouble
+        wrong = {"config": f"config.toml is wrong, and what it said before holds: {self.settings.problem}"} if self.settings.problem else {}
+        problems = self._problems | halted | trouble | wrong
         if problems == self._told:
             return
         try:
