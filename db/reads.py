@@ -395,3 +395,9 @@ def samples(c: Connection, since: str) -> list[Any]:
     """Minute figures after `since`, oldest first."""
     s = schema.samples
     return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
+
+
+def newest_backup(c: Connection) -> str | None:
+    """When the newest backup was taken that was restored and checked; None for none yet."""
+    newest = "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
+    return c.exec_driver_sql(newest).scalar()

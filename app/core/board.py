@@ -202,6 +202,14 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupFacts:
+    """The newest backup that was restored and checked: UNIX seconds, None for none yet; whether it is older than its rule."""
+
+    at: float | None = None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything the dashboard shows. `counts` is tasks by status; `waiting_total` counts all that wait (next holds the first)."""
 
@@ -210,6 +218,8 @@ class Board:
     runtime: RuntimeFacts = field(default_factory=RuntimeFacts)
     host: HostFacts = field(default_factory=HostFacts)
     database: str = "ok"
+    backup: BackupFacts | None = None
+    """None: none are taken here, or not known."""
     counts: Mapping[str, int] = field(default_factory=dict)
     today_ok: int = 0
     today_failed: int = 0
@@ -236,7 +246,7 @@ class Board:
 _LINES: dict[str, type] = {
     "queues": QueueLine, "pools": PoolLine, "running": RunningLine, "next": NextLine, "ended": EndedLine, "alerts": AlertLine,
 }  # fmt: skip
-_ONE: dict[str, type] = {"runtime": RuntimeFacts, "host": HostFacts, "news": News}
+_ONE: dict[str, type] = {"runtime": RuntimeFacts, "host": HostFacts, "news": News, "backup": BackupFacts}
 
 
 def _build(kind: type, found: Mapping[str, Any]) -> Any:

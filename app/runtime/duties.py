@@ -55,10 +55,10 @@ class Duty:
 class Duties:
     """The runtime's duties over its parts."""
 
-    def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage) -> None:
+    def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage, settings: Settings | None = None) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self.indexing = Indexing(db)
-        self.settings = Settings(paths.config_file())
+        self.settings = settings or Settings(paths.config_file())
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] | None = None

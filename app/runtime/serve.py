@@ -21,6 +21,7 @@ from pathlib import Path
 
 from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
+from app.core.upkeep import Upkeep
 from app.errors import Problem, Storage, as_dict
 from app.runtime.control import Control
 from app.runtime.dispatcher import Dispatcher
@@ -30,6 +31,7 @@ from app.runtime.fresh import prepare_apart
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
+from app.runtime.settings import Settings
 from app.runtime.usage import Usage
 from app.service.call import Call
 from db import dispatch
@@ -50,6 +52,7 @@ class Runtime:
     usage_: Usage
     feed: Feed
     demo: bool = False
+    settings: Settings = field(default_factory=lambda: Settings(paths.config_file()))
     since: float = field(default_factory=time.time)
     boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,6 +72,11 @@ class Runtime:
             boottime=self.boottime,
             keeper_pid=keeping.pid if keeping else None, guard_pid=keeping.guard_pid if keeping else None,
         )  # fmt: skip
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """How the data is to be looked after."""
+        return self.settings.upkeep
 
     def host(self) -> HostFacts:
         """The machine, as last measured."""
@@ -170,7 +178,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
-        duties = Duties(db, dispatcher, usage)
+        duties = Duties(db, dispatcher, usage, runtime.settings)
         await duties.begin()  # before anything may start: the disk may have no room for it
         await dispatcher.round()
         runtime.loops = [

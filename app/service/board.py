@@ -19,6 +19,7 @@ from app import paths
 from app.core import amounts, forecast
 from app.core.board import (
     AlertLine,
+    BackupFacts,
     Board,
     EndedLine,
     HostFacts,
@@ -32,6 +33,7 @@ from app.core.board import (
 from app.core.clean import clean
 from app.core.plan import View, rank
 from app.core.signs import BAD
+from app.core.upkeep import Upkeep
 from app.service import alerts, queues, view
 from app.service.call import Call
 from app.service.views import halted
@@ -87,7 +89,8 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = _TODAY.of(c, clock.stamp(midnight(now)))
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), database=database(call), host=host(call),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
+        database=database(call), backup=_backup(c, call, now),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
         failed=sum(_UNSEEN.of(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
@@ -111,6 +114,20 @@ def database(call: Call) -> str:
     """`ok`, or what keeps it from being written."""
     halted = (call.live.halted if call.live else None) or ""
     return next((state for begin, state in AILING.items() if halted.startswith(begin)), "ok")
+
+
+LATE = 2.5
+"""Times between two backups after which the newest one is late."""
+
+
+def _backup(c: Connection, call: Call, now: datetime) -> BackupFacts | None:
+    """How old the newest good backup is."""
+    rule = (call.live.upkeep if call.live else Upkeep()).backup
+    if not rule.enabled:
+        return None
+    newest = reads.newest_backup(c)
+    at = clock.unix(newest) if newest else None
+    return BackupFacts(at, at is not None and now.timestamp() - at > LATE * min(rule.full, rule.increment))
 
 
 def midnight(now: datetime) -> datetime:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.core.board import HostFacts, RuntimeFacts, RunUse
+from app.core.upkeep import Upkeep
 from db.engine import Database
 
 
@@ -17,6 +18,11 @@ class Live(Protocol):
     @property
     def halted(self) -> str | None:
         """Why nothing starts at all, or None."""
+        ...
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """How the data is to be looked after."""
         ...
 
     def facts(self) -> RuntimeFacts:

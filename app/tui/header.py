@@ -13,12 +13,14 @@ from textual import events
 from textual.message import Message
 
 from app.core import amounts
-from app.core.board import Board, RuntimeFacts
+from app.core.board import BackupFacts, Board, RuntimeFacts
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
 from app.tui.times import wall
 
 WIDE = 100
+BACKUPS = 110
+"""Cells from which on the age of the newest backup is shown."""
 LATE_TICK = 2.0
 """Seconds of tick lag from which the header shouts."""
 
@@ -86,12 +88,23 @@ def database_spans(state: str, look: Look) -> list[Span]:
     return [("db ok", "dim")] if state == "ok" else [(f"db {look.theirs(state).upper()}", "broken")]
 
 
+def backup_spans(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
+    """`backup 41m`, `no backup yet`; one that is late is never dropped: `backup 3d!`."""
+    if backup is None or (width < BACKUPS and not backup.late):
+        return []
+    if backup.at is None:
+        return [("  no backup yet", "dim")]
+    age = amounts.age(max(0.0, now - backup.at))
+    return [(f"  backup {age}!", "broken") if backup.late else (f"  backup {age}", "dim")]
+
+
 def right_spans(board: Board, now: float, look: Look, width: int) -> list[Span]:
     """The right side of the first line."""
     short = width < WIDE
     spans = [*runtime_spans(board.runtime, now, look, short), ("  ", "")]
     # Before the first board nothing is known of the database.
     spans += database_spans(board.database, look) if board.at else []
+    spans += backup_spans(board.backup, now, width)
     if board.host.load is not None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
     return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.core.board import HostFacts, RuntimeFacts, RunUse
+from app.core.upkeep import Upkeep
 from app.runtime.feed import Feed
 from app.service.call import Call
 from db.engine import Database
@@ -24,6 +25,10 @@ class Up:
         self.uses: dict[str, RunUse] = {}
         self.signals: list[tuple[list[str], int]] = []
         self.stops: list[tuple[bool, str]] = []
+
+    @property
+    def upkeep(self) -> Upkeep:
+        return Upkeep()
 
     def facts(self) -> RuntimeFacts:
         return RuntimeFacts(state="running", pid=1)

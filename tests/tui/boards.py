@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from app.core.board import (
     AlertLine,
+    BackupFacts,
     Board,
     EndedLine,
     HostFacts,
@@ -147,7 +148,7 @@ def busy() -> Board:
         at=NOW, home="/var/lib/taskdeck",
         runtime=RuntimeFacts("running", 4120, NOW - 6 * 86400, None, 0.003, 4122, 4123),
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3),
-        counts=COUNTS, today_ok=141, today_failed=3, failed=3, waiting_total=31, rules=3,
+        backup=BackupFacts(NOW - 41 * 60), counts=COUNTS, today_ok=141, today_failed=3, failed=3, waiting_total=31, rules=3,
         queues=QUEUES, pools=POOLS, running=RUNNING, next=NEXT, ended=ENDED, alerts=ALERTS,
         news=News(NOW - 6, "ann", "paused #1052 sha256 photos"), ever=True,
     )  # fmt: skip
@@ -165,7 +166,8 @@ def trouble() -> Board:
 def halted() -> Board:
     """The disk is full."""
     runtime = replace(busy().runtime, halted="disk full since 10:31")
-    return replace(busy(), runtime=runtime, database="disk full", host=replace(busy().host, disk_free=0))
+    late = BackupFacts(NOW - 3 * 86400, late=True)
+    return replace(busy(), runtime=runtime, backup=late, database="disk full", host=replace(busy().host, disk_free=0))
 
 
 def empty() -> Board:
@@ -174,7 +176,8 @@ def empty() -> Board:
     pool = PoolLine("default", 16, 62 * G, 0, 0, "active", 0.0, 0.0, (0.0,) * 8, (0.0,) * 8)
     return Board(
         at=NOW, home="/home/ann/.local/share/taskdeck", runtime=RuntimeFacts("running", 4120, NOW - 60, None, 0.001, 4122, 4123),
-        host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3), counts={}, queues=(queue,), pools=(pool,),
+        host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3), backup=BackupFacts(),
+        counts={}, queues=(queue,), pools=(pool,),
     )  # fmt: skip
 
 

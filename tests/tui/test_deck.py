@@ -37,7 +37,7 @@ async def drawn(board: Board, size: tuple[int, int], *keys: str, look: Look | No
 
 
 BUSY_120 = """
- Taskdeck  render01                                             ● runtime 4120  tick 3ms  db ok  load 11.2/16  10:42:07
+ Taskdeck  render01                                 ● runtime 4120  tick 3ms  db ok  backup 41m  load 11.2/16  10:42:07
  0 Deck 5 Tasks 6 Templates 7 Alerts 9 History               7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed
 ─ 1 Queues ─ LOAD ─────────── WAIT OLDEST LAST 30m ─ STATE ──── ─ 2 Pools ───── █USED▒RESVD ─ RESERVED ── USED 30m ─────
   media      ████████   2/2     14    41m ▄▅▅▆▅▇▆▅▄▅ ● full       gpu      cpu  ████████▒▒···     6.0/8    5.1 ▅▆▆▇▆▆▇▇
