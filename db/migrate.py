@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from db import clock
@@ -71,14 +71,48 @@ def migrate(path: Path) -> list[str]:
 
 
 def _backup(path: Path) -> Path:
-    """A copy by SQLite itself, beside the others, before anything is changed."""
+    """A copy by SQLite itself, checked, beside the others, before anything is changed."""
     folder = path.parent / "backups"
-    folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / f"before-{HEAD}-{clock.now().replace(':', '')}.db"
-    target.touch(mode=0o600)
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+    part = target.with_suffix(".part")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        part.touch(mode=0o600)
+        _copy(path, part)
+        part.rename(target)
+        _flush(folder)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            part.unlink()
+        said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
+        raise explain(error, path) or Storage(said, "Make room there, then try again.") from error
     return target
+
+
+def _copy(path: Path, part: Path) -> None:
+    """Copy the database and read the copy whole: as many rows as there were, no page damaged. Raises sqlite3.Error for another."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
+        source.execute("BEGIN")
+        source.backup(copy)
+        wrong = [row[0] for row in copy.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
+        if wrong or _rows(copy) != _rows(source):
+            raise sqlite3.DatabaseError(f"the copy is not whole: {(wrong or ['rows are missing'])[0]}")
+    _flush(part)
+
+
+def _rows(c: sqlite3.Connection) -> dict[str, int]:
+    """Rows by table."""
+    tables = [row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+    return {name: c.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
+
+
+def _flush(path: Path) -> None:
+    """Have a file or a folder on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _upgrade(path: Path) -> None:
@@ -116,29 +150,7 @@ def _prepare(path: Path) -> None:
 
 
 def check(path: Path) -> list[str]:
-    """What SQLite and we find wrong with the whole file; empty when it is well. Reads every page."""
-    version_of(path)
-    try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
-            return [*_integrity(c), *_foreign(c), *_counters(c)]
-    except sqlite3.Error as error:
-        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+    """As `db.check.check`."""
+    from db.check import check as whole
 
-
-def _integrity(c: sqlite3.Connection) -> list[str]:
-    return [row[0] for row in c.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-
-
-def _foreign(c: sqlite3.Connection) -> list[str]:
-    return [
-        f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in c.execute("PRAGMA foreign_key_check")
-    ]
-
-
-def _counters(c: sqlite3.Connection) -> list[str]:
-    counted = dict(
-        c.execute("SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1")
-    )
-    kept = dict(c.execute("SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"))
-    return [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
-            for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
+    return whole(path)

@@ -1,0 +1,170 @@
+"""What is wrong with a database file, and what of it can be mended because it is derived from the rest.
+
+Reading goes through connections that cannot write. Mending writes figures that follow from rows, and lets go of rows that belong to
+nothing; what would have to be guessed is only told.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from db import clock, migrate, moves, sql
+from db.engine import explain
+from db.errors import DamagedDatabase, Storage
+from db.files import read_only_uri
+
+TOLD = 20
+"""Faults of one sort that are told."""
+
+
+def check(path: Path) -> list[str]:
+    """What SQLite and we find wrong with the whole file; empty when it is well. Reads every page. Raises Storage when it cannot."""
+    migrate.version_of(path)
+    with reading(path) as c:
+        damage = _lines(c, f"PRAGMA integrity_check({TOLD})")
+        return damage or [*_foreign(c), *_counters(c), *_loads(c)]
+
+
+def quick(path: Path) -> None:
+    """Read every page, without comparing rows with indexes. Raises DamagedDatabase, with what was found first."""
+    if migrate.version_of(path) is None:
+        return
+    with reading(path) as c:
+        damage = _lines(c, "PRAGMA quick_check(1)")
+    if damage:
+        raise damaged(path, damage[0])
+
+
+def damaged(path: Path, what: str) -> DamagedDatabase:
+    """The database at `path` is damaged, as SQLite says it in `what`."""
+    said = " ".join(what.replace("*** in database main ***", "").split())
+    return DamagedDatabase(f"the database is damaged ({said}): {path}. It was not written to.")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write. Raises Storage for what sqlite3 cannot do."""
+    try:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
+            yield c
+    except sqlite3.Error as error:
+        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+
+
+def _lines(c: sqlite3.Connection, pragma: str) -> list[str]:
+    return [row[0] for row in c.execute(pragma) if row[0] != "ok"]
+
+
+def _foreign(c: sqlite3.Connection) -> list[str]:
+    return [
+        f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in c.execute("PRAGMA foreign_key_check")
+    ]
+
+
+_COUNTED = "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"
+_KEPT = "SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"
+_NUMBERS = "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0), coalesce((SELECT max(number) FROM tasks), 0)"
+
+
+def _counters(c: sqlite3.Connection) -> list[str]:
+    counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
+    wrong = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
+             for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
+    given, highest = c.execute(_NUMBERS).fetchone()
+    return wrong + ([f"the last number given is said to be {given}, there is #{highest}"] if highest > given else [])
+
+
+_ACTIVE = "WHERE status IN ('starting', 'running', 'paused', 'stopping')"
+
+
+def _loads(c: sqlite3.Connection) -> list[str]:
+    """Queues and pools whose figures are not what the active runs reserve."""
+    queues = dict(c.execute(f"SELECT queue, count(*) FROM instances {_ACTIVE} GROUP BY 1"))
+    pools = {name: used for name, *used in c.execute(f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1")}
+    wrong = [f"the load of queue {name} is said to be {load}, it is {queues.get(name, 0)}"
+             for name, load in c.execute("SELECT name, current_load FROM queues") if load != queues.get(name, 0)]  # fmt: skip
+    for name, *said in c.execute("SELECT name, used_cpu, used_memory FROM pools"):
+        used = [round(value, 3) for value in pools.get(name, (0.0, 0.0))]
+        if said != used:
+            wrong.append(f"pool {name} is said to have {said[0]:g} cpu and {said[1]:g} MiB in use, it has {used[0]:g} and {used[1]:g}")
+    return wrong
+
+
+# --- mending ------------------------------------------------------------------------------------------------------------------------
+
+_NO_TASK = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = {})"
+_MENDS: dict[str, tuple[str, str]] = {
+    "{} of tasks that are not there removed|run|runs": ("instances", _NO_TASK.format("task_id")),
+    "{} of tasks that are not there removed|dependency|dependencies":
+        ("dependencies", f"{_NO_TASK.format('task_id')} OR {_NO_TASK.format('parent_id')}"),
+}  # fmt: skip
+
+
+def repair(c: Connection) -> list[str]:
+    """Mend what follows from the rest: rows of tasks that are not there, counters, the last number, loads; what was done, in words."""
+    return [*_orphans(c), *_recount(c), *_renumber(c), *(f"the figures of {name} counted anew" for name in moves.recount(c))]
+
+
+def _orphans(c: Connection) -> Iterator[str]:
+    for words, (table, lost) in _MENDS.items():
+        many = sql.value(c, f"SELECT count(*) FROM {table} WHERE {lost}")
+        if many:
+            sql.run(c, f"DELETE FROM {table} WHERE {lost}")
+            said, one, more = words.split("|")
+            yield said.format(f"{many:,} {one if many == 1 else more}")
+
+
+def _recount(c: Connection) -> Iterator[str]:
+    counted, kept = dict(sql.rows(c, _COUNTED)), dict(sql.rows(c, _KEPT))
+    now = clock.now()
+    for name in sorted({*counted, *kept}):
+        was, right = kept.get(name, 0), counted.get(name, 0)
+        if was != right:
+            _set_counter(c, name, right, now)
+            yield f"counter {name} set from {was} to {right}"
+
+
+def _renumber(c: Connection) -> Iterator[str]:
+    ((given, highest),) = sql.rows(c, _NUMBERS)
+    if highest > given:
+        _set_counter(c, "task-number", highest, clock.now())
+        yield f"the next task will be #{highest + 1}"
+
+
+def _set_counter(c: Connection, name: str, value: int, now: str) -> None:
+    sql.run(
+        c,
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :value, :now, :now) "
+        "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
+        {"name": name, "value": value, "now": now},
+    )
+
+
+# --- runs in the journal and on the disk, against their rows -----------------------------------------------------------------------
+
+MANY = 5000
+"""Runs that are looked up at once."""
+_KNOWN = " UNION ".join(
+    f"SELECT runid FROM {table} WHERE runid IN (SELECT value FROM json_each(?1))" for table in ("instances", "forgotten", "discarded_logs")
+)
+
+
+def strangers(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]:
+    """Those runs that no row and no ledger of a restore knows, and whose log is not to be removed yet."""
+    found: list[str] = []
+    for at in range(0, len(runids), MANY):
+        some = runids[at : at + MANY]
+        known = {row[0] for row in c.execute(_KNOWN, (json.dumps(some),))}
+        found += [runid for runid in some if runid not in known]
+    return found
+
+
+def running(c: sqlite3.Connection) -> list[str]:
+    """Runs that were seen to start and not to end."""
+    return [row[0] for row in c.execute(f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL")]
