@@ -8,9 +8,11 @@ from typing import ClassVar, cast
 
 from rich.text import Text
 from textual import events
+from textual._types import WatchCallbackType
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
@@ -162,6 +164,11 @@ class Script(InOrder, TextArea):
             await TextArea._on_key(self, event)
         else:
             await super().typed(event)
+
+    def watch(self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True) -> None:
+        """Not the app's theme: it would keep every text that was ever open, until the theme changes. Nobody changes it over a form."""
+        if obj is not self.app:
+            super().watch(obj, attribute_name, callback, init)
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn, a sign for each of its characters."""

@@ -285,3 +285,13 @@ async def test_a_problem_of_the_runtime_is_told(monkeypatch: pytest.MonkeyPatch)
         await pilot.press(*"x", "ctrl+j")
         await until(pilot, lambda: shown(app, "the database is damaged."))
         assert isinstance(app.screen, EditorScreen)
+
+
+async def test_an_editor_that_was_left_is_kept_by_nothing_that_watches_the_app():
+    app = deck(Definitions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, EditorScreen))
+        watching = {type(who).__name__ for watchers in vars(app)["__watchers"].values() for who, _ in watchers}
+    assert "DeckScreen" in watching and "Script" not in watching

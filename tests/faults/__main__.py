@@ -1,0 +1,37 @@
+"""`python -m tests.faults --each 40`: the runtime's writes, flushes, renames and opens made to fail one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.trial import CALLS, ERRORS, Fault, impossible, trials
+from tests.living import Living
+
+
+def main() -> int:
+    """1 when an acknowledged task was lost, or work did not go on."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="A disk that fails at every n-th call.")
+    parser.add_argument("--each", type=int, default=20, help="how many of each call (default 20)")
+    args = parser.parse_args()
+    if why := impossible():
+        print(why, file=sys.stderr)
+        return 2
+    faults = [Fault(call, error, n, n % 3 == 0) for call in CALLS for error in ERRORS for n in range(1, args.each + 1)]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
+        living = Living(Path(root))
+        try:
+            for found in trials(living, faults):
+                wrong += bool(found.wrong)
+                print(found.fault, f"{len(found.known)} known, {found.refused} refused", "; ".join(found.wrong) or "well", flush=True)
+        finally:
+            living.end()
+    print(f"{len(faults)} faults, {wrong} with something wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""What the header says of backups and of the copy on another disk: their age where there is room, and always when they are late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.core.board import BackupFacts, ReplicaFacts
+from app.tui.header import Bearings, header_lines
+from app.tui.look import Look
+from tests.tui import boards
+from tests.tui.boards import NOW
+
+
+def first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None) -> str:
+    board = replace(boards.busy(), backup=backup, replica=replica)
+    line = "".join(text for text, _ in header_lines(board, Bearings(), NOW, Look(), width)[0])
+    assert len(line) <= width
+    return line
+
+
+@pytest.mark.parametrize(
+    ("width", "backup", "says"),
+    [
+        (120, BackupFacts(NOW - 41 * 60), "  backup 41m  "),
+        (120, BackupFacts(), "  no backup yet  "),
+        (80, BackupFacts(NOW - 3 * 86400, late=True), "  backup 3d00h!  "),
+        (120, BackupFacts(NOW + 5), "  backup 0s  "),
+    ],
+)
+def test_the_age_of_the_newest_backup_is_told(width: int, backup: BackupFacts, says: str):
+    assert says.replace("3d00h", "3d") in first_line(width, backup).replace("3d00h", "3d")
+
+
+@pytest.mark.parametrize(("width", "backup"), [(80, BackupFacts(NOW - 60)), (109, BackupFacts()), (120, None)])
+def test_where_there_is_no_room_or_nothing_to_tell_nothing_is_told(width: int, backup: BackupFacts | None):
+    assert "backup" not in first_line(width, backup)
+
+
+def test_the_copy_is_told_only_when_it_is_late():
+    assert "replica" not in first_line(120, None, ReplicaFacts(30.0))
+    assert "  replica 5m!  " in first_line(80, None, ReplicaFacts(300.0, late=True))
+    assert "  no replica!  " in first_line(80, None, ReplicaFacts(None, late=True))
