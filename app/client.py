@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 READING = frozenset({
-    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.check", "definition.check", "definition.show",
-    "doctor", "export", "history", "instances", "log", "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show", "review",
-    "show", "sla.history", "sla.ls", "sla.show", "status", "template.ls", "template.show", "why",
+    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.backups", "db.check", "db.replica.status",
+    "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export", "history", "instances", "log",
+    "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show", "review", "show", "sla.history", "sla.ls", "sla.show",
+    "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""
 
@@ -34,8 +35,8 @@ SUBMITTING = frozenset({"submit", "submit.lines"})
 """Verbs that carry the identifier of what they make: sent again they are the same submission."""
 
 UNREPEATABLE = frozenset({
-    "apply", "definition.set", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm", "sla.create", "sla.rm",
-    "template.create", "template.rm", "undo",
+    "apply", "db.repair", "definition.set", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm",
+    "sla.create", "sla.rm", "template.create", "template.rm", "undo",
 })  # fmt: skip
 """Verbs that, sent again after a lost answer, could say or do something else than the first time."""
 

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.errors import NotFound, Storage
+from app.errors import Conflict, NotFound, Storage
+from app.runtime.advice import advised
+from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
-from db import migrate
-from db.engine import memory_database, open_database
+from db import check as checks
+from db import clock, migrate, restore
+from db.backup.store import Backup, Store
+from db.engine import memory_database, open_database, write_engine
+from db.operations import By
 
 
 @contextmanager
 def _usable(home: str) -> Iterator[None]:
     """Says in words what the system refuses."""
     try:
-        yield
+        with advised(Path(home)):
+            yield
     except OSError as error:
         why = (error.strerror or "unknown").lower()
         raise Storage(f"the home {home} cannot be used: {why}. Nothing was done.", "Choose another: --home DIR") from None
@@ -58,8 +66,150 @@ def migrate_home(home: str) -> list[str]:
 
 def check_home(home: str) -> list[str]:
     """What is wrong with the whole database; nothing when it is well."""
+    from app.runtime.lock import held
+
     path = paths.database(Path(home))
     with _usable(home):
         if migrate.version_of(path) is None:
             raise NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
-        return migrate.check(path)
+        return checking.examine(Path(home), held(Path(home)))
+
+
+def repair_home(home: str) -> dict[str, Any]:
+    """Mend what can be derived, while no runtime has the home: `done`, and `problems` that are left. Raises RuntimeExists."""
+    from app.runtime.lock import hold_lock, user_name
+
+    path = paths.database(Path(home))
+    with _usable(home), hold_lock(Path(home)):
+        if migrate.version_of(path) != migrate.HEAD:
+            raise Conflict("the database is not of this version. Nothing was done.", "Make it so: taskdeck db migrate")
+        done = [] if checks.damage(path) else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())))
+        problems = checking.examine(Path(home), False)
+    return {"ok": not problems, "done": done, "problems": problems}
+
+
+def _mend(path: Path, logs: list[str], by: str) -> list[str]:
+    engine = write_engine(path)
+    try:
+        with engine.begin() as c:
+            return checking.mend(c, logs, by)
+    finally:
+        engine.dispose()
+
+
+def restore_home(
+    home: str, ident: str | None, at: str | None, agree: Callable[[dict[str, Any]], bool], trial: bool = False
+) -> dict[str, Any]:
+    """Put a backup in the place of the database, if `agree` says so to what that would change; a `trial` only says it.
+
+    `ident`: which one, else the newest good one, of the stored time `at` or before. Raises RuntimeExists while a runtime is up, but for
+    a trial, BadBackup, NoBackup, Storage.
+    """
+    from app.runtime.lock import RuntimeExists, hold_lock
+
+    place = Path(home)
+    with _usable(home):
+        store, chosen = _chosen(place, ident, at)
+        paths.make_home(place)
+        if trial:
+            return _restored(place, store, chosen, agree, trial)
+        try:
+            with hold_lock(place):
+                return _restored(place, store, chosen, agree)
+        except RuntimeExists as runtime:
+            raise RuntimeExists(f"{runtime.message} Nothing was restored.", "First: taskdeck stop") from None
+
+
+def _chosen(home: Path, ident: str | None, at: str | None) -> tuple[Store, Backup]:
+    from app.runtime.advice import folder
+
+    store = Store(folder(home))
+    return store, store.find(ident, at)
+
+
+def _restored(
+    home: Path, store: Store, chosen: Backup, agree: Callable[[dict[str, Any]], bool], trial: bool = False
+) -> dict[str, Any]:
+    from app.runtime.lock import user_name
+
+    path, since = paths.database(home), clock.unix(chosen.at)
+    highest = max((int(backup.facts.get("highest") or 0) for backup in store.backups()), default=0)
+    with restore.prepared(
+        lambda target: store.rebuild(chosen, target), path, _size(chosen), lambda: traces.traces(home, since), highest,
+        By(user_name(os.getuid())), f"backup {chosen.id}", trial,
+    ) as ready:  # fmt: skip
+        told = {"backup": _told(chosen), **ready.told(), "restored": False, "kept": None}
+        if not agree(told) or trial:
+            return told
+        kept = restore.put_in_place(ready, path)
+    return told | {"restored": True, "kept": None if kept is None else str(kept)}
+
+
+def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
+    """Make a file of its own of a backup, which may be done at any time. Raises Conflict when the file is there already."""
+    with _usable(home):
+        if os.path.lexists(target):
+            raise Conflict(f"{target} is there already. Nothing was restored.", "Choose another name: --to FILE")
+        store, chosen = _chosen(Path(home), ident, at)
+        restore.image(lambda part: store.rebuild(chosen, part), Path(target), _size(chosen))
+    return {"backup": _told(chosen), "to": target, "after": asdict(restore.stand(Path(target)))}
+
+
+def _size(backup: Backup) -> int:
+    return backup.pages * backup.page_size
+
+
+def _told(backup: Backup) -> dict[str, Any]:
+    return {"id": backup.id, "kind": backup.kind, "at": backup.at}
+
+
+def copy_at(home: str) -> dict[str, Any]:
+    """What the copy at `home` says of itself: origin, at, highest, running. Raises NotFound and Conflict."""
+    from db import promote
+
+    path = paths.database(Path(home))
+    with _usable(home):
+        if not path.exists():
+            raise NotFound(f"there is no database in {home}.", "Name the folder of the copy: --home DIR")
+        found = promote.look(path)
+    if found is None:
+        raise Conflict(f"{home} is no replica: its database is a home of its own already.")
+    return found._asdict()
+
+
+def promote_home(home: str) -> int:
+    """Make the copy at `home` a home of its own; the last number that counts as given."""
+    from app.runtime.lock import hold_lock, user_name
+    from db import promote
+
+    with _usable(home):
+        paths.make_home(Path(home))
+        with hold_lock(Path(home)):
+            return promote.promote(paths.database(Path(home)), user_name(os.getuid()))
+
+
+def backup(home: str, args: dict[str, Any]) -> dict[str, Any]:
+    """Take a backup while no runtime has the home: what the verb db.backup answers. Raises RuntimeExists."""
+    from app.runtime.lock import hold_lock
+
+    path = paths.database(Path(home))
+    with _usable(home):
+        if migrate.version_of(path) is None:
+            raise NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
+        paths.make_home(Path(home))
+        with hold_lock(Path(home)):
+            return asyncio.run(_read(Path(home), "db.backup", args))
+
+
+def backups(home: str) -> list[dict[str, Any]]:
+    """The backups of a home, oldest first. The database is not looked at: it may be what is damaged."""
+    from app.service.backups import listed
+
+    return listed(Path(home))
+
+
+def verify(home: str, ident: str | None) -> dict[str, Any]:
+    """Check one backup, or all; see `service.backups.checked`. The database is not looked at."""
+    from app.service.backups import checked
+
+    return checked(Path(home), ident)

@@ -26,9 +26,19 @@ TOLD = 20
 def check(path: Path) -> list[str]:
     """What SQLite and we find wrong with the whole file; empty when it is well. Reads every page. Raises Storage when it cannot."""
     migrate.version_of(path)
+    if found := damage(path):
+        return found
     with reading(path) as c:
-        damage = _lines(c, f"PRAGMA integrity_check({TOLD})")
-        return damage or [*_foreign(c), *_counters(c), *_loads(c)]
+        return [*_foreign(c), *_counters(c), *_loads(c)]
+
+
+def damage(path: Path) -> list[str]:
+    """What is wrong with the file itself, which no mending can derive. Raises Storage."""
+    try:
+        with reading(path) as c:
+            return _lines(c, f"PRAGMA integrity_check({TOLD})")
+    except DamagedDatabase as problem:
+        return [problem.message]
 
 
 def quick(path: Path) -> None:
@@ -36,9 +46,9 @@ def quick(path: Path) -> None:
     if migrate.version_of(path) is None:
         return
     with reading(path) as c:
-        damage = _lines(c, "PRAGMA quick_check(1)")
-    if damage:
-        raise damaged(path, damage[0])
+        found = _lines(c, "PRAGMA quick_check(1)")
+    if found:
+        raise damaged(path, found[0])
 
 
 def damaged(path: Path, what: str) -> DamagedDatabase:
@@ -168,3 +178,12 @@ def strangers(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]:
 def running(c: sqlite3.Connection) -> list[str]:
     """Runs that were seen to start and not to end."""
     return [row[0] for row in c.execute(f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL")]
+
+
+def discard(c: Connection, runids: Sequence[str]) -> None:
+    """Let the logs of these runs be removed with those of runs that were pruned."""
+    now = clock.now()
+    sql.run_many(
+        c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)",
+        [(runid, now, now) for runid in runids],
+    )  # fmt: skip

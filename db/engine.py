@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import aiosqlite
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -25,10 +26,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
-from db import index, schema
+from db import index, schema, timed
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnlyDisk, Storage
 from db.files import read_only_uri
 from db.index import Found, Index
+from db.timed import Seat, SlowLog
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,8 +42,13 @@ READERS = 3
 class Database:
     """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
 
-    def __init__(self, path: Path, readers: AsyncEngine, writer: Engine | None, found: Found | None = None) -> None:
+    def __init__(
+        self, path: Path, readers: AsyncEngine, writer: Engine | None, found: Found | None = None, seat: Seat | None = None
+    ) -> None:
         self.path = path
+        self._seat = seat or Seat(SlowLog())
+        self.slow = self._seat.log
+        """What was slow on its connections."""
         self.found = found or Found(index.beside(path))
         """The index of the tasks' texts as readers have it."""
         self.index = Index(self.found.path)
@@ -51,6 +58,8 @@ class Database:
         self._writer = writer
         self._connection: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
+        self.damage: Problem | None = None
+        """Why nothing is written any more: the file was found damaged."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -76,12 +85,15 @@ class Database:
         self, wakes: Sequence[Callable[[], None]], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
         """Hand a transaction to the writer thread. It comes to its end, and wakes, though whoever asked is cancelled."""
+        if self.damage is not None:
+            raise self.damage
         if self._thread is None:
             raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
-        loop = asyncio.get_running_loop()
+        loop, asker = asyncio.get_running_loop(), timed.caller.get()
         answer: asyncio.Future[T] = loop.create_future()
 
         def work() -> None:
+            self._seat.caller = asker
             try:
                 result, changed = self._transact(fn, *args, **kwargs)
             except BaseException as error:
@@ -192,7 +204,8 @@ class Database:
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
     """The database at `path`, which exists and is of this version (see `db.migrate`)."""
     found = Found(index.beside(path), index.settle(path) if writable else None)
-    db = Database(path, _readers(path, writable, found), write_engine(path) if writable else None, found)
+    seat = Seat(SlowLog())
+    db = Database(path, _readers(path, writable, found, seat.log), write_engine(path, seat) if writable else None, found, seat)
     try:
         yield db
     finally:
@@ -214,12 +227,15 @@ async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[D
         await db.close()
 
 
-def write_engine(path: Path) -> Engine:
-    """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off."""
+def write_engine(path: Path, seat: Seat | None = None) -> Engine:
+    """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
+    With a `seat` its statements are timed."""
+
+    factory: Any = seat.connection if seat else sqlite3.Connection
 
     def connect() -> sqlite3.Connection:
         c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
-                            cached_statements=512)  # fmt: skip
+                            cached_statements=512, factory=factory)  # fmt: skip
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
@@ -236,18 +252,25 @@ def write_engine(path: Path) -> Engine:
     return engine
 
 
-def _readers(path: Path, live: bool, found: Found) -> AsyncEngine:
+def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> AsyncEngine:
     """With no runtime the file is opened read-only, so that a look at it never checkpoints or creates anything."""
+    seats = WeakKeyDictionary[Any, Seat]()
 
     async def connect() -> aiosqlite.Connection:
-        c = await aiosqlite.connect(os.fspath(path) if live else read_only_uri(path), uri=True,
-                                    timeout=BUSY_SECONDS, isolation_level=None, cached_statements=512)  # fmt: skip
+        seat = Seat(log)
+        c = await aiosqlite.connect(os.fspath(path) if live else read_only_uri(path), uri=True, timeout=BUSY_SECONDS,
+                                    isolation_level=None, cached_statements=512, factory=seat.connection)  # fmt: skip
+        seats[c] = seat
         await c.execute("PRAGMA query_only=ON")
         return c
+
+    def sit(c: Connection) -> None:
+        seats[c.connection.driver_connection].caller = timed.caller.get()
 
     engine = create_async_engine(
         "sqlite+aiosqlite://", async_creator=connect, poolclass=AsyncAdaptedQueuePool, pool_size=READERS, max_overflow=0
     )
+    event.listen(engine.sync_engine, "begin", sit)
     event.listen(engine.sync_engine, "begin", found.follow)
     event.listen(engine.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     return engine
@@ -288,7 +311,7 @@ def _full(path: Path, said: str) -> Problem:
 def _damaged(path: Path, said: str) -> Problem:
     return DamagedDatabase(
         f"the database is damaged ({said}): {path}. It was not written to.",
-        "Put a good copy in its place, or move it away.",
+        "See what would change: taskdeck db restore --dry-run",
     )
 
 

@@ -115,6 +115,11 @@ def _flush(path: Path) -> None:
         os.close(fd)
 
 
+def upgrade(path: Path) -> None:
+    """Bring a database of ours to this version without a backup of it first. Raises Storage."""
+    _upgrade(path)
+
+
 def _upgrade(path: Path) -> None:
     """All revisions in one transaction: a failure leaves the file as it was."""
     from alembic import command

@@ -298,7 +298,7 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
     now = clock.now()
     rows = [
         {"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None}
-        for s in starts
+        for s in _not_forgotten(c, starts)
     ]
     moved = {row["uuid"] for row in move_tasks(c, Task.RUNNING, rows, SYSTEM)}
     claimed = [start for start in starts if start["uuid"] in moved]
@@ -313,6 +313,17 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
         )
         recount(c)
     return claimed
+
+
+def _not_forgotten(c: Connection, starts: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Without those that ended before the database was restored, which it might not know: they are cancelled, never started."""
+    named = "SELECT DISTINCT task_id FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))"
+    ran = set(sql.column(c, named, (json.dumps([start["uuid"] for start in starts]),)))
+    if not ran:
+        return starts
+    rows = [{"uuid": uuid, "reason": "it ran before the database was restored", "ended_at": clock.now()} for uuid in ran]
+    follow(c, [row["uuid"] for row in move_tasks(c, Task.CANCELLED, rows, SYSTEM)])
+    return [start for start in starts if start["uuid"] not in ran]
 
 
 def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
@@ -549,6 +560,7 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
         for u in _in_states(c, uuids, ENDED)
     ]
     moved = [row["uuid"] for row in move_tasks(c, Task.QUEUED, rows, by, "asked to run again")]
+    sql.run(c, "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))", (json.dumps(moved),))
     # A parent that failed long ago was looked at when this was asked: it no longer stands in the way.
     sql.run(
         c,

@@ -1,94 +1,387 @@
-"""What is old goes: ended runs, tasks left without any, events and samples. Never what is active or pinned."""
+"""What is old goes, by rules of age, count and size: ended runs with their logs, tasks left without any, and what was noted of them.
+
+Never what is active or pinned, nor the last success of a template or of a named task. What is to go is found on a reader, page by page;
+the writer is only handed short lists, looks once more whether each may go, and holds the others up for moments.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from db import clock, history, sql
+from db.schema import OPERATIONS_FROM
 from db.states import ENDED
 
-BATCH = 250
-"""Rows of each kind in one transaction; a batch holds the writer for less than 50 ms."""
-GIVEN_BACK = 500
+BATCH = 100
+"""Runs or tasks in one transaction; it holds the writer for less than 50 ms."""
+ROWS = 1000
+"""Rows of the other tables in one transaction."""
+PAGE = 4000
+"""Runs that are found at once."""
+GIVEN_BACK = 100
 """Pages that one transaction gives back to the file system."""
+NAMES = 5000
+"""Names without a template whose last success is kept: those that succeeded last, as a name may be a task's own."""
+
+Edge = tuple[str, str]
+"""An end and a runid: what ended before it, by both, is beyond."""
+NOTHING: Edge = ("", "")
+EVERYTHING: Edge = ("~", "~")
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The runs whose logs may be removed now, and whether there may be more to prune."""
+class Scope(NamedTuple):
+    """One rule: the tasks of a `template` or a `queue` by its name, or `all` that no other rule has. What ended before the time
+    `before` goes, and what is beyond the newest `runs` runs or the newest `logs` bytes of their logs; None: no such limit."""
 
-    runids: list[str]
-    more: bool
-
-
-def prune(c: Connection, before: str) -> Gone:
-    """Delete one batch of what ended before that time, and of tasks that were removed by hand."""
-    runids = _old_runs(c, before) + _removed_runs(c)
-    _delete(c, "instances", "runid", runids)
-    tasks = _old_tasks(c, before)
-    _delete(c, "alerts", "task_id", tasks)
-    _delete(c, "tasks", "uuid", tasks)
-    events = _old_rows(c, "events", "id", before)
-    _delete(c, "events", "id", events)
-    c.exec_driver_sql("DELETE FROM samples WHERE minute < ?", (before,))
-    _environments(c)
-    _give_back(c)
-    return Gone(runids, max(len(runids), len(tasks), len(events)) >= BATCH)
+    kind: str
+    name: str = ""
+    before: str | None = None
+    runs: int | None = None
+    logs: int | None = None
 
 
-def _give_back(c: Connection) -> None:
-    """Make the file shorter by what is free in it, so many pages at most."""
-    free = c.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-    for _ in range(min(free, GIVEN_BACK)):
-        # The driver takes one step of a statement without columns, and a step frees one page, whatever number is asked for.
-        c.exec_driver_sql("PRAGMA incremental_vacuum(1)")
+class Rules(NamedTuple):
+    """All rules. Tasks that never ran, events, samples and closed alerts go when they are from before `before`, operations with the
+    months before `month` (202611), entries of the ledger when they are from before `ledger`; None: it is neither kept nor cut."""
+
+    scopes: tuple[Scope, ...]
+    before: str
+    month: int
+    ledger: str | None = None
 
 
-def _old_runs(c: Connection, before: str) -> list[str]:
-    old = (
-        "SELECT i.runid FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time IS NOT NULL AND i.end_time < ? "
-        "AND t.pinned = 0 ORDER BY i.end_time LIMIT ?"
+class Part(NamedTuple):
+    """The runs of one rule: which they are, and beyond which edges they go. `why` in the order of `edges`. `kept` are the tasks, as
+    JSON, that were the last of their name to succeed."""
+
+    scope: Scope
+    where: str
+    given: Mapping[str, Any]
+    edges: Mapping[str, Edge]
+    kept: str
+
+    @property
+    def runs(self) -> str:
+        """Where its runs are read from, so that few others are looked at."""
+        return _BY_END if self.scope.kind == "all" else _BY_TASK
+
+    @property
+    def edge(self) -> Edge:
+        """What is beyond any of the edges goes."""
+        return max(self.edges.values(), default=NOTHING)
+
+    def why(self, run: Old) -> str:
+        """`age`, `runs`, `logs` or `removed`."""
+        return next(why for why, edge in self.edges.items() if (run.ended, run.id) < edge)
+
+
+class Old(NamedTuple):
+    """A run that may go, or a task without any (then `task` is its id too): its end, the bytes of its log file, and of its row."""
+
+    id: str
+    task: str
+    ended: str
+    log: int
+    row: int
+
+
+class Taken(NamedTuple):
+    """What a batch took, or would take: runs, {task: bytes of its row}."""
+
+    runs: list[str]
+    tasks: dict[str, int]
+
+
+# --- what is to go ------------------------------------------------------------------------------------------------------------------
+
+_LISTED = ", ".join(f"'{word}'" for word in sorted(ENDED))
+_RUNS = "instances i JOIN tasks t ON t.uuid = i.task_id"
+_BY_END = "instances i INDEXED BY idx_instances_ended CROSS JOIN tasks t ON t.uuid = i.task_id"
+_BY_TASK = "tasks t CROSS JOIN instances i ON i.task_id = t.uuid"
+_ROW = "300 + length(CAST(coalesce(i.logs, '') AS BLOB)) + length(i.tags)"
+_TASK_ROW = "500 + length(t.name) + length(t.parameters) + length(t.launch) + length(t.tags) + coalesce(length(t.env), 0)"
+_SUCCEEDED = "CASE t.status WHEN 'succeeded' THEN t.ended_at ELSE i.end_time END"
+_LATER = f"+n.status = 'succeeded' AND n.ended_at > {_SUCCEEDED} AND n.deleted_at IS NULL AND n.uuid <> t.uuid"
+_LAST_OF_TASK = (
+    "i.status = 'succeeded' AND NOT EXISTS "
+    "(SELECT 1 FROM instances m WHERE m.task_id = i.task_id AND +m.status = 'succeeded' AND m.end_time > i.end_time)"
+)
+_LAST_OF_TEMPLATE = (
+    "(t.template IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tasks n INDEXED BY idx_tasks_template "
+    f"WHERE n.template = t.template AND {_LATER}))"
+)
+_LAST_OF_NAME = """
+SELECT uuid, max(at) AS latest FROM (
+  SELECT t.uuid, t.name, t.ended_at AS at FROM tasks t NOT INDEXED
+  WHERE t.status = 'succeeded' AND t.template IS NULL AND t.deleted_at IS NULL
+  UNION ALL SELECT t.uuid, t.name, i.end_time FROM tasks t NOT INDEXED CROSS JOIN instances i ON i.task_id = t.uuid
+  WHERE t.attempts > 1 AND t.status <> 'succeeded' AND t.template IS NULL AND t.deleted_at IS NULL AND +i.status = 'succeeded'
+) GROUP BY name ORDER BY latest DESC LIMIT :names
+"""
+"""Read once, and whole: by name there would be a search among all tasks of that name for each run."""
+
+
+def parts(c: Connection, rules: Rules) -> list[Part]:
+    """What each rule lets go: the most special rules first, and at last what was removed by hand."""
+    kept = json.dumps(sql.column(c, _LAST_OF_NAME, {"names": NAMES}))
+    found = [_part(c, scope, rules)._replace(kept=kept) for scope in rules.scopes]
+    return [*found, Part(Scope("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": EVERYTHING}, kept)]
+
+
+def _part(c: Connection, scope: Scope, rules: Rules) -> Part:
+    part = Part(scope, *_within(scope, rules), {}, "[]")
+    edges: dict[str, Edge] = {"age": (scope.before, "")} if scope.before else {}
+    if scope.runs is not None:
+        edges["runs"] = min(_counted(c), _edge_of_runs(c, part, scope.runs))
+    if scope.logs is not None:
+        edges["logs"] = min(_counted(c), _edge_of_logs(c, part, scope.logs))
+    return part._replace(edges=edges)
+
+
+def _within(scope: Scope, rules: Rules) -> tuple[str, dict[str, str]]:
+    """The tasks of a rule, as a condition on `t` that begins with what an index can find."""
+    others = {kind: json.dumps([other.name for other in rules.scopes if other.kind == kind]) for kind in ("template", "queue")}
+    of_no_template = "coalesce(t.template, '') NOT IN (SELECT value FROM json_each(:template))"
+    of_no_queue = "t.queue NOT IN (SELECT value FROM json_each(:queue))"
+    if scope.kind == "template":
+        return "t.template = :name AND t.deleted_at IS NULL", {"name": scope.name}
+    if scope.kind == "queue":
+        return f"t.queue = :name AND {of_no_template} AND t.deleted_at IS NULL", {"name": scope.name, "template": others["template"]}
+    given = {kind: names for kind, names in others.items() if names != "[]"}
+    conditions = [of_no_template] * ("template" in given) + [of_no_queue] * ("queue" in given)
+    return " AND ".join([*conditions, "t.deleted_at IS NULL"]), given
+
+
+def _counted(c: Connection) -> Edge:
+    """Until when the history has counted what ended: a run that is not counted yet goes by age only."""
+    minute = history.counted_until(c)
+    return (clock.now() if minute is None else clock.from_unix(minute * 60), "")
+
+
+def _edge_of_runs(c: Connection, part: Part, runs: int) -> Edge:
+    newest = (
+        f"SELECT i.end_time, i.runid FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where} "
+        "ORDER BY i.end_time DESC, i.runid DESC LIMIT 1 OFFSET :skipped"
     )
-    return list(c.exec_driver_sql(old, (before, BATCH)).scalars())
+    return _edge(c, newest, {**part.given, "skipped": runs - 1})
 
 
-def _removed_runs(c: Connection) -> list[str]:
-    removed = (
-        "SELECT i.runid FROM tasks t JOIN instances i ON i.task_id = t.uuid WHERE t.deleted_at IS NOT NULL LIMIT ?"
+def _edge_of_logs(c: Connection, part: Part, logs: int) -> Edge:
+    """The oldest run up to which the logs are small enough; the newest is kept in any case."""
+    summed = (
+        "SELECT i.end_time AS at, i.runid AS runid, sum(coalesce(i.log_bytes, 0)) OVER newest AS written, "
+        "row_number() OVER newest AS place "
+        f"FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where} WINDOW newest AS (ORDER BY i.end_time DESC, i.runid DESC)"
     )
-    return list(c.exec_driver_sql(removed, (BATCH,)).scalars())
+    within = f"SELECT at, runid FROM ({summed}) WHERE written <= :logs OR place = 1 ORDER BY at, runid LIMIT 1"
+    return _edge(c, within, {**part.given, "logs": logs})
 
 
-def _old_tasks(c: Connection, before: str) -> list[str]:
-    """Ended tasks without a run left, and removed ones. Nobody waits for them: their end has let all others go."""
-    listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
-    old = (
-        f"SELECT uuid FROM tasks t WHERE status IN ({listed}) AND ended_at < ? AND pinned = 0 "
-        "AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid) LIMIT ?"
+def _edge(c: Connection, statement: str, given: Mapping[str, Any]) -> Edge:
+    return next(((row[0], row[1]) for row in sql.rows(c, statement, given)), NOTHING)
+
+
+def page(c: Connection, part: Part, after: Edge, limit: int = PAGE) -> list[Old]:
+    """The oldest runs of a part that go, behind a run by its end and id."""
+    spare = "" if part.scope.kind == "removed" else (
+        f"AND t.pinned = 0 AND NOT ({_LAST_OF_TASK} "
+        f"AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
+    )  # fmt: skip
+    found = (
+        f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
+        "WHERE i.end_time >= :after AND i.end_time <= :upto "
+        f"AND (i.end_time, i.runid) > (:after, :after_id) AND (i.end_time, i.runid) < (:upto, :upto_id) AND {part.where} {spare} "
+        "ORDER BY i.end_time, i.runid LIMIT :limit"
     )
-    removed = (
-        "SELECT uuid FROM tasks t WHERE deleted_at IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid) LIMIT ?"
+    edges = {"after": after[0], "after_id": after[1], "upto": part.edge[0], "upto_id": part.edge[1]}
+    given = {**part.given, **edges, "kept": part.kept, "limit": limit}
+    return [Old._make(row) for row in sql.rows(c, found, given)]
+
+
+def idle(c: Connection, part: Part, before: str, after: Edge, limit: int = PAGE) -> list[Old]:
+    """As `page`, for ended tasks without a run. Nobody waits for them: their end has let all others go."""
+    when = "1" if part.scope.kind == "removed" else "t.pinned = 0 AND t.ended_at < :before"
+    found = (
+        f"SELECT t.uuid, t.uuid, t.ended_at, 0, 0 FROM tasks t WHERE {part.where} AND t.status IN ({_LISTED}) AND {when} "
+        "AND (t.ended_at, t.uuid) > (:after, :after_id) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid) "
+        "ORDER BY t.ended_at, t.uuid LIMIT :limit"
     )
-    return list({*c.exec_driver_sql(old, (before, BATCH)).scalars(), *c.exec_driver_sql(removed, (BATCH,)).scalars()})
+    age = part.scope.before or before
+    given = {**part.given, "before": age, "after": after[0], "after_id": after[1], "limit": limit}
+    return [Old._make(row) for row in sql.rows(c, found, given)]
 
 
-def _old_rows(c: Connection, table: str, key: str, before: str) -> list[int]:
-    """The oldest rows of a table whose keys grow with time, as far as they are old."""
-    oldest = f"SELECT {key} FROM (SELECT {key}, created_at FROM {table} ORDER BY {key} LIMIT ?) WHERE created_at < ?"
-    return list(c.exec_driver_sql(oldest, (BATCH, before)).scalars())
+# --- runs and tasks -----------------------------------------------------------------------------------------------------------------
+
+_MAY = f"t.status IN ({_LISTED}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
 
 
-def _environments(c: Connection) -> None:
-    c.exec_driver_sql(
-        "DELETE FROM environments WHERE sha256 IN (SELECT e.sha256 FROM environments e "
-        "WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.env_id = e.sha256) LIMIT ?)",
-        (BATCH,),
+def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = (), ledger: bool = False) -> Taken:
+    """Delete those of these runs that have ended, the tasks that have none left, and those of `tasks`; what became of each task goes
+    to the ledger. The logs are noted, to be removed once this is committed (see `discarded`)."""
+    going = (
+        f"SELECT i.runid, i.task_id FROM {_RUNS} WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL "
+        "AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
+    )
+    runs = dict(sql.rows(c, going, (json.dumps(list(runids)),)))
+    now = clock.now()
+    sql.run_many(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
+    _delete(c, "instances", "runid", list(runs))
+    left = _without_runs(c, {*runs.values(), *tasks})
+    if ledger:
+        last = {task: runid for runid, task in sorted(runs.items())}
+        _remember(c, [(last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now) for row in left])
+    gone = [row.uuid for row in left]
+    _delete(c, "alerts", "task_id", gone)
+    _delete(c, "tasks", "uuid", gone)
+    return Taken(list(runs), {row.uuid: row.bytes for row in left})
+
+
+def _without_runs(c: Connection, tasks: Iterable[str]) -> list[Any]:
+    found = (
+        f"SELECT t.uuid, t.number, t.status, t.ended_at, {_TASK_ROW} AS bytes FROM tasks t "
+        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +{_MAY} "
+        "AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid)"
+    )
+    return sql.rows(c, found, (json.dumps(list(tasks)),))
+
+
+def _remember(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """What came of tasks, for a database that is restored from before their end."""
+    sql.run_many(
+        c,
+        "INSERT OR IGNORE INTO forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        rows,
     )
 
 
-def _delete(c: Connection, table: str, key: str, values: list[str] | list[int]) -> None:
+def would_remove(c: Connection, runs: Sequence[Old], seen: Counter[str], tasks: Iterable[str] = ()) -> Taken:
+    """What `remove` would take. `seen` counts the runs of each task that were asked about so far."""
+    seen.update(run.task for run in runs)
+    of = json.dumps(list({run.task for run in runs}))
+    all_ = dict(sql.rows(c, "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1", (of,)))
+    last = [*(task for task, many in all_.items() if seen[task] == many), *tasks]
+    found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +{_MAY}"
+    return Taken([run.id for run in runs], dict(sql.rows(c, found, (json.dumps(last),))))
+
+
+def discarded(c: Connection, limit: int = PAGE) -> list[str]:
+    """Runs that were pruned, whose logs are still to be removed."""
+    return sql.column(c, "SELECT runid FROM discarded_logs LIMIT ?", (limit,))
+
+
+def removed_logs(c: Connection, runids: Sequence[str]) -> None:
+    """The logs of these are gone."""
+    _delete(c, "discarded_logs", "runid", runids)
+
+
+def unknown(c: Connection, runids: Sequence[str]) -> list[str]:
+    """Those of these runs that the database knows nothing of."""
+    found = (
+        "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM instances i WHERE i.runid = value) "
+        "AND NOT EXISTS (SELECT 1 FROM forgotten f WHERE f.runid = value)"
+    )
+    return sql.column(c, found, (json.dumps(list(runids)),))
+
+
+def _delete(c: Connection, table: str, key: str, values: Sequence[str]) -> None:
     if values:
-        c.exec_driver_sql(f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", (json.dumps(values),))
+        sql.run(c, f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
+
+
+# --- all else -----------------------------------------------------------------------------------------------------------------------
+
+_NO_LONGER = {
+    "samples": "minute < :before",
+    "alerts": "resolved_at < :before AND task_id IS NULL",
+    "silences": "until < :before",
+}
+"""Tables whose old rows are found by an index, or are few."""
+_IN_ORDER = ("events", "operations", "forgotten")
+"""Tables whose rows lie in the order of time."""
+OTHERS = (*_NO_LONGER, *_IN_ORDER)
+
+
+def count_old(c: Connection, table: str, rules: Rules) -> int:
+    """How many rows of one of OTHERS `remove_old` takes away until it is done."""
+    where, given = _old(c, table, rules)
+    return sql.value(c, f"SELECT count(*) FROM {table} WHERE {where}", given)
+
+
+def remove_old(c: Connection, table: str, rules: Rules) -> int:
+    """Delete one batch of the old rows of one of OTHERS: how many there were; less than ROWS are the last."""
+    if table == "operations":
+        _let_go(c, rules.month)
+    where, given = _old(c, table, rules)
+    old = sql.column(c, f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {ROWS}", given)
+    sql.run(c, f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?))", (json.dumps(old),))
+    return len(old)
+
+
+def _old(c: Connection, table: str, rules: Rules) -> tuple[str, dict[str, Any]]:
+    if table in _NO_LONGER:
+        return _NO_LONGER[table], {"before": rules.before}
+    if table == "forgotten":
+        # An entry also keeps its task from being dispatched, where a restored database still has it.
+        gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
+        return f"rowid <= :last AND {gone}", {"last": _last_old(c, table, rules.ledger or "")}
+    before = f"{rules.month // 100:04d}-{rules.month % 100:02d}" if table == "operations" else rules.before
+    return "rowid <= :last", {"last": _last_old(c, table, before)}
+
+
+def _last_old(c: Connection, table: str, before: str) -> int:
+    """The last row from before a time, of rows in the order of time. The very last row is never one: its id must not be given again."""
+    low, high = sql.value(c, f"SELECT min(rowid) FROM {table}") or 0, sql.value(c, f"SELECT max(rowid) FROM {table}") or 0
+    low -= 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        row = sql.rows(c, f"SELECT rowid AS at, created_at FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1", (middle,))[0]
+        if row.created_at >= before:
+            high = middle
+        else:
+            low = min(row.at, high - 1)
+    return low
+
+
+def _let_go(c: Connection, month: int) -> None:
+    """Let operations from before a month be deleted; what may go may never stay again."""
+    now = clock.now()
+    sql.run(
+        c,
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
+        "SET value = excluded.value, updated_at = excluded.updated_at WHERE excluded.value > value",
+        (OPERATIONS_FROM, month, now, now),
+    )
+
+
+def unused(c: Connection) -> list[str]:
+    """Environments that no task needs any more, so many at most."""
+    free = "SELECT e.sha256 FROM environments e WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.env_id = e.sha256) LIMIT ?"
+    return sql.column(c, free, (BATCH,))
+
+
+def remove_unused(c: Connection) -> None:
+    """Delete those environments."""
+    _delete(c, "environments", "sha256", unused(c))
+
+
+def size(c: Connection) -> int:
+    """Bytes of the database."""
+    return sql.value(c, "PRAGMA page_count") * sql.value(c, "PRAGMA page_size")
+
+
+def free(c: Connection) -> int:
+    """Pages of the file that hold nothing."""
+    return sql.value(c, "PRAGMA freelist_count")
+
+
+def give_back(c: Connection) -> None:
+    """Make the file shorter by what is free in it, so many pages at most."""
+    for _ in range(min(free(c), GIVEN_BACK)):
+        # The driver takes one step of a statement without columns, and a step frees one page, whatever number is asked for.
+        sql.run(c, "PRAGMA incremental_vacuum(1)")

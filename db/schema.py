@@ -493,6 +493,18 @@ discarded_logs = Table(
 )
 """Runs that were pruned, whose log files are still to be removed."""
 
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("origin", Text, nullable=False),
+    Column("at", Time),
+    Column("synced_at", Time),
+    Column("problem", Text),
+    *_stamps(),
+)
+"""Where this database is copied to. `origin` is the home it belongs to, `at` when the last copy was begun: a copy says so of itself."""
+
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
 SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at WHERE NEW.deleted_at IS NULL

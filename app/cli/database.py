@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import output
+from app.cli import db_backup, db_check, db_cleanup, db_replica, db_restore, db_slow, db_stats, output
 from app.cli.options import Args, Command, as_json
 from app.core.clean import clean
 
@@ -23,20 +23,13 @@ def migrate(session: Session, args: Args) -> int:
     return 0
 
 
-def check(session: Session, args: Args) -> int:
-    """Read the whole database and look for damage; 1 when there is some."""
-    from app import offline
-
-    problems = offline.check_home(session.home)
-    if args.json or args.jsonl:
-        output.document({"ok": not problems, "problems": problems}, args.jsonl)
-    else:
-        for line in problems or ["the database is well"]:
-            output.line(clean(line))
-    return 1 if problems else 0
-
-
 COMMANDS = {
     "migrate": Command("make it, or bring it up to this version", migrate, as_json),
-    "check": Command("look for damage", check, as_json),
+    **db_check.COMMANDS,
+    **db_backup.COMMANDS,
+    **db_restore.COMMANDS,
+    **db_cleanup.COMMANDS,
+    **db_slow.COMMANDS,
+    **db_stats.COMMANDS,
+    **db_replica.COMMANDS,
 }

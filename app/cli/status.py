@@ -95,7 +95,7 @@ def _facts(found: dict[str, Any]) -> list[Line]:
     return [
         _fact("runtime", *_runtime(found["runtime"])),
         _fact("keeper", *_keeper(found["keeper"], found["home"], found["counts"].get("running", 0))),
-        _fact("database", *_database(found["database"])),
+        _fact("database", *_database(found["database"], found.get("backup"))),
     ]
 
 
@@ -155,9 +155,18 @@ def _jobs(running: int) -> str:
     return f"{running:,} job{'' if running == 1 else 's'}"
 
 
-def _database(database: dict[str, Any]) -> tuple[str, str]:
+def _database(database: dict[str, Any], backup: dict[str, Any] | None) -> tuple[str, str]:
     state = database["state"]
-    return "running" if state == "ok" else "failed", f"{amounts.size(database['size'])}, {clean(state)}"
+    return "running" if state == "ok" else "failed", f"{amounts.size(database['size'])}, {clean(state)}{_backup(backup)}"
+
+
+def _backup(backup: dict[str, Any] | None) -> str:
+    """`; backup 41m ago, verified`; nothing where none are taken."""
+    if backup is None:
+        return ""
+    if backup["at"] is None:
+        return "; no backup yet"
+    return f"; backup {amounts.age(times.since(backup['at']))} ago, {'late' if backup['late'] else 'verified'}"
 
 
 def _counts(found: dict[str, Any]) -> Line:

@@ -99,6 +99,14 @@ def duration(seconds: float | None) -> str:
     return _hours(whole)
 
 
+def moment(seconds: float | None) -> str:
+    """A time in which a machine does something: `62ms` `1.24s`."""
+    if _unknown(seconds):
+        return MISSING
+    seconds = max(0.0, seconds or 0.0)
+    return f"{seconds * 1000:.0f}ms" if seconds < 0.9995 else f"{seconds:.2f}s"
+
+
 def setting(seconds: float | None) -> str:
     """A duration that somebody chose: as `duration`, without a decimal that says nothing (`2s`, `1.5s`, `10m`)."""
     return duration(seconds).replace(".0s", "s")

@@ -210,6 +210,14 @@ class BackupFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaFacts:
+    """The copy on another disk or host: seconds since it was as the database is (None: never yet), and whether that is too long."""
+
+    lag: float | None = None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything the dashboard shows. `counts` is tasks by status; `waiting_total` counts all that wait (next holds the first)."""
 
@@ -220,6 +228,8 @@ class Board:
     database: str = "ok"
     backup: BackupFacts | None = None
     """None: none are taken here, or not known."""
+    replica: ReplicaFacts | None = None
+    """None: there is none."""
     counts: Mapping[str, int] = field(default_factory=dict)
     today_ok: int = 0
     today_failed: int = 0
@@ -246,7 +256,7 @@ class Board:
 _LINES: dict[str, type] = {
     "queues": QueueLine, "pools": PoolLine, "running": RunningLine, "next": NextLine, "ended": EndedLine, "alerts": AlertLine,
 }  # fmt: skip
-_ONE: dict[str, type] = {"runtime": RuntimeFacts, "host": HostFacts, "news": News, "backup": BackupFacts}
+_ONE: dict[str, type] = {"runtime": RuntimeFacts, "host": HostFacts, "news": News, "backup": BackupFacts, "replica": ReplicaFacts}
 
 
 def _build(kind: type, found: Mapping[str, Any]) -> Any:

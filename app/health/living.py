@@ -39,7 +39,7 @@ def trouble(home: str, problem: Problem) -> Finding:
         from app.paths import config_file
 
         cure = f'"${{EDITOR:-vi}}" {quote(config_file())}'
-    if problem.code == "damaged-database":
+    if problem.code == "damaged-database" and "Newest good backup" not in problem.message:
         aside = os.path.join(home, "damaged")
         cure = f"mkdir {quote(aside)} && mv {quote(os.path.join(home, 'taskdeck.db'))}* {quote(aside)}"
     return Finding(about, cut(clean(problem.message), 300), "broken", clean(cure))

@@ -26,7 +26,7 @@ from app.errors import Problem, Storage
 from app.runtime.keepers import Keepers
 from app.runtime.outcome import judge
 from app.service import view
-from db import clock, dispatch, moves, reads
+from db import clock, dispatch, moves, reads, timed
 from db.engine import Database
 from db.states import Run
 
@@ -99,6 +99,8 @@ class Dispatcher:
         self.home = home
         self.habits = view.Habits()
         self.halted: str | None = None
+        self.checking = False
+        """The database is looked over: nothing starts before that is done."""
         self.draining = False
         self.trouble: str | None = None
         """What went wrong in the last round, by a fault of ours."""
@@ -160,6 +162,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Rounds, for good: one after each wake."""
+        timed.caller.set("dispatcher")
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -238,7 +241,7 @@ class Dispatcher:
         if news.refused:
             moves.unclaim(c, news.refused)
         moves.promote(c)
-        orders.claimed = [] if self.halted or self.draining else self._claim(c)
+        orders.claimed = [] if self.halted or self.checking or self.draining else self._claim(c)
         claimed = [start["runid"] for start in orders.claimed]
         orders.launches = dispatch.launches(c, claimed) if claimed else []
         for env_id in {row.env_id for row in orders.launches} - self._environments.keys():

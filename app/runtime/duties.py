@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,17 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app import paths
 from app.errors import Problem, Storage
+from app.runtime.backing import Backing
 from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.indexing import Indexing
+from app.runtime.replicating import Replicating
 from app.runtime.settings import Settings
 from app.runtime.usage import Usage, disk_trouble
-from app.service import history, slas
-from db import alerts, clock, moves, operations, reads, retention, schema
+from app.service import cleanup, history, replica, slas
+from db import alerts, clock, moves, operations, reads, schema, slowlog, timed
 from db.engine import Database
 
 log = logging.getLogger(__name__)
-
-KEPT = timedelta(days=30)
-"""How long ended runs are kept: the owner's rule."""
 
 LATE = 5.0
 """Seconds that a duty may take, or as long as the time between two of it, before it is told as late."""
@@ -58,7 +57,10 @@ class Duties:
     def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage, settings: Settings | None = None) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self.indexing = Indexing(db)
+        self.replicating = Replicating(db, dispatcher.home)
+        self.backing = Backing(db, Path(usage.home))
         self.settings = settings or Settings(paths.config_file())
+        self._folders = cycle(cleanup.FOLDERS)
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] | None = None
@@ -76,8 +78,12 @@ class Duties:
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.sample),
             Duty("history", 60, self.count),
+            Duty("replica", 30, self.replicate),
             Duty("search", 2, self.indexing.catch_up),
             Duty("cleanup", 600, self.cleanup),
+            Duty("logs", 60, self.sweep),
+            Duty("backup", 60, self.backup),
+            Duty("slow", 10, self.slow),
         )
 
     def scheduler(self) -> AsyncIOScheduler:
@@ -90,13 +96,15 @@ class Duties:
 
     async def begin(self) -> None:
         """Measure once, so that the first board has figures. A disk that is full keeps no runtime from coming up."""
+        self.db.slow.mind(self.settings.upkeep.slow.threshold)
         await self._guarded(Duty("usage", 2, self.measure))
 
     async def _guarded(self, duty: Duty) -> None:
         """Do a duty; one that fails is written down, told as an alert, and tried again at its next time."""
         problem, began = f"duty-{duty.name}", time.monotonic()
         try:
-            await duty.run()
+            with timed.asked_by(f"duty {duty.name}"):
+                await duty.run()
             self._problems.pop(problem, None)
         except Storage as trouble:  # no fault of the duty's: nothing can be written, which stops the starting
             self._halt(self.dispatcher.halted or WORDS.get(trouble.code, "disk trouble"))
@@ -136,7 +144,7 @@ class Duties:
         halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
         trouble = {"dispatcher": self.dispatcher.trouble} if self.dispatcher.trouble else {}
         wrong = {"config": f"config.toml is wrong, and what it said before holds: {self.settings.problem}"} if self.settings.problem else {}
-        problems = self._problems | halted | trouble | wrong
+        problems = self._problems | self.backing.problems | halted | trouble | wrong
         if problems == self._told:
             return
         try:
@@ -198,16 +206,33 @@ class Duties:
         with suppress(asyncio.CancelledError):
             await history.count(self.db)
 
+    async def slow(self) -> None:
+        """What was slow is written down; a log that grows, or waits for the lock, are told."""
+        self.db.slow.mind(self.settings.upkeep.slow.threshold)
+        found = await slowlog.keep(self.db)
+        self._problems = {name: said for name, said in self._problems.items() if name not in slowlog.PROBLEMS} | found
+
+    async def backup(self) -> None:
+        """A backup when it is due. What is wrong with it is told, and stops nothing."""
+        await self.backing.look(self.settings.upkeep.backup)
+
+    async def replicate(self) -> None:
+        """Bring the copy on another disk or host up to date; one that is late is told."""
+        found = replica.told(await self.replicating.sync())
+        age = f"{found['lag']:.0f} s old" if found["lag"] is not None else "not made yet"
+        self._problems.pop("replica", None)
+        if found["late"]:
+            self._problems["replica"] = f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
+
     async def cleanup(self) -> None:
-        """What ended over thirty days ago goes, in batches that hold the writer for moments only."""
-        before = clock.stamp(clock.utcnow() - KEPT)
-        while True:
-            gone = await self.db.write(retention.prune, before)
-            for runid in gone.runids:
-                Path(paths.log_path(self.usage.home, runid)).unlink(missing_ok=True)
-            if not gone.more:
-                return
-            await asyncio.sleep(0)
+        """What is old goes by the rules, in batches that hold the writer for moments only. One that is cut short leaves the rest to the
+        next."""
+        with suppress(asyncio.CancelledError):
+            await cleanup.clean(self.db, self.usage.home, self.settings.upkeep)
+
+    async def sweep(self) -> None:
+        """Logs of runs that nobody knows, of one folder after the other."""
+        await cleanup.sweep(self.db, self.usage.home, next(self._folders))
 
 
 def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:

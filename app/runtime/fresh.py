@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -12,9 +14,64 @@ from sqlalchemy import Connection
 
 from app import paths
 from app.errors import Storage
-from db import migrate, named, schema
+from app.runtime.advice import newest
+from db import check, migrate, named, restore, schema
 from db.engine import write_engine
 from db.moves import SYSTEM
+
+AT_ONCE = 256 * 2**20
+"""Bytes of a database that is looked over before anything else has it, which takes some tenths of a second; larger ones beside."""
+CLOSED = "closed"
+
+
+def look_over(home: Path) -> None:
+    """Look for damage where the last runtime did not let go of the database in peace. Raises DamagedDatabase; nothing is written.
+
+    The caller holds the lock. What is too large for that moment is left to `left_over`.
+    """
+    path = paths.database(home)
+    restore.sweep(path)
+    if not unsure(home):
+        return
+    size = path.stat().st_size
+    if not size and newest(home):
+        raise check.damaged(path, "it is empty")
+    if size <= AT_ONCE:
+        check.quick(path)
+
+
+def left_over(home: Path) -> bool:
+    """Whether the database is still to be looked over: beside the work, and nothing starts before that."""
+    return unsure(home) and paths.database(home).stat().st_size > AT_ONCE
+
+
+def unsure(home: Path) -> bool:
+    """Whether the database is another file than the one that a runtime let go of in peace, or has a log."""
+    try:
+        found = _mark(home)
+    except FileNotFoundError:
+        return False
+    try:
+        return found.startswith("a log") or (home / "run" / CLOSED).read_text("ascii", "replace") != found
+    except OSError:
+        return True
+
+
+@contextmanager
+def let_go_in_peace(home: Path) -> Iterator[None]:
+    """While a runtime has the database there is no mark; it comes when the database was closed without trouble."""
+    (home / "run" / CLOSED).unlink(missing_ok=True)
+    yield
+    with suppress(OSError):  # without it the next one has a look
+        (home / "run" / CLOSED).write_text(_mark(home), "ascii")
+
+
+def _mark(home: Path) -> str:
+    """What tells the database's file from what it was: told by the folder, for nobody but SQLite may open it."""
+    path = paths.database(home)
+    found, log = path.stat(), path.with_name(f"{path.name}-wal")
+    with_log = log.exists() and log.stat().st_size > 0
+    return "a log" if with_log else f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def prepare_apart(home: Path) -> None:
@@ -22,6 +79,7 @@ def prepare_apart(home: Path) -> None:
 
     It shares the runtime's lock and ends by itself, so that a runtime killed meanwhile leaves nothing behind that holds it.
     """
+    look_over(home)
     if migrate.version_of(paths.database(home)) == migrate.HEAD:
         return
     context = get_context("fork")

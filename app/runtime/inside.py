@@ -18,7 +18,7 @@ from threading import Event, Lock, Thread, active_count
 
 from app import paths
 from app.errors import Conflict
-from app.runtime.fresh import prepare, prepare_apart
+from app.runtime.fresh import look_over, prepare, prepare_apart
 from app.runtime.lock import hold_lock
 from app.runtime.serve import Runtime, in_words, log_to, open_runtime, own_environment
 from db import migrate
@@ -139,8 +139,10 @@ def _prepare(home: Path) -> None:
     """A home made ready: apart where that can be, for once the deck's threads are there none may fork."""
     if active_count() <= 2:
         prepare_apart(home)
-    elif migrate.version_of(paths.database(home)) != migrate.HEAD:
-        prepare(home)
+    else:
+        look_over(home)
+        if migrate.version_of(paths.database(home)) != migrate.HEAD:
+            prepare(home)
 
 
 @contextmanager

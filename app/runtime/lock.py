@@ -38,6 +38,21 @@ def hold_lock(home: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def held(home: Path) -> bool:
+    """Whether a runtime, or somebody in its place, has `home` now."""
+    try:
+        fd = os.open(home / "run" / paths.LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _say_who(fd: int) -> None:
     """Leave a word for those who come later. On a full disk there is none, and the lock is held all the same."""
     with suppress(OSError):

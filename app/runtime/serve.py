@@ -22,20 +22,24 @@ from pathlib import Path
 from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
-from app.errors import Problem, Storage, as_dict
+from app.errors import Conflict, Problem, Storage, as_dict
+from app.runtime.advice import advice, advised
 from app.runtime.control import Control
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
-from app.runtime.fresh import prepare_apart
+from app.runtime.fresh import left_over, let_go_in_peace, prepare_apart
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
+from app.runtime.replicating import Replicating, origin
 from app.runtime.settings import Settings
 from app.runtime.usage import Usage
 from app.service.call import Call
-from db import dispatch
-from db.engine import open_database
+from db import check, dispatch, replicas
+from db.engine import Database, open_database
+from db.errors import DamagedDatabase
+from db.replicas import Replica
 
 log = logging.getLogger("app.runtime")
 
@@ -61,7 +65,9 @@ class Runtime:
     @property
     def halted(self) -> str | None:
         """Why nothing starts at all."""
-        return "the runtime is draining" if self.dispatcher.draining else self.dispatcher.halted
+        if self.dispatcher.draining:
+            return "the runtime is draining"
+        return "checking the database" if self.dispatcher.checking else self.dispatcher.halted
 
     def facts(self) -> RuntimeFacts:
         """What there is to know of the runtime itself."""
@@ -77,6 +83,10 @@ class Runtime:
     def upkeep(self) -> Upkeep:
         """How the data is to be looked after."""
         return self.settings.upkeep
+
+    async def replicate(self, to: str | None, by: str) -> Replica | None:
+        """Copy the database there from now on, or nowhere."""
+        return await Replicating(self.dispatcher.db, self.home).choose(to, by)
 
     def host(self) -> HostFacts:
         """The machine, as last measured."""
@@ -138,6 +148,18 @@ class Runtime:
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
                 self.ending.set()
 
+    async def look_over(self) -> None:
+        """Read the whole database while it is used already; nothing starts meanwhile, and once damage is found nothing is written."""
+        db = self.dispatcher.db
+        try:
+            await asyncio.to_thread(check.quick, db.path)
+        except DamagedDatabase as damage:
+            db.damage = advice(self.home, damage)
+            self.dispatcher.halted = f"{WORDS[damage.code]} since {time.strftime('%H:%M')}"
+            log.error("%s", db.damage)
+        self.dispatcher.checking = False
+        self.dispatcher.wake()
+
     async def while_home_is_ours(self) -> None:
         """End when the home was taken away or its socket removed: nobody could reach us, and the next would be locked out."""
         ours = self._marks()
@@ -170,7 +192,10 @@ class Runtime:
 async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]:
     """A runtime that answers. The caller holds the lock of `home`, whose database is of this version."""
     async with AsyncExitStack() as stack:
+        unsure = left_over(home)
+        stack.enter_context(let_go_in_peace(home))
         db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
+        await _is_no_copy(db, home)
         feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)
         db.after_commit(feed.wake)
@@ -179,6 +204,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings)
+        dispatcher.checking = unsure
         await duties.begin()  # before anything may start: the disk may have no room for it
         await dispatcher.round()
         runtime.loops = [
@@ -193,6 +219,9 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
+        if unsure:
+            looking = asyncio.create_task(runtime.look_over(), name="check")
+            stack.push_async_callback(_end, [looking])
         watch = asyncio.create_task(runtime.while_home_is_ours(), name="home")
         runtime.loops = [*runtime.loops, watch]
         stack.push_async_callback(_end, [watch])
@@ -200,6 +229,14 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         log.info("runtime up, pid %d, home %s", os.getpid(), home)
         yield runtime
         log.info("runtime ends")
+
+
+async def _is_no_copy(db: Database, home: Path) -> None:
+    """Raise Conflict for the copy of another home: two of one would both start what waits."""
+    found = await db.read(replicas.find)
+    if found is not None and found.origin != origin(home):
+        said = f"{home} is the replica of {found.origin}, as of {found.at or 'an unknown time'}. Nothing is started from it."
+        raise Conflict(said, f"Make it the home: taskdeck --home {home} db promote")
 
 
 def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
@@ -232,7 +269,8 @@ def _of_a_unit() -> bool:
 def in_words(home: Path) -> Iterator[None]:
     """What keeps a runtime from its work, as a Problem."""
     try:
-        yield
+        with advised(home):
+            yield
     except OSError as error:
         raise Storage(f"the home {home} cannot be used: {error.strerror}.") from error
     except NoKeeper as error:

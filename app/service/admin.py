@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Any
 
-from app.errors import Conflict
+from app.errors import Conflict, Storage
 from app.health.look import look
 from app.service import board, views
 from app.service.call import Call
-from db import migrate
+from db import operations
 
 
 async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
     """Begin to end the runtime; with `drain` when nothing runs any more. It leaves a mark, so that only `serve` starts one again."""
     if call.live is None:
         raise Conflict("no runtime is up; there is nothing to stop.")
+    with suppress(Storage):  # a disk that is full keeps no runtime from being stopped
+        await call.db.write(operations.record, call.by, "stop", "runtime", None, {"drain": drain})
     call.live.stop(drain, call.by)
     return {}
 
@@ -26,12 +29,6 @@ async def start(call: Call) -> dict[str, Any]:
     if call.live is not None:
         call.live.go_on()
     return {}
-
-
-async def check(call: Call) -> dict[str, Any]:
-    """Read the whole database and say what is wrong with it."""
-    problems = await asyncio.to_thread(migrate.check, call.db.path)
-    return {"ok": not problems, "problems": problems}
 
 
 async def doctor(call: Call) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from app.core.board import (
     NextLine,
     PoolLine,
     QueueLine,
+    ReplicaFacts,
     RunningLine,
     RuntimeFacts,
 )
@@ -34,11 +35,11 @@ from app.core.clean import clean
 from app.core.plan import View, rank
 from app.core.signs import BAD
 from app.core.upkeep import Upkeep
-from app.service import alerts, queues, view
+from app.service import alerts, queues, replica, view
 from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
-from db import clock, operations, reads
+from db import clock, operations, reads, replicas
 from db.rows import ActiveRow, PoolRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
@@ -90,7 +91,7 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     ended = _TODAY.of(c, clock.stamp(midnight(now)))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
-        database=database(call), backup=_backup(c, call, now),
+        database=database(call), backup=_backup(c, call, now), replica=_replica(c),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
         failed=sum(_UNSEEN.of(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
@@ -106,7 +107,7 @@ def host(call: Call) -> HostFacts:
     return call.live.host() if call.live else HostFacts(name=os.uname().nodename)
 
 
-AILING = {"disk full": "disk full", "disk read-only": "read-only"}
+AILING = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED"}
 """How the database is, by what halts the starting."""
 
 
@@ -128,6 +129,12 @@ def _backup(c: Connection, call: Call, now: datetime) -> BackupFacts | None:
     newest = reads.newest_backup(c)
     at = clock.unix(newest) if newest else None
     return BackupFacts(at, at is not None and now.timestamp() - at > LATE * min(rule.full, rule.increment))
+
+
+def _replica(c: Connection) -> ReplicaFacts | None:
+    """How far behind the copy is."""
+    found = replica.told(replicas.find(c))
+    return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
 
 
 def midnight(now: datetime) -> datetime:
@@ -374,6 +381,7 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
     now, active = clock.utcnow(), reads.running(c)
     ended = reads.ended_since(c, clock.stamp(midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
+    backup = _backup(c, call, now)
     return {
         "facts": facts(call),
         "counts": reads.counts(c),
@@ -382,6 +390,8 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
             "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         },
         "database": {"size": size, "state": database(call)},
+        "backup": {"at": clock.from_unix(backup.at) if backup.at else None, "late": backup.late} if backup else None,
+        "replica": replica.told(replicas.find(c)),
         "queues": queues.queue_dicts(c),
         "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],
         "alerts": [

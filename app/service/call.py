@@ -10,6 +10,7 @@ from typing import Protocol
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
 from db.engine import Database
+from db.replicas import Replica
 
 
 class Live(Protocol):
@@ -23,6 +24,10 @@ class Live(Protocol):
     @property
     def upkeep(self) -> Upkeep:
         """How the data is to be looked after."""
+        ...
+
+    async def replicate(self, to: str | None, by: str) -> Replica | None:
+        """Copy the database there from now on, or nowhere; the copy after it was made once. Raises Conflict."""
         ...
 
     def facts(self) -> RuntimeFacts:

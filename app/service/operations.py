@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core import amounts, difference
-from app.core.clean import clean
+from app.core.clean import MASK, clean, is_secret_name
 from app.errors import Refused, Usage
 from app.service.call import Call
 from db import clock, operations, reads
@@ -57,9 +57,22 @@ def as_dict(row: OperationRow, name: str | None = None, here: str | None = None)
     reason = why_not(row)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
-        "before": row.before, "after": row.after, "source": row.source, "here": here is not None and row.origin == here,
+        "before": masked(row.before), "after": masked(row.after), "source": row.source, "here": here is not None and row.origin == here,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by, "undoable": not reason, "reason": reason,
     }  # fmt: skip
+
+
+def masked(value: Any) -> Any:
+    """What was recorded, without what looks secret by its name. The log keeps it whole, or nothing could be undone; a value that says
+    where a secret is says no more than that."""
+    if isinstance(value, Mapping):
+        return {key: _masked(str(key), inner) for key, inner in value.items()}
+    return [masked(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _masked(name: str, value: Any) -> Any:
+    plain = value is not None and not isinstance(value, (Mapping, list, bool))
+    return MASK if plain and is_secret_name(name) else masked(value)
 
 
 # --- what can be undone -------------------------------------------------------------------------------------------------------------
@@ -70,6 +83,8 @@ _NEVER = {
     "rm": "what was deleted is gone",
     "signal": "a signal has been delivered",
     "reconcile": "counters that were put right stay right",
+    "stop": "a runtime that was stopped is started: taskdeck serve",
+    "db": "what was done to the database stays done",
 }
 
 
@@ -79,7 +94,7 @@ def why_not(row: OperationRow) -> str:
         return "it took something back itself"
     if row.undone_by is not None:
         return "it was taken back already"
-    if (first := row.verb.split(" ")[0]) in _NEVER:
+    if (first := row.verb.replace(".", " ").split(" ")[0]) in _NEVER:
         return _NEVER[first]
     if row.object.startswith("task #"):
         return _why_not_task(row)

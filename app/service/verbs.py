@@ -15,13 +15,18 @@ from app.service import (
     alerts,
     asof,
     away,
+    backups,
     board,
     browse,
+    checking,
+    cleanup,
     definition,
     definitions,
+    health,
     history,
     operations,
     queues,
+    replica,
     slas,
     submit,
     tasks,
@@ -30,6 +35,7 @@ from app.service import (
     views,
 )
 from app.service.call import Call
+from db import timed
 from db.operations import By
 
 
@@ -115,7 +121,18 @@ VERBS: dict[str, Verb] = {
         "status": board.status,
         "start": admin.start,
         "stop": admin.stop,
-        "db.check": admin.check,
+        "db.check": checking.check,
+        "db.repair": checking.repair,
+        "db.backup": backups.backup,
+        "db.backups": backups.backups,
+        "db.cleanup": cleanup.cleanup,
+        "db.verify": backups.verify,
+        "db.replica.status": replica.status,
+        "db.replica.set": replica.set_,
+        "db.replica.off": replica.off,
+        "db.slow": health.slow,
+        "db.slow.clear": health.forget,
+        "db.stats": health.figures,
         "doctor": admin.doctor,
     }.items()
 }
@@ -133,7 +150,8 @@ async def answer(call: Call, verb: str, args: dict[str, Any]) -> Any:
         raise Usage(f"{verb}: {error}") from None
     by = By.again(call.by)
     try:
-        return _with_operations(await found.run(replace(call, by=by), **args), by)
+        with timed.asked_by(verb):
+            return _with_operations(await found.run(replace(call, by=by), **args), by)
     except UnicodeEncodeError as error:
         what = cut(clean(error.object), 40)
         raise Usage(f'"{what}" is no UTF-8 text. Nothing was done.') from None

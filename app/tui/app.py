@@ -10,7 +10,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -220,15 +219,18 @@ class TaskdeckApp(Sturdy, Places):
         return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
 
     async def _come_through(self, pump: MessagePump) -> None:
-        """What was sent to it up to now is dealt with, say the text typed before."""
+        """What was sent to it up to now is dealt with, say the text typed before; or it is gone."""
         done = asyncio.Event()
         if pump is not self and pump.call_later(done.set):
-            await self._comes(done)
+            await self._comes(done, pump._task)
 
-    async def _comes(self, event: asyncio.Event | None) -> None:
-        with suppress(TimeoutError):
-            if event is not None and not event.is_set():
-                await asyncio.wait_for(event.wait(), COMES_UP)
+    async def _comes(self, event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
+        """Wait for it, a moment at most, and no longer than that task lives."""
+        if event is None or event.is_set():
+            return
+        coming = asyncio.create_task(event.wait())
+        await asyncio.wait([coming, *([unless] if unless else [])], timeout=COMES_UP, return_when=asyncio.FIRST_COMPLETED)
+        coming.cancel()
 
     # The board
 

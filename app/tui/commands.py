@@ -43,6 +43,7 @@ def _own(app: TaskdeckApp) -> list[Command]:
         Command("panes: all of them, at their usual sizes", partial(_usual, app)),
         Command("mouse off: the terminal selects text again", partial(_mouse, app, False)),
         Command("mouse on", partial(_mouse, app, True)),
+        Command("database: sizes, and what was slow", partial(app.action_go, "database")),
         Command("failures: all are seen", partial(_seen, app)),
         *(Command(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
         *(Command(name, leave) for name in ("quit", "q", "wq", "q!")),

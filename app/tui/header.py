@@ -13,7 +13,7 @@ from textual import events
 from textual.message import Message
 
 from app.core import amounts
-from app.core.board import BackupFacts, Board, RuntimeFacts
+from app.core.board import BackupFacts, Board, ReplicaFacts, RuntimeFacts
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
 from app.tui.times import wall
@@ -98,13 +98,20 @@ def backup_spans(backup: BackupFacts | None, now: float, width: int) -> list[Spa
     return [(f"  backup {age}!", "broken") if backup.late else (f"  backup {age}", "dim")]
 
 
+def replica_spans(replica: ReplicaFacts | None) -> list[Span]:
+    """`replica 5m!` when it is late, else nothing."""
+    if replica is None or not replica.late:
+        return []
+    return [(f"  replica {amounts.age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
+
+
 def right_spans(board: Board, now: float, look: Look, width: int) -> list[Span]:
     """The right side of the first line."""
     short = width < WIDE
     spans = [*runtime_spans(board.runtime, now, look, short), ("  ", "")]
     # Before the first board nothing is known of the database.
     spans += database_spans(board.database, look) if board.at else []
-    spans += backup_spans(board.backup, now, width)
+    spans += backup_spans(board.backup, now, width) + replica_spans(board.replica)
     if board.host.load is not None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
     return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]

@@ -83,6 +83,12 @@ class Places(App[int]):
 
         self.push_screen(OperationsScreen(self.client_factory, words))
 
+    def open_database(self) -> None:
+        """How large the database is, and what was slow."""
+        from app.tui.screens.database import DatabaseScreen
+
+        self.push_screen(DatabaseScreen(self.client_factory))
+
     def open_task(self, ident: str) -> None:
         """The screen of a task, by uuid or number."""
         self.saw(ident)

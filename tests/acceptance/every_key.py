@@ -33,6 +33,7 @@ from app.tui.parameterfields import ParameterFields
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.ask import AskScreen
 from app.tui.screens.choice import ChoiceScreen
+from app.tui.screens.database import DatabaseScreen
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.edit import EditScreen
 from app.tui.screens.editor import EditorScreen, ReviewScreen
@@ -191,6 +192,7 @@ VISITS = (
     Visit("the list of pools", PickScreen, None, (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r", "┌"))),
     Visit("a new queue", EditScreen, Slot, (QUEUES, ("n", "New queue"))),
     Visit("history", HistoryScreen, Table, (("9", "▌By"),)),
+    Visit("the database", DatabaseScreen, Doc, ((":", "a verb, a queue"), ("database\r", "Slow statements"))),
     Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
     Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),
     Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),

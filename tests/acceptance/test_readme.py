@@ -38,7 +38,7 @@ def commands():
 
 @pytest.mark.parametrize("given", [pytest.param(given, id=" ".join(given)) for given in commands() if given])
 def test_every_command_of_the_readme_parses(given):
-    verb, *rest = given
+    verb, *rest = given[2:] if given[0] == "--home" else given
     found = words.commands(verb)
     name = rest.pop(0) if verb in words.GROUPS else verb
     command = found[name]
@@ -49,7 +49,7 @@ def test_every_command_of_the_readme_parses(given):
 
 
 def test_the_example_of_settings_is_one_that_is_taken(tmp_path):
-    settings, _ = blocks("toml")
+    settings, _, _ = blocks("toml")
     path = tmp_path / "config.toml"
     path.write_text(settings)
 
@@ -58,8 +58,17 @@ def test_the_example_of_settings_is_one_that_is_taken(tmp_path):
     assert (found.theme, found.unfocused, checked(found.keys, str(path))) == ("quiet", "still", {"task.cancel": "c"})
 
 
+def test_the_example_of_upkeep_is_one_that_is_taken(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(next(text for text in blocks("toml") if "[backup]" in text))
+
+    found = load(str(path)).upkeep
+
+    assert (found.backup.keep, found.retention.queues["scratch"].keep) == (14 * 86400, 86400)
+
+
 def test_the_example_of_definitions_applies_and_then_changes_nothing(house):
-    _, example = blocks("toml")
+    _, example, _ = blocks("toml")
     (house.work / "deck.toml").write_text(example)
 
     assert "encode" in house.ok("apply", "-f", "deck.toml")

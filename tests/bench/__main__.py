@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.acceptance.house import House
-from tests.bench import adoption, bulk, commands, deck, drain, idle, latency, log, memory, screens, search
+from tests.bench import adoption, bulk, commands, data, deck, drain, idle, latency, log, memory, screens, search
 from tests.bench.figures import Figure, document, table
 
 PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
     "log": lambda house, _: log.measure(house),
     "search": lambda house, _: search.measure(house),
     "memory": memory.measure,
+    "data": data.measure,
 }
 
 
@@ -46,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "part",
         nargs="*",
-        help="commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory; all when none is named",
+        help="commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory, data; all when none is named",
     )
     parser.add_argument("--json", action="store_true", help="one JSON list")
     parser.add_argument("--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)")

@@ -145,7 +145,8 @@ def test_why_also_answers_for_what_runs_and_has_ended(answering, cli):
 STATUS = {
     "version": "0.1.0", "home": "/home/ann/deck", "host": "render01", "counts": {"running": 7, "queued": 22, "held": 2, "succeeded": 900},
     "runtime": {"state": "running", "pid": 4120, "since": ago(6 * 86400 + 3 * 3600 + 5), "by": "ann", "tick_lag": 0.003, "halted": None},
-    "keeper": {"pid": 4122, "guard_pid": 4123}, "database": {"size": 312 * 2**20, "state": "ok"}, "today": {"ok": 141, "failed": 3},
+    "keeper": {"pid": 4122, "guard_pid": 4123}, "database": {"size": 312 * 2**20, "state": "ok"},
+    "backup": {"at": ago(41 * 60 + 5), "late": False}, "today": {"ok": 141, "failed": 3},
     "queues": [
         {"name": "media", "current_load": 2, "capacity": 2, "waiting": 14, "oldest_at": ago(2465), "status": "active", "word": "full",
          "pool": "main", "priority": 0},
@@ -170,7 +171,7 @@ def test_status_is_one_screen(answering, cli):
 Taskdeck on render01, home /home/ann/deck
   runtime   ● pid 4120 (ann), up 6d03h, dispatch tick 3 ms behind
   keeper    ● pid 4122, guard 4123, 7 jobs
-  database  ● 312M, ok
+  database  ● 312M, ok; backup 41m ago, verified
 
   running 7  queued 22  held 2   today 141 ok, 3 failed
 

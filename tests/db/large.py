@@ -19,15 +19,15 @@ _ID = "printf('019a{digit}000-%04x-7000-8000-%012x', {i} / 65536, {i})"
 _AT = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', '{now}', '-' || ({seconds}) || ' seconds')"
 
 
-def fill(path: Path) -> None:
-    """Fill a fresh database."""
+def fill(path: Path, queued: int = QUEUED, ended: int = ENDED) -> None:
+    """Fill a fresh database with so many tasks that wait and that ended."""
     engine = write_engine(path)
     with engine.begin() as c:
         _definitions(c)
-        _tasks(c)
+        _tasks(c, queued, ended)
         _runs(c)
         c.exec_driver_sql(
-            "INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (QUEUED + ENDED, clock.now(), clock.now())
+            "INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (queued + ended, clock.now(), clock.now())
         )
         moves.recount(c)
     engine.dispose()
@@ -49,18 +49,18 @@ def _definitions(c: Connection) -> None:
     c.exec_driver_sql("INSERT INTO environments VALUES (?, '{}', ?, ?)", (ENVIRONMENT, now, now))
 
 
-def _tasks(c: Connection) -> None:
+def _tasks(c: Connection, queued: int, over: int) -> None:
     """The ended first, as it was; submitted a second apart, ended ten a second, the last just now; every other of a template."""
-    over = f"i <= {ENDED}"
-    ended = _AT.format(now=clock.now()[:19], seconds=f"({ENDED} - i) / 10")
-    created = _AT.format(now=clock.now()[:19], seconds=f"{QUEUED + ENDED} - i")
+    done = f"i <= {over}"
+    ended = _AT.format(now=clock.now()[:19], seconds=f"({over} - i) / 10")
+    created = _AT.format(now=clock.now()[:19], seconds=f"{queued + over} - i")
     c.exec_driver_sql(
-        f"{_COUNT.format(last=QUEUED + ENDED)} INSERT INTO tasks (uuid, name, template, type, status, parameters, priority, "
+        f"{_COUNT.format(last=queued + over)} INSERT INTO tasks (uuid, name, template, type, status, parameters, priority, "
         "created_at, updated_at, number, queue, cpu, memory, tags, env_id, cwd, launch, submitted_by, attempts, started_at, ended_at) "
         f"SELECT {_ID.format(digit=1, i='i')}, 'work ' || i, iif(i % 2, 'encode', NULL), 'exec', "
-        f"iif({over}, iif(i % 10, 'succeeded', 'failed'), 'queued'), '{{}}', i % 3, {created}, {created}, i, {_QUEUE.format(i='i')}, "
+        f"iif({done}, iif(i % 10, 'succeeded', 'failed'), 'queued'), '{{}}', i % 3, {created}, {created}, i, {_QUEUE.format(i='i')}, "
         f"1.0, 10.0, '{{\"run\": \"' || (i % 100) || '\"}}', '{ENVIRONMENT}', '/', '{{\"argv\": [\"true\"]}}', 'ann', "
-        f"iif({over}, 1, 0), iif({over}, {ended}, NULL), iif({over}, {ended}, NULL) FROM n"
+        f"iif({done}, 1, 0), iif({done}, {ended}, NULL), iif({done}, {ended}, NULL) FROM n"
     )
 
 

@@ -18,11 +18,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, literal, select
 
-from db import moves, reads, retention
+from db import moves, reads
 from db.engine import write_engine
 from db.schema import queues
 from db.states import ENDED
 from tests.db.making import Made
+from tests.db.pruning import prune, rules
 
 CODES = st.sampled_from([0, 1])
 
@@ -104,7 +105,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def prune(self) -> None:
-        retention.prune(self.c, "2000")
+        prune(self.c, rules(before="2000"))
 
     @invariant()
     def counters_equal_reality(self) -> None:

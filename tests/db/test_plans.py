@@ -24,7 +24,7 @@ from tests.db import large
 
 FEW = 20_000
 """Steps of SQLite's machine, about half a millisecond: what a statement over a handful of rows stays below."""
-SMALL = {"queues", "q", "pools", "p", "slas", "json_each", "open_alerts", "lately", "silences"}
+SMALL = {"backups", "replicas", "queues", "q", "pools", "p", "slas", "json_each", "open_alerts", "lately", "silences"}
 LIMITED = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER BY instances.runid DESC")
 """Statements that walk along an index and stop at their limit."""
 COUNTING = (

@@ -35,7 +35,7 @@ INDEXES = {
 }  # fmt: skip
 OURS = (
     "environments dependencies schedules alerts silences operations events samples history slow_queries backups counters stale_texts "
-    "forgotten discarded_logs"
+    "forgotten discarded_logs replicas"
 )
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER", ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",

@@ -192,6 +192,7 @@ def test_a_database_without_an_index_is_upgraded_at_once_and_searched_before_it_
             c.exec_driver_sql(statement)
         for at in range(20):
             c.exec_driver_sql(_OLD_TASK, (f"019a{at:04}-0000-7000-8000-000000000000", f"work {at}", at + 1))
+        c.exec_driver_sql("INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', 20, '', '')")
 
     assert migrate.migrate(path)[-1] == f"upgraded from 0001 to {migrate.HEAD}"
 

@@ -40,6 +40,16 @@ def upgrade() -> None:
         *_stamps(),
         sa.PrimaryKeyConstraint("runid", name=op.f("pk_discarded_logs")),
     )
+    op.create_table(
+        "replicas",
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(length=27), nullable=True),
+        sa.Column("synced_at", sa.String(length=27), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        *_stamps(),
+        sa.PrimaryKeyConstraint("target", name=op.f("pk_replicas")),
+    )
     op.execute(
         f"CREATE TRIGGER operations_stay BEFORE UPDATE ON operations WHEN OLD.undone_by IS NOT NULL OR {_OTHERWISE} {_REFUSE}"
     )

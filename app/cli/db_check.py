@@ -1,0 +1,61 @@
+"""`taskdeck db check`: what is wrong with the database, and mending what can be derived."""
+
+from __future__ import annotations
+
+from app.cli import output
+from app.cli.options import Args, Command, Parser, as_json
+from app.core.clean import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+WRONG = 5
+"""The exit code when something is wrong."""
+
+
+def check(session: Session, args: Args) -> int:
+    """Read the whole database and look for what is wrong; with --repair, mend what follows from the rest."""
+    found = _repaired(session) if args.repair else _looked(session)
+    if args.json or args.jsonl:
+        output.document(found, args.jsonl)
+    else:
+        for line in _said(found, args.repair):
+            output.line(clean(line))
+    return 0 if found["ok"] else WRONG
+
+
+def _looked(session: Session) -> dict[str, Any]:
+    from app import offline
+
+    problems = offline.check_home(session.home)
+    return {"ok": not problems, "problems": problems}
+
+
+def _repaired(session: Session) -> dict[str, Any]:
+    """By the runtime when one is up, else here while none can come up."""
+    from app import offline
+
+    if session.client.runtime_up():
+        return session.call("db.repair")
+    return offline.repair_home(session.home)
+
+
+def _said(found: dict[str, Any], repaired: bool) -> list[str]:
+    left = [f"not mended: {line}" for line in found["problems"]] if repaired else found["problems"]
+    return [*found.get("done", []), *left] or ["the database is well"]
+
+
+def _arguments(parser: Parser) -> None:
+    parser.option("--repair", action="store_true", help="mend counters, loads and what belongs to nothing; nothing is guessed")
+    as_json(parser)
+
+
+COMMANDS = {
+    "check": Command(
+        "look for damage; 5 when there is some", check, _arguments,
+        "  taskdeck db check\n  taskdeck db check --repair",
+    ),
+}  # fmt: skip

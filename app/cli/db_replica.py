@@ -1,0 +1,95 @@
+"""`taskdeck db replica` and `db promote`: a warm copy of the database on a second disk or host, and making it the home."""
+
+from __future__ import annotations
+
+from app.cli import output, times
+from app.cli.options import Args, Command, Parser, as_json
+from app.core import amounts
+from app.core.clean import clean
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+WHAT = ("set", "status", "off")
+
+
+def replica(session: Session, args: Args) -> int:
+    """Say where the copy is, or put it elsewhere."""
+    if args.what not in WHAT:
+        raise Usage(f'db replica does not know "{clean(args.what)}".', "Type: taskdeck db replica set FOLDER, status, or off")
+    if (args.what == "set") != (args.to is not None):
+        raise Usage(f"db replica {args.what} takes {'a folder' if args.what == 'set' else 'no folder'}.", "See: taskdeck db replica --help")
+    found = session.call(f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {}))
+    if args.json or args.jsonl:
+        output.document(found, args.jsonl)
+    else:
+        output.line(_said(found))
+    return 0 if not found["problem"] else 1
+
+
+def _said(found: dict[str, Any]) -> str:
+    if found["target"] is None:
+        return "there is no replica; taskdeck db replica set FOLDER makes one"
+    age = f"{amounts.age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
+    late = ", late" if found["late"] else ""
+    problem = f"; the last copy failed: {clean(found['problem'])}" if found["problem"] else ""
+    return f"replica {clean(found['target'])}: {age}{late}{problem}"
+
+
+def promote(session: Session, args: Args) -> int:
+    """Make a copy the home."""
+    from app import offline
+
+    found = offline.copy_at(session.home)
+    for line in _warning(found):
+        output.note(line)
+    if not args.yes and not (output.keyboard() and output.ask(f"make {clean(session.home)} the home?")):
+        raise Usage("nothing was changed: promoting needs a yes.", "Type: taskdeck db promote --yes")
+    first = offline.promote_home(session.home)
+    if args.json or args.jsonl:
+        output.document({"of": found['origin'], "at": found['at'], "was_running": found['running'], "next_number": first + 1}, args.jsonl)
+    else:
+        home = clean(session.home)
+        output.line(f"{home} is a home of its own now; its tasks go on at #{first + 1}. Type: taskdeck --home {home} serve")
+    return 0
+
+
+def _warning(found: dict[str, Any]) -> list[str]:
+    age = f"as of {times.clock(found['at'])}, {amounts.age(times.since(found['at']))} ago" if found['at'] else "of an unknown time"
+    running = f" What ran at that time ({_some(found['running'])}) has an end that is not known here: it is marked lost."
+    return [
+        f"This is the copy of {clean(found['origin'])} {age}.",
+        "What was submitted, started or ended there since is missing here." + (running if found['running'] else ""),
+        "End the runtime there first, if that host still lives: both would start the tasks that wait.",
+    ]
+
+
+def _some(numbers: list[int]) -> str:
+    shown = ", ".join(f"#{number}" for number in numbers[:8])
+    return shown if len(numbers) <= 8 else f"{shown}, …"
+
+
+def _replica_arguments(parser: Parser) -> None:
+    parser.add_argument("what", metavar="set|status|off", nargs="?", default="status")
+    parser.add_argument("to", metavar="FOLDER", nargs="?")
+    as_json(parser)
+
+
+def _promote_arguments(parser: Parser) -> None:
+    parser.option("--yes", action="store_true", help="do not ask")
+    as_json(parser)
+
+
+COMMANDS = {
+    "replica": Command(
+        "a warm copy on a second disk or host", replica, _replica_arguments,
+        "  taskdeck db replica set /mnt/second/taskdeck\n  taskdeck db replica set backup@other:/srv/taskdeck\n  taskdeck db replica",
+    ),
+    "promote": Command(
+        "make a copy the home", promote, _promote_arguments, "  taskdeck --home /mnt/second/taskdeck db promote",
+    ),
+}  # fmt: skip

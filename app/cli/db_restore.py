@@ -1,0 +1,165 @@
+"""`taskdeck db restore`: a backup in the place of the database, or in a file of its own."""
+
+from __future__ import annotations
+
+from app.cli import output, times
+from app.cli.options import Args, Command, Parser, as_json, read
+from app.core import amounts
+from app.core.clean import clean
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.session import Session
+
+    Told = dict[str, Any]
+
+SHOWN = 10
+"""Numbers of tasks that are named; more are counted."""
+
+
+def restore(session: Session, args: Args) -> int:
+    """Say what would change, ask, and do it."""
+    if len(args.ids) > 1 or args.ids and args.at:
+        raise Usage("one backup at a time: its ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
+    at = args.at and _stored(args.at)
+    ident = args.ids[0] if args.ids else None
+    if args.to is not None:
+        return _to_file(session, args, ident, at)
+    if not (args.yes or args.dry_run or output.keyboard() and output.people()):
+        raise Usage("this would put a backup in the place of the database. Nothing was done.", "See it: --dry-run. To do it: --yes")
+    return _in_place(session, args, ident, at)
+
+
+def _stored(at: Any) -> str:
+    from datetime import UTC
+
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _to_file(session: Session, args: Args, ident: str | None, at: str | None) -> int:
+    import os
+
+    from app import offline
+
+    if not args.to:
+        raise Usage("--to must not be empty. Nothing was done.", "Type: --to=FILE")
+    if args.dry_run:
+        raise Usage("--to changes nothing, so there is nothing to try out. Nothing was done.", "Leave out --dry-run")
+    done = offline.restore_to(session.home, ident, at, os.path.abspath(args.to))
+    if args.json or args.jsonl:
+        output.document(done, args.jsonl)
+    else:
+        output.line(f"{_which(done['backup'])} restored into {clean(done['to'])}: {_stand(done['after'])}")
+    return 0
+
+
+def _in_place(session: Session, args: Args, ident: str | None, at: str | None) -> int:
+    from app import offline
+
+    quiet = args.json or args.jsonl
+
+    def agree(told: Told) -> bool:
+        if not quiet:
+            for line in changes(told):
+                output.line(clean(line))
+            output.flush()
+        if args.dry_run:
+            return False
+        if args.yes or output.ask("Put it in the place of the database?"):
+            return True
+        raise Usage("nothing was changed.")
+
+    done = offline.restore_home(session.home, ident, at, agree, args.dry_run)
+    if quiet:
+        output.document(done, args.jsonl)
+    elif done["restored"]:
+        kept = f"; the one before is {clean(done['kept'])}" if done["kept"] else ""
+        output.line(f"restored{kept}")
+        output.note("no runtime is up yet. Start it: taskdeck serve --detach")
+    return 0
+
+
+def changes(told: Told) -> list[str]:
+    """What a restore changes, a sentence a line."""
+    carried = told["carried"]
+    return [
+        f"backup  {_which(told['backup'])}",
+        f"now     {_stand(told['before']) if told['before'] else 'cannot be read'}{_state(told['present'])}",
+        f"then    {_stand(told['after'])}",
+        *(line for many, line in _carried(carried) if many),
+        f"the next task will be #{carried['next']}",
+    ]
+
+
+def _state(present: str) -> str:
+    return "" if present == "whole" else f" ({present})"
+
+
+def _carried(carried: Told) -> list[tuple[int, str]]:
+    """What is brought over from the time since, and what cannot be."""
+    tasks, ended, lost = carried["tasks"], carried["ended"], carried["lost"]
+    return [
+        (len(tasks), f"{_count(len(tasks), 'task')} submitted since {_is(len(tasks))} brought over: {_numbers(tasks)}"),
+        (len(ended), f"{_count(len(ended), 'task')} ended since and {_is(len(ended))} not run again: {_numbers(ended)}"),
+        (carried["alive"], f"{_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
+        (len(lost), f"{_count(len(lost), 'task')} submitted since cannot be read and {_is(len(lost))} lost: {_numbers(lost)}"),
+        (carried["unknown"], f"{_count(carried['unknown'], 'run')} since then: it cannot be known of which task"),
+        (carried["held"], f"so {_count(carried['held'], 'waiting task')} may have run and {_is(carried['held'])} held; to let one go: "
+                          "taskdeck release TASK"),
+    ]  # fmt: skip
+
+
+def _count(many: int, what: str) -> str:
+    return f"{many:,} {what}{'' if many == 1 else 's'}"
+
+
+def _is(many: int) -> str:
+    return "is" if many == 1 else "are"
+
+
+def _numbers(found: list[int]) -> str:
+    shown = " ".join(f"#{number}" for number in found[:SHOWN])
+    return shown if len(found) <= SHOWN else f"{shown} and {len(found) - SHOWN:,} more"
+
+
+def _which(backup: Told) -> str:
+    return f"{backup['id']}, {backup['kind']}, of {times.clock(backup['at'])}, {amounts.age(times.since(backup['at']))} old"
+
+
+def _stand(stand: Told) -> str:
+    """`12 tasks (3 queued, 9 succeeded), newest #12 of 10:42`."""
+    counted = stand["tasks"]
+    each = ", ".join(f"{many:,} {status.replace('_', ' ')}" for status, many in sorted(counted.items()))
+    newest = f", newest #{stand['newest']} of {times.clock(stand['newest_at'])}" if stand["newest"] else ""
+    return f"{_count(sum(counted.values()), 'task')}{f' ({each})' if each else ''}{newest}"
+
+
+def _moment(text: str) -> Any:
+    """A time that is over: a time of day is the last one, a duration so long ago."""
+    from datetime import timedelta
+
+    now = times.local_now()
+    found = amounts.parse_time(text, now)
+    if found > now:
+        found = found - timedelta(days=1) if ":" in text else now - (found - now)
+    return found
+
+
+def _arguments(parser: Parser) -> None:
+    parser.option("ids", nargs="*", metavar="ID", help="which backup; none: the newest good one")
+    parser.option("--at", metavar="TIME", type=read(_moment), help="the newest good one of that time or before")
+    parser.option("--to", metavar="FILE", help="into a new file; nothing else is touched")
+    parser.option("--dry-run", action="store_true", help="only say what would change")
+    parser.option("--yes", action="store_true", help="do not ask")
+    as_json(parser)
+
+
+COMMANDS = {
+    "restore": Command(
+        "put a backup in the place of the database", restore, _arguments,
+        "  taskdeck db restore --dry-run\n  taskdeck stop && taskdeck db restore --at 10:00\n  taskdeck db restore --to /tmp/then.db",
+    ),
+}  # fmt: skip

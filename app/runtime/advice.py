@@ -1,0 +1,50 @@
+"""What to do about a damaged database: the newest good backup, how old it is, and the command to type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app import paths
+from app.core import amounts
+from app.runtime.settings import Settings
+from app.service import backups
+from db import clock
+from db.backup.store import Backup, Store
+from db.errors import DamagedDatabase, Problem
+
+
+def folder(home: Path) -> Path:
+    """Where the backups of a home are, as the user's settings say."""
+    return backups.folder(home, Settings(paths.config_file()).upkeep.backup)
+
+
+@contextmanager
+def advised(home: Path) -> Iterator[None]:
+    """A damaged database is told with what can be done about it."""
+    try:
+        yield
+    except DamagedDatabase as damage:
+        raise advice(home, damage) from None
+
+
+def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
+    """The same problem with the newest good backup and the command to type; as it is when that was said already."""
+    if "Newest good backup" in damage.message or "another program" in damage.message:
+        return damage
+    found = newest(home)
+    if found is None:
+        return DamagedDatabase(f"{damage.message} There is no good backup of it.", "Move it away, or put a good copy there.")
+    now, at = clock.utcnow(), clock.parse(found.at)
+    old = amounts.age((now - at).total_seconds())
+    said = f"{damage.message} Newest good backup: {amounts.clock(at, now)}, {old} old."
+    return DamagedDatabase(said, "See what would change: taskdeck db restore --dry-run")
+
+
+def newest(home: Path) -> Backup | None:
+    """The newest good backup of a home, as far as that can be told."""
+    try:
+        return next(reversed(Store(folder(home)).good()), None)
+    except (Problem, OSError):
+        return None

@@ -1,0 +1,183 @@
+"""Backups as people ask for them and as the runtime takes them: where they lie, what travels along, what is run after each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from app import config, paths
+from app.core.clean import clean, cut
+from app.core.upkeep import Backup as Settings
+from app.errors import Problem, Usage
+from app.service import definitions
+from app.service.call import Call
+from db import operations
+from db.backup import keeping, room
+from db.backup.mirror import mirror
+from db.backup.store import Backup, Store
+from db.backup.taking import Rules, take
+
+Row = dict[str, Any]
+T = TypeVar("T")
+HOOK_SECONDS = 6 * 3600.0
+"""How long the program that is run after a backup may take."""
+
+
+def settings() -> Settings:
+    """The section `backup` of config.toml as it is now. Raises Usage."""
+    return config.load(paths.config_file()).upkeep.backup
+
+
+def folder(home: Path, chosen: Settings) -> Path:
+    """Where the backups of a home lie."""
+    return Path(chosen.folder) if chosen.folder else home / "backups"
+
+
+async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
+    """Take one now: {id, kind, at, path, bytes, verified, base, problem, after}; `to` is an absolute path of another folder, in which
+    nothing is pruned. `after`: what was wrong with the program that is run after a backup, null when nothing was."""
+    chosen = settings()
+    if to is not None and (not to.startswith("/") or "\0" in to):
+        raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
+    taken = await take_one(call, chosen, full, Path(to) if to else None)
+    if call.live is not None:
+        if to is None:
+            await mirrored(call, folder(call.home, chosen))
+        await call.db.write(operations.record, call.by, "db backup", f"backup {taken.id}", after={"bytes": taken.bytes})
+    after = await hook(chosen, taken.path.parent) if to is None else None
+    if after:
+        call.note(after)
+    return {**as_row(taken), "after": after}
+
+
+async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
+    """Take a backup by the settings, in a thread of its own. Raises Problem."""
+    rules = Rules(chosen.full, chosen.increment, chosen.keep if to is None else None)
+    beside = await _beside(call)
+    where = to or folder(call.home, chosen)
+    return await _apart(lambda step: take(call.db.path, where, rules, full, beside, step))
+
+
+async def mirrored(call: Call, where: Path) -> None:
+    """Have what lies there in the table of backups."""
+    found = await asyncio.to_thread(Store(where).backups)
+    await call.db.write(mirror, found)
+
+
+class GivenUp(Exception):
+    """Nobody waits for the work any more."""
+
+
+async def _apart(work: Callable[[Callable[[], None]], T]) -> T:
+    """`work` in a thread, given what it is to call now and then; it is given up when whoever asked is cancelled."""
+    over = threading.Event()
+
+    def step() -> None:
+        if over.is_set():
+            raise GivenUp
+
+    try:
+        return await asyncio.to_thread(work, step)
+    finally:
+        over.set()
+
+
+async def _beside(call: Call) -> dict[str, bytes]:
+    """The user's settings and all definitions, as far as there are any to be had."""
+    texts = {}
+    with suppress(OSError):
+        texts["config"] = Path(paths.config_file()).read_bytes()
+    with suppress(Problem, sqlite3.Error):
+        texts["definitions"] = (await definitions.export(call)).encode()
+    return texts
+
+
+async def backups(call: Call) -> list[Row]:
+    """All of them, oldest first: see `as_row`."""
+    return await asyncio.to_thread(listed, call.home)
+
+
+async def verify(call: Call, *, id: str | None = None) -> Row:
+    """See `checked`."""
+    return await _apart(lambda step: checked(call.home, id, step))
+
+
+def listed(home: Path) -> list[Row]:
+    """The backups of a home, oldest first; neither database nor runtime is needed."""
+    return [as_row(found) for found in Store(folder(home, settings())).backups()]
+
+
+def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None) -> Row:
+    """Build one backup up and check it; without an id check the files of all, and build up the newest.
+
+    {"checked": how many, "bad": [{id, problem}], "damaged_lines": numbers of the manifest's}. One that is found bad is told in the
+    manifest, and counts no more. Raises NoBackup and Storage.
+    """
+    store = Store(folder(home, settings()))
+    if not store.folder.is_dir():
+        return {"checked": len([store.find(ident)] if ident else []), "bad": [], "damaged_lines": []}
+    try:
+        with keeping.alone(store.folder):
+            return _checked(store, ident, step)
+    except OSError as error:
+        raise room.problem(store.folder, error) from None
+
+
+def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
+    asked = [store.find(ident)] if ident else store.backups()
+    bad = {} if ident else {found.id: why for found, why in store.damaged_files()}
+    whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad), None)
+    image = store.folder / ".verifying.image"
+    image.unlink(missing_ok=True)
+    if whole is not None and (wrong := store.check(whole, image, step)):
+        bad[whole.id] = "; ".join(wrong)
+    for one in asked:
+        if one.id in bad and one.problem is None:
+            keeping.mark_bad(store.folder, one.id, bad[one.id])
+    rows = [{"id": name, "problem": why} for name, why in bad.items()]
+    return {"checked": len(asked), "bad": rows, "damaged_lines": store.damaged_lines()}
+
+
+def as_row(backup: Backup) -> Row:
+    """{id, kind, at, path, bytes, verified, base, problem}: `at` as stored, `bytes` of its file."""
+    return {
+        "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
+        "verified": backup.verified, "base": backup.base, "problem": backup.problem,
+    }  # fmt: skip
+
+
+async def hook(chosen: Settings, where: Path) -> str | None:
+    """Run the program of the settings with the folder as its last word; what went wrong, or None. Cancelled, it is ended."""
+    if not chosen.after:
+        return None
+    name = clean(chosen.after[0])
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *chosen.after, os.fspath(where), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        return f"{name}, which is run after a backup, cannot be started: {(error.strerror or 'unknown').lower()}"
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), HOOK_SECONDS)
+    except TimeoutError:
+        return f"{name}, which is run after a backup, took over {HOOK_SECONDS / 3600:.0f} hours and was ended"
+    finally:
+        with suppress(ProcessLookupError):
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return _ended(name, process.returncode, said)
+
+
+def _ended(name: str, code: int | None, said: bytes) -> str | None:
+    if code == 0:
+        return None
+    last = cut(clean(said.decode("utf-8", "replace").strip().rpartition("\n")[2]), 120)
+    return f"{name}, which is run after a backup, exited {code}" + (f": {last}" if last else "")

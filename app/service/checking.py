@@ -1,0 +1,84 @@
+"""The whole database looked at: its pages, its rows, and the runs that the keeper and the disk know; and what of it can be mended."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import paths
+from app.core import amounts
+from app.errors import Conflict
+from app.service import traces
+from app.service.call import Call
+from db import check as checks
+from db import operations
+
+
+async def check(call: Call) -> dict[str, Any]:
+    """Read the whole database and say what is wrong with it."""
+    problems = await asyncio.to_thread(examine, call.home, call.live is not None)
+    return {"ok": not problems, "problems": problems}
+
+
+async def repair(call: Call) -> dict[str, Any]:
+    """Mend what can be derived; what was done, and what is still wrong."""
+    if call.live is None:
+        raise Conflict("no runtime is up, so nothing was done.", "Type: taskdeck db check --repair")
+    damage = await asyncio.to_thread(checks.damage, call.db.path)
+    lost = [] if damage else await asyncio.to_thread(logs_of_nobody, call.home)
+    done = [] if damage else await call.db.write(mend, lost, call.by)
+    problems = await asyncio.to_thread(examine, call.home, True)
+    return {"ok": not problems, "done": done, "problems": problems}
+
+
+def examine(home: Path, live: bool) -> list[str]:
+    """What is wrong, in words. While a runtime is up (`live`) a run may be on its way to the keeper, so none is missed there."""
+    path = paths.database(home)
+    runs, logs = traces.known_to_keeper(home), list(traces.logs(home))
+    problems = checks.check(path)
+    if problems and checks.damage(path):
+        return problems
+    with checks.reading(path) as c:
+        strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
+        lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]
+    return [*problems, *_keeper(strange, lost), *_logs(home, alone)]
+
+
+def _keeper(strange: list[str], lost: list[str]) -> list[str]:
+    found = [f"the keeper has run {runid}, which no row knows" for runid in strange[: checks.TOLD]]
+    return found + [f"run {runid} is said to go on, and the keeper does not know it: it ends as lost" for runid in lost[: checks.TOLD]]
+
+
+def _logs(home: Path, alone: list[str]) -> list[str]:
+    if not alone:
+        return []
+    size = amounts.size(sum(_size(Path(paths.log_path(home, runid))) for runid in alone))
+    return [f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} that no row knows ({size})"]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def logs_of_nobody(home: Path) -> list[str]:
+    """The runs of which there is a log and nothing else, neither a row nor a word of the keeper."""
+    logs, runs = list(traces.logs(home)), traces.told(home)
+    with checks.reading(paths.database(home)) as c:
+        return [runid for runid in checks.strangers(c, logs) if runid not in runs]
+
+
+def mend(c: Connection, logs: list[str], by: str) -> list[str]:
+    """Mend the rows, and let the cleanup remove these logs; what was done, which goes into the log of operations."""
+    done = checks.repair(c)
+    if logs:
+        checks.discard(c, logs)
+        done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs that no row knows will be removed by the cleanup")
+    if done:
+        operations.record(c, by, "db repair", "database", after=done)
+    return done

@@ -1,0 +1,321 @@
+"""`db cleanup`: ended work leaves by the rules of config.toml, and what is left of it; what would leave is found in the same way.
+
+The logs of runs are removed once their rows are gone for good. Which ones these are is in the database meanwhile, so that a crash
+leaks none.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import to_thread
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import paths
+from app.core import amounts
+from app.core.upkeep import DAY, Rule, Upkeep
+from app.service.call import Call
+from db import clock, moves, operations, retention, sql
+from db.engine import Database
+from db.retention import Edge, Old, Part, Rules, Scope, Taken
+
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+"""The folders of logs."""
+STRAY = 7 * DAY
+"""Seconds without a write after which the log of a run that nobody knows is removed."""
+
+
+@dataclass
+class Figures:
+    """How much goes: runs, tasks, bytes of their log files, and about the bytes of their rows."""
+
+    runs: int = 0
+    tasks: int = 0
+    logs: int = 0
+    rows: int = 0
+
+    def add(self, other: Figures) -> None:
+        """Count that in."""
+        self.runs, self.tasks = self.runs + other.runs, self.tasks + other.tasks
+        self.logs, self.rows = self.logs + other.logs, self.rows + other.rows
+
+
+@dataclass
+class Report:
+    """What goes by each rule and for each reason (`age`, `runs`, `logs`, `removed`), and rows of the other tables."""
+
+    by_rule: dict[tuple[Scope, str], Figures] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+
+    def all(self) -> Figures:
+        """The sum over the rules."""
+        total = Figures()
+        for figures in self.by_rule.values():
+            total.add(figures)
+        return total
+
+    def count(self, scope: Scope, why: str, **figures: int) -> None:
+        """Add to what goes by a rule."""
+        self.by_rule.setdefault((scope, why), Figures()).add(Figures(**figures))
+
+    def summary(self) -> dict[str, int]:
+        """All that is not nothing."""
+        return {name: number for name, number in {**asdict(self.all()), **self.others}.items() if number}
+
+
+async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
+    """Remove what is old now, or say only what would go.
+
+    {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}], "runs", "tasks", "logs", "rows", "others":
+    {table: rows}, "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `size` those of the database, and `next` what the
+    cleanup after this one will remove as things stand: {"runs", "tasks", "bytes", "words"}.
+    """
+    upkeep = call.live.upkeep if call.live else Upkeep()
+    before = await call.db.read(retention.size)
+    report = await look(call.db, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
+    after = await call.db.read(retention.size)
+    return {
+        "dry_run": dry_run, "rules": [_told(scope, why, figures, upkeep) for (scope, why), figures in report.by_rule.items()],
+        **asdict(report.all()), "others": report.others, "size": {"before": before, "after": after},
+        "next": _next(report.all() if dry_run else Figures()),
+    }  # fmt: skip
+
+
+def _told(scope: Scope, why: str, figures: Figures, upkeep: Upkeep) -> dict[str, Any]:
+    """What goes by one rule on the wire."""
+    name = {"all": "all", "removed": "removed by hand"}.get(scope.kind, f"{scope.kind} {scope.name}")
+    return {"rule": name, "why": why, "because": _because(scope, why, upkeep), **asdict(figures)}
+
+
+def _because(scope: Scope, why: str, upkeep: Upkeep) -> str:
+    """The reason in words: `older than 30d`."""
+    named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}.get(scope.kind, {})
+    rule = named.get(scope.name, upkeep.retention.all)
+    return {
+        "age": f"older than {amounts.setting(rule.keep or _longest(upkeep))}",
+        "runs": f"beyond the newest {rule.runs or 0:,} runs",
+        "logs": f"beyond {amounts.memory(rule.logs)} of logs",
+    }.get(why, "removed by hand")
+
+
+def _next(figures: Figures) -> dict[str, Any]:
+    words = f"{figures.runs:,} runs and {figures.tasks:,} tasks, {amounts.size(figures.logs + figures.rows)}"
+    return {"runs": figures.runs, "tasks": figures.tasks, "bytes": figures.logs + figures.rows,
+            "words": words if figures.runs or figures.tasks else "nothing"}  # fmt: skip
+
+
+# --- the rules ----------------------------------------------------------------------------------------------------------------------
+
+
+def rules(upkeep: Upkeep, moment: datetime) -> Rules:
+    """The rules of the settings as of an aware time. One that is more special goes before the others: template, queue, all."""
+    found = upkeep.retention
+    scopes = [_scope("template", name, rule, moment) for name, rule in found.templates.items()]
+    scopes += [_scope("queue", name, rule, moment) for name, rule in found.queues.items()]
+    first = moment - timedelta(seconds=found.operations)
+    return Rules(
+        (*scopes, _scope("all", "", found.all, moment)), _ago(moment, _longest(upkeep)), first.year * 100 + first.month,
+        _ago(moment, upkeep.backup.keep) if upkeep.backup.enabled else None,
+    )  # fmt: skip
+
+
+def _scope(kind: str, name: str, rule: Rule, moment: datetime) -> Scope:
+    before = None if rule.keep is None else _ago(moment, rule.keep)
+    return Scope(kind, name, before, rule.runs, None if rule.logs is None else int(rule.logs * 2**20))
+
+
+def _longest(upkeep: Upkeep) -> float:
+    """Seconds that the most patient rule keeps things."""
+    found = upkeep.retention
+    return max((rule.keep for rule in (found.all, *found.queues.values(), *found.templates.values()) if rule.keep), default=30 * DAY)
+
+
+def _ago(moment: datetime, seconds: float) -> str:
+    return clock.stamp(moment - timedelta(seconds=seconds))
+
+
+# --- looking, and doing it ----------------------------------------------------------------------------------------------------------
+
+
+async def look(db: Database, upkeep: Upkeep) -> Report:
+    """What `clean` would remove now."""
+    by, report, seen = rules(upkeep, clock.utcnow()), Report(), Counter[str]()
+    for part in await db.read(retention.parts, by):
+        async for runs in _batches(db, retention.page, part):
+            taken = await db.read(retention.would_remove, runs, seen)
+            _count(report, part, runs, taken)
+        async for tasks in _batches(db, retention.idle, part, by.before):
+            taken = await db.read(retention.would_remove, (), seen, [task.id for task in tasks])
+            _count(report, part, (), taken)
+    for table in retention.OTHERS:
+        _count_others(report, table, await db.read(retention.count_old, table, by))
+    return report
+
+
+async def clean(db: Database, home: Path, upkeep: Upkeep, by: str | None = None) -> Report:
+    """Remove what the rules let go, with its logs; then the file shrinks. Without a person `by` the runtime does it by itself."""
+    found, report = rules(upkeep, clock.utcnow()), Report()
+    await settle(db, home)
+    unlinked: list[str] = []
+    for part in await db.read(retention.parts, found):
+        async for runs in _batches(db, retention.page, part):
+            taken = await db.write(retention.remove, [run.id for run in runs], (), found.ledger is not None)
+            unlinked += await to_thread(_unlinked, home, taken.runs)
+            _count(report, part, runs, taken)
+            if len(unlinked) >= retention.ROWS:
+                await _forget_logs(db, unlinked)
+        async for tasks in _batches(db, retention.idle, part, found.before):
+            _count(report, part, (), await db.write(retention.remove, (), [task.id for task in tasks], found.ledger is not None))
+    await _forget_logs(db, unlinked)
+    for table in retention.OTHERS:
+        _count_others(report, table, await _remove_old(db, table, found))
+    while await db.read(retention.unused):
+        await db.write_quietly(retention.remove_unused)
+    if by is not None or report.summary() or await db.read(_noted_before, _today()):
+        await db.write_quietly(_note, report.summary(), by)
+    await _shrink(db)
+    return report
+
+
+async def _batches(db: Database, find: Any, part: Part, *more: Any) -> AsyncIterator[list[Old]]:
+    """What `find` finds of a part, in lists that are short enough for one transaction."""
+    after: Edge = retention.NOTHING
+    while found := await db.read(find, part, *more, after):
+        for at in range(0, len(found), retention.BATCH):
+            yield found[at : at + retention.BATCH]
+        after = (found[-1].ended, found[-1].id)
+
+
+def _count(report: Report, part: Part, runs: Sequence[Old], taken: Taken) -> None:
+    """Count a batch in. A task goes for the reason of its last run; one that never ran is old, or was removed."""
+    reasons: dict[str, str] = {}
+    gone = set(taken.runs)
+    for run in runs:
+        if run.id in gone:
+            reasons[run.task] = part.why(run)
+            report.count(part.scope, reasons[run.task], runs=1, logs=run.log, rows=run.row)
+    usual = "removed" if part.scope.kind == "removed" else "age"
+    for task, size in taken.tasks.items():
+        report.count(part.scope, reasons.get(task, usual), tasks=1, rows=size)
+
+
+def _count_others(report: Report, table: str, rows: int) -> None:
+    if rows:
+        report.others[table] = rows
+
+
+async def _remove_old(db: Database, table: str, by: Rules) -> int:
+    """Old rows of one of the other tables; how many there were."""
+    left = total = await db.read(retention.count_old, table, by)
+    while left > 0:
+        done = await db.write_quietly(retention.remove_old, table, by)
+        left = left - done if done else 0
+    return total
+
+
+async def _shrink(db: Database) -> None:
+    """Give what is free in the file back to the disk."""
+    free = await db.read(retention.free)
+    while free:
+        await db.write_quietly(retention.give_back)
+        was, free = free, await db.read(retention.free)
+        if free >= was:
+            return
+
+
+# --- logs ---------------------------------------------------------------------------------------------------------------------------
+
+
+async def settle(db: Database, home: Path) -> None:
+    """Remove the logs of pruned runs that a crash has left."""
+    while unlinked := await to_thread(_unlinked, home, await db.read(retention.discarded)):
+        await _forget_logs(db, unlinked)
+
+
+async def _forget_logs(db: Database, unlinked: list[str]) -> None:
+    """Remember no longer that these logs are to be removed, and empty the list."""
+    if unlinked:
+        await db.write_quietly(retention.removed_logs, list(unlinked))
+        unlinked.clear()
+
+
+def _unlinked(home: Path, runids: Sequence[str]) -> list[str]:
+    """Those of the runs that have no log any more; one that cannot be removed is tried again next time."""
+    done = []
+    for runid in runids:
+        try:
+            os.unlink(paths.log_path(home, runid))
+        except FileNotFoundError:
+            pass
+        except OSError:
+            continue
+        done.append(runid)
+    return done
+
+
+async def sweep(db: Database, home: Path, folder: str) -> int:
+    """Remove old logs of runs that the database does not know, in one of FOLDERS; how many there were."""
+    found = await to_thread(_old_logs, home / "runs" / folder)
+    strays = await db.read(retention.unknown, found) if found else []
+    return len(await to_thread(_unlinked, home, strays))
+
+
+def _old_logs(folder: Path) -> list[str]:
+    """The runs whose logs there were not written to lately."""
+    before = clock.utcnow().timestamp() - STRAY
+    try:
+        with os.scandir(folder) as files:
+            return [file.name[:-4] for file in files if _is_old_log(file, folder.name, before)]
+    except FileNotFoundError:
+        return []
+
+
+def _is_old_log(file: os.DirEntry[str], folder: str, before: float) -> bool:
+    return file.name.endswith(f"{folder}.log") and file.is_file(follow_symlinks=False) and file.stat().st_mtime < before
+
+
+# --- the operation log --------------------------------------------------------------------------------------------------------------
+
+_NOTED = "cleanup/"
+"""Where `counters` hold what the runtime has removed since it was last recorded, and since which day (20261125)."""
+
+
+def _today() -> int:
+    return int(clock.now()[:10].replace("-", ""))
+
+
+def _noted(c: Connection) -> dict[str, int]:
+    found = "SELECT substr(name, ?), value FROM counters WHERE name >= ? AND name < ?"
+    return {row[0]: row[1] for row in sql.rows(c, found, (len(_NOTED) + 1, _NOTED, _NOTED[:-1] + "0"))}
+
+
+def _noted_before(c: Connection, day: int) -> bool:
+    return _noted(c).get("day", day) < day
+
+
+def _note(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
+    """Record what a person has removed; what the runtime does every few minutes is recorded once a day."""
+    if by is not None:
+        operations.record(c, by, "db cleanup", "database", after=dict(removed))
+        return
+    noted, day = _noted(c), _today()
+    if noted.pop("day", day) < day:
+        operations.record(c, moves.SYSTEM, "db cleanup", "database", after={name: number for name, number in noted.items() if number})
+        sql.run(c, "DELETE FROM counters WHERE name >= ? AND name < ?", (_NOTED, _NOTED[:-1] + "0"))
+    now = clock.now()
+    rows = [(_NOTED + name, number, now, now) for name, number in removed.items()]
+    sql.run_many(
+        c,
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
+        rows,
+    )
+    if rows:
+        since = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"
+        sql.run(c, since, (f"{_NOTED}day", day, now, now))

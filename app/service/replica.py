@@ -1,0 +1,46 @@
+"""The warm copy of the database: where it is, and how old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.errors import Refused, Usage
+from app.service.call import Call
+from db import clock, replicas
+from db.replicas import Replica
+
+LATE = 120.0
+"""Seconds from which on a copy is late."""
+
+
+async def status(call: Call) -> dict[str, Any]:
+    """{"target", "at", "lag", "late", "problem"}; target is None when there is none."""
+    return told(await call.db.read(replicas.find))
+
+
+async def set_(call: Call, *, to: str) -> dict[str, Any]:
+    """Copy to a folder, or HOST:FOLDER, from now on; as `status` after the first copy."""
+    if not to or "\0" in to or "\n" in to or to.startswith("-"):
+        raise Usage("the copy needs a folder, or HOST:FOLDER. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
+    if not to.rpartition(":")[2].startswith("/"):
+        raise Usage("the folder of the copy must begin with /. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
+    if call.live is None:
+        raise Refused("a copy is kept by the runtime, and none is up.", "Type: taskdeck serve")
+    return told(await call.live.replicate(to.rstrip("/"), call.by))
+
+
+async def off(call: Call) -> dict[str, Any]:
+    """Copy nowhere any more; the copy stays where it is."""
+    if call.live is None:
+        raise Refused("a copy is kept by the runtime, and none is up.", "Type: taskdeck serve")
+    return told(await call.live.replicate(None, call.by))
+
+
+def told(replica: Replica | None) -> dict[str, Any]:
+    """The copy as verbs answer it; `lag` in seconds."""
+    if replica is None:
+        return {"target": None, "at": None, "lag": None, "late": False, "problem": None}
+    since = replica.synced_at
+    lag = max(0.0, clock.utcnow().timestamp() - clock.unix(since)) if since else None
+    late = lag > LATE if lag is not None else replica.problem is not None
+    return {"target": replica.target, "at": since, "lag": lag, "late": late, "problem": replica.problem}

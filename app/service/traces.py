@@ -1,0 +1,100 @@
+"""The runs of a home as its keeper's journal and their logs show them, without a database: what a restore has when that is damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from db.ledger import Trace
+
+Records = dict[str, dict[str, Any]]
+"""The records of one run, by their letter; `f`: it was forgotten."""
+
+
+def told(home: Path) -> dict[str, Records]:
+    """What the journal says of each run that was started or may have been, oldest file first."""
+    runs: dict[str, Records] = {}
+    for record in _records(home):
+        letter = next(iter(record), "")
+        if letter == "f" and isinstance(record["f"], list):
+            for runid in record["f"]:
+                if runid in runs:
+                    runs[runid]["f"] = record
+        elif letter == "i":
+            runs.setdefault(str(record["i"]), {})["i"] = record
+        elif letter in ("p", "e", "s", "r", "v") and record[letter] in runs:
+            runs[record[letter]].setdefault(letter, record)
+    return {runid: records for runid, records in runs.items() if not records.keys() & {"r", "v"}}
+
+
+def _records(home: Path) -> Iterator[dict[str, Any]]:
+    """All of them; what is torn is passed over."""
+    for file in sorted((home / "run").glob("journal*/**/*.log")):
+        with suppress(OSError):
+            for line in file.read_bytes().rstrip(b"\0").split(b"\n"):
+                with suppress(ValueError):
+                    record = json.loads(line)
+                    if isinstance(record, dict):
+                        yield record
+
+
+def known_to_keeper(home: Path) -> set[str]:
+    """Runs that a keeper will tell of in its hello."""
+    return {runid for runid, records in told(home).items() if "f" not in records}
+
+
+def traces(home: Path, since: float) -> list[Trace]:
+    """Every run that the journal knows, and those begun after the UNIX time `since` of which there is only a log."""
+    runs = told(home)
+    found = [_trace(runid, records) for runid, records in runs.items()]
+    return found + [Trace(runid) for runid in logs(home) if runid not in runs and began(runid) >= since]
+
+
+def _trace(runid: str, records: Records) -> Trace:
+    end = records.get("e")
+    if end is not None:
+        return Trace(runid, told="f" not in records, end=end.get("at"), code=end.get("code"), lost=bool(end.get("lost")), ended=True)
+    number, attempt = _marks(records.get("p"))
+    return Trace(runid, number, told="f" not in records, attempt=attempt)
+
+
+def _marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
+    """The number of the task and the attempt that a living process was started with."""
+    with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
+        if pid is not None and _began_at(pid["pid"]) == pid["ticks"]:
+            variables = psutil.Process(pid["pid"]).environ()
+            return int(variables["TASKDECK_TASK"]), int(variables["TASKDECK_ATTEMPT"])
+    return None, 1
+
+
+def _began_at(pid: int) -> int:
+    """When a process began, in ticks after the boot."""
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+
+
+def logs(home: Path) -> Iterator[str]:
+    """The runs of which there is a log."""
+    for folder in _entries(home / "runs"):
+        for entry in _entries(folder):
+            if entry.name.endswith(".log"):
+                yield entry.name.removesuffix(".log")
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    with suppress(OSError), os.scandir(folder) as found:
+        for entry in found:
+            yield Path(entry.path)
+
+
+def began(runid: str) -> float:
+    """When a run was made, in UNIX seconds, as its identifier tells; 0 for what is none."""
+    try:
+        return int(runid.replace("-", "")[:12], 16) / 1000
+    except ValueError:
+        return 0.0

@@ -1,0 +1,530 @@
+"""Lists, checks and restores the backups in this folder. It needs Python 3.8 or later, and something that can read zstd.
+
+    python3 restore.py list
+    python3 restore.py verify [ID]
+    python3 restore.py restore ID FILE
+    python3 restore.py restore --at TIME FILE
+
+A backup is one file: MAGIC, the length of the header (4 bytes, little endian) and the header (JSON), the hashes of all pages, the
+numbers of the pages that are stored (none in a full one: it has them all), then those pages in frames of about 1 MiB, and the sha256
+of everything before. Hashes, numbers and frames are zstd; before each frame stands its length (4 bytes). An increment stores the
+pages that differ from its base. `manifest.jsonl` says what was taken, found bad and pruned, each line with a checksum of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import ctypes.util
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from datetime import datetime, timezone
+from urllib.parse import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import IO, Any
+
+MAGIC = b"TASKDECK-BACKUP\n"
+FORMAT = 1
+HASH = 16
+"""Bytes of a page's hash."""
+FRAME = 2**20
+"""Bytes of pages in a frame, before they are compressed."""
+DIGEST = 32
+MANIFEST = "manifest.jsonl"
+SUFFIX = ".backup"
+_SUM = 16
+_HEAD = b'{"sum":"'
+_MIDDLE = b'","line":'
+
+
+class Damaged(Exception):
+    """The backup `ident` cannot be used; `why` says what is wrong with it."""
+
+    def __init__(self, ident: str, why: str) -> None:
+        super().__init__("backup %s is damaged: %s" % (ident, why))
+        self.ident, self.why = ident, why
+
+
+class Unknown(Exception):
+    """There is no such backup, or nothing here can read one."""
+
+
+def page_hash(page: bytes) -> bytes:
+    """The hash of one page: HASH bytes."""
+    return hashlib.blake2b(page, digest_size=HASH).digest()
+
+
+def manifest_line(said: dict[str, Any]) -> bytes:
+    """`said` as a line of the manifest, with its checksum."""
+    body = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    return _HEAD + _sum(body) + _MIDDLE + body + b"}\n"
+
+
+def _sum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_SUM // 2).hexdigest().encode()
+
+
+def _said(line: bytes) -> dict[str, Any] | None:
+    """What a line of the manifest says; None when it is not as it was written."""
+    body = line[len(_HEAD) + _SUM + len(_MIDDLE) : -2]
+    said = json.loads(body) if line == _HEAD + _sum(body) + _MIDDLE + body + b"}\n" else None
+    return None if said is None or "/" in said["id"] else said  # an id names a file of this folder
+
+
+def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
+    """(what its lines say, in order; the numbers of the lines that are damaged, but for those that a later line says were seen and
+    mended by telling anew what could be known). No manifest is an empty one."""
+    try:
+        with open(os.path.join(folder, MANIFEST), "rb") as file:
+            lines = file.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return [], []
+    read = [_said(line) for line in lines]
+    damaged = [number for number, (line, said) in enumerate(zip(lines, read), 1) if said is None and line.strip()]
+    told = [said for said in read if said is not None]
+    seen = {number for said in told if said["what"] == "seen" for number in said["lines"]}
+    return told, [number for number in damaged if number not in seen]
+
+
+def entries(folder: str) -> list[dict[str, Any]]:
+    """Every backup as a dict, oldest first: id, kind, base, at, bytes, pages, page_size, sha256, facts, beside, digest, path and
+    `problem`, None when nothing is known against it. One that no line tells of is told by its own header."""
+    taken, bad, pruned = {}, {}, set()
+    for said in manifest(folder)[0]:
+        if said["what"] == "taken":
+            taken[said["id"]] = dict(said)
+        elif said["what"] == "bad":
+            bad.setdefault(said["id"], said)
+        elif said["what"] == "pruned":
+            pruned.add(said["id"])
+    for ident in _files(folder) - set(taken) - pruned:
+        taken[ident] = _from_header(folder, ident)
+    for ident in set(bad) - set(taken):
+        taken[ident] = dict(_nothing(ident), at=bad[ident]["at"])
+    found = {ident: _judged(folder, entry, bad.get(ident)) for ident, entry in taken.items() if ident not in pruned}
+    for entry in found.values():
+        entry["problem"] = entry["problem"] or _broken(found, entry)
+    return sorted(found.values(), key=lambda entry: (entry["at"], entry["id"]))
+
+
+def _files(folder: str) -> set[str]:
+    return {name[: -len(SUFFIX)] for name in os.listdir(folder) if name.endswith(SUFFIX)} if os.path.isdir(folder) else set()
+
+
+def _from_header(folder: str, ident: str) -> dict[str, Any]:
+    try:
+        opened = Opened(path_of(folder, ident))
+        return opened.entry() if opened.ident == ident else _nothing(ident)
+    except (Damaged, OSError):
+        return _nothing(ident)
+
+
+def _nothing(ident: str) -> dict[str, Any]:
+    """The entry of a backup of which nothing but its id is known."""
+    at = "%s-%s-%sT%s:%s:%s.000000Z" % (ident[:4], ident[4:6], ident[6:8], ident[9:11], ident[11:13], ident[13:15])
+    return {"id": ident, "kind": "full" if "full" in ident else "increment", "base": None, "at": at, "bytes": 0, "pages": 0,
+            "page_size": 0, "sha256": "", "facts": {}, "beside": {}, "digest": ""}  # fmt: skip
+
+
+def _judged(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None) -> dict[str, Any]:
+    path = path_of(folder, entry["id"])
+    try:
+        size, gone = os.path.getsize(path), None
+    except OSError:
+        size, gone = 0, "its file is gone"
+    wrong = gone or (None if size == entry["bytes"] else "its file cannot be read, or has another length than it had")
+    return dict(entry, path=path, problem=bad["why"] if bad else wrong)
+
+
+def _broken(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | None:
+    """What is wrong with the first of those that an increment builds upon."""
+    while entry["kind"] != "full":
+        base = found.get(entry["base"])
+        if base is None:
+            return "its base %s is gone" % entry["base"]
+        if base["problem"]:
+            return "its base %s is bad: %s" % (base["id"], base["problem"])
+        entry = base
+    return None
+
+
+def path_of(folder: str, ident: str) -> str:
+    """The file of a backup."""
+    return os.path.join(folder, ident + SUFFIX)
+
+
+def chain(found: list[dict[str, Any]], ident: str | None) -> list[str]:
+    """The paths that a backup is built from, its full one first. Raises Unknown."""
+    known = {entry["id"]: entry for entry in found}
+    paths = []
+    while ident is not None:
+        if ident not in known:
+            raise Unknown("there is no backup %s in this folder" % ident)
+        paths.append(known[ident]["path"])
+        ident = known[ident]["base"]
+    return paths[::-1]
+
+
+class Opened:
+    """A backup's file, read and found as it was written. Raises Damaged, or OSError."""
+
+    def __init__(self, path: str, digest: str = "") -> None:
+        self.path = path
+        self._name = os.path.basename(path).split(".")[0]
+        self.bytes = os.path.getsize(path)
+        self.digest = self._checked(digest)
+        try:
+            with open(path, "rb") as file:
+                self._open(file)
+        except (KeyError, TypeError, ValueError, struct.error) as error:
+            raise Damaged(self._name, "its parts do not fit (%s)" % error)
+
+    def _checked(self, digest: str) -> str:
+        """The sha256 at the end, which must be that of what is before it, and `digest` when one is given."""
+        summed, left = hashlib.sha256(), self.bytes - DIGEST
+        with open(self.path, "rb") as file:
+            while left > 0:
+                chunk = file.read(min(FRAME, left))
+                if not chunk:
+                    break
+                summed.update(chunk)
+                left -= len(chunk)
+            end = file.read().hex()
+        if summed.hexdigest() != end or digest not in ("", end):
+            raise Damaged(self._name, "its checksum is wrong")
+        return end
+
+    def _open(self, file: IO[bytes]) -> None:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise Damaged(self._name, "it is no backup")
+        self.header = json.loads(_block(file))
+        if self.header["format"] != FORMAT:
+            raise Damaged(self._name, "its format is %s, this program reads %s" % (self.header["format"], FORMAT))
+        self.ident, self.pages, self.page_size = self.header["id"], self.header["pages"], self.header["page_size"]
+        self.index = decompress(file.read(self.header["index"]), self.pages * HASH)
+        numbers = decompress(file.read(self.header["numbers"]), self.header["stored"] * 4) if self.header["numbers"] else b""
+        full = self.header["kind"] == "full"
+        self.stored = range(self.pages) if full else struct.unpack("<%dI" % (len(numbers) // 4), numbers)
+        self._frames = file.tell()
+
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
+        return dict({name: self.header[name] for name in names}, bytes=self.bytes, digest=self.digest)
+
+    def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
+        """(numbers of pages from 0, those pages as bytes), frame by frame."""
+        many = frame_pages(self.page_size)
+        with open(self.path, "rb") as file:
+            file.seek(self._frames)
+            for start in range(0, len(self.stored), many):
+                numbers = self.stored[start : start + many]
+                yield numbers, decompress(_block(file), len(numbers) * self.page_size)
+
+    def put(self, image: IO[bytes], step: Callable[[], None]) -> None:
+        """Write the pages of this one into the open file `image`."""
+        size = self.page_size
+        for numbers, data in self.frames():
+            step()
+            if isinstance(numbers, range):
+                image.seek(numbers[0] * size)
+                image.write(data)
+                continue
+            for at, number in enumerate(numbers):
+                image.seek(number * size)
+                image.write(data[at * size : (at + 1) * size])
+        image.truncate(self.pages * size)
+
+
+def frame_pages(page_size: int) -> int:
+    """How many pages a frame has."""
+    return max(1, FRAME // page_size)
+
+
+def _block(file: IO[bytes]) -> bytes:
+    (length,) = struct.unpack("<I", file.read(4))
+    return file.read(length)
+
+
+def no_step() -> None:
+    """What is called now and then in long work; a caller's own may raise, to give it up."""
+
+
+def rebuild(paths: Sequence[str], target: str, step: Callable[[], None] = no_step) -> None:
+    """The database file that the last of `paths` is of, made at `target`, which must not exist; its sha256 is checked.
+
+    Raises Damaged, FileExistsError and OSError; then `target` is left behind by none of them.
+    """
+    with open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as image:
+        try:
+            for path in paths[:-1]:
+                Opened(path).put(image, step)
+            last = Opened(paths[-1])
+            last.put(image, step)
+            image.flush()
+            os.fsync(image.fileno())
+            image.seek(0)
+            if file_sha256(image) != last.header["sha256"]:
+                raise Damaged(last.ident, "what is rebuilt from it is not what was backed up")
+        except BaseException:
+            os.unlink(target)
+            raise
+
+
+def file_sha256(file: IO[bytes]) -> str:
+    """The sha256 of an open file from where it stands, as text."""
+    summed = hashlib.sha256()
+    for chunk in iter(lambda: file.read(FRAME), b""):
+        summed.update(chunk)
+    return summed.hexdigest()
+
+
+def open_image(path: str) -> sqlite3.Connection:
+    """A connection to a database file that nobody has open; nothing is written to it or beside it."""
+    return sqlite3.connect("file:%s?mode=ro&immutable=1" % quote(os.fsencode(path)), uri=True)
+
+
+def facts(c: sqlite3.Connection) -> dict[str, Any]:
+    """What there is in a database: rows by table, its last event, revision, highest task number and newest task."""
+    names = [name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+    rows = {name: _one(c, 'SELECT count(*) FROM "%s"' % name.replace('"', '""')) for name in sorted(names)}
+    return {
+        "rows": rows,
+        "last_event": _one(c, "SELECT max(id) FROM events") or 0 if "events" in rows else 0,
+        "revision": _one(c, "SELECT version_num FROM alembic_version") or "" if "alembic_version" in rows else "",
+        "highest": _one(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0 if "counters" in rows else 0,
+        "newest_task": _one(c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1") if "tasks" in rows else None,
+    }
+
+
+def _one(c: sqlite3.Connection, statement: str) -> Any:
+    row = c.execute(statement).fetchone()
+    return row[0] if row else None
+
+
+def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = no_step) -> list[str]:
+    """What is wrong with a rebuilt database: its structure, its foreign keys, its `facts` against those that were counted."""
+    try:
+        with closing(open_image(path)) as c:
+            c.set_progress_handler(step, 100000)
+            wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
+                      for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
+            return wrong + (["its rows are not those that were counted"] if facts(c) != expected else [])
+    except sqlite3.DatabaseError as error:
+        step()  # it may be what interrupted
+        return [str(error)]
+
+
+def check_beside(folder: str, entry: dict[str, Any]) -> list[str]:
+    """What is wrong with the small files that travel along with a backup."""
+    return ["%s is gone or changed" % name for name, digest in sorted(entry["beside"].items()) if _digest(folder, name) != digest]
+
+
+def _digest(folder: str, name: str) -> str | None:
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            return file_sha256(file)
+    except OSError:
+        return None
+
+
+def check_file(folder: str, entry: dict[str, Any]) -> list[str]:
+    """What is wrong with a backup as it lies there, without building it up."""
+    if entry["problem"]:
+        return [entry["problem"]]
+    try:
+        Opened(entry["path"], entry["digest"])
+    except Damaged as damaged:
+        return [damaged.why]
+    except OSError as error:
+        return [(error.strerror or "it cannot be read").lower()]
+    return check_beside(folder, entry)
+
+
+def check_whole(
+    folder: str, found: list[dict[str, Any]], entry: dict[str, Any], image: str, step: Callable[[], None] = no_step
+) -> list[str]:
+    """What is wrong with a backup once it is built up at `image`, which is removed again."""
+    wrong = check_file(folder, entry)
+    if wrong:
+        return wrong
+    try:
+        rebuild(chain(found, entry["id"]), image, step)
+    except (Damaged, Unknown) as error:
+        return [str(error)]
+    try:
+        return check_image(image, entry["facts"], step)
+    finally:
+        os.unlink(image)
+
+
+def pick(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
+    """The backup `ident`, else the newest good one, of `at` (as stored) or before. Raises Unknown."""
+    if ident is not None:
+        named = [entry for entry in found if entry["id"] == ident]
+        if not named:
+            raise Unknown("there is no backup %s" % ident)
+        return named[0]
+    fit = [entry for entry in found if not entry["problem"] and (at is None or entry["at"] <= at)]
+    if not fit:
+        raise Unknown("there is no good backup" + (" of %s or before" % at if at else ""))
+    return fit[-1]
+
+
+def decompress(data: bytes, size: int) -> bytes:
+    """`size` bytes out of one zstd frame. Raises ValueError when it holds something else, Unknown when nothing can read it."""
+    found = _zstd()(data, size)
+    if len(found) != size:
+        raise ValueError("a frame of %d bytes has %d" % (size, len(found)))
+    return found
+
+
+_reader: list[Any] = []
+
+
+def _zstd() -> Callable[[bytes, int], bytes]:
+    """The first way to read zstd that this machine has."""
+    if not _reader:
+        _reader.append(_by_module() or _by_library() or _by_program())
+    if _reader[0] is None:
+        _reader.clear()
+        raise Unknown("nothing here reads zstd: install the package libzstd1 or zstd, or use Python 3.14 or later")
+    return _reader[0]
+
+
+def _by_module() -> Callable[[bytes, int], bytes] | None:
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+
+        def read(data: bytes, size: int, module: Any = module) -> bytes:
+            try:
+                return module.decompress(data)
+            except module.ZstdError as error:
+                raise ValueError(str(error))
+
+        return read
+    return None
+
+
+def _by_library() -> Callable[[bytes, int], bytes] | None:
+    for name in ("libzstd.so.1", "libzstd.1.dylib", ctypes.util.find_library("zstd")):
+        try:
+            library = ctypes.CDLL(name) if name else None
+        except OSError:
+            continue
+        if library is not None:
+            break
+    else:
+        return None
+    library.ZSTD_decompress.restype = ctypes.c_size_t
+    library.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    library.ZSTD_isError.argtypes = [ctypes.c_size_t]
+
+    def read(data: bytes, size: int) -> bytes:
+        room = ctypes.create_string_buffer(size or 1)
+        done = library.ZSTD_decompress(room, size, data, len(data))
+        if library.ZSTD_isError(done):
+            raise ValueError("a frame is no zstd")
+        return room.raw[:done]
+
+    return read
+
+
+def _by_program() -> Callable[[bytes, int], bytes] | None:
+    program = shutil.which("zstd")
+    if program is None:
+        return None
+
+    def read(data: bytes, size: int) -> bytes:
+        done = subprocess.run([program, "-dcq"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if done.returncode:
+            raise ValueError("a frame is no zstd")
+        return done.stdout
+
+    return read
+
+
+def stored_time(text: str) -> str:
+    """A time as a person writes it (ISO; local when it names no zone) as backups have it. Raises Unknown."""
+    try:
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise Unknown("a time must be written as 2026-01-31T08:00, not %r" % text)
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _list(folder: str, args: argparse.Namespace) -> int:
+    for entry in entries(folder):
+        print("%-32s %s %12d  %s" % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good"))
+    return 0
+
+
+def _verify(folder: str, args: argparse.Namespace) -> int:
+    found = entries(folder)
+    asked = [pick(found, args.id)] if args.id else found
+    newest = next((entry["id"] for entry in reversed(found) if not entry["problem"]), None)
+    wrong = ["line %d of %s is damaged" % (number, MANIFEST) for number in manifest(folder)[1]]
+    with tempfile.TemporaryDirectory() as room:
+        for entry in asked:
+            whole = args.id or entry["id"] == newest
+            said = check_whole(folder, found, entry, os.path.join(room, "image")) if whole else check_file(folder, entry)
+            wrong += ["%s: %s" % (entry["id"], why) for why in said]
+    for line in wrong or ["%d checked, all well" % len(asked)]:
+        print(line)
+    return 5 if wrong else 0
+
+
+def _restore(folder: str, args: argparse.Namespace) -> int:
+    found = entries(folder)
+    entry = pick(found, args.id, stored_time(args.at) if args.at else None)
+    wrong = check_whole(folder, found, entry, args.file + ".checking")
+    if wrong:
+        raise Damaged(entry["id"], "; ".join(wrong))
+    rebuild(chain(found, entry["id"]), args.file)
+    print("%s restored to %s" % (entry["id"], args.file))
+    return 0
+
+
+def _arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb")
+    verbs.add_parser("list", help="what there is, oldest first")
+    verbs.add_parser("verify", help="check all files and build up the newest, or build up and check one").add_argument("id", nargs="?")
+    restore = verbs.add_parser("restore", help="make a database file of a backup")
+    restore.add_argument("id", nargs="?")
+    restore.add_argument("--at", metavar="TIME", help="the newest good one of that time or before")
+    restore.add_argument("file")
+    args = parser.parse_args(given)
+    if args.verb is None or (args.verb == "restore" and (args.id is None) == (args.at is None)):
+        parser.error("type list, verify [ID], restore ID FILE or restore --at TIME FILE")
+    return args
+
+
+def main(given: list[str]) -> int:
+    """Do what the words say; the exit code: 5 when a backup is bad, 1 for anything else that went wrong."""
+    args = _arguments(given)
+    try:
+        return {"list": _list, "verify": _verify, "restore": _restore}[args.verb](os.path.dirname(os.path.abspath(__file__)), args)
+    except (Damaged, Unknown, OSError) as error:
+        print("restore.py: %s" % error, file=sys.stderr)
+        return 5 if isinstance(error, Damaged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""Room on the disk of the backups."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from db.errors import DiskFull, ReadOnlyDisk, Storage
+
+UNDONE = "No backup was taken."
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def require(folder: Path, needed: int) -> None:
+    """Raise DiskFull when fewer than `needed` bytes are free there, saying how much is missing."""
+    stats = os.statvfs(folder)
+    free = stats.f_bavail * stats.f_frsize
+    if needed > free:
+        raise _lacking(f"a backup needs {mib(needed)} MiB in {folder}, {mib(free)} MiB are free: {mib(needed - free)} MiB are missing")
+
+
+def mib(count: int) -> str:
+    """Bytes as MiB with one digit, never less than 0.1 for something."""
+    return f"{max(count / 2**20, 0.1 if count else 0):.1f}"
+
+
+def full(folder: Path) -> DiskFull:
+    """The disk filled up while it was written to."""
+    return _lacking(f"the disk of the backups is full ({folder})")
+
+
+def problem(folder: Path, error: OSError) -> Storage:
+    """What the system said, as a problem."""
+    if error.errno in _FULL:
+        return full(folder)
+    said = (error.strerror or "unknown").lower()
+    kind = ReadOnlyDisk if error.errno in _REFUSED else Storage
+    return kind(f"the folder of the backups cannot be used: {said} ({folder}).", "See whose it is, and whether it can be written.")
+
+
+def _lacking(said: str) -> DiskFull:
+    return DiskFull(f"{said}. {UNDONE}", "Free space there, or name another folder in config.toml: [backup] folder")

@@ -1,0 +1,297 @@
+"""Taking a backup. The copy is made by SQLite in one step, so that a writer beside it neither waits nor makes it begin anew.
+
+    copy → hash each page → write the pages that are stored to FILE.part → build the whole up again from it and check it →
+    fsync → rename → fsync of the folder → a line in the manifest
+
+What can be seen in the folder was therefore restored once and found well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import struct
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from db import clock
+from db.backup import keeping, room
+from db.backup import restore_tool as tool
+from db.backup.store import Backup, BadBackup, Store, told
+from db.engine import explain
+from db.errors import Problem, Storage
+from db.files import read_only_uri
+
+LEVEL = 3
+"""How hard zstd tries."""
+BUSY_SECONDS = 10.0
+DAY, HOUR = 86400.0, 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Seconds from one full backup to the next, from one increment to the next, and that a backup is kept; None: for good."""
+
+    full: float = DAY
+    increment: float = HOUR
+    keep: float | None = 30 * DAY
+
+
+def due(backups: Sequence[Backup], rules: Rules) -> bool:
+    """Whether it is time for one. A bad one was one too: it is tried again after as long as an increment waits."""
+    lately = [backup for backup in backups if 0 <= _age(backup) < rules.increment]
+    return not lately or _full_is_due(backups, rules) and all(backup.verified for backup in lately)
+
+
+def _full_is_due(backups: Sequence[Backup], rules: Rules) -> bool:
+    full = _last_full(backups)
+    return full is None or _age(full) >= rules.full
+
+
+def _age(backup: Backup) -> float:
+    return (clock.utcnow() - clock.parse(backup.at)).total_seconds()
+
+
+def _last_full(backups: Sequence[Backup]) -> Backup | None:
+    return next((backup for backup in reversed(backups) if backup.verified and backup.kind == "full"), None)
+
+
+def base_for(backups: Sequence[Backup], rules: Rules) -> Backup | None:
+    """What the next one is to be built upon; None when it has to be a full one."""
+    full = _last_full(backups)
+    if full is None or _full_is_due(backups, rules):
+        return None
+    since = [backup for backup in backups if backup.verified and backup.at >= full.at]
+    return since[-1] if sum(backup.bytes for backup in since if backup.kind != "full") <= full.bytes else None
+
+
+def take(
+    source: Path, folder: Path, rules: Rules, full: bool = False, beside: Mapping[str, bytes] | None = None,
+    step: Callable[[], None] = tool.no_step,
+) -> Backup:  # fmt: skip
+    """Back the database `source` up into `folder`, then prune by the rules. `beside`: the texts that travel along (`keeping.BESIDE`).
+
+    Blocks: to be called in a thread; what `step`, called now and then, raises gives it up and leaves nothing behind. Raises
+    BadBackup for one that could not be restored, which is told in the manifest, and Storage.
+    """
+    try:
+        with keeping.alone(folder), told(folder):
+            store = Store(folder)
+            keeping.sweep(store)
+            _refuse_others(store, source)
+            try:
+                taken = _Taking(store, source, rules, full, beside or {}, step).run()
+            except _BadBase as bad:
+                keeping.mark_bad(folder, bad.ident, bad.why)
+                taken = _Taking(store, source, rules, True, beside or {}, step).run()
+            if rules.keep is not None:
+                keeping.prune(store, rules.keep)
+            return taken
+    except OSError as error:
+        raise room.problem(folder, error) from error
+
+
+def _refuse_others(store: Store, source: Path) -> None:
+    """A folder that several homes share would mix what is theirs. One that lies in its home may have moved with it."""
+    theirs = {entry.get("of") for entry in store.entries()} - {None, os.fspath(source)}
+    if theirs and store.folder.parent != source.parent:
+        said = f"the folder {store.folder} holds backups of another database ({sorted(map(str, theirs))[0]}). {room.UNDONE}"
+        raise Storage(said, "Choose another folder for this home.")
+
+
+class _BadBase(Exception):
+    """An older backup was found damaged while an increment was built upon it."""
+
+    def __init__(self, ident: str, why: str) -> None:
+        super().__init__(why)
+        self.ident, self.why = ident, why
+
+
+@dataclass
+class _Taking:
+    """One backup on its way."""
+
+    store: Store
+    source: Path
+    rules: Rules
+    full: bool
+    beside: Mapping[str, bytes]
+    step: Callable[[], None]
+    at: str = field(default_factory=clock.now)
+    made: list[Path] = field(default_factory=list)
+
+    def run(self) -> Backup:
+        try:
+            return self._taken()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        finally:
+            for path in self.made:
+                path.unlink(missing_ok=True)
+
+    def _taken(self) -> Backup:
+        image = self._file(".copying.image")
+        page_size, pages = self._copy(image)
+        with closing(tool.open_image(str(image))) as c:
+            facts = tool.facts(c)
+        index, sha256 = _hashed(image, page_size, self.step)
+        base = self._base(page_size)
+        numbers = _changed(index, base.index) if base else range(pages)
+        ident = self._ident("increment" if base else "full")
+        self.made += [self.store.folder / keeping.beside_name(kind, ident) for kind in self.beside]
+        header = {
+            "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
+            "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
+            "of": os.fspath(self.source),
+            "beside": keeping.put_beside(self.store.folder, ident, self.beside),
+        }  # fmt: skip
+        room.require(self.store.folder, len(numbers) * page_size)
+        part = self._file(f"{ident}.part")
+        write(part, image, header, index, numbers, self.step)
+        image.unlink()
+        self._check(part, header, base)
+        return self._publish(part, header)
+
+    def _file(self, name: str) -> Path:
+        """A file of ours that goes with us."""
+        path = self.store.folder / name
+        self.made.append(path)
+        return path
+
+    def _copy(self, image: Path) -> tuple[int, int]:
+        """Copy the database as it is now; (bytes of a page, pages)."""
+        os.close(os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with (
+            closing(sqlite3.connect(read_only_uri(self.source), uri=True, timeout=BUSY_SECONDS)) as source,
+            closing(sqlite3.connect(image, isolation_level=None)) as copy,
+        ):
+            size, pages = (source.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
+            room.require(self.store.folder, size * pages + self._expected(size * pages))
+            copy.execute("PRAGMA journal_mode=OFF")
+            copy.execute("PRAGMA synchronous=OFF")
+            source.backup(copy, pages=-1)
+        return size, image.stat().st_size // size
+
+    def _expected(self, whole: int) -> int:
+        """Bytes that the file may have: those of the whole for a full one; what an increment stores is only known once it is copied."""
+        return 0 if not self.full and base_for(self.store.backups(), self.rules) else whole
+
+    def _base(self, page_size: int) -> tool.Opened | None:
+        """The file of the newest good backup, when this one is to be built upon it."""
+        found = None if self.full else base_for(self.store.backups(), self.rules)
+        if found is None or found.page_size != page_size:
+            return None
+        try:
+            return tool.Opened(str(found.path))
+        except tool.Damaged as damaged:
+            raise _BadBase(found.id, damaged.why) from None
+
+    def _ident(self, kind: str) -> str:
+        """Named by its time; one that there was already is never given again."""
+        known = {said["id"] for said in tool.manifest(str(self.store.folder))[0]} | {entry["id"] for entry in self.store.entries()}
+        name = f"{clock.parse(self.at):%Y%m%dT%H%M%SZ}-{kind}"
+        return next(ident for n in range(1, len(known) + 2) if (ident := f"{name}-{n}" if n > 1 else name) not in known)
+
+    def _check(self, part: Path, header: Mapping[str, Any], base: tool.Opened | None) -> None:
+        """Restore it and look at what came out. A bad one is told in the manifest; its file is not kept."""
+        image = self._file(".checking.image")
+        below = tool.chain(self.store.entries(), base.ident) if base else []
+        try:
+            tool.rebuild([*below, str(part)], str(image), self.step)
+        except tool.Damaged as damaged:
+            if damaged.ident != header["id"]:
+                raise _BadBase(damaged.ident, damaged.why) from None
+            wrong = [damaged.why]
+        else:
+            wrong = tool.check_image(str(image), header["facts"], self.step)
+            image.unlink()
+        if wrong:
+            keeping.mark_bad(self.store.folder, header["id"], wrong[0])
+            raise BadBackup(header["id"], wrong[0])
+
+    def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
+        folder, ident = self.store.folder, header["id"]
+        opened = tool.Opened(str(part))
+        os.rename(part, tool.path_of(str(folder), ident))
+        self.made.clear()
+        keeping.sync(folder)
+        keeping.append(folder, what="taken", **opened.entry())
+        return self.store.find(ident)
+
+    def _explained(self, error: sqlite3.Error) -> Problem:
+        said = str(error).lower()
+        if "full" in said:
+            return room.full(self.store.folder)
+        if "i/o error" in said:
+            return Storage(f"the database could not be copied ({said}). {room.UNDONE}", "See whether the disks are well.")
+        return explain(error, self.source) or Storage(f"the database could not be copied ({said}). {room.UNDONE}")
+
+
+def _hashed(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
+    """The hashes of all pages one after the other, and the sha256 of the whole."""
+    hashes, whole = bytearray(), hashlib.sha256()
+    with open(image, "rb") as file:
+        for chunk in iter(lambda: file.read(tool.frame_pages(page_size) * page_size), b""):
+            step()
+            whole.update(chunk)
+            for at in range(0, len(chunk), page_size):
+                hashes += tool.page_hash(chunk[at : at + page_size])
+    return bytes(hashes), whole.hexdigest()
+
+
+def _changed(index: bytes, before: bytes) -> list[int]:
+    """The numbers of the pages whose hash is another than it was."""
+    return [at // tool.HASH for at in range(0, len(index), tool.HASH) if index[at : at + tool.HASH] != before[at : at + tool.HASH]]
+
+
+def write(
+    part: Path, image: Path, header: Mapping[str, Any], index: bytes, numbers: Sequence[int], step: Callable[[], None] = tool.no_step
+) -> None:
+    """The file of a backup at `part`, on the disk when this returns. The pages are those of `image`."""
+    packed = compress(index)
+    listed = b"" if isinstance(numbers, range) else compress(struct.pack(f"<{len(numbers)}I", *numbers))
+    head = json.dumps({**header, "index": len(packed), "numbers": len(listed)}).encode()
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file, open(image, "rb") as pages:
+        summed = hashlib.sha256()
+        for data in (tool.MAGIC, struct.pack("<I", len(head)), head, packed, listed):
+            _add(file, summed, data)
+        many = tool.frame_pages(header["page_size"])
+        for start in range(0, len(numbers), many):
+            step()
+            frame = compress(_read(pages, numbers[start : start + many], header["page_size"]))
+            _add(file, summed, struct.pack("<I", len(frame)) + frame)
+        file.write(summed.digest())
+        file.flush()
+        os.fsync(fd)
+
+
+def _add(file: IO[bytes], summed: Any, data: bytes) -> None:
+    summed.update(data)
+    file.write(data)
+
+
+def _read(pages: IO[bytes], numbers: Sequence[int], size: int) -> bytes:
+    if isinstance(numbers, range):
+        pages.seek(numbers[0] * size)
+        return pages.read(len(numbers) * size)
+    found = []
+    for number in numbers:
+        pages.seek(number * size)
+        found.append(pages.read(size))
+    return b"".join(found)
+
+
+def compress(data: bytes) -> bytes:
+    """One zstd frame."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.compress(data, LEVEL)

@@ -1,0 +1,454 @@
+"""What a restored database must learn of the time since its backup: so no work runs twice, none is forgotten, no number comes again.
+
+All of it is done on the file that was rebuilt, before it takes the place of the present one. The present one is only ever read: attached
+as `old` where it is whole, else what can still be read of it is copied to a file of its own first, which is attached instead. Runs that
+neither names are known from the keeper's journal and from their logs (`Trace`); whose they were may then be unknown, and every task that
+waits may have been one of them, so all of those are held.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from db import clock, moves, operations, sql
+from db.files import existing_uri, read_only_uri
+from db.states import ENDED, RUN_ENDED, WAITING, Run, Task
+
+VERB = "db restore"
+"""What it is called in the log of operations."""
+BY = "restore"
+"""Who held what may have run."""
+UNSURE = 1000
+"""Numbers that are passed over when it cannot be known how many were given."""
+NAMED = 100
+"""Numbers of lost tasks that are told one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A run as its keeper or its log shows it. `number`: of its task, where that is known; `told`: the keeper will tell of it by itself;
+    `ended`: at the UNIX time `end`, with `code` or `lost`."""
+
+    runid: str
+    number: int | None = None
+    told: bool = False
+    ended: bool = False
+    end: float | None = None
+    code: int | None = None
+    lost: bool = False
+    attempt: int = 1
+
+    @property
+    def status(self) -> str:
+        """How it ended, as far as its exit tells."""
+        return "lost" if self.lost or not self.ended else "succeeded" if self.code == 0 else "failed"
+
+
+@dataclass(slots=True)
+class Carried:
+    """What was brought over. `tasks`: numbers of those submitted since; `runs`: how many began or ended since; `ended`: numbers of tasks
+    that ended since and were restored as ended; `alive`: runs that go on; `held`: how many are held; `unknown`: runs of unknown tasks;
+    `lost`: numbers given since whose tasks are gone; `whole`: the present database could be read to the end; `next`: the next number."""
+
+    tasks: list[int] = field(default_factory=list)
+    runs: int = 0
+    ended: list[int] = field(default_factory=list)
+    alive: int = 0
+    held: int = 0
+    unknown: int = 0
+    lost: list[int] = field(default_factory=list)
+    whole: bool = False
+    next: int = 1
+
+
+def carry_over(
+    target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[Trace]], highest: int, by: str, what: str
+) -> Carried:
+    """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
+    does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`. Raises sqlite3.Error."""
+    if present is not None and sound:
+        with suppress(sqlite3.DatabaseError), _opened(target, present) as c:
+            return _written_down(c, _carry(c, True, traces, highest), by, what)
+    saved = target.with_name(f"{target.name}.saved")
+    try:
+        _salvage(present, target, saved)
+        with _opened(target, saved) as c:
+            return _written_down(c, _carry(c, False, traces, highest), by, what)
+    finally:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            saved.with_name(saved.name + ending).unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(target: Path, old: Path) -> Iterator[Connection]:
+    """A transaction on `target` with `old` attached, which cannot be written."""
+
+    def connect() -> sqlite3.Connection:
+        c = sqlite3.connect(existing_uri(target), uri=True, isolation_level=None, timeout=10)
+        c.execute("PRAGMA foreign_keys=OFF")  # what refers to nothing is left out by the statements, and looked for at the end
+        c.execute("ATTACH ? AS old", (read_only_uri(old),))
+        return c
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.connect() as c, c.begin():
+            yield c
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        raise cause if isinstance(cause, sqlite3.Error) else error from None
+    finally:
+        engine.dispose()
+
+
+# --- what is left of a damaged database --------------------------------------------------------------------------------------------
+
+_SALVAGED = (
+    "pools", "queues", "templates", "environments", "tasks", "dependencies", "instances", "events", "counters", "forgotten",
+)  # fmt: skip
+MOST = 20_000
+"""Reads that are tried in one damaged table."""
+
+
+def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
+    """Copy every row of `present` that can be read to `saved`, whose tables have the columns of `shape` and no constraints."""
+    with closing(sqlite3.connect(saved, isolation_level=None)) as to:
+        to.execute("PRAGMA journal_mode=OFF")
+        columns = {}
+        with closing(sqlite3.connect(read_only_uri(shape), uri=True)) as like:
+            for table in _SALVAGED:
+                columns[table] = [row[1] for row in like.execute(f"PRAGMA table_info({table})")]
+                to.execute(f"CREATE TABLE {table} ({', '.join(map(_quoted, columns[table]))})")
+        if present is None:
+            return
+        with suppress(sqlite3.Error), closing(sqlite3.connect(read_only_uri(present), uri=True, timeout=10)) as c:
+            for table in _SALVAGED:
+                with suppress(sqlite3.Error):
+                    _save_table(c, to, table, columns[table])
+
+
+def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wanted: list[str]) -> None:
+    there = {row[1] for row in c.execute(f"PRAGMA table_info({table})")}
+    names = ", ".join(_quoted(name) for name in wanted if name in there)
+    insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * sum(name in there for name in wanted))})"
+    to.execute("BEGIN")
+    for rows in _readable(c, f"SELECT {names} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid", _last(c, table)):
+        to.executemany(insert, rows)
+    to.execute("COMMIT")
+
+
+def _last(c: sqlite3.Connection, table: str) -> int:
+    """The last row, or as far as it is worth looking."""
+    try:
+        return c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0
+    except sqlite3.Error:
+        return 1 << 24
+
+
+def _readable(c: sqlite3.Connection, query: str, last: int) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a table in pieces; a piece that cannot be read is halved until what is left of it is one row."""
+    left, tries = [(at, min(at + 4095, last)) for at in range(0, last + 1, 4096)][::-1], 0
+    while left and tries < MOST:
+        low, high = left.pop()
+        tries += 1
+        try:
+            yield c.execute(query, (low, high)).fetchall()
+        except (sqlite3.Error, OverflowError):
+            if low < high:
+                half = (low + high) // 2
+                left += [(half + 1, high), (low, half)]
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+# --- bringing it over --------------------------------------------------------------------------------------------------------------
+
+
+def _listed(words: Any) -> str:
+    return ", ".join(sorted(f"'{word}'" for word in words))
+
+
+_NEWS = f"""
+CREATE TEMP TABLE news AS SELECT o.runid, o.task_id, o.status, o.end_time FROM old.instances o
+LEFT JOIN main.instances r ON r.runid = o.runid
+WHERE o.status IN ({_listed(Run)}) AND (r.runid IS NULL OR (r.status NOT IN ({_listed(RUN_ENDED)}) AND r.updated_at <> o.updated_at
+  OR r.status NOT IN ({_listed(RUN_ENDED)}) AND r.status <> o.status))
+"""
+_NEW_TASKS = f"""
+CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number FROM old.tasks o
+WHERE o.status IN ({_listed(Task)}) AND typeof(o.number) = 'integer' AND o.deleted_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid OR r.number = o.number)
+"""
+_STATE = (
+    "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front", "hold", "held_by", "not_before",
+    "updated_at",
+)  # fmt: skip
+
+
+def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int) -> Carried:
+    done = Carried(whole=whole)
+    before = sql.value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
+    open_then = json.dumps(sql.column(c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_listed(ENDED)})"))
+    _bring_tasks(c, done)
+    _bring_runs(c, done)
+    _bring_ledger(c)
+    shown: Sequence[Trace] = ()
+    if whole and not _restored_since(c):
+        _end_the_gone(c)
+    else:
+        shown = traces()
+        _bring_traces(c, shown, done)
+    _renumber(c, done, before, highest, shown)
+    over = sql.rows(
+        c,
+        f"SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(ENDED)})",
+        (open_then,),
+    )
+    moves.follow(c, [row.uuid for row in over])
+    moves.recount(c)
+    done.ended = sorted(row.number for row in over)
+    done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
+    return done
+
+
+def _written_down(c: Connection, done: Carried, by: str, what: str) -> Carried:
+    """The restore is one of the operations."""
+    figures = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost), "held": done.held}
+    operations.record(c, by, VERB, what, after=figures)
+    return done
+
+
+def _columns(c: Connection, table: str) -> str:
+    """The columns that both have; of different versions they may differ."""
+    ours, theirs = (sql.column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,)) for schema in ("main", "old"))
+    return ", ".join(_quoted(name) for name in ours if name in theirs)
+
+
+def _copy(c: Connection, table: str, which: str) -> None:
+    names = _columns(c, table)
+    sql.run(c, f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {names} FROM old.{table} AS o WHERE {which}")
+
+
+def _bring_tasks(c: Connection, done: Carried) -> None:
+    """Tasks submitted since, with what they refer to."""
+    sql.run(c, _NEW_TASKS)
+    for table, key, name in (("queues", "queue", "name"), ("templates", "template", "name"), ("environments", "env_id", "sha256")):
+        wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
+        if table == "queues":
+            _copy(c, "pools", f"name IN (SELECT q.pool FROM old.queues q WHERE q.name IN ({wanted}))")
+            sql.run(c, "UPDATE main.pools SET sla_id = NULL WHERE sla_id NOT IN (SELECT id FROM main.slas)")
+        _copy(c, table, f"{name} IN ({wanted})")
+    _copy(
+        c, "tasks",
+        "uuid IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.queues q WHERE q.name = o.queue) "
+        "AND (o.template IS NULL OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
+    )  # fmt: skip
+    _copy(
+        c, "dependencies",
+        "task_id IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id) "
+        "AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.parent_id)",
+    )  # fmt: skip
+    done.tasks = sorted(sql.column(c, "SELECT t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"))
+
+
+def _bring_runs(c: Connection, done: Carried) -> None:
+    """Runs that began or ended since, and their tasks to where these brought them; those that are over for good into the ledger."""
+    sql.run(c, _NEWS)
+    sql.run(c, "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = task_id)")
+    sql.run(c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)")
+    _copy(c, "instances", "runid IN (SELECT runid FROM temp.news)")
+    sets = ", ".join(f"{name} = o.{name}" for name in _STATE)
+    sql.run(
+        c,
+        f"UPDATE OR IGNORE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid "
+        "AND o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM temp.fresh)",
+    )
+    _without_their_task(c)
+    now = clock.now()
+    sql.run(
+        c,
+        "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) "
+        "SELECT n.runid, n.task_id, t.number, n.status, n.end_time, :now, :now FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id "
+        f"WHERE t.status IN ({_listed(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
+        {"now": now},
+    )
+    names = [_quoted(name) for name in ("task_id", "runid", "status", "by", "note", "created_at", "updated_at")]
+    sql.run(
+        c,
+        f"INSERT OR IGNORE INTO main.events ({', '.join(names)}) SELECT {', '.join(f'o.{name}' for name in names)} "
+        "FROM old.events o WHERE (o.task_id IN (SELECT uuid FROM temp.fresh) OR o.task_id IN (SELECT task_id FROM temp.news)) "
+        "AND NOT EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status AND r.created_at = o.created_at)",
+    )
+    done.runs = sql.value(c, "SELECT count(*) FROM temp.news")
+
+
+def _without_their_task(c: Connection) -> None:
+    """A run could be read and its task's row could not: the task is where that run brought it."""
+    rows = sql.rows(
+        c,
+        "SELECT t.uuid, n.status, n.end_time FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id "
+        f"WHERE t.status IN ({_listed(WAITING)}) AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = n.task_id) ORDER BY n.runid",
+    )
+    for row in rows:
+        active = row.status not in RUN_ENDED
+        sql.run(
+            c,
+            "UPDATE main.tasks SET status = ?, ended_at = ?, retry_at = NULL, attempts = attempts + 1 WHERE uuid = ?",
+            ("running" if active else row.status, None if active else row.end_time or clock.now(), row.uuid),
+        )
+
+
+def _bring_ledger(c: Connection) -> None:
+    """What an earlier restore has written down stays."""
+    if sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'forgotten'"):
+        _copy(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_listed(Run)})")
+
+
+def _restored_since(c: Connection) -> bool:
+    """Whether the present database was itself restored after the backup was taken: what it does not have may be what that one lost."""
+    found = "SELECT 1 FROM old.operations WHERE verb = ? AND created_at > (SELECT coalesce(max(created_at), '') FROM main.events)"
+    return sql.value(c, found, (VERB,)) is not None
+
+
+_GONE = f"""
+SELECT t.uuid, t.number FROM main.tasks t WHERE t.status NOT IN ({_listed(ENDED)})
+AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
+AND t.number <= coalesce((SELECT value FROM old.counters WHERE name = 'task-number'), 0)
+"""
+
+
+def _end_the_gone(c: Connection) -> None:
+    """Tasks that the present database has no longer: only what ended long ago leaves it."""
+    _lose(c, [row.uuid for row in sql.rows(c, _GONE)], "ended after the backup and was cleaned up since")
+
+
+def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost") -> None:
+    """These tasks ended, and so did their runs."""
+    now, given = clock.now(), json.dumps(list(uuids))
+    sql.run(
+        c,
+        "UPDATE main.instances SET status = :status, end_time = :now, reason = :reason, updated_at = :now "
+        "WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN ('starting', 'running', 'paused', 'stopping')",
+        {"now": now, "reason": reason, "uuids": given, "status": status},
+    )
+    sql.run(
+        c,
+        "UPDATE main.tasks SET status = :status, ended_at = :now, retry_at = NULL, reason = :reason, updated_at = :now "
+        "WHERE uuid IN (SELECT value FROM json_each(:uuids))",
+        {"now": now, "reason": reason, "uuids": given, "status": status},
+    )
+
+
+# --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
+
+
+def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried) -> None:
+    """Runs that no row tells of. With the present database whole there are none."""
+    given = json.dumps([trace.runid for trace in traces])
+    _end_the_unseen(c, {trace.runid: trace for trace in traces})
+    known = set(sql.column(c, "SELECT runid FROM main.instances WHERE runid IN (SELECT value FROM json_each(?))", (given,)))
+    known |= set(sql.column(c, "SELECT runid FROM main.forgotten WHERE runid IN (SELECT value FROM json_each(?))", (given,)))
+    done.unknown = sum(trace.runid not in known and not _attributed(c, trace) for trace in traces)
+    if done.unknown:
+        done.held = _hold_waiting(c)
+
+
+def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> None:
+    """Active runs that the present database does not name, and the keeper will not tell of, have ended; where nobody can tell how, they
+    are lost, and not tried again."""
+    active = (
+        "SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping') "
+        "AND NOT EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid)"
+    )
+    for row in sql.rows(c, active):
+        trace = seen.get(row.runid, Trace(row.runid))
+        if not trace.told:
+            _end(c, row.task_id, trace)
+
+
+def _end(c: Connection, task_id: str, trace: Trace) -> None:
+    """A task's run ended, and the task with it, however many attempts it had left."""
+    reason = "ended after the backup" if trace.ended else "ended after the backup; how cannot be known"
+    _lose(c, [task_id], reason, trace.status)
+    _write_down(c, trace.runid, task_id, trace.status, clock.now() if trace.end is None else clock.from_unix(trace.end))
+
+
+def _attributed(c: Connection, trace: Trace) -> bool:
+    """Give a run to its task where it is known; whether it was."""
+    rows = [] if trace.number is None else sql.rows(c, "SELECT * FROM main.tasks WHERE number = ?", (trace.number,))
+    if not rows:
+        return trace.number is not None
+    if rows[0].status not in ENDED and trace.told:
+        _insert_run(c, rows[0], trace)
+    elif rows[0].status not in ENDED:
+        _end(c, rows[0].uuid, trace)
+    return True
+
+
+def _insert_run(c: Connection, task: Any, trace: Trace) -> None:
+    """A run that goes on, as if it had just been claimed: the keeper's hello tells the rest."""
+    now = clock.now()
+    pool = sql.value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
+    sql.run(
+        c,
+        "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
+        "VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (trace.runid, task.uuid, task.tags, trace.attempt, task.queue, pool, task.cpu, task.memory, now, now),
+    )
+    sql.run(
+        c, "UPDATE main.tasks SET status = 'running', attempts = ?, retry_at = NULL, started_at = ?, updated_at = ? WHERE uuid = ?",
+        (trace.attempt, now, now, task.uuid),
+    )  # fmt: skip
+
+
+def _write_down(c: Connection, runid: str, task_id: str, status: str, ended_at: str) -> None:
+    now = clock.now()
+    sql.run(
+        c,
+        "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) "
+        "SELECT ?, uuid, number, ?, ?, ?, ? FROM main.tasks WHERE uuid = ?",
+        (runid, status, ended_at, now, now, task_id),
+    )
+
+
+def _hold_waiting(c: Connection) -> int:
+    """Hold every task that may start: one of them may have run already. How many that are."""
+    waiting = sql.column(c, f"SELECT uuid FROM main.tasks WHERE status IN ({_listed(WAITING)}) AND hold = 0 AND deleted_at IS NULL")
+    moves.hold(c, waiting, True, BY)
+    return len(waiting)
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------------------------
+
+
+def _renumber(c: Connection, done: Carried, before: int, highest: int, traces: Sequence[Trace]) -> None:
+    """The next number is above all that were ever given; those that are gone are told."""
+    given = [before, highest, *(trace.number or 0 for trace in traces)]
+    given += [value for value in sql.column(c, "SELECT value FROM old.counters WHERE name = 'task-number'") if isinstance(value, int)]
+    counted = any(value > 0 for value in given[2 + len(traces) :])
+    given += [value or 0 for value in sql.column(c, "SELECT max(number) FROM old.tasks WHERE typeof(number) = 'integer'")]
+    given += [value or 0 for value in sql.column(c, "SELECT max(number) FROM main.tasks")]
+    last = max(given)
+    if not done.whole:
+        there = set(sql.column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,)))
+        done.lost = [number for number in range(before + 1, min(last, before + NAMED * 100) + 1) if number not in there]
+    last += 0 if done.whole or counted else UNSURE
+    now = clock.now()
+    sql.run(
+        c,
+        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, :now, :now) "
+        "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
+        {"value": last, "now": now},
+    )
+    done.next = last + 1

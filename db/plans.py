@@ -1,0 +1,83 @@
+"""Plans of statements as SQLite tells them: which indexes they use, which tables they walk through, and what would spare that."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+_INDEX = re.compile(r"USING (?:COVERING )?INDEX (\S+)")
+_WALK = re.compile(r"^[\s]*SCAN (\w+)(?: AS (\w+))?(.*)$")
+_NAMED = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"?(\w+)"?)?', re.I)
+_WHERE = re.compile(r"\bWHERE\b(.*)", re.I | re.S)
+_COLUMN = re.compile(r'(?:"?(\w+)"?\.)?"?(\w+)"?')
+_WORDS = {"where", "on", "set", "order", "group", "limit", "left", "join", "inner", "cross", "indexed", "not", "using", "values", "select"}
+_CONDITION_ENDS = re.compile(r"\b(?:ORDER BY|GROUP BY|LIMIT|RETURNING|UNION)\b", re.I)
+
+
+class Walk(NamedTuple):
+    """A table that a plan walks through: all rows of it, or (`by`) all entries of an index."""
+
+    table: str
+    by: str | None
+
+
+def tree(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
+    """The lines (id, parent, text) of EXPLAIN QUERY PLAN, those below another moved in by two spaces."""
+    depth = {0: 0}
+    lines = []
+    for ident, parent, text in rows:
+        depth[ident] = depth.get(parent, 0) + 1
+        lines.append("  " * depth.get(parent, 0) + text)
+    return tuple(lines)
+
+
+def indexes(plan: Iterable[str]) -> set[str]:
+    """The indexes that a plan uses."""
+    return {found for line in plan for found in _INDEX.findall(line)}
+
+
+def walks(plan: Iterable[str], statement: str) -> list[Walk]:
+    """What a plan walks through, by the names of tables: aliases are looked up in the statement."""
+    names, found = aliases(statement), []
+    for line in plan:
+        if match := _WALK.match(line):
+            index = _INDEX.search(match[3])
+            found.append(Walk(names.get(match[1], match[1]), index[1] if index else None))
+    return found
+
+
+def aliases(statement: str) -> dict[str, str]:
+    """{name in the statement: table}."""
+    found = {}
+    for table, alias in _NAMED.findall(statement):
+        found[table] = table
+        if alias and alias.lower() not in _WORDS:
+            found[alias] = table
+    return found
+
+
+def columns_asked(statement: str, table: str, columns: Sequence[str]) -> list[str]:
+    """The columns of a table that the conditions of a statement name, in its order."""
+    mine = {name for name, meant in aliases(statement).items() if meant == table}
+    found: dict[str, None] = {}
+    for condition in _WHERE.findall(statement):
+        for owner, name in _COLUMN.findall(_CONDITION_ENDS.split(condition)[0]):
+            if name in columns and (not owner or owner in mine):
+                found[name] = None
+    return list(found)
+
+
+def missing(
+    rows: Iterable[tuple[str, str | None]], columns: Mapping[str, Sequence[str]], partial: Collection[str] = ()
+) -> dict[tuple[str, tuple[str, ...]], int]:
+    """{(table, columns of its conditions): statements} of those slow (statement, plan) that walk through all of one of these tables,
+    be it along an index; a `partial` index has only what is wanted."""
+    found: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for statement, plan in rows:
+        for walk in walks((plan or "").split("\n"), statement):
+            asked = tuple(columns_asked(statement, walk.table, columns.get(walk.table, ())))
+            if asked and walk.by not in partial:
+                found[walk.table, asked] += 1
+    return dict(found)

@@ -1,0 +1,62 @@
+"""Where the database is copied to, and whose copy a database is: the row travels along, so that a copy knows how old it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from db import clock, operations, sql
+
+FURTHER = 10_000
+"""Numbers that a promoted copy leaves out, since those after its last one may have been given meanwhile."""
+
+
+class Replica(NamedTuple):
+    """`origin` is the home that is copied, as HOST:FOLDER; `at` when the copy that one reads was begun; `synced_at` when the last one
+    that came to its end was begun; `problem` what kept the last one from it."""
+
+    target: str
+    origin: str
+    at: str | None
+    synced_at: str | None
+    problem: str | None
+
+
+def find(c: Connection) -> Replica | None:
+    """The one there is."""
+    row = c.exec_driver_sql("SELECT target, origin, at, synced_at, problem FROM replicas").first()
+    return Replica(*row) if row else None
+
+
+def choose(c: Connection, target: str | None, origin: str, by: str) -> None:
+    """Copy to `target` from now on, or nowhere."""
+    before = find(c)
+    sql.run(c, "DELETE FROM replicas")
+    if target is not None:
+        now = clock.now()
+        sql.run(c, "INSERT INTO replicas (target, origin, created_at, updated_at) VALUES (?, ?, ?, ?)", (target, origin, now, now))
+    operations.record(c, by, "db replica", "replica", {"target": before.target} if before else None, {"target": target} if target else None)
+
+
+def begin(c: Connection, at: str) -> None:
+    """A copy is begun now; it will say so of itself."""
+    sql.run(c, "UPDATE replicas SET at = ?, updated_at = ?", (at, at))
+
+
+def end(c: Connection, began: str, problem: str | None) -> None:
+    """The copy that was begun then came to its end, or to a problem."""
+    sql.run(c, "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END, problem = ?, updated_at = ?",
+            (problem, began, problem, clock.now()))  # fmt: skip
+
+
+def promote(c: Connection, by: str) -> int:
+    """Make a copy a database of its own; the number from which tasks go on."""
+    replica = find(c)
+    sql.run(c, "DELETE FROM replicas")
+    now = clock.now()
+    sql.run(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
+               "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
+            (FURTHER, now, now))  # fmt: skip
+    operations.record(c, by, "db promote", "database", replica._asdict() if replica else None)
+    return sql.value(c, "SELECT value FROM counters WHERE name = 'task-number'")

@@ -1,0 +1,195 @@
+"""A database put back from an image: made beside, checked, brought up to what came since, and put in place in one step.
+
+Nothing of the present database is changed before that. It stays beside as `taskdeck.db.before-restore-TIME`; where it is damaged, its log
+and the index of that stay with it, as they were, and nothing is ever written to it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from db import check, clock, index, ledger, migrate
+from db.engine import explain
+from db.errors import DamagedDatabase, DiskFull, Problem
+from db.files import existing_uri
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database, by the ends of the names."""
+KEPT = ".before-restore-"
+Rebuild = Callable[[Path], None]
+"""Makes a file, which is not there yet, that holds the image of a backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What a database holds: tasks by status, and its newest task."""
+
+    tasks: dict[str, int]
+    newest: int | None
+    newest_at: str | None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A database ready to take the place of the present one. `before` is None where that cannot be read."""
+
+    path: Path
+    before: Stand | None
+    after: Stand
+    carried: ledger.Carried
+    present: str
+    """How the present database is: `whole`, `damaged` or `missing`."""
+
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "before": None if self.before is None else asdict(self.before), "after": asdict(self.after), "carried": asdict(self.carried),
+            "present": self.present,
+        }  # fmt: skip
+
+
+def stand(path: Path) -> Stand:
+    """What is in a database. Raises Storage."""
+    with check.reading(path) as c:
+        counted = dict(c.execute("SELECT status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"))
+        newest = c.execute("SELECT number, created_at FROM tasks ORDER BY number DESC LIMIT 1").fetchone()
+    return Stand(counted, *(newest or (None, None)))
+
+
+def image(rebuild: Rebuild, target: Path, size: int) -> None:
+    """Rebuild `size` bytes into `target`, whole and checked or not at all. Raises Problem; a file that is there is none of ours."""
+    room(target.parent, size)
+    part = target.with_name(f"{target.name}.part")
+    _remove(part)
+    try:
+        rebuild(part)
+        _sound(part)
+        _fold(part)
+        os.chmod(part, 0o600)
+        _sync(part)
+        os.rename(part, target)
+        _sync(target.parent)
+    finally:
+        _remove(part)
+
+
+def room(folder: Path, size: int) -> None:
+    """Raises DiskFull where `size` bytes would not fit."""
+    free = shutil.disk_usage(folder).free
+    if free < size * 1.05:
+        said = f"the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was restored."
+        raise DiskFull(said, "Free space, then try again.")
+
+
+def _sound(path: Path) -> None:
+    """Raises DamagedDatabase when the image is not whole."""
+    with check.reading(path) as c:
+        wrong = [row[0] for row in c.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
+    if wrong:
+        said = f"the backup is damaged ({' '.join(wrong[0].split())}). Nothing was restored."
+        raise DamagedDatabase(said, "Choose another: taskdeck db backups")
+
+
+@contextmanager
+def prepared(
+    rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[ledger.Trace]], highest: int, by: str, what: str,
+    trial: bool = False,
+) -> Iterator[Prepared]:
+    """The image, of `size` bytes, brought up to date beside the database `present`; it is gone afterwards unless it was put in place.
+    The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
+    the highest number in any backup; `by` restores `what`, as the log of operations names them."""
+    path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
+    _remove(path)
+    try:
+        image(rebuild, path, size)
+        if migrate.version_of(path) != migrate.HEAD:
+            migrate.upgrade(path)
+        sound = is_sound(present)
+        before = _stand_of(present)
+        carried = ledger.carry_over(path, present if present.exists() else None, sound, traces, highest, by, what)
+        _fold(path)
+        _sound(path)
+        yield Prepared(path, before, stand(path), carried, "whole" if sound else "damaged" if present.exists() else "missing")
+    except sqlite3.Error as error:
+        raise explain(error, path) or Problem(f"the backup cannot be restored ({error}). Nothing was changed.") from error
+    finally:
+        _remove(path)
+
+
+def is_sound(path: Path) -> bool:
+    """Whether every page of a database can be read and is in order."""
+    try:
+        with check.reading(path) as c:
+            return [row[0] for row in c.execute("PRAGMA integrity_check(1)")] == ["ok"]
+    except Problem:
+        return False
+
+
+def _stand_of(path: Path) -> Stand | None:
+    try:
+        return stand(path)
+    except Problem:
+        return None
+
+
+def put_in_place(ready: Prepared, present: Path) -> Path | None:
+    """Let the prepared file be the database; where the one before is kept. One that is damaged is kept with its log, untouched.
+
+    The log goes before the new file comes: SQLite would take it for that one's.
+    """
+    kept = None
+    _sync(ready.path)
+    if present.exists():
+        kept = present.with_name(f"{present.name}{KEPT}{clock.now()[:19].replace(':', '')}")
+        if ready.present == "whole":
+            _fold(present)
+        _link(present, kept)
+    for ending in BESIDE:
+        with suppress(FileNotFoundError):
+            os.rename(f"{present}{ending}", f"{kept}{ending}" if kept else f"{present}{KEPT}lost{ending}")
+    _sync(present.parent)
+    os.rename(ready.path, present)
+    _remove(index.beside(present))  # it is made anew
+    _sync(present.parent)
+    return kept
+
+
+def sweep(present: Path) -> None:
+    """Remove what a restore that was killed has left beside. The caller holds the runtime's lock."""
+    for path in present.parent.glob(f"{present.name}.restoring*"):
+        _remove(path)
+
+
+def _link(path: Path, kept: Path) -> None:
+    """A second name, so that there is a database at every moment; where the file system has none, the first is given up."""
+    try:
+        os.link(path, kept)
+    except OSError:
+        os.rename(path, kept)
+
+
+def _fold(path: Path) -> None:
+    """Write the log back into its file, through SQLite, which removes it."""
+    with closing(sqlite3.connect(existing_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
+        c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", *BESIDE):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have a file that nobody has open, or a folder, on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,81 @@
+"""A damaged database: never written to, always explained, brought back by a restore."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from app import paths
+from app.runtime import fresh, serve
+from tests.acceptance.house import House
+from tests.corruption import trials
+from tests.living import Living
+
+
+def test_twenty_random_corruptions_are_told_never_written_to_and_brought_back(tmp_path: Path):
+    model, dice = tmp_path / "model", random.Random(20)
+    paths.make_home(model)
+    trials.furnish(model, 60)
+
+    assert len([trials.trial(model, tmp_path / "home", dice) for _ in range(20)]) == 20
+
+
+def test_every_command_says_what_to_do(house: House):
+    house.submit("-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    database = house.home / "taskdeck.db"
+    database.write_bytes(database.read_bytes()[:-9000])
+    before = database.read_bytes()
+
+    for words in (["serve", "--detach"], ["ls"], ["db", "check"], ["db", "migrate"], ["db", "check", "--repair"]):
+        done = house.td(*words)
+        assert done.returncode == 5 and "Traceback" not in done.stderr, words
+        assert "Newest good backup" in done.stderr and "taskdeck db restore --dry-run" in done.stderr, (words, done.stderr)
+    assert database.read_bytes() == before
+
+
+def test_after_a_stop_in_peace_nothing_is_read_again(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
+    assert fresh.unsure(home)
+    with fresh.let_go_in_peace(home):
+        assert fresh.unsure(home)
+    assert not fresh.unsure(home)
+    monkeypatch.setattr(fresh.check, "quick", lambda path: pytest.fail("read once more"))
+    fresh.look_over(home)
+
+    with pytest.raises(RuntimeError), fresh.let_go_in_peace(home):
+        raise RuntimeError("killed")
+    assert fresh.unsure(home)
+
+
+def test_a_large_database_is_looked_over_beside_the_work_and_damage_stops_it(home: Path, monkeypatch: pytest.MonkeyPatch):
+    trials.furnish(home, 60)
+    path = paths.database(home)
+    with path.open("r+b") as file:  # the last page, which nothing reads by itself
+        file.seek(-4096, 2)
+        file.write(b"\xff" * 4096)
+    before = path.read_bytes()
+    monkeypatch.setattr(fresh, "AT_ONCE", 0)
+
+    async def live() -> tuple[str | None, str]:
+        async with serve.open_runtime(home) as runtime:
+            first = runtime.halted
+            while runtime.dispatcher.checking:
+                await asyncio.sleep(0)
+            assert runtime.dispatcher.db.damage is not None and "db restore" in runtime.dispatcher.db.damage.hint
+            return first, runtime.halted or ""
+
+    first, after = asyncio.run(live())
+
+    assert first == "checking the database" and after.startswith("database damaged since") and before
+
+
+def test_a_home_that_was_killed_is_looked_over_and_goes_on(runtime: Living):
+    runtime.ended(runtime.submit("true"))
+    runtime.kill()
+
+    assert fresh.unsure(runtime.home)
+    assert runtime.ended(runtime.submit("true"))[0]["status"] == "succeeded"

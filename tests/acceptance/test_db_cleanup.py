@@ -1,0 +1,35 @@
+"""`taskdeck db cleanup` as a user types it: with a runtime up, by the rules of config.toml."""
+
+from __future__ import annotations
+
+import json
+
+from tests.acceptance.house import House
+
+
+def configured(house: House, text: str) -> None:
+    """A config.toml of that text."""
+    folder = house.home.parent / "config" / "taskdeck"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(text)
+
+
+def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(house: House):
+    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n')
+    numbers = [house.submit("--name", name, "--", "sh", "-c", f"echo {name}; exit {code}") for name, code in (("a", 0), ("b", 3), ("c", 4))]
+    house.td("wait", *numbers)
+    logs = [path for path in house.home.glob("runs/*/*.log") if path.is_file()]
+
+    told = json.loads(house.ok("db", "cleanup", "--dry-run", "--json"))
+    assert len(house.json("ls")) == len(logs) == 3
+    said = house.ok("db", "cleanup", "--dry-run")
+    done = json.loads(house.ok("db", "cleanup", "--json"))
+
+    assert (told["dry_run"], told["runs"], told["tasks"]) == (True, 2, 2)
+    assert said.splitlines()[0].split() == ["RULE", "BECAUSE", "RUNS", "TASKS", "LOGS", "ROWS"]
+    assert "would remove 2 runs and 2 tasks" in said
+    assert [done[name] for name in ("runs", "tasks", "logs", "rules")] == [told[name] for name in ("runs", "tasks", "logs", "rules")]
+    assert [str(row["number"]) for row in house.json("ls")] == numbers[:1]
+    assert sum(path.exists() for path in logs) == 1
+    assert "nothing is old enough to go" in house.ok("db", "cleanup", "--dry-run")
+    assert house.json("operations")[0]["verb"] == "db cleanup"

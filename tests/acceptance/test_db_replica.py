@@ -1,0 +1,105 @@
+"""A warm copy of the database on a second disk or host, kept by the real sqlite3_rsync, and a copy that becomes the home."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.house import House
+
+
+def numbers(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as c:
+        return [number for (number,) in c.execute("SELECT number FROM tasks ORDER BY number")]
+
+
+def test_the_copy_is_made_at_once_says_how_old_it_is_and_starts_nothing(house: House, tmp_path: Path):
+    task, there = house.submit("--", "/bin/true"), tmp_path / "second"
+    house.ok("wait", task)
+
+    said = json.loads(house.ok("db", "replica", "set", str(there), "--json"))
+
+    assert (said["target"], said["problem"], said["late"]) == (str(there), None, False) and said["lag"] < 60
+    assert numbers(there / "taskdeck.db") == [int(task)]
+    assert json.loads(house.ok("db", "replica", "--json"))["target"] == str(there)
+    refused = house.td("--home", str(there), "submit", "--", "/bin/true")
+    assert refused.returncode == 4 and "is the replica of" in refused.stderr and "db promote" in refused.stderr
+
+
+def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_have_been_given(house: House, tmp_path: Path):
+    there = tmp_path / "second"
+    held = house.submit("--hold", "--", "/bin/echo", "from the copy")
+    house.ok("db", "replica", "set", str(there))
+    late = house.submit("--hold", "--", "/bin/true")
+    unsure = house.td("--home", str(there), "db", "promote")
+    assert unsure.returncode == 2 and "nothing was changed" in unsure.stderr.lower()
+
+    told = house.td("--home", str(there), "db", "promote", "--yes")
+
+    assert told.returncode == 0 and "is a home of its own now" in told.stdout and "is missing here" in told.stderr
+    fresh = int(house.ok("--home", str(there), "submit", "--", "/bin/true"))
+    assert fresh > int(late)
+    house.ok("--home", str(there), "release", held)
+    house.ok("--home", str(there), "wait", held)
+    assert house.ok("--home", str(there), "logs", held) == "from the copy\n"
+    assert house.td("--home", str(there), "db", "promote", "--yes").returncode == 4
+    house.ok("--home", str(there), "stop")
+
+
+def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path):
+    """ssh is a program here that runs what it is told on this machine, as the real one does on another."""
+    tools, there = tmp_path / "bin", tmp_path / "far"
+    tools.mkdir()
+    there.mkdir()
+    (tools / "ssh").write_text('#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"\n')
+    (tools / "ssh").chmod(0o755)
+    import apsw.sqlite_extra
+
+    os.symlink(apsw.sqlite_extra.path("sqlite3_rsync"), tools / "sqlite3_rsync")
+    house.env["PATH"] = f"{tools}:{house.env['PATH']}"
+    task = house.submit("--hold", "--", "/bin/true")
+
+    house.ok("db", "replica", "set", f"ann@far:{there}")
+
+    assert numbers(there / "taskdeck.db") == [int(task)]
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [
+        ("", "needs a folder"), ("second", "must begin with /"), ("-oProxyCommand=x:/tmp/y", "needs a folder"),
+        ("/nowhere/at/all", "cannot be made"),
+    ],
+)  # fmt: skip
+def test_what_is_no_place_for_a_copy_is_refused(house: House, to: str, says: str):
+    house.submit("--hold", "--", "/bin/true")
+    refused = house.td("db", "replica", "set", "--", to) if to.startswith("-") else house.td("db", "replica", "set", to)
+    assert refused.returncode in (2, 4) and says in refused.stderr
+    assert json.loads(house.ok("db", "replica", "--json"))["target"] is None
+
+
+def test_neither_the_home_nor_another_database_is_written_over(house: House, tmp_path: Path):
+    house.submit("--hold", "--", "/bin/true")
+    assert "is the home itself" in house.td("db", "replica", "set", str(house.home)).stderr
+    there = tmp_path / "theirs"
+    there.mkdir()
+    with closing(sqlite3.connect(there / "taskdeck.db")) as c:
+        c.execute("CREATE TABLE songs (title)")
+    before = (there / "taskdeck.db").read_bytes()
+    assert "It was not touched" in house.td("db", "replica", "set", str(there)).stderr
+    assert (there / "taskdeck.db").read_bytes() == before
+
+
+def test_a_copy_that_cannot_be_made_says_why_and_off_ends_it(house: House, tmp_path: Path):
+    house.submit("--hold", "--", "/bin/true")
+    there = tmp_path / "second"
+    (there / "taskdeck.db").mkdir(parents=True)
+    failed = house.td("db", "replica", "set", str(there))
+    assert failed.returncode != 0
+    house.ok("db", "replica", "off")
+    assert "there is no replica" in house.ok("db", "replica")

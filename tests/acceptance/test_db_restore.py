@@ -1,0 +1,126 @@
+"""Restoring a home whose work went on since the backup: nothing runs twice, nothing is forgotten, no number comes again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.house import House
+from tests.living import Living, alive, until
+
+Td = Callable[..., Any]
+
+
+class Worked:
+    """A home with a backup of three held tasks. Since then one ran, one runs until told to go, and two were submitted, one of which ran."""
+
+    def __init__(self, living: Living) -> None:
+        self.living = living
+        self.submit("first")
+        self.living.submit("sh", "-c", "echo second >> ran; until test -e go; do sleep 0.02; done; echo done >> ran", hold=True)
+        self.submit("third")
+        self.living.call("db.backup")
+        self.living.call("release", ids=["1", "2"])
+        self.living.ended("1")
+        until(lambda: "second" in self.ran, "the second task began")
+        self.submit("fourth", hold=False)
+        self.living.ended("4")
+        self.submit("fifth")
+
+    def submit(self, word: str, hold: bool = True) -> str:
+        """A task that leaves a word each time that it runs."""
+        return self.living.submit("sh", "-c", f"echo {word} >> ran", hold=hold)
+
+    @property
+    def ran(self) -> list[str]:
+        file = self.living.home / "ran"
+        return sorted(file.read_text().split()) if file.exists() else []
+
+    def stop(self) -> None:
+        """End the runtime, as `taskdeck stop` does."""
+        pid = self.living.pid
+        self.living.call("stop")
+        until(lambda: not alive(pid), "the runtime gone")
+
+    def go_on(self, *more: str) -> None:
+        """Bring a runtime up, let what runs end, and release these."""
+        self.living.start()
+        (self.living.home / "go").touch()
+        if more:
+            self.living.call("release", ids=list(more))
+
+
+@pytest.fixture
+def worked(runtime: Living) -> Worked:
+    return Worked(runtime)
+
+
+def test_nothing_runs_twice_nothing_is_forgotten_and_no_number_comes_again(worked: Worked, td: Td):
+    up = td("db", "restore", "--yes")
+    assert up.returncode == 4 and "taskdeck" in up.stderr and " stop" in up.stderr
+    tried = td("db", "restore", "--dry-run")
+    assert tried.returncode == 0 and "2 tasks submitted since are brought over: #4 #5" in tried.stdout
+    worked.stop()
+    unasked = td("db", "restore")
+    assert unasked.returncode == 2 and "Nothing was done" in unasked.stderr
+    assert not list(worked.living.home.glob("*restor*"))
+    said = td("db", "restore", "--dry-run").stdout
+    assert "2 tasks submitted since are brought over: #4 #5" in said and "1 task ended since and is not run again: #1" in said
+    assert "1 run goes on" in said and "the next task will be #6" in said
+
+    done = json.loads(td("db", "restore", "--yes", "--json").stdout)
+    worked.go_on("3", "5")
+    ended = worked.living.ended("1", "2", "3", "4", "5")
+
+    assert done["restored"] and Path(done["kept"]).exists() and done["carried"]["whole"]
+    assert [task["status"] for task in ended] == ["succeeded"] * 5
+    assert worked.submit("sixth", hold=False) == "6" and worked.living.ended("6")
+    assert worked.ran == sorted(["first", "second", "done", "third", "fourth", "fifth", "sixth"])
+    assert worked.living.call("db.check") == {"ok": True, "problems": []}
+
+
+def test_with_the_database_gone_to_pieces_the_run_is_adopted_and_what_may_have_run_is_told(worked: Worked, td: Td):
+    worked.stop()
+    database = worked.living.home / "taskdeck.db"
+    database.write_bytes(b"\xff" * database.stat().st_size)
+    started = td("serve", "--detach")
+    assert started.returncode == 5 and "Newest good backup" in started.stderr and "db restore --dry-run" in started.stderr
+
+    done = json.loads(td("db", "restore", "--yes", "--json").stdout)
+    worked.go_on()
+    worked.living.ended("2")
+
+    assert done["before"] is None and done["carried"]["alive"] == 1 and done["carried"]["unknown"] == 2
+    assert [worked.living.show(number)["status"] for number in "123"] == ["held", "succeeded", "held"]
+    assert int(worked.submit("later")) > 5
+    assert worked.ran == ["done", "first", "fourth", "second"]
+
+
+def test_a_backup_can_be_restored_into_a_file_beside_a_runtime(runtime: Living, td: Td):
+    runtime.ended(runtime.submit("true"))
+    runtime.call("db.backup")
+    pid, file = runtime.pid, runtime.home / "then.db"
+
+    first, again = td("db", "restore", "--to", str(file)), td("db", "restore", "--to", str(file))
+    none, both = td("db", "restore", "nothing", "--dry-run"), td("db", "restore", "x", "--at", "10:00")
+
+    assert first.returncode == 0 and "1 task (1 succeeded)" in first.stdout and file.exists()
+    assert again.returncode == 4 and "is there already" in again.stderr
+    assert (none.returncode, both.returncode) == (3, 2) and runtime.pid == pid
+
+
+def test_on_a_terminal_it_says_what_would_change_and_asks(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+
+    for answer, code, kept in (("n", 2, 0), ("y", 0, 1)):
+        with house.terminal("db", "restore", columns=160) as terminal:
+            terminal.wait("Put it in the place of the database? [y/N]").type(f"{answer}\r")
+            assert terminal.end() == code
+        assert "the next task will be #2" in terminal.text
+        assert len(list(house.home.glob("taskdeck.db.before-restore-*"))) == kept

@@ -1,0 +1,114 @@
+"""What was slow, and how large the database is, as people and programs are told it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.house import House
+
+
+@pytest.fixture(scope="module")
+def used() -> Iterator[House]:
+    """A home that minds whatever takes a tenth of a millisecond, with enough tasks for that."""
+    with tempfile.TemporaryDirectory(prefix="td-") as root:
+        house = House(Path(root))
+        settings = Path(root, "config", "taskdeck", "config.toml")
+        settings.parent.mkdir(parents=True)
+        settings.write_text('[slow]\nthreshold = "0.0001s"\n')
+        house.ok("queue", "pause", "default")
+        house.ok("submit", "--from", "-", input="".join(f'{{"argv": ["true"], "name": "work {at}"}}\n' for at in range(2000)))
+        yield house
+        house.close()
+
+
+@pytest.fixture
+def minded(used: House) -> House:
+    """That home, with its runtime up."""
+    used.ok("serve", "--detach")
+    return used
+
+
+def test_slow_statements_are_listed_with_who_asked_and_their_plan(minded: House):
+    minded.ok("ls", "--tag", "no=where")
+
+    (found, *_) = [row for row in minded.json("db", "slow") if row["caller"] == "ls" and "json_each" in row["statement"]]
+    table = minded.ok("db", "slow", "--wide")
+    plans = minded.ok("db", "slow", "--plan")
+
+    assert found["count"] >= 1
+    assert 0.0001 <= found["worst"] <= found["total"]
+    assert "SCAN tasks" in found["plan"]
+    assert table.startswith("WORST") and found["statement"] in table
+    assert f"  {found['statement']}\n    {found['plan'].splitlines()[0]}" in plans
+
+
+def test_the_slowest_is_first(minded: House):
+    worst = [row["worst"] for row in minded.json("db", "slow")]
+
+    assert len(worst) > 2
+    assert worst == sorted(worst, reverse=True)
+
+
+def test_slow_statements_are_forgotten_when_that_is_wanted(minded: House):
+    before = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
+    cleared = minded.json("db", "slow", "--clear")["cleared"]
+    minded.ok("stop")
+    after = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
+
+    assert cleared >= len(before) > 0
+    assert before - after != set()
+
+
+def test_other_programs_get_rows(minded: House):
+    head, *rows = minded.ok("db", "slow", "-o", "tsv").splitlines()
+
+    assert head.split("\t")[:6] == ["id", "caller", "count", "seconds", "worst", "total"]
+    assert all(len(row.split("\t")) == len(head.split("\t")) for row in rows)
+
+
+def test_a_home_where_nothing_was_slow_says_so(house: House):
+    done = house.td("db", "slow")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no statement was slow" in done.stderr
+
+
+def test_sizes_are_told_with_and_without_a_runtime(minded: House):
+    alive = minded.json("db", "stats")
+    minded.ok("stop")
+    still = minded.json("db", "stats")
+
+    rows = {table["name"]: table["rows"] for table in alive["tables"]}
+    assert rows["tasks"] == 2000
+    assert alive["lock_waits"]["count"] >= 0 and alive["wal_bytes"] > 0
+    assert still["lock_waits"] is None
+    assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
+
+
+def test_an_index_that_slow_statements_lack_is_named(minded: House):
+    minded.ok("ls", "--tag", "no=where")
+    found = minded.json("db", "stats")
+    text = minded.ok("db", "stats")
+
+    assert any(one["table"] == "tasks" and "tags" in one["columns"] for one in found["missing"])
+    assert "an index may be missing on tasks (" in text
+    assert "idx_tasks_type" in text and "nothing yet" in text
+
+
+def test_sizes_add_up_to_the_file(minded: House):
+    found = minded.json("db", "stats")
+    minded.ok("stop")
+    with sqlite3.connect(f"file:{minded.home}/taskdeck.db?mode=ro", uri=True) as c:
+        (pages,) = c.execute("PRAGMA page_count").fetchone()
+    c.close()
+
+    taken = sum(table["bytes"] + table["index_bytes"] for table in found["tables"])
+    assert 0.9 * found["bytes"] < taken <= found["bytes"]
+    assert abs(pages - found["pages"]) < 200
+    assert json.dumps(found)

@@ -1,0 +1,301 @@
+"""Backups: taken beside a writer, restored as they were, good only when they are."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from db import clock
+from db.backup import keeping, room
+from db.backup import restore_tool as tool
+from db.backup.store import BadBackup, NoBackup, Store
+from db.backup.taking import Rules, due, take
+from db.errors import DiskFull, Storage
+from tests.backup import trials, writing
+
+ALWAYS = Rules(full=1e9, increment=1.0)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A database at step 800."""
+    path = tmp_path / "live.db"
+    writing.make(path, 800)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the clock: hours since the beginning."""
+
+    def hours(since: float) -> None:
+        monkeypatch.setattr(clock, "utcnow", lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=since))
+
+    hours(0)
+    return hours
+
+
+def test_each_backup_beside_a_writer_is_restored_exactly_as_the_database_was_at_its_point(live: Path, folder: Path):
+    with writing.writer(live):
+        taken = [take(live, folder, ALWAYS) for _ in range(8)]
+
+    steps = trials.all_exact(folder)
+
+    assert [one.kind for one in taken][:2] == ["full", "increment"]
+    assert len(steps) == 8 and steps == sorted(steps) and steps[-1] > steps[0] >= 800
+    assert [one.facts["rows"]["steps"] for one in taken] == steps
+
+
+def test_nothing_but_what_belongs_to_backups_is_in_the_folder_and_nobody_else_may_read_it(live: Path, folder: Path):
+    take(live, folder, ALWAYS, beside={"config": b"theme = 'dark'\n", "definitions": b""})
+
+    names = {path.name.partition("-")[0].partition(".")[0] for path in folder.iterdir()}
+    assert names == {"config", "definitions", "manifest", "restore", Store(folder).find().id.partition("-")[0]}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600} and folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_process_killed_at_any_moment_leaves_only_backups_that_are_exact(live: Path, folder: Path):
+    dice = Random(5)
+    with writing.writer(live):
+        for _ in range(10):
+            trials.kill_taker(live, folder, dice)
+        last = take(live, folder, ALWAYS)
+
+    assert trials.leftovers(folder) == set() and len(trials.all_exact(folder)) > 3
+    assert {said["id"] for said in tool.manifest(str(folder))[0]} == {one.id for one in Store(folder).good()} and last.verified
+
+
+def test_one_that_was_finished_but_not_yet_told_of_is_told_by_its_own_header(live: Path, folder: Path):
+    taken = take(live, folder, ALWAYS)
+    (folder / tool.MANIFEST).unlink()
+
+    assert Store(folder).backups() == [taken]
+    assert take(live, folder, ALWAYS).base == taken.id
+    assert [said["id"] for said in tool.manifest(str(folder))[0]][0] == taken.id
+
+
+def test_every_flipped_bit_is_noticed(live: Path, folder: Path):
+    for _ in range(3):
+        take(live, folder, ALWAYS, beside={"config": b"theme = 'dark'\n"})
+        writing.on(live, 20)
+
+    assert trials.unnoticed_flips(folder, 60, Random(7)) == []
+
+
+def test_a_torn_last_line_of_the_manifest_costs_only_that_line_and_is_told_anew_with_the_next_backup(live: Path, folder: Path):
+    first, second = take(live, folder, ALWAYS), take(live, folder, ALWAYS)
+    manifest = folder / tool.MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+
+    store = Store(folder)
+    assert store.damaged_lines() == [2]
+    assert store.backups() == [first, second]
+    third = take(live, folder, ALWAYS)
+    assert store.backups() == [first, second, third] and store.damaged_lines() == []
+    assert [said["id"] for said in tool.manifest(str(folder))[0] if said["what"] == "taken"] == [first.id, second.id, third.id]
+
+
+def test_a_base_that_rotted_is_marked_bad_and_a_full_one_is_taken_in_its_place(live: Path, folder: Path):
+    first, second = take(live, folder, ALWAYS), take(live, folder, ALWAYS)
+    trials.flip(first.path, Random(1))
+
+    third = take(live, folder, ALWAYS)
+
+    found = {one.id: one.problem for one in Store(folder).backups()}
+    assert third.kind == "full" and found[third.id] is None
+    assert found[first.id] == "its checksum is wrong" and found[second.id] == f"its base {first.id} is bad: its checksum is wrong"
+
+
+def test_a_backup_of_a_database_that_is_not_well_is_bad_and_counts_for_nothing(live: Path, folder: Path):
+    good = take(live, folder, ALWAYS)
+    with closing(sqlite3.connect(live)) as c:
+        c.execute("CREATE TABLE of_steps (step INTEGER REFERENCES steps (id))")
+        c.execute("INSERT INTO of_steps VALUES (999999)")
+        c.commit()
+
+    with pytest.raises(BadBackup, match="row 1 of of_steps refers to a missing row of steps"):
+        take(live, folder, ALWAYS)
+
+    store = Store(folder)
+    assert [one.verified for one in store.backups()] == [True, False]
+    assert store.find() == good and trials.leftovers(folder) == set()
+
+
+def test_a_new_full_one_is_taken_when_the_increments_pass_the_full_one(live: Path, folder: Path):
+    taken = [take(live, folder, ALWAYS)]
+    while len(taken) < 40 and (len(taken) == 1 or taken[-1].kind == "increment"):
+        with closing(sqlite3.connect(live)) as c:
+            c.execute("UPDATE steps SET said = hex(randomblob(150)) WHERE id < 400")
+            c.commit()
+        taken.append(take(live, folder, ALWAYS))
+
+    full, *increments, last = taken
+    assert last.kind == "full"
+    assert sum(one.bytes for one in increments) > full.bytes >= sum(one.bytes for one in increments[:-1])
+
+
+def test_thirty_five_days_leave_what_the_rules_say(live: Path, folder: Path, at: Callable[[float], None]):
+    rules, taken = Rules(full=86400, increment=6 * 3600, keep=30 * 86400), []
+    for quarter in range(35 * 4):
+        at(quarter * 6)
+        assert due(Store(folder).backups(), rules)
+        taken.append(take(live, folder, rules, beside={"config": b"x = 1\n"}))
+        writing.on(live, 1)
+
+    assert [one.kind for one in taken] == ["full", *["increment"] * 3] * 35
+    left = Store(folder).backups()
+    oldest = clock.stamp(clock.utcnow() - timedelta(days=30))
+    needed = [one for one in taken if one.at >= oldest]
+    first_day = [one for one in taken if one.at < oldest and one.at[:10] == needed[0].at[:10]]
+    assert left == first_day + needed and first_day[0].kind == "full"
+    assert trials.leftovers(folder) == set() and len(list(folder.glob("config-*"))) == len(left)
+    store = Store(folder)
+    store.rebuild(left[-1], folder.parent / "restored")
+    assert writing.assert_exact(folder.parent / "restored") == 800 + 139
+
+
+def test_of_many_that_were_missed_one_is_caught_up(live: Path, folder: Path, at: Callable[[float], None]):
+    rules = Rules()
+    take(live, folder, rules)
+    at(10.5)
+
+    assert due(Store(folder).backups(), rules)
+    assert take(live, folder, rules).kind == "increment"
+    assert not due(Store(folder).backups(), rules)
+    at(11.4)
+    assert not due(Store(folder).backups(), rules)
+    at(24)
+    assert due(Store(folder).backups(), rules) and take(live, folder, rules).kind == "full"
+
+
+def test_a_bad_one_is_not_tried_again_before_its_next_time(live: Path, folder: Path, at: Callable[[float], None]):
+    keeping.sweep(Store(_made(folder)))
+    keeping.mark_bad(folder, "20260101T000000Z-full", "it was not well")
+
+    assert not due(Store(folder).backups(), Rules())
+    at(1)
+    assert due(Store(folder).backups(), Rules())
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_clock_that_was_ahead_does_not_keep_backups_from_being_taken(live: Path, folder: Path, at: Callable[[float], None]):
+    at(24 * 365)
+    take(live, folder, Rules())
+    at(0)
+
+    assert due(Store(folder).backups(), Rules())
+    take(live, folder, Rules())
+    assert not due(Store(folder).backups(), Rules())
+
+
+def test_the_last_good_full_one_stays_however_old_it_is(live: Path, folder: Path, at: Callable[[float], None]):
+    first = take(live, folder, Rules())
+    at(24 * 90)
+    store = Store(folder)
+
+    assert keeping.prune(store, 86400) == [] and store.backups() == [first]
+    second = take(live, folder, Rules(keep=86400))
+    assert store.backups() == [second] and not first.path.exists()
+
+
+def test_a_pruned_file_that_stayed_behind_is_swept_and_its_name_is_not_given_again(live: Path, folder: Path, at: Callable[[float], None]):
+    first = take(live, folder, Rules())
+    data = first.path.read_bytes()
+    keeping.append(folder, what="pruned", id=first.id, at=first.at)
+    assert first.path.read_bytes() == data and Store(folder).backups() == []
+
+    second = take(live, folder, Rules())
+
+    assert not first.path.exists() and second.id == f"{first.id}-2"
+
+
+def test_one_is_found_by_its_id_or_by_the_time_it_must_not_be_after(live: Path, folder: Path, at: Callable[[float], None]):
+    first = take(live, folder, Rules())
+    at(2)
+    second = take(live, folder, Rules())
+    store = Store(folder)
+
+    assert store.find() == second and store.find(first.id) == first and store.find(at="2026-01-01T01:59:00.000000Z") == first
+    with pytest.raises(NoBackup, match="no good backup of 2025"):
+        store.find(at="2025-12-31T00:00:00.000000Z")
+    with pytest.raises(NoBackup, match="no backup yesterday"):
+        store.find("yesterday")
+
+
+def test_what_is_rebuilt_never_takes_the_place_of_a_file(live: Path, folder: Path, tmp_path: Path):
+    taken = take(live, folder, ALWAYS)
+    there = tmp_path / "there"
+    there.write_text("mine")
+
+    with pytest.raises(FileExistsError):
+        Store(folder).rebuild(taken, there)
+    assert there.read_text() == "mine"
+
+
+def test_the_folder_of_another_database_is_not_mixed_with_ours(live: Path, tmp_path: Path):
+    other = tmp_path / "other" / "live.db"
+    other.parent.mkdir()
+    writing.make(other, 3)
+    shared = tmp_path / "somewhere" / "shared"
+    take(live, shared, ALWAYS)
+
+    with pytest.raises(Storage, match="holds backups of another database"):
+        take(other, shared, ALWAYS)
+    assert len(Store(shared).backups()) == 1
+
+
+def test_too_little_room_is_said_before_anything_is_copied(live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    free = os.statvfs(folder.parent)
+    few = os.statvfs_result((free.f_bsize, 4096, free.f_blocks, 10, 10, *free[5:]))
+    monkeypatch.setattr(room.os, "statvfs", lambda path: few)
+
+    with pytest.raises(DiskFull, match=r"needs .* MiB in .*, 0\.1 MiB are free: .* MiB are missing\. No backup was taken"):
+        take(live, folder, ALWAYS)
+    assert trials.leftovers(folder) == set() and Store(folder).backups() == []
+
+
+TAKE = """
+import sys
+from pathlib import Path
+from db.backup.taking import Rules, take
+from db.errors import Problem
+try:
+    take(Path(sys.argv[1]), Path(sys.argv[2]), Rules(), beside={"config": b"x"})
+except Problem as problem:
+    print(problem.code, problem.exit_code)
+"""
+
+
+@pytest.mark.parametrize("part", [0.5, 0.99])
+def test_a_disk_that_fills_up_leaves_nothing_but_a_clear_error(live: Path, folder: Path, part: float):
+    with closing(sqlite3.connect(live)) as c:
+        size = c.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+    limit = int(size * part)
+
+    done = subprocess.run(
+        [sys.executable, "-c", TAKE, live, folder], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+
+    assert done.stdout.split() in (["disk-full", "5"], ["storage", "5"]) and done.stderr == ""
+    assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
+    assert take(live, folder, ALWAYS).verified

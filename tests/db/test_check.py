@@ -1,0 +1,92 @@
+"""What is wrong with a database is found; what follows from the rest is mended, and nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.core.ids import uuid7
+from db import check
+from db.engine import write_engine
+from db.errors import DamagedDatabase
+from tests.db.making import Made
+
+
+@pytest.fixture
+def worked(database: Path) -> Path:
+    """A database with a waiting task and one that runs."""
+    engine = write_engine(database)
+    with engine.begin() as c:
+        made = Made(c)
+        made.task()
+        made.run(made.task())
+    engine.dispose()
+    return database
+
+
+def change(path: Path, sql: str) -> None:
+    """A change by another program, with nothing left beside the file."""
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(sql)
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def repaired(path: Path) -> list[str]:
+    engine = write_engine(path)
+    try:
+        with engine.begin() as c:
+            return check.repair(c)
+    finally:
+        engine.dispose()
+
+
+def test_counters_loads_and_the_last_number_are_mended(worked: Path):
+    assert check.check(worked) == [] and repaired(worked) == []
+    change(worked, "UPDATE counters SET value = 7 WHERE name = 'tasks/default/queued'")
+    change(worked, "UPDATE counters SET value = 1 WHERE name = 'task-number'")
+    change(worked, "UPDATE queues SET current_load = 9; UPDATE pools SET used_cpu = 0.5")
+
+    found = check.check(worked)
+    assert "counter tasks/default/queued says 7, there are 1" in found and "the load of queue default is said to be 9, it is 1" in found
+    assert "the last number given is said to be 1, there is #2" in found and any("pool default" in line for line in found)
+    done = repaired(worked)
+
+    assert "counter tasks/default/queued set from 7 to 1" in done and "the next task will be #3" in done
+    assert check.check(worked) == []
+
+
+def test_runs_and_dependencies_of_no_task_are_removed(worked: Path):
+    gone = uuid7()
+    change(
+        worked,
+        f"INSERT INTO dependencies (task_id, parent_id, kind, created_at, updated_at) SELECT '{gone}', uuid, 'success', '', '' FROM tasks;"
+        f"INSERT INTO instances SELECT * FROM instances WHERE 0; UPDATE instances SET task_id = '{gone}'",
+    )
+
+    assert any("refers to a missing row of tasks" in line for line in check.check(worked))
+    assert {"1 run of tasks that are not there removed", "2 dependencies of tasks that are not there removed"} <= set(repaired(worked))
+    assert not [line for line in check.check(worked) if "missing" in line]
+
+
+def test_what_cannot_be_derived_is_only_told(worked: Path):
+    change(worked, f"UPDATE tasks SET env_id = '{uuid7()}'")
+
+    assert repaired(worked) == []
+    assert any("environments" in line for line in check.check(worked))
+
+
+def test_the_quick_look_says_what_is_damaged(worked: Path):
+    check.quick(worked)
+    with closing(sqlite3.connect(worked)) as file:
+        (root,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with worked.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    with pytest.raises(DamagedDatabase, match="the database is damaged") as told:
+        check.quick(worked)
+    assert "It was not written to." in str(told.value) and check.damage(worked)

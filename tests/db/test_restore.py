@@ -1,0 +1,352 @@
+"""A restored database knows what came since its backup: nothing runs twice, nothing is forgotten, no number comes again."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.ids import uuid7
+from db import check, ledger, migrate, moves, reads, restore
+from db.engine import write_engine
+from db.errors import DamagedDatabase, DiskFull
+from db.ledger import Carried, Trace
+from tests.db.making import Made
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Made]:
+    """One transaction on a database that nobody else has."""
+    engine = write_engine(path)
+    try:
+        with engine.begin() as c:
+            yield Made(c)
+    finally:
+        engine.dispose()
+
+
+def query(path: Path, sql: str, *given: Any) -> list[tuple]:
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(sql, given).fetchall()
+
+
+def statuses(path: Path) -> dict[int, str]:
+    return dict(query(path, "SELECT number, status FROM tasks"))
+
+
+class Image:
+    """A backup as it is rebuilt: a copy by SQLite of the database as it was then."""
+
+    def __init__(self, database: Path) -> None:
+        self.path, self.database = database.with_name("image"), database
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(self.path)) as copy:
+            source.backup(copy)
+
+    def rebuild(self, target: Path) -> None:
+        shutil.copy(self.path, target)
+
+    def restored(self, traces: Sequence[Trace] = (), highest: int = 0) -> Carried:
+        """Put it in the place of the database."""
+        size = self.path.stat().st_size
+        with restore.prepared(self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b") as ready:
+            restore.put_in_place(ready, self.database)
+            return ready.carried
+
+
+@pytest.fixture
+def image(database: Path) -> Callable[[], Image]:
+    return lambda: Image(database)
+
+
+def spoil(path: Path, *tables: str) -> None:
+    """Overwrite these tables' first pages, and leave no log that might still have them."""
+    roots = query(path, f"SELECT rootpage FROM sqlite_master WHERE name IN ({', '.join('?' * len(tables))})", *tables)
+    with path.open("r+b") as file:
+        for (root,) in roots:
+            file.seek((root - 1) * 4096)
+            file.write(b"\xff" * 4096)
+
+
+def test_work_that_ended_since_is_restored_as_ended(database: Path, image):
+    with writing(database) as made:
+        ran, waits = made.task(), made.task()
+    then = image()
+    with writing(database) as made:
+        made.ran(ran, code=3)
+
+    carried = then.restored()
+
+    assert statuses(database) == {1: "failed", 2: "queued"} and carried.ended == [1] and carried.runs == 1
+    assert query(database, "SELECT task_id, number, status FROM forgotten") == [(ran, 1, "failed")]
+    assert [row[0] for row in query(database, "SELECT status FROM events WHERE task_id = ? ORDER BY id", ran)][-1] == "failed"
+    assert check.check(database) == [] and waits
+
+
+def test_a_run_that_goes_on_goes_on(database: Path, image):
+    with writing(database) as made:
+        task = made.task()
+    then = image()
+    with writing(database) as made:
+        runid = made.run(task)
+
+    carried = then.restored()
+
+    assert carried.alive == 1 and statuses(database) == {1: "running"}
+    assert query(database, "SELECT runid, status, pid FROM instances") == [(runid, "running", 4242)]
+    assert query(database, "SELECT current_load FROM queues") == [(1,)]
+
+
+def test_tasks_submitted_since_come_along_with_what_they_wait_for(database: Path, image):
+    with writing(database) as made:
+        parent = made.task()
+    then = image()
+    with writing(database) as made:
+        child = made.task(after=[parent], name="child")
+        moves.hold(made.c, [made.task(name="held")], True, "ann")
+
+    carried = then.restored()
+
+    assert carried.tasks == [2, 3] and carried.lost == [] and carried.next == 4
+    assert statuses(database) == {1: "queued", 2: "blocked", 3: "held"}
+    assert query(database, "SELECT task_id, parent_id FROM dependencies") == [(child, parent)]
+    with writing(database) as made:
+        made.task()
+    assert max(statuses(database)) == 4
+
+
+def test_what_waited_for_work_that_ended_since_may_start(database: Path, image):
+    with writing(database) as made:
+        parent = made.task()
+        made.task(after=[parent])
+    then = image()
+    with writing(database) as made:
+        made.ran(parent)
+
+    then.restored()
+
+    assert statuses(database) == {1: "succeeded", 2: "queued"}
+
+
+def test_what_was_cancelled_since_and_never_ran_waits_again(database: Path, image):
+    with writing(database) as made:
+        task = made.task()
+    then = image()
+    with writing(database) as made:
+        moves.cancel(made.c, [task], "ann")
+
+    then.restored()
+
+    assert statuses(database) == {1: "queued"}
+
+
+def test_a_task_between_two_attempts_goes_on_where_it_was(database: Path, image):
+    with writing(database) as made:
+        task = made.task(retries=2, retry_delay=3600.0)
+    then = image()
+    with writing(database) as made:
+        made.ran(task, code=1)
+
+    then.restored()
+
+    assert query(database, "SELECT status, failures, attempts FROM tasks") == [("retrying", 1, 1)]
+    assert query(database, "SELECT count(*) FROM forgotten") == [(0,)]
+
+
+def test_what_one_restore_lost_another_brings_back(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    early = image()
+    early.path = early.path.rename(early.path.with_name("early"))
+    with writing(database) as made:
+        made.task()
+    late = image()
+    database.write_bytes(b"\xff" * 8192)
+    early.restored(highest=2)
+    assert statuses(database) == {1: "queued"}
+
+    carried = late.restored()
+
+    assert statuses(database) == {1: "queued", 2: "queued"} and carried.next > 3
+
+
+def test_what_was_cleaned_up_since_is_not_run_again(database: Path, image):
+    with writing(database) as made:
+        task = made.task()
+    then = image()
+    with writing(database) as made:
+        made.ran(task)
+        for table, key in (("instances", "task_id"), ("events", "task_id"), ("tasks", "uuid")):
+            made.c.exec_driver_sql(f"DELETE FROM {table} WHERE {key} = ?", (task,))
+
+    then.restored()
+
+    assert statuses(database) == {1: "lost"}
+
+
+def test_numbers_go_on_above_all_that_any_backup_knows_of(database: Path, image):
+    with writing(database) as made:
+        made.task()
+
+    assert image().restored(highest=41).next == 42
+
+
+def test_what_can_be_read_of_a_damaged_database_is_brought_over(database: Path, image):
+    with writing(database) as made:
+        first = made.task()
+    then = image()
+    with writing(database) as made:
+        made.ran(first)
+        made.task()
+    spoil(database, "operations", "idx_tasks_status", "idx_instances_status")
+    damaged = database.read_bytes()
+
+    carried = then.restored()
+
+    assert not carried.whole and statuses(database) == {1: "succeeded", 2: "queued"} and carried.held == 0
+    (kept,) = (path for path in database.parent.glob("taskdeck.db.before-restore-*") if path.name[-4] != "-")
+    assert kept.read_bytes() == damaged and check.check(database) == []
+
+
+def test_with_nothing_left_to_read_what_may_have_run_is_held(database: Path, image):
+    with writing(database) as made:
+        ran, goes_on, _ = made.task(), made.task(), made.task()
+    then = image()
+    database.write_bytes(b"\xff" * 8192)
+    alive, unknown = uuid7(), uuid7()
+
+    carried = then.restored([Trace(alive, number=2, told=True, attempt=1), Trace(unknown)], highest=5)
+
+    assert (carried.unknown, carried.held, carried.alive) == (1, 2, 1) and ran
+    assert statuses(database) == {1: "held", 2: "running", 3: "held"}
+    assert query(database, "SELECT runid, task_id, status FROM instances") == [(alive, goes_on, "starting")]
+    assert carried.lost == [4, 5] and carried.next == 5 + ledger.UNSURE + 1
+
+
+def test_a_run_that_was_active_then_and_that_nobody_knows_now_is_lost_and_not_tried_again(database: Path, image):
+    with writing(database) as made:
+        task = made.task(retries=5)
+        runid = made.run(task)
+        other = made.run(made.task(retries=5))
+    then = image()
+    database.write_bytes(b"\xff" * 8192)
+
+    then.restored([Trace(other, ended=True, end=1_764_000_000.0, code=0)])
+
+    assert statuses(database) == {1: "lost", 2: "succeeded"} and runid
+    assert query(database, "SELECT current_load FROM queues") == [(0,)]
+
+
+def test_a_restore_is_an_operation_and_the_one_before_is_kept(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    with writing(database) as made:
+        made.task()
+    database.with_name("search.db").write_bytes(b"old")
+
+    then.restored()
+
+    left = sorted(path.name for path in database.parent.glob("*.db*"))
+    assert left[0] == "taskdeck.db" and left[1].startswith("taskdeck.db.before-restore-") and len(left) == 2
+    assert statuses(database.with_name(left[1])) == {1: "queued", 2: "queued"}
+    assert query(database, "SELECT by, verb, object FROM operations ORDER BY id DESC LIMIT 1") == [("ann", "db restore", "backup b")]
+
+
+def test_only_looking_at_what_would_change_changes_nothing(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    with writing(database) as made:
+        made.task()
+    before = {path.name: path.read_bytes() for path in database.parent.iterdir() if path.is_file()}
+
+    with restore.prepared(then.rebuild, database, 1, lambda: [], 0, "ann", "b") as ready:
+        assert ready.before is not None and ready.before.newest == 2 and ready.carried.tasks == [2]
+
+    assert {name: database.with_name(name).read_bytes() for name in before} == before
+    assert not list(database.parent.glob("*restor*"))
+
+
+def test_a_backup_that_is_damaged_is_not_put_in_place(database: Path, image):
+    then = image()
+    spoil(then.path, "tasks")
+    before = database.read_bytes()
+
+    with pytest.raises(DamagedDatabase, match="Nothing was restored"):
+        then.restored()
+
+    assert database.read_bytes() == before and not list(database.parent.glob("*restor*"))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_a_restore_that_is_cut_short_leaves_the_one_before(database: Path, image, step: int, monkeypatch: pytest.MonkeyPatch):
+    then = image()
+    with writing(database) as made:
+        made.task()
+    left = [step]
+
+    def rename(source: Any, target: Any) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise OSError("cut short")
+        move(source, target)
+
+    move = restore.os.rename
+    monkeypatch.setattr(restore.os, "rename", rename)
+    with pytest.raises(OSError, match="cut short"):
+        then.restored()
+
+    assert statuses(database) == {1: "queued"} and check.check(database) == []
+
+
+def test_what_a_killed_restore_left_is_swept(database: Path):
+    for name in (".restoring", ".restoring-wal", ".restoring.part", ".restoring.saved"):
+        database.with_name(database.name + name).write_bytes(b"left")
+
+    restore.sweep(database)
+
+    assert not list(database.parent.glob("*.restoring*")) and statuses(database) == {}
+
+
+def test_without_room_nothing_is_begun(database: Path, image):
+    then = image()
+
+    with pytest.raises(DiskFull), restore.prepared(then.rebuild, database, 1 << 60, lambda: [], 0, "ann", "b"):
+        pass
+
+    assert not list(database.parent.glob("*restor*"))
+
+
+def test_a_task_named_in_the_ledger_is_never_started_until_a_person_asks_for_it(database: Path):
+    with writing(database) as made:
+        task = made.task()
+        made.c.exec_driver_sql(
+            "INSERT INTO forgotten (runid, task_id, number, status, created_at, updated_at) VALUES (?, ?, 1, 'succeeded', '', '')",
+            (uuid7(), task),
+        )
+
+        assert made.claim(task) == [] and made.row(task).status == "cancelled"
+        moves.retry(made.c, [task], "ann")
+        assert len(made.claim(task)) == 1 and len(reads.active(made.c)) == 1
+
+
+def test_an_older_schema_is_brought_up_before_it_takes_over(database: Path, image, monkeypatch: pytest.MonkeyPatch):
+    then = image()
+    with closing(sqlite3.connect(then.path)) as file:
+        file.executescript("UPDATE alembic_version SET version_num = '0004'")
+    done: list[Path] = []
+
+    def upgrade(path: Path) -> None:
+        done.append(path)
+        with closing(sqlite3.connect(path)) as file:
+            file.executescript(f"UPDATE alembic_version SET version_num = '{migrate.HEAD}'")
+
+    monkeypatch.setattr(migrate, "upgrade", upgrade)
+    then.restored()
+
+    assert [path.name for path in done] == ["taskdeck.db.restoring"] and migrate.version_of(database) == migrate.HEAD

@@ -1,0 +1,125 @@
+"""The runtime takes backups by itself; while it does, and when it cannot, tasks go on."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.core.upkeep import Backup as Settings
+from app.runtime import backing
+from app.runtime.backing import Backing
+from app.runtime.dispatcher import Dispatcher
+from app.runtime.duties import Duties
+from app.runtime.usage import Usage
+from app.service import alerts
+from app.service.call import Call
+from db import clock, reads
+from db.backup.store import Store
+from db.engine import Database
+from tests.backup import trials
+
+
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own config.toml is not ours to read."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
+
+
+@pytest.fixture
+def backed(db: Database, home: Path) -> Backing:
+    return Backing(db, home)
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    return Store(home / "backups")
+
+
+def later(monkeypatch: pytest.MonkeyPatch, **how_much: float) -> None:
+    moment = clock.utcnow() + timedelta(**how_much)
+    monkeypatch.setattr(clock, "utcnow", lambda: moment)
+
+
+async def test_the_first_is_taken_at_once_and_the_next_when_its_time_has_come(
+    backed: Backing, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    for hours in (0, 0.5, 0.6, 7, 0):
+        later(monkeypatch, hours=hours)
+        await backed.look(Settings())
+
+    assert [one.kind for one in store.good()] == ["full", "increment", "increment"]
+    assert backed.problems == {}
+
+
+async def test_the_table_and_with_it_the_header_say_what_the_manifest_says(
+    backed: Backing, store: Store, db: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for hours in (0, 2):
+        later(monkeypatch, hours=hours)
+        await backed.look(Settings())
+    told = (
+        "SELECT b.kind, b.file, p.file, b.created_at = b.verified_at FROM backups b "
+        "LEFT JOIN backups p ON p.id = b.parent_id ORDER BY b.id"
+    )
+    full, increment = store.backups()
+    rows = [("full", full.path.name, None, 1), ("increment", increment.path.name, full.path.name, 1)]
+    assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
+
+    await db.write(lambda c: c.exec_driver_sql("DELETE FROM backups"))  # as in a database that was restored
+    await Backing(db, home).look(Settings())
+    assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
+    assert await db.read(reads.newest_backup) == increment.at
+
+
+async def test_none_is_taken_when_they_are_switched_off(backed: Backing, store: Store):
+    await backed.look(Settings(enabled=False))
+
+    assert store.backups() == [] and not store.folder.exists()
+
+
+async def test_a_folder_that_cannot_be_used_is_an_alert_until_it_can_and_halts_nothing(
+    db: Database, dispatcher: Dispatcher, home: Path, call: Call
+):
+    duties = Duties(db, dispatcher, Usage(home))
+    (duty,) = [duty for duty in duties.table() if duty.name == "backup"]
+    (home / "backups").write_text("in the way")
+
+    await duties._guarded(duty)
+    (alert,) = await alerts.ls(call)
+    assert "folder of the backups cannot be used: not a directory" in str(alert) and dispatcher.halted is None
+
+    (home / "backups").unlink()
+    await duties._guarded(duty)
+    assert not (home / "backups").exists(), "it is not tried again every minute"
+    duties.backing._not_before -= backing.AGAIN
+    await duties._guarded(duty)
+    assert [one.verified for one in Store(home / "backups").backups()] == [True] and duties.backing.problems == {}
+
+
+async def test_one_that_rotted_is_told_with_the_full_one_that_took_its_place(
+    backed: Backing, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    await backed.look(Settings())
+    (first,) = store.backups()
+    first.path.write_bytes(first.path.read_bytes()[:-1] + b"\0")
+    later(monkeypatch, hours=2)
+
+    await backed.look(Settings())
+
+    assert backed.problems == {"backup": f"the backup {first.id} is bad: its checksum is wrong; a new full one was taken"}
+    assert store.find().kind == "full" and store.find().id != first.id
+
+
+async def test_a_program_after_it_that_fails_is_told_until_it_does_not(backed: Backing, store: Store, monkeypatch: pytest.MonkeyPatch):
+    await backed.look(Settings(after=("/bin/sh", "-c", "exit 4")))
+    assert backed._hook is not None
+    await backed._hook
+    assert backed.problems == {"backup-after": "/bin/sh, which is run after a backup, exited 4"}
+
+    later(monkeypatch, hours=1.5)
+    await backed.look(Settings(after=("/bin/sh", "-c", "exit 0")))
+    await backed._hook
+    assert backed.problems == {} and trials.leftovers(store.folder) == set()

@@ -1,0 +1,156 @@
+"""Backups as verbs: taken by settings, checked, told of, and what is run after them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import Usage
+from app.service import backups
+from app.service import operations as log
+from app.service.call import Call
+from db.backup import keeping, taking
+from db.backup.store import NoBackup, Store
+from tests.backup import trials
+from tests.service.ready import submitted
+
+Configure = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Write config.toml; none until then."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
+    path = tmp_path / "taskdeck" / "config.toml"
+    path.parent.mkdir()
+    return lambda text: path.write_text(text) and None
+
+
+async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_beside(call: Call):
+    for _ in range(3):
+        await submitted(call)
+
+    row = await backups.backup(call)
+
+    found = Store(call.home / "backups").find(row["id"])
+    assert json.loads(json.dumps(row)) == row and (row["kind"], row["verified"], row["after"]) == ("full", True, None)
+    assert Path(row["path"]) == found.path == call.home / "backups" / f"{row['id']}.backup"
+    assert (found.facts["rows"]["tasks"], found.facts["highest"], found.facts["revision"]) == (3, 3, "0005")
+    assert found.facts["newest_task"].startswith("#3 ") and found.facts["last_event"] > 0
+    assert "[pools.default]" in (found.path.parent / f"definitions-{row['id']}.toml").read_text()
+
+
+async def test_the_settings_travel_along(call: Call, configure: Configure):
+    configure('theme = "dark"\n')
+
+    row = await backups.backup(call)
+
+    assert (call.home / "backups" / f"config-{row['id']}.toml").read_text() == 'theme = "dark"\n'
+
+
+async def test_the_folder_is_the_one_of_the_settings_or_the_one_that_was_asked_for(call: Call, configure: Configure, tmp_path: Path):
+    configure(f'[backup]\nfolder = "{tmp_path}/there"\n')
+
+    first = await backups.backup(call)
+    other = await backups.backup(call, to=f"{tmp_path}/elsewhere")
+
+    assert first["path"].startswith(f"{tmp_path}/there/") and other["path"].startswith(f"{tmp_path}/elsewhere/")
+    assert [row["id"] for row in await backups.backups(call)] == [first["id"]] and other["kind"] == "full"
+    with pytest.raises(Usage, match="absolute path"):
+        await backups.backup(call, to="elsewhere")
+
+
+async def test_only_what_changed_is_stored_unless_the_whole_is_asked_for(call: Call):
+    first, second = await backups.backup(call), await backups.backup(call)
+    third = await backups.backup(call, full=True)
+
+    assert [row["kind"] for row in (first, second, third)] == ["full", "increment", "full"] and second["base"] == first["id"]
+    assert await backups.backups(call) == [{name: row[name] for name in row if name != "after"} for row in (first, second, third)]
+
+
+async def test_who_asked_for_a_backup_is_in_the_log(live: Call):
+    row = await backups.backup(live)
+
+    (operation,) = [one for one in await log.ls(live) if one["verb"] == "db backup"]
+    assert (operation["by"], operation["object"]) == ("ann", f"backup {row['id']}")
+
+
+async def test_a_program_is_run_after_a_backup_with_the_folder_as_its_last_word(call: Call, configure: Configure, tmp_path: Path):
+    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'ls "$1" > {tmp_path}/seen', "sh"]\n""")
+
+    row = await backups.backup(call)
+
+    assert row["after"] is None and f"{row['id']}.backup" in (tmp_path / "seen").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ('["/bin/sh", "-c", "echo no such host >&2; exit 3"]', "/bin/sh, which is run after a backup, exited 3: no such host"),
+        ('["/nowhere/rsync"]', "/nowhere/rsync, which is run after a backup, cannot be started: no such file or directory"),
+    ],
+)
+async def test_a_program_that_fails_is_told_and_the_backup_is_good(call: Call, configure: Configure, argv: str, said: str):
+    configure(f"[backup]\nafter = {argv}\n")
+
+    row = await backups.backup(call)
+
+    assert row["after"] == said and row["verified"]
+
+
+async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
+    first, second = await backups.backup(call), await backups.backup(call)
+    assert await backups.verify(call) == {"checked": 2, "bad": [], "damaged_lines": []}
+    assert await backups.verify(call, id=first["id"]) == {"checked": 1, "bad": [], "damaged_lines": []}
+    data = bytearray(Path(second["path"]).read_bytes())
+    data[-40] ^= 1
+    Path(second["path"]).write_bytes(data)
+
+    found = await backups.verify(call)
+
+    assert found["bad"] == [{"id": second["id"], "problem": "its checksum is wrong"}] and found["checked"] == 2
+    assert [(row["id"], row["problem"]) for row in await backups.backups(call)] == [
+        (first["id"], None), (second["id"], "its checksum is wrong"),
+    ]  # fmt: skip
+    assert (await backups.backup(call))["base"] == first["id"]
+    assert trials.leftovers(call.home / "backups") == set()
+
+
+async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):
+    assert await backups.verify(call) == {"checked": 0, "bad": [], "damaged_lines": []}
+    with pytest.raises(NoBackup):
+        await backups.verify(call, id="20260101T000000Z-full")
+    assert not (call.home / "backups").exists()
+
+
+async def test_one_that_nobody_waits_for_any_more_is_given_up_and_leaves_nothing(call: Call, monkeypatch: pytest.MonkeyPatch):
+    reached, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    write = taking.write
+
+    def slowly(*args: Any) -> None:
+        reached.set()
+        go_on.wait(20)
+        try:
+            write(*args)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(taking, "write", slowly)
+    asked = asyncio.create_task(backups.backup(call))
+    await asyncio.to_thread(reached.wait, 20)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    go_on.set()
+    await asyncio.to_thread(ended.wait, 20)
+
+    monkeypatch.undo()
+    with keeping.alone(call.home / "backups"):
+        assert Store(call.home / "backups").backups() == [] and trials.leftovers(call.home / "backups") == set()

@@ -1,0 +1,95 @@
+"""A database against what the keeper and the disk know, and what of it can be mended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app import offline, paths
+from app.core.ids import uuid7
+from app.errors import Conflict
+from app.service import checking, traces
+from app.service.call import Call
+from app.service.verbs import answer
+from db import moves
+from db.engine import write_engine
+from tests.db.making import Made
+
+
+def journal(home: Path, *records: dict[str, object]) -> None:
+    """What a keeper has written."""
+    folder = home / "run" / "journal2"
+    folder.mkdir(exist_ok=True)
+    text = "".join(f"{json.dumps(record)}\n" for record in records)
+    (folder / "1.log").write_bytes(text.encode() + b'{"i": "torn' + bytes(100))
+
+
+def log(home: Path, runid: str) -> Path:
+    path = Path(paths.log_path(home, runid))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("said\n")
+    return path
+
+
+@pytest.fixture
+def running(database: Path) -> str:
+    """The run of a task that runs, as its row says."""
+    engine = write_engine(database)
+    with engine.begin() as c:
+        made = Made(c)
+        runid = made.run(made.task())
+    engine.dispose()
+    return runid
+
+
+def test_runs_that_only_the_keeper_or_only_a_row_knows_are_told(home: Path, running: str):
+    strange = uuid7()
+    journal(home, {"i": strange, "at": 1.0})
+
+    assert checking.examine(home, live=False) == [
+        f"the keeper has run {strange}, which no row knows",
+        f"run {running} is said to go on, and the keeper does not know it: it ends as lost",
+    ]
+    assert len(checking.examine(home, live=True)) == 1
+
+
+def test_logs_of_no_run_are_told_and_left_to_the_cleanup(home: Path, running: str):
+    journal(home, {"i": running, "at": 1.0})
+    path = log(home, uuid7())
+    log(home, running)
+
+    assert checking.examine(home, live=False) == ["1 log of a run that no row knows (5B)"]
+    done = offline.repair_home(str(home))
+
+    assert done == {"ok": True, "done": ["1 log of runs that no row knows will be removed by the cleanup"], "problems": []}
+    assert path.exists() and checking.examine(home, live=False) == []
+
+
+async def test_mending_is_an_operation_and_needs_a_runtime(call: Call):
+    await call.db.write(moves.submit, [], [], "ann")
+    with pytest.raises(Conflict, match="no runtime is up"):
+        await answer(call, "db.repair", {})
+
+    assert await call.db.write(checking.mend, [], "ann") == []
+    await call.db.write(lambda c: c.exec_driver_sql("UPDATE queues SET current_load = 3"))
+    assert await call.db.write(checking.mend, [], "ann") == ["the figures of default counted anew"]
+    said = await answer(call, "operations", {})
+    assert "db repair" in json.dumps(said) and await answer(call, "db.check", {}) == {"ok": True, "problems": []}
+
+
+def test_the_journal_tells_how_a_run_ended_and_what_the_keeper_still_tells(home: Path):
+    ended, forgotten, refused, old = uuid7(), uuid7(), uuid7(), "00000000-0000-7000-8000-000000000000"
+    begun = [{"i": runid, "at": 1.0} for runid in (ended, forgotten, refused)]
+    ends = [{"e": ended, "code": 0, "at": 5.0}, {"e": forgotten, "code": 1, "at": 6.0}, {"r": refused}, {"f": [forgotten]}]
+    journal(home, *begun, *ends)
+    lonely = uuid7()
+    log(home, lonely)
+    log(home, old)
+
+    found = {trace.runid: trace for trace in traces.traces(home, since=1_000.0)}
+
+    assert found.keys() == {ended, forgotten, lonely} and traces.known_to_keeper(home) == {ended}
+    assert (found[ended].status, found[ended].told, found[forgotten].status, found[forgotten].told) == ("succeeded", True, "failed", False)
+    assert found[lonely].number is None and not found[lonely].ended

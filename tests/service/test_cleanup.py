@@ -1,0 +1,262 @@
+"""`db cleanup`: what would go is what goes, by the rules of the settings; logs go with their runs, also over a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import paths
+from app.core.clean import MASK
+from app.core.upkeep import DAY, Backup, Retention, Rule, Upkeep
+from app.service import admin, cleanup
+from app.service import operations as log
+from app.service.call import Call
+from db import clock, history, operations, retention
+from db.engine import Database, open_database
+from tests.service.busy import day, days
+from tests.service.ready import execute
+
+Upkept = Callable[[Retention], Call]
+
+
+@pytest.fixture
+def upkept(live: Call, up: Any, monkeypatch: pytest.MonkeyPatch) -> Upkept:
+    """A caller while a runtime with these rules is up."""
+
+    def upkept(rules: Retention) -> Call:
+        monkeypatch.setattr(type(up), "upkeep", Upkeep(retention=rules))
+        return live
+
+    return upkept
+
+
+async def work(db: Database, many: int, tasks: int) -> None:
+    """So many days of work until about now, all counted by the history."""
+    await db.write(days, clock.utcnow() + timedelta(minutes=1), many, tasks)
+    await db.write(history.count_until, int(time.time() // 60) + 1)
+
+
+def log_of(home: Path, runid: str, days: float = 0) -> Path:
+    """A log file, last written so long ago."""
+    path = Path(paths.log_path(home, runid))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * 200)
+    then = time.time() - days * DAY
+    os.utime(path, (then, then))
+    return path
+
+
+async def test_a_dry_run_changes_nothing_and_tells_what_the_real_one_removes(db: Database, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=6 * DAY), queues={"default": Rule(keep=8 * DAY, runs=500, logs=0.05)}))
+    await work(db, 12, 100)
+    before = await execute(call, "SELECT count(*), (SELECT count(*) FROM instances), (SELECT count(*) FROM events) FROM tasks")
+
+    told = await cleanup.cleanup(call, dry_run=True)
+    assert await execute(call, "SELECT count(*), (SELECT count(*) FROM instances), (SELECT count(*) FROM events) FROM tasks") == before
+    done = await cleanup.cleanup(call)
+    again = await cleanup.cleanup(call, dry_run=True)
+
+    figures = ("rules", "runs", "tasks", "logs", "rows", "others")
+    assert {name: done[name] for name in figures} == {name: told[name] for name in figures}
+    assert {(rule["rule"], rule["why"]) for rule in done["rules"]} == {("queue default", why) for why in ("age", "runs", "logs")}
+    assert (done["runs"], done["tasks"]) == (1200 - 262, 1200 - 262)
+    assert (again["runs"], again["tasks"], again["rules"]) == (0, 0, [])
+    assert told["next"]["words"].startswith("938 runs and 938 tasks, ") and again["next"]["words"] == "nothing"
+    assert done["size"]["after"] < done["size"]["before"] == told["size"]["after"]
+
+
+async def test_it_says_by_which_rule_and_why(db: Database, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=5 * DAY)))
+    await work(db, 7, 50)
+    await execute(call, "UPDATE tasks SET deleted_at = ended_at WHERE number > 340")
+
+    told = await cleanup.cleanup(call, dry_run=True)
+
+    assert [(rule["rule"], rule["because"], rule["runs"], rule["tasks"]) for rule in told["rules"]] == [
+        ("all", "older than 5d", 100, 100),
+        ("removed by hand", "removed by hand", 10, 10),
+    ]
+
+
+async def test_logs_go_with_their_runs(db: Database, home: Path, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 10)
+    runs = await execute(call, "SELECT runid FROM instances ORDER BY end_time")
+    logs = [log_of(home, row[0]) for row in runs]
+
+    await cleanup.cleanup(call)
+
+    assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
+    assert await db.read(retention.discarded) == []
+
+
+async def test_logs_that_a_crash_left_between_commit_and_removal_go_at_the_next_cleanup(db: Database, home: Path, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 10)
+    runs = [row[0] for row in await execute(call, "SELECT runid FROM instances ORDER BY end_time")]
+    logs = [log_of(home, runid) for runid in runs]
+
+    await db.write(retention.remove, runs[:10])
+    assert all(path.exists() for path in logs)
+    await cleanup.settle(db, home)
+
+    assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
+    assert await db.read(retention.discarded) == []
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from app import paths
+from app.core.upkeep import DAY, Retention, Rule, Upkeep
+from app.service import cleanup
+from db.engine import open_database
+
+async def main(home):
+    async with open_database(paths.database(home), writable=True) as db:
+        await cleanup.clean(db, home, Upkeep(retention=Retention(all=Rule(keep=DAY))))
+
+remove, left = cleanup._unlinked, [int(sys.argv[2])]
+
+def unlinked(home, runids):
+    if runids:
+        remove(home, runids[: left[0]])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+cleanup._unlinked = unlinked
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("removed", [0, 3])
+async def test_a_process_that_is_killed_while_it_removes_logs_leaks_none(home: Path, database: Path, removed: int):
+    async with open_database(database, writable=True) as db:
+        await work(db, 2, 10)
+        runs = await db.read(lambda c: c.exec_driver_sql("SELECT runid FROM instances ORDER BY end_time").scalars().all())
+    logs = [log_of(home, runid) for runid in runs]
+
+    done = subprocess.run([sys.executable, "-P", "-c", KILLED, os.fspath(home), str(removed)], check=False, timeout=60)
+    assert (done.returncode, sum(path.exists() for path in logs)) == (-signal.SIGKILL, 20 - removed)
+    async with open_database(database, writable=True) as db:
+        await cleanup.clean(db, home, Upkeep(retention=Retention(all=Rule(keep=DAY))))
+        assert await db.read(retention.discarded) == []
+
+    assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
+
+
+async def test_a_log_that_cannot_be_removed_is_tried_again(db: Database, home: Path, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 10)
+    ((runid,),) = await execute(call, "SELECT runid FROM instances ORDER BY end_time LIMIT 1")
+    path = Path(paths.log_path(home, runid))
+    path.mkdir(parents=True)
+
+    await cleanup.cleanup(call)
+    assert await db.read(retention.discarded) == [runid]
+
+    path.rmdir()
+    await cleanup.cleanup(call)
+    assert await db.read(retention.discarded) == []
+
+
+async def test_a_sweep_removes_old_logs_without_a_run_and_nothing_else(db: Database, home: Path):
+    await work(db, 1, 1)
+    known = "00000000-0001-7000-8000-000000000001"
+    stray, fresh = f"{known[:-4]}aa01", f"{known[:-4]}bb01"
+    stays = [log_of(home, known, 30), log_of(home, fresh, 1)]
+    other = stays[0].with_name("notes01.txt")
+    other.write_text("mine")
+    os.utime(other, (0, 0))
+    log_of(home, stray, 30)
+
+    found = [await cleanup.sweep(db, home, folder) for folder in cleanup.FOLDERS]
+
+    assert (sum(found), found[1]) == (1, 1)
+    assert all(path.exists() for path in (*stays, other))
+    assert not Path(paths.log_path(home, stray)).exists()
+
+
+async def test_what_a_person_removes_is_in_the_operation_log_and_cannot_be_undone(db: Database, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 200)
+    await cleanup.cleanup(call)
+
+    row = (await log.ls(call, limit=1))[0]
+
+    assert (row["by"], row["verb"], row["object"], row["after"]["runs"]) == ("ann", "db cleanup", "database", 200)
+    assert not row["undoable"] and row["reason"]
+
+
+async def test_what_the_runtime_removes_is_in_the_operation_log_once_a_day(
+    call: Call, db: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    upkeep = Upkeep(retention=Retention(all=Rule(keep=DAY)))
+    for hours in (0, 24, 30, 36, 48, 72):
+        monkeypatch.setattr(clock, "utcnow", lambda hours=hours: begin + timedelta(hours=hours))
+        if hours % 24 == 0 and hours < 72:
+            await db.write(day, begin + timedelta(hours=hours), hours // 24, 40)
+        await cleanup.clean(db, home, upkeep)
+
+    rows = await log.ls(call, by="taskdeck", verb="db")
+
+    assert sum(row["after"]["runs"] for row in rows) > 0
+    assert len({row["at"][:10] for row in rows}) == len(rows)
+
+
+async def test_that_somebody_stopped_the_runtime_is_in_the_operation_log(live: Call, up: Any):
+    await admin.stop(live, drain=True)
+
+    row = (await log.ls(live, limit=1))[0]
+
+    assert (row["by"], row["verb"], row["object"], row["after"], row["undoable"]) == ("ann", "stop", "runtime", {"drain": True}, False)
+    assert up.stops == [(True, "ann")]
+
+
+async def test_what_looks_secret_by_its_name_is_not_told_and_an_undo_has_it_all_the_same(call: Call):
+    parameters = {"properties": {"api_token": {"default": "hunter2"}}, "token": "hunter2", "plain": "seen"}
+    await call.db.write(operations.record, call.by, "template set", "template x", {"parameters": parameters}, {"list": [{"password": 1}]})
+
+    row = (await log.ls(call, limit=1))[0]
+
+    assert row["before"]["parameters"]["token"] == MASK and row["before"]["parameters"]["plain"] == "seen"
+    assert row["after"] == {"list": [{"password": MASK}]}
+    assert (await call.db.read(operations.by_ids, [row["id"]]))[0].before == {"parameters": parameters}
+
+
+async def test_cleaning_what_has_nothing_old_writes_nothing(db: Database, home: Path):
+    woken: list[int] = []
+    await work(db, 1, 10)
+    (before,) = await db.read(lambda c: c.exec_driver_sql("PRAGMA data_version").all())
+    db.after_commit(lambda: woken.append(1))
+
+    report = await cleanup.clean(db, home, Upkeep())
+
+    assert report.summary() == {} and woken == []
+    assert await db.read(lambda c: c.exec_driver_sql("PRAGMA data_version").all()) == [before]
+
+
+async def test_a_month_of_work_leaves_a_file_that_does_not_grow(
+    db: Database, home: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begin, sizes = datetime(2026, 1, 1, tzinfo=UTC), []
+    upkeep = Upkeep(backup=Backup(keep=5 * DAY), retention=Retention(all=Rule(keep=5 * DAY)))
+    for number in range(30):
+        monkeypatch.setattr(clock, "utcnow", lambda number=number: begin + timedelta(days=number + 1))
+        await db.write(day, begin + timedelta(days=number), number, 1000)
+        await db.write(history.count_until, int(clock.utcnow().timestamp() // 60))
+        await cleanup.clean(db, home, upkeep)
+        sizes.append(await db.read(retention.size))
+
+    assert sizes[29] < 1.2 * sizes[9]
+    assert await db.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM tasks").scalar_one()) < 5100
