@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from app.core.upkeep import Backup as Settings
@@ -12,7 +13,7 @@ from app.errors import Problem
 from app.service import backups
 from app.service.call import Call
 from db.backup.mirror import mirror
-from db.backup.store import Backup, Store
+from db.backup.store import Store
 from db.backup.taking import Rules, due
 from db.engine import Database
 
@@ -28,7 +29,6 @@ class Backing:
     def __init__(self, db: Database, home: Path) -> None:
         self._call = Call(db, "", home)
         self._not_before = 0.0
-        self._mirrored = False
         self._hook: asyncio.Task[None] | None = None
         self.problems: dict[str, str] = {}
         """What is wrong now, by name, for alerts."""
@@ -45,7 +45,6 @@ class Backing:
         try:
             before = await asyncio.to_thread(Store(folder).backups)
             if not due(before, Rules(chosen.full, chosen.increment, chosen.keep)):
-                await self._mirror_first(before)
                 return
             await backups.take_one(self._call, chosen)
             await backups.mirrored(self._call, folder)
@@ -56,11 +55,11 @@ class Backing:
             self._not_before = time.monotonic() + min(AGAIN, chosen.increment)
             self._tell("backup", str(problem))
 
-    async def _mirror_first(self, found: list[Backup]) -> None:
-        """What lies there when the runtime comes up, also after a restore."""
-        if not self._mirrored:
-            self._mirrored = True
-            await self._call.db.write(mirror, found)
+    async def remember(self, chosen: Settings) -> None:
+        """What lies there when the runtime comes up, also after a restore, so that the header has it."""
+        with suppress(Problem, OSError):  # the duty tells what is wrong there
+            if found := await asyncio.to_thread(Store(backups.folder(self._call.home, chosen)).backups):
+                await self._call.db.write(mirror, found)
 
     def _after(self, chosen: Settings, folder: Path) -> None:
         """Run the user's program beside the duty, which is not to be late for it; not twice at a time."""

@@ -95,9 +95,10 @@ class Duties:
         return scheduler
 
     async def begin(self) -> None:
-        """Measure once, so that the first board has figures. A disk that is full keeps no runtime from coming up."""
+        """Measure once and look what backups there are, for the first board. A disk that is full keeps no runtime from coming up."""
         self.db.slow.mind(self.settings.upkeep.slow.threshold)
         await self._guarded(Duty("usage", 2, self.measure))
+        await self.backing.remember(self.settings.upkeep.backup)
 
     async def _guarded(self, duty: Duty) -> None:
         """Do a duty; one that fails is written down, told as an alert, and tried again at its next time."""

@@ -1,4 +1,4 @@
-"""The database as its page shows it: what was slow, with how SQLite went about it, and what there is, table by table."""
+"""The database as its page shows it: backups, what goes next, what was slow and how SQLite went about it, sizes table by table."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ BAD = 1.0
 """Seconds from which on a statement is drawn as a trouble."""
 NAMED = 20
 """Tables and indexes that are shown, the largest."""
+BACKUPS = 5
+"""Backups that are shown, the newest."""
 FIGURES = 34
 """Cells of the figures before a statement."""
 
 Told = Mapping[str, Any]
 
 
-def sections(slow: Sequence[Told], stats: Told | None, opened: Collection[str], now: float, room: int, look: Look) -> Iterator[Section]:
-    """The page. `stats` is None until it was measured; `opened` are the ids of statements that are shown whole."""
-    yield Section("Database", tuple(_facts(stats, look)))
+def sections(
+    slow: Sequence[Told], backups: Sequence[Told], stats: Told | None, going: Told | None, opened: Collection[str], now: float, room: int,
+    look: Look,
+) -> Iterator[Section]:  # fmt: skip
+    """The page. `stats` is None until it was measured, `going` what the next cleanup removes as far as that is known; `opened` are the
+    ids of statements that are shown whole."""
+    yield Section("Database", (*_facts(stats, look), *_going(going, look)))
+    shown = tuple(_backups(backups[::-1][:BACKUPS], now, room, look))
+    yield Section(f"Backups {len(backups)}", shown or (Row((("None was taken yet: taskdeck db backup takes one.", "dim"),)),))
     rows = [line for one in slow for line in _slow(one, str(one["id"]) in opened, now, room, look)]
     yield Section(f"Slow statements {len(slow)}", tuple(rows) or (Row((("None was slow.", "dim"),)),))
     if stats is not None:
@@ -49,6 +57,22 @@ def _facts(stats: Told | None, look: Look) -> Iterable[Row]:
     ]
 
 
+def _going(going: Told | None, look: Look) -> Iterable[Row]:
+    """What the next cleanup will remove."""
+    if going is None:
+        return []
+    return [Row(((pad("goes", 8), "dim"), (look.own(going["words"]), "")))]
+
+
+def _backups(backups: Iterable[Told], now: float, room: int, look: Look) -> Iterator[Row]:
+    """The newest ones, a line each: how old, what kind, how large, and what is wrong with a bad one."""
+    for one in backups:
+        when = ago(datetime.fromisoformat(one["at"]).timestamp(), now)
+        state, style = (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")
+        figures = f"{when:<10} {one['kind']:<10} {amounts.size(one['bytes']):>8}  "
+        yield Row(((figures, ""), (look.cut(look.theirs(state), max(10, room - len(figures) - 4)), style)))
+
+
 def _slow(one: Told, whole: bool, now: float, room: int, look: Look) -> Iterator[Row]:
     """A statement in a line; opened, all of it and its plan below."""
     worst, ident = one["worst"], str(one["id"])
@@ -69,7 +93,8 @@ def _tables(tables: Iterable[Told], look: Look) -> Iterator[Row]:
     for one in tables:
         if one["rows"]:
             sizes = f"{amounts.size(one['bytes']):>8} {amounts.size(one['index_bytes']):>8} of indexes"
-            yield Row(((pad(look.theirs(one["name"]), 16), ""), (f"{one['rows']:>12,} rows {sizes}", "dim")))
+            rows = f"{one['rows']:>12,} {'row ' if one['rows'] == 1 else 'rows'}"
+            yield Row(((pad(look.theirs(one["name"]), 16), ""), (f"{rows} {sizes}", "dim")))
 
 
 def _indexes(indexes: Iterable[Told], look: Look) -> Iterator[Row]:

@@ -69,7 +69,7 @@ async def test_the_table_and_with_it_the_header_say_what_the_manifest_says(
     assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
 
     await db.write(lambda c: c.exec_driver_sql("DELETE FROM backups"))  # as in a database that was restored
-    await Backing(db, home).look(Settings())
+    await Backing(db, home).remember(Settings())
     assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
     assert await db.read(reads.newest_backup) == increment.at
 

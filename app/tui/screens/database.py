@@ -1,9 +1,9 @@
-"""The database: how large it is, what was slow, and what its indexes are worth. Opened from the palette."""
+"""The database: how large it is, its backups, what goes next, what was slow, what its indexes are worth. Opened from the palette."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -17,8 +17,16 @@ from app.tui.screens.page import PageScreen
 if TYPE_CHECKING:
     from app.client import Client
 
-Read = tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]
-"""What `db.slow` and `db.stats` answer."""
+Told = Mapping[str, Any]
+
+
+class Read(NamedTuple):
+    """What `db.slow` and `db.backups` answer; `db.stats`, and of `db.cleanup` what would go, once they were measured."""
+
+    slow: Sequence[Told]
+    backups: Sequence[Told]
+    stats: Told | None = None
+    going: Told | None = None
 
 
 class DatabaseScreen(PageScreen):
@@ -32,8 +40,7 @@ class DatabaseScreen(PageScreen):
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
-        self._listed: Sequence[Mapping[str, Any]] | None = None
-        self._stats: Mapping[str, Any] | None = None
+        self._found: Read | None = None
         self._open: set[str] = set()
 
     def body(self) -> Iterable[Widget]:
@@ -49,14 +56,17 @@ class DatabaseScreen(PageScreen):
         return [Hint("↵", "its plan", "enter", 1), Hint("j k", "move", "j", 3), Hint("R", "measure again", "R", 4)]
 
     def reread(self) -> None:
-        measure = self._listed is not None and self._stats is None
-        self.read(lambda client: (client.call("db.slow"), client.call("db.stats") if measure else None), self._take)
+        measure = self._found is not None and self._found.stats is None
+        up = self.board is not None and self.board.runtime.state == "running"
+        self.read(lambda client: _read(client, measure, up), self._take)
 
     def _take(self, found: Read) -> None:
         """What was slow is shown at once, and only then the file is measured."""
-        self._listed, self._stats = found[0], found[1] or self._stats
+        if self._found and found.stats is None:
+            found = found._replace(stats=self._found.stats, going=self._found.going)
+        self._found = found
         self._draw()
-        if self._stats is None:
+        if found.stats is None:
             self.reread()
 
     def on_resize(self) -> None:
@@ -64,9 +74,8 @@ class DatabaseScreen(PageScreen):
         self._draw()
 
     def _draw(self) -> None:
-        if self._listed is not None:
-            room = self.app.size.width
-            self.query_one(Doc).show(sections(self._listed, self._stats, self._open, self.now, room, self.look))
+        if self._found is not None:
+            self.query_one(Doc).show(sections(*self._found, self._open, self.now, self.app.size.width, self.look))
 
     @on(Doc.Opened)
     def _opened(self, event: Doc.Opened) -> None:
@@ -76,6 +85,15 @@ class DatabaseScreen(PageScreen):
 
     def action_measure(self) -> None:
         """Read the whole file again."""
-        self._stats = None
+        if self._found:
+            self._found = self._found._replace(stats=None, going=None)
         self._draw()
         self.reread()
+
+
+def _read(client: Client, measure: bool, up: bool) -> Read:
+    """Only a runtime knows the rules by which something goes."""
+    slow, backups = client.call("db.slow"), client.call("db.backups")
+    if not measure:
+        return Read(slow, backups)
+    return Read(slow, backups, client.call("db.stats"), client.call("db.cleanup", {"dry_run": True})["next"] if up else None)
