@@ -49,6 +49,11 @@ def database(home: Path) -> Path:
     return home / DATABASE
 
 
+def replica(home: Path) -> Path:
+    """The copy of another home's database, in a folder that may become a home by `db promote`, and does not begin as one."""
+    return home / "replica.db"
+
+
 def log_path(home: str | Path, runid: str) -> str:
     """The log of a run. The last digits spread over folders; the first are the time, the same for all runs of an hour."""
     return f"{home}/runs/{runid[-2:]}/{runid}.log"

@@ -21,5 +21,14 @@ def existing_uri(path: Path) -> str:
     return f"{_uri(path)}?mode=rw"
 
 
+def flush(path: Path) -> None:
+    """Have a file or a folder on the disk. Never for a database that somebody may have open. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _uri(path: Path) -> str:
     return f"file:{quote(os.fsencode(path))}"

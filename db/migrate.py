@@ -10,7 +10,7 @@ from pathlib import Path
 from db import clock
 from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
-from db.files import read_only_uri
+from db.files import flush, read_only_uri
 from db.schema import APPLICATION_ID
 
 HEAD = "0005"
@@ -80,7 +80,7 @@ def _backup(path: Path) -> Path:
         part.touch(mode=0o600)
         _copy(path, part)
         part.rename(target)
-        _flush(folder)
+        flush(folder)
     except (OSError, sqlite3.Error) as error:
         with suppress(OSError):
             part.unlink()
@@ -97,22 +97,13 @@ def _copy(path: Path, part: Path) -> None:
         wrong = [row[0] for row in copy.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
         if wrong or _rows(copy) != _rows(source):
             raise sqlite3.DatabaseError(f"the copy is not whole: {(wrong or ['rows are missing'])[0]}")
-    _flush(part)
+    flush(part)
 
 
 def _rows(c: sqlite3.Connection) -> dict[str, int]:
     """Rows by table."""
     tables = [row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
     return {name: c.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
-
-
-def _flush(path: Path) -> None:
-    """Have a file or a folder on the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def upgrade(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from db import check, replicas
 from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, Storage
-from db.files import read_only_uri
+from db.files import flush, read_only_uri
 
 
 class Copy(NamedTuple):
@@ -22,27 +23,46 @@ class Copy(NamedTuple):
     running: list[int]
 
 
-def look(path: Path) -> Copy | None:
-    """What the database at `path` says of itself; None when it is no copy. Raises Storage."""
+def look(path: Path) -> Copy:
+    """What the copy at `path` says of itself. Raises Storage."""
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
-            row = c.execute("SELECT origin, at FROM replicas").fetchone()
-            if row is None:
-                return None
+            origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
             highest = c.execute("SELECT value FROM counters WHERE name = 'task-number'").fetchone()
             running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
-            return Copy(row[0], row[1], highest[0] if highest else 0, [number for (number,) in c.execute(running)])
+            return Copy(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
     except sqlite3.Error as error:
         raise explain(error, path) or Storage(f"the copy cannot be read ({error}): {path}.") from error
 
 
-def promote(path: Path, by: str) -> int:
-    """Check the copy whole and make it a database of its own; the number from which its tasks go on. The caller holds the lock."""
-    if wrong := check.check(path):
-        raise DamagedDatabase(f"the copy is damaged: {wrong[0]}. It was not changed.", "Promote another copy, or restore a backup.")
-    engine = write_engine(path)
+def promote(copy: Path, target: Path, by: str) -> int:
+    """Check the copy whole and make a database of its own of it; the last number that counts as given. The caller holds the lock.
+
+    It is copied once more: the home it is of, if that still lives, may be writing to it this moment, and is to reach this one no more.
+    """
+    part = target.with_name(f"{target.name}.promoting")
+    for name in (part, part.with_name(f"{part.name}-wal"), part.with_name(f"{part.name}-shm")):
+        name.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source, closing(sqlite3.connect(part)) as made:
+            source.backup(made)
+        part.chmod(0o600)
+        if wrong := check.check(part):
+            raise DamagedDatabase(f"the copy is damaged: {wrong[0]}. It was not changed.", "Promote another copy, or restore a backup.")
+        last = _made(part, by)
+    except sqlite3.Error as error:
+        raise explain(error, copy) or Storage(f"the copy cannot be read ({error}): {copy}.") from error
+    flush(part)
+    os.rename(part, target)
+    flush(target.parent)
+    copy.unlink()
+    return last
+
+
+def _made(part: Path, by: str) -> int:
+    engine = write_engine(part)
     try:
         with engine.begin() as c:
             return replicas.promote(c, by)
     finally:
-        engine.dispose()
+        engine.dispose()  # which folds the log into the file

@@ -39,9 +39,9 @@ def choose(c: Connection, target: str | None, origin: str, by: str) -> None:
     operations.record(c, by, "db replica", "replica", {"target": before.target} if before else None, {"target": target} if target else None)
 
 
-def begin(c: Connection, at: str) -> None:
+def begin(c: Connection, at: str, origin: str) -> None:
     """A copy is begun now; it will say so of itself."""
-    sql.run(c, "UPDATE replicas SET at = ?, updated_at = ?", (at, at))
+    sql.run(c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at))
 
 
 def end(c: Connection, began: str, problem: str | None) -> None:

@@ -329,9 +329,11 @@ def _old(c: Connection, table: str, rules: Rules) -> tuple[str, dict[str, Any]]:
     if table == "forgotten":
         # An entry also keeps its task from being dispatched, where a restored database still has it.
         gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
-        return f"rowid <= :last AND {gone}", {"last": _last_old(c, table, rules.ledger or "")}
+        before = rules.ledger or ""
+        return f"rowid <= :last AND created_at < :before AND {gone}", {"last": _last_old(c, table, before), "before": before}
     before = f"{rules.month // 100:04d}-{rules.month % 100:02d}" if table == "operations" else rules.before
-    return "rowid <= :last", {"last": _last_old(c, table, before)}
+    # Where a clock jumped the order of time is broken: then some stay, and none goes that is young.
+    return "rowid <= :last AND created_at < :before", {"last": _last_old(c, table, before), "before": before}
 
 
 def _last_old(c: Connection, table: str, before: str) -> int:

@@ -20,6 +20,7 @@ from app import paths
 from app.errors import Conflict
 from app.runtime.fresh import look_over, prepare, prepare_apart
 from app.runtime.lock import hold_lock
+from app.runtime.replicating import refuse_copy
 from app.runtime.serve import Runtime, in_words, log_to, open_runtime, own_environment
 from db import migrate
 
@@ -104,6 +105,7 @@ class Life(Thread):
             self._before = None
 
     def _live(self) -> None:
+        refuse_copy(self._home)
         paths.make_home(self._home)
         log_to(paths.runtime_log(self._home), foreground=False)
         with hold_lock(self._home), _said_where(self._home):

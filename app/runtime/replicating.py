@@ -44,6 +44,14 @@ def parted(target: str) -> tuple[str, str]:
     return (host, folder) if colon and "/" not in host else ("", target)
 
 
+def refuse_copy(home: Path) -> None:
+    """Raise Conflict where the copy of another home lies: a fresh home beside it would only hide it."""
+    if paths.replica(home).exists() and not paths.database(home).exists():
+        of = _belongs(paths.replica(home)) or "another home"
+        said = f"{home} is the replica of {of}. Nothing is started from it."
+        raise Conflict(said, f"Make it the home: taskdeck --home {home} db promote")
+
+
 class Replicating:
     """Copies the database of a home to where it is to be copied."""
 
@@ -66,7 +74,9 @@ class Replicating:
     def _fits(self, folder: Path) -> None:
         if os.path.realpath(folder) == os.path.realpath(self._home):
             raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
-        there = paths.database(folder)
+        there = paths.replica(folder)
+        if paths.database(folder).exists():
+            raise Conflict(f"{folder} is a home of its own. It was not touched.", "Choose an empty folder.")
         if there.exists() and _belongs(there) != origin(self._home):
             raise Conflict(f"{there} is there already and no copy of this home. It was not touched.", "Choose an empty folder.")
         try:
@@ -77,10 +87,10 @@ class Replicating:
     async def sync(self) -> Replica | None:
         """Copy now; None when nowhere. What keeps it from its end is written down with it."""
         replica = await self._db.read(replicas.find)
-        if replica is None or replica.origin != origin(self._home):
+        if replica is None:
             return None
         began = clock.now()
-        await self._db.write_quietly(replicas.begin, began)
+        await self._db.write_quietly(replicas.begin, began, origin(self._home))
         problem = await self._copy(replica.target)
         await self._db.write_quietly(replicas.end, began, problem)
         return await self._db.read(replicas.find)
@@ -90,9 +100,9 @@ class Replicating:
         if program is None:
             return "there is no sqlite3_rsync on this machine"
         host, folder = parted(target)
-        there = f"{folder}/{paths.DATABASE}"
+        there = paths.replica(Path(folder))
         process = await asyncio.create_subprocess_exec(
-            program, os.fspath(self._db.path), f"{host}:{there}" if host else there,
+            program, os.fspath(self._db.path), f"{host}:{there}" if host else os.fspath(there),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         try:

@@ -22,7 +22,7 @@ from pathlib import Path
 from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
-from app.errors import Conflict, Problem, Storage, as_dict
+from app.errors import Problem, Storage, as_dict
 from app.runtime.advice import advice, advised
 from app.runtime.control import Control
 from app.runtime.dispatcher import WORDS, Dispatcher
@@ -32,12 +32,12 @@ from app.runtime.fresh import left_over, let_go_in_peace, prepare_apart
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
-from app.runtime.replicating import Replicating, origin
+from app.runtime.replicating import Replicating, refuse_copy
 from app.runtime.settings import Settings
 from app.runtime.usage import Usage
 from app.service.call import Call
-from db import check, dispatch, replicas
-from db.engine import Database, open_database
+from db import check, dispatch
+from db.engine import open_database
 from db.errors import DamagedDatabase
 from db.replicas import Replica
 
@@ -195,7 +195,6 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         unsure = left_over(home)
         stack.enter_context(let_go_in_peace(home))
         db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
-        await _is_no_copy(db, home)
         feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)
         db.after_commit(feed.wake)
@@ -231,14 +230,6 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         log.info("runtime ends")
 
 
-async def _is_no_copy(db: Database, home: Path) -> None:
-    """Raise Conflict for the copy of another home: two of one would both start what waits."""
-    found = await db.read(replicas.find)
-    if found is not None and found.origin != origin(home):
-        said = f"{home} is the replica of {found.origin}, as of {found.at or 'an unknown time'}. Nothing is started from it."
-        raise Conflict(said, f"Make it the home: taskdeck --home {home} db promote")
-
-
 def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
     """Run until TERM, INT or `stop`. With `ready_fd` in the background: one JSON line there says that it is up, or what it failed with."""
     os.umask(0o077)
@@ -250,6 +241,7 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
         os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         with in_words(home):
+            refuse_copy(home)
             paths.make_home(home)
             log_to(paths.runtime_log(home), foreground=ready_fd is None)
             with hold_lock(home):

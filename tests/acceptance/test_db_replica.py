@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from app.runtime.replicating import Replicating
+from db.engine import open_database
 from tests.acceptance.house import House
 
 
@@ -25,7 +28,7 @@ def test_the_copy_is_made_at_once_says_how_old_it_is_and_starts_nothing(house: H
     said = json.loads(house.ok("db", "replica", "set", str(there), "--json"))
 
     assert (said["target"], said["problem"], said["late"]) == (str(there), None, False) and said["lag"] < 60
-    assert numbers(there / "taskdeck.db") == [int(task)]
+    assert numbers(there / "replica.db") == [int(task)]
     assert json.loads(house.ok("db", "replica", "--json"))["target"] == str(there)
     refused = house.td("--home", str(there), "submit", "--", "/bin/true")
     assert refused.returncode == 4 and "is the replica of" in refused.stderr and "db promote" in refused.stderr
@@ -48,6 +51,27 @@ def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_hav
     house.ok("--home", str(there), "wait", held)
     assert house.ok("--home", str(there), "logs", held) == "from the copy\n"
     assert house.td("--home", str(there), "db", "promote", "--yes").returncode == 4
+    house.ok("db", "replica", "set", str(tmp_path / "third"))  # the first home lives on, and goes on copying
+    assert house.td("db", "replica", "set", str(there)).returncode == 4
+    assert int(house.ok("--home", str(there), "submit", "--", "/bin/true")) == fresh + 1
+    house.ok("--home", str(there), "stop")
+
+
+def test_a_home_that_comes_back_does_not_reach_the_copy_that_was_promoted(house: House, tmp_path: Path):
+    there = tmp_path / "second"
+    house.submit("--hold", "--", "/bin/true")
+    house.ok("db", "replica", "set", str(there))
+    house.ok("--home", str(there), "db", "promote", "--yes")
+    only_there = house.ok("--home", str(there), "submit", "--hold", "--", "/bin/true").strip()
+
+    async def sync() -> None:
+        async with open_database(house.home / "taskdeck.db", writable=True) as db:
+            await Replicating(db, house.home).sync()
+
+    house.ok("stop")
+    asyncio.run(sync())
+
+    assert int(only_there) in numbers(there / "taskdeck.db") and numbers(there / "replica.db") == [1]
     house.ok("--home", str(there), "stop")
 
 
@@ -66,7 +90,7 @@ def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path):
 
     house.ok("db", "replica", "set", f"ann@far:{there}")
 
-    assert numbers(there / "taskdeck.db") == [int(task)]
+    assert numbers(there / "replica.db") == [int(task)]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +122,7 @@ def test_neither_the_home_nor_another_database_is_written_over(house: House, tmp
 def test_a_copy_that_cannot_be_made_says_why_and_off_ends_it(house: House, tmp_path: Path):
     house.submit("--hold", "--", "/bin/true")
     there = tmp_path / "second"
-    (there / "taskdeck.db").mkdir(parents=True)
+    (there / "replica.db").mkdir(parents=True)
     failed = house.td("db", "replica", "set", str(there))
     assert failed.returncode != 0
     house.ok("db", "replica", "off")

@@ -267,6 +267,23 @@ def test_events_and_samples_go_with_their_age_and_the_last_event_never(c: Connec
     assert c.exec_driver_sql("SELECT count(*) FROM samples").scalar() == 1
 
 
+def test_what_was_written_while_the_clock_stood_wrong_takes_nothing_young_with_it(c: Connection):
+    c.exec_driver_sql("DELETE FROM events")
+    for at, rows in (("2026-11-20", 500), ("1970-01-01", 600), ("2026-11-20", 500)):
+        many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        insert = f"{many} INSERT INTO events (task_id, status, \"by\", created_at, updated_at) SELECT i, 'queued', 'ann', ?, ? FROM n"
+        stamp = f"{at}T00:00:00.000000Z"
+        c.exec_driver_sql(insert, (rows, stamp, stamp))
+    by = rules(before="2026-11-01T00:00:00.000000Z")
+
+    assert retention.count_old(c, "events", by) <= 600
+    while retention.remove_old(c, "events", by):
+        pass
+
+    left = c.exec_driver_sql("SELECT count(*) FROM events WHERE created_at > '2026'").scalar_one()
+    assert left == 1000
+
+
 def test_an_environment_goes_with_the_last_task_that_needs_it(c: Connection, made: Made):
     now = clock.now()
     for sha in ("a" * 64, "b" * 64):
