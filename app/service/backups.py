@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import sqlite3
@@ -36,8 +37,15 @@ def settings() -> Settings:
 
 
 def folder(home: Path, chosen: Settings) -> Path:
-    """Where the backups of a home lie."""
-    return Path(chosen.folder) if chosen.folder else home / "backups"
+    """Where the backups of a home lie: in it, or in a folder of its own within the one of the settings, which all homes share.
+
+    That one is named by the home and by where it really is: a home that was moved begins a new one, and the old one stays as it is.
+    """
+    return Path(chosen.folder) / _name(Path(os.path.realpath(home))) if chosen.folder else home / "backups"
+
+
+def _name(home: Path) -> str:
+    return f"{home.name[:40]}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}"
 
 
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
@@ -134,8 +142,8 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
     asked = [store.find(ident)] if ident else store.backups()
     bad = {} if ident else {found.id: why for found, why in store.damaged_files()}
     whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad), None)
-    image = store.folder / ".verifying.image"
-    image.unlink(missing_ok=True)
+    keeping.clear(store.folder)
+    image = keeping.image(store.folder, "verifying")
     if whole is not None and (wrong := store.check(whole, image, step)):
         bad[whole.id] = "; ".join(wrong)
     for one in asked:

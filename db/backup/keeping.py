@@ -6,20 +6,26 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from db import clock
 from db.backup import restore_tool as tool
+from db.backup import room
 from db.backup.store import Backup, Store
 
 log = logging.getLogger(__name__)
 
 TOOL = "restore.py"
-_LEFT = ("*.part", "*.image", "*.image-journal")
+PART = ".part"
+"""How the name of a file ends that is not yet whole."""
+_IMAGE = re.compile(r"\.(copying|checking|verifying)(-[0-9]+)?\.image(-journal)?")
 
 
 @contextmanager
@@ -48,7 +54,7 @@ def append(folder: Path, **said: Any) -> None:
 
 def put(path: Path, data: bytes) -> None:
     """A small file, whole or not at all, with all that it says on the disk."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(path.name + PART)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         _write(fd, data)
@@ -76,9 +82,7 @@ def sync(folder: Path) -> None:
 def sweep(store: Store) -> None:
     """Remove what one that was killed left behind, tell in the manifest of what it had finished, and lay the tool beside."""
     folder = store.folder
-    for pattern in _LEFT:
-        for left in folder.glob(pattern):
-            left.unlink()
+    clear(folder)
     entries, (said, damaged) = store.entries(), tool.manifest(str(folder))
     _adopt(folder, entries, {line["id"] for line in said if line["what"] == "taken"})
     if damaged:
@@ -86,9 +90,37 @@ def sweep(store: Store) -> None:
         append(folder, what="seen", id="", lines=damaged)
     known = {entry["id"] for entry in entries}
     for ident in {line["id"] for line in said if line["what"] == "pruned"} - known:
-        _path(folder, ident).unlink(missing_ok=True)
+        _remove(_path(folder, ident))
     _sweep_beside(folder, {name for entry in entries for name in beside_names(entry["id"])})
     _lay_tool(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove the files on their way of one that was killed, by the very names that we give: others' may lie in the folder too."""
+    for name in os.listdir(folder):
+        if _IMAGE.fullmatch(name) or name.endswith(PART) and _is_ours(name[: -len(PART)]):
+            _remove(folder / name)
+
+
+def _is_ours(name: str) -> bool:
+    return name == TOOL or name.endswith(tool.SUFFIX) and tool.is_id(name[: -len(tool.SUFFIX)]) or _is_beside(name)
+
+
+def _is_beside(name: str) -> bool:
+    return any(name == beside_name(kind, ident) and tool.is_id(ident) for kind in BESIDE for ident in [name[len(kind) + 1 : -5]])
+
+
+def _remove(path: Path) -> None:
+    """Remove a file; what is none was not made by us and stays."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+
+
+def image(folder: Path, name: str) -> Path:
+    """Where a database file may be made for a while: `.NAME.image`, or with a number when something lies there."""
+    names = (f".{name}{f'-{n}' if n > 1 else ''}.image" for n in count(1))
+    return next(folder / name for name in names if not os.path.lexists(folder / name))
 
 
 def _adopt(folder: Path, entries: list[dict[str, Any]], told: set[str]) -> None:
@@ -98,10 +130,9 @@ def _adopt(folder: Path, entries: list[dict[str, Any]], told: set[str]) -> None:
 
 
 def _sweep_beside(folder: Path, wanted: set[str]) -> None:
-    for kind in BESIDE:
-        for path in folder.glob(f"{kind}-*.toml"):
-            if path.name not in wanted:
-                path.unlink()
+    for name in os.listdir(folder):
+        if _is_beside(name) and name not in wanted:
+            _remove(folder / name)
 
 
 BESIDE = ("config", "definitions")
@@ -129,8 +160,12 @@ def put_beside(folder: Path, ident: str, texts: Mapping[str, bytes]) -> dict[str
 
 
 def _lay_tool(folder: Path) -> None:
+    """Lay the tool beside, but not in the place of something of that name that was never ours."""
     wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL
-    if not path.exists() or path.read_bytes() != wanted:
+    there = path.read_bytes() if path.is_file() else b""
+    if os.path.lexists(path) and not there.startswith(wanted[: wanted.index(b".")]):
+        log.warning("%s is not ours and was left as it is; the backups beside it have no tool", path)
+    elif there != wanted:
         put(path, wanted)
 
 
@@ -144,24 +179,45 @@ def mark_bad(folder: Path, ident: str, why: str) -> None:
 
 
 def outdated(backups: list[Backup], keep: float) -> list[Backup]:
-    """Those older than `keep` seconds that nothing needs: not the last good full one, nor what one that stays is built upon."""
+    """Those older than `keep` seconds that nothing needs: not what one that stays is built upon, nor, as a clock may be wrong, the
+    last two good full ones with all that is built upon them."""
     since = clock.stamp(clock.utcnow() - timedelta(seconds=keep))
     by_id = {backup.id: backup for backup in backups}
-    full = [backup.id for backup in backups if backup.verified and backup.kind == "full"][-1:]
-    stay = set()
-    for ident in [*full, *(backup.id for backup in backups if backup.at >= since)]:
-        at: str | None = ident
-        while at in by_id and at not in stay:
-            stay.add(at)
-            at = by_id[at].base
+    full = {backup.id for backup in [one for one in backups if one.verified and one.kind == "full"][-2:]}
+    stay: set[str] = set()
+    for backup in backups:
+        needed = _with_bases(by_id, backup)
+        if backup.at >= since or full & needed:
+            stay |= needed
     return [backup for backup in backups if backup.id not in stay]
 
 
+def _with_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[str]:
+    found: set[str] = set()
+    while backup is not None and backup.id not in found:
+        found.add(backup.id)
+        backup = by_id.get(backup.base or "")
+    return found
+
+
 def prune(store: Store, keep: float) -> list[str]:
-    """Remove what is outdated; the ids. The line comes first: a file that stays behind is swept, one that is missing would alarm."""
+    """Remove what is outdated; the ids."""
     gone = [backup.id for backup in outdated(store.backups(), keep)]
     for ident in gone:
-        append(store.folder, what="pruned", id=ident, at=clock.now())
-        for path in (_path(store.folder, ident), *(store.folder / name for name in beside_names(ident))):
-            path.unlink(missing_ok=True)
+        _prune(store.folder, ident)
     return gone
+
+
+def _prune(folder: Path, ident: str) -> None:
+    """The line comes first, as a file that stays behind is swept and one that is missing alarms; unless there is no room for a line."""
+    try:
+        append(folder, what="pruned", id=ident, at=clock.now())
+        told = True
+    except OSError as error:
+        told = False
+        if not room.is_full(error):
+            raise
+    for path in (_path(folder, ident), *(folder / name for name in beside_names(ident))):
+        _remove(path)
+    if not told:
+        append(folder, what="pruned", id=ident, at=clock.now())

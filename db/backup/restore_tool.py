@@ -20,6 +20,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import struct
@@ -44,6 +45,7 @@ FRAME = 2**20
 DIGEST = 32
 MANIFEST = "manifest.jsonl"
 SUFFIX = ".backup"
+_IDENT = re.compile("[0-9]{8}T[0-9]{6}Z-(full|increment)(-[0-9]+)?")
 _SUM = 16
 _HEAD = b'{"sum":"'
 _MIDDLE = b'","line":'
@@ -99,8 +101,8 @@ def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 
 
 def entries(folder: str) -> list[dict[str, Any]]:
-    """Every backup as a dict, oldest first: id, kind, base, at, bytes, pages, page_size, sha256, facts, beside, digest, path and
-    `problem`, None when nothing is known against it. One that no line tells of is told by its own header."""
+    """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
+    beside, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its own header."""
     taken, bad, pruned = {}, {}, set()
     for said in manifest(folder)[0]:
         if said["what"] == "taken":
@@ -116,11 +118,31 @@ def entries(folder: str) -> list[dict[str, Any]]:
     found = {ident: _judged(folder, entry, bad.get(ident)) for ident, entry in taken.items() if ident not in pruned}
     for entry in found.values():
         entry["problem"] = entry["problem"] or _broken(found, entry)
-    return sorted(found.values(), key=lambda entry: (entry["at"], entry["id"]))
+    return _as_taken(list(found.values()))
+
+
+def _as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By their numbers, which no clock changes; one of which none is known follows those that its time is not before."""
+    numbered = [entry for entry in found if entry.get("number")]
+
+    def place(entry: dict[str, Any]) -> tuple[int, bool, str, str]:
+        number = entry.get("number") or max((one["number"] for one in numbered if one["at"] <= entry["at"]), default=0)
+        return number, not entry.get("number"), entry["at"], entry["id"]
+
+    return sorted(found, key=place)
 
 
 def _files(folder: str) -> set[str]:
-    return {name[: -len(SUFFIX)] for name in os.listdir(folder) if name.endswith(SUFFIX)} if os.path.isdir(folder) else set()
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return {name[: -len(SUFFIX)] for name in names if name.endswith(SUFFIX) and is_id(name[: -len(SUFFIX)])}
+
+
+def is_id(text: str) -> bool:
+    """Whether it is the name of a backup: its time and kind, and a number when there are several of them."""
+    try:
+        return bool(_IDENT.fullmatch(text) and datetime.strptime(text[:16], "%Y%m%dT%H%M%SZ"))
+    except ValueError:
+        return False
 
 
 def _from_header(folder: str, ident: str) -> dict[str, Any]:
@@ -222,7 +244,9 @@ class Opened:
     def entry(self) -> dict[str, Any]:
         """What the manifest says of it."""
         names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
-        return dict({name: self.header[name] for name in names}, bytes=self.bytes, digest=self.digest)
+        return dict(
+            {name: self.header[name] for name in names}, number=self.header.get("number", 0), bytes=self.bytes, digest=self.digest
+        )
 
     def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """(numbers of pages from 0, those pages as bytes), frame by frame."""
@@ -372,7 +396,7 @@ def check_whole(
 
 
 def pick(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
-    """The backup `ident`, else the newest good one, of `at` (as stored) or before. Raises Unknown."""
+    """The backup `ident`, else the good one taken last; with `at` (as stored), the last of that time or before. Raises Unknown."""
     if ident is not None:
         named = [entry for entry in found if entry["id"] == ident]
         if not named:
@@ -381,7 +405,7 @@ def pick(found: list[dict[str, Any]], ident: str | None = None, at: str | None =
     fit = [entry for entry in found if not entry["problem"] and (at is None or entry["at"] <= at)]
     if not fit:
         raise Unknown("there is no good backup" + (" of %s or before" % at if at else ""))
-    return fit[-1]
+    return sorted(fit, key=lambda entry: entry["at"])[-1] if at else fit[-1]
 
 
 def decompress(data: bytes, size: int) -> bytes:

@@ -31,9 +31,14 @@ def full(folder: Path) -> DiskFull:
     return _lacking(f"the disk of the backups is full ({folder})")
 
 
+def is_full(error: OSError) -> bool:
+    """Whether it says that there is no more room."""
+    return error.errno in _FULL
+
+
 def problem(folder: Path, error: OSError) -> Storage:
     """What the system said, as a problem."""
-    if error.errno in _FULL:
+    if is_full(error):
         return full(folder)
     said = (error.strerror or "unknown").lower()
     kind = ReadOnlyDisk if error.errno in _REFUSED else Storage

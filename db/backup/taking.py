@@ -50,32 +50,36 @@ def due(backups: Sequence[Backup], rules: Rules) -> bool:
 
 
 def _full_is_due(backups: Sequence[Backup], rules: Rules) -> bool:
-    full = _last_full(backups)
-    return full is None or _age(full) >= rules.full
+    """Also when the clock was set back behind one of the last: their times say nothing then."""
+    since = _since_full(backups)
+    return not since or _age(since[0]) >= rules.full or any(_age(backup) < 0 for backup in since)
 
 
 def _age(backup: Backup) -> float:
     return (clock.utcnow() - clock.parse(backup.at)).total_seconds()
 
 
-def _last_full(backups: Sequence[Backup]) -> Backup | None:
-    return next((backup for backup in reversed(backups) if backup.verified and backup.kind == "full"), None)
+def _since_full(backups: Sequence[Backup]) -> list[Backup]:
+    """The last good full one and the good ones taken after it; none when there is no full one."""
+    good = [backup for backup in backups if backup.verified]
+    last = max((place for place, backup in enumerate(good) if backup.kind == "full"), default=len(good))
+    return good[last:]
 
 
 def base_for(backups: Sequence[Backup], rules: Rules) -> Backup | None:
     """What the next one is to be built upon; None when it has to be a full one."""
-    full = _last_full(backups)
-    if full is None or _full_is_due(backups, rules):
+    if _full_is_due(backups, rules):
         return None
-    since = [backup for backup in backups if backup.verified and backup.at >= full.at]
-    return since[-1] if sum(backup.bytes for backup in since if backup.kind != "full") <= full.bytes else None
+    full, *increments = _since_full(backups)
+    return [full, *increments][-1] if sum(backup.bytes for backup in increments) <= full.bytes else None
 
 
 def take(
     source: Path, folder: Path, rules: Rules, full: bool = False, beside: Mapping[str, bytes] | None = None,
     step: Callable[[], None] = tool.no_step,
 ) -> Backup:  # fmt: skip
-    """Back the database `source` up into `folder`, then prune by the rules. `beside`: the texts that travel along (`keeping.BESIDE`).
+    """Back the database `source` up into `folder`, and prune by the rules: before, as it may be what makes room, and after.
+    `beside`: the texts that travel along (`keeping.BESIDE`).
 
     Blocks: to be called in a thread; what `step`, called now and then, raises gives it up and leaves nothing behind. Raises
     BadBackup for one that could not be restored, which is told in the manifest, and Storage.
@@ -85,23 +89,28 @@ def take(
             store = Store(folder)
             keeping.sweep(store)
             _refuse_others(store, source)
+            _prune(store, rules)
             try:
                 taken = _Taking(store, source, rules, full, beside or {}, step).run()
             except _BadBase as bad:
                 keeping.mark_bad(folder, bad.ident, bad.why)
                 taken = _Taking(store, source, rules, True, beside or {}, step).run()
-            if rules.keep is not None:
-                keeping.prune(store, rules.keep)
+            _prune(store, rules)
             return taken
     except OSError as error:
         raise room.problem(folder, error) from error
 
 
+def _prune(store: Store, rules: Rules) -> None:
+    if rules.keep is not None:
+        keeping.prune(store, rules.keep)
+
+
 def _refuse_others(store: Store, source: Path) -> None:
     """A folder that several homes share would mix what is theirs. One that lies in its home may have moved with it."""
-    theirs = {entry.get("of") for entry in store.entries()} - {None, os.fspath(source)}
+    theirs = {os.path.realpath(entry["of"]) for entry in store.entries() if entry.get("of")} - {os.path.realpath(source)}
     if theirs and store.folder.parent != source.parent:
-        said = f"the folder {store.folder} holds backups of another database ({sorted(map(str, theirs))[0]}). {room.UNDONE}"
+        said = f"the folder {store.folder} holds backups of another database ({sorted(theirs)[0]}). {room.UNDONE}"
         raise Storage(said, "Choose another folder for this home.")
 
 
@@ -136,7 +145,7 @@ class _Taking:
                 path.unlink(missing_ok=True)
 
     def _taken(self) -> Backup:
-        image = self._file(".copying.image")
+        image = self._file(keeping.image(self.store.folder, "copying"))
         page_size, pages = self._copy(image)
         with closing(tool.open_image(str(image))) as c:
             facts = tool.facts(c)
@@ -148,19 +157,18 @@ class _Taking:
         header = {
             "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
             "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
-            "of": os.fspath(self.source),
+            "of": os.path.realpath(self.source), "number": self._number(),
             "beside": keeping.put_beside(self.store.folder, ident, self.beside),
         }  # fmt: skip
         room.require(self.store.folder, len(numbers) * page_size)
-        part = self._file(f"{ident}.part")
+        part = self._file(self.store.folder / f"{ident}{tool.SUFFIX}{keeping.PART}")
         write(part, image, header, index, numbers, self.step)
         image.unlink()
         self._check(part, header, base)
         return self._publish(part, header)
 
-    def _file(self, name: str) -> Path:
+    def _file(self, path: Path) -> Path:
         """A file of ours that goes with us."""
-        path = self.store.folder / name
         self.made.append(path)
         return path
 
@@ -192,6 +200,10 @@ class _Taking:
         except tool.Damaged as damaged:
             raise _BadBase(found.id, damaged.why) from None
 
+    def _number(self) -> int:
+        """Above those of all that were taken before."""
+        return 1 + max((entry.get("number") or 0 for entry in self.store.entries()), default=0)
+
     def _ident(self, kind: str) -> str:
         """Named by its time; one that there was already is never given again."""
         known = {said["id"] for said in tool.manifest(str(self.store.folder))[0]} | {entry["id"] for entry in self.store.entries()}
@@ -200,7 +212,7 @@ class _Taking:
 
     def _check(self, part: Path, header: Mapping[str, Any], base: tool.Opened | None) -> None:
         """Restore it and look at what came out. A bad one is told in the manifest; its file is not kept."""
-        image = self._file(".checking.image")
+        image = self._file(keeping.image(self.store.folder, "checking"))
         below = tool.chain(self.store.entries(), base.ident) if base else []
         try:
             tool.rebuild([*below, str(part)], str(image), self.step)

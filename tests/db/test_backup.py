@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sqlite3
@@ -78,6 +79,50 @@ def test_a_process_killed_at_any_moment_leaves_only_backups_that_are_exact(live:
 
     assert trials.leftovers(folder) == set() and len(trials.all_exact(folder)) > 3
     assert {said["id"] for said in tool.manifest(str(folder))[0]} == {one.id for one in Store(folder).good()} and last.verified
+
+
+THEIRS = ("notes.part", "cat.image", "a.image-journal", "config-mine.toml", "definitions-v2.toml", ".mine.image", "20260101T000000Z.part")
+
+
+def test_files_of_others_in_the_folder_stay_and_their_folders_are_in_nobodys_way(live: Path, folder: Path):
+    folder.mkdir()
+    for name in (*THEIRS, "restore.py"):
+        (folder / name).write_text("theirs")
+    for name in ("a.part", "b.image", ".copying.image", ".checking.image", f"{IDENT}.backup.part", f"config-{IDENT}.toml"):
+        (folder / name).mkdir()
+    before = {path.name for path in folder.iterdir()}
+
+    assert [take(live, folder, ALWAYS).kind for _ in range(2)] == ["full", "increment"]
+
+    assert before <= {path.name for path in folder.iterdir()}
+    assert {(folder / name).read_text() for name in (*THEIRS, "restore.py")} == {"theirs"}
+
+
+IDENT = "20250101T000000Z-increment-2"
+
+
+def test_what_one_that_was_killed_left_behind_is_removed(live: Path, folder: Path):
+    folder.mkdir()
+    images = (".copying.image", ".checking.image", ".copying.image-journal", ".verifying.image")
+    for name in (*images, f"{IDENT}.backup.part", f"config-{IDENT}.toml", f"definitions-{IDENT}.toml.part", "restore.py.part"):
+        (folder / name).write_text("ours")
+
+    take(live, folder, ALWAYS)
+
+    assert trials.leftovers(folder) == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notes", "{} (copy)", "{}-copy", ".{}", "99999999T999999Z-full", "20260101T000000Z-full\n", "\u0662\u0660260101T000000Z-full", ""],
+)
+def test_a_stray_file_that_ends_as_a_backup_does_is_none(live: Path, folder: Path, name: str):
+    taken = take(live, folder, ALWAYS)
+    stray = folder / (name.format(taken.id) + tool.SUFFIX)
+    stray.write_bytes(b"theirs")
+
+    assert Store(folder).backups() == [taken] and not due(Store(folder).backups(), Rules())
+    assert take(live, folder, Rules()).base == taken.id and stray.read_bytes() == b"theirs"
 
 
 def test_one_that_was_finished_but_not_yet_told_of_is_told_by_its_own_header(live: Path, folder: Path):
@@ -207,14 +252,82 @@ def test_a_clock_that_was_ahead_does_not_keep_backups_from_being_taken(live: Pat
     assert not due(Store(folder).backups(), Rules())
 
 
-def test_the_last_good_full_one_stays_however_old_it_is(live: Path, folder: Path, at: Callable[[float], None]):
-    first = take(live, folder, Rules())
+def test_the_last_two_good_full_ones_and_what_is_built_upon_them_stay_however_old_they_are(
+    live: Path, folder: Path, at: Callable[[float], None]
+):
+    first, upon = take(live, folder, Rules()), take(live, folder, Rules())
     at(24 * 90)
     store = Store(folder)
 
-    assert keeping.prune(store, 86400) == [] and store.backups() == [first]
+    assert keeping.prune(store, 86400) == [] and store.backups() == [first, upon]
     second = take(live, folder, Rules(keep=86400))
-    assert store.backups() == [second] and not first.path.exists()
+    assert store.backups() == [first, upon, second]
+    at(24 * 92)
+    third = take(live, folder, Rules(keep=86400))
+    assert store.backups() == [second, third] and not first.path.exists()
+
+
+def test_a_clock_that_jumps_ahead_for_a_while_prunes_nothing_that_is_needed(live: Path, folder: Path, at: Callable[[float], None]):
+    taken = [take(live, folder, Rules(keep=86400)), take(live, folder, Rules(keep=86400))]
+    at(24 * 3650)
+    taken.append(take(live, folder, Rules(keep=86400)))
+    at(1)
+
+    assert due(Store(folder).backups(), Rules())
+    taken.append(take(live, folder, Rules(keep=86400)))
+    at(2)
+    taken.append(take(live, folder, Rules(keep=86400)))
+
+    assert [one.kind for one in taken] == ["full", "increment", "full", "full", "increment"]
+    assert taken[-1].base == taken[-2].id and Store(folder).find() == taken[-1]
+    assert Store(folder).backups() == taken and not due(Store(folder).backups(), Rules())
+
+
+def test_the_newest_is_the_one_taken_last_whatever_its_clock_said(live: Path, folder: Path, at: Callable[[float], None]):
+    at(24 * 365)
+    ahead = take(live, folder, ALWAYS)
+    at(1)
+    right = take(live, folder, ALWAYS)
+    store = Store(folder)
+
+    assert store.backups() == [ahead, right] and store.find() == right and store.good()[-1] == right
+    (folder / tool.MANIFEST).unlink()
+    assert store.backups() == [ahead, right] and store.find(at=ahead.at) == ahead
+
+
+def test_what_is_outdated_is_pruned_before_so_that_a_full_disk_has_room_again(
+    live: Path, folder: Path, at: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+):
+    first = take(live, folder, Rules())
+    for day in (1, 2):
+        at(24 * day)
+        take(live, folder, Rules())
+    at(24 * 60)
+    require = room.require
+    monkeypatch.setattr(room, "require", lambda *args: require(folder, 2**60) if first.path.exists() else require(*args))
+
+    assert take(live, folder, Rules()).kind == "full" and not first.path.exists()
+
+
+def test_a_disk_without_room_for_even_a_line_is_pruned_too(
+    live: Path, folder: Path, at: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+):
+    first = take(live, folder, Rules())
+    for day in (1, 2):
+        at(24 * day)
+        take(live, folder, Rules())
+    at(24 * 60)
+    append = keeping.append
+
+    def full(where: Path, **said: object) -> None:
+        if first.path.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(where, **said)
+
+    monkeypatch.setattr(keeping, "append", full)
+    last = Store(folder).find()
+
+    assert [last, take(live, folder, Rules())] == Store(folder).backups()
 
 
 def test_a_pruned_file_that_stayed_behind_is_swept_and_its_name_is_not_given_again(live: Path, folder: Path, at: Callable[[float], None]):
@@ -261,6 +374,14 @@ def test_the_folder_of_another_database_is_not_mixed_with_ours(live: Path, tmp_p
     with pytest.raises(Storage, match="holds backups of another database"):
         take(other, shared, ALWAYS)
     assert len(Store(shared).backups()) == 1
+
+
+def test_a_home_that_is_reached_by_another_name_is_the_same(live: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(live.parent)
+    shared = tmp_path / "somewhere" / "shared"
+    first = take(live, shared, ALWAYS)
+
+    assert take(tmp_path / "link" / live.name, shared, ALWAYS).base == first.id
 
 
 def test_too_little_room_is_said_before_anything_is_copied(live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):

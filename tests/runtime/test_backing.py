@@ -14,7 +14,7 @@ from app.runtime.backing import Backing
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.usage import Usage
-from app.service import alerts
+from app.service import alerts, backups
 from app.service.call import Call
 from db import clock, reads
 from db.backup.store import Store
@@ -78,6 +78,22 @@ async def test_none_is_taken_when_they_are_switched_off(backed: Backing, store: 
     await backed.look(Settings(enabled=False))
 
     assert store.backups() == [] and not store.folder.exists()
+
+
+async def test_backups_of_another_home_in_the_same_folder_are_not_ours(
+    backed: Backing, home: Path, tmp_path: Path, db: Database
+):
+    shared = Settings(folder=f"{tmp_path}/shared")
+    other = tmp_path / "other"
+    other.mkdir()
+    await Backing(db, other).look(shared)
+
+    await backed.look(shared)
+    await backed.remember(shared)
+
+    (ours,) = Store(backups.folder(home, shared)).backups()
+    assert backed.problems == {} and await db.read(reads.newest_backup) == ours.at
+    assert len(list((tmp_path / "shared").glob("*/*.backup"))) == 2
 
 
 async def test_a_folder_that_cannot_be_used_is_an_alert_until_it_can_and_halts_nothing(

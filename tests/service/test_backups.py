@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import Usage
+from app.runtime import advice
 from app.service import backups
 from app.service import operations as log
 from app.service.call import Call
@@ -30,7 +31,11 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     path = tmp_path / "taskdeck" / "config.toml"
     path.parent.mkdir()
-    return lambda text: path.write_text(text) and None
+
+    def write(text: str) -> None:
+        path.write_text(text)
+
+    return write
 
 
 async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_beside(call: Call):
@@ -61,10 +66,34 @@ async def test_the_folder_is_the_one_of_the_settings_or_the_one_that_was_asked_f
     first = await backups.backup(call)
     other = await backups.backup(call, to=f"{tmp_path}/elsewhere")
 
-    assert first["path"].startswith(f"{tmp_path}/there/") and other["path"].startswith(f"{tmp_path}/elsewhere/")
+    assert Path(first["path"]).parents[1] == tmp_path / "there" and other["path"].startswith(f"{tmp_path}/elsewhere/")
     assert [row["id"] for row in await backups.backups(call)] == [first["id"]] and other["kind"] == "full"
     with pytest.raises(Usage, match="absolute path"):
         await backups.backup(call, to="elsewhere")
+
+
+async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_the_one_that_is_named(
+    call: Call, configure: Configure, tmp_path: Path
+):
+    configure(f'[backup]\nfolder = "{tmp_path}/there"\n')
+    other = tmp_path / "other" / call.home.name
+    other.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(call.home)
+
+    row = await backups.backup(call)
+
+    mine = Path(row["path"]).parent
+    assert mine.parent == tmp_path / "there" and mine.name.startswith(f"{call.home.name}-") and (mine / "restore.py").is_file()
+    assert len(backups.listed(call.home)) == 1 and backups.listed(other) == [] and advice.newest(other) is None
+    assert backups.folder(tmp_path / "link", backups.settings()) == mine == advice.folder(call.home)
+    assert backups.folder(other, backups.settings()).parent == mine.parent
+
+
+async def test_verify_passes_by_what_others_named_as_we_do(call: Call):
+    await backups.backup(call)
+    (call.home / "backups" / ".verifying.image").mkdir()
+
+    assert (await backups.verify(call))["bad"] == []
 
 
 async def test_only_what_changed_is_stored_unless_the_whole_is_asked_for(call: Call):
