@@ -167,14 +167,13 @@ def copy_at(home: str) -> dict[str, Any]:
     """What the copy at `home` says of itself: origin, at, highest, running. Raises NotFound and Conflict."""
     from db import promote
 
-    path = paths.database(Path(home))
+    path = paths.replica(Path(home))
     with _usable(home):
+        if paths.database(Path(home)).exists():
+            raise Conflict(f"{home} is a home of its own already.")
         if not path.exists():
-            raise NotFound(f"there is no database in {home}.", "Name the folder of the copy: --home DIR")
-        found = promote.look(path)
-    if found is None:
-        raise Conflict(f"{home} is no replica: its database is a home of its own already.")
-    return found._asdict()
+            raise NotFound(f"there is no replica in {home}.", "Name the folder of the copy: --home DIR")
+        return promote.look(path)._asdict()
 
 
 def promote_home(home: str) -> int:
@@ -185,7 +184,7 @@ def promote_home(home: str) -> int:
     with _usable(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
-            return promote.promote(paths.database(Path(home)), user_name(os.getuid()))
+            return promote.promote(paths.replica(Path(home)), paths.database(Path(home)), user_name(os.getuid()))
 
 
 def backup(home: str, args: dict[str, Any]) -> dict[str, Any]:

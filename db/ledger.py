@@ -55,11 +55,18 @@ class Trace:
 
 @dataclass(slots=True)
 class Carried:
-    """What was brought over. `tasks`: numbers of those submitted since; `runs`: how many began or ended since; `ended`: numbers of tasks
-    that ended since and were restored as ended; `alive`: runs that go on; `held`: how many are held; `unknown`: runs of unknown tasks;
-    `lost`: numbers given since whose tasks are gone; `whole`: the present database could be read to the end; `next`: the next number."""
+    """What was brought over. `tasks`: numbers of those submitted since; `renumbered`: those whose number the backup has given to another,
+    with the new one; `runs`: how many began or ended since; `ended`: numbers of tasks that ended since and were restored as ended;
+    `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `held`: how many are
+    held because they may have run; `unknown`: runs of unknown tasks; `lost`: numbers given since whose tasks are gone; `whole`: the
+    present database could be read to the end; `next`: the next number."""
 
     tasks: list[int] = field(default_factory=list)
+    renumbered: list[tuple[int, int]] = field(default_factory=list)
+    cancelled: int = 0
+    deleted: int = 0
+    stay_held: int = 0
+    released: int = 0
     runs: int = 0
     ended: list[int] = field(default_factory=list)
     alive: int = 0
@@ -76,7 +83,7 @@ def carry_over(
     """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
     does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`. Raises sqlite3.Error."""
     if present is not None and sound:
-        with suppress(sqlite3.DatabaseError), _opened(target, present) as c:
+        with _unless_damaged(), _opened(target, present) as c:
             return _written_down(c, _carry(c, True, traces, highest), by, what)
     saved = target.with_name(f"{target.name}.saved")
     try:
@@ -86,6 +93,16 @@ def carry_over(
     finally:
         for ending in ("", "-wal", "-shm", "-journal"):
             saved.with_name(saved.name + ending).unlink(missing_ok=True)
+
+
+@contextmanager
+def _unless_damaged() -> Iterator[None]:
+    """Passes over that a database turned out to be damaged, and over nothing else: a full disk is no damage."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
 
 
 @contextmanager
@@ -186,9 +203,9 @@ WHERE o.status IN ({_listed(Run)}) AND (r.runid IS NULL OR (r.status NOT IN ({_l
   OR r.status NOT IN ({_listed(RUN_ENDED)}) AND r.status <> o.status))
 """
 _NEW_TASKS = f"""
-CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number FROM old.tasks o
+CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number, o.number AS was FROM old.tasks o
 WHERE o.status IN ({_listed(Task)}) AND typeof(o.number) = 'integer' AND o.deleted_at IS NULL
-  AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid OR r.number = o.number)
+  AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid)
 """
 _STATE = (
     "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front", "hold", "held_by", "not_before",
@@ -200,16 +217,20 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     done = Carried(whole=whole)
     before = sql.value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
     open_then = json.dumps(sql.column(c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_listed(ENDED)})"))
-    _bring_tasks(c, done)
-    _bring_runs(c, done)
     _bring_ledger(c)
-    shown: Sequence[Trace] = ()
-    if whole and not _restored_since(c):
-        _end_the_gone(c)
-    else:
-        shown = traces()
+    _end_the_gone(c)
+    follows = whole and not _made_anew(c, before)
+    tells_all = follows and not _restored_since(c)
+    shown: Sequence[Trace] = () if tells_all else traces()
+    given = _given(c, before, highest, shown, follows if whole else None)
+    if whole:
+        sql.run(c, _WISHES)
+    _bring_tasks(c, done, given.last)
+    _bring_runs(c, done)
+    cancelled = _bring_wishes(c, done) if whole else set()
+    if not tells_all:
         _bring_traces(c, shown, done)
-    _renumber(c, done, before, highest, shown)
+    _renumber(c, done, before, given)
     over = sql.rows(
         c,
         f"SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(ENDED)})",
@@ -217,7 +238,7 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     )
     moves.follow(c, [row.uuid for row in over])
     moves.recount(c)
-    done.ended = sorted(row.number for row in over)
+    done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
     return done
 
@@ -235,14 +256,24 @@ def _columns(c: Connection, table: str) -> str:
     return ", ".join(_quoted(name) for name in ours if name in theirs)
 
 
-def _copy(c: Connection, table: str, which: str) -> None:
+def _copy(c: Connection, table: str, which: str, instead: tuple[str, str] = ("", "")) -> None:
+    """Rows of a table that are not there; `instead`: a column, as it is quoted, and what it is to be."""
     names = _columns(c, table)
-    sql.run(c, f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {names} FROM old.{table} AS o WHERE {which}")
+    values = names.replace(*instead) if instead[0] else names
+    sql.run(c, f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE {which}")
 
 
-def _bring_tasks(c: Connection, done: Carried) -> None:
-    """Tasks submitted since, with what they refer to."""
+def _number_anew(c: Connection, last: int) -> None:
+    """Tasks whose number another has in the backup get one above `last`: a database that was made anew has counted from 1 again."""
+    taken = "SELECT DISTINCT uuid, number FROM temp.fresh WHERE number IN (SELECT number FROM main.tasks) ORDER BY number, uuid"
+    rows = [(last + at, row.number, row.uuid) for at, row in enumerate(sql.rows(c, taken), 1)]
+    sql.run_many(c, "UPDATE temp.fresh SET number = ?, was = ? WHERE uuid = ?", rows)
+
+
+def _bring_tasks(c: Connection, done: Carried, last: int) -> None:
+    """Tasks submitted since, with what they refer to; `last` is the highest number that was ever given."""
     sql.run(c, _NEW_TASKS)
+    _number_anew(c, last)
     for table, key, name in (("queues", "queue", "name"), ("templates", "template", "name"), ("environments", "env_id", "sha256")):
         wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
         if table == "queues":
@@ -253,13 +284,16 @@ def _bring_tasks(c: Connection, done: Carried) -> None:
         c, "tasks",
         "uuid IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.queues q WHERE q.name = o.queue) "
         "AND (o.template IS NULL OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
+        ('"number"', "(SELECT f.number FROM temp.fresh f WHERE f.uuid = o.uuid)"),
     )  # fmt: skip
     _copy(
         c, "dependencies",
         "task_id IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id) "
         "AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.parent_id)",
     )  # fmt: skip
-    done.tasks = sorted(sql.column(c, "SELECT t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"))
+    brought = sql.rows(c, "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid ORDER BY t.number")
+    done.tasks = [row.number for row in brought]
+    done.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
 
 
 def _bring_runs(c: Connection, done: Carried) -> None:
@@ -316,21 +350,72 @@ def _bring_ledger(c: Connection) -> None:
 
 
 def _restored_since(c: Connection) -> bool:
-    """Whether the present database was itself restored after the backup was taken: what it does not have may be what that one lost."""
-    found = "SELECT 1 FROM old.operations WHERE verb = ? AND created_at > (SELECT coalesce(max(created_at), '') FROM main.events)"
+    """Whether the present database was itself restored after the backup was taken: what it does not have may be what that one lost.
+
+    Told by the operations alone, of which none is ever brought over: the backup knows of every restore before it.
+    """
+    found = (
+        "SELECT 1 FROM old.operations o WHERE o.verb = ? "
+        "AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.verb = o.verb AND m.created_at = o.created_at)"
+    )
     return sql.value(c, found, (VERB,)) is not None
 
 
 _GONE = f"""
-SELECT t.uuid, t.number FROM main.tasks t WHERE t.status NOT IN ({_listed(ENDED)})
-AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
-AND t.number <= coalesce((SELECT value FROM old.counters WHERE name = 'task-number'), 0)
+FROM main.tasks t WHERE t.status NOT IN ({_listed(ENDED)}) AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
 """
+_PROOF = "(SELECT f.status FROM main.forgotten f WHERE f.task_id = t.uuid ORDER BY f.runid DESC LIMIT 1)"
 
 
 def _end_the_gone(c: Connection) -> None:
-    """Tasks that the present database has no longer: only what ended long ago leaves it."""
-    _lose(c, [row.uuid for row in sql.rows(c, _GONE)], "ended after the backup and was cleaned up since")
+    """Tasks that the present database has no longer, and of which the ledger says that they ended."""
+    for status in sorted(ENDED):
+        gone = sql.column(c, f"SELECT t.uuid {_GONE} AND {_PROOF} = ?", (status,))
+        _lose(c, gone, "ended after the backup and was cleaned up since", status)
+
+
+def _made_anew(c: Connection, before: int) -> bool:
+    """Whether the present database may be none that the backup became: it lacks a task and no ledger says why, or has counted less."""
+    counted = sql.value(c, "SELECT value FROM old.counters WHERE name = 'task-number'") or 0
+    return counted < before or sql.value(c, f"SELECT 1 {_GONE} LIMIT 1") is not None
+
+
+# --- what people wished since ------------------------------------------------------------------------------------------------------
+
+_WISHES = f"""
+CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_listed(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
+FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE o.updated_at > r.updated_at
+"""
+_UNRUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
+"""Of a task with a run since, all of its state came with that. One that had ended and was asked to run again stays as it ended."""
+_WISHED = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
+
+
+def _bring_wishes(c: Connection, done: Carried) -> set[str]:
+    """What was cancelled, held, released or deleted since stays so; the tasks that stay cancelled."""
+    _take(c, ("deleted_at", "updated_at"), "1")
+    _take(c, _STATE, _UNRUN)
+    sql.run(
+        c,
+        "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) "
+        "SELECT o.task_id, o.status, o.by, o.note, o.created_at, o.updated_at FROM old.events o JOIN temp.wishes w ON w.uuid = o.task_id "
+        f"WHERE {_UNRUN} AND o.runid IS NULL AND NOT EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id "
+        "AND r.status = o.status AND r.created_at = o.created_at) ORDER BY o.id",
+    )
+    moves.settle(c, sql.column(c, f"SELECT t.uuid {_WISHED} {_UNRUN}"), BY)
+    done.stay_held = sql.value(c, f"SELECT count(*) {_WISHED} {_UNRUN} AND t.status = 'held' AND NOT w.held")
+    done.released = sql.value(c, f"SELECT count(*) {_WISHED} {_UNRUN} AND t.status IN ({_listed(WAITING)}) AND NOT t.hold AND w.held")
+    done.deleted = sql.value(c, f"SELECT count(*) {_WISHED} t.deleted_at IS NOT NULL")
+    cancelled = set(sql.column(c, f"SELECT t.uuid {_WISHED} {_UNRUN} AND t.status = 'cancelled' AND t.deleted_at IS NULL"))
+    done.cancelled = len(cancelled)
+    return cancelled
+
+
+def _take(c: Connection, columns: Sequence[str], which: str) -> None:
+    """Columns as the present database has them, of those tasks `w` for which that holds."""
+    sets = ", ".join(f"{name} = o.{name}" for name in columns)
+    chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {which}"
+    sql.run(c, f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid IN ({chosen})")
 
 
 def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost") -> None:
@@ -432,18 +517,30 @@ def _hold_waiting(c: Connection) -> int:
 # --- numbers -----------------------------------------------------------------------------------------------------------------------
 
 
-def _renumber(c: Connection, done: Carried, before: int, highest: int, traces: Sequence[Trace]) -> None:
-    """The next number is above all that were ever given; those that are gone are told."""
-    given = [before, highest, *(trace.number or 0 for trace in traces)]
-    given += [value for value in sql.column(c, "SELECT value FROM old.counters WHERE name = 'task-number'") if isinstance(value, int)]
-    counted = any(value > 0 for value in given[2 + len(traces) :])
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The highest number that is known to have been given, and the highest that may have been."""
+
+    known: int
+    last: int
+
+
+def _given(c: Connection, before: int, highest: int, traces: Sequence[Trace], follows: bool | None) -> _Given:
+    """Asked before any task is brought over. `follows`: the present database has counted on from the backup; None: its figure tells."""
+    counted = [value for value in sql.column(c, "SELECT value FROM old.counters WHERE name = 'task-number'") if isinstance(value, int)]
+    given = [before, highest, *(trace.number or 0 for trace in traces), *counted]
     given += [value or 0 for value in sql.column(c, "SELECT max(number) FROM old.tasks WHERE typeof(number) = 'integer'")]
     given += [value or 0 for value in sql.column(c, "SELECT max(number) FROM main.tasks")]
-    last = max(given)
+    sure = max([0, *counted]) >= max(before, 1) if follows is None else follows
+    return _Given(max(given), max(given) + (0 if sure else UNSURE))
+
+
+def _renumber(c: Connection, done: Carried, before: int, given: _Given) -> None:
+    """The next number is above all that were ever given; those that are gone are told."""
     if not done.whole:
         there = set(sql.column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,)))
-        done.lost = [number for number in range(before + 1, min(last, before + NAMED * 100) + 1) if number not in there]
-    last += 0 if done.whole or counted else UNSURE
+        done.lost = [number for number in range(before + 1, min(given.known, before + NAMED * 100) + 1) if number not in there]
+    last = max([given.last, *(new for _, new in done.renumbered)])
     now = clock.now()
     sql.run(
         c,

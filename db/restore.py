@@ -6,7 +6,9 @@ and the index of that stay with it, as they were, and nothing is ever written to
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from db import check, clock, index, ledger, migrate
 from db.engine import explain
@@ -66,8 +70,7 @@ def stand(path: Path) -> Stand:
 def image(rebuild: Rebuild, target: Path, size: int) -> None:
     """Rebuild `size` bytes into `target`, whole and checked or not at all. Raises Problem; a file that is there is none of ours."""
     room(target.parent, size)
-    part = target.with_name(f"{target.name}.part")
-    _remove(part)
+    part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")  # no file of the user's has that name
     try:
         rebuild(part)
         _sound(part)
@@ -111,7 +114,7 @@ def prepared(
         image(rebuild, path, size)
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
-        sound = is_sound(present)
+        sound = is_sound(present) and not unfinished(present)
         before = _stand_of(present)
         carried = ledger.carry_over(path, present if present.exists() else None, sound, traces, highest, by, what)
         _fold(path)
@@ -144,34 +147,80 @@ def put_in_place(ready: Prepared, present: Path) -> Path | None:
 
     The log goes before the new file comes: SQLite would take it for that one's.
     """
-    kept = None
+    kept = present.with_name(f"{present.name}{KEPT}{clock.now()[:26].replace(':', '')}")
+    was_there = present.exists()
     _sync(ready.path)
-    if present.exists():
-        kept = present.with_name(f"{present.name}{KEPT}{clock.now()[:19].replace(':', '')}")
+    if was_there:
         if ready.present == "whole":
             _fold(present)
         _link(present, kept)
-    for ending in BESIDE:
-        with suppress(FileNotFoundError):
-            os.rename(f"{present}{ending}", f"{kept}{ending}" if kept else f"{present}{KEPT}lost{ending}")
-    _sync(present.parent)
-    os.rename(ready.path, present)
+    with _logs_aside(present, kept, ready.path):
+        os.rename(ready.path, present)
     _remove(index.beside(present))  # it is made anew
     _sync(present.parent)
-    return kept
+    return kept if was_there else None
+
+
+@contextmanager
+def _logs_aside(present: Path, kept: Path, new: Path) -> Iterator[None]:
+    """What lies beside goes with the kept one, and comes back where the `new` file cannot come. A mark tells who finds it in between."""
+    mark, moved = _mark(present), [ending for ending in BESIDE if os.path.lexists(f"{present}{ending}")]
+    if moved:
+        mark.write_text(str(new.stat().st_ino), "ascii")
+        _sync(mark)
+        _sync(present.parent)
+    try:
+        for ending in moved:
+            os.rename(f"{present}{ending}", f"{kept}{ending}")
+        _sync(present.parent)
+        yield
+    except OSError:
+        for ending in moved:
+            with suppress(FileNotFoundError):
+                os.rename(f"{kept}{ending}", f"{present}{ending}")
+        if moved:
+            mark.unlink()
+        raise
+    _sync(present.parent)
+    mark.unlink(missing_ok=True)
+
+
+def unfinished(present: Path) -> bool:
+    """Whether a restore was killed when the log of the present database was put aside and the new one was not there yet."""
+    try:
+        return _mark(present).read_text("ascii", "replace") != str(present.stat().st_ino)
+    except FileNotFoundError:
+        return False
+
+
+def _mark(present: Path) -> Path:
+    return present.with_name(f"{present.name}.unfinished")
 
 
 def sweep(present: Path) -> None:
-    """Remove what a restore that was killed has left beside. The caller holds the runtime's lock."""
+    """Remove what a restore that was killed has left beside. The caller holds the runtime's lock, which a trial does without."""
     for path in present.parent.glob(f"{present.name}.restoring*"):
-        _remove(path)
+        if not _at_work(path.name.removeprefix(f"{present.name}.restoring")):
+            _remove(path)
+
+
+def _at_work(ending: str) -> bool:
+    """Whether the trial whose pid a name goes on with lives."""
+    pid = ending.split(".")[0].split("-")[0]
+    return pid.isascii() and pid.isdigit() and int(pid) != os.getpid() and psutil.pid_exists(int(pid))
+
+
+NO_SECOND_NAME = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+"""What a file system says that has none."""
 
 
 def _link(path: Path, kept: Path) -> None:
     """A second name, so that there is a database at every moment; where the file system has none, the first is given up."""
     try:
         os.link(path, kept)
-    except OSError:
+    except OSError as error:
+        if error.errno not in NO_SECOND_NAME or os.path.lexists(kept):
+            raise
         os.rename(path, kept)
 
 

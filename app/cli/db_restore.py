@@ -104,12 +104,33 @@ def _carried(carried: Told) -> list[tuple[int, str]]:
     return [
         (len(tasks), f"{_count(len(tasks), 'task')} submitted since {_is(len(tasks))} brought over: {_numbers(tasks)}"),
         (len(ended), f"{_count(len(ended), 'task')} ended since and {_is(len(ended))} not run again: {_numbers(ended)}"),
+        *_wishes(carried),
         (carried["alive"], f"{_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
         (len(lost), f"{_count(len(lost), 'task')} submitted since cannot be read and {_is(len(lost))} lost: {_numbers(lost)}"),
         (carried["unknown"], f"{_count(carried['unknown'], 'run')} since then: it cannot be known of which task"),
         (carried["held"], f"so {_count(carried['held'], 'waiting task')} may have run and {_is(carried['held'])} held; to let one go: "
                           "taskdeck release TASK"),
     ]  # fmt: skip
+
+
+def _wishes(carried: Told) -> list[tuple[int, str]]:
+    """What people asked for since, and which numbers could not stay."""
+    words = {"cancelled": "cancelled", "stay_held": "held", "released": "released", "deleted": "deleted"}
+    wishes = [(carried[name], word) for name, word in words.items() if carried[name]]
+    each = [
+        f"{many:,} {_stay(many)} {word}" if at else f"{_count(many, 'task')} {word} since {_stay(many)} {word}"
+        for at, (many, word) in enumerate(wishes)
+    ]
+    anew = ", ".join(f"#{was} is now #{number}" for was, number in carried["renumbered"][:SHOWN])
+    more = len(carried["renumbered"]) - SHOWN
+    return [
+        (len(each), ", ".join(each)),
+        (len(carried["renumbered"]), f"numbers that the backup has given to others: {anew}{f' and {more:,} more' if more > 0 else ''}"),
+    ]
+
+
+def _stay(many: int) -> str:
+    return "stays" if many == 1 else "stay"
 
 
 def _count(many: int, what: str) -> str:

@@ -23,15 +23,21 @@ class RuntimeExists(Conflict):
     code = "runtime-exists"
 
 
+LOOK = 0.05
+"""Seconds in which somebody who only looks whether the lock is held has let go of it."""
+
+
 @contextmanager
 def hold_lock(home: Path) -> Iterator[None]:
     """Hold the lock of `home`; its file says who does. Raises RuntimeExists."""
     fd = os.open(home / "run" / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        looked = False
         while not _taken(fd):
-            if not _dying(fd):
+            if not _dying(fd) and (looked or _named(fd)):
                 raise RuntimeExists(f"a runtime already has this home: {_holder(fd)}.", "See it: taskdeck")
-            time.sleep(0.01)
+            looked = not _dying(fd)
+            time.sleep(LOOK if looked else 0.01)
         _say_who(fd)
         yield
     finally:
@@ -71,9 +77,22 @@ def _taken(fd: int) -> bool:
 def _dying(fd: int) -> bool:
     """Whether the holder was killed but is not quite gone: a thread of it may still be writing to the disk."""
     try:
-        return psutil.Process(int(_holder(fd).split()[1].rstrip(","))).status() == psutil.STATUS_ZOMBIE
-    except (ValueError, IndexError, psutil.Error):
+        return psutil.Process(_pid(fd)).status() == psutil.STATUS_ZOMBIE
+    except (ValueError, psutil.Error):
         return False
+
+
+def _named(fd: int) -> bool:
+    """Whether the file names a process that is there: who only looks leaves no word, and the last holder's stays."""
+    try:
+        return psutil.pid_exists(_pid(fd))
+    except ValueError:
+        return False
+
+
+def _pid(fd: int) -> int:
+    """The pid in the holder's word. Raises ValueError where there is none."""
+    return int(_holder(fd).partition(" ")[2].partition(",")[0])
 
 
 def _holder(fd: int) -> str:

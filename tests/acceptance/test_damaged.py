@@ -10,6 +10,7 @@ import pytest
 
 from app import paths
 from app.runtime import fresh, serve
+from db.errors import DamagedDatabase
 from tests.acceptance.house import House
 from tests.corruption import trials
 from tests.living import Living
@@ -36,6 +37,37 @@ def test_every_command_says_what_to_do(house: House):
         assert done.returncode == 5 and "Traceback" not in done.stderr, words
         assert "Newest good backup" in done.stderr and "taskdeck db restore --dry-run" in done.stderr, (words, done.stderr)
     assert database.read_bytes() == before
+
+
+def test_a_database_that_is_gone_is_not_made_anew_where_there_are_backups(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    database = house.home / "taskdeck.db"
+    database.unlink()
+
+    for words in (["serve", "--detach"], ["db", "migrate"]):
+        done = house.td(*words)
+        assert done.returncode == 5 and "the database is gone" in done.stderr, (words, done.stderr)
+        assert "Newest good backup" in done.stderr and "taskdeck db restore" in done.stderr and not database.exists(), done.stderr
+    assert "the next task will be" in house.ok("db", "restore", "--yes")
+    house.ok("serve", "--detach")
+    assert "held" in house.ok("ls")
+
+
+def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
+    trials.furnish(home, 3)
+    there = home.rename(home.with_name(f"{home.name}-there")) / "backups"
+    paths.make_home(home)
+    monkeypatch.setattr(fresh, "folder", lambda _: there)
+    monkeypatch.setattr(fresh, "newest", lambda _: there)
+
+    fresh.look_over(home)
+    (home / "run" / fresh.CLOSED).touch()
+    with pytest.raises(DamagedDatabase, match="is gone"):
+        fresh.prepare(home)
+
+    assert not database.exists()
 
 
 def test_after_a_stop_in_peace_nothing_is_read_again(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):

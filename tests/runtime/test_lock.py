@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from app import paths
 from app.errors import Conflict
+from app.runtime import lock
 from app.runtime.lock import RuntimeExists, hold_lock, user_name
 from tests.living import Living
 
@@ -34,6 +36,22 @@ def test_the_lock_is_free_again_and_its_file_stays(home: Path):
         pass
 
     assert (file.stat().st_ino, file.stat().st_mode & 0o777) == (node, 0o600)
+
+
+def test_somebody_who_only_looks_keeps_nobody_out(home: Path, monkeypatch: pytest.MonkeyPatch):
+    file = home / "run" / paths.LOCK
+    file.write_text(f"pid {1 << 30}, {ME}, since 10:00")
+    looking = os.open(file, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    waited: list[float] = []
+
+    def let_go(seconds: float) -> None:
+        waited.append(seconds)
+        os.close(looking)
+
+    monkeypatch.setattr(lock.time, "sleep", let_go)
+    with hold_lock(home):
+        assert waited == [lock.LOOK] and f"pid {os.getpid()}," in file.read_text()
 
 
 def test_two_homes_have_a_lock_each(home: Path, tmp_path: Path):
