@@ -203,7 +203,7 @@ class TaskdeckApp(Sturdy, Places):
             return False
         focused = self.focused
         if focused is None or not focused.check_consume_key("x", "x"):
-            await self._comes(getattr(self.screen, "settled", None))
+            await self._settles(getattr(self.screen, "settled", None))
         elif focused.check_consume_key(event.key, event.character):
             return False
         else:
@@ -217,6 +217,12 @@ class TaskdeckApp(Sturdy, Places):
     async def _acted(self, event: events.Key) -> bool:
         self.app_focus = True
         return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+
+    async def _settles(self, settled: asyncio.Event | None) -> None:
+        """Wait for the rows that were asked for. What takes long, say of a runtime that hangs, holds up one key and not each."""
+        if settled is not None:
+            await self._comes(settled)
+            settled.set()
 
     async def _come_through(self, pump: MessagePump) -> None:
         """What was sent to it up to now is dealt with, say the text typed before; or it is gone."""

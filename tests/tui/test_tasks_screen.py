@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, cast
 
 import pytest
@@ -161,6 +162,20 @@ async def test_a_verb_in_one_burst_with_a_filter_never_meets_a_row_of_before():
         await tasks.press("p")
         await until(tasks.pilot, lambda: "hold" in tasks.many.verbs())
     assert [args["ids"] for verb, args in tasks.many.asked if verb == "hold"] == [["u4998"]]
+
+
+async def test_rows_that_do_not_come_hold_up_one_key_and_not_each():
+    async with opened() as tasks:
+        came, browse = Event(), tasks.many.browse
+        tasks.many.browse = lambda **args: came.wait(30) and browse(**args)  # type: ignore[method-assign]
+        try:
+            burst(tasks.app, "F", "j")
+            await until(tasks.pilot, tasks.screen.settled.is_set)
+            burst(tasks.app, "q")
+            await until(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck)
+            assert not came.is_set()
+        finally:
+            came.set()
 
 
 async def test_f_goes_round_the_states():
