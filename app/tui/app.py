@@ -10,6 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events
 from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.message_pump import MessagePump
@@ -216,7 +218,9 @@ class TaskdeckApp(Sturdy, Places):
 
     async def _acted(self, event: events.Key) -> bool:
         self.app_focus = True
-        return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+        with suppress(NoMatches):
+            return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+        return True  # it was for a screen that is coming up or going this moment, whose parts are not there
 
     async def _settles(self, settled: asyncio.Event | None) -> None:
         """Wait for the rows that were asked for. What takes long, say of a runtime that hangs, holds up one key and not each."""
