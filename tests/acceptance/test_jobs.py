@@ -191,20 +191,25 @@ def test_a_job_takes_three_keys_at_most_from_the_deck(desk: Desk, job: Job):
 
 
 def at_the_start(shown: Tmux | Terminal) -> None:
-    """On the deck as a whole, everything shown, the cursor on the first running row."""
-    for _ in range(6):
-        if not _on_deck(before := shown.lines):
-            leave = "q" if before[-1].endswith("q back") and not _in_a_box(before) else ESCAPE
-            with suppress(AssertionError):
-                shown.type(leave).wait(lambda t, before=before: _changed(before, t.lines), seconds=1)
-    shown.type("0")
-    for _ in range(3):
+    """On the deck as a whole, everything shown, the cursor on the first running row. A box that a key of before opens late is closed."""
+    for _ in range(4):
+        _leave(shown)
+        shown.type("0")
         if " /" in shown.line_with("3 Running"):
             shown.type(ESCAPE).wait(lambda t: " /" not in t.line_with("3 Running"), seconds=5)
         with suppress(AssertionError):
             shown.type("g").wait(lambda t: _is_first(t.lines), seconds=1)
             return
     raise AssertionError(f"not back at the start:\n{shown.text}")
+
+
+def _leave(shown: Tmux | Terminal) -> None:
+    """Close what stands on the deck."""
+    for _ in range(6):
+        if not _on_deck(before := shown.lines):
+            leave = "q" if before[-1].endswith("q back") and not _in_a_box(before) else ESCAPE
+            with suppress(AssertionError):
+                shown.type(leave).wait(lambda t, before=before: _changed(before, t.lines), seconds=1)
 
 
 def _on_deck(lines: list[str]) -> bool:
