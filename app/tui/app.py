@@ -10,7 +10,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events
 from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
-from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.message_pump import MessagePump
@@ -35,7 +33,7 @@ from app.tui.confirm import NAMED
 from app.tui.errands import Errands
 from app.tui.faults import record
 from app.tui.feed import Feed
-from app.tui.lines import Sturdy
+from app.tui.inorder import happens, obeyed
 from app.tui.look import Look, Span
 from app.tui.memory import Memory
 from app.tui.past import REFUSAL, Past
@@ -44,6 +42,7 @@ from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
 from app.tui.seen import AWAY, Seen
 from app.tui.start import run_deck
+from app.tui.sturdy import Sturdy
 from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES
 from app.tui.updates import CellsUpdate
@@ -61,8 +60,6 @@ SAID = 8.0
 """Seconds for which something said stays in the message line."""
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
-COMES_UP = 1.0
-"""Seconds that a key waits at most for the screen that it is for."""
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
@@ -199,7 +196,7 @@ class TaskdeckApp(Sturdy, Places):
 
     async def _acts(self, event: events.Key) -> bool:
         """Whether the key was bound to something, which is done. A screen that a key before has opened is given time to come up."""
-        await self._comes(self.screen._mounted_event)
+        await happens(self.screen._mounted_event)
         # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
         if any(hasattr(screen, "takes_keys") for screen in self.screen_stack):
             return False
@@ -218,29 +215,19 @@ class TaskdeckApp(Sturdy, Places):
 
     async def _acted(self, event: events.Key) -> bool:
         self.app_focus = True
-        with suppress(NoMatches):
-            return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
-        return True  # it was for a screen that is coming up or going this moment, whose parts are not there
+        return await obeyed(self, event.key, priority=True) or await obeyed(self, event.key)
 
     async def _settles(self, settled: asyncio.Event | None) -> None:
         """Wait for the rows that were asked for. What takes long, say of a runtime that hangs, holds up one key and not each."""
         if settled is not None:
-            await self._comes(settled)
+            await happens(settled)
             settled.set()
 
     async def _come_through(self, pump: MessagePump) -> None:
         """What was sent to it up to now is dealt with, say the text typed before; or it is gone."""
         done = asyncio.Event()
         if pump is not self and pump.call_later(done.set):
-            await self._comes(done, pump._task)
-
-    async def _comes(self, event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
-        """Wait for it, a moment at most, and no longer than that task lives."""
-        if event is None or event.is_set():
-            return
-        coming = asyncio.create_task(event.wait())
-        await asyncio.wait([coming, *([unless] if unless else [])], timeout=COMES_UP, return_when=asyncio.FIRST_COMPLETED)
-        coming.cancel()
+            await happens(done, pump._task)
 
     # The board
 

@@ -23,6 +23,7 @@ from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.inorder import InOrder, Typed
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
+from app.tui.sturdy import SturdyScreen
 
 LABEL = 11
 Options = Sequence[tuple[str, str]]
@@ -396,7 +397,7 @@ class Choices(Doc):
             self.screen.dismiss(self.cursor[1:])
 
 
-class PickScreen(ModalScreen[str | None]):
+class PickScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     """The list of what may be picked; dismisses with the value, None for as before."""
 
     CSS_PATH = "styles/form.tcss"

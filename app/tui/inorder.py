@@ -7,14 +7,22 @@ binding too, before the next one goes to the field that has the focus by then.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, cast
 
 from textual import events
+from textual.app import App
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
+
+from app.tui.sturdy import going
+
+COMES_UP = 1.0
+"""Seconds that a key waits at most for the screen that it is for."""
 
 Typed = events.Key | events.Paste
 
@@ -56,12 +64,13 @@ class KeysInOrder(MessagePump):
     async def _give(self, event: Typed) -> None:
         """To the field that has the focus, also on a screen that one of the keys before has opened."""
         top = self.app.screen
+        await happens(top._mounted_event)
         if isinstance(top.focused, InOrder):
             await top.focused.typed(event)
         elif isinstance(event, events.Paste) or isinstance(top.focused, (Input, TextArea)):
             (top.focused or top)._forward_event(_fresh(event))
         else:
-            await self.app._check_bindings(event.key)
+            await obeyed(self.app, event.key)
 
 
 class InOrder(MessagePump):
@@ -70,7 +79,7 @@ class InOrder(MessagePump):
     async def typed(self, event: Typed) -> None:
         """Do what a key means here, now."""
         if isinstance(event, events.Key):
-            await self.app._check_bindings(event.key)
+            await obeyed(self.app, event.key)
 
     def _forward_event(self, event: events.Event) -> None:
         screen = cast(Widget, self).screen
@@ -78,6 +87,26 @@ class InOrder(MessagePump):
             screen.take(event)
         else:
             cast(Any, super())._forward_event(event)
+
+
+async def obeyed(app: App[Any], key: str, *, priority: bool = False) -> bool:
+    """Whether the key is bound to something, which is done. A screen that comes up or goes this moment lets it be."""
+    screen = app.screen
+    try:
+        return await app._check_bindings(key, priority)
+    except NoMatches:
+        if screen._mounted_event.is_set() and not going(screen):
+            raise
+        return True
+
+
+async def happens(event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
+    """Wait for it, a moment at most, and no longer than that task lives."""
+    if event is None or event.is_set():
+        return
+    coming = asyncio.create_task(event.wait())
+    await asyncio.wait([coming, *([unless] if unless else [])], timeout=COMES_UP, return_when=asyncio.FIRST_COMPLETED)
+    coming.cancel()
 
 
 def _fresh(event: Typed) -> Typed:

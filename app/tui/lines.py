@@ -1,38 +1,18 @@
-"""The base of what the deck draws: a widget whose lines are strips, of which only the cells that changed are drawn again.
-
-`Sturdy` keeps one broken handler from ending the deck: the error is reported and the widget goes on.
-"""
+"""The base of what the deck draws: a widget whose lines are strips, of which only the cells that changed are drawn again."""
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any, cast
 
 from rich.style import Style
 from textual.geometry import Region
-from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.strip import Strip
 from textual.widget import Widget
 
 from app.core.clean import width
 from app.tui.look import Look
-
-
-class Sturdy(MessagePump):
-    """Handlers that fail are reported to the app's `report(error)`, when it has one, and the message is over."""
-
-    async def _dispatch_message(self, message: Message) -> None:
-        try:
-            await super()._dispatch_message(message)
-        except CancelledError:
-            raise
-        except Exception as error:
-            report = getattr(self.app, "report", None)
-            if report is None or not self._mounted_event.is_set():
-                raise
-            report(error, self)
+from app.tui.sturdy import Sturdy
 
 
 class Lines(Sturdy, Widget):

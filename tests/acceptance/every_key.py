@@ -97,7 +97,7 @@ def sent(key: str) -> str:
     return f"\x1b[{_CODES.get(bare) or ord(bare)};{holding}u"
 
 
-def _size(columns: int) -> str:
+def size_report(columns: int) -> str:
     """What a terminal says that tells of its size in band."""
     return f"\x1b[48;{ROWS};{columns};0;0t"
 
@@ -308,9 +308,9 @@ class Deck:
         self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
         for row in map(self.shown.screen.buffer.__getitem__, range(ROWS)):
             row.update(dict.fromkeys(range(COLUMNS + 1), NOT_DRAWN))
-        self.shown.type(f"{keys}{_size(COLUMNS + 1)}")
+        self.shown.type(f"{keys}{size_report(COLUMNS + 1)}")
         self.shown.wait(lambda _: not any(BLANK in line for line in self._cells(COLUMNS + 1)) and self._is_intact(COLUMNS + 1), 5)
-        self.shown.type(_size(COLUMNS))
+        self.shown.type(size_report(COLUMNS))
 
     def await_question(self, visit: Visit) -> None:
         """A key of `LATE` may open a question, or say why it does not, a moment later."""

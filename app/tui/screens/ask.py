@@ -13,10 +13,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from app.tui.form import entry
-from app.tui.lines import Sturdy
+from app.tui.sturdy import SturdyScreen
 
 
-class AskScreen(Sturdy, ModalScreen[str | None]):
+class AskScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     """Asks for a line. Dismisses with it, stripped, or None when it was left; `fault` names what is wrong with one."""
 
     DEFAULT_CSS = """

@@ -14,9 +14,9 @@ from textual.screen import ModalScreen
 from app.core import amounts
 from app.core.clean import pad
 from app.core.signs import BAD
-from app.tui.lines import Sturdy
 from app.tui.look import ALERTS, STATES, STRANGE, Look, Span
 from app.tui.screens.choice import BOX, Answer, Box, Question, box_lines
+from app.tui.sturdy import SturdyScreen
 from app.tui.times import ago, wall
 
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
@@ -64,7 +64,7 @@ def _alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
     return [(look.glyph(sign), sign.style), (f" {look.cut(look.theirs(alert['sla']), 20)} on {about}", "")]
 
 
-class AwayScreen(Sturdy, ModalScreen[str | None]):
+class AwayScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     """Tells it. Dismisses with "f" when what failed is to be shown, with another key that is to be pressed below, or None."""
 
     DEFAULT_CSS = "AwayScreen { align: center middle; }"

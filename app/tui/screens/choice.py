@@ -15,8 +15,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from app.core.clean import width
-from app.tui.lines import Lines, Sturdy
+from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
+from app.tui.sturdy import SturdyScreen
 
 DEAF = 0.25
 BOX = 72
@@ -106,7 +107,7 @@ class Box(Lines):
         self.draw([self.look.strip(spans, cells) for spans in lines])
 
 
-class ChoiceScreen(Sturdy, ModalScreen[str | None]):
+class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     """Asks a question; dismisses with the key of the answer, or None for the safe one."""
 
     DEFAULT_CSS = "ChoiceScreen { align: center middle; }"

@@ -16,12 +16,12 @@ from app.tui import guidance
 from app.tui.changes import Changes
 from app.tui.footer import PAST, KeyLine, MessageLine, harmless, hints_for
 from app.tui.header import PLACES, Bearings, Header
-from app.tui.lines import Sturdy
 from app.tui.look import Span
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deckfilter import DeckFilter
 from app.tui.screens.decklayout import PANES, Pane
 from app.tui.screens.deckverbs import DeckVerbs
+from app.tui.sturdy import Sturdy
 from app.tui.table import Table
 
 COMING_UP = Board(runtime=RuntimeFacts("starting"))

@@ -93,7 +93,9 @@ class DeckVerbs(Screen[None]):
         except Unfit as unfit:
             self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
         else:
-            self.table.clear_marks()
+            # The runtime may have answered behind the screen's back.
+            for table in self.query(Table):
+                table.clear_marks()
 
     def _ask(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
         """Open a dialog when there is a question; `act` gets the letter of any answer but the safe one. None opens over another

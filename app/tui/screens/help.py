@@ -12,8 +12,9 @@ from textual.screen import ModalScreen
 
 from app.core.clean import pad
 from app.tui.footer import key_name
-from app.tui.lines import Lines, Sturdy
+from app.tui.lines import Lines
 from app.tui.look import Span
+from app.tui.sturdy import SturdyScreen
 
 RULES = (
     "Digits go places. A lower-case letter is a verb on the row under",
@@ -106,7 +107,7 @@ class Page(Lines):
         self.move(-3)
 
 
-class HelpScreen(Sturdy, ModalScreen[None]):
+class HelpScreen(ModalScreen[None], SturdyScreen[None]):
     """What every key does here."""
 
     DEFAULT_CSS = """

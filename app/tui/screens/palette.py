@@ -16,9 +16,9 @@ from textual.widgets import Input
 
 from app.tui.columns import Cell, Cells, Column
 from app.tui.footer import key_name
-from app.tui.lines import Sturdy
 from app.tui.look import Look
 from app.tui.parts import Grid, Part
+from app.tui.sturdy import SturdyScreen
 from app.tui.table import Table
 
 GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
@@ -80,7 +80,7 @@ class CommandList(Table):
         return True
 
 
-class PaletteScreen(Sturdy, ModalScreen[Command | None]):
+class PaletteScreen(ModalScreen[Command | None], SturdyScreen[Command | None]):
     """Type words, choose a line. Dismisses with the command chosen."""
 
     DEFAULT_CSS = """

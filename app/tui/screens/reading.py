@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
-from textual.screen import Screen
 
 from app.core import amounts
 from app.core.board import Board
 from app.errors import NotFound, Problem
-from app.tui.lines import Sturdy
 from app.tui.look import Look
+from app.tui.sturdy import SturdyScreen
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -25,7 +24,7 @@ SLOW = 0.15
 """Seconds of reading after which the screen says that it is loading."""
 
 
-class Reading(Sturdy, Screen[Any]):
+class Reading(SturdyScreen[Any]):
     """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:

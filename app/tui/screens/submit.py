@@ -521,7 +521,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
 
     def action_find(self) -> None:
         """Find a parameter by its name or description."""
-        if self.draft.kind == "template" and (fields := self._parameter_fields):
+        if self.draft.kind == "template" and (fields := self._parameter_fields) and fields.ready:
             fields.action_find()
 
     def action_last(self) -> None:

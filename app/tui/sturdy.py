@@ -1,0 +1,70 @@
+"""What keeps one broken handler from ending the deck, and a screen that was left from taking another one with it."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+from textual.app import App
+from textual.await_complete import AwaitComplete
+from textual.css.query import NoMatches
+from textual.dom import DOMNode, NoScreen
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.screen import Screen, ScreenResultType
+from textual.timer import Timer, TimerCallback
+
+
+class Sturdy(MessagePump):
+    """Handlers and callbacks that fail are reported to the app's `report(error)`, when it has one, and are over.
+
+    Textual ends the app for what fails in a callback: of a timer, of `call_next`, or behind the next refresh, when the widgets that it
+    looks for may be gone with their screen.
+    """
+
+    async def _dispatch_message(self, message: Message) -> None:
+        await self._guarded(partial(super()._dispatch_message, message))
+
+    def call_next(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        super().call_next(self._guarded, partial(callback, *args, **kwargs))
+
+    def call_after_refresh(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+        return super().call_after_refresh(self._guarded, partial(callback, *args, **kwargs))
+
+    def set_interval(self, interval: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
+        return super().set_interval(interval, partial(self._guarded, callback) if callback else None, **more)
+
+    async def _guarded(self, work: Callable[[], Any]) -> None:
+        try:
+            outcome = work()
+            if isawaitable(outcome):
+                await outcome
+        except CancelledError:
+            raise
+        except Exception as error:
+            if isinstance(error, (NoMatches, NoScreen)) and going(self):
+                return
+            report = getattr(self.app, "report", None)
+            if report is None or not self._mounted_event.is_set():
+                raise
+            report(error, self)
+
+
+class SturdyScreen(Sturdy, Screen[ScreenResultType]):
+    """A screen that can be dismissed once: what comes late to one that was left, say a key typed twice, closes no other."""
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+
+def going(node: MessagePump) -> bool:
+    """Whether it is being removed, or was, or its screen was left."""
+    if node._closing or node._closed or getattr(node, "_pruning", False):
+        return True
+    if isinstance(node, App) or not isinstance(node, DOMNode):
+        return False
+    screen = next((one for one in node.ancestors_with_self if isinstance(one, Screen)), None)
+    return screen not in node.app.screen_stack

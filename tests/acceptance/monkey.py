@@ -1,0 +1,82 @@
+"""Keys at random, as a cat on the keyboard types them, on a deck that is stopped and resized now and then: nothing may fail in it.
+
+The short form is `test_monkey.py`; the long one: `python -m tests.acceptance.monkey --minutes 10 --seed 7`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from app.errors import Problem
+from tests.acceptance.every_key import FOCUS, VISITS, Deck, a_deck, sent, size_report, told
+
+ENDS = {"ctrl+q", "ctrl+c", "ctrl+z", "q", "S"}
+"""What leaves the deck, and what starts a runtime."""
+KEYS = sorted({key for visit in VISITS for key in visit.bound()} - ENDS)
+WAYS = ["".join(keys for keys, _ in visit.way) for visit in VISITS]
+BACK = f"\x1b{FOCUS}" * 3 + "0"
+MENDED_EVERY = 40
+"""Bursts after which the home is put in order again."""
+STOPS = (0.05, 0.3, 1.2)
+"""Seconds for which the deck is stopped, as by a machine that does something else."""
+LOOKS = (0.0, 0.02, 0.1, 0.4)
+"""Seconds between two bursts."""
+
+
+def torment(deck: Deck, chance: random.Random, goes_on: Callable[[int], bool]) -> int:
+    """Type until it is enough; how many bursts that were. Fails with the last ones where the deck ended or something failed in it."""
+    bursts: list[str] = []
+    while goes_on(len(bursts)):
+        if len(bursts) % MENDED_EVERY == 0:
+            with suppress(Problem):  # somebody else's key did the same this moment
+                deck.mend()
+        bursts.append(_burst(chance))
+        with told(f"after {bursts[-6:]}"):
+            _type(deck, bursts[-1], chance)
+            deck.check()
+    return len(bursts)
+
+
+def _burst(chance: random.Random) -> str:
+    """The way to a place, or a few keys of any place; some are followed by what ends an escape."""
+    if chance.random() < 0.5:
+        return BACK + chance.choice(WAYS)
+    return "".join(sent(chance.choice(KEYS)) + chance.choice(("", FOCUS)) for _ in range(chance.randint(1, 6)))
+
+
+def _type(deck: Deck, keys: str, chance: random.Random) -> None:
+    deck.shown.type(keys)
+    if chance.random() < 0.3:
+        os.kill(deck.shown.pid, signal.SIGSTOP)
+        _read(deck, chance.choice(STOPS))
+        os.kill(deck.shown.pid, signal.SIGCONT)
+    if chance.random() < 0.1:
+        deck.shown.type(size_report(chance.choice((60, 80, 100))))
+    _read(deck, chance.choice(LOOKS))
+
+
+def _read(deck: Deck, seconds: float) -> None:
+    """Take in what the deck writes, as a terminal does."""
+    with suppress(AssertionError):
+        deck.shown.wait(lambda _: False, seconds)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--minutes", type=float, default=10.0)
+    asked.add_argument("--seed", type=int, default=1)
+    args = asked.parse_args()
+    until = time.monotonic() + args.minutes * 60
+    with a_deck() as deck:
+        typed = torment(deck, random.Random(args.seed), lambda _: time.monotonic() < until)
+    print(f"{typed} bursts, nothing failed")
+
+
+if __name__ == "__main__":
+    main()
