@@ -13,6 +13,7 @@ from typing import Any
 from app import paths
 from app.errors import Conflict, NotFound, Storage
 from app.runtime.advice import advised
+from app.runtime.inplace import check_in_place
 from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
@@ -35,13 +36,17 @@ def _usable(home: str) -> Iterator[None]:
 
 
 def read(home: str, verb: str, args: dict[str, Any]) -> Any:
-    """What a reading verb answers from the database as it lies there; a home that was never used reads as a fresh one."""
+    """What a reading verb answers from the database as it lies there; a home that was never used reads as a fresh one.
+
+    Raises DamagedDatabase where there was a database and is none.
+    """
     with _usable(home):
         return asyncio.run(_read(Path(home), verb, args))
 
 
 async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
     path = paths.database(home)
+    check_in_place(home)
     opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)
     async with opened as db:
         return await answer(Call(db, "", home), verb, args)
@@ -70,9 +75,15 @@ def check_home(home: str) -> list[str]:
 
     path = paths.database(Path(home))
     with _usable(home):
-        if migrate.version_of(path) is None:
-            raise NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
+        _look_there(path)
         return checking.examine(Path(home), held(Path(home)))
+
+
+def _look_there(path: Path) -> None:
+    """Raises NotFound while there is no database yet, DamagedDatabase where there was one."""
+    check_in_place(path.parent)
+    if migrate.version_of(path) is None:
+        raise NotFound(f"there is no database in {path.parent} yet.", "The first submit makes one.")
 
 
 def repair_home(home: str) -> dict[str, Any]:
@@ -81,6 +92,7 @@ def repair_home(home: str) -> dict[str, Any]:
 
     path = paths.database(Path(home))
     with _usable(home), hold_lock(Path(home)):
+        check_in_place(Path(home))
         if migrate.version_of(path) != migrate.HEAD:
             raise Conflict("the database is not of this version. Nothing was done.", "Make it so: taskdeck db migrate")
         done = [] if checks.damage(path) else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())))
@@ -193,8 +205,7 @@ def backup(home: str, args: dict[str, Any]) -> dict[str, Any]:
 
     path = paths.database(Path(home))
     with _usable(home):
-        if migrate.version_of(path) is None:
-            raise NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
+        _look_there(path)
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
             return asyncio.run(_read(Path(home), "db.backup", args))

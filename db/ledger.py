@@ -86,13 +86,18 @@ def carry_over(
         with _unless_damaged(), _opened(target, present) as c:
             return _written_down(c, _carry(c, True, traces, highest), by, what)
     saved = target.with_name(f"{target.name}.saved")
+    _remove(saved)  # of a restore that was killed
     try:
         _salvage(present, target, saved)
         with _opened(target, saved) as c:
             return _written_down(c, _carry(c, False, traces, highest), by, what)
     finally:
-        for ending in ("", "-wal", "-shm", "-journal"):
-            saved.with_name(saved.name + ending).unlink(missing_ok=True)
+        _remove(saved)
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """How large the database is and what its indexes are worth: measured, read only, nothing is changed.
 
 Sizes come from `dbstat`, which reads every page of the file once; where SQLite was built without it they are estimated from the rows.
-SQLite counts its cache hits, but tells them only to C: they are not here.
+SQLite counts the hits of its own cache, but tells them only to C; of what it then reads from the file, `reading` says how much the
+system had in memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import psutil
 from sqlalchemy import Connection
 
 from db import plans, slowlog, sql
@@ -86,6 +88,27 @@ class _Size(NamedTuple):
     bytes: int
     unused: int
     rows: int
+
+
+class Reading(NamedTuple):
+    """Bytes that this process has read since it began, and those of them that had to come from a disk."""
+
+    bytes: int
+    from_disk: int
+
+    @property
+    def hits(self) -> float | None:
+        """The part, 0 to 1, that was in the system's cache; None before anything was read."""
+        return max(0.0, 1 - self.from_disk / self.bytes) if self.bytes else None
+
+
+def reading() -> Reading | None:
+    """How much this process has read, nearly all of it the database; None where the system does not tell (proc(5), `io`)."""
+    try:
+        found = psutil.Process().io_counters()
+    except (psutil.Error, OSError):
+        return None
+    return Reading(found.read_chars, found.read_bytes)
 
 
 def read(c: Connection) -> Stats:

@@ -25,8 +25,12 @@ COLUMNS = [
 
 
 def cleanup(session: Session, args: Args) -> int:
-    """Remove what the rules let go, or say what that is."""
-    found = session.call("db.cleanup", dry_run=args.dry_run)
+    """Remove what the rules let go, or say what that is, for which no runtime need be up."""
+    from app import offline
+
+    alone = args.dry_run and not session.client.runtime_up()
+    given = {"dry_run": args.dry_run}
+    found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
         return 0

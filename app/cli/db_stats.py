@@ -44,6 +44,7 @@ def _facts(found: dict[str, Any]) -> list[Line]:
         ("log", amounts.size(found["wal_bytes"])),
         ("unused", f"{amounts.percent(found['fragmentation'], 1)}, {found['free_pages']} free pages of {found['pages']}"),
         ("lock", _waited(waits) if waits else "no runtime is up to say"),
+        ("cache", _cached(found["cache"])),
         ("index use", f"noted since {times.clock(found['used_since'])}" if found["used_since"] else "not noted yet"),
     ]
     return [[(f"  {label:<11}", "dim"), (text, "")] for label, text in facts]
@@ -58,6 +59,12 @@ def _waited(waits: dict[str, Any]) -> str:
 def _table(found: dict[str, Any]) -> list[Span]:
     sizes = [(amounts.size(found[name]), "") for name in ("bytes", "index_bytes", "unused")]
     return [(clean(found["name"]), ""), (f"{found['rows']:,}", ""), *sizes]
+
+
+def _cached(read: dict[str, Any] | None) -> str:
+    if not read or read["hits"] is None:
+        return "no runtime is up to say"
+    return f"{amounts.percent(read['hits'], 1)} of the {amounts.size(read['bytes'])} that the runtime has read was in memory"
 
 
 def _index(found: dict[str, Any], long: bool) -> list[Span]:

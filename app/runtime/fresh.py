@@ -14,15 +14,13 @@ from sqlalchemy import Connection
 
 from app import paths
 from app.errors import Storage
-from app.runtime.advice import folder, newest
+from app.runtime.inplace import CLOSED, check_in_place
 from db import check, migrate, named, restore, schema
 from db.engine import write_engine
-from db.errors import DamagedDatabase
 from db.moves import SYSTEM
 
 AT_ONCE = 256 * 2**20
 """Bytes of a database that is looked over before anything else has it, which takes some tenths of a second; larger ones beside."""
-CLOSED = "closed"
 
 
 def look_over(home: Path) -> None:
@@ -32,28 +30,9 @@ def look_over(home: Path) -> None:
     """
     path = paths.database(home)
     restore.sweep(path)
-    _in_place(home)
+    check_in_place(home)
     if unsure(home) and path.stat().st_size <= AT_ONCE:
         check.quick(path)
-
-
-def _in_place(home: Path) -> None:
-    """Raises DamagedDatabase where a restore was cut short, and where there is no database, or an empty one, and backups say that there
-    was one: one made anew would give the same numbers again."""
-    path = paths.database(home)
-    if restore.unfinished(path):
-        raise check.damaged(path, "a restore was cut short, and its log lies beside the one before that")
-    if path.exists() and path.stat().st_size or not _used(home) or newest(home) is None:
-        return
-    if path.exists():
-        raise check.damaged(path, "it is empty")
-    raise DamagedDatabase(f"the database is gone: {path}. No new one was made.", "Bring it back: taskdeck db restore")
-
-
-def _used(home: Path) -> bool:
-    """Whether there was a database: a folder of backups that lies elsewhere may be that of another home."""
-    runs = home / "runs"
-    return folder(home).parent == home or (home / "run" / CLOSED).exists() or runs.is_dir() and any(runs.iterdir())
 
 
 def left_over(home: Path) -> bool:
@@ -128,7 +107,7 @@ def _answer(pipe: Pipe) -> Exception | None:
 def prepare(home: Path) -> list[str]:
     """Make or upgrade the database, and what a fresh one holds; what was done. The caller holds the lock."""
     path = paths.database(home)
-    _in_place(home)
+    check_in_place(home)
     done = migrate.migrate(path)
     if done:
         engine = write_engine(path)

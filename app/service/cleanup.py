@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import paths
+from app import config, paths
 from app.core import amounts
 from app.core.upkeep import DAY, Rule, Upkeep
 from app.service.call import Call
@@ -76,7 +76,7 @@ async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
     {table: rows}, "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `size` those of the database, and `next` what the
     cleanup after this one will remove as things stand: {"runs", "tasks", "bytes", "words"}.
     """
-    upkeep = call.live.upkeep if call.live else Upkeep()
+    upkeep = call.live.upkeep if call.live else config.load(paths.config_file()).upkeep
     before = await call.db.read(retention.size)
     report = await look(call.db, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
     after = await call.db.read(retention.size)

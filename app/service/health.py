@@ -24,15 +24,17 @@ async def forget(call: Call) -> dict[str, Any]:
 async def figures(call: Call) -> dict[str, Any]:
     """{"bytes", "page_bytes", "pages", "free_pages", "fragmentation": 0 to 1, "exact", "wal_bytes", "tables": [{name, rows, bytes,
     index_bytes, unused}], "indexes": [{name, table, columns, bytes, used, serves, unused}], "missing": [{table, columns, statements}],
-    "used_since", "lock_waits": {count, total, worst} in seconds since the runtime began, null without one}."""
+    "used_since", "lock_waits": {count, total, worst} in seconds since the runtime began, null without one, "cache": {bytes, from_disk,
+    hits: 0 to 1} of what the runtime has read since it began, null without one}."""
     await _settled(call)
     found = await call.db.read(stats.read)
-    waits = call.db.slow.waits
+    waits, read = call.db.slow.waits, stats.reading() if call.live else None
     return {
         "bytes": found.pages * found.page_bytes, "page_bytes": found.page_bytes, "pages": found.pages,
         "free_pages": found.free_pages, "fragmentation": found.fragmentation, "exact": found.exact,
         "wal_bytes": slowlog.wal_bytes(call.db.path),
         "lock_waits": {"count": waits.count, "total": waits.total, "worst": waits.worst} if call.live else None,
+        "cache": read._asdict() | {"hits": read.hits} if read else None,
         "tables": [table._asdict() for table in found.tables],
         "indexes": [index._asdict() | {"unused": index.unused} for index in found.indexes],
         "missing": [one._asdict() for one in found.missing],

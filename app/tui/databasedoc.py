@@ -50,11 +50,18 @@ def _facts(stats: Told | None, look: Look) -> Iterable[Row]:
         ("size", f"{amounts.size(stats['bytes'])}, {amounts.percent(stats['fragmentation'], 1)} unused"),
         ("log", amounts.size(stats["wal_bytes"])),
         ("lock", lock),
+        ("cache", _cached(stats["cache"])),
     ]
     missing = [(f"an index may be missing on {one['table']} ({', '.join(one['columns'])})", "warn") for one in stats["missing"]]
     return [Row(((pad(label, 8), "dim"), (text, ""))) for label, text in facts] + [
         Row(((look.theirs(text), style),)) for text, style in missing
     ]
+
+
+def _cached(read: Told | None) -> str:
+    if not read or read["hits"] is None:
+        return "no runtime is up to say"
+    return f"{amounts.percent(read['hits'], 1)} of the {amounts.size(read['bytes'])} read was in memory"
 
 
 def _going(going: Told | None, look: Look) -> Iterable[Row]:

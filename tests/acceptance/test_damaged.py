@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import paths
-from app.runtime import fresh, serve
+from app.runtime import fresh, inplace, serve
 from db.errors import DamagedDatabase
 from tests.acceptance.house import House
 from tests.corruption import trials
@@ -46,7 +46,8 @@ def test_a_database_that_is_gone_is_not_made_anew_where_there_are_backups(house:
     database = house.home / "taskdeck.db"
     database.unlink()
 
-    for words in (["serve", "--detach"], ["db", "migrate"]):
+    alone = [["ls"], ["status"], ["db", "check"], ["db", "check", "--repair"], ["db", "backup"], ["db", "cleanup", "--dry-run"]]
+    for words in (["serve", "--detach"], ["db", "migrate"], *alone):
         done = house.td(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr, (words, done.stderr)
         assert "Newest good backup" in done.stderr and "taskdeck db restore" in done.stderr and not database.exists(), done.stderr
@@ -59,11 +60,11 @@ def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: P
     trials.furnish(home, 3)
     there = home.rename(home.with_name(f"{home.name}-there")) / "backups"
     paths.make_home(home)
-    monkeypatch.setattr(fresh, "folder", lambda _: there)
-    monkeypatch.setattr(fresh, "newest", lambda _: there)
+    monkeypatch.setattr(inplace, "folder", lambda _: there)
+    monkeypatch.setattr(inplace, "newest", lambda _: there)
 
     fresh.look_over(home)
-    (home / "run" / fresh.CLOSED).touch()
+    (home / "run" / inplace.CLOSED).touch()
     with pytest.raises(DamagedDatabase, match="is gone"):
         fresh.prepare(home)
 

@@ -33,3 +33,14 @@ def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(house:
     assert sum(path.exists() for path in logs) == 1
     assert "nothing is old enough to go" in house.ok("db", "cleanup", "--dry-run")
     assert house.json("operations")[0]["verb"] == "db cleanup"
+
+
+def test_a_dry_run_needs_no_runtime_and_starts_none(house: House):
+    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n')
+    house.td("wait", house.submit("--", "sh", "-c", "exit 3"))
+    house.ok("stop")
+
+    told = json.loads(house.ok("db", "cleanup", "--dry-run", "--json"))
+
+    assert (told["runs"], told["tasks"], told["rules"][0]["why"]) == (1, 1, "age")
+    assert house.json("status")["runtime"]["state"] != "up"

@@ -87,7 +87,8 @@ def test_sizes_are_told_with_and_without_a_runtime(minded: House):
     rows = {table["name"]: table["rows"] for table in alive["tables"]}
     assert rows["tasks"] == 2000
     assert alive["lock_waits"]["count"] >= 0 and alive["wal_bytes"] > 0
-    assert still["lock_waits"] is None
+    assert still["lock_waits"] is None and still["cache"] is None
+    assert alive["cache"]["from_disk"] >= 0 and alive["cache"]["bytes"] > 2**20 and 0 <= alive["cache"]["hits"] <= 1
     assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
 
 

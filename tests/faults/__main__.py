@@ -1,12 +1,15 @@
-"""`python -m tests.faults --each 40`: the runtime's writes, flushes, renames and opens made to fail one after the other."""
+"""`python -m tests.faults --each 40`: the runtime's writes, flushes, renames and opens made to fail one after the other, and a restore
+killed at each of its own."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults import restoring
 from tests.faults.trial import CALLS, ERRORS, Fault, impossible, trials
 from tests.living import Living
 
@@ -29,8 +32,17 @@ def main() -> int:
                 print(found.fault, f"{len(found.known)} known, {found.refused} refused", "; ".join(found.wrong) or "well", flush=True)
         finally:
             living.end()
-    print(f"{len(faults)} faults, {wrong} with something wrong")
+    killed = [found for damaged in (False, True) for found in _killed(damaged)]
+    wrong += sum(bool(found.wrong) for found in killed)
+    print(f"{len(faults)} faults and {len(killed)} killed restores, {wrong} with something wrong")
     return 1 if wrong else 0
+
+
+def _killed(damaged: bool) -> Iterator[restoring.Killed]:
+    with tempfile.TemporaryDirectory(prefix="td-") as root:
+        for found in restoring.trials(restoring.make(Path(root), damaged), (*restoring.STEPS, *restoring.WRITES)):
+            print(f"restore killed at {found.call} {found.n}", "; ".join(found.wrong) or "well", flush=True)
+            yield found
 
 
 if __name__ == "__main__":

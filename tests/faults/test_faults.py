@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.faults import restoring
 from tests.faults.trial import CALLS, Fault, impossible, trials
 from tests.living import Living
 
@@ -18,3 +21,14 @@ def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_acknowledged(livin
 
     assert [one for one in found if one.wrong] == []
     assert all(one.known for one in found) and sum(one.refused for one in found) > 0
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+def test_a_restore_that_is_killed_at_any_step_is_finished_by_the_next_one(tmp_path: Path, damaged: bool):
+    if why := impossible():
+        pytest.skip(why)
+
+    found = list(restoring.trials(restoring.make(tmp_path, damaged), restoring.STEPS, every=5))
+
+    assert [one for one in found if one.wrong] == []
+    assert {one.call for one in found} == set(restoring.STEPS)

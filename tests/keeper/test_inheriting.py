@@ -89,11 +89,12 @@ def test_it_can_be_stopped_and_its_deadline_holds(before, empty_home, is_alive):
     assert not is_alive(pid)
 
 
-def test_a_stop_that_was_begun_is_carried_through(before, empty_home, is_alive):
+def test_a_stop_that_was_begun_is_carried_through(before, empty_home, is_alive, wait_until, tmp_path):
     empty_home.revive()
-    run = before.spawn("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done", wait=False)
+    run = before.spawn("sh", "-c", f"trap '' TERM; touch {tmp_path}/deaf; while :; do sleep 0.05; done", wait=False)
     pid = before.event("started", run)["pid"]
-    before.send("stop", run=run, reason="cancel", grace=0.3)
+    wait_until((tmp_path / "deaf").exists, "a job that hears no TERM")
+    before.send("stop", run=run, reason="cancel", grace=2.0)
     before.settle()
     before.kill_both()
 
