@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from db import clock, schema, sql
+from db import clock, operations, schema, sql
 from db.states import ENDED, WAITING, Run, Task, sources
 
 SYSTEM = "taskdeck"
@@ -380,10 +380,27 @@ def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list
     for (status, note), rows in ends.items():
         move_runs(c, status, rows, SYSTEM, note)
     over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values()])
+    _record_stops(c, [(run, verdict, run.stop_reason or e.get("stop")) for e, run, verdict in verdicts.values()])
     if verdicts:
         recount(c)
     follow(c, over)
     return over
+
+
+_OWN = ("timeout", "log limit")
+"""Why the runtime stops a run by itself."""
+
+
+def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, str | None]]) -> None:
+    """What the runtime has stopped stands in the log of operations, as what people stop does."""
+    stopped = [(run, verdict, why) for run, verdict, why in ends if why in _OWN and verdict.status is not Run.LOST]
+    if not stopped:
+        return
+    uuids = json.dumps([run.task_id for run, _, _ in stopped])
+    numbers = dict(sql.rows(c, "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))", (uuids,)))
+    for run, verdict, why in stopped:
+        after = {"status": verdict.status.value, "reason": verdict.reason}
+        operations.record(c, SYSTEM, str(why), f"task #{numbers[run.task_id]}", {"status": run.status}, after)
 
 
 def _left(e: dict[str, Any]) -> str | None:

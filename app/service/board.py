@@ -334,7 +334,7 @@ _DONE = {
     "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
     "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
     "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "hears again of",
-    "unack": "took back that was seen:", "undo": "took back a change of",
+    "unack": "took back that was seen:", "undo": "took back a change of", "timeout": "timed out", "log": "stopped for its log",
 }  # fmt: skip
 
 

@@ -82,6 +82,8 @@ _NEVER = {
     "retry": "running again is not undone: cancel the task",
     "rm": "what was deleted is gone",
     "signal": "a signal has been delivered",
+    "timeout": "a run that was stopped does not come back: retry the task",
+    "log": "a run that was stopped does not come back: retry the task",
     "reconcile": "counters that were put right stay right",
     "stop": "a runtime that was stopped is started: taskdeck serve",
     "db": "what was done to the database stays done",

@@ -7,7 +7,8 @@ import itertools
 import pytest
 from sqlalchemy import Connection
 
-from db import moves, reads
+from db import moves, operations, reads
+from db.operations import Wanted
 from db.states import ACTIVE, ENDED, RUN_ENDED, RUN_MOVES, TASK_MOVES, WAITING, Run, Task, sources
 from tests.db.making import Made, task
 
@@ -169,6 +170,10 @@ def test_a_stop_in_progress_wins_over_a_clean_exit(c: Connection, made: Made, wh
     made.end(runid, 0)
 
     assert (made.runs(uuid)[0].status, made.status(uuid)) == (status, status)
+    rows = operations.listed(c, Wanted(object=f"task #{made.row(uuid).number}"), 9)
+    recorded = [(row.by, row.verb, row.source, row.before, row.after["status"]) for row in rows]
+    itself = (moves.SYSTEM, why, "duty", {"status": "stopping"}, status)
+    assert recorded == ([] if why == "cancel" else [itself])  # a person's stop is recorded by the verb
 
 
 def test_a_cancel_wins_over_a_timeout_in_progress_that_would_be_retried(c: Connection, made: Made):
