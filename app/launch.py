@@ -17,6 +17,8 @@ from app.errors import Problem, Remote, Stopped, Storage
 
 PATIENCE = 30.0
 """Seconds until a runtime that holds the lock must answer."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between two tries while another process, which starts too, has the lock: each try is a process."""
 LOOK = 0.02
 """Seconds between two looks whether a runtime in a deck has ended."""
 
@@ -105,7 +107,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _start(home: str, demo: bool) -> None:
-    until = time.monotonic() + PATIENCE
+    until, pause = time.monotonic() + PATIENCE, FIRST_PAUSE
     # One that ends without a word was killed; the next may not be.
     said = _spawn(home, demo) or _spawn(home, demo)
     while (line := client.connect(home)) is None:
@@ -114,7 +116,8 @@ def _start(home: str, demo: bool) -> None:
         if not said or time.monotonic() > until:
             what = f"did not answer within {PATIENCE:.0f} s" if said else "did not start"
             raise Problem(f"the runtime {what}.", f"It may have said why in {paths.runtime_log(home)}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
         if "error" in said or not os.path.exists(f"/proc/{said['pid']}"):  # it, or the one that had the lock, may be gone by now
             said = _spawn(home, demo)
     line.close()

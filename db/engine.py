@@ -96,14 +96,19 @@ class Database:
             self._seat.caller = asker
             try:
                 result, changed = self._transact(fn, *args, **kwargs)
+            except DamagedDatabase as error:
+                self.damage = error
+                loop.call_soon_threadsafe(failed, error, self._after)  # all have to know
             except BaseException as error:
-                loop.call_soon_threadsafe(failed, error)
+                loop.call_soon_threadsafe(failed, error, ())
             else:
                 loop.call_soon_threadsafe(done, result, changed)
 
-        def failed(error: BaseException) -> None:
+        def failed(error: BaseException, wakes: Sequence[Callable[[], None]]) -> None:
             if not answer.done():
                 answer.set_exception(error)
+            for wake in wakes:
+                wake()
 
         def done(result: T, changed: bool) -> None:
             if not answer.done():
@@ -118,6 +123,8 @@ class Database:
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
         """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
+        if self.damage is not None:
+            raise self.damage
         with translated(self.path), self._connected() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes

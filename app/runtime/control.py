@@ -15,11 +15,13 @@ from typing import Any
 from app import paths
 from app.core.clean import clean
 from app.errors import Problem, as_dict
+from app.runtime.advice import advice
 from app.runtime.feed import Feed
 from app.runtime.lock import user_name
 from app.service import verbs
 from app.service.call import Call
 from app.version import PROTOCOL, VERSION
+from db.errors import DamagedDatabase
 from db.operations import By
 
 log = logging.getLogger(__name__)
@@ -103,7 +105,8 @@ class Control:
             result = await verbs.answer(call, str(request.get("verb")), request.get("args") or {})
             return _line({"result": result})
         except Problem as problem:
-            return _line({"error": as_dict(problem)})
+            told = advice(self._home, problem) if isinstance(problem, DamagedDatabase) else problem
+            return _line({"error": as_dict(told)})
         except Exception as error:
             log.exception("verb %s failed", request.get("verb"))
             said = f"something went wrong inside Taskdeck ({type(error).__name__}); it was written to {paths.runtime_log(self._home)}."

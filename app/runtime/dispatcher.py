@@ -99,8 +99,6 @@ class Dispatcher:
         self.home = home
         self.habits = view.Habits()
         self.halted: str | None = None
-        self.checking = False
-        """The database is looked over: nothing starts before that is done."""
         self.draining = False
         self.trouble: str | None = None
         """What went wrong in the last round, by a fault of ours."""
@@ -241,7 +239,7 @@ class Dispatcher:
         if news.refused:
             moves.unclaim(c, news.refused)
         moves.promote(c)
-        orders.claimed = [] if self.halted or self.checking or self.draining else self._claim(c)
+        orders.claimed = [] if self.halted or self.draining else self._claim(c)
         claimed = [start["runid"] for start in orders.claimed]
         orders.launches = dispatch.launches(c, claimed) if claimed else []
         for env_id in {row.env_id for row in orders.launches} - self._environments.keys():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
@@ -16,28 +16,20 @@ from app import paths
 from app.errors import Storage
 from app.runtime.inplace import CLOSED, check_in_place
 from db import check, migrate, named, restore, schema
-from db.engine import write_engine
+from db.engine import Database, write_engine
 from db.moves import SYSTEM
-
-AT_ONCE = 256 * 2**20
-"""Bytes of a database that is looked over before anything else has it, which takes some tenths of a second; larger ones beside."""
 
 
 def look_over(home: Path) -> None:
     """Look for damage where the last runtime did not let go of the database in peace. Raises DamagedDatabase; nothing is written.
 
-    The caller holds the lock. What is too large for that moment is left to `left_over`.
+    The caller holds the lock.
     """
     path = paths.database(home)
     restore.sweep(path)
     check_in_place(home)
-    if unsure(home) and path.stat().st_size <= AT_ONCE:
-        check.quick(path)
-
-
-def left_over(home: Path) -> bool:
-    """Whether the database is still to be looked over: beside the work, and nothing starts before that."""
-    return unsure(home) and paths.database(home).stat().st_size > AT_ONCE
+    if unsure(home):
+        check.quick(path)  # 1.5 s for 1 GiB
 
 
 def unsure(home: Path) -> bool:
@@ -53,10 +45,12 @@ def unsure(home: Path) -> bool:
 
 
 @contextmanager
-def let_go_in_peace(home: Path) -> Iterator[None]:
-    """While a runtime has the database there is no mark; it comes when the database was closed without trouble."""
+def let_go_in_peace(home: Path, opened: Sequence[Database]) -> Iterator[None]:
+    """While a runtime has the database there is no mark; it comes when what was `opened` was closed without trouble, and found whole."""
     (home / "run" / CLOSED).unlink(missing_ok=True)
     yield
+    if any(db.damage for db in opened):
+        return
     with suppress(OSError):  # without it the next one has a look
         (home / "run" / CLOSED).write_text(_mark(home), "ascii")
 

@@ -23,12 +23,12 @@ from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
 from app.errors import Problem, Storage, as_dict
-from app.runtime.advice import advice, advised
+from app.runtime.advice import advised
 from app.runtime.control import Control
-from app.runtime.dispatcher import WORDS, Dispatcher
+from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
-from app.runtime.fresh import left_over, let_go_in_peace, prepare_apart
+from app.runtime.fresh import let_go_in_peace, prepare_apart
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
@@ -36,9 +36,8 @@ from app.runtime.replicating import Replicating, refuse_copy
 from app.runtime.settings import Settings
 from app.runtime.usage import Usage
 from app.service.call import Call
-from db import check, dispatch
-from db.engine import open_database
-from db.errors import DamagedDatabase
+from db import dispatch
+from db.engine import Database, open_database
 from db.replicas import Replica
 
 log = logging.getLogger("app.runtime")
@@ -65,9 +64,7 @@ class Runtime:
     @property
     def halted(self) -> str | None:
         """Why nothing starts at all."""
-        if self.dispatcher.draining:
-            return "the runtime is draining"
-        return "checking the database" if self.dispatcher.checking else self.dispatcher.halted
+        return "the runtime is draining" if self.dispatcher.draining else self.dispatcher.halted
 
     def facts(self) -> RuntimeFacts:
         """What there is to know of the runtime itself."""
@@ -148,18 +145,6 @@ class Runtime:
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
                 self.ending.set()
 
-    async def look_over(self) -> None:
-        """Read the whole database while it is used already; nothing starts meanwhile, and once damage is found nothing is written."""
-        db = self.dispatcher.db
-        try:
-            await asyncio.to_thread(check.quick, db.path)
-        except DamagedDatabase as damage:
-            db.damage = advice(self.home, damage)
-            self.dispatcher.halted = f"{WORDS[damage.code]} since {time.strftime('%H:%M')}"
-            log.error("%s", db.damage)
-        self.dispatcher.checking = False
-        self.dispatcher.wake()
-
     async def while_home_is_ours(self) -> None:
         """End when the home was taken away or its socket removed: nobody could reach us, and the next would be locked out."""
         ours = self._marks()
@@ -192,9 +177,10 @@ class Runtime:
 async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]:
     """A runtime that answers. The caller holds the lock of `home`, whose database is of this version."""
     async with AsyncExitStack() as stack:
-        unsure = left_over(home)
-        stack.enter_context(let_go_in_peace(home))
+        opened: list[Database] = []
+        stack.enter_context(let_go_in_peace(home, opened))
         db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
+        opened.append(db)
         feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)
         db.after_commit(feed.wake)
@@ -203,7 +189,6 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings)
-        dispatcher.checking = unsure
         await duties.begin()  # before anything may start: the disk may have no room for it
         await dispatcher.round()
         runtime.loops = [
@@ -218,9 +203,6 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
-        if unsure:
-            looking = asyncio.create_task(runtime.look_over(), name="check")
-            stack.push_async_callback(_end, [looking])
         watch = asyncio.create_task(runtime.while_home_is_ours(), name="home")
         runtime.loops = [*runtime.loops, watch]
         stack.push_async_callback(_end, [watch])

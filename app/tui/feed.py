@@ -7,6 +7,9 @@ client reads the database itself, every `RETRY` seconds. Nothing else in the dec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FuturesTimeout
+from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Any, Protocol
@@ -16,6 +19,8 @@ from app.errors import Problem
 
 REST = 0.1
 """Seconds between two boards at least."""
+SLOW_START = 0.8
+"""Seconds after which the start of a runtime takes long."""
 RETRY = 2.0
 """Seconds between two looks while no runtime is up."""
 
@@ -97,13 +102,24 @@ class Feed(Thread):
         """See to it that a runtime is up; when it cannot be, show what the database says, and why."""
         try:
             if self._may_start:
-                self._watcher.start()
+                self._start()
                 return True
         except Problem as problem:
             if self._read() != "stopped":
                 self._tell(problem)
             return False
         return self._read() == "running"
+
+    def _start(self) -> None:
+        """Bring one up; where that takes long, as of a database that is looked over first, what is in it is shown meanwhile."""
+        with ThreadPoolExecutor(1, "start") as apart:
+            started = apart.submit(self._watcher.start)
+            try:
+                started.result(SLOW_START)
+            except FuturesTimeout:
+                with suppress(Problem):  # what is wrong is told better by the start
+                    self._read()
+                started.result()
 
     def _read(self) -> str:
         """Show the board as it is now; the state of its runtime."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from app import paths
-from app.runtime import fresh, inplace, serve
+from app.runtime import fresh, inplace
 from db.errors import DamagedDatabase
 from tests.acceptance.house import House
 from tests.corruption import trials
-from tests.living import Living
+from tests.living import Living, until
 
 
 def test_twenty_random_corruptions_are_told_never_written_to_and_brought_back(tmp_path: Path):
@@ -73,37 +74,41 @@ def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: P
 
 def test_after_a_stop_in_peace_nothing_is_read_again(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
     assert fresh.unsure(home)
-    with fresh.let_go_in_peace(home):
+    with fresh.let_go_in_peace(home, []):
         assert fresh.unsure(home)
     assert not fresh.unsure(home)
     monkeypatch.setattr(fresh.check, "quick", lambda path: pytest.fail("read once more"))
     fresh.look_over(home)
 
-    with pytest.raises(RuntimeError), fresh.let_go_in_peace(home):
+    with pytest.raises(RuntimeError), fresh.let_go_in_peace(home, []):
         raise RuntimeError("killed")
     assert fresh.unsure(home)
 
 
-def test_a_large_database_is_looked_over_beside_the_work_and_damage_stops_it(home: Path, monkeypatch: pytest.MonkeyPatch):
-    trials.furnish(home, 60)
-    path = paths.database(home)
-    with path.open("r+b") as file:  # the last page, which nothing reads by itself
-        file.seek(-4096, 2)
+def test_damage_that_a_write_meets_ends_all_writing_and_the_next_start_looks_again(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    database = house.home / "taskdeck.db"
+    with closing(sqlite3.connect(database)) as c:
+        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'environments'").fetchone()
+    with database.open("r+b") as file:  # only a task with other variables than the one before writes there
+        file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
-    before = path.read_bytes()
-    monkeypatch.setattr(fresh, "AT_ONCE", 0)
+    mark = house.home / "run" / inplace.CLOSED
+    inode, size, _ = mark.read_text().split()
+    mark.write_text(f"{inode} {size} {database.stat().st_mtime_ns}")  # as if the runtime had let go of it like this
 
-    async def live() -> tuple[str | None, str]:
-        async with serve.open_runtime(home) as runtime:
-            first = runtime.halted
-            while runtime.dispatcher.checking:
-                await asyncio.sleep(0)
-            assert runtime.dispatcher.db.damage is not None and "db restore" in runtime.dispatcher.db.damage.hint
-            return first, runtime.halted or ""
+    house.ok("serve", "--detach")
+    told = [house.td("submit", "-c", "true", NEW="1"), house.td("hold", "1"), house.td("submit", "-c", "true")]
+    before = database.read_bytes()
 
-    first, after = asyncio.run(live())
-
-    assert first == "checking the database" and after.startswith("database damaged since") and before
+    for done in told:
+        assert done.returncode == 5 and "Newest good backup" in done.stderr and "db restore" in done.stderr, done.stderr
+    until(lambda: "database damaged since" in house.ok("status"), "the runtime says why nothing starts")
+    house.ok("stop")
+    assert house.td("serve", "--detach").returncode == 5
+    assert database.read_bytes() == before
 
 
 def test_a_home_that_was_killed_is_looked_over_and_goes_on(runtime: Living):
