@@ -104,6 +104,23 @@ def counted(c: Connection) -> dict[int, dict[str, int]]:
     return found
 
 
+def open_of_metrics(c: Connection) -> dict[int, int]:
+    """{SLA: its open alert}, of alerts that are about no task."""
+    found = "SELECT sla_id, id FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL AND task_id IS NULL"
+    return {row.sla_id: row.id for row in c.exec_driver_sql(found)}
+
+
+def spells(c: Connection, sla_id: int, since: str, most: int) -> list[tuple[str, str]]:
+    """When the alerts of an SLA fired and were resolved, of those resolved since then, among the latest `most` of all SLAs; the latest
+    first."""
+    rows = c.exec_driver_sql(
+        "SELECT fired_at, resolved_at FROM (SELECT sla_id, fired_at, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
+        "AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE sla_id = ? ORDER BY resolved_at DESC",
+        (since, most, sla_id),
+    )
+    return [(fired, over) for fired, over in rows]
+
+
 def resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]:
     """{SLA: (alerts resolved since then, when the last was)}, of the latest `most` of all SLAs."""
     rows = c.exec_driver_sql(
@@ -150,7 +167,7 @@ def any_open(c: Connection) -> bool:
 
 
 def fire(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Record occurrences (all columns but id and the times of the row); one that is there is opened again."""
+    """Record occurrences (all columns but id and the times of the row); the one of a task that is there is opened again."""
     if not rows:
         return
     now = clock.now()

@@ -29,6 +29,11 @@ def find(c: Connection) -> Replica | None:
     return Replica(*row) if row else None
 
 
+def behind_since(c: Connection) -> str | None:
+    """Since when the copy lacks what is written: when the last whole one was begun, else when it was chosen. None: there is none."""
+    return c.exec_driver_sql("SELECT coalesce(synced_at, created_at) FROM replicas").scalar()
+
+
 def choose(c: Connection, target: str | None, origin: str, by: str) -> None:
     """Copy to `target` from now on, or nowhere."""
     before = find(c)

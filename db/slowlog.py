@@ -1,14 +1,15 @@
 """Slow statements as the database keeps them: each once for whoever asked, with its plan, the slowest `MOST`.
 
 `db.timed` gathers them in memory; `keep`, a duty, writes them down by itself, so that nothing is written within anybody's transaction.
-It also notes which indexes the statements use that were executed, and says what else ails: a log that grows, waits for the lock.
+It also notes which indexes the statements use that were executed, and what was slow in each minute of the last hour, and says what
+else ails: a log that grows, waits for the lock.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import clock, plans, sql
 from db.engine import Database
-from db.timed import MOST, Shape, Slow, SlowLog
+from db.timed import MINUTE, MOST, Minute, Shape, Slow, SlowLog
 
 AT_ONCE = 100
 """Statements whose plans are looked at in one go, some 5 ms."""
@@ -28,6 +29,9 @@ CALM = 60.0
 """Seconds without another long wait that end its alert."""
 USED = "index-used/"
 """Counters of this name say how many statements were met whose plan has an index."""
+SLOW, WAIT = "slow/", "lock-wait/"
+"""Counters of these names, with a minute behind, say how many statements were slow in it, and the longest wait, in microseconds."""
+HOUR = 3600.0
 PROBLEMS = ("lock-wait", "wal-size")
 """The alerts that `keep` may tell."""
 
@@ -42,6 +46,13 @@ _USE = (
     "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :many, :now, :now) "
     "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at"
 )
+
+
+_IN_A_MINUTE = (
+    "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :value, :now, :now) "
+    "ON CONFLICT (name) DO UPDATE SET value = {}, updated_at = excluded.updated_at"
+)
+_FORGET_MINUTES = "DELETE FROM counters WHERE name >= ? AND name < ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +73,37 @@ class SlowRow:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was gathered, ready to be written: slow statements with their plans, and {index: statements}."""
+    """What was gathered, ready to be written: slow statements with their plans, {index: statements}, {minute: what was slow}."""
 
     slow: Sequence[tuple[Slow, str | None]]
     used: dict[str, int]
+    minutes: dict[str, Minute] = field(default_factory=dict)
 
 
 async def keep(db: Database) -> dict[str, str]:
     """Write down what was slow; the alerts {name: text} that waits for the lock and the size of the log are worth now."""
-    slow, fresh = db.slow.take(AT_ONCE)
-    if slow or fresh:
+    (slow, fresh), minutes = db.slow.take(AT_ONCE), db.slow.take_minutes()
+    if slow or fresh or minutes:
         try:
-            found = await db.read(_planned, slow, [(text, db.slow.texts[text]) for text in fresh])
-            await _written(db, found)
+            kept, used = await db.read(_planned, slow, [(text, db.slow.texts[text]) for text in fresh])
+            await _written(db, Found(kept, used, minutes))
         except BaseException:
             db.slow.give_back(slow, fresh)
+            db.slow.give_back_minutes(minutes)
             raise
     return problems(db.slow, wal_bytes(db.path))
 
 
 async def _written(db: Database, found: Found) -> None:
     """An idle runtime writes nothing."""
-    if found.slow or found.used:
+    if found.slow or found.used or found.minutes:
         await db.write_quietly(store, found)
 
 
-def _planned(c: Connection, slow: Sequence[Slow], fresh: Iterable[tuple[str, Shape]]) -> Found:
+def _planned(
+    c: Connection, slow: Sequence[Slow], fresh: Iterable[tuple[str, Shape]]
+) -> tuple[list[tuple[Slow, str | None]], dict[str, int]]:
+    """Slow statements with their plans, and how many of the fresh ones use each index."""
     used: dict[str, int] = {}
     for text, shape in fresh:
         for index in plans.indexes(plan(c, text, shape) or ()):
@@ -96,7 +112,7 @@ def _planned(c: Connection, slow: Sequence[Slow], fresh: Iterable[tuple[str, Sha
     for one in slow:
         lines = plan(c, one.text, one.shape)
         kept.append((one, "\n".join(lines) if lines is not None else None))
-    return Found(kept, used)
+    return kept, used
 
 
 def plan(c: Connection, text: str, shape: Shape) -> tuple[str, ...] | None:
@@ -122,18 +138,51 @@ def store(c: Connection, found: Found) -> None:
         sql.run(c, _TRIM)
     now = clock.now()
     sql.run_many(c, _USE, [{"name": USED + index, "many": many, "now": now} for index, many in found.used.items()])
+    if found.minutes:
+        _store_minutes(c, found.minutes, now)
+
+
+def _store_minutes(c: Connection, minutes: dict[str, Minute], now: str) -> None:
+    """Add what was slow to its minutes, and let those go that are over an hour old."""
+    slow = [{"name": SLOW + at, "value": one.slow, "now": now} for at, one in minutes.items() if one.slow]
+    waits = [{"name": WAIT + at, "value": round(one.wait * 1e6), "now": now} for at, one in minutes.items() if one.wait]
+    sql.run_many(c, _IN_A_MINUTE.format("value + excluded.value"), slow)
+    sql.run_many(c, _IN_A_MINUTE.format("max(value, excluded.value)"), waits)
+    for name in (SLOW, WAIT):
+        sql.run(c, _FORGET_MINUTES, (name, name + _hour_before(clock.unix(now))))
+
+
+def slow_in_hour(c: Connection, now: float) -> int:
+    """How many statements were slow in the hour before a UNIX time."""
+    return _of_hour(c, "coalesce(sum(value), 0)", SLOW, now)
+
+
+def longest_wait(c: Connection, now: float) -> float:
+    """The seconds of the longest wait for the lock in the hour before a UNIX time."""
+    return _of_hour(c, "coalesce(max(value), 0)", WAIT, now) / 1e6
+
+
+def _of_hour(c: Connection, what: str, name: str, now: float) -> int:
+    values = (name + _hour_before(now), f"{name}{clock.from_unix(now)}")
+    return c.exec_driver_sql(f"SELECT {what} FROM counters WHERE name >= ? AND name <= ?", values).scalar_one()
+
+
+def _hour_before(now: float) -> str:
+    """The minute an hour before."""
+    return clock.from_unix(now - HOUR)[:MINUTE]
 
 
 def listed(c: Connection) -> list[SlowRow]:
     """What was slow, the slowest first."""
-    names = ", ".join(field.name for field in fields(SlowRow))
+    names = ", ".join(one.name for one in fields(SlowRow))
     return [SlowRow(*row) for row in sql.rows(c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id")]
 
 
 def clear(c: Connection) -> int:
-    """Forget all of it; how many rows there were."""
+    """Forget all of it, by the minute too; how many rows there were."""
     many = sql.value(c, "SELECT count(*) FROM slow_queries")
     sql.run(c, "DELETE FROM slow_queries")
+    sql.run(c, _FORGET_MINUTES, (SLOW, f"{SLOW[:-1]}0"))
     return many
 
 

@@ -29,6 +29,8 @@ MOST = 200
 """Slow statements that are remembered, the slowest."""
 KNOWN = 2000
 """Texts that are remembered, to know which indexes they use."""
+MINUTE = len("2026-11-25T10:42")
+"""Characters of a time as it is stored that name its minute."""
 UNASKED = ("db.stats", "db.check", "db.verify")
 """Callers that read all there is because somebody wants to know: slow by nature."""
 
@@ -94,6 +96,14 @@ class Waits:
     """The last one of over `LONG` seconds: when it ended on the monotonic clock, and its seconds."""
 
 
+@dataclass(slots=True)
+class Minute:
+    """What was slow in a minute: how many statements, and the seconds of the longest wait for the lock."""
+
+    slow: int = 0
+    wait: float = 0.0
+
+
 @dataclass
 class SlowLog:
     """What was slow on the connections of one database, until somebody takes it. Any thread may add to it."""
@@ -102,6 +112,8 @@ class SlowLog:
     least: float = min(THRESHOLD, LOCKED)
     """Seconds that anything at all is told from."""
     waits: Waits = field(default_factory=Waits)
+    minutes: dict[str, Minute] = field(default_factory=dict)
+    """{minute: what was slow in it}, until somebody takes it; a minute is the beginning of a time as it is stored."""
     texts: dict[str, Shape] = field(default_factory=dict)
     """Every statement that was executed, so far as there is room."""
     fresh: list[str] = field(default_factory=list)
@@ -127,6 +139,9 @@ class SlowLog:
             self._wait(seconds)
         elif seconds >= self.threshold and kind.startswith(_KINDS) and asker not in UNASKED:
             told = before if before >= self.threshold else 0.0
+            if not told:
+                with self._lock:
+                    self._minute().slow += 1
             self._remember(normal(statement), asker, statement, given, seconds, told)
 
     def _wait(self, seconds: float) -> None:
@@ -135,7 +150,25 @@ class SlowLog:
                 self.waits.count += 1
                 self.waits.total += seconds
                 self.waits.worst = max(self.waits.worst, seconds)
+                minute = self._minute()
+                minute.wait = max(minute.wait, seconds)
                 self.waits.long = (monotonic(), seconds) if seconds >= LONG else self.waits.long
+
+    def _minute(self) -> Minute:
+        return self.minutes.setdefault(clock.now()[:MINUTE], Minute())
+
+    def take_minutes(self) -> dict[str, Minute]:
+        """What was slow by the minute, which is forgotten here."""
+        with self._lock:
+            minutes, self.minutes = self.minutes, {}
+            return minutes
+
+    def give_back_minutes(self, minutes: dict[str, Minute]) -> None:
+        """What was taken could not be written: it is kept until it can."""
+        with self._lock:
+            for at, one in minutes.items():
+                kept = self.minutes.setdefault(at, Minute())
+                kept.slow, kept.wait = kept.slow + one.slow, max(kept.wait, one.wait)
 
     def _remember(self, statement: str, asker: str, text: str, given: Shape, seconds: float, told: float) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.cli import groups, look, times
 from app.cli.options import DURATION, Args, Command, OneOf, Parser, checked_name, one, pair
 from app.cli.table import Column, Span
-from app.core import amounts
+from app.core import amounts, metrics
 from app.core.clean import clean
 from app.errors import Usage
 
@@ -23,7 +23,6 @@ COLUMNS = [
     Column("STATE"),
 ]
 FIELDS = ("name", "severity", "enabled", "conditions", "actions", "created_at", "updated_at")
-PRESETS = ("finishes-within", "starts-within")
 
 
 def row(sla: dict[str, Any]) -> list[Span]:
@@ -32,7 +31,7 @@ def row(sla: dict[str, Any]) -> list[Span]:
     return [
         (clean(sla["name"]), ""),
         (clean(_wants(sla["conditions"])), ""),
-        (clean(_of(sla["conditions"])), ""),
+        (clean(_of(sla)), ""),
         (clean(severity), style),
         ("on" if sla["enabled"] else "off", "" if sla["enabled"] else "warn"),
     ]
@@ -42,7 +41,7 @@ def facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines of `sla show`."""
     return [
         ("wants", _wants(sla["conditions"])),
-        ("of", _of(sla["conditions"])),
+        ("now" if sla.get("metric") else "of", _of(sla)),
         ("severity", _severity(sla)),
         ("state", "on" if sla["enabled"] else "off"),
         ("made", f"{times.clock(sla['created_at'])}, changed {times.clock(sla['updated_at'])}"),
@@ -50,13 +49,16 @@ def facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _wants(conditions: dict[str, Any]) -> str:
-    value = conditions.get("value", "")
-    limit = amounts.setting(value) if isinstance(value, (float, int)) else str(value)
-    return f"{str(conditions.get('preset', '')).replace('-', ' ')} {limit}"
+    value, metric = conditions.get("value", ""), conditions.get("metric")
+    limit = amounts.setting(value) if isinstance(value, (float, int)) and not metric else str(value)
+    return f"{metric or ''} {str(conditions.get('preset', '')).replace('-', ' ')} {limit}".strip()
 
 
-def _of(conditions: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_value(value)}" for key, value in (conditions.get("match") or {}).items()) or "every task"
+def _of(sla: dict[str, Any]) -> str:
+    """Which tasks a rule is about; of one on a figure how that stands."""
+    if sla.get("metric"):
+        return str(sla["stands"])
+    return ", ".join(f"{key} {_value(value)}" for key, value in (sla["conditions"].get("match") or {}).items()) or "every task"
 
 
 def _value(value: Any) -> str:
@@ -71,28 +73,33 @@ def _severity(sla: dict[str, Any]) -> str:
 def create(session: Session, args: Args) -> int:
     """Make an SLA."""
     name = checked_name(args, "sla")
-    limits = {"finishes-within": args.finishes, "starts-within": args.starts}
-    given = {preset: value for preset, value in limits.items() if value is not None}
+    given = _limits(args)
     if len(given) != 1:
-        raise Usage("an SLA needs one of --finishes-within and --starts-within. Nothing was created.")
-    ((preset, value),) = given.items()
-    answer = session.call("sla.create", name=name, preset=preset, value=value, **_more(args))
+        raise Usage("an SLA needs one of --finishes-within and --starts-within, or --metric and --stays-below. Nothing was created.")
+    if (args.below is None) != (args.metric is None):
+        raise Usage("--metric and --stays-below go together. Nothing was created.", f"Metrics: {', '.join(metrics.METRICS)}")
+    answer = session.call("sla.create", name=name, **given[0], **_more(args))
     return groups.done(args, answer, f"sla {clean(name)} created")
+
+
+def _limits(args: Args) -> list[dict[str, Any]]:
+    """The limits that were given."""
+    limits = {"finishes-within": args.finishes, "starts-within": args.starts, "stays-below": args.below}
+    return [{"preset": preset, "value": value} for preset, value in limits.items() if value is not None]
 
 
 def _more(args: Args) -> dict[str, Any]:
     """What it is for and how bad it is."""
-    more = groups.given(args, "template", "queue", "task", "severity")
+    more = groups.given(args, "metric", "template", "queue", "task", "severity")
     return more | ({"tag": dict(args.tag)} if args.tag else {})
 
 
 def set_(session: Session, args: Args) -> int:
     """Change an SLA."""
     name = one(args, "sla")
-    limits = {"finishes-within": args.finishes, "starts-within": args.starts}
-    given = [{"preset": preset, "value": value} for preset, value in limits.items() if value is not None]
+    given = _limits(args)
     if len(given) > 1 or args.on and args.off:
-        raise Usage("one of --finishes-within and --starts-within, and one of --on and --off. Nothing was changed.")
+        raise Usage("one of --finishes-within, --starts-within and --stays-below, and one of --on and --off. Nothing was changed.")
     changes = _more(args) | (given[0] if given else {}) | ({"enabled": args.on} if args.on or args.off else {})
     if not changes:
         raise Usage("set what? Name it: --finishes-within 1h, --severity critical, --off, …", "See: taskdeck sla set --help")
@@ -107,6 +114,8 @@ def _arguments(parser: Parser) -> None:
     parser.option(
         "--starts-within", dest="starts", type=DURATION, metavar="TIME", help="starts within that of its submission"
     )
+    parser.option("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=f"of Taskdeck itself: {', '.join(metrics.METRICS)}")
+    parser.option("--stays-below", dest="below", metavar="LIMIT", help="it is less: 5m or 250ms, 20 for slow-queries, 64M for wal-size")
     parser.option("--template", metavar="TEMPLATE", help="only tasks of this template")
     parser.option("--queue", metavar="QUEUE", help="only tasks of this queue")
     parser.option("--task", metavar="NAME", help="only tasks of this name")
@@ -120,12 +129,14 @@ def _set_arguments(parser: Parser) -> None:
     parser.option("--off", action="store_true", help="heed it no more, and close its alerts")
 
 
+EXAMPLES = """\
+  taskdeck sla create encode-on-time --finishes-within 45m --template encode
+  taskdeck sla create replica-fresh --metric replica-lag --stays-below 5m --severity critical"""
+
 COMMANDS = {
     "ls": groups.listing("sla", COLUMNS, row, FIELDS),
     "show": groups.showing("sla", facts),
-    "create": Command(
-        "make one", create, _arguments, "  taskdeck sla create encode-on-time --finishes-within 45m --template encode"
-    ),
+    "create": Command("make one", create, _arguments, EXAMPLES),
     "set": Command("change one", set_, _set_arguments, "  taskdeck sla set encode-on-time --finishes-within 1h"),
     "rm": groups.acting("sla", "rm", "remove one", "removed"),
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MISSING = "–"
 
 _DAY = 86400.0
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
 _MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _LONGEST = 3653 * _DAY
 _NUMERIC = frozenset("0123456789.eE+-")
@@ -32,7 +32,7 @@ def quoted(text: str) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `30s`, `5m`, `2h`, `1d`, `1h30m` or a bare number of seconds; 0 to 10 years."""
+    """Seconds from `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms` or a bare number of seconds; 0 to 10 years."""
     seconds = _duration(text.strip().lower())
     if seconds is None or math.isnan(seconds):
         raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quoted(text)}")
@@ -242,13 +242,16 @@ def _duration(word: str) -> float | None:
     """Seconds of `1h30m` and the like, each unit once, large to small; None when it is none."""
     if not word or word[-1] not in _SECONDS:
         return _number(word)
-    total, begin, last = 0.0, 0, math.inf
-    for at, letter in enumerate(word):
-        if letter in _SECONDS:
-            value, unit = _number(word[begin:at]), _SECONDS[letter]
+    total, begin, last, at = 0.0, 0, math.inf, 0
+    while at < len(word):
+        letters = "ms" if word.startswith("ms", at) else word[at]
+        end = at + len(letters)
+        if letters in _SECONDS:
+            value, unit = _number(word[begin:at]), _SECONDS[letters]
             if value is None or unit >= last:
                 return None
-            total, begin, last = total + value * unit, at + 1, unit
+            total, begin, last = total + value * unit, end, unit
+        at = end
     return total
 
 

@@ -1,8 +1,9 @@
-"""Service levels: what a rule asks of a task, whether a task keeps it, and how that reads.
+"""Service levels: what a rule asks of a task, or of a figure of Taskdeck itself, whether that is kept, and how it reads.
 
 Conditions are `{"preset": "finishes-within" | "starts-within", "value": "45m", "match": {…}}`. finishes-within counts
 from the submission, starts-within from the submission or, where that is later, the task's not-before time. `match`
 names a template, a queue, a task's name, a tag; all that it names must hold, and an empty one means every task.
+`{"preset": "stays-below", "metric": "replica-lag", "value": "5m"}` is about no task: see `app.core.metrics`.
 Priority is the severity, higher first: 3 critical, 2 warning, 1 info. Times are UNIX seconds.
 """
 
@@ -12,25 +13,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.core import metrics
 from app.core.amounts import age, parse_duration, quoted
 from app.core.clean import nearest, valid_name
 
-PRESETS = ("finishes-within", "starts-within")
+BELOW = "stays-below"
+PRESETS = ("finishes-within", "starts-within", BELOW)
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
 MATCHES = ("template", "queue", "task", "tag")
+KEYS = ("preset", "metric", "value", "match")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A checked condition; `value` in seconds, `tag` as {key: value}."""
+    """A checked condition; `value` in seconds, or in the unit of the `metric` ("": it is about tasks); `tag` as {key: value}."""
 
     preset: str
     value: float
     match: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
 
     @property
     def finishes(self) -> bool:
         return self.preset == "finishes-within"
+
+    @property
+    def unit(self) -> str:
+        """Of `value`: `seconds`, `count` or `bytes`."""
+        return metrics.unit(self.metric) if self.metric else metrics.SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +65,46 @@ class Verdict:
     short: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a figure stands to its rule: whether it is at the limit or above, since when, and how that reads."""
+
+    late: bool
+    since: float
+    text: str
+    short: str
+
+
 def parse(conditions: Any) -> Rule:
     """The rule in an SLA's conditions. Raises ValueError with a sentence that names the key."""
     if not isinstance(conditions, Mapping):
         raise ValueError('conditions must be a table, such as { preset = "finishes-within", value = "45m" }')
     for key in conditions:
-        if key not in ("preset", "value", "match"):
-            raise ValueError(f"conditions: unknown key {quoted(str(key))}{_near(key, ('preset', 'value', 'match'))}")
+        if key not in KEYS:
+            raise ValueError(f"conditions: unknown key {quoted(str(key))}{_near(key, KEYS)}")
     preset = conditions.get("preset")
     if preset not in PRESETS:
         raise ValueError(f"conditions: preset must be {' or '.join(PRESETS)}, not {quoted(str(preset))}")
-    return Rule(preset, _value(conditions.get("value")), _match(conditions.get("match", {})))
+    metric, match = _metric(preset, conditions.get("metric")), _match(conditions.get("match", {}))
+    if metric and match:
+        raise ValueError(f"conditions: match: {metric} is about no task: it takes no {' or '.join(match)}")
+    return Rule(preset, _value(conditions.get("value"), metric), match, metric)
 
 
 def normal(conditions: Any) -> dict[str, Any]:
-    """Conditions as they are stored: checked, a bare number of seconds as an amount, an empty match left out."""
+    """Conditions as they are stored: checked, a bare number of seconds as an amount, a count as a number, an empty match left out."""
     rule, value = parse(conditions), conditions["value"]
+    metric = {"metric": rule.metric} if rule.metric else {}
     match = {"match": dict(rule.match)} if rule.match else {}
-    return {"preset": rule.preset, "value": value if isinstance(value, str) else written(rule.value), **match}
+    return {"preset": rule.preset, **metric, "value": _stored(rule, value), **match}
+
+
+def _stored(rule: Rule, value: Any) -> Any:
+    if rule.unit == metrics.COUNT:
+        return int(rule.value)
+    if isinstance(value, str):
+        return value
+    return f"{value}M" if rule.unit == metrics.BYTES else written(rule.value)
 
 
 def written(seconds: float) -> str | float:
@@ -98,8 +130,22 @@ def judge(rule: Rule, facts: Facts, now: float) -> Verdict:
     return Verdict(due, done, took, late, _text(rule, facts, took, now), f"{age(took)} > {age(rule.value)}")
 
 
+def stand(rule: Rule, figure: float | None, now: float) -> Standing:
+    """How a figure stands to its rule, as of `now`. One that is not known (None) is never late."""
+    exact = rule.value % 60 != 0
+    told = metrics.told(rule.metric, figure, exact)
+    if figure is None:
+        return Standing(False, now, told, told)
+    limit = metrics.shown(rule.metric, rule.value, exact=True)
+    since = now - (figure - rule.value) if rule.metric in metrics.AGES else now
+    short = f"{metrics.shown(rule.metric, figure, exact)} > {limit}"
+    return Standing(figure >= rule.value, since, f"{told}, allowed {limit}", short)
+
+
 def describe(rule: Rule) -> str:
-    """`finishes within 45m, template encode`."""
+    """`finishes within 45m, template encode`, `replica-lag stays below 5m`."""
+    if rule.metric:
+        return f"{rule.metric} {rule.preset.replace('-', ' ')} {metrics.shown(rule.metric, rule.value, exact=True)}"
     match = [f"{key} {_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()]
     return ", ".join([f"{rule.preset.replace('-', ' ')} {age(rule.value)}", *match])
 
@@ -119,13 +165,29 @@ def _text(rule: Rule, facts: Facts, took: float, now: float) -> str:
     return f"waited {age(waited)}, running {age(now - facts.started)}, {allowed}"
 
 
-def _value(value: Any) -> float:
+def _metric(preset: str, metric: Any) -> str:
+    """The figure that a rule is about; "" for one about tasks."""
+    if preset != BELOW:
+        if metric is not None:
+            raise ValueError(f"conditions: metric goes with preset {BELOW}, not with {preset}")
+        return ""
+    if metric is None:
+        raise ValueError(f"conditions: {BELOW} needs a metric: {', '.join(metrics.METRICS)}")
+    if not isinstance(metric, str) or metric not in metrics.METRICS:
+        raise ValueError(f"conditions: unknown metric {quoted(str(metric))}{_near(metric, tuple(metrics.METRICS))}")
+    return metric
+
+
+def _value(value: Any, metric: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError("conditions: value must be a duration such as 45m")
+        raise ValueError(f"conditions: value must be {_SUCH[metrics.unit(metric) if metric else metrics.SECONDS]}")
     try:
-        return parse_duration(str(value))
+        return metrics.parse(metric, str(value)) if metric else parse_duration(str(value))
     except ValueError as error:
         raise ValueError(f"conditions: value {error}") from None
+
+
+_SUCH = {metrics.SECONDS: "a duration such as 45m", metrics.COUNT: "a count such as 20", metrics.BYTES: "a size such as 64M"}
 
 
 def _match(match: Any) -> dict[str, Any]:

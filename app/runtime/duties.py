@@ -41,6 +41,9 @@ LATE = 5.0
 CALM = 60.0
 """Seconds without another that end what is told of a duty that was late."""
 
+FIGURE = "figure-"
+"""What the alerts about figures that cannot be read begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Duty:
@@ -84,6 +87,7 @@ class Duties:
             Duty("logs", 60, self.sweep),
             Duty("backup", 60, self.backup),
             Duty("slow", 10, self.slow),
+            Duty("figures", 10, self.figures),
         )
 
     def scheduler(self) -> AsyncIOScheduler:
@@ -212,6 +216,12 @@ class Duties:
         self.db.slow.mind(self.settings.upkeep.slow.threshold)
         found = await slowlog.keep(self.db)
         self._problems = {name: said for name, said in self._problems.items() if name not in slowlog.PROBLEMS} | found
+
+    async def figures(self) -> None:
+        """What rules are held against and cannot be read is told; those rules stay as they are."""
+        found = await self.db.read(slas.unreadable, clock.utcnow())
+        others = {name: said for name, said in self._problems.items() if not name.startswith(FIGURE)}
+        self._problems = others | {f"{FIGURE}{name}": f"{name} {why}; the rules on it stay as they are" for name, why in found.items()}
 
     async def backup(self) -> None:
         """A backup when it is due. What is wrong with it is told, and stops nothing."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from app.core import sla
 from app.core.past import MARGIN, Past, rounded_memory
-from app.service import find, kin, past, views
+from app.service import find, kin, metrics, past, views
 from app.service.call import Call
 from db import clock, named, reads
 from db.kin import acts
@@ -85,7 +85,9 @@ def _slas(c: Connection, row: TaskRow, task: Told) -> Iterator[Told]:
 
 
 def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) -> bool:
-    """Whether a rule is about a task: by all that it names, and by the pools that point at it, when some do."""
+    """Whether a rule is about a task: by all that it names, and by the pools that point at it, when some do; one on a figure never."""
+    if metrics.is_metric(rule):
+        return False
     match = rule.conditions.get("match", {})
     mine = {"template": row.template, "queue": row.queue, "task": row.name}
     owners = [one.name for one in pools if one.sla_id == rule.id]

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from app.core import amounts, sla
 from app.core.clean import clean, cut, nearest
 from app.errors import NotFound, Problem, Refused, Usage
-from app.service import find, slas
+from app.service import find, metrics, slas
 from app.service.call import Call
 from db import alerts, clock, named, operations
 from db.rows import AlertRow, SlaRow
@@ -39,14 +39,14 @@ async def ls(call: Call, *, all: bool = False, since: Any = None, limit: int = 0
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """One alert with its rule, the moments of its task, and how the last runs of the like did."""
+    """One alert with its rule, the moments of its task, how the last runs of the like did, and when its rule's figure was too high."""
     return await call.db.read(_show, id)
 
 
 def current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
     """As `db.alerts.listed`, with the texts of open alerts as of now: what fired at 45m says 57m twelve later."""
     now = clock.utcnow().timestamp()
-    return [_fresh(found, now) for found in alerts.listed(c, resolved_since, limit)]
+    return [_fresh(c, found, now) for found in alerts.listed(c, resolved_since, limit)]
 
 
 def status(found: alerts.OpenAlert) -> str:
@@ -55,12 +55,14 @@ def status(found: alerts.OpenAlert) -> str:
 
 
 def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
-    """An alert on the wire; `since` is when the limit was reached, `silenced_until` None without a silence."""
+    """An alert on the wire; `since` is when the limit was reached, `silenced_until` None without a silence; `value` and `limit` are in
+    seconds, or in the unit of the `metric` that its rule is about."""
     row, task, silence = found.alert, found.task, found.silence
     return {
         "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": status(found),
         "task_number": task.number if task else None, "task_name": task.name if task else None, "object": row.object,
         "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at, "value": row.value, "limit": row.limit,
+        "metric": (found.conditions or {}).get("metric"),
         "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
         "silenced_until": silence.until if silence else None, "silenced_by": silence.by if silence else None,
         "silence_reason": silence.reason if silence else None,
@@ -83,13 +85,14 @@ def _show(c: Connection, ident: str | int) -> dict[str, Any]:
     found = alerts.one(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     if found is None:
         raise NotFound(f'no alert "{cut(clean(word), 60)}".', "List: taskdeck alert ls")
-    found = _fresh(found, clock.utcnow().timestamp())
+    found = _fresh(c, found, clock.utcnow().timestamp())
     rule = next((row for row in named.slas(c) if row.id == found.alert.sla_id), None)
     return {
         **as_dict(found),
         "rule": slas.with_state(c, [rule])[0] if rule else None,
         "task": _moments(found),
         "runs": slas.runs(c, sla.parse(rule.conditions), slas.kin(c, found.task)) if rule and found.task else [],
+        "was": slas.was(c, rule) if rule else [],
     }
 
 
@@ -102,10 +105,15 @@ def _moments(found: alerts.OpenAlert) -> dict[str, Any] | None:
             "first_start": task.first_start, "ended_at": task.ended_at}  # fmt: skip
 
 
-def _fresh(found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
-    if found.alert.status == "resolved" or found.task is None or found.conditions is None:
+def _fresh(c: Connection, found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
+    if found.alert.status == "resolved" or found.conditions is None:
         return found
-    verdict = sla.judge(sla.parse(found.conditions), slas.facts(found.task), now)
+    rule = sla.parse(found.conditions)
+    if rule.metric:
+        return metrics.fresh(c, found, rule, now)
+    if found.task is None:
+        return found
+    verdict = sla.judge(rule, slas.facts(found.task), now)
     row = found.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
     return found._replace(alert=row)
 

@@ -165,7 +165,18 @@ def _check_references(c: Connection, wanted: Definitions) -> None:
     for name, definition in wanted["slas"].items():
         with _named("slas", name):
             slas.check_match(definition.conditions, names["templates"], names["queues"])
+    _check_pools(c, wanted)
     _check_room(c, wanted)
+
+
+def _check_pools(c: Connection, wanted: Definitions) -> None:
+    """No pool points at an SLA that is about no task."""
+    rules = {row.name: row.conditions for row in named.slas(c)} | {name: rule.conditions for name, rule in wanted["slas"].items()}
+    pools = {name: row["sla"] for name, row in existing(c, "pools").items()} | {name: pool.sla for name, pool in wanted["pools"].items()}
+    for name, level in pools.items():
+        with _named("pools", name):
+            if level is not None:
+                slas.check_pool(level, rules[level])
 
 
 def _check_room(c: Connection, wanted: Definitions) -> None:

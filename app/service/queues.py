@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table
 from app.core import spec
 from app.core.clean import clean, valid_name
 from app.errors import Conflict, Usage
-from app.service import find
+from app.service import find, slas
 from app.service.call import Call
 from db import named, reads, schema
 from db.rows import QueueRow
@@ -171,11 +171,12 @@ def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
     """The SLA's id in place of its name."""
     if "sla" not in values:
         return values
-    ids = {row.name: row.id for row in c.execute(schema.slas.select())}
+    rules = {row.name: row for row in named.slas(c)}
     name = values["sla"]
-    if name not in ids:
-        raise find.named("sla", name, list(ids))
-    return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": ids[name]}
+    if name not in rules:
+        raise find.named("sla", name, list(rules))
+    slas.check_pool(name, rules[name].conditions)
+    return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": rules[name].id}
 
 
 async def pool_set(

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from app.core import sla
 from app.core.clean import clean, cut, valid_name
-from app.errors import Conflict, Usage
-from app.service import find
+from app.errors import Conflict, Refused, Usage
+from app.service import find, metrics
 from app.service.call import Call
 from db import alerts, clock, looks, named, reads, schema
 from db.rows import SlaRow
@@ -45,32 +45,34 @@ async def show(call: Call, *, name: str) -> dict[str, Any]:
 
 
 async def history(call: Call, *, name: str) -> dict[str, Any]:
-    """How the last runs kept an SLA: {"name", "limit": seconds, "runs": [see `runs`], oldest first}."""
+    """How the last runs kept an SLA: {"name", "limit", how its figure stands (see `metrics.told`), "runs": [see `runs`], oldest first,
+    "was": [see `was`]}."""
 
     def read(c: Connection) -> dict[str, Any]:
-        rule = sla.parse(known(c, name).conditions)
-        return {"name": name, "limit": rule.value, "runs": runs(c, rule, rule.match)}
+        row = known(c, name)
+        rule = sla.parse(row.conditions)
+        return {"name": name, "limit": rule.value, **metrics.told(c, rule), "runs": runs(c, rule, rule.match), "was": was(c, row)}
 
     return await call.db.read(read)
 
 
 def with_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
-    """SLAs on the wire. To the columns come `severity`, `words` (the rule as a sentence), `limit` in seconds, `open`
-    ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and of the last day `late` (alerts that are over; no more than
-    a thousand of all rules are counted) and `last_late`."""
+    """SLAs on the wire. To the columns come `severity`, `words` (the rule as a sentence), `limit` in its `unit`, how its figure stands
+    (see `metrics.told`), `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and of the last day `late` (alerts
+    that are over; no more than a thousand of all rules are counted) and `last_late`."""
     counts, quiet = alerts.counted(c), alerts.silences(c)
     over = alerts.resolved(c, clock.stamp(clock.utcnow() - DAY), COUNTED)
-    return [_with_state(row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
+    return [_with_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
 
 
 def _with_state(
-    row: SlaRow, counts: dict[str, int], silence: alerts.Silence | None, over: tuple[int, str | None]
+    c: Connection, row: SlaRow, counts: dict[str, int], silence: alerts.Silence | None, over: tuple[int, str | None]
 ) -> dict[str, Any]:
     rule = sla.parse(row.conditions)
     quiet = {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     return {
         **row._asdict(), "severity": sla.severity(row.priority), "words": sla.describe(rule), "limit": rule.value,
-        "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
+        **metrics.told(c, rule), "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
     }  # fmt: skip
 
 
@@ -82,7 +84,9 @@ def kin(c: Connection, task: looks.Looked) -> dict[str, str]:
 
 def runs(c: Connection, rule: sla.Rule, match: Mapping[str, Any]) -> list[dict[str, Any]]:
     """How the last dozen tasks did by a rule: [{"number", "name", "status", "at": when it did what is asked, "value": seconds that
-    took, "late"}], oldest first. `match` says which tasks, as `db.alerts.lately`."""
+    took, "late"}], oldest first; none by a rule on a figure. `match` says which tasks, as `db.alerts.lately`."""
+    if rule.metric:
+        return []
     found = [(task, sla.judge(rule, facts(task), 0.0)) for task in alerts.lately(c, match)]
     done = [
         {"number": task.number, "name": task.name, "status": task.status, "at": clock.from_unix(verdict.done),
@@ -93,15 +97,24 @@ def runs(c: Connection, rule: sla.Rule, match: Mapping[str, Any]) -> list[dict[s
     return sorted(done[:RUNS], key=lambda run: run["at"])
 
 
+def was(c: Connection, row: SlaRow) -> list[dict[str, str]]:
+    """When the figure of a rule was too high in the last day: [{"since", "until"}], oldest first, a dozen at most; none by a rule about
+    tasks."""
+    if not metrics.is_metric(row):
+        return []
+    found = alerts.spells(c, row.id, clock.stamp(clock.utcnow() - DAY), COUNTED)[:RUNS]
+    return [{"since": since, "until": until} for since, until in reversed(found)]
+
+
 async def create(
-    call: Call, *, name: str, preset: str, value: Any, template: str | None = None, queue: str | None = None,
-    task: str | None = None, tag: Any = None, severity: str = "warning",
+    call: Call, *, name: str, preset: str, value: Any, metric: str | None = None, template: str | None = None,
+    queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
 ) -> dict[str, Any]:  # fmt: skip
-    """A new SLA of one of the presets. Raises Conflict when there is one of that name."""
+    """A new SLA of one of the presets; `metric` is for `stays-below`. Raises Conflict when there is one of that name."""
     if wrong := valid_name(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
-    values = _values(preset, value, {key: word for key, word in match.items() if word}, severity)
+    values = _values(preset, value, metric, {key: word for key, word in match.items() if word}, severity)
 
     def create(c: Connection) -> None:
         if named.sla(c, name) is not None:
@@ -114,21 +127,24 @@ async def create(
 
 
 async def set_(
-    call: Call, *, name: str, preset: str | None = None, value: Any = None, template: str | None = None, queue: str | None = None,
-    task: str | None = None, tag: Any = None, severity: str | None = None, enabled: bool | None = None,
+    call: Call, *, name: str, preset: str | None = None, value: Any = None, metric: str | None = None, template: str | None = None,
+    queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None, enabled: bool | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Change an SLA: what is None stays, an empty text takes a part of what it matches away.
 
-    One that asks something else now, or was turned on or off, closes its alerts and looks at every task again.
+    One that asks something else now, or was turned on or off, closes its alerts and looks at every task again. What a rule on tasks
+    matched goes when it is one on a metric from now on, and the metric when it is the other way round.
     """
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
-    said = {"preset": preset, "value": value} | match | {"severity": severity, "enabled": enabled}
-    if all(word is None for word in said.values()):
+    asked = {"preset": preset, "value": value, "metric": metric}
+    if all(word is None for word in (asked | match | {"severity": severity, "enabled": enabled}).values()):
         raise Usage("nothing to set. Say what: --finishes-within, --starts-within, --template, --severity, --off, …")
 
     def change(c: Connection) -> None:
         row = known(c, name)
-        values = _changed(row, preset, value, match, severity, enabled)
+        values = _changed(row, asked, match, severity, enabled)
+        if named.users_of_sla(c, row.id)["pool"]:
+            check_pool(name, values["conditions"])
         if values["conditions"] != row.conditions:
             check_match(values["conditions"], named.template_names(c), [queue.name for queue in reads.queues(c)])
         changed = named.change(c, schema.slas, name, values, call.by)
@@ -142,17 +158,19 @@ async def set_(
 
 
 def _changed(
-    row: SlaRow, preset: str | None, value: Any, match: Mapping[str, Any], severity: str | None, enabled: bool | None
+    row: SlaRow, asked: Mapping[str, Any], match: Mapping[str, Any], severity: str | None, enabled: bool | None
 ) -> dict[str, Any]:
-    """The columns of an SLA with these changes."""
+    """The columns of an SLA with these changes; `asked` are its preset, value and metric."""
     if not (enabled is None or isinstance(enabled, bool)):
         raise Usage("enabled must be true or false. Nothing was changed.")
-    given = {key: word for key, word in match.items() if word is not None}
-    wanted = {**row.conditions.get("match", {}), **given}
+    given = {key: word for key, word in asked.items() if word is not None}
+    kept = row.conditions
+    if (given.get("preset", kept["preset"]) == sla.BELOW) != metrics.is_metric(row):
+        kept = {"preset": kept["preset"], "value": kept["value"]}
+    wanted = {**kept, **given}
+    matched = {**kept.get("match", {}), **{key: word for key, word in match.items() if word is not None}}
     values = _values(
-        row.conditions["preset"] if preset is None else preset,
-        row.conditions["value"] if value is None else value,
-        {key: word for key, word in wanted.items() if word},
+        wanted["preset"], wanted["value"], wanted.get("metric"), {key: word for key, word in matched.items() if word},
         sla.severity(row.priority) if severity is None else severity,
     )
     return {"conditions": values["conditions"], "priority": values["priority"] if severity is not None else row.priority,
@@ -188,11 +206,17 @@ def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Se
             raise find.named(kind, match[kind], list(names))
 
 
-def _values(preset: str, value: Any, match: dict[str, Any], severity: str) -> dict[str, Any]:
+def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
+    """A pool's SLA is about its tasks. Raises Refused for one on a figure."""
+    if metric := conditions.get("metric"):
+        raise Refused(f"sla {clean(name)} is about {metric} of Taskdeck itself, and no task: no pool can point at it.")
+
+
+def _values(preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str) -> dict[str, Any]:
     if severity not in sla.SEVERITIES:
         raise Usage(f'severity must be critical, warning or info, not "{cut(clean(str(severity)), 40)}".')
     try:
-        conditions = sla.normal({"preset": preset, "value": value, "match": match})
+        conditions = sla.normal({"preset": preset, "value": value, "match": match} | ({"metric": metric} if metric else {}))
     except ValueError as error:
         raise Usage(f"{str(error).removeprefix('conditions: ')}. Nothing was changed.") from None
     return {"conditions": conditions, "actions": {}, "priority": sla.SEVERITIES[severity], "enabled": True}
@@ -202,25 +226,37 @@ def _values(preset: str, value: Any, match: dict[str, Any], severity: str) -> di
 
 
 def evaluate(c: Connection, moment: datetime) -> Evaluated:
-    """Tell of tasks that are late and close what is no longer so, as of an aware time, in the caller's transaction.
+    """Tell of tasks that are late, and of figures that are too high, and close what is no longer so, as of an aware time, in the
+    caller's transaction.
 
     A page or two of each at most; when there is more to do `next_due` is now.
     """
     now = moment.timestamp()
     resolved, more = _resolve(c, now)
+    rows = [row for row in named.slas(c) if row.enabled]
+    figures = metrics.changes(c, rows, now)
+    alerts.fire(c, figures.fired)
+    alerts.resolve(c, figures.over)
     fired, dues = 0, [now] if more else []
-    for row in named.slas(c):
-        if row.enabled:
+    for row in rows:
+        if not metrics.is_metric(row):
             late, due = _look(c, row, now, MOST_AT_ONCE - fired)
             fired += late
             dues += [due] if due is not None else []
-    return Evaluated(fired, resolved, min(dues, default=None))
+    return Evaluated(fired + len(figures.fired), resolved + len(figures.over), min(dues, default=None))
 
 
 def due(c: Connection, moment: datetime) -> bool:
     """Whether `evaluate` would find anything to do: reads only, so that an idle runtime writes nothing."""
     now = moment.timestamp()
-    return _has_events(c) or any(_has_news(c, row, now) for row in named.slas(c) if row.enabled)
+    rows = [row for row in named.slas(c) if row.enabled]
+    on_tasks = (row for row in rows if not metrics.is_metric(row))
+    return _has_events(c) or any(_has_news(c, row, now) for row in on_tasks) or bool(metrics.changes(c, rows, now))
+
+
+def unreadable(c: Connection, moment: datetime) -> dict[str, str]:
+    """{metric: why it cannot be read}, of those that rules are about, as of an aware time. Such rules stay as they are."""
+    return metrics.unreadable(c, named.slas(c), moment.timestamp())
 
 
 def _has_events(c: Connection) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.core import amounts
+from app.core import amounts, metrics
 from app.core.board import Board, PoolLine, QueueLine
 from app.core.clean import clean
 from app.tui.edits import NEW_RULE, POOL, QUEUE, RULE, TASK, Sheet
@@ -27,7 +27,9 @@ def outlook(sheet: Sheet, board: Board | None) -> list[str]:
 
 
 def hint(sheet: Sheet, name: str, board: Board | None) -> str:
-    """What there is to know beside a field, from the board: `2.0G of 32.0G is free in pool gpu`."""
+    """What there is to know beside a field, from the board: `2.0G of 32.0G is free in pool gpu`; of a rule's limit what it is."""
+    if sheet.kind in (RULE, NEW_RULE) and name == "value":
+        return _LIMITS[metrics.unit(metric)] if (metric := _metric(sheet)) else "from its submission"
     if sheet.kind is not TASK or name not in ("cpu", "memory", "queue") or board is None:
         return ""
     queue = _queue_of(sheet, board)
@@ -179,6 +181,15 @@ def _resized(name: str, was: float, used: float, total: float) -> str:
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
+_LIMITS = {metrics.SECONDS: "a time: 5m, 250ms", metrics.COUNT: "a count: 20", metrics.BYTES: "a size: 64M"}
+
+
+def _metric(sheet: Sheet) -> str:
+    """The figure that a rule is about; "" for one about tasks."""
+    what = sheet.text(sheet.slot("preset"))
+    return what if what in metrics.METRICS else ""
+
+
 def _rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     count = sum(sum((row.get("open") or {}).values()) for row in sheet.stored)
     alerts = f"its {count} open alert{'' if count == 1 else 's'}" if count else ""
@@ -188,15 +199,20 @@ def _rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[st
         yield "It is off: nothing is late by it until it is on."
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
         again = f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late." if alerts else ""
-        yield f"It looks at every task that has not ended.{again}"
+        looks = _fires(sheet, metric) if (metric := _metric(sheet)) else "It looks at every task that has not ended."
+        yield f"{looks}{again}"
     yield from _everything(sheet)
 
 
+def _fires(sheet: Sheet, metric: str) -> str:
+    return f"Its one alert fires while {metric} is {sheet.value(sheet.slot('value'))} or more."
+
+
 def _new_rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
-    yield "Tasks that are late by it already are told of at once."
+    yield _fires(sheet, metric) if (metric := _metric(sheet)) else "Tasks that are late by it already are told of at once."
     yield from _everything(sheet)
 
 
 def _everything(sheet: Sheet) -> Iterator[str]:
-    if not any(sheet.text(sheet.slot(name)) for name in ("template", "queue", "task", "tag")):
+    if not _metric(sheet) and not any(sheet.text(sheet.slot(name)) for name in ("template", "queue", "task", "tag")):
         yield "It is about every task: no template, queue, name or tag is named."

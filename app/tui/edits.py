@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from app.core import amounts
+from app.core import amounts, metrics
 from app.core.clean import clean, cut, valid_name
 from app.tui.verbs import Deed
 
@@ -23,11 +23,12 @@ MOST_SAID = 2
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One thing that can be changed. `parse` reads a text or raises ValueError with the rest of a sentence; `show` writes it."""
+    """One thing that can be changed. `parse` reads a text, with what the field `by` holds where there is one, or raises ValueError with
+    the rest of a sentence; `show` writes it."""
 
     name: str
     label: str
-    parse: Callable[[str], Any]
+    parse: Callable[..., Any]
     show: Callable[[Any], str]
     option: str = ""
     """How the command line calls it; "" for one that it sets in another way."""
@@ -42,6 +43,8 @@ class Slot:
     """It may be empty."""
     alone: bool = False
     """Only where one row is edited: names."""
+    by: str = ""
+    """The field that says how this one is read."""
 
 
 def text(value: Any) -> str:
@@ -94,6 +97,8 @@ class Kind:
     slots: tuple[Slot, ...]
     ident: str = "name"
     first: str = ""
+    check: Callable[[Sheet], list[str]] = lambda sheet: []
+    """What is wrong between the fields."""
 
 
 PRIORITY = Slot("priority", "Priority", whole(-1_000_000, 1_000_000), text, "--priority", hint="higher first")
@@ -134,7 +139,10 @@ POOL = Kind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
 NEW_QUEUE = Kind("queue", (NAME, *QUEUE.slots[:-1]), first="name")
 NEW_POOL = Kind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
 
-PRESETS = (("finishes-within", "finishes within"), ("starts-within", "starts within"))
+ON_TASKS = (("finishes-within", "a task finishes within"), ("starts-within", "a task starts within"))
+PRESETS = (*ON_TASKS, *((metric, f"{metric} stays below") for metric in metrics.METRICS))
+"""What a rule may ask: something of tasks, or of a figure of Taskdeck itself, which is named in place of its preset."""
+MATCH = ("template", "queue", "task", "tag")
 SEVERITIES = (("critical", "critical"), ("warning", "warning"), ("info", "info"))
 SWITCH = (("on", "on"), ("off", "off"))
 
@@ -162,11 +170,26 @@ def _to_come(word: str) -> str:
     return word
 
 
+def _limit_of_rule(word: str, what: str) -> str:
+    """Reads a limit of what a rule asks, and writes a time in its largest unit."""
+    if what in metrics.METRICS:
+        value = metrics.parse(what, word)
+        return exact_time(value) if metrics.unit(what) == metrics.SECONDS else word
+    return exact_time(amounts.parse_duration(word))
+
+
+def _no_match(sheet: Sheet) -> list[str]:
+    """A rule on a figure is about no task."""
+    what = sheet.text(sheet.slot("preset"))
+    matched = [sheet.slot(name) for name in MATCH if what in metrics.METRICS and sheet.text(sheet.slot(name))]
+    return [f"{slot.label} must be empty: {what} is about no task." for slot in matched]
+
+
 RULE = Kind(
     "sla",
     (
-        Slot("preset", "A task", str, text, of="choice"),
-        Slot("value", "Time", amounts.parse_duration, exact_time, hint="from its submission", needed=True),
+        Slot("preset", "What", str, text, of="choice", size=28),
+        Slot("value", "Limit", _limit_of_rule, text, needed=True, by="preset"),
         Slot("template", "Template", str, text, "--template", of="pick", size=24, blank=True),
         Slot("queue", "Queue", str, text, "--queue", of="pick", size=24, blank=True),
         Slot("task", "Task name", name, safe, "--task", size=24, hint="empty: any", blank=True),
@@ -175,8 +198,9 @@ RULE = Kind(
         Slot("enabled", "Rule", lambda word: word == "on", lambda on: "on" if on else "off", of="choice"),
     ),
     first="value",
+    check=_no_match,
 )
-NEW_RULE = Kind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name")
+NEW_RULE = Kind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name", check=_no_match)
 SILENCE = Kind(
     "silence",
     (
@@ -233,7 +257,10 @@ class Sheet:
     def value(self, slot: Slot) -> Any:
         """What a field without a fault means."""
         word = self.text(slot)
-        return slot.parse(word) if word or slot.parse is limit else ""
+        return self._read(slot, word) if word or slot.parse is limit else ""
+
+    def _read(self, slot: Slot, word: str) -> Any:
+        return slot.parse(word, self.text(self.slot(slot.by))) if slot.by else slot.parse(word)
 
     def fault(self, slot: Slot) -> str:
         """What is wrong with a field, as a sentence; "" when nothing is."""
@@ -243,14 +270,14 @@ class Sheet:
         if not word:
             return f"{slot.label} must not be empty." if self.touched(slot) and not (slot.blank or self.new) else ""
         try:
-            slot.parse(word)
+            self._read(slot, word)
         except ValueError as error:
             return f"{slot.label} {error}."
         return ""
 
     def faults(self) -> list[str]:
         """All that is wrong."""
-        return [fault for slot in self.slots if (fault := self.fault(slot))]
+        return [*(fault for slot in self.slots if (fault := self.fault(slot))), *self.kind.check(self)]
 
     def changes(self) -> dict[str, Any]:
         """{field: its new value}, of those that differ from what is stored in some row and make sense."""
@@ -283,8 +310,15 @@ def deeds(sheet: Sheet) -> list[Deed]:
 def _made(sheet: Sheet, changes: Mapping[str, Any]) -> Deed:
     word, called = sheet.kind.word, changes["name"]
     about = f"{_thing(word)} {called}"
-    given = {key: value for key, value in changes.items() if value != ""}
+    given = _asked({key: value for key, value in changes.items() if value != ""})
     return Deed(f"{word}.create", given, "Created", (Deed(f"{word}.rm", {"name": called}, "Took away", object=about),), about)
+
+
+def _asked(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of fields as a verb takes them: a metric stands in the place of its preset."""
+    if values.get("preset") in metrics.METRICS:
+        return {**values, "preset": "stays-below", "metric": values["preset"]}
+    return values
 
 
 def _thing(word: str) -> str:
@@ -314,8 +348,8 @@ def _set_named(sheet: Sheet, row: Mapping[str, Any], changes: Mapping[str, Any])
     found = []
     if own:
         old = {name: _given(row.get(name)) for name in own}
-        back = Deed(f"{word}.set", {"name": row["name"], **old}, "As it was:", object=about)
-        found.append(Deed(f"{word}.set", {"name": row["name"], **own}, f"{said(sheet)}:", (back,), about))
+        back = Deed(f"{word}.set", {"name": row["name"], **_asked(old)}, "As it was:", object=about)
+        found.append(Deed(f"{word}.set", {"name": row["name"], **_asked(own)}, f"{said(sheet)}:", (back,), about))
     if status is not None:
         back = Deed(f"{word}.{_TURN[row['status']][0]}", {"name": row["name"]}, _TURN[row["status"]][1], object=about)
         found.append(Deed(f"{word}.{_TURN[status][0]}", {"name": row["name"]}, _TURN[status][1], (back,), about))
@@ -375,9 +409,10 @@ def equal(sheet: Sheet) -> list[list[str]]:
 
 def _option(sheet: Sheet, slot: Slot, value: Any) -> list[str]:
     if slot.name in ("preset", "value"):
-        preset = sheet.text(sheet.slot("preset"))
+        what = sheet.text(sheet.slot("preset"))
         shown = slot.show(value) if slot.name == "value" else sheet.text(sheet.slot("value"))
-        return [f"--{preset}", shown] if slot.name == "value" or "value" not in sheet.changes() else []
+        asked = ["--metric", what, "--stays-below"] if what in metrics.METRICS else [f"--{what}"]
+        return [*asked, shown] if slot.name == "value" or "value" not in sheet.changes() else []
     if slot.name == "tag" and value:
         return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":

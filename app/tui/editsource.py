@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.tui.edits import NEW_POOL, NEW_QUEUE, NEW_RULE, SILENCE, TASK, Kind
+from app.core import metrics
+from app.tui.edits import NEW_POOL, NEW_QUEUE, NEW_RULE, SILENCE, TASK, Kind, exact_time
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -86,8 +87,11 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def rule_row(row: Row) -> dict[str, Any]:
-    """A rule of `sla.ls` by the names of the form's fields."""
+    """A rule of `sla.ls` by the names of the form's fields; a metric stands in the place of its preset."""
     conditions, match = row["conditions"], row["conditions"].get("match") or {}
     own = {name: match.get(name) or "" for name in ("template", "queue", "task")}
-    more = {"preset": conditions["preset"], "value": row["limit"], "tag": match.get("tag") or {}, "enabled": bool(row["enabled"])}
+    metric = conditions.get("metric")
+    timed = not metric or metrics.unit(metric) == metrics.SECONDS
+    limit = exact_time(row["limit"]) if timed else str(conditions["value"])
+    more = {"preset": metric or conditions["preset"], "value": limit, "tag": match.get("tag") or {}, "enabled": bool(row["enabled"])}
     return {**row, **own, **more}

@@ -32,26 +32,36 @@ def alert_lines(found: Mapping[str, Any], room: int, height: int, now: float, lo
     head = [[(f"  {look.cut(said, room - 3)}", "bold")]]
     if rule:
         head.append([(f"  {look.cut(look.theirs(_asks(rule)), room - 3)}", "")])
-    events = _wrapped(_events(found, now, look), room)
+    events = _wrapped([*_events(found, now, look), *_was(found.get("was", ()), now)], room)
     runs = [*found.get("runs", ()), *_ongoing(found, now)]
     most = height - len(head) - len(events)
     return [*head, *_chart(runs, found.get("limit"), room, most, now, look), *events][:height]
 
 
-def rule_lines(rule: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], room: int, height: int, now: float, look: Look) -> list[Line]:
-    """A row of `sla.ls` with its runs of `sla.history`, in so many lines."""
+def rule_lines(
+    rule: Mapping[str, Any], history: Mapping[str, Any], room: int, height: int, now: float, look: Look
+) -> list[Line]:
+    """A row of `sla.ls` with its answer of `sla.history` (empty: none yet), in so many lines."""
     head = [[(f"  {look.cut(look.theirs(_asks(rule)), room - 3)}", "bold")]]
+    if rule.get("metric"):
+        head.append([(f"  {look.cut(look.theirs('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}", "")])
     facts = [f"made {_wall(rule['created_at'], now)}", f"changed {_wall(rule['updated_at'], now)}"]
     facts += [_late(rule, now)] if rule.get("late") else ["no alert that is over in 24h"]
     facts += [_silence(rule["silence"], now, look)] if rule.get("silence") else []
     facts += ["off: it is not looked at"] if not rule["enabled"] else []
-    events = _wrapped(facts, room)
-    return [*head, *_chart(runs, rule["limit"], room, height - len(head) - len(events), now, look), *events][:height]
+    events = _wrapped([*facts, *_was(history.get("was", ()), now)], room)
+    return [*head, *_chart(history.get("runs", ()), rule["limit"], room, height - len(head) - len(events), now, look), *events][:height]
 
 
 def _asks(rule: Mapping[str, Any]) -> str:
-    about = "" if (rule["conditions"].get("match") or {}) else ": every task"
+    about = "" if rule.get("metric") or (rule["conditions"].get("match") or {}) else ": every task"
     return f"asked: {rule['words']}{about}"
+
+
+def _was(spells: Sequence[Mapping[str, Any]], now: float) -> list[str]:
+    """When a figure was too high before, the latest first: `too high 10:15 to 10:20`."""
+    told = [(_wall(spell["since"], now), _wall(spell["until"], now)) for spell in reversed(spells)]
+    return [f"too high {since}" if since == until else f"too high {since} to {until}" for since, until in told]
 
 
 def _late(rule: Mapping[str, Any], now: float) -> str:

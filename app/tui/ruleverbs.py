@@ -130,13 +130,16 @@ def delete(rules: Sequence[RuleRow]) -> list[Deed]:
 def _made_again(rule: RuleRow) -> tuple[Deed, ...]:
     conditions = rule.facts["conditions"]
     args = {"name": rule.name, "preset": conditions["preset"], "value": conditions["value"], **(conditions.get("match") or {})}
+    args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
     made = Deed("sla.create", {**args, "severity": rule.severity}, "Made again: rule", object=rule.name)
     off = Deed("sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name)
     return (made,) if rule.enabled else (made, off)
 
 
 def tasks_words(row: Any, rules: Rules) -> str:
-    """The filter that shows the tasks a rule is about."""
+    """The filter that shows the tasks a rule is about. Raises Unfit for one on a figure."""
+    if rules[row.name].facts.get("metric"):
+        raise Unfit(f"{row.name} is about Taskdeck itself, and no task.")
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
     names = {"template": "template", "queue": "queue", "task": "name"}
     words = [f"{name}:{_quoted(str(match[key]))}" for key, name in names.items() if key in match]

@@ -48,6 +48,7 @@ def test_bash_completes_verbs_second_words_and_options(cli):
     assert completed(text, "taskdeck submit --prio") == ["--priority"]
     assert completed(text, "taskdeck ls --status fa") == ["failed"]
     assert completed(text, "taskdeck ls -o n") == ["name"]
+    assert completed(text, "taskdeck sla create fresh --metric re") == ["replica-lag"]
     assert completed(text, "taskdeck cancel -s US") == ["USR1", "USR2"]
 
 

@@ -198,6 +198,32 @@ def test_an_sla_is_made_from_its_limit_and_what_it_is_for(answering, cli):
     }
 
 
+ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, "metric": "replica-lag",
+                "now": 420.0, "stands": "replica 7m old"}  # fmt: skip
+
+
+def test_an_sla_is_made_on_a_metric(answering, cli):
+    runtime = answering(sla__create=ON_LAG)
+
+    assert cli("sla", "create", "fresh", "--metric", "replica-lag", "--stays-below", "5m", "--severity", "critical").code == 0
+    given = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+    assert runtime.args("sla.create") == given
+
+
+def test_an_sla_on_a_metric_says_what_it_wants_and_how_that_stands(answering, cli):
+    none = ON_LAG | {"now": None, "stands": "no replica"}
+    quick = ON_LAG | {"conditions": {"preset": "stays-below", "metric": "slow-queries", "value": 20}, "stands": "slow: 3"}
+    answering(sla__ls=[ON_LAG, none, quick], sla__show=ON_LAG)
+
+    rows = [line.split("  ") for line in cli("sla", "ls", "--wide").out.splitlines()[1:]]
+    assert [[cell.strip() for cell in row if cell][1:3] for row in rows] == [
+        ["replica-lag stays below 5m", "replica 7m old"], ["replica-lag stays below 5m", "no replica"],
+        ["slow-queries stays below 20", "slow: 3"],
+    ]  # fmt: skip
+    shown = cli("sla", "show", "on-time").out
+    assert "wants        replica-lag stays below 5m" in shown and "now          replica 7m old" in shown and "  of " not in shown
+
+
 def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):
     runtime = answering(alert__ack={"done": [ALERT], "refused": [], "notes": []})
 
@@ -229,7 +255,10 @@ def test_an_sla_is_changed_where_that_was_said(answering, cli):
     limit = {"preset": "starts-within", "value": 3600}
     assert runtime.args("sla.set") == {"name": "on-time", **limit, "enabled": False, "tag": {"env": "prod"}}
     assert cli("sla", "set", "on-time", "--severity", "critical").out == "sla on-time changed\n"
-    for words in ((), ("--on", "--off"), ("--starts-within", "1h", "--finishes-within", "1h")):
+    cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
+    assert runtime.args("sla.set") == {"name": "on-time", "preset": "stays-below", "metric": "wal-size", "value": "64M"}
+    two = (("--starts-within", "1h", "--finishes-within", "1h"), ("--starts-within", "1h", "--stays-below", "1"))
+    for words in ((), ("--on", "--off"), *two):
         assert cli("sla", "set", "on-time", *words).code == 2
 
 

@@ -24,6 +24,8 @@ NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
         ("90", 90),
         ("1.5h", 5400),
         (" 10S ", 10),
+        ("250ms", 0.25),
+        ("1m5MS", 60.005),
         ("0", 0),
     ],
 )
@@ -32,7 +34,8 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["-5s", "nan", "inf", "soon", "1e999d", "9" * 400 + "d", "", "1m1h", "1h1h", "s", "11y", "3654d", "1_0s"]
+    "text",
+    ["-5s", "nan", "inf", "soon", "1e999d", "9" * 400 + "d", "", "1m1h", "1h1h", "s", "ms", "5ms1s", "1m s", "11y", "3654d", "1_0s"],
 )
 def test_a_senseless_duration_is_refused_with_what_was_typed(text: str) -> None:
     with pytest.raises(ValueError, match="must") as refusal:

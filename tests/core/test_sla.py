@@ -76,12 +76,100 @@ def test_an_open_task_is_late_from_its_due_moment_on(created: float, not_before:
         ({"preset": "starts-within", "value": "1s", "match": {"queue": "a/b"}}, "queue must be a name"),
         ({"preset": "starts-within", "value": "1s", "match": {"tag": "x"}}, "tag must be KEY=VALUE"),
         ({"preset": "starts-within", "value": "1s", "match": "media"}, "match must be a table"),
+        ({"preset": "starts-within", "value": "1s", "metric": "wal-size"}, "metric goes with preset stays-below, not with starts-within"),
+        ({"preset": "stays-below", "value": "1s"}, "stays-below needs a metric: replica-lag, backup-age,"),
+        ({"preset": "stays-below", "value": "1s", "metric": "replica-lga"}, 'unknown metric "replica-lga". Nearest: replica-lag'),
+        ({"preset": "stays-below", "value": "1s", "metric": ["wal-size"]}, "unknown metric"),
+        (
+            {"preset": "stays-below", "value": "5m", "metric": "replica-lag", "match": {"queue": "a", "tag": "k=v"}},
+            "match: replica-lag is about no task: it takes no queue or tag",
+        ),
     ],
 )
 def test_conditions_that_make_no_sense_are_refused_by_their_key(conditions: object, words: str) -> None:
     with pytest.raises(ValueError, match="conditions") as caught:
         sla.parse(conditions)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "words"),
+    [
+        ("replica-lag", "64M", 'must be a duration such as 5m, which replica-lag is, not "64M"'),
+        ("backup-age", "20%", "must be a duration"),
+        ("backup-age", "-1h", "must not be negative"),
+        ("lock-wait", "0ms", 'must be above 0, not "0ms"'),
+        ("lock-wait", "9999999h", "must be at most 10 years"),
+        ("replica-lag", None, "must be a duration such as 45m"),
+        ("wal-size", "5m", 'must be a size such as 64M, which wal-size is, not "5m"'),
+        ("wal-size", "2h", "must be a size"),
+        ("wal-size", "-1G", "must not be negative"),
+        ("wal-size", 0, "must be above 0"),
+        ("wal-size", "9999T", "must be at most"),
+        ("wal-size", True, "must be a size such as 64M"),
+        ("slow-queries", "5m", "must be a count such as 20"),
+        ("slow-queries", 2.5, "must be a count"),
+        ("slow-queries", -3, "must be above 0"),
+        ("slow-queries", "0", "must be above 0"),
+        ("slow-queries", 10**30, "of at most 1,000,000,000"),
+        ("slow-queries", float("nan"), "must be a count"),
+    ],
+)
+def test_a_limit_must_be_of_its_metrics_unit(metric: str, value: object, words: str) -> None:
+    with pytest.raises(ValueError, match="conditions: value must") as caught:
+        sla.normal({"preset": "stays-below", "metric": metric, "value": value})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "limit", "stored", "words"),
+    [
+        ("replica-lag", "5m", 300.0, "5m", "replica-lag stays below 5m"),
+        ("replica-lag", 90, 90.0, "90s", "replica-lag stays below 1m30s"),
+        ("lock-wait", "250ms", 0.25, "250ms", "lock-wait stays below 250ms"),
+        ("backup-age", "1d2h", 93600.0, "1d2h", "backup-age stays below 1d02h"),
+        ("slow-queries", "20", 20.0, 20, "slow-queries stays below 20"),
+        ("slow-queries", 20, 20.0, 20, "slow-queries stays below 20"),
+        ("wal-size", "64M", 64.0 * 2**20, "64M", "wal-size stays below 64M"),
+        ("wal-size", 64, 64.0 * 2**20, "64M", "wal-size stays below 64M"),
+    ],
+)
+def test_a_rule_on_a_metric_is_stored_and_read_in_its_unit(
+    metric: str, value: object, limit: float, stored: object, words: str
+) -> None:
+    conditions = sla.normal({"preset": "stays-below", "metric": metric, "value": value})
+    rule = sla.parse(conditions)
+    assert conditions == {"preset": "stays-below", "metric": metric, "value": stored} == sla.normal(conditions)
+    assert (rule.value, sla.describe(rule)) == (limit, words)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "figure", "late", "text", "short"),
+    [
+        ("replica-lag", "5m", 7 * MINUTE, True, "replica 7m old, allowed 5m", "7m > 5m"),
+        ("replica-lag", "5m", 299.9, False, "replica 4m old, allowed 5m", "4m > 5m"),
+        ("replica-lag", "5m", 300.0, True, "replica 5m old, allowed 5m", "5m > 5m"),
+        ("replica-lag", "90s", 95.0, True, "replica 1m35s old, allowed 1m30s", "1m35s > 1m30s"),
+        ("replica-lag", "5m", None, False, "no replica", "no replica"),
+        ("backup-age", "2h", 3 * HOUR, True, "backup 3h old, allowed 2h", "3h > 2h"),
+        ("backup-age", "2h", None, False, "no backup", "no backup"),
+        ("lock-wait", "250ms", 1.25, True, "longest wait for the lock 1.2s, allowed 250ms", "1.2s > 250ms"),
+        ("lock-wait", "250ms", 0.0, False, "longest wait for the lock 0s, allowed 250ms", "0s > 250ms"),
+        ("slow-queries", 20, 21.0, True, "slow statements in an hour: 21, allowed 20", "21 > 20"),
+        ("wal-size", "64M", 300.0 * 2**20, True, "the database's log 300M, allowed 64M", "300M > 64M"),
+    ],
+)
+def test_a_figure_at_its_limit_or_above_is_too_high(
+    metric: str, value: object, figure: float | None, late: bool, text: str, short: str
+) -> None:
+    standing = sla.stand(sla.parse({"preset": "stays-below", "metric": metric, "value": value}), figure, 1000.0)
+    assert (standing.late, standing.text, standing.short) == (late, text, short)
+
+
+def test_an_age_is_too_high_since_it_reached_its_limit_and_another_figure_since_now() -> None:
+    lag, size = ({"preset": "stays-below", "metric": m, "value": v} for m, v in (("replica-lag", "5m"), ("wal-size", "1M")))
+    assert sla.stand(sla.parse(lag), 7 * MINUTE, 1000.0).since == 1000.0 - 2 * MINUTE
+    assert sla.stand(sla.parse(size), 2.0**21, 1000.0).since == 1000.0
 
 
 def test_a_rule_reads_as_a_sentence() -> None:

@@ -166,6 +166,29 @@ async def test_what_cannot_be_written_is_kept_until_it_can(slow: Database, monke
     await slowlog.keep(slow)
 
     assert [row.count for row in await slow.read(slowlog.listed)] == [1]
+    assert await slow.read(slowlog.slow_in_hour, clock.utcnow().timestamp()) == 1
+
+
+async def test_what_was_slow_in_the_last_hour_is_kept_by_the_minute(slow: Database):
+    hour_ago = clock.from_unix(clock.utcnow().timestamp() - slowlog.HOUR - 120)[: timed.MINUTE]
+    old = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, 9, '', '')"
+    for name in (slowlog.SLOW, slowlog.WAIT):
+        await slow.write(lambda c, name=name: sql.run(c, old, (name + hour_ago,)))
+    for many in (1, 2):
+        for _ in range(many):
+            await slow.write(slowly)
+        slow.slow.add("dispatcher", "BEGIN IMMEDIATE", 0, 0.25 / many)
+        await slowlog.keep(slow)
+
+    now = clock.utcnow().timestamp()
+    names = await slow.read(lambda c: sql.column(c, "SELECT name FROM counters WHERE value = 9"))
+    assert await slow.read(slowlog.slow_in_hour, now) == 3
+    assert await slow.read(slowlog.longest_wait, now) == 0.25
+    assert names == []
+    assert await slow.read(slowlog.slow_in_hour, now + slowlog.HOUR + 120) == 0
+    await slow.write(slowlog.clear)
+    assert await slow.read(slowlog.slow_in_hour, now) == 0
+    assert await slow.read(slowlog.longest_wait, now) == 0.25
 
 
 async def test_a_statement_that_cannot_be_explained_any_more_is_kept_without_a_plan(slow: Database):

@@ -125,6 +125,8 @@ class Asker:
         """What people do: rules, submissions, and every verb on tasks that wait, run and ended."""
         for preset in ("starts-within", "finishes-within"):
             await self.verb("sla.create", name=preset, preset=preset, value="45m", queue="gpu")
+        for metric, value in (("replica-lag", "5m"), ("backup-age", "2h"), ("slow-queries", 20), ("lock-wait", "1s"), ("wal-size", "1K")):
+            await self.verb("sla.create", name=metric, preset="stays-below", metric=metric, value=value)
         task = {"argv": ["true"]}
         given = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
         made = await self.verb("submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given)
@@ -154,7 +156,7 @@ class Asker:
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
             "sla.show": [{"name": "starts-within"}],
-            "sla.history": [{"name": "starts-within"}],
+            "sla.history": [{"name": "starts-within"}, {"name": "wal-size"}],
             "template.show": [{"name": "encode"}],
             "template.ls": [{}, {"usage": True}],
             "review": [{"filter": "status:failed"}, {"ids": [1, self.last]}],

@@ -142,6 +142,70 @@ async def test_the_rule_under_the_cursor_is_told_with_its_silence():
         assert "quiet 5h, until 15:42, by bob: disk move" in text(app).replace("Wed ", "")
 
 
+LAG = sla(
+    "replica-fresh", "critical", conditions={"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, limit=300.0,
+    words="replica-lag stays below 5m", metric="replica-lag", unit="seconds", now=420.0, stands="replica 7m old", open={"firing": 1},
+)  # fmt: skip
+LATE = alert(
+    9, "replica-fresh", "critical", task=None, object="taskdeck", text="replica 7m old, allowed 5m", short="7m > 5m", metric="replica-lag",
+    value=420.0, limit=300.0, since=stamp(2 * MINUTE),
+)  # fmt: skip
+WAS = [{"since": stamp(9 * HOUR), "until": stamp(9 * HOUR - 5 * MINUTE)}, {"since": stamp(2 * HOUR), "until": stamp(2 * HOUR)}]
+
+
+def about_lag(**more: Any) -> Answers:
+    """A home with one rule, on the age of its replica, which is late."""
+    shown_late = LATE | {"rule": LAG, "task": None, "runs": [], "was": WAS}
+    history = {"name": "replica-fresh", "limit": 300.0, "metric": "replica-lag", "stands": "replica 8m old", "runs": [], "was": WAS}
+    return answers(**{"alert_ls": [LATE], "sla_ls": [LAG], "alert_show": shown_late, "sla_history": history} | more)
+
+
+async def test_an_alert_of_a_figure_is_told_with_its_rule_and_what_was():
+    app = deck(about_lag())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "limit reached, fires" in text(app))
+        assert line(app, 3).startswith("› ▲ CRIT  replica-fresh  taskdeck") and "7m > 5m" in line(app, 3)
+        assert "taskdeck: replica 7m old, allowed 5m" in text(app)
+        assert "asked: replica-lag stays below 5m\n" in "\n".join(row.rstrip() for row in screen_text(app))
+        assert "too high 08:42   too high 01:42 to 01:47" in text(app)
+
+
+async def test_a_rule_on_a_figure_says_what_that_is_now_and_when_it_was_too_high():
+    found = about_lag()
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        screen.table.go("rule:replica-fresh")
+        await until(pilot, lambda: "now: replica 8m old" in text(app))
+        assert "replica-lag stays below 5m" in text(app) and "every task" not in text(app)
+        assert "too high 08:42\n" in text(app) and "  too high 01:42 to 01:47" in text(app)
+        before = len(found.asked("sla.history"))
+        await until(pilot, lambda: len(found.asked("sla.history")) > before)
+        await pilot.press("enter")
+        await until(pilot, lambda: "replica-fresh is about Taskdeck itself, and no task." in text(app))
+        assert "its tasks" not in text(app)
+
+
+async def test_a_rule_on_a_figure_is_silenced_by_its_alert_and_deleted_with_a_way_back():
+    found = about_lag()
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await pilot.press("h")
+        await until(pilot, lambda: found.asked("alert.silence") == [{"sla": "replica-fresh", "until": "1h"}])
+        screen.table.go("rule:replica-fresh")
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await pilot.press("y")
+        await until(pilot, lambda: app.can_undo and found.asked("sla.rm"))
+        await pilot.press("u")
+        made = {"name": "replica-fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+        await until(pilot, lambda: found.asked("sla.create") == [made])
+
+
 async def test_an_alert_is_acknowledged_and_u_takes_that_back():
     found = answers()
     app = deck(found)

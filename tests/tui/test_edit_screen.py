@@ -308,13 +308,30 @@ async def test_a_rule_is_made_and_edited():
         await opened(pilot, app, rule_screen(found))
         await pilot.press(*"late", "tab", "right", "tab", *"30m", "ctrl+j")
         await until(pilot, lambda: asked(found, "sla.create"))
-        made = {"name": "late", "preset": "starts-within", "value": 1800.0, "severity": "warning"}
+        made = {"name": "late", "preset": "starts-within", "value": "30m", "severity": "warning"}
         assert asked(found, "sla.create") == [made]
         await opened(pilot, app, rule_screen(found, "encode-on-time"))
-        assert "Time        [45m     ]" in text(app) and "Template    [encode" in text(app)
+        assert "Limit       [45m     ]" in text(app) and "Template    [encode" in text(app)
         await pilot.press("1", "h", "ctrl+j")
         await until(pilot, lambda: asked(found, "sla.set"))
-        assert asked(found, "sla.set") == [{"name": "encode-on-time", "value": 3600.0}]
+        assert asked(found, "sla.set") == [{"name": "encode-on-time", "value": "1h"}]
+
+
+async def test_a_rule_on_a_metric_is_picked_from_what_a_rule_may_ask():
+    found = answers()
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, rule_screen(found))
+        await pilot.press(*"fresh", "tab", "right", "right", "tab")
+        await until(pilot, lambda: "[replica-lag stays below    ▾]" in text(app) and "a time: 5m, 250ms" in text(app))
+        await pilot.press(*"5m", "tab", "right")
+        await until(pilot, lambda: "Template must be empty: replica-lag is about no task." in text(app))
+        await pilot.press("left")
+        await until(pilot, lambda: "Its one alert fires while replica-lag is 5m or more." in text(app))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: asked(found, "sla.create"))
+        made = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "warning"}
+        assert asked(found, "sla.create") == [made]
 
 
 async def test_an_alert_leads_to_its_rule_and_one_without_says_that_there_is_none():

@@ -112,8 +112,8 @@ def test_a_rule_is_changed_by_its_parts():
     row = rule_row(RULE_ROW)
     found = sheet(RULE, row, value="1h", template="", tag="team=ml 'box=a b'", enabled="off")
     assert only(found)[1:] == (
-        {"name": "encode-on-time", "value": 3600.0, "template": "", "tag": {"team": "ml", "box": "a b"}, "enabled": False},
-        [{"name": "encode-on-time", "value": 2700.0, "template": "encode", "tag": {}, "enabled": True}],
+        {"name": "encode-on-time", "value": "1h", "template": "", "tag": {"team": "ml", "box": "a b"}, "enabled": False},
+        [{"name": "encode-on-time", "value": "45m", "template": "encode", "tag": {}, "enabled": True}],
     )
     assert edits.equal(found)[0] == [
         "taskdeck", "sla", "set", "encode-on-time", "--finishes-within", "1h", "--template", "", "--tag", "team=ml", "--tag",
@@ -125,11 +125,63 @@ def test_a_rule_is_changed_by_its_parts():
 
 def test_a_new_rule_begins_as_a_warning_that_something_finishes_in_time():
     found = Sheet(NEW_RULE, (), {"name": "a", "value": "30m", "queue": "gpu"})
-    given = {"name": "a", "preset": "finishes-within", "value": 1800.0, "queue": "gpu", "severity": "warning"}
+    given = {"name": "a", "preset": "finishes-within", "value": "30m", "queue": "gpu", "severity": "warning"}
     assert only(found)[:2] == ("sla.create", given)
     assert edits.equal(found) == [
         ["taskdeck", "sla", "create", "a", "--finishes-within", "30m", "--queue", "gpu", "--severity", "warning"]
     ]
+
+
+LAG = {
+    "name": "fresh", "conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, "metric": "replica-lag",
+    "limit": 300.0, "unit": "seconds", "severity": "critical", "enabled": True, "open": {"firing": 1},
+}  # fmt: skip
+LOG = LAG | {"conditions": {"preset": "stays-below", "metric": "wal-size", "value": "64M"}, "metric": "wal-size", "limit": 2.0**26}
+
+
+def test_a_rule_on_a_metric_is_made_in_the_same_form():
+    found = Sheet(NEW_RULE, (), {"name": "a", "preset": "wal-size", "value": "64M"})
+    given = {"name": "a", "preset": "stays-below", "metric": "wal-size", "value": "64M", "severity": "warning"}
+    assert only(found)[:2] == ("sla.create", given)
+    assert edits.equal(found)[0][2:] == ["create", "a", "--metric", "wal-size", "--stays-below", "64M", "--severity", "warning"]
+    assert outlook(found, BOARD) == ["Its one alert fires while wal-size is 64M or more."]
+    assert hint(found, "value", BOARD) == "a size: 64M"
+    assert hint(Sheet(NEW_RULE, ()), "value", BOARD) == "from its submission"
+
+
+def test_a_rule_on_a_metric_is_changed_and_undone():
+    found = sheet(RULE, rule_row(LAG), value="600s")
+    assert only(found)[1:] == ({"name": "fresh", "value": "10m"}, [{"name": "fresh", "value": "5m"}])
+    assert edits.equal(found) == [["taskdeck", "sla", "set", "fresh", "--metric", "replica-lag", "--stays-below", "10m"]]
+    assert outlook(found, BOARD) == ["Its one alert fires while replica-lag is 10m or more. Its 1 open alert fires again where still late."]
+    assert edits.deeds(sheet(RULE, rule_row(LAG), value="300s")) == edits.deeds(sheet(RULE, rule_row(LOG))) == []
+
+
+def test_a_rule_on_tasks_becomes_one_on_a_metric_once_it_matches_nothing_and_undo_brings_it_back():
+    row = rule_row(RULE_ROW)
+    assert sheet(RULE, row, preset="replica-lag").faults() == ["Template must be empty: replica-lag is about no task."]
+    found = sheet(RULE, row, preset="backup-age", value="2h", template="")
+    assert only(found)[1:] == (
+        {"name": "encode-on-time", "preset": "stays-below", "metric": "backup-age", "value": "2h", "template": ""},
+        [{"name": "encode-on-time", "preset": "finishes-within", "value": "45m", "template": "encode"}],
+    )
+    other = sheet(RULE, rule_row(LAG), preset="wal-size", value="1G")
+    assert only(other)[2] == [{"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m"}]
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "fault"),
+    [
+        ("wal-size", "5m", 'Limit must be a size such as 64M, which wal-size is, not "5m".'),
+        ("slow-queries", "5m", "Limit must be a count such as 20"),
+        ("replica-lag", "64M", "Limit must be a duration such as 5m"),
+        ("lock-wait", "0", "Limit must be above 0"),
+        ("finishes-within", "64 parsecs", "Limit must be a duration"),
+    ],
+)
+def test_a_limit_is_read_by_what_the_rule_asks(what: str, value: str, fault: str):
+    (found,) = Sheet(NEW_RULE, (), {"name": "a", "preset": what, "value": value}).faults()
+    assert found.startswith(fault)
 
 
 def test_the_line_for_several_tasks_names_them_all():

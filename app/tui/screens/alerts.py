@@ -156,7 +156,8 @@ class AlertsScreen(ListScreen):
         new = Hint("n", "new rule", "n", 3)
         if isinstance(row, RuleRow):
             turn = Hint("p", "turn off" if row.enabled else "turn on", "p", 6)
-            return [Hint("↵", "its tasks", "enter", 1), Hint("e", "edit", "e", 2), Hint("s", "silence", "s", 5), turn, new, *self._rare()]
+            tasks = [] if row.facts.get("metric") else [Hint("↵", "its tasks", "enter", 1)]
+            return [*tasks, Hint("e", "edit", "e", 2), Hint("s", "silence", "s", 5), turn, new, *self._rare()]
         if isinstance(row, AlertLine):
             ack = [Hint("a", "ack", "a", 2)] if row.status == "firing" else []
             silence = [Hint("s", "silence", "s", 3)] if row.sla in self.rules else []
@@ -254,7 +255,7 @@ class AlertsScreen(ListScreen):
         row, look = self.table.item, self.look
         about = self._about if row is not None and row.key == self._about_key else {}
         if isinstance(row, RuleRow):
-            lines = rule_lines(row.facts, about.get("runs", ()), room, height, self.now, look)
+            lines = rule_lines(row.facts, about, room, height, self.now, look)
             return look.cut(look.theirs(row.name), room - 20), row.severity, lines
         if isinstance(row, AlertLine):
             said: Sequence[Sequence[Span]] = [[(f"  {look.cut(look.theirs(f'{row.object}: {row.why}'), room - 3)}", "bold")]]
@@ -266,6 +267,8 @@ class AlertsScreen(ListScreen):
         super().every_second()
         if self.app.screen is self:
             self._show_detail()
+            if self._about.get("metric"):  # a figure changes though nothing is written
+                self._ask()
             if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):
                 self.reread()
 
@@ -352,11 +355,17 @@ class AlertsScreen(ListScreen):
     def _opened(self, event: Table.Opened) -> None:
         row = event.item
         if isinstance(row, RuleRow):
-            self.deck.open_tasks(ruleverbs.tasks_words(row, self.rules))
+            self._open_tasks(row)
         elif row.uuid:
             self.deck.open_task(row.uuid)
         else:
             self.say("It is about Taskdeck itself: taskdeck doctor tells more.")
+
+    def _open_tasks(self, row: RuleRow) -> None:
+        try:
+            self.deck.open_tasks(ruleverbs.tasks_words(row, self.rules))
+        except Unfit as unfit:
+            self.say(self.look.theirs(str(unfit)), "warn")
 
     def action_log(self) -> None:
         """The log of the alert's task."""

@@ -1,0 +1,81 @@
+"""The figures of Taskdeck itself that a rule may be held against: their units, how a limit is typed, how they read.
+
+Seconds, counts and bytes, as floats. Little is imported: commands name them, too.
+"""
+
+from __future__ import annotations
+
+from app.core import amounts
+
+SECONDS, COUNT, BYTES = "seconds", "count", "bytes"
+
+METRICS = {
+    "replica-lag": (SECONDS, "replica {} old", "no replica"),
+    "backup-age": (SECONDS, "backup {} old", "no backup"),
+    "slow-queries": (COUNT, "slow statements in an hour: {}", "not known"),
+    "lock-wait": (SECONDS, "longest wait for the lock {}", "not known"),
+    "wal-size": (BYTES, "the database's log {}", "not known"),
+}
+"""{metric: (its unit, how a figure reads, how it reads that there is none)}"""
+AGES = ("replica-lag", "backup-age")
+"""Those that grow by a second each second, until they begin anew."""
+MOST = 1_000_000_000
+"""The largest count."""
+MIB = 2**20
+
+
+def unit(metric: str) -> str:
+    """`seconds`, `count` or `bytes`."""
+    return METRICS[metric][0]
+
+
+def parse(metric: str, text: str) -> float:
+    """A limit of a metric, in its unit: `5m`, `20`, `64M`. Raises ValueError with the rest of a sentence."""
+    word = text.strip()
+    limit = _READ[unit(metric)](metric, word)
+    if limit <= 0:
+        raise ValueError(f"must be above 0, not {amounts.quoted(text)}")
+    return limit
+
+
+def shown(metric: str, figure: float, exact: bool = False) -> str:
+    """`7m`, or as one would type it `7m12s`; `250ms`, `20`, `64M`."""
+    if unit(metric) == SECONDS:
+        return _time(figure, exact, exact or metric not in AGES)
+    shown = amounts.size(figure) if unit(metric) == BYTES else amounts.count(figure)
+    return shown.replace(".0", "") if exact else shown
+
+
+def told(metric: str, figure: float | None, exact: bool = False) -> str:
+    """`replica 7m old`, `no replica`."""
+    _, words, none = METRICS[metric]
+    return none if figure is None else words.format(shown(metric, figure, exact))
+
+
+def _seconds(metric: str, word: str) -> float:
+    # `64M` would pass for 64 minutes, and `5m` for 5 MiB.
+    if word[-1:] in ("K", "M", "G", "T", "B"):
+        raise ValueError(f"must be a duration such as 5m, which {metric} is, not {amounts.quoted(word)}")
+    return amounts.parse_duration(word)
+
+
+def _bytes(metric: str, word: str) -> float:
+    if word[-1:] == "m":
+        raise ValueError(f"must be a size such as 64M, which {metric} is, not {amounts.quoted(word)}")
+    return amounts.parse_size(word) * MIB
+
+
+def _count(metric: str, word: str) -> float:
+    try:
+        return float(amounts.parse_int(word, -MOST, MOST))
+    except ValueError:
+        raise ValueError(f"must be a count such as 20, which {metric} is, of at most {MOST:,}, not {amounts.quoted(word)}") from None
+
+
+def _time(seconds: float, exact: bool, fine: bool) -> str:
+    if fine and 0 < seconds < 1:
+        return amounts.moment(seconds)
+    return amounts.setting(seconds) if exact or fine and seconds < 10 else amounts.age(seconds)
+
+
+_READ = {SECONDS: _seconds, COUNT: _count, BYTES: _bytes}
