@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -27,8 +27,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
 from db import index, schema, timed
-from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnlyDisk, Storage
-from db.files import read_only_uri
+from db.errors import BusyDatabase, DamagedDatabase, DiskFull, GoneDatabase, Problem, ReadOnlyDisk, Storage
+from db.files import existing_uri, read_only_uri
 from db.index import Found, Index
 from db.timed import Seat, SlowLog
 
@@ -58,8 +58,9 @@ class Database:
         self._writer = writer
         self._connection: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
-        self.damage: Problem | None = None
-        """Why nothing is written any more: the file was found damaged."""
+        self._opened = _file(path) if writer is not None else None
+        self.damage: DamagedDatabase | None = None
+        """Why nothing is written any more: the file was found damaged, or gone from its place."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -97,18 +98,17 @@ class Database:
             try:
                 result, changed = self._transact(fn, *args, **kwargs)
             except DamagedDatabase as error:
-                self.damage = error
-                loop.call_soon_threadsafe(failed, error, self._after)  # all have to know
+                self.damage = error  # at once: others may be in line behind this one
+                loop.call_soon_threadsafe(self.condemn, error)
+                loop.call_soon_threadsafe(failed, error)
             except BaseException as error:
-                loop.call_soon_threadsafe(failed, error, ())
+                loop.call_soon_threadsafe(failed, error)
             else:
                 loop.call_soon_threadsafe(done, result, changed)
 
-        def failed(error: BaseException, wakes: Sequence[Callable[[], None]]) -> None:
+        def failed(error: BaseException) -> None:
             if not answer.done():
                 answer.set_exception(error)
-            for wake in wakes:
-                wake()
 
         def done(result: T, changed: bool) -> None:
             if not answer.done():
@@ -125,11 +125,33 @@ class Database:
         """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
         if self.damage is not None:
             raise self.damage
+        if not self.in_place():
+            raise GoneDatabase(f"the database was removed or replaced while it was open: {self.path}. Nothing is written any more.")
         with translated(self.path), self._connected() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
             return result, driver.total_changes != before
+
+    def in_place(self) -> bool:
+        """Whether the file that was opened is still where it was: what is written to another place can be found by nobody."""
+        return _file(self.path) == self._opened
+
+    def condemn(self, damage: DamagedDatabase) -> None:
+        """Write nothing any more, and let all know."""
+        self.damage = damage
+        for wake in self._after:
+            wake()
+
+    async def rescue(self, to: Path) -> None:
+        """Save all that is in the file that is open, wherever that is, in a new one. Raises Storage."""
+        assert self._thread is not None
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._rescue, to)
+
+    def _rescue(self, to: Path) -> None:
+        os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with translated(to), self._connected() as c, closing(sqlite3.connect(to)) as target:
+            cast(sqlite3.Connection, c.connection.driver_connection).backup(target)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -158,14 +180,22 @@ class Database:
         return await self._whole(self._read(fn, *args, **kwargs))
 
     async def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with translated(self.path):
-            try:
-                return await self._once(fn, *args, **kwargs)
-            except DBAPIError as error:
-                if (file := self.found.usable()) is None:
-                    raise
-                self.found.blame(file, error)
-            return await self._without_index(fn, *args, **kwargs)
+        try:
+            with translated(self.path):
+                return await self._once_or_again(fn, *args, **kwargs)
+        except DamagedDatabase as error:
+            if self._writer is not None and self.damage is None:
+                self.condemn(error)
+            raise
+
+    async def _once_or_again(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._once(fn, *args, **kwargs)
+        except DBAPIError as error:
+            if (file := self.found.usable()) is None:
+                raise
+            self.found.blame(file, error)
+        return await self._without_index(fn, *args, **kwargs)
 
     async def _once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._readers.connect() as c:
@@ -234,6 +264,15 @@ async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[D
         await db.close()
 
 
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def write_engine(path: Path, seat: Seat | None = None) -> Engine:
     """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
     With a `seat` its statements are timed."""
@@ -265,7 +304,7 @@ def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> AsyncEngine:
 
     async def connect() -> aiosqlite.Connection:
         seat = Seat(log)
-        c = await aiosqlite.connect(os.fspath(path) if live else read_only_uri(path), uri=True, timeout=BUSY_SECONDS,
+        c = await aiosqlite.connect(existing_uri(path) if live else read_only_uri(path), uri=True, timeout=BUSY_SECONDS,
                                     isolation_level=None, cached_statements=512, factory=seat.connection)  # fmt: skip
         seats[c] = seat
         await c.execute("PRAGMA query_only=ON")

@@ -37,6 +37,12 @@ class DamagedDatabase(Storage):
     code = "damaged-database"
 
 
+class GoneDatabase(DamagedDatabase):
+    """The database file is no longer where it was opened."""
+
+    code = "gone-database"
+
+
 class DiskFull(Storage):
     """There is no room to record what was asked."""
 

@@ -33,11 +33,14 @@ def serve(session: Session, args: Args) -> int:
 
 def stop(session: Session, args: Args) -> int:
     """End the runtime, wait until it has gone, and keep commands from bringing it up again."""
-    if not session.client.runtime_up():
-        raise Conflict("no runtime is up; there is nothing to stop.")
-    from app import launch
+    from app import client, launch
 
-    pid = session.call("status")["runtime"]["pid"]
+    # What the kernel says of who listens: a runtime whose database is damaged has no status.
+    sock = client.dial(session.home) if session.client.runtime_up() else None
+    if sock is None:
+        raise Conflict("no runtime is up; there is nothing to stop.")
+    with sock:
+        pid = client.listener(sock)
     process, in_deck = os.pidfd_open(pid), launch.lives_in_deck(session.home, pid)
     answer = session.call("stop", drain=args.drain)
     try:

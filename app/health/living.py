@@ -40,8 +40,8 @@ def trouble(home: str, problem: Problem) -> Finding:
 
         cure = f'"${{EDITOR:-vi}}" {quote(config_file())}'
     if problem.code == "damaged-database" and "Newest good backup" not in problem.message:
-        aside = os.path.join(home, "damaged")
-        cure = f"mkdir {quote(aside)} && mv {quote(os.path.join(home, 'taskdeck.db'))}* {quote(aside)}"
+        aside, database = quote(os.path.join(home, "damaged")), quote(os.path.join(home, "taskdeck.db"))
+        cure = f"mkdir {aside} && mv {database} {database}-* {aside}"  # and not what was kept before a restore
     return Finding(about, cut(clean(problem.message), 300), "broken", clean(cure))
 
 
@@ -64,6 +64,8 @@ def _cure(home: str, trouble: str) -> str:
         return disk.making_writable(home)
     if trouble.startswith("disk"):
         return disk.making_room(home)
+    if trouble.startswith("database"):
+        return f"{taskdeck(home, 'stop')} && {taskdeck(home, 'db restore --dry-run')}"
     return taskdeck(home, "serve --replace --detach")
 
 

@@ -31,7 +31,7 @@ def advised(home: Path) -> Iterator[None]:
 
 def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     """The same problem with the newest good backup and the command to type; as it is when that was said already."""
-    if "Newest good backup" in damage.message or "another program" in damage.message:
+    if any(words in damage.message for words in ("Newest good backup", "another program", "is saved")):
         return damage
     found = newest(home)
     if found is None:

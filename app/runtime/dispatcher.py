@@ -45,6 +45,7 @@ WORDS = {
     "read-only": "disk read-only",
     "busy-database": "database held by another program",
     "damaged-database": "database damaged",
+    "gone-database": "database gone",
 }
 """What keeps the database from being written, by the code of the problem."""
 

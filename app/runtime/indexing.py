@@ -44,10 +44,11 @@ class Indexing:
         self._changed = True
 
     async def catch_up(self) -> None:
-        """Index what was submitted, renamed or purged since; only after a commit, or when the file is another than before.
+        """Index what was submitted, renamed or purged since; only after a commit, or when the file is another than before,
+        and nothing of a database that is damaged.
 
         A runtime that stops meanwhile leaves the rest to the next one. Raises Storage when the database fails."""
-        if not self._changed and self.db.index.identity == self.db.found.usable():
+        if self.db.damage is not None or not self._changed and self.db.index.identity == self.db.found.usable():
             return
         self._changed, done = False, False
         try:

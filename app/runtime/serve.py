@@ -10,6 +10,7 @@ import json
 import logging
 import logging.handlers
 import os
+import shlex
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ from app.runtime.usage import Usage
 from app.service.call import Call
 from db import dispatch
 from db.engine import Database, open_database
+from db.errors import GoneDatabase
 from db.replicas import Replica
 
 log = logging.getLogger("app.runtime")
@@ -147,11 +149,29 @@ class Runtime:
 
     async def while_home_is_ours(self) -> None:
         """End when the home was taken away or its socket removed: nobody could reach us, and the next would be locked out."""
-        ours = self._marks()
+        ours, saved = self._marks(), False
         while self._marks() == ours:
+            if not saved and not self.dispatcher.db.in_place():
+                await self._save_what_is_open()
+                saved = True
             await asyncio.sleep(LOOK)
         log.error("the home is gone, or its lock or socket was removed: this runtime ends")
         self.ending.set()
+
+    async def _save_what_is_open(self) -> None:
+        """The database was taken away: nothing more is written to it, and what it holds is put beside where it was."""
+        db = self.dispatcher.db
+        to = db.path.with_name(f"{db.path.name}.rescued-{time.strftime('%Y%m%dT%H%M%S')}")
+        said = f"the database was removed or replaced while a runtime had it: {db.path}."
+        try:
+            await db.rescue(to)
+        except (Problem, OSError) as error:
+            log.error("%s It could not be saved: %s", said, error)
+        else:
+            path = shlex.quote(str(db.path))
+            back = f"taskdeck stop && rm -f {path}-wal {path}-shm && mv {shlex.quote(str(to))} {path}"
+            db.condemn(GoneDatabase(f"{said} All that was in it is saved: {to}.", f"Put it back: {back}"))
+            log.error("%s", db.damage)
 
     def _marks(self) -> list[int]:
         """The inodes of lock and socket; 0 where there is none."""

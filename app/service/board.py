@@ -107,7 +107,7 @@ def host(call: Call) -> HostFacts:
     return call.live.host() if call.live else HostFacts(name=os.uname().nodename)
 
 
-AILING = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED"}
+AILING = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED", "database gone": "GONE"}
 """How the database is, by what halts the starting."""
 
 

@@ -111,6 +111,38 @@ def test_damage_that_a_write_meets_ends_all_writing_and_the_next_start_looks_aga
     assert database.read_bytes() == before
 
 
+def test_a_database_that_is_removed_under_the_runtime_takes_nothing_more_and_what_was_in_it_is_saved(house: House):
+    known = [house.submit("--hold", "-c", "true"), house.submit("--hold", "-c", "false")]
+    database = house.home / "taskdeck.db"
+    database.unlink()
+
+    at_once = house.td("submit", "-c", "true")
+    until(lambda: list(house.home.glob("taskdeck.db.rescued-*")), "it is saved")
+    later = until(lambda: (done := house.td("submit", "-c", "true")) and "is saved" in done.stderr and done, "that is told")
+    assert (at_once.returncode, at_once.stdout, later.returncode, later.stdout) == (5, "", 5, "")
+    assert "GONE" in house.ok("status") and not database.exists()
+
+    house.shell(later.stderr.partition("Put it back: ")[2])
+    house.ok("serve", "--detach")
+    assert sorted(str(row["number"]) for row in house.json("ls")) == known
+
+
+def test_a_runtime_on_a_database_that_cannot_be_read_is_stopped_and_restored(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    with (house.home / "taskdeck.db").open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(random.Random(1).randbytes((house.home / "taskdeck.db").stat().st_size - 2 * 4096))
+
+    done = house.td("submit", "-c", "true")
+    assert done.returncode == 5 and "db restore" in done.stderr
+    house.ok("stop")
+    house.ok("db", "restore", "--yes")
+    house.ok("serve", "--detach")
+
+    assert [row["number"] for row in house.json("ls")] == [1]
+
+
 def test_a_home_that_was_killed_is_looked_over_and_goes_on(runtime: Living):
     runtime.ended(runtime.submit("true"))
     runtime.kill()
