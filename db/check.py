@@ -53,8 +53,7 @@ def quick(path: Path) -> None:
 
 def damaged(path: Path, what: str) -> DamagedDatabase:
     """The database at `path` is damaged, as SQLite says it in `what`."""
-    said = " ".join(what.replace("*** in database main ***", "").split())
-    return DamagedDatabase(f"the database is damaged ({said}): {path}. It was not written to.")
+    return DamagedDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
 
 
 @contextmanager
@@ -68,7 +67,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _lines(c: sqlite3.Connection, pragma: str) -> list[str]:
-    return [row[0] for row in c.execute(pragma) if row[0] != "ok"]
+    """What a check says, a line each. What SQLite says first of a file may be many in one row."""
+    lines = [line for row in c.execute(pragma) for line in row[0].splitlines()]
+    return [line for line in lines if line not in ("ok", "*** in database main ***")][:TOLD]
 
 
 def _foreign(c: sqlite3.Connection) -> list[str]:

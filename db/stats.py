@@ -1,8 +1,8 @@
 """How large the database is and what its indexes are worth: measured, read only, nothing is changed.
 
 Sizes come from `dbstat`, which reads every page of the file once; where SQLite was built without it they are estimated from the rows.
-SQLite counts the hits of its own cache, but tells them only to C; of what it then reads from the file, `reading` says how much the
-system had in memory.
+SQLite counts the hits of its own cache, but tells them only to C; of what the process then reads from files, `reading` says how much
+the system had in memory.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Reading(NamedTuple):
 
 
 def reading() -> Reading | None:
-    """How much this process has read, nearly all of it the database; None where the system does not tell (proc(5), `io`)."""
+    """How much this process has read, its database and what else it looks at; None where the system does not tell (proc(5), `io`)."""
     try:
         found = psutil.Process().io_counters()
     except (psutil.Error, OSError):
