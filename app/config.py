@@ -1,4 +1,8 @@
-"""The settings a user may write down in config.toml. Unknown words are errors with the nearest known one."""
+"""The settings a user may write down in config.toml. Unknown words are errors with the nearest known one.
+
+What is wrong is passed over by commands and the runtime, so that a colour misspelt costs no submission; but while what is wrong may be
+about how long things are kept, nothing is removed.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from app.core.upkeep import Upkeep
+    from app.core.upkeep import Upkeep, Wrong
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "dark", "light", "contrast"),
@@ -22,6 +26,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """What the settings that are one of a few words may be."""
 UPKEEP = ("backup", "retention", "slow")
 """The sections that `app.core.upkeep` reads."""
+KEEPING = ("backup", "retention")
+"""Those that say how long things are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,75 +54,155 @@ class Config:
         return upkeep.parse({name: getattr(self, name) for name in UPKEEP})
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file says as far as it holds: the settings without those that are wrong, and a sentence about each of these, with the file
+    and, where it can be told, the line; first those that may be about how long things are kept."""
+
+    path: str
+    settings: Config = field(default_factory=Config)
+    wrong: tuple[Wrong, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What is wrong in one line; empty when nothing is."""
+        return _told(self.wrong)
+
+    @property
+    def doubt(self) -> str:
+        """As `said`, of what may be about how long things are kept: then it is not known what may be removed."""
+        return _told([one for one in self.wrong if _of_keeping(one)])
+
+    @property
+    def in_doubt(self) -> frozenset[str]:
+        """The sections of UPKEEP that are wrong, or are not there while there is one that may be theirs, misspelt."""
+        names = {one.where[0] if one.where else "" for one in self.wrong}
+        astray = not names <= set(Config.__slots__)
+        return frozenset(name for name in UPKEEP if name in names or (astray and not getattr(self.settings, name)))
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """How the data is looked after, with the default of what is wrong; nothing is removed while there is a doubt."""
+        from app.core import upkeep
+
+        found, _ = upkeep.taken({name: getattr(self.settings, name) for name in UPKEEP})
+        return found.keeping_all(self.doubt) if self.doubt else found
+
+
+def _of_keeping(wrong: Wrong) -> bool:
+    """Whether it may be about how long things are kept; what is not known may be."""
+    return not wrong.where or wrong.where[0] in KEEPING or wrong.where[0] not in Config.__slots__
+
+
+def _told(wrong: Sequence[Wrong]) -> str:
+    """The first thing, and how many there are besides."""
+    return (wrong[0].said + (f" And {len(wrong) - 1} more." if len(wrong) > 1 else "")) if wrong else ""
+
+
 def load(path: str) -> Config:
     """The settings at `path`, or the defaults when there is no file. Raises Usage for what is wrong in it."""
+    found = read(path)
+    if found.wrong:
+        raise Usage(found.said, found.wrong[0].advice)
+    return found.settings
+
+
+def read(path: str) -> Reading:
+    """What holds of the file at `path`, and what is wrong in it; without a file the defaults."""
+    import tomllib
+
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
+        return _checked(tomllib.loads(text), text, path)
     except FileNotFoundError:
-        return Config()
+        return Reading(path)
+    except tomllib.TOMLDecodeError as error:
+        return _unreadable(path, f"is not valid TOML: {error}")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise Usage(f"{path} cannot be read: {why}.", "Mend it, or move it away.") from None
-    return _parsed(text, path)
+        return _unreadable(path, f"cannot be read: {why}")
 
 
-def autostart(path: str) -> bool:
-    """That one setting, whatever else is wrong in the file."""
-    import tomllib
+def _unreadable(path: str, why: str) -> Reading:
+    """A file of which nothing holds."""
+    from app.core.clean import clean
 
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file).get("autostart") is not False
-    except (OSError, ValueError):
-        return True
+    return Reading(path, wrong=(_bad((), f"{clean(path)} {clean(why)}.", "Mend it."),))
 
 
-def _parsed(text: str, path: str) -> Config:
-    import tomllib
+def _checked(found: Mapping[str, Any], text: str, path: str) -> Reading:
+    """A file that is TOML."""
+    wrong = sorted(_wrong(found), key=_of_keeping, reverse=True)
+    names = {one.where for one in wrong}
+    well = {name: value for name, value in found.items() if (name,) not in names}
+    if "keys" in well:
+        well["keys"] = {name: keys for name, keys in well["keys"].items() if ("keys", name) not in names}
+    return Reading(path, Config(**well), tuple(one._replace(said=f"{_place(path, text, one)}: {one.said}") for one in wrong))
 
-    from app.core.clean import clean, nearest
 
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise Usage(f"{path} is not valid TOML: {error}.", "Mend it, or move it away.") from None
+def _wrong(found: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Whatever of the settings cannot be."""
     for name, value in found.items():
         if name not in Config.__slots__:
-            near = nearest(name, Config.__slots__)
-            raise Usage(f'{path}: there is no setting "{clean(name)}".' + (f" Nearest: {near}." if near else ""))
-        _check(path, name, value)
-    return Config(**found)
+            yield _unknown(name)
+        elif name == "autostart" and not isinstance(value, bool):
+            yield _bad((name,), f"{name} must be true or false.", f"Such as: {name} = false")
+        elif name == "keys":
+            yield from _wrong_keys(value)
+        elif name in CHOICES and value not in CHOICES[name]:
+            yield _bad((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
+    if sections := {name: found[name] for name in UPKEEP if name in found}:
+        from app.core.upkeep import taken
+
+        yield from taken(sections)[1]
 
 
-def _check(path: str, name: str, value: Any) -> None:
-    """Raise Usage for a value that this setting cannot have."""
-    if name == "autostart":
-        if not isinstance(value, bool):
-            raise Usage(f"{path}: {name} must be true or false.", f"Such as: {name} = false")
-    elif name == "keys":
-        _check_keys(path, value)
-    elif name in UPKEEP:
-        _check_upkeep(path, name, value)
-    elif value not in CHOICES[name]:
-        raise Usage(f"{path}: {name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
+def _unknown(name: str) -> Wrong:
+    from app.core.upkeep import no_such
+
+    return _bad((name,), no_such(name, Config.__slots__))
 
 
-def _check_keys(path: str, value: Any) -> None:
+def _wrong_keys(value: Any) -> Iterator[Wrong]:
     from app.core.clean import clean
 
     example = 'Such as: [keys] and below it "task.cancel" = "c"; ? in the deck shows the ids.'
     if not isinstance(value, dict):
-        raise Usage(f"{path}: keys must be a table.", example)
+        yield _bad(("keys",), "keys must be a table.", example)
+        return
     for name, keys in value.items():
         if not isinstance(keys, str) or not keys.strip():
-            raise Usage(f'{path}: keys."{clean(name)}" must be text that names keys.', example)
+            yield _bad(("keys", name), f'keys."{clean(name)}" must be text that names keys.', example)
 
 
-def _check_upkeep(path: str, name: str, value: Any) -> None:
-    from app.core import upkeep
+def _bad(where: tuple[str, ...], said: str, advice: str = "") -> Wrong:
+    from app.core.upkeep import Wrong  # which takes longer to import than most files to read
 
-    try:
-        upkeep.parse({name: value})
-    except upkeep.BadSetting as error:
-        raise Usage(f"{path}: {error}", "Mend it, or move it away.") from None
+    return Wrong(where, said, advice)
+
+
+def _place(path: str, text: str, wrong: Wrong) -> str:
+    """The file and, where it can be told, the line."""
+    from app.core.clean import clean
+
+    line = _line(text, wrong.where)
+    return clean(path) + (f", line {line}" if line else "")
+
+
+def _line(text: str, where: tuple[str, ...]) -> int | None:
+    """The first line, from 1 on, that names a setting or something in it; None where it is written in a way that is not looked for."""
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        word = line.strip()
+        if word.startswith("["):
+            table, names = _names(word.strip("[").partition("]")[0]), ()
+        else:
+            names = _names(word.partition("=")[0])
+        if (*table, *names)[: len(where)] == where:
+            return number
+    return None
+
+
+def _names(dotted: str) -> tuple[str, ...]:
+    return tuple(word.strip().strip("\"'") for word in dotted.split(".")) if dotted.strip() else ()

@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 10.0
 READERS = 3
+LITTLE = 64 * 1024
+"""Bytes free below which what SQLite calls an error of the disk is a full one."""
 
 
 class Database:
@@ -348,8 +350,9 @@ def explain(error: BaseException, path: Path) -> Problem | None:
 
 def _full(path: Path, said: str) -> Problem:
     stats = os.statvfs(path.parent)
+    free = f"{stats.f_bavail * stats.f_frsize} bytes free" if stats.f_favail or not stats.f_files else "no file more can be made"
     return DiskFull(
-        f"the disk is full ({path.parent}, {stats.f_bavail * stats.f_frsize} bytes free). {DiskFull.undone} Running jobs go on.",
+        f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs go on.",
         "Free space, then try again.",
     )
 
@@ -384,7 +387,18 @@ def _busy(path: Path, said: str) -> Problem:
     )
 
 
+def _has_no_room(folder: Path) -> bool:
+    """Whether there is no room for the little that SQLite needs to look at a database: its index of the log, a file of its own."""
+    try:
+        stats = os.statvfs(folder)
+    except OSError:
+        return False
+    return stats.f_bavail * stats.f_frsize < LITTLE or (stats.f_files > 0 and stats.f_favail == 0)
+
+
 def _unusable(path: Path, said: str) -> Problem:
+    if _has_no_room(path.parent):
+        return _full(path, said)
     if _went_read_only(path.parent):
         return _read_only(path, said)
     return Storage(

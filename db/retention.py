@@ -186,21 +186,41 @@ def _edge(c: Connection, statement: str, given: Mapping[str, Any]) -> Edge:
     return next(((row[0], row[1]) for row in sql.rows(c, statement, given)), NOTHING)
 
 
+_LAST = f"({_LAST_OF_TASK} AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
+"""The last success of a name or a template, which stays though a rule would let it go."""
+_BETWEEN = (
+    "i.end_time >= :after AND i.end_time <= :upto "
+    "AND (i.end_time, i.runid) > (:after, :after_id) AND (i.end_time, i.runid) < (:upto, :upto_id)"
+)
+
+
 def page(c: Connection, part: Part, after: Edge, limit: int = PAGE) -> list[Old]:
     """The oldest runs of a part that go, behind a run by its end and id."""
-    spare = "" if part.scope.kind == "removed" else (
-        f"AND t.pinned = 0 AND NOT ({_LAST_OF_TASK} "
-        f"AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
-    )  # fmt: skip
+    spare = "" if part.scope.kind == "removed" else f"AND t.pinned = 0 AND NOT {_LAST}"
     found = (
         f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
-        "WHERE i.end_time >= :after AND i.end_time <= :upto "
-        f"AND (i.end_time, i.runid) > (:after, :after_id) AND (i.end_time, i.runid) < (:upto, :upto_id) AND {part.where} {spare} "
-        "ORDER BY i.end_time, i.runid LIMIT :limit"
+        f"WHERE {_BETWEEN} AND {part.where} {spare} ORDER BY i.end_time, i.runid LIMIT :limit"
     )
-    edges = {"after": after[0], "after_id": after[1], "upto": part.edge[0], "upto_id": part.edge[1]}
-    given = {**part.given, **edges, "kept": part.kept, "limit": limit}
+    given = {**part.given, **_edges(part, after), "kept": part.kept, "limit": limit}
     return [Old._make(row) for row in sql.rows(c, found, given)]
+
+
+def spared(c: Connection, part: Part) -> int:
+    """How many runs of a part stay as the last success of their template or of their task's name, and would go else."""
+    if part.scope.kind == "removed":
+        return 0
+    found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND t.pinned = 0 AND {_LAST}"
+    return sql.value(c, found, {**part.given, **_edges(part, NOTHING), "kept": part.kept})
+
+
+def _edges(part: Part, after: Edge) -> dict[str, str]:
+    return {"after": after[0], "after_id": after[1], "upto": part.edge[0], "upto_id": part.edge[1]}
+
+
+def unnamed(c: Connection, kind: str, names: Sequence[str]) -> list[str]:
+    """Those of these names that no `kind` has, which is queue or template; then no task is of one either."""
+    found = f"SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM {kind}s n WHERE n.name = value)"
+    return sql.column(c, found, (json.dumps(list(names)),)) if names else []
 
 
 def idle(c: Connection, part: Part, before: str, after: Edge, limit: int = PAGE) -> list[Old]:

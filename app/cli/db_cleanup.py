@@ -7,6 +7,7 @@ from app.cli.options import Args, Command, Parser, as_json
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
+from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,15 +23,19 @@ COLUMNS = [
     Column("LOGS", ">"),
     Column("ROWS", ">"),
 ]
+NOTED = {"forgotten": "tasks remembered as gone"}
+"""What tables hold, where their names do not say it."""
 
 
 def cleanup(session: Session, args: Args) -> int:
-    """Remove what the rules let go, or say what that is, for which no runtime need be up."""
+    """Remove what the rules let go, or say what that is, for which no runtime need be up. Raises Usage while that is not known."""
     from app import offline
 
     alone = args.dry_run and not session.client.runtime_up()
     given = {"dry_run": args.dry_run}
     found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
+    if found["paused"]:
+        raise Usage(f"{found['paused']} Nothing is removed.", "Mend it; nothing is removed while it is wrong.")
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
         return 0
@@ -47,15 +52,29 @@ def _row(rule: dict[str, Any]) -> list[Span]:
 
 
 def _said(found: dict[str, Any]) -> list[str]:
-    """The sums in words."""
-    freed, would = amounts.size(found["logs"] + found["rows"]), found["dry_run"]
-    others = ", ".join(f"{many:,} {clean(table)}" for table, many in found["others"].items())
-    if not (found["rules"] or others):
-        return ["nothing is old enough to go"]
-    head = f"{'would remove' if would else 'removed'} {found['runs']:,} runs and {found['tasks']:,} tasks, about {freed}"
+    """The sums in words, and what stays though it is old."""
+    verb = "would remove" if found["dry_run"] else "removed"
+    others = ", ".join(f"{many:,} {NOTED.get(table, clean(table))}" for table, many in found["others"].items())
+    freed = amounts.size(found["logs"] + found["rows"])
+    work = [f"{verb} {_many(found['runs'], 'run')} and {_many(found['tasks'], 'task')}, about {freed}"] if found["rules"] else []
+    noted = [f"{'and' if work else verb} of what was noted: {others}"] if others else []
+    stay = [*_kept(found["kept"]), *(f"in config.toml {clean(said)}" for said in found["unknown"])]
+    if not (work or noted):
+        return ["nothing is old enough to go", *stay]
     before, after = (amounts.size(found["size"][when]) for when in ("before", "after"))
-    shrunk = [] if would else [f"the database had {before}, it has {after}"]
-    return [head, *([f"and of what was noted: {others}"] if others else []), *shrunk]
+    shrunk = [] if found["dry_run"] else [f"the database had {before}, it has {after}"]
+    return [*work, *noted, *shrunk, *stay]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _kept(many: int) -> list[str]:
+    """What is old and stays, if anything."""
+    if not many:
+        return []
+    return [f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest of each task name and of each template, however old"]
 
 
 def _arguments(parser: Parser) -> None:
@@ -69,6 +88,7 @@ COMMANDS = {
         cleanup,
         _arguments,
         '  taskdeck db cleanup --dry-run\n  in config.toml: [retention] keep = "30d", runs = 10000, logs = "10G"\n'
-        '                  [retention.queue.scratch] keep = "1d"',
+        '                  [retention.queue.scratch] keep = "1d"\n'
+        "  whatever the rules say, it keeps what is active or pinned, and the last success of each task name and of each template",
     )
 }

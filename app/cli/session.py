@@ -62,11 +62,9 @@ def _autostart() -> bool:
     path = config_file()
     if not os.path.exists(path):
         return True
-    from app.config import autostart, load
-    from app.errors import Usage
+    from app.config import read
 
-    try:
-        return load(path).autostart
-    except Usage as wrong:
-        output.note(f"{wrong} It was passed over.")  # a colour misspelt must not cost a submission
-        return autostart(path)
+    found = read(path)
+    if found.wrong:  # a colour misspelt must not cost a submission
+        output.note(f"{found.said} That was passed over{'; nothing is removed until it is mended' if found.doubt else ''}.")
+    return found.settings.autostart

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from app.core import amounts
 from app.core.clean import clean, nearest
@@ -12,18 +12,27 @@ from app.core.clean import clean, nearest
 DAY = 86400.0
 
 
+class Wrong(NamedTuple):
+    """What cannot be: the names that lead to the setting, from the section on (none: the file itself); what is wrong, beginning with
+    it: `retention.keep: must be …`; and how it could be, where that helps."""
+
+    where: tuple[str, ...]
+    said: str
+    advice: str = ""
+
+
 class BadSetting(ValueError):
-    """What is wrong, beginning with the setting: `retention.keep: must be …`."""
+    """The first thing that is wrong, as `Wrong.said`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """`full` and `increment`: seconds from one to the next; `keep`: seconds; `folder`: where to, None for `backups` in the home;
-    `after`: a program with its arguments that is run after each good one, with the folder as its last argument."""
+    """`full` and `increment`: seconds from one to the next; `keep`: seconds, None: for good; `folder`: where to, None for `backups` in
+    the home; `after`: a program with its arguments that is run after each good one, with the folder as its last argument."""
 
     full: float = DAY
     increment: float = 3600.0
-    keep: float = 30 * DAY
+    keep: float | None = 30 * DAY
     folder: str | None = None
     after: tuple[str, ...] = ()
     enabled: bool = True
@@ -57,60 +66,91 @@ class Slow:
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """All of it."""
+    """All of it. `doubt`: what is wrong in the settings, so that nothing may be removed by them; empty when nothing is."""
 
     backup: Backup = Backup()
     retention: Retention = Retention()
     slow: Slow = Slow()
+    doubt: str = ""
+
+    def keeping_all(self, doubt: str) -> Upkeep:
+        """The same while it is not known what may be removed, which is nothing then, backups neither."""
+        return replace(self, backup=replace(self.backup, keep=None), doubt=doubt)
 
 
 def parse(found: Mapping[str, Any]) -> Upkeep:
     """The sections as TOML gives them. Raises BadSetting."""
-    made: dict[str, Any] = {name: _SECTIONS[name](_table(name, value)) for name, value in found.items()}
-    return Upkeep(**made)
+    upkeep, wrong = taken(found)
+    if wrong:
+        raise BadSetting(wrong[0].said)
+    return upkeep
 
 
-def _backup(given: Mapping[str, Any]) -> Backup:
-    return Backup(**_taken("backup", given, _BACKUP))
+def taken(found: Mapping[str, Any]) -> tuple[Upkeep, list[Wrong]]:
+    """The sections with the default of each setting that is wrong, and what is wrong."""
+    wrong: list[Wrong] = []
+    made: dict[str, Any] = {name: _SECTIONS[name](_table((name,), value, wrong), wrong) for name, value in found.items()}
+    return Upkeep(**made), wrong
 
 
-def _slow(given: Mapping[str, Any]) -> Slow:
-    return Slow(**_taken("slow", given, {"threshold": _some_time}))
+def no_such(name: str, known: Iterable[str]) -> str:
+    """That there is no such setting, and which there are."""
+    names = tuple(known)
+    near = nearest(name, names)
+    return f'there is no setting "{clean(name)}".' + (f" Nearest: {near}." if near else "") + f" There are: {', '.join(names)}."
 
 
-def _retention(given: Mapping[str, Any]) -> Retention:
-    rest = {name: value for name, value in given.items() if name not in ("queue", "template", "operations")}
-    rule = _rule("retention", {"keep": "30d"} | rest, ("queue", "template", "operations"))
-    named = {
-        f"{kind}s": {name: _rule(f"retention.{kind}.{clean(name)}", _table(f"retention.{kind}.{clean(name)}", value)) for name, value in
-                     _table(f"retention.{kind}", given.get(kind, {})).items()}
-        for kind in ("queue", "template")
-    }  # fmt: skip
-    operations = _taken("retention", {name: given[name] for name in ("operations",) if name in given}, {"operations": _some_time})
-    return Retention(all=rule, **named, **operations)
+def _backup(given: Mapping[str, Any], wrong: list[Wrong]) -> Backup:
+    return Backup(**_settings(("backup",), given, _BACKUP, wrong))
 
 
-def _rule(where: str, given: Mapping[str, Any], beside: tuple[str, ...] = ()) -> Rule:
-    return Rule(**_taken(where, given, {"keep": _some_time, "runs": _count, "logs": _size}, beside))
+def _slow(given: Mapping[str, Any], wrong: list[Wrong]) -> Slow:
+    return Slow(**_settings(("slow",), given, {"threshold": _some_time}, wrong))
 
 
-def _taken(where: str, given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], beside: tuple[str, ...] = ()) -> dict[str, Any]:
-    taken = {}
+def _retention(given: Mapping[str, Any], wrong: list[Wrong]) -> Retention:
+    rest = {name: value for name, value in given.items() if name not in ("queue", "template")}
+    found = _settings(("retention",), {"keep": "30d"} | rest, {**_RULE, "operations": _span}, wrong, ("queue", "template"))
+    operations = {"operations": found.pop("operations")} if "operations" in found else {}
+    queues, templates = (_named(kind, given.get(kind, {}), wrong) for kind in ("queue", "template"))
+    return Retention(Rule(**found), queues, templates, **operations)
+
+
+def _named(kind: str, given: Any, wrong: list[Wrong]) -> dict[str, Rule]:
+    """The rules of queues or templates by their names."""
+    rules = {}
+    for name, value in _table(("retention", kind), given, wrong).items():
+        where = ("retention", kind, name)
+        rules[name] = Rule(**_settings(where, _table(where, value, wrong), _RULE, wrong))
+    return rules
+
+
+def _settings(
+    where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], wrong: list[Wrong],
+    beside: tuple[str, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """What is well of one table; `beside` are names of tables in it."""
+    found = {}
     for name, value in given.items():
         if name not in known:
-            near = nearest(name, (*known, *beside))
-            raise BadSetting(f'{where}: there is no setting "{clean(name)}".' + (f" Nearest: {near}." if near else ""))
+            wrong.append(Wrong((*where, name), f"{_path(where)}: {no_such(name, (*known, *beside))}"))
+            continue
         try:
-            taken[name] = known[name](value)
+            found[name] = known[name](value)
         except ValueError as error:
-            raise BadSetting(f"{where}.{name}: {error}.") from None
-    return taken
+            wrong.append(Wrong((*where, name), f"{_path((*where, name))}: {error}."))
+    return found
 
 
-def _table(where: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise BadSetting(f"{where}: must be a table.")
-    return value
+def _table(where: tuple[str, ...], value: Any, wrong: list[Wrong]) -> Mapping[str, Any]:
+    if isinstance(value, dict):
+        return value
+    wrong.append(Wrong(where, f"{_path(where)}: must be a table."))
+    return {}
+
+
+def _path(where: tuple[str, ...]) -> str:
+    return ".".join(map(clean, where))
 
 
 def _time(value: Any) -> float:
@@ -121,6 +161,14 @@ def _some_time(value: Any) -> float:
     if not (seconds := _time(value)):
         raise ValueError("must be longer than nothing")
     return seconds
+
+
+def _span(value: Any) -> float:
+    """A time that people mean in days: a bare number, which would be seconds, is refused."""
+    text = _text(value, "a duration such as 30d or 12h")
+    if text.strip()[-1:].isdigit():
+        raise ValueError(f"must name its unit, such as 30d or 12h, which {amounts.quoted(text)} does not")
+    return _some_time(text)
 
 
 def _size(value: Any) -> float:
@@ -157,7 +205,8 @@ def _switch(value: Any) -> bool:
     return value
 
 
+_RULE: Mapping[str, Callable[[Any], Any]] = {"keep": _span, "runs": _count, "logs": _size}
 _BACKUP: Mapping[str, Callable[[Any], Any]] = {
-    "full": _some_time, "increment": _some_time, "keep": _some_time, "folder": _folder, "after": _argv, "enabled": _switch,
+    "full": _span, "increment": _span, "keep": _span, "folder": _folder, "after": _argv, "enabled": _switch,
 }  # fmt: skip
-_SECTIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"backup": _backup, "retention": _retention, "slow": _slow}
+_SECTIONS: Mapping[str, Callable[[Mapping[str, Any], list[Wrong]], Any]] = {"backup": _backup, "retention": _retention, "slow": _slow}

@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 LEAST_FREE = 500 * 2**20
 LEAST_SHARE = 0.05
 """Below either of these, bytes or share of the disk, nothing new is started."""
+SMALL_SHARE = 0.1
+"""Of a small disk, which never had so many bytes free, this share takes their place."""
 
 SLOW = 0.5
 """Seconds that bringing a line to the disk may take before it is told."""
 
 REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
+
+
+def least_free(total: int) -> int:
+    """How many bytes of a disk of `total` must be free for anything new to start."""
+    return int(max(min(LEAST_FREE, total * SMALL_SHARE), total * LEAST_SHARE))
 
 
 def disk(home: str) -> Iterator[Finding]:
@@ -33,8 +40,8 @@ def disk(home: str) -> Iterator[Finding]:
     text, cure = f"{amounts.size(free)} free of {amounts.size(total)}", making_room(home)
     if not free:
         yield Finding("disk", f"{text}: nothing can be accepted", "broken", cure)
-    elif free < LEAST_FREE or (total and free / total < LEAST_SHARE):
-        yield Finding("disk", f"{text}: nothing new starts below 500M or 5 %", "broken", cure)
+    elif free < least_free(total):
+        yield Finding("disk", f"{text}: nothing new starts below {amounts.size(least_free(total))}", "broken", cure)
     elif space.f_files and not space.f_favail:
         yield Finding("disk", f"{text}, but no file more can be made (inodes)", "broken", cure)
     elif place == home and os.path.isdir(home):

@@ -28,7 +28,7 @@ from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.indexing import Indexing
 from app.runtime.replicating import Replicating
 from app.runtime.settings import Settings
-from app.runtime.usage import Usage, disk_trouble
+from app.runtime.usage import Usage, disk_trouble, kind
 from app.service import cleanup, history, replica, slas
 from db import alerts, clock, moves, operations, reads, schema, slowlog, timed
 from db.engine import Database
@@ -84,6 +84,7 @@ class Duties:
             Duty("replica", 30, self.replicate),
             Duty("search", 2, self.indexing.catch_up),
             Duty("cleanup", 600, self.cleanup),
+            Duty("rules", 60, self.rules),
             Duty("logs", 60, self.sweep),
             Duty("backup", 60, self.backup),
             Duty("slow", 10, self.slow),
@@ -112,7 +113,8 @@ class Duties:
                 await duty.run()
             self._problems.pop(problem, None)
         except Storage as trouble:  # no fault of the duty's: nothing can be written, which stops the starting
-            self._halt(self.dispatcher.halted or WORDS.get(trouble.code, "disk trouble"))
+            if self.dispatcher.halted is None:
+                self._halt(WORDS.get(trouble.code, "disk trouble"))
         except Exception as error:
             log.exception("duty %s failed", duty.name)
             self._problems[problem] = f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
@@ -139,16 +141,18 @@ class Duties:
             if was:
                 log.warning("starting goes on; it was halted: %s", was)
                 self.dispatcher.wake()
-        elif not (was or "").startswith(trouble):
-            since = was.rpartition(" since ")[2] if was and " since " in was else time.strftime("%H:%M")
-            self.dispatcher.halted = f"{trouble} since {since}"
+            return
+        same = was is not None and kind(was) == kind(trouble)
+        since = was.rpartition(" since ")[2] if was and " since " in was else time.strftime("%H:%M")
+        self.dispatcher.halted = f"{trouble} since {since}"
+        if not same:
             log.warning("nothing starts: %s", self.dispatcher.halted)
 
     async def _tell(self) -> None:
         """Alerts about the runtime itself: what fails, and why nothing starts."""
         halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
         trouble = {"dispatcher": self.dispatcher.trouble} if self.dispatcher.trouble else {}
-        wrong = {"config": f"config.toml is wrong, and what it said before holds: {self.settings.problem}"} if self.settings.problem else {}
+        wrong = {"config": self.settings.problem} if self.settings.problem else {}
         problems = self._problems | self.backing.problems | halted | trouble | wrong
         if problems == self._told:
             return
@@ -159,6 +163,12 @@ class Duties:
             if not self._silent:
                 log.error("%s", problem)
             self._silent = True
+
+    def _tell_of(self, name: str, problem: str | None) -> None:
+        """Let there be an alert of that name as long as there is a problem."""
+        self._problems.pop(name, None)
+        if problem:
+            self._problems[name] = problem
 
     async def dispatch(self) -> None:
         """The dispatcher's heartbeat, and how late it comes."""
@@ -231,15 +241,20 @@ class Duties:
         """Bring the copy on another disk or host up to date; one that is late is told."""
         found = replica.told(await self.replicating.sync())
         age = f"{found['lag']:.0f} s old" if found["lag"] is not None else "not made yet"
-        self._problems.pop("replica", None)
-        if found["late"]:
-            self._problems["replica"] = f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
+        problem = f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
+        self._tell_of("replica", problem if found["late"] else None)
 
     async def cleanup(self) -> None:
         """What is old goes by the rules, in batches that hold the writer for moments only. One that is cut short leaves the rest to the
-        next."""
-        with suppress(asyncio.CancelledError):
-            await cleanup.clean(self.db, self.usage.home, self.settings.upkeep)
+        next. While it is not known what may go, nothing does."""
+        if not self.settings.upkeep.doubt:
+            with suppress(asyncio.CancelledError):
+                await cleanup.clean(self.db, self.usage.home, self.settings.upkeep)
+
+    async def rules(self) -> None:
+        """Rules of cleanup for what is not there are told: their names may be misspelt, and what was meant goes by another rule."""
+        odd = await cleanup.unknown(self.db, self.settings.upkeep)
+        self._tell_of("rules", f"in config.toml {'; '.join(odd)}; see: taskdeck db cleanup --dry-run" if odd else None)
 
     async def sweep(self) -> None:
         """Logs of runs that nobody knows, of one folder after the other."""

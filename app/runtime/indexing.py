@@ -12,7 +12,7 @@ import sqlite3
 import time
 from contextlib import suppress
 
-from app.runtime.usage import disk_trouble
+from app.runtime.usage import disk_trouble, kind
 from app.service import texts
 from db import search
 from db.engine import Database
@@ -72,7 +72,7 @@ class Indexing:
 
     def _pause(self, trouble: str | None) -> None:
         """Say once that nothing is indexed, and that it goes on."""
-        if trouble != self._paused:
+        if kind(trouble) != kind(self._paused):
             log.warning("the search index waits: %s", trouble) if trouble else log.info("the search index goes on")
         self._paused = trouble
 

@@ -1,23 +1,27 @@
-"""The user's config.toml as the runtime has it: read again when it changed; one that is wrong leaves what held before, and is told."""
+"""The user's config.toml as the runtime has it: read again when it changed. What is wrong in it is told, and ends nothing."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from app import config
+from app.config import Reading
 from app.core.upkeep import Upkeep
-from app.errors import Problem
 
 
 class Settings:
-    """What `path` says now; the defaults as long as there is no file, or none that was ever right."""
+    """What `path` says now; the defaults as long as there is no file. Of a section that is wrong holds what it said before, as far as
+    this runtime has seen it, else what is well in it; and while it may be about how long things are kept, nothing is removed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, ...] = ()
         self._upkeep = Upkeep()
+        self._before: dict[str, Any] = {}
+        """The sections as they were when they were well, by name."""
         self.problem: str | None = None
-        """What is wrong in the file, as of the last look."""
+        """What is wrong in the file and what holds instead, as of the last look."""
 
     @property
     def upkeep(self) -> Upkeep:
@@ -28,15 +32,33 @@ class Settings:
             self._read()
         return self._upkeep
 
-    def _mark(self) -> tuple[int, int, int] | None:
+    def _mark(self) -> tuple[int, ...]:
+        """Another one for whatever may be read otherwise; the time of the change, since that of the text is not new after a chmod."""
         try:
             found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        except OSError as error:
+            return (error.errno or 0,)
+        return found.st_ino, found.st_ctime_ns, found.st_size
 
     def _read(self) -> None:
-        try:
-            self._upkeep, self.problem = config.load(self._path).upkeep, None
-        except Problem as problem:
-            self.problem = str(problem)
+        found = config.read(self._path)
+        upkeep = found.upkeep
+        sections = {name: getattr(upkeep, name) for name in config.UPKEEP}
+        again = {name: self._before[name] for name in sorted(found.in_doubt & self._before.keys())}
+        self._before |= {name: section for name, section in sections.items() if name not in found.in_doubt}
+        self._upkeep = _with(upkeep, sections | again)
+        self.problem = _problem(found, list(again)) if found.wrong else None
+
+
+def _with(upkeep: Upkeep, sections: dict[str, Any]) -> Upkeep:
+    """The same with these sections; nothing is removed by them either while there is a doubt."""
+    made = Upkeep(**sections)
+    return made.keeping_all(upkeep.doubt) if upkeep.doubt else made
+
+
+def _problem(found: Reading, again: list[str]) -> str:
+    """What is wrong, and what holds."""
+    removed = " Nothing is removed until it is mended." if found.doubt else ""
+    sections = " and ".join(f"[{name}]" for name in again)
+    holds = f" As before: {sections}." if again else " For what is wrong the defaults hold."
+    return f"config.toml is wrong: {found.said}{removed}{holds}"

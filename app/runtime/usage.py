@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 
 from app import paths
+from app.core import amounts
 from app.core.board import HostFacts, RunUse
-from app.health.disk import LEAST_FREE, LEAST_SHARE
+from app.core.clean import clean
+from app.health.disk import least_free
 
 LOG_LIMIT = 1024.0
 """MiB of log after which a run is stopped, unless its task says otherwise."""
@@ -171,7 +173,8 @@ def _session(pid: int) -> int:
 
 
 def disk_trouble(home: Path, touch: bool) -> str | None:
-    """Why nothing should start for the sake of the disk, in words; None when it is well. Takes as long as the disk does.
+    """Why nothing should start for the sake of the disk, in words, with the place and figures in brackets (see `kind`); None when it is
+    well. Takes as long as the disk does.
 
     A file system that the kernel has made read-only in an emergency still says of itself that it can be written. Only a
     change tells, so with `touch` one is made: the times of the folder `run`.
@@ -179,15 +182,23 @@ def disk_trouble(home: Path, touch: bool) -> str | None:
     try:
         room = os.statvfs(home)
         if room.f_flag & os.ST_RDONLY:
-            return "disk read-only"
+            return f"disk read-only ({clean(os.fspath(home))})"
         if touch:
             os.utime(home / "run")
     except OSError as error:
-        return WORDS.get(error.errno or 0) or f"disk trouble ({(error.strerror or 'unknown').lower()})"
+        word = WORDS.get(error.errno or 0)
+        why = "" if word else f": {(error.strerror or 'unknown').lower()}"
+        return f"{word or 'disk trouble'} ({clean(os.fspath(home))}{why})"
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
-    if free < LEAST_FREE or free < total * LEAST_SHARE:
-        return "disk nearly full" if free else "disk full"
-    return None
+    if free >= (least := least_free(total)):
+        return None
+    figures = f"{amounts.size(free)} of {amounts.size(total)} free, {amounts.size(least)} needed to start anything"
+    return f"{'disk nearly full' if free else 'disk full'} ({clean(os.fspath(home))}: {figures})"
+
+
+def kind(trouble: str | None) -> str | None:
+    """What kind of trouble it is, without place, figures and time."""
+    return trouble and trouble.partition(" (")[0].partition(" since ")[0]
 
 
 WORDS = {errno.EROFS: "disk read-only", errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up"}

@@ -19,7 +19,9 @@ from sqlalchemy import Connection
 
 from app import config, paths
 from app.core import amounts
+from app.core.clean import clean as shown
 from app.core.upkeep import DAY, Rule, Upkeep
+from app.errors import Usage
 from app.service.call import Call
 from db import clock, moves, operations, retention, sql
 from db.engine import Database
@@ -73,18 +75,45 @@ async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
     """Remove what is old now, or say only what would go.
 
     {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}], "runs", "tasks", "logs", "rows", "others":
-    {table: rows}, "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `size` those of the database, and `next` what the
-    cleanup after this one will remove as things stand: {"runs", "tasks", "bytes", "words"}.
+    {table: rows}, "kept", "unknown", "paused", "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `kept` the old runs
+    that stay as the last success of a task's name or a template, `unknown` what is odd about the rules, `size` that of the database,
+    and `next` what the cleanup after this one will remove as things stand: {"runs", "tasks", "bytes", "words"}. While it is not known
+    what may go, `paused` says why a dry run names nothing, and a real one raises Usage.
     """
-    upkeep = call.live.upkeep if call.live else config.load(paths.config_file()).upkeep
+    upkeep = call.live.upkeep if call.live else config.read(paths.config_file()).upkeep
+    if upkeep.doubt and not dry_run:
+        raise Usage(f"{upkeep.doubt} Nothing was removed.", "Mend it; nothing is removed while it is wrong.")
     before = await call.db.read(retention.size)
-    report = await look(call.db, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
+    report = await _done(call, upkeep, dry_run)
     after = await call.db.read(retention.size)
     return {
         "dry_run": dry_run, "rules": [_told(scope, why, figures, upkeep) for (scope, why), figures in report.by_rule.items()],
-        **asdict(report.all()), "others": report.others, "size": {"before": before, "after": after},
-        "next": _next(report.all() if dry_run else Figures()),
+        **asdict(report.all()), "others": report.others, "kept": 0 if upkeep.doubt else await _spared(call.db, upkeep),
+        "unknown": await unknown(call.db, upkeep), "paused": upkeep.doubt or None, "size": {"before": before, "after": after},
+        "next": _next(report.all() if dry_run else Figures()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
     }  # fmt: skip
+
+
+async def _done(call: Call, upkeep: Upkeep, dry_run: bool) -> Report:
+    if upkeep.doubt:
+        return Report()
+    return await look(call.db, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
+
+
+async def _spared(db: Database, upkeep: Upkeep) -> int:
+    """How many runs stay that the rules would let go, each as the last success of a name or a template."""
+    found = await db.read(retention.parts, rules(upkeep, clock.utcnow()))
+    return sum([await db.read(retention.spared, part) for part in found])
+
+
+async def unknown(db: Database, upkeep: Upkeep) -> list[str]:
+    """A sentence about each rule for a queue or a template that there is not: its name may be misspelt."""
+    named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}
+    return [
+        f"[retention.{kind}.{shown(name)}]: there is no {kind} {shown(name)}"
+        for kind, by_name in named.items()
+        for name in await db.read(retention.unnamed, kind, list(by_name))
+    ]
 
 
 def _told(scope: Scope, why: str, figures: Figures, upkeep: Upkeep) -> dict[str, Any]:
@@ -121,8 +150,15 @@ def rules(upkeep: Upkeep, moment: datetime) -> Rules:
     first = moment - timedelta(seconds=found.operations)
     return Rules(
         (*scopes, _scope("all", "", found.all, moment)), _ago(moment, _longest(upkeep)), first.year * 100 + first.month,
-        _ago(moment, upkeep.backup.keep) if upkeep.backup.enabled else None,
+        _ledger(upkeep, moment),
     )  # fmt: skip
+
+
+def _ledger(upkeep: Upkeep, moment: datetime) -> str | None:
+    """From when on the ledger is kept: as far back as backups are."""
+    if not upkeep.backup.enabled:
+        return None
+    return "" if upkeep.backup.keep is None else _ago(moment, upkeep.backup.keep)
 
 
 def _scope(kind: str, name: str, rule: Rule, moment: datetime) -> Scope:

@@ -10,7 +10,7 @@ from tests.acceptance.house import House
 def configured(house: House, text: str) -> None:
     """A config.toml of that text."""
     folder = house.home.parent / "config" / "taskdeck"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(text)
 
 
@@ -31,7 +31,10 @@ def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(house:
     assert [done[name] for name in ("runs", "tasks", "logs", "rules")] == [told[name] for name in ("runs", "tasks", "logs", "rules")]
     assert [str(row["number"]) for row in house.json("ls")] == numbers[:1]
     assert sum(path.exists() for path in logs) == 1
-    assert "nothing is old enough to go" in house.ok("db", "cleanup", "--dry-run")
+    assert house.ok("db", "cleanup", "--dry-run").splitlines() == [
+        "nothing is old enough to go",
+        "kept: 1 last success, the newest of each task name and of each template, however old",
+    ]
     assert house.json("operations")[0]["verb"] == "db cleanup"
 
 
@@ -44,3 +47,23 @@ def test_a_dry_run_needs_no_runtime_and_starts_none(house: House):
 
     assert (told["runs"], told["tasks"], told["rules"][0]["why"]) == (1, 1, "age")
     assert house.json("status")["runtime"]["state"] != "up"
+
+
+def test_nothing_goes_while_a_typo_may_be_about_how_long_things_are_kept_also_after_a_restart(house: House):
+    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n[bakup]\nkeep = "9d"\n')
+    house.td("wait", house.submit("--", "sh", "-c", "exit 3"))
+    house.ok("stop")
+    dry = house.td("db", "cleanup", "--dry-run")
+    house.ok("serve", "--detach")
+    real = house.td("db", "cleanup")
+
+    for done, undone in ((dry, "Nothing is removed."), (real, "Nothing was removed.")):
+        assert done.returncode == 2 and "config.toml, line 3: there is no setting \"bakup\". Nearest: backup." in done.stderr
+        assert undone in done.stderr and "Mend it" in done.stderr
+    assert "That was passed over; nothing is removed until it is mended." in house.td("ls").stderr
+    assert len(house.json("ls")) == 1
+
+    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n[retention.queue.nosuch]\nkeep = "9d"\n')
+    said = house.ok("db", "cleanup")
+    assert "removed 1 run and 1 task, about" in said and "[retention.queue.nosuch]: there is no queue nosuch" in said
+    assert "passed over" not in house.td("ls").stderr

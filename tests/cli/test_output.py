@@ -88,6 +88,17 @@ def test_a_setting_keeps_commands_from_starting_a_runtime(home, tmp_path, td):
     assert done.returncode == 4 and f"taskdeck --home {home} serve --detach" in done.stderr
 
 
+def test_a_setting_that_is_wrong_is_named_and_the_others_hold(home, tmp_path, td):
+    path = tmp_path / "taskdeck" / "config.toml"
+    path.parent.mkdir()
+    path.write_text('theme = "neon"\nautostart = false\n')
+
+    done = td("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+
+    said = f"taskdeck: {path}, line 1: theme must be one of quiet, dark, light, contrast. That was passed over."
+    assert done.returncode == 4 and done.stderr.splitlines()[0] == said
+
+
 def test_what_people_cannot_be_told_changes_nothing_of_what_was_done(home):
     with open("/dev/full", "w") as full, start(home, "ls", stderr=full) as command:
         assert command.wait() == 0

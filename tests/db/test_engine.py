@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Connection
@@ -149,6 +150,32 @@ async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
 
     await db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000"))
     assert await db.write(add)
+
+
+def _room(monkeypatch: pytest.MonkeyPatch, free: int, files: int = 9) -> None:
+    """The disk of the database as it says that it is."""
+    space = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_files=10, f_favail=files)
+    monkeypatch.setattr(engine.os, "statvfs", lambda path: space)
+
+
+@pytest.mark.parametrize("said", ["disk I/O error", "unable to open database file"])
+def test_an_error_of_a_disk_that_has_no_room_is_a_full_disk(said: str, database: Path, monkeypatch: pytest.MonkeyPatch):
+    error = sqlite3.OperationalError(said)
+    assert not isinstance(engine.explain(error, database), DiskFull)
+
+    _room(monkeypatch, 8192)
+    full = engine.explain(error, database)
+    _room(monkeypatch, 2**30, files=0)
+    no_file = engine.explain(error, database)
+    _room(monkeypatch, 2**30)
+
+    assert isinstance(full, DiskFull) and f"the disk is full ({database.parent}, 8192 bytes free)" in full.message
+    assert isinstance(no_file, DiskFull) and "no file more can be made" in no_file.message
+    assert not isinstance(engine.explain(error, database), DiskFull)
+
+
+def test_a_database_whose_folder_is_gone_is_on_no_full_disk(tmp_path: Path):
+    assert not isinstance(engine.explain(sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"), DiskFull)
 
 
 async def test_a_writer_that_another_program_keeps_out_says_so(db: Database, monkeypatch: pytest.MonkeyPatch):

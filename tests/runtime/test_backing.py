@@ -17,6 +17,7 @@ from app.runtime.usage import Usage
 from app.service import alerts, backups
 from app.service.call import Call
 from db import clock, reads
+from db.backup import keeping
 from db.backup.store import Store
 from db.engine import Database
 from tests.backup import trials
@@ -113,6 +114,100 @@ async def test_a_folder_that_cannot_be_used_is_an_alert_until_it_can_and_halts_n
     duties.backing._not_before -= backing.AGAIN
     await duties._guarded(duty)
     assert [one.verified for one in Store(home / "backups").backups()] == [True] and duties.backing.problems == {}
+
+
+def in_the_way(home: Path) -> Path:
+    """What keeps backups from being taken in the home."""
+    folder = home / "backups"
+    folder.write_text("in the way")
+    return folder
+
+
+async def test_an_alert_ends_with_a_backup_that_somebody_took_since(backed: Backing, call: Call, home: Path):
+    folder = in_the_way(home)
+    await backed.look(Settings())
+    assert "cannot be used" in backed.problems["backup"]
+
+    folder.unlink()
+    await backups.backup(call)
+    await backed.look(Settings())
+
+    assert backed.problems == {}
+
+
+async def test_one_that_was_found_bad_ends_no_alert(backed: Backing, home: Path, store: Store):
+    await backed.look(Settings())
+    keeping.mark_bad(store.folder, store.backups()[0].id, "it rotted")
+    backed._failed = Settings()
+    backed.problems["backup"] = "the backup could not be restored"
+
+    await backed.look(Settings())
+
+    assert list(backed.problems) == ["backup"]
+
+
+async def test_other_settings_are_tried_at_once_after_one_that_could_not_be_taken(backed: Backing, home: Path, tmp_path: Path):
+    await backed.look(Settings(folder="/proc/nope"))
+    assert "/proc/nope" in backed.problems["backup"]
+    await backed.look(Settings(folder="/proc/nope"))
+
+    chosen = Settings(folder=f"{tmp_path}/there")
+    await backed.look(chosen)
+
+    assert backed.problems == {} and len(Store(backups.folder(home, chosen)).good()) == 1
+
+
+async def test_a_folder_that_is_back_with_what_is_young_enough_ends_it(backed: Backing, home: Path, store: Store):
+    await backed.look(Settings())
+    store.folder.rename(home / "aside")
+    folder = in_the_way(home)
+    await backed.look(Settings())
+    assert "cannot be used" in backed.problems["backup"]
+
+    folder.unlink()
+    (home / "aside").rename(folder)
+    await backed.look(Settings())
+
+    assert backed.problems == {} and len(store.good()) == 1
+
+
+async def test_nothing_is_removed_of_the_backups_while_it_is_not_known_how_long_they_are_kept(
+    backed: Backing, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    await backed.look(Settings())
+    later(monkeypatch, days=40)
+
+    await backed.look(Settings(keep=None))
+    assert len(store.good()) == 2
+
+    later(monkeypatch, days=2)
+    await backed.look(Settings(keep=86400.0))
+    assert len(store.good()) < 3
+
+
+async def test_a_program_that_is_not_there_is_told_before_it_is_needed(backed: Backing, monkeypatch: pytest.MonkeyPatch):
+    await backed.look(Settings())
+    await backed.look(Settings(after=("/no/such/prog", "-a")))
+    assert backed.problems == {
+        "backup-program": "/no/such/prog, which is to be run after each backup ([backup] after in config.toml), is no program that is there"
+    }
+    later(monkeypatch, hours=2)
+    await backed.look(Settings(after=("/no/such/prog", "-a")))
+    assert list(backed.problems) == ["backup-program"] and backed._hook is None
+
+    await backed.look(Settings(after=("true",)))
+    assert backed.problems == {}
+
+
+async def test_a_program_that_failed_is_no_longer_told_once_there_is_to_be_none(backed: Backing):
+    await backed.look(Settings(after=("false",)))
+    assert backed._hook is not None
+    await backed._hook
+    assert list(backed.problems) == ["backup-after"]
+
+    await backed.look(Settings())
+
+    assert backed.problems == {}
 
 
 async def test_one_that_rotted_is_told_with_the_full_one_that_took_its_place(

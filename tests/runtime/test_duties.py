@@ -6,16 +6,19 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app import paths
-from app.runtime import usage
+from app.health import disk
 from app.runtime.dispatcher import GRACE, Dispatcher
 from app.runtime.duties import Duties, Duty
+from app.runtime.settings import Settings
 from app.runtime.usage import Usage, disk_trouble
 from app.service import alerts, views
 from app.service import operations as log
@@ -114,13 +117,13 @@ async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_t
     call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
 ):
     runid = await run_one(call, dispatcher, told)
-    monkeypatch.setattr(usage, "LEAST_FREE", 1 << 62)
+    monkeypatch.setattr(disk, "LEAST_SHARE", 2.0)
     await duties.measure()
     await submitted(call)
     dispatcher.hear(ended(runid))
     await dispatcher.round()
 
-    assert dispatcher.halted is not None and dispatcher.halted.startswith("disk nearly full since ")
+    assert dispatcher.halted is not None and re.fullmatch(r"disk nearly full \(.*\) since \d\d:\d\d", dispatcher.halted)
     assert [(await views.show(call, id=number))["status"] for number in (1, 2)] == ["succeeded", "queued"]
 
     monkeypatch.undo()
@@ -129,20 +132,54 @@ async def test_a_disk_that_is_nearly_full_halts_the_starting_and_says_so_until_t
     assert (dispatcher.halted, (await views.show(call, id=2))["status"]) == (None, "running")
 
 
-@pytest.mark.parametrize(("name", "value"), [("LEAST_FREE", 1 << 62), ("LEAST_SHARE", 1.0)])
-def test_either_bound_of_free_space_is_a_reason(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float):
-    monkeypatch.setattr(usage, "LEAST_FREE", 0)
-    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
-    assert disk_trouble(home, touch=True) is None
+GB = 2**30
 
-    monkeypatch.setattr(usage, name, value)
 
-    assert disk_trouble(home, touch=True) == "disk nearly full"
+@pytest.mark.parametrize(
+    ("total", "free", "figures"),
+    [
+        (800 * GB, 50 * GB, None),
+        (800 * GB, 30 * GB, "30.0G of 800G free, 40.0G needed to start anything"),
+        (8 * GB, 501 * 2**20, None),
+        (8 * GB, 499 * 2**20, "499M of 8.0G free, 500M needed to start anything"),
+        (8 * 2**20, int(7.5 * 2**20), None),
+        (8 * 2**20, 2**19, "512K of 8.0M free, 819K needed to start anything"),
+    ],
+)
+def test_how_much_must_be_free_is_a_matter_of_the_disk_and_the_reason_has_place_and_figures(
+    home: Path, monkeypatch: pytest.MonkeyPatch, total: int, free: int, figures: str | None
+):
+    space = SimpleNamespace(f_flag=0, f_bavail=free, f_frsize=1, f_blocks=total, f_files=10, f_favail=9)
+    monkeypatch.setattr(os, "statvfs", lambda path: space)
+
+    assert disk_trouble(home, touch=True) == (figures and f"disk nearly full ({home}: {figures})")
+    assert (disk.least_free(total) > free) is (figures is not None)
+
+
+def test_a_disk_without_a_byte_is_full(home: Path, monkeypatch: pytest.MonkeyPatch):
+    space = SimpleNamespace(f_flag=0, f_bavail=0, f_frsize=1, f_blocks=GB)
+    monkeypatch.setattr(os, "statvfs", lambda path: space)
+
+    assert disk_trouble(home, touch=False) == f"disk full ({home}: 0B of 1.0G free, 102M needed to start anything)"
+
+
+def test_figures_that_change_are_no_other_trouble_and_no_other_line_of_the_log(
+    duties: Duties, dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+):
+    duties._halt("disk nearly full (/x since y: 3.0M of 8.0G free)")
+    dispatcher.halted = f"{(dispatcher.halted or '').rpartition(' ')[0]} 10:31"
+    duties._halt("disk nearly full (/x since y: 2.0M of 8.0G free)")
+    assert dispatcher.halted == "disk nearly full (/x since y: 2.0M of 8.0G free) since 10:31"
+    assert caplog.text.count("nothing starts: ") == 1
+
+    duties._halt("disk full (/x since y: 0B of 8.0G free)")
+
+    assert dispatcher.halted == "disk full (/x since y: 0B of 8.0G free) since 10:31" and caplog.text.count("nothing starts: ") == 2
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(errno.EROFS, "disk read-only"), (errno.ENOSPC, "disk full"), (errno.EIO, "disk trouble (input/output error)")],
+    [(errno.EROFS, "disk read-only ({})"), (errno.ENOSPC, "disk full ({})"), (errno.EIO, "disk trouble ({}: input/output error)")],
 )
 def test_what_a_disk_refuses_is_a_reason_though_it_says_that_it_can_be_written(
     home: Path, monkeypatch: pytest.MonkeyPatch, error: int, said: str
@@ -150,11 +187,11 @@ def test_what_a_disk_refuses_is_a_reason_though_it_says_that_it_can_be_written(
     def refuse(path: Path) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(usage, "LEAST_FREE", 0)
-    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(disk, "LEAST_FREE", 0)
+    monkeypatch.setattr(disk, "LEAST_SHARE", 0.0)
     monkeypatch.setattr(os, "utime", refuse)
 
-    assert (disk_trouble(home, touch=True), disk_trouble(home, touch=False)) == (said, None)
+    assert (disk_trouble(home, touch=True), disk_trouble(home, touch=False)) == (said.format(home), None)
 
 
 async def test_a_database_that_refuses_a_row_halts_the_starting_until_one_can_be_written(
@@ -163,8 +200,8 @@ async def test_a_database_that_refuses_a_row_halts_the_starting_until_one_can_be
     async def refuse(*_: object) -> None:
         raise ReadOnlyDisk("the database cannot be written.")
 
-    monkeypatch.setattr(usage, "LEAST_FREE", 0)
-    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(disk, "LEAST_FREE", 0)
+    monkeypatch.setattr(disk, "LEAST_SHARE", 0.0)
     monkeypatch.setattr(db, "write", refuse)
     measure, reconcile = (duty for duty in duties.table() if duty.name in ("usage", "reconcile"))
     await duties._guarded(reconcile)
@@ -176,8 +213,8 @@ async def test_a_database_that_refuses_a_row_halts_the_starting_until_one_can_be
     assert dispatcher.halted == halted and caplog.text.count("the database cannot be written.") == 1
 
     monkeypatch.undo()
-    monkeypatch.setattr(usage, "LEAST_FREE", 0)
-    monkeypatch.setattr(usage, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(disk, "LEAST_FREE", 0)
+    monkeypatch.setattr(disk, "LEAST_SHARE", 0.0)
     await duties._guarded(measure)
     assert dispatcher.halted is None and "starting goes on" in caplog.text
 
@@ -279,6 +316,50 @@ async def test_cleanup_takes_the_logs_with_the_runs(
 
     assert (old.exists(), young.exists()) == (False, True)
     assert [row["number"] for row in (await views.ls(call))["tasks"]] == [2]
+
+
+async def old_work(call: Call) -> None:
+    """A task that failed 31 days ago."""
+    await submitted(call)
+    then = clock.from_unix(time.time() - 31 * 86400)
+    await execute(call, "UPDATE tasks SET status = 'failed', ended_at = ?", then)
+
+
+async def test_cleanup_pauses_while_the_rules_may_be_meant_otherwise_and_an_alert_says_so(
+    call: Call, db: Database, dispatcher: Dispatcher, home: Path, tmp_path: Path
+):
+    path = tmp_path / "config.toml"
+    path.write_text('[retention]\nkeep = "20d"\n[bakup]\nkeep = "9d"\n')
+    duties = Duties(db, dispatcher, Usage(home), Settings(str(path)))
+    cleanup = next(duty for duty in duties.table() if duty.name == "cleanup")
+    await old_work(call)
+
+    await duties._guarded(cleanup)
+    (alert,) = await alerts.ls(call)
+    assert alert["sla"] == "config" and f"{path}, line 3" in alert["text"] and "Nothing is removed until it is mended." in alert["text"]
+    assert len((await views.ls(call))["tasks"]) == 1
+
+    path.write_text('[retention]\nkeep = "20d"\n')
+    await duties._guarded(cleanup)
+    assert await alerts.ls(call) == [] and (await views.ls(call))["tasks"] == []
+
+
+async def test_rules_for_what_is_not_there_are_an_alert_until_they_are_mended(
+    call: Call, db: Database, dispatcher: Dispatcher, home: Path, tmp_path: Path
+):
+    path = tmp_path / "config.toml"
+    path.write_text('[retention.queue.default]\nkeep = "9d"\n[retention.queue.nosuch]\nkeep = "9d"\n[retention.template.none]\nruns = 3\n')
+    duties = Duties(db, dispatcher, Usage(home), Settings(str(path)))
+    (rules,) = [duty for duty in duties.table() if duty.name == "rules"]
+
+    await duties._guarded(rules)
+    (alert,) = await alerts.ls(call)
+    assert alert["sla"] == "rules" and "[retention.queue.nosuch]: there is no queue nosuch" in alert["text"]
+    assert "[retention.template.none]: there is no template none" in alert["text"] and "default" not in alert["text"]
+
+    path.write_text('[retention.queue.default]\nkeep = "9d"\n')
+    await duties._guarded(rules)
+    assert await alerts.ls(call) == []
 
 
 async def test_the_lag_of_the_tick_is_measured(duties: Duties, dispatcher: Dispatcher):

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.runtime import indexing, usage
+from app.health import disk
+from app.runtime import indexing
 from app.runtime.indexing import Indexing
 from app.service.browse import browse
 from app.service.call import Call
@@ -153,10 +154,22 @@ async def test_a_full_disk_makes_it_wait_and_nothing_else(
     assert await db.read(search.behind) == 0 and "the search index goes on" in caplog.text
 
 
+async def test_a_disk_on_which_more_or_less_is_free_is_told_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    duty = Indexing(db)
+    for free in (3, 2):
+        monkeypatch.setattr(indexing, "disk_trouble", lambda home, touch, free=free: f"disk nearly full (/x: {free}M free)")
+        await many(db, 1)
+        await duty.catch_up()
+
+    assert caplog.text.count("the search index waits: disk nearly full (/x: 3M free)") == caplog.text.count("the search index waits") == 1
+
+
 async def test_it_leaves_the_last_of_the_disk_to_others(db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     duty = Indexing(db)
     await many(db, 10)
-    monkeypatch.setattr(usage, "LEAST_FREE", 1 << 62)
+    monkeypatch.setattr(disk, "LEAST_SHARE", 2.0)
     await duty.catch_up()
     assert "the search index waits: disk nearly full" in caplog.text and not index.beside(db.path).exists()
 

@@ -17,6 +17,7 @@ import pytest
 from app import paths
 from app.core.clean import MASK
 from app.core.upkeep import DAY, Backup, Retention, Rule, Upkeep
+from app.errors import Usage
 from app.service import admin, cleanup
 from app.service import operations as log
 from app.service.call import Call
@@ -85,6 +86,61 @@ async def test_it_says_by_which_rule_and_why(db: Database, upkept: Upkept):
         ("all", "older than 5d", 100, 100),
         ("removed by hand", "removed by hand", 10, 10),
     ]
+
+
+async def test_it_says_how_many_last_successes_stay_and_that_is_what_stays(db: Database, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 3, 20)
+    await execute(call, "UPDATE tasks SET name = 'old-' || (number % 3) WHERE number < 40")
+    await execute(call, "UPDATE tasks SET pinned = 1 WHERE number = 2")
+
+    told = await cleanup.cleanup(call, dry_run=True)
+    done = await cleanup.cleanup(call)
+
+    old = "SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time < ? AND t.pinned = 0"
+    ((stay,),) = await execute(call, old, clock.stamp(clock.utcnow() - timedelta(days=1)))
+    assert told["kept"] == done["kept"] == stay == 3
+
+
+async def test_of_what_is_old_the_last_successes_are_counted(db: Database, upkept: Upkept):
+    call = upkept(Retention(all=Rule(keep=0.001)))
+    await work(db, 1, 20)
+    await execute(call, "UPDATE tasks SET name = 'n' || (number % 7), template = NULL")
+    await execute(call, "UPDATE tasks SET status = 'succeeded'")
+    await execute(call, "UPDATE instances SET status = 'succeeded'")
+
+    told = await cleanup.cleanup(call, dry_run=True)
+
+    assert (told["kept"], told["runs"]) == (7, 13)
+
+
+async def test_while_it_is_not_known_what_may_go_nothing_does(db: Database, live: Call, up: Any, monkeypatch: pytest.MonkeyPatch):
+    why = '/x/config.toml, line 3: there is no setting "bakup".'
+    monkeypatch.setattr(type(up), "upkeep", Upkeep(retention=Retention(all=Rule(keep=DAY))).keeping_all(why))
+    await work(db, 3, 20)
+
+    told = await cleanup.cleanup(live, dry_run=True)
+    with pytest.raises(Usage) as refused:
+        await cleanup.cleanup(live)
+
+    assert (told["paused"], told["runs"], told["rules"], told["next"]["words"]) == (why, 0, [], "nothing while config.toml is wrong")
+    assert str(refused.value) == f"{why} Nothing was removed. Mend it; nothing is removed while it is wrong."
+    assert await execute(live, "SELECT count(*) FROM instances") == [(60,)]
+
+
+async def test_rules_for_what_is_not_there_are_named(upkept: Upkept):
+    call = upkept(Retention(queues={"default": Rule(keep=DAY), "nosuch": Rule(keep=DAY)}, templates={"\x1b[2J": Rule(runs=1)}))
+
+    queue, template = (await cleanup.cleanup(call, dry_run=True))["unknown"]
+
+    assert queue == "[retention.queue.nosuch]: there is no queue nosuch"
+    assert template.isprintable() and template.startswith("[retention.template.")
+
+
+async def test_what_the_ledger_holds_is_kept_for_good_while_backups_are():
+    found = Upkeep(backup=Backup(keep=None))
+    assert cleanup.rules(found, clock.utcnow()).ledger == ""
+    assert cleanup.rules(Upkeep(backup=Backup(enabled=False)), clock.utcnow()).ledger is None
 
 
 async def test_logs_go_with_their_runs(db: Database, home: Path, upkept: Upkept):
