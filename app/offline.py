@@ -6,20 +6,22 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from app import paths
+from app.core import amounts
 from app.errors import Conflict, NotFound, Storage
 from app.runtime.advice import advised
-from app.runtime.inplace import check_in_place
+from app.runtime.inplace import check_in_place, note_quiet, quiet_since
 from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
 from db import check as checks
 from db import clock, migrate, restore
-from db.backup.store import Backup, Store
+from db.backup import restore_tool as tool
+from db.backup.store import Store
 from db.engine import memory_database, open_database, write_engine
 from db.operations import By
 
@@ -44,12 +46,12 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
         return asyncio.run(_read(Path(home), verb, args))
 
 
-async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
+async def _read(home: Path, verb: str, args: dict[str, Any], note: Callable[[str], None] = lambda text: None) -> Any:
     path = paths.database(home)
     check_in_place(home)
     opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)
     async with opened as db:
-        return await answer(Call(db, "", home), verb, args)
+        return await answer(Call(db, "", home, note=note), verb, args)
 
 
 def _seed(c: Any) -> None:
@@ -114,43 +116,80 @@ def restore_home(
 ) -> dict[str, Any]:
     """Put a backup in the place of the database, if `agree` says so to what that would change; a `trial` only says it.
 
-    `ident`: which one, else the newest good one, of the stored time `at` or before. Raises RuntimeExists while a runtime is up, but for
-    a trial, BadBackup, NoBackup, Storage.
+    `ident`: which one (see `_chosen`), else the newest good one, of the stored time `at` or before. Raises RuntimeExists while a runtime
+    is up, but for a trial, BadBackup, NoBackup, Storage.
     """
     from app.runtime.lock import RuntimeExists, hold_lock
 
     place = Path(home)
     with _usable(home):
-        store, chosen = _chosen(place, ident, at)
+        chosen = _chosen(place, ident, at)
         paths.make_home(place)
         if trial:
-            return _restored(place, store, chosen, agree, trial)
+            return _restored(place, chosen, agree, trial)
         try:
             with hold_lock(place):
-                return _restored(place, store, chosen, agree)
+                return _restored(place, chosen, agree)
         except RuntimeExists as runtime:
             raise RuntimeExists(f"{runtime.message} Nothing was restored.", "First: taskdeck stop") from None
 
 
-def _chosen(home: Path, ident: str | None, at: str | None) -> tuple[Store, Backup]:
+def moment(text: str) -> str:
+    """A time that is over, as a person writes it, as it is stored. Raises ValueError with a sentence that can follow `--at`."""
+    try:
+        return tool.stored_time(text)
+    except tool.Unknown:
+        raise ValueError(f"must be a time that is over, such as {tool.TIMES}, not {amounts.quoted(text)}") from None
+
+
+def named(home: str, ident: str | None, at: str | None) -> dict[str, Any]:
+    """The backup that is meant: id, kind, at. Raises NoBackup."""
+    with _usable(home):
+        return _chosen(Path(home), ident, at).told
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is to be restored: how it is `told`, how it is made, the bytes that it takes, the highest number that any backup knows of, and
+    the id of the last of the home's own."""
+
+    told: dict[str, Any]
+    rebuild: restore.Rebuild
+    size: int
+    highest: int
+    last: str
+
+
+def _chosen(home: Path, ident: str | None, at: str | None) -> _Chosen:
+    """A backup by its id, its first letters or its file, which may lie anywhere, or what an earlier restore has put aside by its file;
+    without `ident` the newest good one, of the time `at` or before. Raises NoBackup and Storage."""
     from app.runtime.advice import folder
+    from app.service.backups import store_of
 
-    store = Store(folder(home))
-    return store, store.find(ident, at)
+    where = folder(home)
+    own = Store(where).backups()
+    highest, last = max((int(backup.facts.get("highest") or 0) for backup in own), default=0), own[-1].id if own else ""
+    for one in restore.kept(paths.database(home)):
+        if ident is not None and os.path.basename(ident) == one.path.name:
+            return _Chosen({"id": one.path.name, "kind": "kept", "at": one.at}, one.copy, one.bytes, highest, last)
+    store = store_of(where, ident)
+    found = store.find(ident, at)
+    return _Chosen(
+        {"id": found.id, "kind": found.kind, "at": found.at}, lambda target: store.rebuild(found, target), found.pages * found.page_size,
+        max(highest, int(found.facts.get("highest") or 0)), last,
+    )  # fmt: skip
 
 
-def _restored(
-    home: Path, store: Store, chosen: Backup, agree: Callable[[dict[str, Any]], bool], trial: bool = False
-) -> dict[str, Any]:
+def _restored(home: Path, chosen: _Chosen, agree: Callable[[dict[str, Any]], bool], trial: bool = False) -> dict[str, Any]:
     from app.runtime.lock import user_name
 
-    path, since = paths.database(home), clock.unix(chosen.at)
-    highest = max((int(backup.facts.get("highest") or 0) for backup in store.backups()), default=0)
+    path, since = paths.database(home), clock.unix(chosen.told["at"])
+    what = f"{'database' if chosen.told['kind'] == 'kept' else 'backup'} {chosen.told['id']}"
     with restore.prepared(
-        lambda target: store.rebuild(chosen, target), path, _size(chosen), lambda: traces.traces(home, since), highest,
-        By(user_name(os.getuid())), f"backup {chosen.id}", trial,
+        chosen.rebuild, path, chosen.size, lambda: traces.traces(home, since), chosen.highest, By(user_name(os.getuid())), what, trial,
+        quiet_since(home, chosen.last),
     ) as ready:  # fmt: skip
-        told = {"backup": _told(chosen), **ready.told(), "restored": False, "kept": None}
+        told = {"backup": chosen.told, **ready.told(), "restored": False, "kept": None}
         if not agree(told) or trial:
             return told
         kept = restore.put_in_place(ready, path)
@@ -158,21 +197,19 @@ def _restored(
 
 
 def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
-    """Make a file of its own of a backup, which may be done at any time. Raises Conflict when the file is there already."""
+    """Make a file of its own of a backup, which may be done at any time. Raises Conflict when the file is there already, NotFound where
+    its folder is not."""
     with _usable(home):
         if os.path.lexists(target):
             raise Conflict(f"{target} is there already. Nothing was restored.", "Choose another name: --to FILE")
-        store, chosen = _chosen(Path(home), ident, at)
-        restore.image(lambda part: store.rebuild(chosen, part), Path(target), _size(chosen))
-    return {"backup": _told(chosen), "to": target, "after": asdict(restore.stand(Path(target)))}
-
-
-def _size(backup: Backup) -> int:
-    return backup.pages * backup.page_size
-
-
-def _told(backup: Backup) -> dict[str, Any]:
-    return {"id": backup.id, "kind": backup.kind, "at": backup.at}
+        where = os.path.dirname(target)
+        if not os.path.isdir(where):
+            raise NotFound(f"there is no folder {where}. Nothing was restored.", "Make it first, or choose another: --to FILE")
+        if not os.access(where, os.W_OK):
+            raise Storage(f"nothing can be written into {where}. Nothing was restored.", "Choose another folder: --to FILE")
+        chosen = _chosen(Path(home), ident, at)
+        stand = restore.image(chosen.rebuild, Path(target), chosen.size)
+    return {"backup": chosen.told, "to": target, "after": asdict(stand)}
 
 
 def copy_at(home: str) -> dict[str, Any]:
@@ -199,8 +236,9 @@ def promote_home(home: str) -> int:
             return promote.promote(paths.replica(Path(home)), paths.database(Path(home)), user_name(os.getuid()))
 
 
-def backup(home: str, args: dict[str, Any]) -> dict[str, Any]:
-    """Take a backup while no runtime has the home: what the verb db.backup answers. Raises RuntimeExists."""
+def backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
+    """Take a backup while no runtime has the home: what the verb db.backup answers; `note` is told what is waited for. Raises
+    RuntimeExists."""
     from app.runtime.lock import hold_lock
 
     path = paths.database(Path(home))
@@ -208,7 +246,10 @@ def backup(home: str, args: dict[str, Any]) -> dict[str, Any]:
         _look_there(path)
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
-            return asyncio.run(_read(Path(home), "db.backup", args))
+            taken = asyncio.run(_read(Path(home), "db.backup", args, note))
+            if not args.get("to"):
+                note_quiet(Path(home), taken["id"])
+            return taken
 
 
 def backups(home: str) -> list[dict[str, Any]]:
@@ -216,6 +257,14 @@ def backups(home: str) -> list[dict[str, Any]]:
     from app.service.backups import listed
 
     return listed(Path(home))
+
+
+def kept(home: str) -> dict[str, Any]:
+    """What restores have put aside; see `service.backups.kept`."""
+    from app.service.backups import kept
+
+    with _usable(home):
+        return kept(Path(home))
 
 
 def verify(home: str, ident: str | None) -> dict[str, Any]:

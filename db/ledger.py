@@ -3,7 +3,7 @@
 All of it is done on the file that was rebuilt, before it takes the place of the present one. The present one is only ever read: attached
 as `old` where it is whole, else what can still be read of it is copied to a file of its own first, which is attached instead. Runs that
 neither names are known from the keeper's journal and from their logs (`Trace`); whose they were may then be unknown, and every task that
-waits may have been one of them, so all of those are held.
+waits may have been one of them, so all of those are held. Such runs are written down too: a backup taken after that knows of them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Carried:
     with the new one; `runs`: how many began or ended since; `ended`: numbers of tasks that ended since and were restored as ended;
     `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `held`: how many are
     held because they may have run; `unknown`: runs of unknown tasks; `lost`: numbers given since whose tasks are gone; `whole`: the
-    present database could be read to the end; `next`: the next number."""
+    present database could be read to the end; `next`: the next number. What was not brought over: `dropped`, names of what was made
+    since, by kind; `undone`, how many changes since that do not hold, by verb; `operations`, how many there were since."""
 
     tasks: list[int] = field(default_factory=list)
     renumbered: list[tuple[int, int]] = field(default_factory=list)
@@ -73,24 +74,29 @@ class Carried:
     held: int = 0
     unknown: int = 0
     lost: list[int] = field(default_factory=list)
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    undone: dict[str, int] = field(default_factory=dict)
+    operations: int = 0
     whole: bool = False
     next: int = 1
 
 
 def carry_over(
-    target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[Trace]], highest: int, by: str, what: str
+    target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[Trace]], highest: int, by: str, what: str,
+    idle: bool = False,
 ) -> Carried:
     """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
-    does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`. Raises sqlite3.Error."""
+    does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`; `idle`: nobody can
+    have given a number that no backup knows of. Raises sqlite3.Error."""
     if present is not None and sound:
         with _unless_damaged(), _opened(target, present) as c:
-            return _written_down(c, _carry(c, True, traces, highest), by, what)
+            return _written_down(c, _carry(c, True, traces, highest, idle), by, what)
     saved = target.with_name(f"{target.name}.saved")
     _remove(saved)  # of a restore that was killed
     try:
         _salvage(present, target, saved)
         with _opened(target, saved) as c:
-            return _written_down(c, _carry(c, False, traces, highest), by, what)
+            return _written_down(c, _carry(c, False, traces, highest, idle), by, what)
     finally:
         _remove(saved)
 
@@ -135,8 +141,11 @@ def _opened(target: Path, old: Path) -> Iterator[Connection]:
 # --- what is left of a damaged database --------------------------------------------------------------------------------------------
 
 _SALVAGED = (
-    "pools", "queues", "templates", "environments", "tasks", "dependencies", "instances", "events", "counters", "forgotten",
+    "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
+    "forgotten",
 )  # fmt: skip
+NEEDED = frozenset(_SALVAGED) - {"forgotten"}
+"""Tables that every database of ours has had from the first version on, and that are read of the present one."""
 MOST = 20_000
 """Reads that are tried in one damaged table."""
 
@@ -171,7 +180,7 @@ def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wante
 def _last(c: sqlite3.Connection, table: str) -> int:
     """The last row, or as far as it is worth looking."""
     try:
-        return c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0
+        return min(c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0, MOST * 4096)
     except sqlite3.Error:
         return 1 << 24
 
@@ -218,23 +227,25 @@ _STATE = (
 )  # fmt: skip
 
 
-def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int) -> Carried:
+def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int, idle: bool) -> Carried:
     done = Carried(whole=whole)
     before = sql.value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
     open_then = json.dumps(sql.column(c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_listed(ENDED)})"))
+    made_then = _defined(c, "main")
+    judged = {*sql.column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")}
     _bring_ledger(c)
     _end_the_gone(c)
     follows = whole and not _made_anew(c, before)
     tells_all = follows and not _restored_since(c)
     shown: Sequence[Trace] = () if tells_all else traces()
-    given = _given(c, before, highest, shown, follows if whole else None)
+    given = _given(c, before, highest, shown, follows if whole else True if idle else None)
     if whole:
         sql.run(c, _WISHES)
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
     if not tells_all:
-        _bring_traces(c, shown, done)
+        _bring_traces(c, shown, done, judged)
     _renumber(c, done, before, given)
     over = sql.rows(
         c,
@@ -245,13 +256,15 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     moves.recount(c)
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
+    _say_what_is_not(c, done, made_then)
     return done
 
 
 def _written_down(c: Connection, done: Carried, by: str, what: str) -> Carried:
-    """The restore is one of the operations."""
+    """The restore is one of the operations; no id of those that it takes away comes again."""
     figures = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost), "held": done.held}
-    operations.record(c, by, VERB, what, after=figures)
+    last = sql.value(c, "SELECT max(id) FROM old.operations WHERE typeof(id) = 'integer'") or 0
+    operations.record_above(c, by, VERB, what, figures, last)
     return done
 
 
@@ -443,15 +456,21 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
 # --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
 
 
-def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried) -> None:
-    """Runs that no row tells of. With the present database whole there are none."""
+def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str]) -> None:
+    """Runs that no row tells of. With the present database whole there are none. `judged`: those of unknown tasks that the backup knows
+    of; of the others that are in the ledger the present database knows, and has held its own tasks for them."""
     given = json.dumps([trace.runid for trace in traces])
     _end_the_unseen(c, {trace.runid: trace for trace in traces})
     known = set(sql.column(c, "SELECT runid FROM main.instances WHERE runid IN (SELECT value FROM json_each(?))", (given,)))
     known |= set(sql.column(c, "SELECT runid FROM main.forgotten WHERE runid IN (SELECT value FROM json_each(?))", (given,)))
-    done.unknown = sum(trace.runid not in known and not _attributed(c, trace) for trace in traces)
-    if done.unknown:
+    unknown = [trace.runid for trace in traces if trace.runid not in known and not _attributed(c, trace)]
+    earlier = {*sql.column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")} - judged
+    if unknown:
         done.held = _hold_waiting(c)
+    elif earlier:
+        done.held = _hold_waiting(c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else "")
+    done.unknown = len(unknown) + (len(earlier) if done.held else 0)
+    _write_down_unknown(c, unknown)
 
 
 def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> None:
@@ -512,11 +531,56 @@ def _write_down(c: Connection, runid: str, task_id: str, status: str, ended_at: 
     )
 
 
-def _hold_waiting(c: Connection) -> int:
-    """Hold every task that may start: one of them may have run already. How many that are."""
-    waiting = sql.column(c, f"SELECT uuid FROM main.tasks WHERE status IN ({_listed(WAITING)}) AND hold = 0 AND deleted_at IS NULL")
+def _write_down_unknown(c: Connection, runids: Sequence[str]) -> None:
+    """Runs of nobody knows which task: what they may mean is judged once."""
+    now = clock.now()
+    sql.run_many(
+        c, "INSERT INTO main.forgotten (runid, task_id, status, ended_at, created_at, updated_at) VALUES (?, '', 'lost', ?, ?, ?)",
+        [(runid, now, now, now) for runid in runids],
+    )  # fmt: skip
+
+
+def _hold_waiting(c: Connection, which: str = "") -> int:
+    """Hold every task that may start, or those of `which` that holds: one of them may have run already. How many that are."""
+    waiting = sql.column(c, f"SELECT uuid FROM main.tasks WHERE status IN ({_listed(WAITING)}) AND hold = 0 AND deleted_at IS NULL {which}")
     moves.hold(c, waiting, True, BY)
     return len(waiting)
+
+
+# --- what is not brought over ------------------------------------------------------------------------------------------------------
+
+_DEFINED = {"queue": "queues", "pool": "pools", "template": "templates", "sla": "slas"}
+"""Tables of what people define, by what the operations call one."""
+_ASKED = (
+    "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "tags", "parameters", "launch", "log_limit",
+    "pinned", "hold", "front", "not_before", "deleted_at",
+)  # fmt: skip
+"""What people ask for of a task."""
+_SINCE = """
+FROM old.operations o WHERE typeof(o.verb) = 'text' AND typeof(o.object) = 'text'
+AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.id = o.id AND m.verb = o.verb AND m.created_at = o.created_at)
+"""
+
+
+def _defined(c: Connection, schema: str) -> dict[str, set[str]]:
+    """The names of what is defined, by kind."""
+    return {kind: {*sql.column(c, f"SELECT name FROM {schema}.{table}")} for kind, table in _DEFINED.items()}
+
+
+def _say_what_is_not(c: Connection, done: Carried, made_then: dict[str, set[str]]) -> None:
+    """What the present database has and the restored one has not. `made_then`: what was defined when the backup was taken."""
+    here, there = _defined(c, "main"), _defined(c, "old")
+    dropped = {kind: sorted(name for name in there[kind] - here[kind] if isinstance(name, str)) for kind in _DEFINED}
+    done.dropped = {kind: names for kind, names in dropped.items() if names}
+    done.operations = sql.value(c, f"SELECT count(*) {_SINCE}")
+    told = {f"{kind} {name}" for kind in _DEFINED for name in {*dropped[kind], *here[kind] - made_then[kind]}}
+    differs = " OR ".join(f"o.{name} IS NOT t.{name}" for name in _ASKED)
+    changed = sql.column(c, f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs}")
+    rows = sql.rows(c, f"SELECT o.verb, o.object, count(*) AS many {_SINCE} AND o.verb <> 'submit' GROUP BY 1, 2 ORDER BY 1, 2")
+    lost = {f"task #{number}" for number in changed}
+    for row in rows:
+        if row.object in lost or row.object not in told and str(row.object).split(" ")[0] in _DEFINED:
+            done.undone[row.verb] = done.undone.get(row.verb, 0) + row.many
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------------------------

@@ -53,6 +53,11 @@ def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, afte
     record_all(c, by, verb, [(obj, before, after)])
 
 
+def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, above: int) -> None:
+    """`record` with an id above `above`: those up to it were given, to operations that stand here no more."""
+    _insert(c, by, [(verb, obj, None, after, None)], above)
+
+
 def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
     """`record` for each of many objects: (object, before, after)."""
     if isinstance(by, By) and by.undoing is not None:
@@ -72,9 +77,9 @@ def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any
 LONGEST_VERB = 64
 
 
-def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]]) -> int:
+def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0) -> int:
     """Write rows of verb, object, before, after and what it takes back; the first id."""
-    first = (sql.value(c, "SELECT max(id) FROM operations") or 0) + 1
+    first = max(sql.value(c, "SELECT max(id) FROM operations") or 0, above) + 1
     source, origin, batch = DUTY, None, first
     if isinstance(by, By):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ class Prepared:
     after: Stand
     carried: ledger.Carried
     present: str
-    """How the present database is: `whole`, `damaged` or `missing`."""
+    """How the present database is: `whole`, `damaged`, `empty` or `missing`."""
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -67,18 +69,21 @@ def stand(path: Path) -> Stand:
     return Stand(counted, *(newest or (None, None)))
 
 
-def image(rebuild: Rebuild, target: Path, size: int) -> None:
-    """Rebuild `size` bytes into `target`, whole and checked or not at all. Raises Problem; a file that is there is none of ours."""
+def image(rebuild: Rebuild, target: Path, size: int) -> Stand:
+    """Rebuild `size` bytes into `target`, whole and checked or not at all; what it holds. Raises Problem; a file that is there is none
+    of ours."""
     room(target.parent, size)
     part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")  # no file of the user's has that name
     try:
         rebuild(part)
         _sound(part)
+        found = stand(part)
         _fold(part)
         os.chmod(part, 0o600)
         _sync(part)
         os.rename(part, target)
         _sync(target.parent)
+        return found
     finally:
         _remove(part)
 
@@ -103,11 +108,11 @@ def _sound(path: Path) -> None:
 @contextmanager
 def prepared(
     rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[ledger.Trace]], highest: int, by: str, what: str,
-    trial: bool = False,
+    trial: bool = False, idle: bool = False,
 ) -> Iterator[Prepared]:
     """The image, of `size` bytes, brought up to date beside the database `present`; it is gone afterwards unless it was put in place.
     The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
-    the highest number in any backup; `by` restores `what`, as the log of operations names them."""
+    the highest number in any backup; `by` restores `what`, as the log of operations names them; `idle`: none was given since."""
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     _remove(path)
     try:
@@ -116,10 +121,10 @@ def prepared(
             migrate.upgrade(path)
         sound = is_sound(present) and not unfinished(present)
         before = _stand_of(present)
-        carried = ledger.carry_over(path, present if present.exists() else None, sound, traces, highest, by, what)
+        carried = ledger.carry_over(path, present if present.exists() else None, sound, traces, highest, by, what, idle)
         _fold(path)
         _sound(path)
-        yield Prepared(path, before, stand(path), carried, "whole" if sound else "damaged" if present.exists() else "missing")
+        yield Prepared(path, before, stand(path), carried, "whole" if sound else _how(present))
     except sqlite3.Error as error:
         raise explain(error, path) or Problem(f"the backup cannot be restored ({error}). Nothing was changed.") from error
     finally:
@@ -127,12 +132,20 @@ def prepared(
 
 
 def is_sound(path: Path) -> bool:
-    """Whether every page of a database can be read and is in order."""
+    """Whether every page of a database can be read and is in order, and it has the tables of one of ours."""
     try:
         with check.reading(path) as c:
-            return [row[0] for row in c.execute("PRAGMA integrity_check(1)")] == ["ok"]
+            there = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return there >= ledger.NEEDED and [row[0] for row in c.execute("PRAGMA integrity_check(1)")] == ["ok"]
     except Problem:
         return False
+
+
+def _how(path: Path) -> str:
+    """How a database is that is not whole."""
+    if not path.exists():
+        return "missing"
+    return "damaged" if path.stat().st_size else "empty"
 
 
 def _stand_of(path: Path) -> Stand | None:
@@ -195,6 +208,51 @@ def unfinished(present: Path) -> bool:
 
 def _mark(present: Path) -> Path:
     return present.with_name(f"{present.name}.unfinished")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A database that a restore has put aside at the stored time `at`; `bytes` with the log that may lie beside it."""
+
+    path: Path
+    at: str
+    bytes: int
+
+    def copy(self, target: Path) -> None:
+        """Make `target` one like it, with the log beside it. Raises OSError."""
+        for ending in ("", "-wal"):
+            if (source := Path(f"{self.path}{ending}")).exists():
+                shutil.copyfile(source, f"{target}{ending}")
+
+
+def kept(present: Path) -> list[Kept]:
+    """What restores have put aside, oldest first. Raises OSError."""
+    return [Kept(path, at, _bytes(path)) for path, at in _put_aside(present).items() if path.exists()]
+
+
+def _bytes(path: Path) -> int:
+    return sum(one.stat().st_size for ending in ("", *BESIDE) if (one := Path(f"{path}{ending}")).exists())
+
+
+def prune_kept(present: Path, keep: float) -> None:
+    """Remove what was put aside more than `keep` seconds ago, but for the newest database. Raises OSError."""
+    since, newest = clock.stamp(clock.utcnow() - timedelta(seconds=keep)), [one.path for one in kept(present)[-1:]]
+    for path, at in _put_aside(present).items():
+        if at < since and path not in newest:
+            _remove(path)
+
+
+_KEPT_AT = re.compile(f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}[.][0-9]{{6}})(?:{'|'.join(BESIDE)})?")
+
+
+def _put_aside(present: Path) -> dict[Path, str]:
+    """The stored times by the paths, oldest first; of a database that was missing only the log may have been put there."""
+    found = {}
+    for path in present.parent.glob(f"{present.name}{KEPT}*"):
+        if match := _KEPT_AT.fullmatch(path.name.removeprefix(f"{present.name}{KEPT}")):
+            hour, minute, second = match.groups()
+            found[present.with_name(f"{present.name}{KEPT}{hour}{minute}{second}")] = f"{hour}:{minute}:{second}Z"
+    return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
 def sweep(present: Path) -> None:

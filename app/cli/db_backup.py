@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from app.cli.session import Session
 
+PARTLY = 1
+"""The exit code when a backup was taken and the program that is run after it failed."""
 DAMAGED = 5
 """The exit code when a backup is bad."""
 
 COLUMNS = [
-    Column("BACKUP", least=16, first=True),
-    Column("TAKEN", least=8),
+    Column("BACKUP"),  # never cut: it is typed
+    Column("TAKEN"),
     Column("KIND"),
     Column("SIZE", align=">"),
     Column("STATE", least=8),
@@ -33,14 +35,15 @@ def backup(session: Session, args: Args) -> int:
     from app import offline
 
     given = {"full": args.full, "to": _absolute(args.to)}
-    taken = session.call("db.backup", **given) if session.client.runtime_up() else offline.backup(session.home, given)
+    up = session.client.runtime_up()
+    taken = session.call("db.backup", **given) if up else offline.backup(session.home, given, output.note)
     if taken["after"]:
         output.note(taken["after"])
     if args.json or args.jsonl:
         output.document(taken, args.jsonl)
     else:
         output.line(f"{taken['id']}  {amounts.size(taken['bytes'])}, restored once and well: {clean(taken['path'])}")
-    return 0
+    return PARTLY if taken["after"] else 0
 
 
 def _absolute(folder: str | None) -> str | None:
@@ -52,19 +55,44 @@ def _absolute(folder: str | None) -> str | None:
 
 
 def backups(session: Session, args: Args) -> int:
-    """List them, oldest first."""
+    """List them, oldest first, and say what restores have put aside."""
     from app import offline
     from app.cli import groups
 
-    return groups.shown(args, offline.backups(session.home), COLUMNS, row, FIELDS, "no backup yet; take one: taskdeck db backup")
+    found = offline.backups(session.home)
+    minutes = [times.clock(one["at"]) for one in found]
+    seconds = len({*minutes}) < len(minutes)
+    code = groups.shown(
+        args, found, COLUMNS, lambda one: row(one, seconds), FIELDS, "no backup yet; take one: taskdeck db backup"
+    )
+    if not (args.json or args.jsonl or args.rows) and (said := kept(offline.kept(session.home))):
+        output.note(said)
+    return code
 
 
-def row(found: dict[str, Any]) -> list[Span]:
-    """One line of `db backups`."""
+def kept(found: dict[str, Any]) -> str:
+    """What restores have put aside, in a sentence; nothing where there is none."""
+    files = found["files"]
+    if not files:
+        return ""
+    last, many = files[-1], len(files)
+    size = amounts.size(sum(one["bytes"] for one in files))
+    lie = "a database that a restore put aside lies" if many == 1 else f"{many} databases that restores put aside lie"
+    stay = f"; all but the newest go after {amounts.age(found['keep'])}" if found["keep"] is not None else ""
+    return f"{lie} in the home ({size}){stay}. Back to the newest, of {times.clock(last['at'], True)}: taskdeck db restore {name(last)}"
+
+
+def name(found: dict[str, Any]) -> str:
+    """The name of a file, without its folder, as the shell takes it."""
+    return clean(found["path"].rpartition("/")[2])
+
+
+def row(found: dict[str, Any], seconds: bool) -> list[Span]:
+    """One line of `db backups`; with `seconds` where minutes do not tell one from another."""
     good = found["verified"]
     return [
         (clean(found["id"]), ""),
-        (times.clock(found["at"]), ""),
+        (times.clock(found["at"], seconds), ""),
         (found["kind"], ""),
         (amounts.size(found["bytes"]), ""),
         ("good" if good else f"bad: {cut(clean(found['problem']), 100)}", "well" if good else "broken"),
@@ -83,6 +111,8 @@ def verify(session: Session, args: Args) -> int:
     else:
         for line in said(found):
             output.line(line)
+        if found["bad"]:
+            output.note("what is bad counts no more. Take a new one: taskdeck db backup --full")
     return DAMAGED if found["bad"] or found["damaged_lines"] else 0
 
 
@@ -92,6 +122,10 @@ def said(found: dict[str, Any]) -> list[str]:
     lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
     checked = found["checked"]
     return [*wrong, *lines] or [f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"]
+
+
+WHICH = "its ID, the first letters of that, or its file,"
+"""How one backup is named."""
 
 
 def _backup_arguments(parser: Parser) -> None:
@@ -106,12 +140,12 @@ def _backups_arguments(parser: Parser) -> None:
 
 
 def _verify_arguments(parser: Parser) -> None:
-    parser.option("ids", nargs="*", metavar="ID", help="the one to build up and check; without it the files of all, and the newest")
+    parser.option("ids", nargs="*", metavar="ID", help=f"{WHICH} to build up and check; none: the files of all, and the newest built up")
     as_json(parser)
 
 
 COMMANDS = {
     "backup": Command("take a backup now", backup, _backup_arguments),
     "backups": Command("list the backups", backups, _backups_arguments),
-    "verify": Command("check backups; 5 when one is bad", verify, _verify_arguments),
+    "verify": Command("check backups; 5 when one is bad", verify, _verify_arguments, usage="[OPTION …] [ID]"),
 }

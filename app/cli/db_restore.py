@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output, times
+from app.cli.db_backup import WHICH
 from app.cli.options import Args, Command, Parser, as_json, read
 from app.core import amounts
 from app.core.clean import clean
@@ -24,19 +25,15 @@ def restore(session: Session, args: Args) -> int:
     """Say what would change, ask, and do it."""
     if len(args.ids) > 1 or args.ids and args.at:
         raise Usage("one backup at a time: its ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
-    at = args.at and _stored(args.at)
     ident = args.ids[0] if args.ids else None
     if args.to is not None:
-        return _to_file(session, args, ident, at)
+        return _to_file(session, args, ident, args.at)
     if not (args.yes or args.dry_run or output.keyboard() and output.people()):
-        raise Usage("this would put a backup in the place of the database. Nothing was done.", "See it: --dry-run. To do it: --yes")
-    return _in_place(session, args, ident, at)
+        from app import offline
 
-
-def _stored(at: Any) -> str:
-    from datetime import UTC
-
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        what = offline.named(session.home, ident, args.at)["id"]
+        raise Usage(f"this would put {clean(what)} in the place of the database. Nothing was done.", "See it: --dry-run. To do it: --yes")
+    return _in_place(session, args, ident, args.at)
 
 
 def _to_file(session: Session, args: Args, ident: str | None, at: str | None) -> int:
@@ -76,7 +73,7 @@ def _in_place(session: Session, args: Args, ident: str | None, at: str | None) -
     if quiet:
         output.document(done, args.jsonl)
     elif done["restored"]:
-        kept = f"; the one before is {clean(done['kept'])}" if done["kept"] else ""
+        kept = f"; the one before is {clean(done['kept'])}, to go back to: taskdeck db restore FILE" if done["kept"] else ""
         output.line(f"restored{kept}")
         output.note("no runtime is up yet. Start it: taskdeck serve --detach")
     return 0
@@ -90,6 +87,7 @@ def changes(told: Told) -> list[str]:
         f"now     {_stand(told['before']) if told['before'] else 'cannot be read'}{_state(told['present'])}",
         f"then    {_stand(told['after'])}",
         *(line for many, line in _carried(carried) if many),
+        *_left(carried),
         f"the next task will be #{carried['next']}",
     ]
 
@@ -111,6 +109,28 @@ def _carried(carried: Told) -> list[tuple[int, str]]:
         (carried["held"], f"so {_count(carried['held'], 'waiting task')} may have run and {_is(carried['held'])} held; to let one go: "
                           "taskdeck release TASK"),
     ]  # fmt: skip
+
+
+def _left(carried: Told) -> list[str]:
+    """What the present database has and the restored one will not have."""
+    made = [_named(kind, names) for kind, names in carried["dropped"].items()]
+    undone = [f"{many:,} {verb}" for verb, many in carried["undone"].items()]
+    lines = [f"not brought over, made since: {', '.join(made)}"] if made else []
+    if carried["operations"]:
+        lost = f"; what they changed is lost: {_some(undone)}" if undone else ""
+        lines.append(f"{_count(carried['operations'], 'operation')} since {_is(carried['operations'])} not in its log{lost}")
+    return lines
+
+
+def _named(kind: str, names: list[str]) -> str:
+    """`queue night`, `2 rules (late, slow)`."""
+    word = "rule" if kind == "sla" else kind
+    return f"{word} {names[0]}" if len(names) == 1 else f"{_count(len(names), word)} ({_some(names)})"
+
+
+def _some(words: list[str]) -> str:
+    more = len(words) - SHOWN
+    return ", ".join(words[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _wishes(carried: Told) -> list[tuple[int, str]]:
@@ -158,20 +178,19 @@ def _stand(stand: Told) -> str:
     return f"{_count(sum(counted.values()), 'task')}{f' ({each})' if each else ''}{newest}"
 
 
-def _moment(text: str) -> Any:
-    """A time that is over: a time of day is the last one, a duration so long ago."""
-    from datetime import timedelta
+def _moment(text: str) -> str:
+    """A time that is over, as it is stored: a time of day is the last one, a duration so long ago."""
+    from app import offline
 
-    now = times.local_now()
-    found = amounts.parse_time(text, now)
-    if found > now:
-        found = found - timedelta(days=1) if ":" in text else now - (found - now)
-    return found
+    return offline.moment(text)
 
 
 def _arguments(parser: Parser) -> None:
-    parser.option("ids", nargs="*", metavar="ID", help="which backup; none: the newest good one")
-    parser.option("--at", metavar="TIME", type=read(_moment), help="the newest good one of that time or before")
+    parser.option("ids", nargs="*", metavar="ID", help=f"{WHICH} or a database that a restore put aside; none: the newest good one")
+    parser.option(
+        "--at", metavar="TIME", type=read(_moment),
+        help="the newest good one of that time or before: 10:00, 'yesterday 10:00', 2026-01-31T08:00, or 2h for so long ago",
+    )  # fmt: skip
     parser.option("--to", metavar="FILE", help="into a new file; nothing else is touched")
     parser.option("--dry-run", action="store_true", help="only say what would change")
     parser.option("--yes", action="store_true", help="do not ask")
@@ -182,5 +201,6 @@ COMMANDS = {
     "restore": Command(
         "put a backup in the place of the database", restore, _arguments,
         "  taskdeck db restore --dry-run\n  taskdeck stop && taskdeck db restore --at 10:00\n  taskdeck db restore --to /tmp/then.db",
+        usage="[OPTION …] [ID]",
     ),
 }  # fmt: skip

@@ -19,16 +19,19 @@ from app.core.upkeep import Backup as Settings
 from app.errors import Problem, Usage
 from app.service import definitions
 from app.service.call import Call
-from db import operations
+from db import operations, restore
 from db.backup import keeping, room
 from db.backup.mirror import mirror
 from db.backup.store import Backup, Store
 from db.backup.taking import Rules, take
+from db.errors import DiskFull
 
 Row = dict[str, Any]
 T = TypeVar("T")
 HOOK_SECONDS = 6 * 3600.0
 """How long the program that is run after a backup may take."""
+SILENT = 1.0
+"""Seconds until who waits for it is told so."""
 
 
 def settings() -> Settings:
@@ -59,18 +62,37 @@ async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Ro
         if to is None:
             await mirrored(call, folder(call.home, chosen))
         await call.db.write(operations.record, call.by, "db backup", f"backup {taken.id}", after={"bytes": taken.bytes})
-    after = await hook(chosen, taken.path.parent) if to is None else None
-    if after:
-        call.note(after)
+    after = await _after(call, chosen, taken) if to is None else None
     return {**as_row(taken), "after": after}
 
 
+async def _after(call: Call, chosen: Settings, taken: Backup) -> str | None:
+    """Run what is to be run after a backup, for somebody who waits for it; what went wrong, which stands in the log of operations."""
+    said = f"the backup {taken.id} is taken; waiting for {clean(next(iter(chosen.after), ''))}, which is run after it"
+    patience = asyncio.get_running_loop().call_later(SILENT, call.note, said)
+    try:
+        wrong = await hook(chosen, taken.path.parent)
+    finally:
+        patience.cancel()
+    if wrong and call.live is not None:
+        await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
+    return wrong
+
+
 async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
-    """Take a backup by the settings, in a thread of its own. Raises Problem."""
+    """Take a backup by the settings, in a thread of its own; what restores have put aside goes by the same rule. Raises Problem."""
     rules = Rules(chosen.full, chosen.increment, chosen.keep if to is None else None)
     beside = await _beside(call)
     where = to or folder(call.home, chosen)
-    return await _apart(lambda step: take(call.db.path, where, rules, full, beside, step))
+
+    def work(step: Callable[[], None]) -> Backup:
+        taken = take(call.db.path, where, rules, full, beside, step)
+        if rules.keep is not None:
+            with suppress(OSError):  # the next one tries again
+                restore.prune_kept(call.db.path, rules.keep)
+        return taken
+
+    return await _apart(work)
 
 
 async def mirrored(call: Call, where: Path) -> None:
@@ -122,20 +144,33 @@ def listed(home: Path) -> list[Row]:
     return [as_row(found) for found in Store(folder(home, settings())).backups()]
 
 
+def kept(home: Path) -> Row:
+    """What restores have put aside: {"files": [{path, at, bytes}], oldest first; "keep": seconds that all but the newest stay, or null}."""
+    files = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in restore.kept(paths.database(home))]
+    return {"files": files, "keep": settings().keep}
+
+
+def store_of(own: Path, ident: str | None) -> Store:
+    """Where the backup lies that a path names, which may be any folder; else the `own` one."""
+    where = os.path.dirname(ident or "")
+    return Store(Path(os.path.abspath(where)) if where else own)
+
+
 def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None) -> Row:
-    """Build one backup up and check it; without an id check the files of all, and build up the newest.
+    """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
+    up the newest.
 
     {"checked": how many, "bad": [{id, problem}], "damaged_lines": numbers of the manifest's}. One that is found bad is told in the
     manifest, and counts no more. Raises NoBackup and Storage.
     """
-    store = Store(folder(home, settings()))
+    store = store_of(folder(home, settings()), ident)
     if not store.folder.is_dir():
         return {"checked": len([store.find(ident)] if ident else []), "bad": [], "damaged_lines": []}
     try:
         with keeping.alone(store.folder):
             return _checked(store, ident, step)
     except OSError as error:
-        raise room.problem(store.folder, error) from None
+        raise room.problem(store.folder, error, room.UNCHECKED) from None
 
 
 def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
@@ -143,14 +178,34 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
     bad = {} if ident else {found.id: why for found, why in store.damaged_files()}
     whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad), None)
     keeping.clear(store.folder)
-    image = keeping.image(store.folder, "verifying")
-    if whole is not None and (wrong := store.check(whole, image, step)):
-        bad[whole.id] = "; ".join(wrong)
+    try:
+        if whole is not None and (wrong := _built_up(store, whole, step)):
+            bad[whole.id] = "; ".join(wrong)
+    except DiskFull as full:
+        if not bad:
+            many = f"{len(asked)} backup{'' if len(asked) == 1 else 's'}"
+            raise DiskFull(full.message if ident else f"the files of {many} are well, but {full.message}", full.hint) from None
     for one in asked:
         if one.id in bad and one.problem is None:
-            keeping.mark_bad(store.folder, one.id, bad[one.id])
+            _mark_bad(store, one.id, bad[one.id])
     rows = [{"id": name, "problem": why} for name, why in bad.items()]
     return {"checked": len(asked), "bad": rows, "damaged_lines": store.damaged_lines()}
+
+
+def _built_up(store: Store, backup: Backup, step: Callable[[], None]) -> list[str]:
+    """What is wrong with it as a whole. Raises DiskFull where it cannot be built up."""
+    if backup.verified:
+        room.require(store.folder, backup.pages * backup.page_size, room.UNCHECKED)
+    return store.check(backup, keeping.image(store.folder, "verifying"), step)
+
+
+def _mark_bad(store: Store, ident: str, why: str) -> None:
+    """A disk that is full may take no line; the next check finds it again."""
+    try:
+        keeping.mark_bad(store.folder, ident, why)
+    except OSError as error:
+        if not room.is_full(error):
+            raise
 
 
 def as_row(backup: Backup) -> Row:

@@ -5,6 +5,9 @@
     python3 restore.py restore ID FILE
     python3 restore.py restore --at TIME FILE
 
+ID may be its first letters, or the name of its file. TIME is a time that is over: 10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for
+so long ago.
+
 A backup is one file: MAGIC, the length of the header (4 bytes, little endian) and the header (JSON), the hashes of all pages, the
 numbers of the pages that are stored (none in a full one: it has them all), then those pages in frames of about 1 MiB, and the sha256
 of everything before. Hashes, numbers and frames are zstd; before each frame stands its length (4 bytes). An increment stores the
@@ -28,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from urllib.parse import quote
 
 TYPE_CHECKING = False
@@ -396,16 +399,34 @@ def check_whole(
 
 
 def pick(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
-    """The backup `ident`, else the good one taken last; with `at` (as stored), the last of that time or before. Raises Unknown."""
+    """The backup that `ident` names, else the good one taken last; with `at` (as stored), the last of that time or before.
+    Raises Unknown."""
     if ident is not None:
-        named = [entry for entry in found if entry["id"] == ident]
-        if not named:
-            raise Unknown("there is no backup %s" % ident)
-        return named[0]
-    fit = [entry for entry in found if not entry["problem"] and (at is None or entry["at"] <= at)]
+        return named(found, ident)
+    good = [entry for entry in found if not entry["problem"]]
+    if not good:
+        raise Unknown("there is no good backup")
+    if at is None:
+        return good[-1]
+    by_time = sorted(good, key=lambda entry: entry["at"])
+    fit = [entry for entry in by_time if entry["at"] <= at]
     if not fit:
-        raise Unknown("there is no good backup" + (" of %s or before" % at if at else ""))
-    return sorted(fit, key=lambda entry: entry["at"])[-1] if at else fit[-1]
+        raise Unknown("there is no good backup of %s or before; the oldest is of %s" % (shown(at), shown(by_time[0]["at"])))
+    return fit[-1]
+
+
+def named(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    """The backup that its id names, or the first letters of that if they are of one only, or its file. Raises Unknown."""
+    name = os.path.basename(text)
+    name = name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
+    begun = [entry for entry in found if name and entry["id"].startswith(name)]
+    fit = [entry for entry in begun if entry["id"] == name] or begun
+    if not fit:
+        raise Unknown("there is no backup %s" % text)
+    if len(fit) > 1:
+        first = ", ".join(entry["id"] for entry in fit[:3]) + (", ..." if len(fit) > 3 else "")
+        raise Unknown("%d backups begin with %s (%s)" % (len(fit), name, first))
+    return fit[0]
 
 
 def decompress(data: bytes, size: int) -> bytes:
@@ -484,24 +505,91 @@ def _by_program() -> Callable[[bytes, int], bytes] | None:
     return read
 
 
-def stored_time(text: str) -> str:
-    """A time as a person writes it (ISO; local when it names no zone) as backups have it. Raises Unknown."""
+TIMES = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for so long ago'
+"""How a time that is over can be written."""
+_AGO = re.compile("(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?")
+_WHEN = re.compile(
+    "(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})?[ t]?"
+    "(?:([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.]([0-9]+))?)?)?(z|[+-][0-9]{2}:[0-9]{2})?"
+)
+
+
+def stored_time(text: str, now: datetime | None = None) -> str:
+    """A time that is over (`TIMES`; local where it names no zone) as backups have it: the last moment of the day, minute or second that
+    was written. A time of day is the last one before `now`. Raises Unknown."""
+    word, now = " ".join(text.lower().split()), now or datetime.now().astimezone()
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        raise Unknown("a time must be written as 2026-01-31T08:00, not %r" % text)
+        moment = now if word == "now" else _ago(word, now) or _when(word, now)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise Unknown("a time that is over is written %s, not %r" % (TIMES, text))
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _ago(word: str, now: datetime) -> datetime | None:
+    match = _AGO.fullmatch(word)
+    if match is None or not any(match.groups()):
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _when(word: str, now: datetime) -> datetime | None:
+    match = _WHEN.fullmatch(word)
+    if match is None or not (match.group(1) or match.group(2)):
+        return None
+    day, hour, minute, second, part, zone = match.groups()
+    at = time(int(hour), int(minute), int(second or 0)) if hour else time()
+    on = date.fromisoformat(day) if day and "-" in day else now.date() - timedelta(days=day == "yesterday")
+    begin = _placed(on, at, zone)
+    if not day and begin > now:
+        begin = _placed(on - timedelta(days=1), at, zone)
+    if part:
+        return begin + timedelta(microseconds=int((part + "000000")[:6]))
+    length = timedelta(seconds=1) if second else timedelta(minutes=1) if hour else timedelta(days=1)
+    return begin + length - timedelta(microseconds=1)
+
+
+def _placed(on: date, at: time, zone: str | None) -> datetime:
+    """A moment of the zone, or where we are."""
+    naive = datetime.combine(on, at)
+    if not zone:
+        return naive.astimezone()
+    return naive.replace(tzinfo=timezone.utc if zone == "z" else datetime.strptime(zone, "%z").tzinfo)
+
+
+def shown(at: str) -> str:
+    """A stored time as the clock on the wall had it."""
+    moment = datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _found(folder: str) -> list[dict[str, Any]]:
+    """The backups of the folder, of which there must be one. Raises Unknown."""
+    found = entries(folder)
+    if not found:
+        raise Unknown("there is no backup in %s" % folder)
+    return found
+
+
+def _asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[str, Any]:
+    """The one that was named, which a path to another folder does not do. Raises Unknown."""
+    where = os.path.dirname(ident)
+    if where and os.path.realpath(where) != os.path.realpath(folder):
+        raise Unknown("%s is not in %s; use the restore.py beside it" % (ident, folder))
+    return named(found, ident)
+
+
 def _list(folder: str, args: argparse.Namespace) -> int:
-    for entry in entries(folder):
+    for entry in _found(folder):
         print("%-32s %s %12d  %s" % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good"))
     return 0
 
 
 def _verify(folder: str, args: argparse.Namespace) -> int:
-    found = entries(folder)
-    asked = [pick(found, args.id)] if args.id else found
+    found = _found(folder)
+    asked = [_asked(folder, found, args.id)] if args.id else found
     newest = next((entry["id"] for entry in reversed(found) if not entry["problem"]), None)
     wrong = ["line %d of %s is damaged" % (number, MANIFEST) for number in manifest(folder)[1]]
     with tempfile.TemporaryDirectory() as room:
@@ -515,14 +603,26 @@ def _verify(folder: str, args: argparse.Namespace) -> int:
 
 
 def _restore(folder: str, args: argparse.Namespace) -> int:
-    found = entries(folder)
-    entry = pick(found, args.id, stored_time(args.at) if args.at else None)
-    wrong = check_whole(folder, found, entry, args.file + ".checking")
+    found = _found(folder)
+    entry = _asked(folder, found, args.id) if args.id else pick(found, at=stored_time(args.at))
+    beside = _place(args.file)
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
+        wrong = check_whole(folder, found, entry, os.path.join(room, "image"))
     if wrong:
         raise Damaged(entry["id"], "; ".join(wrong))
     rebuild(chain(found, entry["id"]), args.file)
     print("%s restored to %s" % (entry["id"], args.file))
     return 0
+
+
+def _place(file: str) -> str:
+    """The folder that a file is to be made in. Raises Unknown where it cannot be made."""
+    beside = os.path.dirname(os.path.abspath(file))
+    if os.path.lexists(file):
+        raise Unknown("%s is there already: choose another name" % file)
+    if not os.path.isdir(beside):
+        raise Unknown("there is no folder %s: make it first" % beside)
+    return beside
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
@@ -532,7 +632,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     verbs.add_parser("verify", help="check all files and build up the newest, or build up and check one").add_argument("id", nargs="?")
     restore = verbs.add_parser("restore", help="make a database file of a backup")
     restore.add_argument("id", nargs="?")
-    restore.add_argument("--at", metavar="TIME", help="the newest good one of that time or before")
+    restore.add_argument("--at", metavar="TIME", help="the newest good one of that time or before: " + TIMES)
     restore.add_argument("file")
     args = parser.parse_args(given)
     if args.verb is None or (args.verb == "restore" and (args.id is None) == (args.at is None)):
@@ -546,7 +646,8 @@ def main(given: list[str]) -> int:
     try:
         return {"list": _list, "verify": _verify, "restore": _restore}[args.verb](os.path.dirname(os.path.abspath(__file__)), args)
     except (Damaged, Unknown, OSError) as error:
-        print("restore.py: %s" % error, file=sys.stderr)
+        said = "%s: %s" % (error.filename, (error.strerror or "unknown").lower()) if isinstance(error, OSError) else error
+        print("restore.py: %s" % said, file=sys.stderr)
         return 5 if isinstance(error, Damaged) else 1
 
 

@@ -9,16 +9,20 @@ from pathlib import Path
 from db.errors import DiskFull, ReadOnlyDisk, Storage
 
 UNDONE = "No backup was taken."
+UNCHECKED = "The check was not finished."
+UNRESTORED = "Nothing was restored."
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
-def require(folder: Path, needed: int) -> None:
-    """Raise DiskFull when fewer than `needed` bytes are free there, saying how much is missing."""
+def require(folder: Path, needed: int, undone: str = UNDONE) -> None:
+    """Raise DiskFull when fewer than `needed` bytes are free there, saying how much is missing and what was not done."""
     stats = os.statvfs(folder)
     free = stats.f_bavail * stats.f_frsize
     if needed > free:
-        raise _lacking(f"a backup needs {mib(needed)} MiB in {folder}, {mib(free)} MiB are free: {mib(needed - free)} MiB are missing")
+        what = "to build a backup up takes" if undone == UNCHECKED else "a backup needs"
+        lacking = f"{what} {mib(needed)} MiB in {folder}, {mib(free)} MiB are free: {mib(needed - free)} MiB are missing"
+        raise _lacking(lacking, undone)
 
 
 def mib(count: int) -> str:
@@ -26,9 +30,9 @@ def mib(count: int) -> str:
     return f"{max(count / 2**20, 0.1 if count else 0):.1f}"
 
 
-def full(folder: Path) -> DiskFull:
+def full(folder: Path, undone: str = UNDONE) -> DiskFull:
     """The disk filled up while it was written to."""
-    return _lacking(f"the disk of the backups is full ({folder})")
+    return _lacking(f"the disk of the backups is full ({folder})", undone)
 
 
 def is_full(error: OSError) -> bool:
@@ -36,14 +40,15 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def problem(folder: Path, error: OSError) -> Storage:
-    """What the system said, as a problem."""
+def problem(folder: Path, error: OSError, undone: str = UNDONE) -> Storage:
+    """What the system said, as a problem for somebody who asked for what is `undone` now."""
     if is_full(error):
-        return full(folder)
+        return full(folder, undone)
     said = (error.strerror or "unknown").lower()
     kind = ReadOnlyDisk if error.errno in _REFUSED else Storage
     return kind(f"the folder of the backups cannot be used: {said} ({folder}).", "See whose it is, and whether it can be written.")
 
 
-def _lacking(said: str) -> DiskFull:
-    return DiskFull(f"{said}. {UNDONE}", "Free space there, or name another folder in config.toml: [backup] folder")
+def _lacking(said: str, undone: str) -> DiskFull:
+    elsewhere = ", or name another folder in config.toml: [backup] folder" if undone == UNDONE else ", then try again."
+    return DiskFull(f"{said}. {undone}", f"Free space there{elsewhere}")

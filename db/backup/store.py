@@ -78,12 +78,12 @@ class Store:
 
     def rebuild(self, backup: Backup, target: Path) -> None:
         """Make the database file that it is of at `target`, which must not exist. Raises BadBackup, Storage and FileExistsError."""
-        with told(self.folder):
+        with told(self.folder, room.UNRESTORED):
             tool.rebuild(tool.chain(self.entries(), backup.id), str(target))
 
     def check(self, backup: Backup, image: Path, step: Callable[[], None] = tool.no_step) -> list[str]:
         """What is wrong with it, built up at `image` for a while; nothing when it is well. Raises Storage, and what `step` raises."""
-        with told(self.folder):
+        with told(self.folder, room.UNCHECKED):
             found = self.entries()
             return list(tool.check_whole(str(self.folder), found, tool.pick(found, backup.id), str(image), step))
 
@@ -98,10 +98,10 @@ class Store:
 
 
 class told:
-    """Turns what the tool raises into problems: `with told(folder): …`."""
+    """Turns what the tool raises into problems: `with told(folder): …`; `undone` is what does not happen then."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, undone: str = room.UNDONE) -> None:
+        self.folder, self.undone = folder, undone
 
     def __enter__(self) -> None:
         return None
@@ -112,7 +112,7 @@ class told:
         if isinstance(error, tool.Unknown):
             raise Storage(f"{error}.") from error
         if isinstance(error, OSError) and not isinstance(error, FileExistsError):
-            raise room.problem(self.folder, error) from error
+            raise room.problem(self.folder, error, self.undone) from error
 
 
 def _backup(entry: Mapping[str, Any]) -> Backup:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from db import clock
+from db import check, clock
 from db.backup import keeping, room
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, BadBackup, Store, told
@@ -82,7 +82,8 @@ def take(
     `beside`: the texts that travel along (`keeping.BESIDE`).
 
     Blocks: to be called in a thread; what `step`, called now and then, raises gives it up and leaves nothing behind. Raises
-    BadBackup for one that could not be restored, which is told in the manifest, and Storage.
+    BadBackup for one that could not be restored, which is told in the manifest; DamagedDatabase where the database is to blame, and
+    Storage.
     """
     try:
         with keeping.alone(folder), told(folder):
@@ -222,10 +223,23 @@ class _Taking:
             wrong = [damaged.why]
         else:
             wrong = tool.check_image(str(image), header["facts"], self.step)
+            if wrong:
+                self._blame_source(image)
             image.unlink()
         if wrong:
             keeping.mark_bad(self.store.folder, header["id"], wrong[0])
             raise BadBackup(header["id"], wrong[0])
+
+    def _blame_source(self, image: Path) -> None:
+        """Raises where the database is not in order: the image is exactly what was copied of it."""
+        with closing(tool.open_image(str(image))) as c:
+            (found,) = c.execute("PRAGMA integrity_check(1)").fetchone()
+            row = c.execute("PRAGMA foreign_key_check").fetchone() if found == "ok" else None
+        if found != "ok":
+            raise check.damaged(self.source, " ".join(found.replace("*** in database main ***", "").split()))
+        if row is not None:
+            said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
+            raise Storage(f"the database is not in order ({said}). {room.UNDONE}", "Mend it: taskdeck stop && taskdeck db check --repair")
 
     def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
         folder, ident = self.store.folder, header["id"]

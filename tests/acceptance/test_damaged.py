@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -58,9 +59,11 @@ def test_a_database_that_is_gone_is_not_made_anew_where_there_are_backups(house:
 
 
 def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
-    trials.furnish(home, 3)
-    there = home.rename(home.with_name(f"{home.name}-there")) / "backups"
-    paths.make_home(home)
+    other = home / "other"
+    paths.make_home(other)
+    trials.furnish(other, 3)
+    there = other / "backups"
+    database.unlink()
     monkeypatch.setattr(inplace, "folder", lambda _: there)
     monkeypatch.setattr(inplace, "newest", lambda _: there)
 
@@ -70,6 +73,37 @@ def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: P
         fresh.prepare(home)
 
     assert not database.exists()
+
+
+def test_a_home_that_is_gone_is_known_by_its_backups_elsewhere(house: House):
+    config = house.work.parent / "config" / "taskdeck" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[backup]\nfolder = "{house.work.parent}/far"\n')
+    house.submit("--hold", "-c", "true")
+    taken = house.json("db", "backup")
+    house.ok("stop")
+    shutil.rmtree(house.home)
+
+    for words in (["ls"], ["submit", "-c", "true"], ["serve", "--detach"]):
+        done = house.td(*words)
+        assert done.returncode == 5 and "the database is gone" in done.stderr and "Newest good backup" in done.stderr, done.stderr
+        assert f"To begin anew, move its backups away: {Path(taken['path']).parent}." in done.stderr
+    assert house.td("ls", TASKDECK_HOME=f"{house.home}2").returncode == 0, "another home never had any"
+    house.ok("db", "restore", "--yes")
+    assert "held" in house.ok("ls")
+
+
+def test_an_empty_file_in_its_place_is_told_and_restored_over(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    (house.home / "taskdeck.db").write_bytes(b"")
+
+    said = house.ok("db", "restore", "--dry-run")
+
+    assert "now     cannot be read (empty)" in said
+    house.ok("db", "restore", "--yes")
+    assert "held" in house.ok("ls")
 
 
 def test_after_a_stop_in_peace_nothing_is_read_again(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):

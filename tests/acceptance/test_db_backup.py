@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from db import clock
 from tests.acceptance.house import House
 
 
@@ -58,6 +63,7 @@ def test_a_bad_one_is_said_with_exit_5_and_listed_as_bad(house: House):
     checked = house.td("db", "verify")
 
     assert checked.returncode == 5 and checked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
+    assert "what is bad counts no more. Take a new one: taskdeck db backup --full" in checked.stderr
     assert house.td("db", "verify", path.stem, "--json").returncode == 5
     listed = house.ok("db", "backups")
     assert f"{path.stem}" in listed and "bad: its checksum is wrong" in listed
@@ -73,6 +79,78 @@ def test_backups_can_be_listed_and_checked_though_the_database_is_damaged(house:
     assert house.ok("db", "verify", taken["id"]) == "1 backup checked, all well\n"
     refused = house.td("db", "backup")
     assert refused.returncode == 5 and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_damage_that_a_backup_meets_is_the_databases_and_leaves_no_bad_backup(house: House, up: bool):
+    house.submit("--hold", "-c", "true")
+    taken = house.json("db", "backup")
+    house.ok("stop")
+    database = house.home / "taskdeck.db"
+    with closing(sqlite3.connect(database)) as c:
+        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_name'").fetchone()
+    if up:
+        house.ok("serve", "--detach")
+    with database.open("r+b") as file:  # what no statement of a backup reads
+        file.seek((page - 1) * 4096 + 8)
+        file.write(b"\xff" * 64)
+
+    refused = house.td("db", "backup", "--full")
+
+    assert refused.returncode == 5 and refused.stderr.startswith("taskdeck: the database is damaged ("), refused.stderr
+    assert "Newest good backup: " in refused.stderr and "taskdeck db restore --dry-run" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1 and "is bad" not in refused.stderr
+    assert [one["id"] for one in house.json("db", "backups")] == [taken["id"]]
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_program_after_a_backup_that_fails_is_said_once_with_exit_1(house: House, up: bool):
+    house.ok("db", "migrate")
+    config = house.work.parent / "config" / "taskdeck" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[backup]\nafter = ["/bin/sh", "-c", "echo no such host >&2; exit 3"]\n')
+    if up:
+        house.ok("serve", "--detach")
+
+    done = house.td("db", "backup")
+
+    assert done.returncode == 1 and "restored once and well" in done.stdout
+    assert done.stderr == "taskdeck: /bin/sh, which is run after a backup, exited 3: no such host\n"
+    assert any(row["verb"] == "db backup after" for row in house.json("operations")) is up
+
+
+def test_an_id_is_never_cut_and_seconds_tell_those_of_a_minute_apart(house: House):
+    house.ok("db", "migrate")
+    taken = [house.json("db", "backup", "--full")["id"] for _ in range(2)]
+    path = house.home / "backups" / f"{taken[0]}.backup"
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with house.terminal("db", "backups", columns=80) as terminal:
+        assert terminal.end() == 0
+
+    for one in taken:
+        line = next(line for line in terminal.text.splitlines() if f"{one} " in line)
+        assert f"{clock.parse(f'{one[:4]}-{one[4:6]}-{one[6:11]}:{one[11:13]}:{one[13:15]}Z').astimezone():%H:%M:%S}" in line
+    assert "bad: " in terminal.text
+
+
+def test_what_restores_put_aside_is_told_with_the_backups_and_can_be_gone_back_to(house: House):
+    house.submit("--hold", "-c", "true")
+    first = house.json("db", "backup")["id"]
+    house.ok("queue", "create", "night", "--capacity", "1")
+    house.ok("stop")
+    assert house.td("db", "backups").stderr == ""
+    said = house.ok("db", "restore", first[:20], "--yes")
+    assert "not brought over, made since: queue night" in said and " since are not in its log" in said
+    (kept,) = house.home.glob("taskdeck.db.before-restore-*")
+
+    told = house.td("db", "backups")
+    assert "a database that a restore put aside lies in the home" in told.stderr and "all but the newest go after 30d" in told.stderr
+    assert f"taskdeck db restore {kept.name}\n" in told.stderr and house.td("db", "backups", "-o", "name").stderr == ""
+    assert "night" not in house.ok("queue", "ls")
+    house.ok("db", "restore", kept.name, "--yes")
+
+    assert "night" in house.ok("queue", "ls") and kept.exists()
 
 
 def test_it_goes_to_another_folder_and_as_lines_for_programs(house: House):

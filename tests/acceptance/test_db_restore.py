@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from db import clock
 from tests.acceptance.house import House
 from tests.living import Living, alive, until
 
@@ -107,10 +108,51 @@ def test_a_backup_can_be_restored_into_a_file_beside_a_runtime(runtime: Living, 
 
     first, again = td("db", "restore", "--to", str(file)), td("db", "restore", "--to", str(file))
     none, both = td("db", "restore", "nothing", "--dry-run"), td("db", "restore", "x", "--at", "10:00")
+    nowhere = td("db", "restore", "--to", str(runtime.home / "nodir" / "then.db"))
 
+    assert nowhere.returncode == 3 and f"there is no folder {runtime.home}/nodir. Nothing was restored." in nowhere.stderr
+    assert [path.name for path in runtime.home.glob("then.db*")] == ["then.db"]
     assert first.returncode == 0 and "1 task (1 succeeded)" in first.stdout and file.exists()
     assert again.returncode == 4 and "is there already" in again.stderr
     assert (none.returncode, both.returncode) == (3, 2) and runtime.pid == pid
+
+
+def test_what_does_not_exist_is_said_before_anything_is_asked(runtime: Living, td: Td):
+    runtime.call("db.backup")
+
+    wrong, unasked = td("db", "restore", "nonsense"), td("db", "restore")
+
+    assert wrong.returncode == 3 and "there is no backup nonsense" in wrong.stderr
+    assert unasked.returncode == 2 and "Z-full in the place of the database. Nothing was done." in unasked.stderr
+    assert "ID …" not in td("db", "restore", "--help").stdout and "[ID]" in td("db", "verify", "--help").stdout
+
+
+def test_the_minute_that_the_list_shows_is_understood(runtime: Living, td: Td):
+    taken = runtime.call("db.backup")
+
+    minute = f"{clock.parse(taken['at']).astimezone():%H:%M}"
+
+    for said in (minute, "now", "today"):
+        assert taken["id"] in td("db", "restore", "--dry-run", "--at", said).stdout, said
+    early, wrong = td("db", "restore", "--dry-run", "--at", "yesterday"), td("db", "restore", "--dry-run", "--at", "tomorrow")
+    assert early.returncode == 3 and "; the oldest is of " in early.stderr
+    assert wrong.returncode == 2 and "must be a time that is over, such as 10:00" in wrong.stderr
+
+
+def test_numbers_are_passed_over_only_where_some_may_have_been_given(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("stop")
+    house.ok("db", "backup")
+
+    for next_one in (2, 2):
+        (house.home / "taskdeck.db").unlink()
+        assert house.json("db", "restore", "--yes")["carried"]["next"] == next_one
+        house.ok("db", "backup")
+    house.ok("serve", "--detach")
+    house.ok("stop")
+    (house.home / "taskdeck.db").unlink()
+
+    assert house.json("db", "restore", "--yes")["carried"]["next"] == 1002
 
 
 def test_on_a_terminal_it_says_what_would_change_and_asks(house: House):

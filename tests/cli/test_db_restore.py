@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 
-from app.cli import db_restore, times
+import pytest
+
+from app.cli import db_backup, db_restore, times
 from db.ledger import Carried
 
 
@@ -13,8 +15,33 @@ def test_a_time_of_day_is_the_last_one_and_a_duration_is_so_long_ago():
     now = times.local_now()
     soon = now + timedelta(minutes=2)
 
-    assert abs(db_restore._moment("2h") - (now - timedelta(hours=2))) < timedelta(seconds=5)
-    assert timedelta(hours=23) < now - db_restore._moment(f"{soon:%H:%M}") < timedelta(hours=25)
+    assert abs(times.local(db_restore._moment("2h")) - (now - timedelta(hours=2))) < timedelta(seconds=5)
+    assert timedelta(hours=23) < now - times.local(db_restore._moment(f"{soon:%H:%M}")) < timedelta(hours=25)
+    with pytest.raises(ValueError, match='must be a time that is over, such as 10:00, "yesterday 10:00", .*, not "tomorrow"'):
+        db_restore._moment("tomorrow")
+
+
+def test_what_is_left_behind_is_said_in_two_lines():
+    dropped = {"queue": ["night"], "template": ["a", "b"], "sla": ["soon"]}
+    many = Carried(dropped=dropped, undone={"queue pause": 1, "set priority": 2}, operations=1234)
+
+    assert db_restore._left(asdict(many)) == [
+        "not brought over, made since: queue night, 2 templates (a, b), rule soon",
+        "1,234 operations since are not in its log; what they changed is lost: 1 queue pause, 2 set priority",
+    ]
+    assert db_restore._left(asdict(Carried(operations=1))) == ["1 operation since is not in its log"]
+    assert db_restore._left(asdict(Carried())) == []
+
+
+def test_what_restores_put_aside_is_said_in_a_sentence():
+    file = {"path": "/home/t/taskdeck.db.before-restore-x", "at": "2026-11-25T10:42:07.000000Z", "bytes": 2048}
+
+    assert db_backup.kept({"files": [], "keep": 60.0}) == ""
+    one = db_backup.kept({"files": [file], "keep": None})
+    assert one.startswith("a database that a restore put aside lies in the home (2.0K). Back to ")
+    two = db_backup.kept({"files": [file, file], "keep": 14 * 86400.0})
+    assert two.startswith("2 databases that restores put aside lie in the home (4.0K); all but the newest go after 14d. Back to ")
+    assert two.endswith(": taskdeck db restore taskdeck.db.before-restore-x")
 
 
 def test_what_is_lost_or_may_have_run_is_said():

@@ -10,7 +10,7 @@ from db import retention
 from db.retention import Old, Part, Rules, Scope
 
 
-def rules(*scopes: Scope, before: str = "", month: int = 0, ledger: str | None = None) -> Rules:
+def rules(*scopes: Scope, before: str = "", month: int = 0, ledger: str = "") -> Rules:
     """The rules of special scopes; of all others, what ended before that time goes."""
     return Rules((*scopes, Scope("all", before=before or None)), before, month, ledger)
 
@@ -27,8 +27,8 @@ def prune(c: Connection, by: Rules) -> list[str]:
     """Remove all that goes; the runs, oldest first within each rule."""
     gone: list[str] = []
     for part in retention.parts(c, by):
-        gone += retention.remove(c, [run.id for run in pages(c, part)], (), by.ledger is not None).runs
-        retention.remove(c, (), [task.id for task in retention.idle(c, part, by.before, retention.NOTHING)], by.ledger is not None)
+        gone += retention.remove(c, [run.id for run in pages(c, part)]).runs
+        retention.remove(c, (), [task.id for task in retention.idle(c, part, by.before, retention.NOTHING)])
     for table in retention.OTHERS:
         while retention.remove_old(c, table, by):
             pass

@@ -21,7 +21,7 @@ from db.backup import keeping, room
 from db.backup import restore_tool as tool
 from db.backup.store import BadBackup, NoBackup, Store
 from db.backup.taking import Rules, due, take
-from db.errors import DiskFull, Storage
+from db.errors import DamagedDatabase, DiskFull, Storage
 from tests.backup import trials, writing
 
 ALWAYS = Rules(full=1e9, increment=1.0)
@@ -166,19 +166,52 @@ def test_a_base_that_rotted_is_marked_bad_and_a_full_one_is_taken_in_its_place(l
     assert found[first.id] == "its checksum is wrong" and found[second.id] == f"its base {first.id} is bad: its checksum is wrong"
 
 
-def test_a_backup_of_a_database_that_is_not_well_is_bad_and_counts_for_nothing(live: Path, folder: Path):
+def test_a_database_that_is_not_in_order_is_told_and_the_backup_is_not_blamed(live: Path, folder: Path):
     good = take(live, folder, ALWAYS)
     with closing(sqlite3.connect(live)) as c:
         c.execute("CREATE TABLE of_steps (step INTEGER REFERENCES steps (id))")
         c.execute("INSERT INTO of_steps VALUES (999999)")
         c.commit()
 
-    with pytest.raises(BadBackup, match="row 1 of of_steps refers to a missing row of steps"):
+    with pytest.raises(Storage, match=r"the database is not in order \(row 1 of of_steps refers to a missing row of steps\)") as told:
         take(live, folder, ALWAYS)
 
-    store = Store(folder)
-    assert [one.verified for one in store.backups()] == [True, False]
-    assert store.find() == good and trials.leftovers(folder) == set()
+    assert not isinstance(told.value, BadBackup) and "db check --repair" in told.value.hint
+    assert Store(folder).backups() == [good] and trials.leftovers(folder) == set()
+
+
+def test_a_damaged_database_is_said_to_be_damaged_and_no_bad_backup_is_left(live: Path, folder: Path):
+    good = take(live, folder, ALWAYS)
+    with closing(sqlite3.connect(live)) as c:
+        c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'steps'").fetchone()
+    with live.open("r+b") as file:  # cells that point nowhere: what counts the rows by another page is none the wiser
+        file.seek((page - 1) * 4096 + 8)
+        file.write(b"\xff" * 200)
+
+    for full in (False, True):
+        with pytest.raises(DamagedDatabase, match="the database is damaged") as told:
+            take(live, folder, ALWAYS, full)
+        assert str(live) in told.value.message and "\n" not in told.value.message and "backup" not in told.value.message.split(":")[0]
+    assert Store(folder).backups() == [good] and trials.leftovers(folder) == set()
+
+
+def test_damage_that_only_a_check_finds_is_the_databases_too(live: Path, folder: Path):
+    with closing(sqlite3.connect(live)) as c:
+        c.execute("CREATE TABLE apart (word TEXT)")
+        c.execute("CREATE INDEX apart_word ON apart (word)")
+        c.execute("INSERT INTO apart VALUES ('aaaa'), ('bbbb')")
+        c.commit()
+        c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'apart_word'").fetchone()
+    data = bytearray(live.read_bytes())
+    at = data.index(b"bbbb", (page - 1) * 4096)
+    data[at : at + 4] = b"0000"
+    live.write_bytes(data)
+
+    with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*apart_word.*\)"):
+        take(live, folder, ALWAYS)
+    assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
 
 
 def test_a_new_full_one_is_taken_when_the_increments_pass_the_full_one(live: Path, folder: Path):
@@ -342,14 +375,17 @@ def test_a_pruned_file_that_stayed_behind_is_swept_and_its_name_is_not_given_aga
 
 
 def test_one_is_found_by_its_id_or_by_the_time_it_must_not_be_after(live: Path, folder: Path, at: Callable[[float], None]):
-    first = take(live, folder, Rules())
+    first, early = take(live, folder, Rules()), "2025-12-31T00:00:00.000000Z"
     at(2)
     second = take(live, folder, Rules())
     store = Store(folder)
 
     assert store.find() == second and store.find(first.id) == first and store.find(at="2026-01-01T01:59:00.000000Z") == first
-    with pytest.raises(NoBackup, match="no good backup of 2025"):
-        store.find(at="2025-12-31T00:00:00.000000Z")
+    assert store.find(f"{second.id}.backup") == store.find(str(second.path)) == store.find(second.id[:-4]) == second
+    with pytest.raises(NoBackup, match=f"no good backup of {tool.shown(early)} or before; the oldest is of {tool.shown(first.at)}"):
+        store.find(at=early)
+    with pytest.raises(NoBackup, match=r"2 backups begin with 20260101 \(20260101T000000Z-full, 20260101T020000Z-increment\)"):
+        store.find("20260101")
     with pytest.raises(NoBackup, match="no backup yesterday"):
         store.find("yesterday")
 

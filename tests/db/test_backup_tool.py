@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from db import clock
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, Store
 from db.backup.taking import Rules, compress, take
@@ -66,7 +68,78 @@ def test_it_overwrites_nothing(away: Path, tmp_path: Path):
 
     done = restore(away, "restore", taken(away)[0].id, tmp_path / "mine")
 
-    assert done.returncode == 1 and "exists" in done.stderr.lower() and (tmp_path / "mine").read_text() == "mine"
+    assert done.returncode == 1 and (tmp_path / "mine").read_text() == "mine"
+    assert done.stderr == f"restore.py: {tmp_path}/mine is there already: choose another name\n"
+
+
+def test_it_says_which_folder_is_missing_and_leaves_nothing(away: Path, tmp_path: Path):
+    done = restore(away, "restore", taken(away)[0].id, tmp_path / "nodir" / "x.db")
+
+    assert done.returncode == 1 and done.stderr == f"restore.py: there is no folder {tmp_path}/nodir: make it first\n"
+    assert restore(away, "restore", "--at", "now", tmp_path / "x.db").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} >= {"x.db"} and not list(tmp_path.glob(".restore-*"))
+
+
+def test_where_there_is_no_backup_it_says_so(away: Path, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    shutil.copy(away / "restore.py", tmp_path / "empty")
+
+    for words in (["list"], ["verify"], ["restore", "--at", "now", tmp_path / "x.db"]):
+        done = restore(tmp_path / "empty", *words)
+        assert (done.returncode, done.stdout) == (1, "") and done.stderr == f"restore.py: there is no backup in {tmp_path}/empty\n"
+
+
+def test_one_is_named_by_its_first_letters_or_its_file_but_never_by_the_folder_of_another(away: Path, tmp_path: Path):
+    full, increment = taken(away)
+
+    named = [restore(away, "verify", word) for word in (increment.id[:-3], f"{full.id}.backup", away / f"{full.id}.backup")]
+    several, elsewhere = restore(away, "verify", full.id[:8]), restore(away, "verify", tmp_path / "backups" / f"{full.id}.backup")
+
+    assert [done.returncode for done in named] == [0, 0, 0], named
+    assert several.returncode == 1 and f"2 backups begin with {full.id[:8]} ({full.id}, {increment.id})" in several.stderr
+    assert elsewhere.returncode == 1 and "use the restore.py beside it" in elsewhere.stderr
+
+
+NOW = datetime(2026, 11, 26, 2, 34, 20).astimezone()
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("02:34", "2026-11-26T02:34:59.999999"),
+        ("2:34:07", "2026-11-26T02:34:07.999999"),
+        ("02:35", "2026-11-25T02:35:59.999999"),
+        ("now", "2026-11-26T02:34:20"),
+        ("yesterday", "2026-11-25T23:59:59.999999"),
+        ("Yesterday 10:00", "2026-11-25T10:00:59.999999"),
+        ("today 01:00", "2026-11-26T01:00:59.999999"),
+        ("5m", "2026-11-26T02:29:20"),
+        ("1h30m ago", "2026-11-26T01:04:20"),
+        ("2d", "2026-11-24T02:34:20"),
+        ("2026-01-31", "2026-01-31T23:59:59.999999"),
+        ("2026-01-31T08:00", "2026-01-31T08:00:59.999999"),
+        ("2026-01-31 08:00:05.25", "2026-01-31T08:00:05.250000"),
+        ("2026-01-31T08:00+02:00", "2026-01-31T06:00:59.999999+00:00"),
+        ("2026-01-31T08:00:00.5Z", "2026-01-31T08:00:00.500000+00:00"),
+    ],
+)
+def test_a_time_stands_for_all_of_its_day_minute_or_second_and_is_over(text: str, means: str):
+    assert tool.stored_time(text, NOW) == clock.stamp(datetime.fromisoformat(means))
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "in 2h", "30", "25:00", "2026-13-01", "1..5h", "+02:00", "ago", "today yesterday"])
+def test_what_is_no_time_is_told_with_how_one_is_written(text: str):
+    with pytest.raises(tool.Unknown, match="10:00, \"yesterday 10:00\", 2026-01-31T08:00, or 2h for so long ago"):
+        tool.stored_time(text, NOW)
+
+
+def test_a_minute_in_which_one_was_taken_finds_it(away: Path, tmp_path: Path):
+    _, increment = taken(away)
+
+    done = restore(away, "restore", "--at", f"{clock.parse(increment.at).astimezone():%H:%M}", tmp_path / "x.db")
+
+    assert done.returncode == 0, done.stderr
+    assert writing.assert_exact(tmp_path / "x.db") == 350
 
 
 def test_it_says_which_backup_is_bad_and_restores_none_that_is(away: Path, tmp_path: Path):

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from app.core.ids import uuid7
 from app.runtime import fresh
-from db import check, ledger, migrate, moves, reads, restore
+from db import check, clock, ledger, migrate, moves, named, operations, reads, restore, schema
 from db.engine import write_engine
 from db.errors import DamagedDatabase, DiskFull
 from db.ledger import Carried, Trace
@@ -53,10 +54,17 @@ class Image:
     def rebuild(self, target: Path) -> None:
         shutil.copy(self.path, target)
 
-    def restored(self, traces: Sequence[Trace] = (), highest: int = 0) -> Carried:
+    def aside(self) -> Image:
+        """The same, out of the way of the next."""
+        self.path = self.path.rename(self.path.with_name(f"image-{uuid7()}"))
+        return self
+
+    def restored(self, traces: Sequence[Trace] = (), highest: int = 0, idle: bool = False) -> Carried:
         """Put it in the place of the database."""
         size = self.path.stat().st_size
-        with restore.prepared(self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b") as ready:
+        with restore.prepared(
+            self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle
+        ) as ready:
             restore.put_in_place(ready, self.database)
             return ready.carried
 
@@ -326,6 +334,187 @@ def test_a_trial_at_work_is_not_swept(database: Path):
     restore.sweep(database)
 
     assert sorted(path.name for path in database.parent.glob("*.restoring*")) == [at_work.name + end for end in ("", "-wal", ".saved")]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_not_brought_over_is_told(database: Path, image, whole: bool):
+    with writing(database) as made:
+        task, other = made.task(), made.task()
+    then = image()
+    with writing(database) as made:
+        named.create(made.c, schema.queues, "night", {"pool": "default", "capacity": 1}, "ann")
+        named.create(made.c, schema.queues, "used", {"pool": "default", "capacity": 1}, "ann")
+        named.create(made.c, schema.slas, "soon", {"conditions": {}, "actions": {}}, "ann")
+        named.change(made.c, schema.queues, "default", {"capacity": 7}, "ann")
+        named.change(made.c, schema.queues, "used", {"capacity": 7}, "ann")
+        made.c.exec_driver_sql("UPDATE tasks SET priority = 7 WHERE uuid = ?", (task,))
+        operations.record(made.c, "ann", "set priority", "task #1", {"priority": 0}, {"priority": 7})
+        moves.hold(made.c, [other], True, "ann")
+        operations.record(made.c, "ann", "hold", "task #2", {"hold": False}, {"hold": True})
+        made.task(queue="used")
+        operations.record(made.c, "ann", "submit", "task #3", after={"first": 3, "last": 3})
+        operations.record(made.c, "ann", "db backup", "backup b", after={"bytes": 1})
+    if not whole:
+        spoil(database, "idx_tasks_status")
+
+    carried = then.restored()
+
+    assert carried.whole is whole and carried.dropped == {"queue": ["night"], "sla": ["soon"]}
+    assert carried.undone == {"queue set": 1, "set priority": 1} | ({} if whole else {"hold": 1})
+    assert carried.operations == 9
+
+
+def test_what_changed_nothing_is_not_told_as_lost(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    carried = image().restored()
+
+    assert (carried.dropped, carried.undone, carried.operations) == ({}, {}, 0)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_ids_of_operations_never_come_again(database: Path, image, whole: bool):
+    then = image()
+    with writing(database) as made:
+        for _ in range(3):
+            operations.record(made.c, "ann", "stop", "runtime", after={"drain": False})
+    ((last,),) = query(database, "SELECT max(id) FROM operations")
+    if not whole:
+        spoil(database, "idx_tasks_status")
+
+    then.restored()
+
+    assert query(database, "SELECT id, verb, batch FROM operations ORDER BY id DESC LIMIT 1") == [(last + 1, "db restore", last + 1)]
+
+
+def test_an_empty_file_is_no_database_and_does_not_keep_one_from_being_restored(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    for ending in ("", "-wal", "-shm"):
+        database.with_name(database.name + ending).unlink(missing_ok=True)
+    database.touch()
+
+    with restore.prepared(then.rebuild, database, 1, lambda: [], 0, "ann", "b") as ready:
+        assert (ready.before, ready.present) == (None, "empty")
+    assert not then.restored().whole and statuses(database) == {1: "queued"}
+
+
+def test_a_database_without_our_tables_is_restored_over_too(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    database.unlink()
+    with closing(sqlite3.connect(database)) as c:
+        c.execute("CREATE TABLE tasks (mine TEXT)")
+
+    assert not then.restored().whole and statuses(database) == {1: "queued"}
+
+
+def test_runs_of_unknown_tasks_are_judged_once(database: Path, image):
+    with writing(database) as made:
+        made.task()
+        freed = made.task()
+    first, run = image().aside(), Trace(uuid7())
+    database.write_bytes(b"\xff" * 8192)
+    assert (first.restored([run]).held, statuses(database)) == (2, {1: "held", 2: "held"})
+    with writing(database) as made:
+        moves.hold(made.c, [freed], False, "ann")
+    later = image().aside()
+    database.write_bytes(b"\xff" * 8192)
+
+    carried = later.restored([run])
+
+    assert (carried.unknown, carried.held) == (0, 0) and statuses(database) == {1: "held", 2: "queued"}
+    database.write_bytes(b"\xff" * 8192)
+    carried = later.restored([run, Trace(uuid7())])
+    assert (carried.unknown, carried.held) == (1, 1), "one more than the backup knows of"
+
+
+def test_what_was_freed_since_a_restore_is_not_held_by_the_same_restore_again(database: Path, image):
+    with writing(database) as made:
+        freed = made.task()
+    then, run = image().aside(), Trace(uuid7())
+    database.write_bytes(b"\xff" * 8192)
+    then.restored([run])
+    with writing(database) as made:
+        moves.hold(made.c, [freed], False, "ann")
+
+    carried = then.restored([run])
+
+    assert (carried.whole, carried.unknown, carried.held) == (True, 0, 0) and statuses(database) == {1: "queued"}
+
+
+def test_tasks_that_only_the_later_backup_has_are_held_for_the_runs_that_an_earlier_restore_met(database: Path, image):
+    with writing(database) as made:
+        freed = made.task()
+    early = image().aside()
+    with writing(database) as made:
+        made.task()
+    late, run = image().aside(), Trace(uuid7())
+    database.write_bytes(b"\xff" * 8192)
+    early.restored([run], highest=2)
+    with writing(database) as made:
+        moves.hold(made.c, [freed], False, "ann")
+
+    carried = late.restored([run])
+
+    assert (carried.unknown, carried.held) == (1, 1) and statuses(database) == {1: "queued", 2: "held"}
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_no_number_is_passed_over_where_none_can_have_been_given(database: Path, image, idle: bool):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    database.unlink()
+
+    assert then.restored(highest=3, idle=idle).next == (4 if idle else 4 + ledger.UNSURE)
+
+
+def test_what_was_put_aside_goes_by_its_age_but_the_newest_never(database: Path, image, monkeypatch: pytest.MonkeyPatch):
+    then, began = image(), clock.utcnow()
+    for days in (0, 20, 40):
+        monkeypatch.setattr(clock, "utcnow", lambda days=days: began + timedelta(days=days))
+        then.restored()
+    first, second, third = restore.kept(database)
+    Path(f"{first.path}-wal").write_bytes(b"a log")
+    mine = database.with_name(f"{database.name}{restore.KEPT}mine")
+    mine.write_bytes(b"mine")
+    log = database.with_name(f"{database.name}{restore.KEPT}2020-01-01T000000.000000-wal")
+    log.write_bytes(b"of a database that was missing")
+
+    restore.prune_kept(database, 30 * 86400)
+    assert restore.kept(database) == [second, third] and not list(database.parent.glob(f"{first.path.name}*")) and not log.exists()
+    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(days=400))
+    restore.prune_kept(database, 30 * 86400)
+    assert restore.kept(database) == [third] and mine.exists()
+
+
+def test_what_was_put_aside_can_be_gone_back_to(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    with writing(database) as made:
+        made.c.exec_driver_sql("UPDATE tasks SET priority = 7")
+    then.restored()
+    with writing(database) as made:
+        made.task()
+    (kept,) = restore.kept(database)
+
+    with restore.prepared(kept.copy, database, kept.bytes, lambda: [], 0, "ann", "database k") as ready:
+        restore.put_in_place(ready, database)
+
+    assert query(database, "SELECT number, priority FROM tasks") == [(1, 7), (2, 0)] and check.check(database) == []
+    assert kept.path.exists() and not list(database.parent.glob(f"{kept.path.name}-*"))
+
+
+def test_what_is_rebuilt_into_a_file_leaves_nothing_beside_it(tmp_path: Path, database: Path, image):
+    with writing(database) as made:
+        made.task()
+
+    assert restore.image(image().rebuild, tmp_path / "then.db", 1).tasks == {"queued": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["then.db"]
 
 
 def test_numbers_go_on_above_all_that_any_backup_knows_of(database: Path, image):

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from app.runtime import advice
 from app.service import backups
 from app.service import operations as log
 from app.service.call import Call
-from db.backup import keeping, taking
+from db.backup import keeping, room, taking
 from db.backup.store import NoBackup, Store
+from db.errors import DiskFull
 from tests.backup import trials
 from tests.service.ready import submitted
 
@@ -132,6 +134,75 @@ async def test_a_program_that_fails_is_told_and_the_backup_is_good(call: Call, c
     row = await backups.backup(call)
 
     assert row["after"] == said and row["verified"]
+
+
+async def test_a_program_that_fails_is_told_once_and_stands_in_the_log(live: Call, configure: Configure):
+    configure('[backup]\nafter = ["/bin/false"]\n')
+    told: list[str] = []
+
+    row = await backups.backup(replace(live, note=told.append))
+
+    assert row["after"] == "/bin/false, which is run after a backup, exited 1" and told == []
+    (operation,) = [one for one in await log.ls(live) if one["verb"] == "db backup after"]
+    assert operation["object"] == f"backup {row['id']}" and operation["after"] == {"problem": row["after"]}
+
+
+async def test_who_waits_for_a_program_is_told_after_a_while(
+    call: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    os.mkfifo(tmp_path / "gate")
+    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate']\n""")
+    monkeypatch.setattr(backups, "SILENT", 0.01)
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        (tmp_path / "gate").write_text("go\n")
+
+    row = await backups.backup(replace(call, note=note))
+
+    assert row["after"] is None
+    assert told == [f"the backup {row['id']} is taken; waiting for /bin/sh, which is run after it"]
+
+
+async def test_what_restores_put_aside_goes_by_the_rule_of_the_backups(call: Call, configure: Configure):
+    path = call.db.path
+    days = ("2020-01-02", "2020-01-01", "2020-01-03")
+    old, older, newest = (path.with_name(f"{path.name}.before-restore-{day}T000000.000000") for day in days)
+    for one in (old, older, newest):
+        one.write_bytes(b"x" * 10)
+
+    await backups.backup(call, to=f"{call.home}/else")
+    found = backups.kept(call.home)
+    assert [file["path"] for file in found["files"]] == [str(older), str(old), str(newest)] and found["keep"] == 30 * 86400
+    await backups.backup(call)
+
+    assert [file["path"] for file in backups.kept(call.home)["files"]] == [str(newest)]
+    configure('[backup]\nkeep = "7d"\n')
+    assert backups.kept(call.home)["keep"] == 7 * 86400
+
+
+async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies(call: Call):
+    row, away = await backups.backup(call), await backups.backup(call, to=f"{call.home}/else")
+
+    for word in (row["id"][:20], f"{row['id']}.backup", row["path"], away["path"]):
+        assert await backups.verify(call, id=word) == {"checked": 1, "bad": [], "damaged_lines": []}
+    with pytest.raises(NoBackup, match="there is no backup /nowhere/x"):
+        await backups.verify(call, id="/nowhere/x")
+
+
+async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch):
+    first, second = await backups.backup(call, full=True), await backups.backup(call, full=True)
+    few = os.statvfs_result((4096, 4096, 100, 1, 1, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(room.os, "statvfs", lambda path: few)
+    with pytest.raises(DiskFull, match="the files of 2 backups are well, but to build a backup up .* The check was not finished") as told:
+        await backups.verify(call)
+    assert told.value.hint == "Free space there, then try again."
+    Path(first["path"]).write_bytes(b"")
+
+    found = await backups.verify(call)
+
+    assert [bad["id"] for bad in found["bad"]] == [first["id"]] and second["verified"]
 
 
 async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):

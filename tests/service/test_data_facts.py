@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from app.core.board import BackupFacts, Board
 from app.core.upkeep import Backup, Upkeep
-from app.service.board import board
+from app.service import backups
+from app.service.board import board, status
 from app.service.call import Call
 from db.clock import from_unix
 from tests.service.conftest import Up
@@ -19,6 +22,9 @@ async def facts(call: Call) -> Board:
 
 
 async def taken(call: Call, ago: float, good: bool = True) -> float:
+    """When a backup was taken, of which a row says that its file lies in the home."""
+    (call.home / "backups").mkdir(exist_ok=True)
+    (call.home / "backups" / "x").touch()
     moment = round(time.time() - ago, 3)
     at = from_unix(moment)
     values = (at if good else None, None if good else "it was damaged", at, at)
@@ -44,3 +50,61 @@ async def test_one_older_than_its_rule_is_late(live: Call, up: Up, monkeypatch: 
     assert not (await facts(live)).backup.late  # type: ignore[union-attr]
     monkeypatch.setattr(Up, "upkeep", Upkeep(backup=Backup(enabled=False)))
     assert (await facts(live)).backup is None
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch):
+    """Every board looks whether the file is there."""
+    monkeypatch.setattr("app.service.board.LOOK_AGAIN", 0.0)
+
+
+async def test_one_whose_file_or_folder_is_gone_is_none(live: Call, home: Path, looks: None):
+    await taken(live, 60)
+    assert (await status(live))["backup"]["gone"] is None
+
+    (home / "backups" / "x").unlink()
+    assert (await facts(live)).backup == BackupFacts(None, late=True)
+    told = (await status(live))["backup"]
+    assert told == {"at": None, "late": True, "folder": str(home / "backups"), "gone": "its file is gone"}
+
+    shutil.rmtree(home / "backups")
+    assert (await status(live))["backup"]["gone"] == "its folder is gone"
+    await taken(live, 30)
+    assert (await status(live))["backup"]["gone"] is None
+
+
+async def test_the_file_is_looked_for_in_the_folder_of_the_settings(live: Call, home: Path, looks: None, monkeypatch: pytest.MonkeyPatch):
+    rule = Backup(folder=str(home / "second"))
+    await taken(live, 60)
+    monkeypatch.setattr(Up, "upkeep", Upkeep(backup=rule))
+    assert (await status(live))["backup"]["gone"] == "its folder is gone"
+
+    there = backups.folder(home, rule)
+    there.mkdir(parents=True)
+    (there / "x").touch()
+
+    assert (await status(live))["backup"]["gone"] is None
+
+
+async def test_a_board_that_is_asked_for_often_looks_once(live: Call, home: Path, monkeypatch: pytest.MonkeyPatch):
+    looked: list[str] = []
+    monkeypatch.setattr("app.service.board._gone", lambda path: looked.append(path) or "")
+    monkeypatch.setattr("app.service.board.LOOK_AGAIN", 60.0)
+    await taken(live, 60)
+
+    for _ in range(5):
+        await facts(live)
+
+    assert looked == [str(home / "backups" / "x")]
+
+
+async def test_without_a_runtime_and_with_settings_that_cannot_be_read_nothing_is_said_of_backups(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.service.backups.paths.config_file", lambda: str(tmp_path / "config.toml"))
+    await taken(call, 60)
+    assert (await status(call))["backup"]["gone"] is None
+
+    (tmp_path / "config.toml").write_text("[backup\n")
+
+    assert (await status(call))["backup"] is None
