@@ -8,6 +8,9 @@ from sqlalchemy import Connection
 
 from db import clock, operations, sql
 
+PROMOTED = "it was promoted, and is a home of its own now"
+"""The problem of a copy that is none any more: nothing is copied there."""
+
 FURTHER = 10_000
 """Numbers that a promoted copy leaves out, since those after its last one may have been given meanwhile."""
 
@@ -56,9 +59,10 @@ def end(c: Connection, began: str, problem: str | None) -> None:
 
 
 def promote(c: Connection, by: str) -> int:
-    """Make a copy a database of its own; the number from which tasks go on."""
+    """Make a copy a database of its own, which has no backups yet; the number from which tasks go on."""
     replica = find(c)
     sql.run(c, "DELETE FROM replicas")
+    sql.run(c, "DELETE FROM backups")
     now = clock.now()
     sql.run(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
                "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",

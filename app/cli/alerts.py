@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     Column("ID", ">"),
-    Column("ALERT", least=12),
+    Column("ALERT", least=12, easy=30),
     Column("ON", least=10, first=True),
     Column("SINCE", ">"),
     Column("STATE"),
-    Column("WHY", least=10),
+    Column("WHY", least=10, first=True),
 ]
 
 FIELDS = ("id", "sla", "severity", "status", "object", "task_number", "short", "text", "since", "acknowledged_by")

@@ -6,7 +6,8 @@ from app.cli import output, times
 from app.cli.options import Args, Command, Parser, as_json
 from app.core import amounts
 from app.core.clean import clean
-from app.errors import Usage
+from app.errors import Conflict, Problem, Usage
+from app.health.finding import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ def _said(found: dict[str, Any]) -> str:
     if found["target"] is None:
         return "there is no replica; taskdeck db replica set FOLDER makes one"
     age = f"{amounts.age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
+    if found["promoted"]:
+        ways = "Another: taskdeck db replica set FOLDER; none: taskdeck db replica off"
+        return f"replica {clean(found['target'])}: {clean(found['problem'])}. Nothing is copied there any more. {ways}"
     late = ", late" if found["late"] else ""
-    problem = f"; the last copy failed: {clean(found['problem'])}" if found["problem"] else ""
+    problem = f"; the last copy failed, and is tried again: {clean(found['problem'])}" if found["problem"] else ""
     return f"replica {clean(found['target'])}: {age}{late}{problem}"
 
 
@@ -45,6 +49,7 @@ def promote(session: Session, args: Args) -> int:
     from app import offline
 
     found = offline.copy_at(session.home)
+    _refuse_while_it_lives(found["origin"])
     for line in _warning(found):
         output.note(line)
     if not args.yes and not (output.keyboard() and output.ask(f"make {clean(session.home)} the home?")):
@@ -56,6 +61,26 @@ def promote(session: Session, args: Args) -> int:
         home = clean(session.home)
         output.line(f"{home} is a home of its own now; its tasks go on at #{first + 1}. Type: taskdeck --home {home} serve")
     return 0
+
+
+def _refuse_while_it_lives(origin: str) -> None:
+    """Raise Conflict while the home that is copied, as HOST:FOLDER, has a runtime on this machine: both would start what waits."""
+    import os
+    import socket
+
+    from app.client import dial, listener
+
+    host, colon, folder = origin.partition(":")
+    if not colon or host != socket.gethostname() or not os.path.isdir(folder):
+        return
+    try:
+        line = dial(folder)
+    except Problem:
+        return  # it is somebody else's, who is warned of below
+    if line is not None:
+        with line:
+            lives = f"{clean(folder)}, of which this is the copy, has a runtime (pid {listener(line)})"
+        raise Conflict(f"{lives}: both would start what waits. Nothing was changed.", f"First: taskdeck --home {quote(folder)} stop")
 
 
 def _warning(found: dict[str, Any]) -> list[str]:

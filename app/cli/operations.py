@@ -55,13 +55,15 @@ def _change(before: Any, after: Any) -> str:
     was, now = (value if isinstance(value, dict) else {} for value in (before, after))
     different = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return ", ".join(
-        f"{clean(key)} {_short(was[key]) + ' → ' if key in was else ''}{_short(now.get(key))}" for key in different
+        f"{clean(key)} {_short(key, was[key]) + ' → ' if key in was else ''}{_short(key, now.get(key))}" for key in different
     )
 
 
-def _short(value: Any) -> str:
+def _short(key: str, value: Any) -> str:
     import json
 
+    if key == "bytes" and type(value) is int:
+        return amounts.size(value)
     return cut(clean(value if isinstance(value, str) else json.dumps(value)), 40)
 
 

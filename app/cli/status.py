@@ -95,7 +95,8 @@ def _facts(found: dict[str, Any]) -> list[Line]:
     return [
         _fact("runtime", *_runtime(found["runtime"])),
         _fact("keeper", *_keeper(found["keeper"], found["home"], found["counts"].get("running", 0))),
-        _fact("database", *_database(found["database"], found.get("backup"))),
+        [*_fact("database", *_database(found["database"])), _backup(found.get("backup"))],
+        *_replica(found.get("replica")),
     ]
 
 
@@ -155,18 +156,31 @@ def _jobs(running: int) -> str:
     return f"{running:,} job{'' if running == 1 else 's'}"
 
 
-def _database(database: dict[str, Any], backup: dict[str, Any] | None) -> tuple[str, str]:
+def _database(database: dict[str, Any]) -> tuple[str, str]:
     state = database["state"]
-    return "running" if state == "ok" else "failed", f"{amounts.size(database['size'])}, {clean(state)}{_backup(backup)}"
+    return "running" if state == "ok" else "failed", f"{amounts.size(database['size'])}, {clean(state)}"
 
 
-def _backup(backup: dict[str, Any] | None) -> str:
+def _backup(backup: dict[str, Any] | None) -> Span:
     """`; backup 41m ago, verified`; nothing where none are taken."""
     if backup is None:
-        return ""
+        return "", ""
+    if backup.get("gone"):
+        return f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {clean(backup['gone'])}", "warn"
     if backup["at"] is None:
-        return "; no backup yet"
-    return f"; backup {amounts.age(times.since(backup['at']))} ago, {'late' if backup['late'] else 'verified'}"
+        return "; no backup yet", ""
+    age = amounts.age(times.since(backup["at"]))
+    return (f"; backup {age} ago, late", "warn") if backup["late"] else (f"; backup {age} ago, verified", "")
+
+
+def _replica(replica: dict[str, Any] | None) -> list[Line]:
+    """How old the copy is, and what keeps it from being younger; no line where there is none."""
+    if replica is None or replica["target"] is None:
+        return []
+    age = f"{amounts.age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
+    text = f"{clean(replica['target'])}, {age}{', late' if replica['late'] else ''}"
+    problem = f": {clean(replica['problem'])}" if replica["problem"] else ""
+    return [[*_fact("replica", "firing" if replica["late"] else "running", text), (problem, "warn")]]
 
 
 def _counts(found: dict[str, Any]) -> Line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import Problem
-from app.health import clock, disk, home, limits, living, process, systemd
+from app.health import backups, clock, disk, home, limits, living, process, systemd
 from app.health.finding import Finding, taskdeck
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def _held(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> Iterat
 
 
 def _living(path: str, asked: Asked, ours: list[process.Ours]) -> Iterator[Finding]:
-    """Runtime, keeper and database, as `status` tells them."""
+    """Runtime, keeper, database and its copies, as `status` tells them."""
     if isinstance(asked, Problem):
         yield living.trouble(path, asked)
         yield from living.alone(path, ours)
@@ -57,3 +57,5 @@ def _living(path: str, asked: Asked, ours: list[process.Ours]) -> Iterator[Findi
     else:
         yield from living.alone(path, ours)
     yield living.database(path, asked["database"])
+    yield from backups.backups(path, asked["backup"])
+    yield from backups.replica(path, asked["replica"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -24,6 +25,21 @@ from db.replicas import Replica
 
 LIMIT = 300.0
 """Seconds after which a copy is given up; the next one goes on from what it has done."""
+
+OURS = frozenset({"run", "runs", "taskdeck.db.promoting", "lost+found"})
+"""What may lie in the folder of a first copy: what a promotion that failed left, and what a file system makes."""
+
+WORD = "taskdeck-promoted"
+"""What another host says where a home lies."""
+
+ASKING = 30.0
+"""Seconds that another host may take to say what lies there."""
+
+SSH_FAILED = 255
+"""What ssh itself exits with; all else comes from the other host."""
+
+UNSAID = "Databases were not synced due to errors"
+"""What sqlite3_rsync says after the reason."""
 
 
 def tool() -> str | None:
@@ -72,8 +88,11 @@ class Replicating:
         return await self.sync()
 
     def _fits(self, folder: Path) -> None:
-        if os.path.realpath(folder) == os.path.realpath(self._home):
+        real, home = os.path.realpath(folder), os.path.realpath(self._home)
+        if real == home:
             raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
+        if real.startswith(home + os.sep):
+            raise Conflict(f"{folder} lies in the home, and would be lost with it; a copy belongs on another disk or host.")
         there = paths.replica(folder)
         if paths.database(folder).exists():
             raise Conflict(f"{folder} is a home of its own. It was not touched.", "Choose an empty folder.")
@@ -81,6 +100,9 @@ class Replicating:
             raise Conflict(f"{there} is there already and no copy of this home. It was not touched.", "Choose an empty folder.")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
+            if not there.exists() and (others := sorted({*os.listdir(folder)} - OURS)):
+                said = f"{folder} holds other files, as {cut(clean(others[0]), 60)}. It was not touched."
+                raise Conflict(said, "Choose an empty folder.")
         except OSError as error:
             raise Conflict(f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}.") from None
 
@@ -96,26 +118,61 @@ class Replicating:
         return await self._db.read(replicas.find)
 
     async def _copy(self, target: str) -> str | None:
+        """Copy there; what kept it from its end. A copy that was promoted, be it meanwhile, is left alone."""
         program = tool()
         if program is None:
             return "there is no sqlite3_rsync on this machine"
         host, folder = parted(target)
         there = paths.replica(Path(folder))
-        process = await asyncio.create_subprocess_exec(
-            program, os.fspath(self._db.path), f"{host}:{there}" if host else os.fspath(there),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        try:
-            _, said = await asyncio.wait_for(process.communicate(), LIMIT)
-        except TimeoutError:
+        if problem := await self._in_the_way(host, Path(folder)):
+            return problem
+        code, _, said = await _run(LIMIT, program, os.fspath(self._db.path), f"{host}:{there}" if host else os.fspath(there))
+        if code is None:
             return f"it took over {LIMIT:.0f} s"
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        words = cut(clean(said.decode("utf-8", "replace").strip().removeprefix("ERROR: ")), 200)
-        return None if process.returncode == 0 else words or f"sqlite3_rsync ended with {process.returncode}"
+        if code:
+            return in_a_line(said) or f"sqlite3_rsync ended with {code}"
+        return await self._in_the_way(host, Path(folder)) if not host else None
+
+    async def _in_the_way(self, host: str, folder: Path) -> str | None:
+        """Why nothing is to be copied there: it was promoted, or its host cannot be asked."""
+        database = paths.database(folder)
+        if not host:
+            return replicas.PROMOTED if database.exists() else None
+        # A word is asked for, since a login that may run one program only exits as that program likes.
+        asks = f"test -e {shlex.quote(os.fspath(database))} && echo {WORD}"
+        try:
+            code, told, said = await _run(ASKING, "ssh", "-e", "none", host, asks)
+        except OSError as error:
+            return f"ssh cannot be started: {(error.strerror or 'unknown').lower()}"
+        if code is None:
+            return f"{host} did not answer for {ASKING:.0f} s"
+        if code == SSH_FAILED:
+            return in_a_line(said) or f"ssh to {host} ended with {code}"
+        return replicas.PROMOTED if WORD.encode() in told.split() else None
+
+
+async def _run(limit: float, *words: str) -> tuple[int | None, bytes, bytes]:
+    """Exit code (None: it took longer than `limit` seconds, and was ended), stdout and stderr. Raises OSError."""
+    process = await asyncio.create_subprocess_exec(
+        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        told, said = await asyncio.wait_for(process.communicate(), limit)
+        return process.returncode, told, said
+    except TimeoutError:
+        return None, b"", b""
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def in_a_line(said: bytes) -> str:
+    """What a program said on stderr, each line once: sqlite3_rsync calls ssh twice."""
+    lines = [line.strip().removeprefix("ERROR: ") for line in said.decode("utf-8", "replace").splitlines()]
+    found = [line for line in dict.fromkeys(lines) if line and line != UNSAID]
+    return cut(clean("; ".join(found)), 200)
 
 
 def _belongs(path: Path) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -34,8 +34,8 @@ from app.core.board import (
 from app.core.clean import clean
 from app.core.plan import View, rank
 from app.core.signs import BAD
-from app.core.upkeep import Upkeep
-from app.service import alerts, queues, replica, view
+from app.errors import Usage
+from app.service import alerts, backups, queues, replica, view
 from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
@@ -87,11 +87,12 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     now = clock.utcnow()
     unseen = max(clock.from_unix(seen) if seen is not None else clock.stamp(midnight(now)), clock.stamp(now - FAILURES_FOR))
     line, active = view.view(c, _HABITS, halted(call)), reads.running(c)
+    newest = _backup(c, call, now)
     counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = _TODAY.of(c, clock.stamp(midnight(now)))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
-        database=database(call), backup=_backup(c, call, now), replica=_replica(c),
+        database=database(call), backup=newest.facts() if newest else None, replica=_replica(c),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
         failed=sum(_UNSEEN.of(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
@@ -119,16 +120,72 @@ def database(call: Call) -> str:
 
 LATE = 2.5
 """Times between two backups after which the newest one is late."""
+LOOK_AGAIN = 2.0
+"""Seconds for which a look at the file of a backup holds: its disk may be slow, and the board is asked for many times a second."""
 
 
-def _backup(c: Connection, call: Call, now: datetime) -> BackupFacts | None:
-    """How old the newest good backup is."""
-    rule = (call.live.upkeep if call.live else Upkeep()).backup
+class _Newest(NamedTuple):
+    """The newest good backup that is known of: UNIX seconds, None for none yet; the folder; `gone`: why it is none any more, or ""."""
+
+    at: float | None
+    late: bool
+    folder: str
+    gone: str
+
+    def facts(self) -> BackupFacts:
+        return BackupFacts(None, late=True) if self.gone else BackupFacts(self.at, self.late)
+
+    def told(self) -> dict[str, Any]:
+        """As `status` answers it; `at` is null for one that is gone."""
+        at = clock.from_unix(self.at) if self.at and not self.gone else None
+        return {"at": at, "late": self.late or bool(self.gone), "folder": self.folder, "gone": self.gone or None}
+
+
+class _Seen:
+    """Why a file is not there, looked at again only after a while."""
+
+    def __init__(self) -> None:
+        self._of: tuple[str, str] = ("", "")
+        self._due = 0.0
+
+    def gone(self, path: str) -> str:
+        """"" while it is there."""
+        if self._of[0] != path or monotonic() >= self._due:
+            self._of, self._due = (path, _gone(path)), monotonic() + LOOK_AGAIN
+        return self._of[1]
+
+
+_BACKUP = _Seen()
+
+
+def _gone(path: str) -> str:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "its file is gone" if os.path.isdir(os.path.dirname(path)) else "its folder is gone"
+    except OSError as error:
+        return f"its folder cannot be read: {(error.strerror or 'unknown').lower()}"
+    return ""
+
+
+def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
+    """The newest good backup, whose file must be there; None where none are taken, or where the settings cannot be read."""
+    try:
+        rule = call.live.upkeep.backup if call.live else backups.settings()
+    except Usage:
+        return None
     if not rule.enabled:
         return None
-    newest = reads.newest_backup(c)
-    at = clock.unix(newest) if newest else None
-    return BackupFacts(at, at is not None and now.timestamp() - at > LATE * min(rule.full, rule.increment))
+    folder = os.fspath(backups.folder(call.home, rule))
+    found = c.exec_driver_sql(_NEWEST).first()
+    if found is None:
+        return _Newest(None, False, folder, "")
+    at = clock.unix(found.created_at)
+    late = now.timestamp() - at > LATE * min(rule.full, rule.increment)
+    return _Newest(at, late, folder, _BACKUP.gone(os.path.join(folder, found.file)))
+
+
+_NEWEST = "SELECT created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
 
 
 def _replica(c: Connection) -> ReplicaFacts | None:
@@ -390,7 +447,7 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
             "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         },
         "database": {"size": size, "state": database(call)},
-        "backup": {"at": clock.from_unix(backup.at) if backup.at else None, "late": backup.late} if backup else None,
+        "backup": backup.told() if backup else None,
         "replica": replica.told(replicas.find(c)),
         "queues": queues.queue_dicts(c),
         "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],

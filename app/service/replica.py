@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.core.clean import clean
 from app.errors import Refused, Usage
 from app.service.call import Call
 from db import clock, replicas
@@ -14,7 +15,7 @@ LATE = 120.0
 
 
 async def status(call: Call) -> dict[str, Any]:
-    """{"target", "at", "lag", "late", "problem"}; target is None when there is none."""
+    """{"target", "at", "lag", "late", "problem", "promoted"}; target is None when there is none."""
     return told(await call.db.read(replicas.find))
 
 
@@ -24,23 +25,31 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
         raise Usage("the copy needs a folder, or HOST:FOLDER. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
     if not to.rpartition(":")[2].startswith("/"):
         raise Usage("the folder of the copy must begin with /. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
-    if call.live is None:
-        raise Refused("a copy is kept by the runtime, and none is up.", "Type: taskdeck serve")
-    return told(await call.live.replicate(to.rstrip("/"), call.by))
+    return await _moved(call, to.rstrip("/") or "/")
 
 
 async def off(call: Call) -> dict[str, Any]:
     """Copy nowhere any more; the copy stays where it is."""
+    return await _moved(call, None)
+
+
+async def _moved(call: Call, to: str | None) -> dict[str, Any]:
+    """Copy to there from now on. The copy before stays where it lies and gets old, which is noted."""
     if call.live is None:
         raise Refused("a copy is kept by the runtime, and none is up.", "Type: taskdeck serve")
-    return told(await call.live.replicate(None, call.by))
+    before = await call.db.read(replicas.find)
+    found = told(await call.live.replicate(to, call.by))
+    if before is not None and before.synced_at and before.target != to and before.problem != replicas.PROMOTED:
+        call.note(f"The copy in {clean(before.target)} stays there, and gets old: remove its replica.db when it is not wanted.")
+    return found
 
 
 def told(replica: Replica | None) -> dict[str, Any]:
     """The copy as verbs answer it; `lag` in seconds."""
     if replica is None:
-        return {"target": None, "at": None, "lag": None, "late": False, "problem": None}
+        return {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False}
     since = replica.synced_at
     lag = max(0.0, clock.utcnow().timestamp() - clock.unix(since)) if since else None
-    late = lag > LATE if lag is not None else replica.problem is not None
-    return {"target": replica.target, "at": since, "lag": lag, "late": late, "problem": replica.problem}
+    promoted = replica.problem == replicas.PROMOTED
+    late = promoted or (lag > LATE if lag is not None else replica.problem is not None)
+    return {"target": replica.target, "at": since, "lag": lag, "late": late, "problem": replica.problem, "promoted": promoted}

@@ -21,6 +21,10 @@ from db.rows import OperationRow, SlaRow
 
 BATCH = 100
 """Operations that are undone in one transaction."""
+EARLIER = 20
+"""Earlier calls that are looked at for one that can be undone, where the last cannot."""
+NAMED = 8
+"""Operations of such a call that are named, so that they can be typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,27 @@ def _last(c: Connection, by: By) -> list[OperationRow]:
         raise Refused("nothing that was done from this terminal is left to undo.", "See what was done: taskdeck operations")
     rows = [row for row in operations.batch(c, first.id) if row.undone_by is None]
     if reason := why_not(rows[0]) if all(map(why_not, rows)) else "":
-        raise Refused(
-            f"the last thing done from this terminal, {_told(c, rows[0])}, cannot be undone: {reason}.",
-            "See what was done before: taskdeck operations",
-        )
+        said = f"the last thing done from this terminal, {_told(c, rows[0])}, cannot be undone: {reason}."
+        raise Refused(said, _before(c, by, first.id) or "See what was done before: taskdeck operations")
     return rows
+
+
+def _before(c: Connection, by: By, first: int) -> str:
+    """What was done from there before the call that begins with operation `first` and can be taken back as things stand, with how to;
+    "" for nothing."""
+    for (batch,) in c.exec_driver_sql(_EARLIER, (by.origin, first, EARLIER)).fetchall():
+        rows = [row for row in operations.batch(c, batch) if row.undone_by is None]
+        able = [done["id"] for done in _each(c, [row.id for row in rows], None)["done"]] if len(rows) <= NAMED else []
+        if able:
+            chosen = next(row for row in rows if row.id in able)
+            more = f" and {len(able) - 1} more" if len(able) > 1 else ""
+            return f"Before it: {_told(c, chosen)}{more}. To undo that: taskdeck undo {' '.join(map(str, able))}"
+    return ""
+
+
+_EARLIER = (
+    "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL AND id < ? ORDER BY id DESC LIMIT ?"
+)
 
 
 def _told(c: Connection, row: OperationRow) -> str:

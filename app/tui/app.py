@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -28,6 +28,7 @@ from app.config import Config
 from app.core.board import Board, RuntimeFacts
 from app.core.signs import BAD
 from app.errors import Problem
+from app.tui.backingup import BackingUp, told
 from app.tui.batch import Batch
 from app.tui.confirm import NAMED
 from app.tui.errands import Errands
@@ -60,6 +61,7 @@ SAID = 8.0
 """Seconds for which something said stays in the message line."""
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
+BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
@@ -135,6 +137,9 @@ class TaskdeckApp(Sturdy, Places):
         self._latest: Board | None = None
         """The board that came while nothing was drawn."""
         self._said: tuple[Span, float] | None = None
+        self._backing_up: BackingUp | None = None
+        self._trouble: Span | None = None
+        """What was said when no board could be had, until one can."""
         self._said_once: set[str] = set()
         self._broke_at = float("-inf")
         for theme in THEMES:
@@ -240,6 +245,9 @@ class TaskdeckApp(Sturdy, Places):
             return
         self._latest = None
         self.board = self._dated(board)
+        # Without a runtime the next look will say the same again, as long as one is to be brought up.
+        if self._trouble is not None and (board.runtime.state != "none" or self.read_only):
+            self._trouble_over()
         shown = {row.uuid: row.priority for row in (*board.running, *board.next)}
         asked = self.asked_priorities
         self.asked_priorities = {
@@ -291,6 +299,13 @@ class TaskdeckApp(Sturdy, Places):
         """No board can be had: say why."""
         self._no_runtime()
         self.say(text, "broken")
+        self._trouble = self.said()
+
+    def _trouble_over(self) -> None:
+        """What was said of it goes, if nothing else was said since."""
+        if self.said() == self._trouble:
+            self.hush()
+        self._trouble = None
 
     # The past
 
@@ -335,8 +350,10 @@ class TaskdeckApp(Sturdy, Places):
             self.say(self.look.theirs(text))
 
     def said(self) -> Span | None:
-        """What was said a moment ago, or None."""
-        return self._said[0] if self._said and self.ticks() < self._said[1] else None
+        """What was said a moment ago, or that a backup is being taken, or None."""
+        if self._said and self.ticks() < self._said[1]:
+            return self._said[0]
+        return (self.look.own(BACKING_UP), "dim") if self._backing_up is not None else None
 
     # Verbs
 
@@ -386,6 +403,22 @@ class TaskdeckApp(Sturdy, Places):
         else:
             self.say("Starting a runtime…")
             self.errands.run_with(_start, self._started)
+
+    def back_up(self) -> None:
+        """Take a backup now; until it is there the message line says so where nothing else is said."""
+        if self.refuses():
+            return
+        if self._backing_up is not None:
+            self.say("A backup is being taken already.")
+            return
+        self._backing_up = BackingUp(self.client_factory, lambda answer, error: self.call_later(self._backed_up, answer, error))
+        self._backing_up.start()
+        self.say(BACKING_UP)
+
+    def _backed_up(self, answer: Mapping[str, Any] | None, error: Exception | None) -> None:
+        self._backing_up = None
+        self.acted_at = self.now() + ACTED
+        self.say(*told(answer, error, self.look))
 
     def _started(self, _: Any, error: Exception | None) -> None:
         self.feed.look_again()

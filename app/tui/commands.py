@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 
+DATABASE = "backup restore cleanup retention replica check verify repair config settings stats"
+"""What people look for that the page of the database shows, or says how to do."""
+
+
 def commands_of(app: TaskdeckApp) -> list[Command]:
     """Everything that can be done from where one is."""
     return [*_bound(app), *_queues(app), *_own(app)]
@@ -43,7 +47,8 @@ def _own(app: TaskdeckApp) -> list[Command]:
         Command("panes: all of them, at their usual sizes", partial(_usual, app)),
         Command("mouse off: the terminal selects text again", partial(_mouse, app, False)),
         Command("mouse on", partial(_mouse, app, True)),
-        Command("database: sizes, and what was slow", partial(app.action_go, "database")),
+        Command("back up now: apart, while the work goes on", app.back_up, also="backup"),
+        Command("database: sizes, backups, what was slow", partial(app.action_go, "database"), also=DATABASE),
         Command("failures: all are seen", partial(_seen, app)),
         *(Command(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
         *(Command(name, leave) for name in ("quit", "q", "wq", "q!")),

@@ -13,6 +13,7 @@ from app.tui.lines import Lines
 from app.tui.look import Look, Span
 from app.tui.panes.pools import PoolRow
 from app.tui.panes.workrows import Gone
+from app.tui.saying import in_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,10 @@ class KeyLine(Lines):
             self.app.simulate_key(key)
 
 
+TROUBLE = ("warn", "broken")
+"""Styles of what went wrong, which ends with what to do about it."""
+
+
 class MessageLine(Lines):
     """What was done last, an error, or more about the row under the cursor."""
 
@@ -186,7 +191,9 @@ class MessageLine(Lines):
 
     def redraw(self) -> None:
         """Draw again in the width there is."""
-        self.draw([self.look.strip([(" ", ""), *self._spans], self.size.width)])
+        room = self.size.width - 1
+        spans = [(in_room(text, room, self.look) if style in TROUBLE else text, style) for text, style in self._spans]
+        self.draw([self.look.strip([(" ", ""), *spans], self.size.width)])
 
     def on_resize(self) -> None:
         self.redraw()

@@ -89,13 +89,13 @@ def database_spans(state: str, look: Look) -> list[Span]:
 
 
 def backup_spans(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
-    """`backup 41m`, `no backup yet`; one that is late is never dropped: `backup 3d!`."""
+    """`backup 41m`, `no backup yet`; never dropped is one that is late, `backup 3d!`, or that is gone: `no backup!`."""
     if backup is None or (width < BACKUPS and not backup.late):
         return []
     if backup.at is None:
-        return [("  no backup yet", "dim")]
+        return [("  no backup!", "warn") if backup.late else ("  no backup yet", "dim")]
     age = amounts.age(max(0.0, now - backup.at))
-    return [(f"  backup {age}!", "broken") if backup.late else (f"  backup {age}", "dim")]
+    return [(f"  backup {age}!", "warn") if backup.late else (f"  backup {age}", "dim")]
 
 
 def replica_spans(replica: ReplicaFacts | None) -> list[Span]:

@@ -8,12 +8,18 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.runtime.replicating import Replicating
+from app.runtime.replicating import Replicating, in_a_line
 from db.engine import open_database
 from tests.acceptance.house import House
+
+
+def replica(house: House) -> Any:
+    """What `db replica --json` says, whose exit code tells of a problem."""
+    return json.loads(house.td("db", "replica", "--json").stdout)
 
 
 def numbers(path: Path) -> list[int]:
@@ -39,6 +45,9 @@ def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_hav
     held = house.submit("--hold", "--", "/bin/echo", "from the copy")
     house.ok("db", "replica", "set", str(there))
     late = house.submit("--hold", "--", "/bin/true")
+    alive = house.td("--home", str(there), "db", "promote", "--yes")
+    assert alive.returncode == 4 and f"First: taskdeck --home {house.home} stop" in alive.stderr and not (there / "taskdeck.db").exists()
+    house.ok("stop")
     unsure = house.td("--home", str(there), "db", "promote")
     assert unsure.returncode == 2 and "nothing was changed" in unsure.stderr.lower()
 
@@ -51,6 +60,7 @@ def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_hav
     house.ok("--home", str(there), "wait", held)
     assert house.ok("--home", str(there), "logs", held) == "from the copy\n"
     assert house.td("--home", str(there), "db", "promote", "--yes").returncode == 4
+    house.ok("serve", "--detach")
     house.ok("db", "replica", "set", str(tmp_path / "third"))  # the first home lives on, and goes on copying
     assert house.td("db", "replica", "set", str(there)).returncode == 4
     assert int(house.ok("--home", str(there), "submit", "--", "/bin/true")) == fresh + 1
@@ -61,36 +71,111 @@ def test_a_home_that_comes_back_does_not_reach_the_copy_that_was_promoted(house:
     there = tmp_path / "second"
     house.submit("--hold", "--", "/bin/true")
     house.ok("db", "replica", "set", str(there))
+    house.ok("stop")
     house.ok("--home", str(there), "db", "promote", "--yes")
     only_there = house.ok("--home", str(there), "submit", "--hold", "--", "/bin/true").strip()
+
+    synced(house)
+
+    assert int(only_there) in numbers(there / "taskdeck.db") and not (there / "replica.db").exists()
+    told = replica(house)
+    assert told["promoted"] and told["late"]
+    house.ok("serve", "--detach")
+    said = house.td("db", "replica")
+    assert said.returncode == 1 and "it was promoted, and is a home of its own now. Nothing is copied there any more." in said.stdout
+    house.ok("--home", str(there), "stop")
+
+
+def synced(house: House) -> None:
+    """The copy is brought up to date once, as the runtime's duty does it."""
 
     async def sync() -> None:
         async with open_database(house.home / "taskdeck.db", writable=True) as db:
             await Replicating(db, house.home).sync()
 
-    house.ok("stop")
     asyncio.run(sync())
 
-    assert int(only_there) in numbers(there / "taskdeck.db") and numbers(there / "replica.db") == [1]
-    house.ok("--home", str(there), "stop")
+
+def test_a_copy_that_is_promoted_has_no_backups_of_another_home(house: House, tmp_path: Path):
+    there = tmp_path / "second"
+    house.submit("--hold", "--", "/bin/true")
+    house.ok("db", "backup")
+    house.ok("db", "replica", "set", str(there))
+    house.ok("stop")
+    assert (there / "replica.db").exists() and house.json("status")["backup"]["at"]
+
+    house.ok("--home", str(there), "db", "promote", "--yes")
+
+    with closing(sqlite3.connect(there / "taskdeck.db")) as c:
+        assert c.execute("SELECT count(*) FROM backups").fetchone() == (0,)
+    assert "no backup yet" in house.ok("--home", str(there), "status")
 
 
-def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path):
-    """ssh is a program here that runs what it is told on this machine, as the real one does on another."""
-    tools, there = tmp_path / "bin", tmp_path / "far"
-    tools.mkdir()
+def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    there = tmp_path / "far"
     there.mkdir()
-    (tools / "ssh").write_text('#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"\n')
-    (tools / "ssh").chmod(0o755)
-    import apsw.sqlite_extra
-
-    os.symlink(apsw.sqlite_extra.path("sqlite3_rsync"), tools / "sqlite3_rsync")
-    house.env["PATH"] = f"{tools}:{house.env['PATH']}"
+    ssh(house, monkeypatch, tmp_path, 'while [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"')
     task = house.submit("--hold", "--", "/bin/true")
 
     house.ok("db", "replica", "set", f"ann@far:{there}")
 
     assert numbers(there / "replica.db") == [int(task)]
+    (there / "replica.db").rename(there / "taskdeck.db")  # promoted over there
+    house.ok("stop")
+    synced(house)
+    assert replica(house)["promoted"] and not (there / "replica.db").exists()
+
+
+def ssh(house: House, monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """ssh is a program here that runs what it is told on this machine, as the real one does on another."""
+    import apsw.sqlite_extra
+
+    tools = folder / "bin"
+    tools.mkdir()
+    (tools / "ssh").write_text(f"#!/bin/sh\n{script}\n")
+    (tools / "ssh").chmod(0o755)
+    os.symlink(apsw.sqlite_extra.path("sqlite3_rsync"), tools / "sqlite3_rsync")
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    house.env["PATH"] = f"{tools}:{house.env['PATH']}"
+
+
+def test_what_ssh_says_is_told_in_one_line_and_once(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    house.submit("--hold", "--", "/bin/true")
+    ssh(house, monkeypatch, tmp_path, "printf 'ssh: Could not resolve hostname far: Name or service not known\\r\\n' >&2\nexit 255")
+
+    failed = house.td("db", "replica", "set", "ann@far:/srv/taskdeck")
+
+    assert failed.returncode == 1 and failed.stdout.count("Could not resolve") == 1 and failed.stdout.endswith("not known\n")
+    assert replica(house)["problem"] == "ssh: Could not resolve hostname far: Name or service not known"
+
+
+def test_what_sqlite3_rsync_hands_on_is_told_once():
+    twice = b"ssh: no route\r\nssh: no route\r\nDatabases were not synced due to errors\n"
+    assert in_a_line(twice) == "ssh: no route"
+    assert in_a_line(b"ERROR: cannot open\r\nthe other\n") == "cannot open; the other"
+
+
+def test_the_copy_before_is_told_of_when_another_place_is_chosen_or_none(house: House, tmp_path: Path):
+    house.submit("--hold", "--", "/bin/true")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert "gets old" not in house.td("db", "replica", "set", str(first)).stderr
+    assert f"The copy in {first} stays there, and gets old" in house.td("db", "replica", "set", str(second)).stderr
+    assert "gets old" not in house.td("db", "replica", "set", str(second)).stderr
+    assert f"The copy in {second} stays there, and gets old" in house.td("db", "replica", "off").stderr
+
+
+def test_a_folder_in_the_home_and_one_of_other_files_are_refused(house: House, tmp_path: Path):
+    house.submit("--hold", "--", "/bin/true")
+    theirs, link = tmp_path / "theirs", tmp_path / "link"
+    theirs.mkdir()
+    (theirs / "thesis.tex").touch()
+    link.symlink_to(house.home)
+
+    inside = "lies in the home"
+    for place, says in ((house.home / "copy", inside), (link / "copy", inside), (theirs, "holds other files, as thesis.tex")):
+        refused = house.td("db", "replica", "set", str(place))
+        assert refused.returncode == 4 and says in refused.stderr and not (place / "replica.db").exists()
+    assert replica(house)["target"] is None and not (house.home / "copy").exists()
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,13 @@ def test_runs_and_operations_are_lists_for_programs_too(answering, cli):
     assert cli("instances", "-o", "tsv").out.splitlines()[1].split("\t")[:6] == ["run-2", "1", "x", "default", "2", "failed"]
 
 
+def test_how_large_a_backup_is_stands_in_its_operation_as_people_read_it(answering, cli):
+    answering(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "db backup", "object": "backup x",
+                           "before": None, "after": {"bytes": 376832}}])  # fmt: skip
+
+    assert cli("operations").out.rstrip().endswith("bytes 368K")
+
+
 def test_operations_are_asked_for_by_who_what_and_when(answering, cli):
     runtime = answering(operations=[])
 

@@ -6,6 +6,8 @@ import json
 import os
 import socket
 
+import pytest
+
 from app.core.clean import width
 from tests.cli.on_terminal import on_terminal
 from tests.cli.rows import a_run, a_task, ago
@@ -146,7 +148,9 @@ STATUS = {
     "version": "0.1.0", "home": "/home/ann/deck", "host": "render01", "counts": {"running": 7, "queued": 22, "held": 2, "succeeded": 900},
     "runtime": {"state": "running", "pid": 4120, "since": ago(6 * 86400 + 3 * 3600 + 5), "by": "ann", "tick_lag": 0.003, "halted": None},
     "keeper": {"pid": 4122, "guard_pid": 4123}, "database": {"size": 312 * 2**20, "state": "ok"},
-    "backup": {"at": ago(41 * 60 + 5), "late": False}, "today": {"ok": 141, "failed": 3},
+    "backup": {"at": ago(41 * 60 + 5), "late": False, "folder": "/home/ann/deck/backups", "gone": None},
+    "replica": {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False},
+    "today": {"ok": 141, "failed": 3},
     "queues": [
         {"name": "media", "current_load": 2, "capacity": 2, "waiting": 14, "oldest_at": ago(2465), "status": "active", "word": "full",
          "pool": "main", "priority": 0},
@@ -187,6 +191,49 @@ Taskdeck on render01, home /home/ann/deck
   ▲ CRIT  encode-on-time  #1039 encode S02E04.mkv    12m  firing  57m > 45m
 """
     )
+
+
+COPY = {"target": "bob@far:/srv/deck", "at": ago(40), "lag": 40.0, "late": False, "problem": None, "promoted": False}
+
+
+@pytest.mark.parametrize(
+    ("copy", "says"),
+    [
+        (COPY, "  replica   ● bob@far:/srv/deck, 40s old\n"),
+        (COPY | {"lag": 3605.0, "late": True, "problem": "no\x1b route"}, "  replica   ▲ bob@far:/srv/deck, 1h old, late: no␛ route\n"),
+        (COPY | {"lag": None, "late": True, "problem": "no route"}, "  replica   ▲ bob@far:/srv/deck, never copied yet, late: no route\n"),
+    ],
+)
+def test_status_has_a_line_of_the_replica_where_one_is_set(answering, cli, copy, says):
+    answering(status=STATUS | {"replica": copy})
+    assert says in cli("status").out
+    answering(status=STATUS)
+    assert "replica" not in cli("status").out
+
+
+def test_a_backup_whose_file_is_gone_is_none_and_one_that_is_late_is_not_called_verified(answering, cli):
+    backup = STATUS["backup"]
+    answering(status=STATUS | {"backup": backup | {"at": None, "late": True, "gone": "its folder is gone"}})
+    assert "● 312M, ok; backup none: its folder is gone\n" in cli("status").out
+    answering(status=STATUS | {"backup": backup | {"at": None, "late": True, "gone": "its file is gone"}})
+    assert "● 312M, ok; backup lost: its file is gone\n" in cli("status").out
+    answering(status=STATUS | {"backup": backup | {"late": True}})
+    assert "● 312M, ok; backup 41m ago, late\n" in cli("status").out
+
+
+LONG = {**STATUS["alerts"][0], "sla": "backup-after", "severity": "warning", "object": "the runtime",
+        "short": "the folder for backups cannot be used (/proc/nope): not a directory"}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [("status",), ("alert", "ls")])
+def test_the_name_of_an_alert_is_not_cut_at_80_cells(answering, cli, monkeypatch, words):
+    """What it is about gives way: its name is what one types to acknowledge it."""
+    monkeypatch.setattr("app.cli.output.room", lambda wide=False: 80)
+    answering(**{"status": STATUS | {"alerts": [LONG]}, "alert.ls": [LONG]})
+
+    shown = cli(*words).out
+
+    assert "warn  backup-after" in shown and all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_status_in_one_line_and_as_a_check(answering, cli):

@@ -11,6 +11,7 @@ import pytest
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import verbs, views
 from app.service.call import Call
+from db import operations
 from db.operations import By
 from tests.service.ready import execute, submitted
 
@@ -72,6 +73,26 @@ async def test_the_last_thing_done_from_a_terminal_is_taken_back_whole_and_then_
     assert [(await task(ann, number))["status"] for number in (1, 2)] == ["queued", "queued"]
     with pytest.raises(Refused, match="from this terminal, submit of #2 true, cannot be undone: .* cancel the task"):
         await undo(replace(ann, by=By("ann", "cli", HERE)))
+
+
+async def test_behind_what_can_never_be_undone_the_last_that_can_is_named_and_not_done(ann: Call, bob: Call):
+    for _ in range(2):
+        await do(ann, "submit", tasks=[{"argv": ["true"]}])
+    (hold, *_) = held = (await do(ann, "hold", ids=[1, 2]))["operations"]
+    (gone,) = (await do(ann, "set", ids=[1], fields={"priority": 5}))["operations"]
+    await do(bob, "set", ids=[1], fields={"priority": 9})
+    await ann.db.write(operations.record, ann.by, "stop", "runtime", None, {"drain": False})
+
+    with pytest.raises(Refused, match="the last thing done from this terminal, stop of runtime, cannot be undone") as refused:
+        await undo(ann)
+
+    typed = " ".join(map(str, held))
+    assert refused.value.hint == f"Before it: hold of #1 true: status queued → held and 1 more. To undo that: taskdeck undo {typed}"
+    assert gone > hold and [(await task(ann, number))["status"] for number in (1, 2)] == ["held", "held"]
+    assert len(await undo(ann, *held)) == 2
+    with pytest.raises(Refused) as left:
+        await undo(ann)
+    assert left.value.hint == "See what was done before: taskdeck operations"
 
 
 async def test_from_a_terminal_that_did_nothing_there_is_nothing_to_undo(ann: Call, bob: Call):

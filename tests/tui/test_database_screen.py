@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import pytest
 
+from app.core.board import BackupFacts
+from app.errors import Remote, Usage
 from app.tui.app import TaskdeckApp
-from app.tui.databasedoc import sections
+from app.tui.databasedoc import Read, sections
 from app.tui.look import Look
 from app.tui.screens.database import DatabaseScreen
+from app.tui.verbs import Deed
 from tests.tui.answers import Answers, deck, until
 from tests.tui.boards import NOW
 from tests.tui.screen_text import screen_text
@@ -42,12 +47,15 @@ BACKUPS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+COPY: dict[str, Any] = {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False}
+
+
 class Home(Answers):
     """Remembers how often the file was measured."""
 
     def __init__(self, *rows: Mapping[str, Any]) -> None:
         super().__init__(**{
-            "db.slow": list(rows), "db.stats": self.measure, "db.backups": BACKUPS,
+            "db.slow": list(rows), "db.stats": self.measure, "db.backups": BACKUPS, "db.replica.status": COPY,
             "db.cleanup": {"next": {"runs": 12, "tasks": 10, "bytes": 2**20, "words": "12 runs and 10 tasks, 1.0M"}},
         })  # fmt: skip
         self.measured = 0
@@ -63,7 +71,7 @@ def shown(app: TaskdeckApp, text: str) -> bool:
 
 async def opened(pilot: Any, app: TaskdeckApp) -> DatabaseScreen:
     app.action_go("database")
-    await until(pilot, lambda: shown(app, "1,000,000 rows"))
+    await until(pilot, lambda: shown(app, "312M, 12% unused"))
     assert isinstance(app.screen, DatabaseScreen)
     return app.screen
 
@@ -96,7 +104,7 @@ async def test_the_file_is_measured_once_and_again_when_that_is_wanted():
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, app)
         screen.reread()
-        await until(pilot, lambda: shown(app, "1,000,000 rows"))
+        await until(pilot, lambda: shown(app, "312M, 12% unused"))
         assert home.measured == 1
         await pilot.press("R")
         await until(pilot, lambda: home.measured == 2)
@@ -114,8 +122,158 @@ async def test_the_page_is_a_command_of_the_palette():
 
 def test_what_others_wrote_is_drawn_as_text():
     evil = slow(1, statement="SELECT '\x1b[2J' [red]", caller="\x1b]0;x\x07", plan="SCAN \x1b[1m")
-    page = sections([evil], BACKUPS, STATS, None, {"1"}, NOW, 80, Look())
+    copy = COPY | {"target": "far:/\x1b[2J", "problem": "\x07"}
+    found = Read([evil], BACKUPS, copy, STATS, None, {"db.cleanup": "\x1b]0;x"}, True)
+    page = sections(found, {"1"}, NOW, 80, Look(), "/home/\x1bann/config.toml")
     lines = [text for section in page for row in section.rows for text, _ in row.spans]
 
     assert all(char >= " " for line in lines for char in line)
     assert any("[red]" in line for line in lines)
+
+
+FULL = Remote("the disk is full: /srv/ann/a folder/deck.", "Make room.", "disk-full", 5)
+
+
+async def test_settings_that_are_wrong_hide_no_figures_and_are_told():
+    home = Home(slow(1))
+    home.table |= {"db.backups": Usage("config.toml: line 3 is no TOML.")}
+    app = deck(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        assert shown(app, "Cannot be read: config.toml: line 3") and shown(app, "1.24s") and not shown(app, "None was taken")
+
+
+async def test_what_cannot_be_read_says_why_in_its_place_and_the_rest_is_shown():
+    home = Home(slow(1))
+    home.table["db.slow"] = FULL
+    app = deck(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+
+        assert shown(app, "Cannot be read: the disk is full") and shown(app, "restored and checked")
+        assert shown(app, "not known") and not shown(app, "None was slow")
+        home.table["db.slow"] = [slow(1)]
+        app.screen.reread()  # type: ignore[attr-defined]
+        await until(pilot, lambda: shown(app, "1.24s"))
+        assert not shown(app, "Cannot be read")
+
+
+async def test_a_page_that_cannot_be_read_at_all_says_why_for_as_long_as_that_is_so():
+    home = Home(slow(1))
+    home.table["db.backups"] = Remote("the runtime has not answered for 15 s.")
+    app = deck(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.action_go("database")
+        await until(pilot, lambda: shown(app, "Cannot be read: the runtime has not answered"))
+        home.table["db.backups"] = BACKUPS
+        app.screen.reread()  # type: ignore[attr-defined]
+        await until(pilot, lambda: shown(app, "312M, 12% unused"))
+        assert not shown(app, "not answered")
+
+
+async def test_before_anything_was_read_the_page_says_that_it_reads():
+    app = deck(Home())
+    async with app.run_test(size=(80, 24)):
+        screen = DatabaseScreen(app.client_factory)
+        screen.reread = lambda: None  # type: ignore[method-assign]
+        await app.push_screen(screen)
+        assert shown(app, "measuring…") and shown(app, "reading…")
+
+
+async def test_a_file_that_cannot_be_measured_is_not_asked_for_in_a_loop():
+    home = Home(slow(1))
+    home.table["db.stats"] = FULL
+    app = deck(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.action_go("database")
+        await until(pilot, lambda: shown(app, "Cannot be read: the disk is full"))
+        for _ in range(20):
+            await pilot.pause()
+        assert len(home.asked("db.stats")) == 1
+
+
+async def test_backups_that_are_gone_are_not_said_never_to_have_been():
+    home = Home()
+    home.table["db.backups"] = []
+    home.board = replace(home.board, backup=BackupFacts(None, late=True))
+    app = deck(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        assert shown(app, "None is there any more: taskdeck db backup takes one.") and shown(app, "no backup!")
+
+
+def lines_of(found: Read) -> list[str]:
+    return ["".join(text for text, _ in row.spans) for section in sections(found, (), NOW, 100, Look()) for row in section.rows]
+
+
+def test_statements_stand_below_each_other_whoever_asked():
+    found = Read([slow(1, caller="ls"), slow(2, caller="duty cleanup"), slow(3, caller="a caller with a very long name")], BACKUPS)
+    assert len({line.index("SELECT") for line in lines_of(found) if "SELECT" in line}) == 1
+
+
+def test_the_copy_is_on_the_page_and_what_goes_is_a_sentence():
+    going = {"runs": 0, "tasks": 0, "bytes": 0, "words": "nothing"}
+    found = Read([], BACKUPS, COPY | {"target": "far:/srv", "lag": 3605.0, "late": True, "problem": "no route"}, STATS, going)
+    lines = lines_of(found)
+    assert any("far:/srv, 1h old: no route" in line for line in lines) and any("1,000,000 rows" in line for line in lines)
+    assert any("cleanup" in line and "nothing is old enough to go" in line for line in lines)
+    paused = found._replace(going=going | {"words": "nothing while config.toml is wrong"})
+    assert any(line.endswith("nothing while config.toml is wrong") for line in lines_of(paused))
+
+
+@pytest.mark.parametrize("word", ["backup", "restore", "cleanup", "replica", "check", "config"])
+async def test_the_palette_finds_the_page_by_what_one_looks_for(word: str):
+    app = deck(Home())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("colon", *word)
+        await until(pilot, lambda: shown(app, "database: sizes, backups"))
+        assert shown(app, "back up now") is (word == "backup")  # enter on another word takes no backup
+
+
+TAKEN = {"id": "20261126T024540Z-increment", "bytes": 2**20, "after": None}
+
+
+async def backed_up(pilot: Any, app: TaskdeckApp, says: str) -> None:
+    await pilot.press("colon", *"back up now", "enter")
+    await until(pilot, lambda: shown(app, says))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (TAKEN, "Backed up, 1.0M, restored and checked: 20261126T024540Z-increment."),
+        (TAKEN | {"after": "rclone, which is run after a backup, exited 1"}, "20261126T024540Z-increment. rclone, which is run after"),
+        (FULL, "Not backed up: the disk is full"),
+    ],
+)
+async def test_a_backup_is_taken_from_the_palette_and_says_what_came_of_it(answer: Any, says: str):
+    home = Home()
+    home.table["db.backup"] = answer
+    app = deck(home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await backed_up(pilot, app, says)
+        assert home.asked("db.backup") == [{}]
+
+
+async def test_while_a_backup_is_taken_that_is_said_a_second_is_not_begun_and_verbs_go_on():
+    goes, home = Event(), Home()
+    home.table |= {"db.backup": lambda args: goes.wait(10) and TAKEN, "hold": {"done": [], "refused": [], "notes": []}}
+    app = deck(home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await backed_up(pilot, app, "Backing up: copied, packed")
+        app.hush()
+        await until(pilot, lambda: shown(app, "Backing up"))
+        app.do([Deed("hold", {}, "Held")])
+        await until(pilot, lambda: home.asked("hold"))
+        await backed_up(pilot, app, "A backup is being taken already.")
+        goes.set()
+        await until(pilot, lambda: shown(app, "Backed up, 1.0M"))
+        assert len(home.asked("db.backup")) == 1
+
+
+async def test_read_only_takes_no_backup():
+    home = Home()
+    app = deck(home, read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await backed_up(pilot, app, "Read only: nothing is changed from here.")
+        assert home.asked("db.backup") == []

@@ -26,6 +26,8 @@ def first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | N
         (120, BackupFacts(NOW - 41 * 60), "  backup 41m  "),
         (120, BackupFacts(), "  no backup yet  "),
         (80, BackupFacts(NOW - 3 * 86400, late=True), "  backup 3d00h!  "),
+        (80, BackupFacts(None, late=True), "  no backup!  "),
+        (120, BackupFacts(None, late=True), "  no backup!  "),
         (120, BackupFacts(NOW + 5), "  backup 0s  "),
     ],
 )

@@ -78,6 +78,25 @@ async def test_who_did_what_to_what_is_listed_with_what_changed_in_any_size():
             assert shown(app, "u takes it back") is (height > 16)
 
 
+BACKUPS = [
+    done(9 - at, verb="db backup", object=f"backup 20261126T0{at}4540Z-increment", name=None, before=None, after={"bytes": at * 2**20},
+         undoable=False, reason="what was done to the database stays done")
+    for at in range(3)
+]  # fmt: skip
+
+
+async def test_backups_are_told_apart_with_their_size():
+    app = deck(Answers(operations=BACKUPS))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, "db backup")
+        for width, height in ((80, 24), (120, 40)):
+            await pilot.resize_terminal(width, height)
+            await until(pilot, lambda height=height: len(screen_text(app)) == height)
+            for at, size in enumerate(("0B", "1.0M", "2.0M")):
+                assert any(f"…0{at}4540Z-increment" in line and line.rstrip().endswith(size) for line in screen_text(app))
+            assert shown(app, "backup 20261126T004540Z-increment")  # in full, below the list
+
+
 async def test_in_ascii_nothing_else_is_drawn():
     app = deck(Answers(operations=ROWS), look=Look(ascii=True, colour=False, utf8=False))
     async with app.run_test(size=(80, 24)) as pilot:

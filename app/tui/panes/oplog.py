@@ -52,12 +52,18 @@ class Operation:
 
 def operation(row: Mapping[str, Any]) -> Operation:
     """A row of an answer of `operations`."""
-    change = ", ".join(map(difference.sentence, difference.telling(row["before"], row["after"])))
+    change = ", ".join(map(difference.sentence, difference.telling(row["before"], row["after"]))) or _made(row["after"])
     return Operation(
         row["id"], datetime.fromisoformat(row["at"]).timestamp(), row["by"], row["verb"], row["object"], row.get("name"), row.get("source"),
         bool(row.get("here")), row.get("undoes"), row.get("undone_by") is not None, bool(row.get("undoable")), row.get("reason") or "",
         change, row,
     )  # fmt: skip
+
+
+def _made(after: Any) -> str:
+    """How large what was made is, as a backup; "" where that is not known."""
+    size = after.get("bytes") if isinstance(after, Mapping) else None
+    return amounts.size(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else ""
 
 
 def from_where(row: Operation) -> str:
@@ -100,7 +106,10 @@ def _row(row: Operation, when: str, look: Look) -> Cells:
 
 
 def _to(row: Operation, look: Look) -> str:
-    """What it was done to; in a column numbers go without their `#`."""
+    """What it was done to; in a column numbers go without their `#`, and a backup is what tells it from others of its day."""
+    day, clock, rest = row.object.removeprefix("backup ").partition("T")
+    if clock and day.isdigit() and row.object.startswith("backup "):
+        return look.own("…") + look.theirs(rest)
     return look.theirs(difference.thing(row.object, row.name)).removeprefix("#")
 
 

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from app.tui.databasedoc import sections
+from app.errors import Problem, Storage, Usage
+from app.paths import config_file
+from app.tui.databasedoc import Read, sections
 from app.tui.doc import Doc
 from app.tui.footer import Hint
 from app.tui.screens.page import PageScreen
 
 if TYPE_CHECKING:
     from app.client import Client
-
-Told = Mapping[str, Any]
-
-
-class Read(NamedTuple):
-    """What `db.slow` and `db.backups` answer; `db.stats`, and of `db.cleanup` what would go, once they were measured."""
-
-    slow: Sequence[Told]
-    backups: Sequence[Told]
-    stats: Told | None = None
-    going: Told | None = None
-
 
 class DatabaseScreen(PageScreen):
     """What was slow is read again with the board; sizes, which take reading the whole file, once."""
@@ -40,13 +30,16 @@ class DatabaseScreen(PageScreen):
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
-        self._found: Read | None = None
+        self._found = Read()
+        self._once = False
+        """Whether what is quickly read was asked for, after which the file is measured."""
         self._open: set[str] = set()
 
     def body(self) -> Iterable[Widget]:
         yield Doc(id="database")
 
     def on_mount(self) -> None:
+        self._draw()
         self.query_one(Doc).focus()
 
     def heading(self) -> str:
@@ -56,26 +49,36 @@ class DatabaseScreen(PageScreen):
         return [Hint("↵", "its plan", "enter", 1), Hint("j k", "move", "j", 3), Hint("R", "measure again", "R", 4)]
 
     def reread(self) -> None:
-        measure = self._found is not None and self._found.stats is None
+        measure = self._once and (not self._found.measured or any(verb in self._found.failed for verb in MEASURING))
         up = self.board is not None and self.board.runtime.state == "running"
         self.read(lambda client: _read(client, measure, up), self._take)
 
     def _take(self, found: Read) -> None:
         """What was slow is shown at once, and only then the file is measured."""
-        if self._found and found.stats is None:
-            found = found._replace(stats=self._found.stats, going=self._found.going)
+        before, self._once = self._found, True
+        if not found.measured:
+            kept = {verb: why for verb, why in before.failed.items() if verb in MEASURING}
+            found = found._replace(stats=before.stats, going=before.going, failed={**found.failed, **kept}, measured=before.measured)
         self._found = found
         self._draw()
-        if found.stats is None:
+        if not found.measured:
             self.reread()
+
+    def unread(self, text: str) -> None:
+        """What was read stays, with why it is not read again."""
+        super().unread(text)
+        self._found = self._found._replace(failed={**self._found.failed, ALL: text})
+        self._draw()
 
     def on_resize(self) -> None:
         super().on_resize()
         self._draw()
 
     def _draw(self) -> None:
-        if self._found is not None:
-            self.query_one(Doc).show(sections(*self._found, self._open, self.now, self.app.size.width, self.look))
+        backup = self.board.backup if self.board else None
+        gone = backup is not None and backup.at is None and backup.late
+        room = self.app.size.width
+        self.query_one(Doc).show(sections(self._found, self._open, self.now, room, self.look, config_file(), gone))
 
     @on(Doc.Opened)
     def _opened(self, event: Doc.Opened) -> None:
@@ -85,15 +88,33 @@ class DatabaseScreen(PageScreen):
 
     def action_measure(self) -> None:
         """Read the whole file again."""
-        if self._found:
-            self._found = self._found._replace(stats=None, going=None)
+        failed = {verb: why for verb, why in self._found.failed.items() if verb not in MEASURING}
+        self._found = self._found._replace(stats=None, going=None, failed=failed, measured=False)
         self._draw()
         self.reread()
 
 
+MEASURING = ("db.stats", "db.cleanup")
+"""Verbs that read the whole file."""
+ALL = "all"
+"""Stands for the verbs when none could be asked."""
+
+
 def _read(client: Client, measure: bool, up: bool) -> Read:
-    """Only a runtime knows the rules by which something goes."""
-    slow, backups = client.call("db.slow"), client.call("db.backups")
+    """What can be read: of a sick database or disk, and of settings that are wrong, each verb says by itself what it lacks."""
+    failed: dict[str, str] = {}
+
+    def ask(verb: str, args: dict[str, Any] | None = None) -> Any:
+        try:
+            return client.call(verb, args or {})
+        except Problem as problem:
+            if problem.exit_code not in (Storage.exit_code, Usage.exit_code):
+                raise
+            failed[verb] = str(problem)
+            return None
+
+    found = Read(ask("db.slow"), ask("db.backups"), ask("db.replica.status"), failed=failed)
     if not measure:
-        return Read(slow, backups)
-    return Read(slow, backups, client.call("db.stats"), client.call("db.cleanup", {"dry_run": True})["next"] if up else None)
+        return found
+    going = ask("db.cleanup", {"dry_run": True}) if up else None  # only a runtime knows the rules by which something goes
+    return found._replace(stats=ask("db.stats"), going=going["next"] if going else None, measured=True)

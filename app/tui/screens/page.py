@@ -42,6 +42,9 @@ class PageScreen(Reading):
     PLACE: ClassVar[str] = ""
     """The digit of the place this is, if it is one."""
 
+    _unread: Span | None = None
+    """What was said when it could not be read."""
+
     def compose(self) -> ComposeResult:
         yield Header()
         yield from self.body()
@@ -88,6 +91,16 @@ class PageScreen(Reading):
         # A screen that was opened a moment ago has no lines yet; it comes here again when it has.
         for line in self.query(MessageLine):
             line.show([said] if said else [])
+
+    def unread(self, text: str) -> None:
+        """It is said why until a reading goes well."""
+        super().unread(text)
+        self._unread = cast(Any, self.app).said()
+
+    def mended(self) -> None:
+        if self._unread is not None and cast(Any, self.app).said() == self._unread:
+            cast(Any, self.app).hush()
+        self._unread = None
 
     def wake(self) -> None:
         """The terminal has the focus again."""

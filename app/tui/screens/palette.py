@@ -29,11 +29,12 @@ _NUMBER = re.compile(r"#?(\d{1,12})")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A line of the palette: its words, what it does, the key that does the same."""
+    """A line of the palette: its words, what it does, the key that does the same, and further words that find it."""
 
     title: str
     run: Callable[[], object]
     by_key: str = ""
+    also: str = ""
 
     @property
     def key(self) -> str:
@@ -58,7 +59,7 @@ def _bound(run: Callable[[str], object], action: str) -> Callable[[], object]:
 def matching(commands: Sequence[Command], query: str) -> list[Command]:
     """The commands that hold every word, those that begin with the query first."""
     words = query.lower().split()
-    found = [command for command in commands if all(word in command.title.lower() for word in words)]
+    found = [command for command in commands if all(word in f"{command.title} {command.also}".lower() for word in words)]
     begin = query.lower().strip()
     return sorted(found, key=lambda command: (command.title != begin, not command.title.lower().startswith(begin)))
 

@@ -64,6 +64,9 @@ class Reading(SturdyScreen[Any]):
         """A reading failed, and what is shown stays; the text is not cleaned yet."""
         self.refused(text)
 
+    def mended(self) -> None:
+        """A reading went well after one that had failed."""
+
     def missing(self, text: str) -> None:
         """What the screen is about is not there, or no longer; the text is not cleaned yet."""
         self.refused(text)
@@ -100,10 +103,13 @@ class Reading(SturdyScreen[Any]):
             client.close()
 
     def _have_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+        mended = self._failed and error is None
         self._reading_since, self._failed = None, error is not None
         if error is None:
             self._read_at = self.ticks
             then(found)
+            if mended:
+                self.mended()
         elif isinstance(error, Problem) and error.exit_code == NotFound.exit_code:
             self.missing(str(error))
         else:
