@@ -62,6 +62,8 @@ SAID = 8.0
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
+AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
+"""What a board would say of a database that it cannot be read from, by the code of the problem."""
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
@@ -291,13 +293,17 @@ class TaskdeckApp(Sturdy, Places):
         if board.runtime.state not in ("none", "stopped"):
             self.board = replace(board, runtime=RuntimeFacts("none", since=self.now(), demo=board.runtime.demo))
 
-    def _feed_lost(self, error: Exception) -> None:
+    def _feed_lost(self, error: Exception, lives: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
-        self.call_later(self._no_board, self.look.theirs(text))
+        ails = AILS.get(error.code) if isinstance(error, Problem) else None
+        self.call_later(self._no_board, self.look.theirs(text), lives, ails)
 
-    def _no_board(self, text: str) -> None:
-        """No board can be had: say why."""
-        self._no_runtime()
+    def _no_board(self, text: str, lives: bool, ails: str | None) -> None:
+        """No board can be had: say why, and what ails the database when that is why."""
+        if not lives:
+            self._no_runtime()
+        if ails:
+            self.board = replace(self.board or Board(), database=ails)
         self.say(text, "broken")
         self._trouble = self.said()
 

@@ -38,14 +38,15 @@ class BoardClient(Protocol):
 
 
 class Feed(Thread):
-    """Runs until `stop()`. In this thread it calls `show(board)`, `gone()` when the runtime went, `lost(error)`."""
+    """Runs until `stop()`. In this thread it calls `show(board)`, `gone()` when the runtime went, and
+    `lost(error, lives)` when there is no board to be had, with whether a runtime lives all the same."""
 
     def __init__(
         self,
         client_factory: Callable[[], BoardClient],
         show: Callable[[Board], None],
         gone: Callable[[], None],
-        lost: Callable[[Exception], None],
+        lost: Callable[[Exception, bool], None],
         *,
         start: bool = True,
         args: Callable[[], dict[str, Any]] = dict,
@@ -60,6 +61,7 @@ class Feed(Thread):
         self._lost = lost
         self._may_start = start
         self._args = args
+        self._lives = False
         self._over = Event()
         self._again = Event()
 
@@ -86,7 +88,9 @@ class Feed(Thread):
 
     def _follow(self) -> bool:
         """Show boards until the runtime goes; False when there was none to follow."""
-        if not self._brought_up():
+        self._lives = False
+        self._lives = self._brought_up()
+        if not self._lives:
             return False
         lived = False
         for _ in self._watcher.watch():
@@ -133,4 +137,4 @@ class Feed(Thread):
 
     def _tell(self, error: Exception) -> None:
         if not self._over.is_set():
-            self._lost(error)
+            self._lost(error, self._lives)

@@ -196,6 +196,10 @@ def banner_lines(board: Board, now: float, look: Look, width: int) -> list[list[
     return [[(f" {look.own('✗')} {first}", "broken")], *([(f"   {line}", "broken")] for line in more[:1])]
 
 
+LOST = ("DAMAGED", "GONE")
+"""How a database is that does not come back by itself."""
+
+
 def trouble(board: Board, now: float) -> str:
     """What keeps everything from starting, what goes on, what to do; "" in good times."""
     runtime = board.runtime
@@ -208,6 +212,9 @@ def trouble(board: Board, now: float) -> str:
         )
     if runtime.state == "none":
         return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. Trying to start one."
+    if board.database in LOST:
+        cure = "taskdeck stop && taskdeck db restore --dry-run"
+        return f"DATABASE {board.database}: {board.home}. Nothing is stored. {jobs}; what ends is kept. Type: {cure}"
     if board.database != "ok":
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
     if runtime.halted:

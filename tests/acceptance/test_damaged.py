@@ -177,6 +177,19 @@ def test_a_runtime_on_a_database_that_cannot_be_read_is_stopped_and_restored(hou
     assert [row["number"] for row in house.json("ls")] == [1]
 
 
+def test_a_deck_over_a_damaged_database_says_so_and_that_the_runtime_lives(house: House):
+    house.submit("--hold", "-n", "to be seen", "--", "true")
+    with house.terminal(columns=80, rows=24) as shown:
+        shown.wait("to be seen")
+        with (house.home / "taskdeck.db").open("r+b") as file:
+            file.seek(2 * 4096)
+            file.write(random.Random(2).randbytes((house.home / "taskdeck.db").stat().st_size - 2 * 4096))
+        assert house.td("submit", "--", "true").returncode == 5
+        shown.wait(lambda t: "DATABASE DAMAGED" in t.text and "taskdeck stop &&" in t.text and "NO RUNTIME" not in t.text)
+        house.ok("stop")
+        shown.wait("NO RUNTIME").type("q").end()
+
+
 def test_a_home_that_was_killed_is_looked_over_and_goes_on(runtime: Living):
     runtime.ended(runtime.submit("true"))
     runtime.kill()

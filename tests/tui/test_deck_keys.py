@@ -491,7 +491,7 @@ async def test_a_wide_character_says_that_an_input_method_is_on():
 
 async def test_when_nothing_answers_any_more_the_deck_keeps_its_rows_and_says_so():
     async with opened() as deck:
-        deck.app._feed_lost(OSError("no such home"))
+        deck.app._feed_lost(OSError("no such home"), False)
         await until(deck.pilot, lambda: "NO RUNTIME" in screen_text(deck.app)[0])
         shown = screen_text(deck.app)
         assert any("1042 ● resnet50-sweep-06" in line for line in shown)

@@ -68,7 +68,12 @@ class Seen:
         self.boards: Queue[Board] = Queue()
         self.errors: Queue[Exception] = Queue()
         self.gone: Queue[None] = Queue()
-        self.feed = Feed(lambda: runtime, self.boards.put, lambda: self.gone.put(None), self.errors.put, start=start)
+        self.feed = Feed(lambda: runtime, self.boards.put, lambda: self.gone.put(None), self._lost, start=start)
+        self.lives: list[bool] = []
+
+    def _lost(self, error: Exception, lives: bool) -> None:
+        self.lives.append(lives)
+        self.errors.put(error)
 
     def __enter__(self) -> Seen:
         self.feed.start()
@@ -147,7 +152,7 @@ def test_a_failure_is_told_and_the_feed_tries_again():
 def test_a_killed_runtime_is_followed_by_another_one(living: Living):
     first = living.start()
     found: Queue[Board] = Queue()
-    following = Feed(lambda: Client(living.home), found.put, lambda: None, lambda error: None)
+    following = Feed(lambda: Client(living.home), found.put, lambda: None, lambda error, lives: None)
     following.start()
     try:
         assert found.get(timeout=10).runtime.pid == first

@@ -43,7 +43,7 @@ def test_whatever_is_said_fits(text: str):
 async def test_the_line_at_the_bottom_shows_the_cure(size: tuple[int, int]):
     app = deck(Answers())
     async with app.run_test(size=size) as pilot:
-        app._no_board(GONE)
+        app._no_board(GONE, False, None)
         await until(pilot, lambda: any(line.rstrip().endswith(CURE) for line in screen_text(app)))
 
 
@@ -64,7 +64,7 @@ def still(monkeypatch: pytest.MonkeyPatch):
 async def test_trouble_goes_with_the_board_of_a_runtime_and_stays_while_none_can_be_had(still: None):
     app = deck(Answers())
     async with app.run_test(size=(120, 40)) as pilot:
-        app._feed_lost(Storage("the database is gone.", CURE))
+        app._feed_lost(Storage("the database is gone.", CURE), False)
         await until(pilot, lambda: says(app, CURE))
         app._take(up("none"))
         assert app.said() is not None
@@ -75,7 +75,7 @@ async def test_trouble_goes_with_the_board_of_a_runtime_and_stays_while_none_can
 async def test_what_was_said_since_stays_when_the_trouble_is_over(still: None):
     app = deck(Answers())
     async with app.run_test(size=(120, 40)) as pilot:
-        app._no_board(GONE)
+        app._no_board(GONE, False, None)
         app.say("Held #1 encode.")
         app._take(up("running"))
         await until(pilot, lambda: says(app, "Held #1 encode."))
@@ -84,7 +84,7 @@ async def test_what_was_said_since_stays_when_the_trouble_is_over(still: None):
 async def test_a_deck_that_starts_nothing_is_told_by_any_board_that_the_trouble_is_over(still: None):
     app = deck(Answers(), read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        app._no_board(GONE)
+        app._no_board(GONE, False, None)
         app._take(up("none"))
         await until(pilot, lambda: not says(app, CURE))
 
