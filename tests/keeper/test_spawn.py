@@ -191,8 +191,9 @@ def test_what_lives_on_after_a_normal_end_is_counted_and_left_alone(home, is_ali
     assert home.run("true")["left"] == 0
 
 
-def test_a_run_is_started_once_however_often_it_is_asked_for(home, tmp_path):
+def test_a_run_is_started_once_however_often_it_is_asked_for(home, wait_until, tmp_path):
     run = home.spawn("sh", "-c", "echo >> ran; sleep 60", cwd=str(tmp_path))
+    wait_until((tmp_path / "ran").exists, "the first one runs")
 
     home.spawn("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
     home.send("stop", run=run, reason="cancel", grace=0)
