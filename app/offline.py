@@ -19,7 +19,7 @@ from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
 from db import check as checks
-from db import clock, migrate, restore
+from db import migrate, restore
 from db.backup import restore_tool as tool
 from db.backup.store import Store
 from db.engine import memory_database, open_database, write_engine
@@ -68,6 +68,7 @@ def migrate_home(home: str) -> list[str]:
     with _usable(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
+            restore.sweep(paths.database(Path(home)))
             return prepare(Path(home))
 
 
@@ -94,6 +95,7 @@ def repair_home(home: str) -> dict[str, Any]:
 
     path = paths.database(Path(home))
     with _usable(home), hold_lock(Path(home)):
+        restore.sweep(path)
         check_in_place(Path(home))
         if migrate.version_of(path) != migrate.HEAD:
             raise Conflict("the database is not of this version. Nothing was done.", "Make it so: taskdeck db migrate")
@@ -111,27 +113,68 @@ def _mend(path: Path, logs: list[str], by: str) -> list[str]:
         engine.dispose()
 
 
+Told = dict[str, Any]
+"""What a restore would change: the backup, before, after, carried, present, restored, kept."""
+
+
 def restore_home(
-    home: str, ident: str | None, at: str | None, agree: Callable[[dict[str, Any]], bool], trial: bool = False
-) -> dict[str, Any]:
-    """Put a backup in the place of the database, if `agree` says so to what that would change; a `trial` only says it.
+    home: str, ident: str | None, at: str | None, agree: Callable[[Told], bool], trial: bool = False, asks: bool = False
+) -> Told:
+    """Put a backup in the place of the database, if `agree` says so to what that would change; a `trial` only says it. Where it `asks` a
+    person, nobody is kept from the home until there is an answer.
 
     `ident`: which one (see `_chosen`), else the newest good one, of the stored time `at` or before. Raises RuntimeExists while a runtime
-    is up, but for a trial, BadBackup, NoBackup, Storage.
+    is up, but for a trial, Conflict when something else would change after the answer, BadBackup, NoBackup, Storage.
     """
-    from app.runtime.lock import RuntimeExists, hold_lock
-
     place = Path(home)
     with _usable(home):
         chosen = _chosen(place, ident, at)
         paths.make_home(place)
-        if trial:
-            return _restored(place, chosen, agree, trial)
-        try:
-            with hold_lock(place):
-                return _restored(place, chosen, agree)
-        except RuntimeExists as runtime:
-            raise RuntimeExists(f"{runtime.message} Nothing was restored.", "First: taskdeck stop") from None
+        if asks:
+            _refuse_while_held(place)
+        if trial or asks:
+            with _prepared(place, chosen, trial=True) as (_, told):
+                shown = told
+            if not agree(shown) or trial:
+                return shown
+            agree = _unchanged_since(shown)
+        with _alone(place), _prepared(place, chosen) as (ready, told):
+            if not agree(told):
+                return told
+            kept = restore.put_in_place(ready, paths.database(place))
+        return told | {"restored": True, "kept": None if kept is None else str(kept)}
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the runtime's lock. Raises RuntimeExists."""
+    from app.runtime.lock import RuntimeExists, hold_lock
+
+    try:
+        with hold_lock(home):
+            yield
+    except RuntimeExists as runtime:
+        raise RuntimeExists(f"{runtime.message} Nothing was restored.", "First: taskdeck stop") from None
+
+
+def _refuse_while_held(home: Path) -> None:
+    """Raises RuntimeExists, before anything is asked."""
+    from app.runtime.lock import held
+
+    if held(home):
+        with _alone(home):
+            pass
+
+
+def _unchanged_since(shown: Told) -> Callable[[Told], bool]:
+    """Agrees to what was shown, and to nothing else."""
+
+    def agree(told: Told) -> bool:
+        if told != shown:
+            raise Conflict("something has changed since you were asked. Nothing was restored.", "See it: taskdeck db restore --dry-run")
+        return True
+
+    return agree
 
 
 def moment(text: str) -> str:
@@ -180,28 +223,26 @@ def _chosen(home: Path, ident: str | None, at: str | None) -> _Chosen:
     )  # fmt: skip
 
 
-def _restored(home: Path, chosen: _Chosen, agree: Callable[[dict[str, Any]], bool], trial: bool = False) -> dict[str, Any]:
+@contextmanager
+def _prepared(home: Path, chosen: _Chosen, trial: bool = False) -> Iterator[tuple[restore.Prepared, Told]]:
+    """What may take the place of the database, and what that would change."""
     from app.runtime.lock import user_name
 
-    path, since = paths.database(home), clock.unix(chosen.told["at"])
     what = f"{'database' if chosen.told['kind'] == 'kept' else 'backup'} {chosen.told['id']}"
     with restore.prepared(
-        chosen.rebuild, path, chosen.size, lambda: traces.traces(home, since), chosen.highest, By(user_name(os.getuid())), what, trial,
-        quiet_since(home, chosen.last),
+        chosen.rebuild, paths.database(home), chosen.size, lambda: traces.traces(home), chosen.highest, By(user_name(os.getuid())), what,
+        trial, quiet_since(home, chosen.last),
     ) as ready:  # fmt: skip
-        told = {"backup": chosen.told, **ready.told(), "restored": False, "kept": None}
-        if not agree(told) or trial:
-            return told
-        kept = restore.put_in_place(ready, path)
-    return told | {"restored": True, "kept": None if kept is None else str(kept)}
+        yield ready, {"backup": chosen.told, **ready.told(), "restored": False, "kept": None}
 
 
 def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
     """Make a file of its own of a backup, which may be done at any time. Raises Conflict when the file is there already, NotFound where
     its folder is not."""
     with _usable(home):
-        if os.path.lexists(target):
-            raise Conflict(f"{target} is there already. Nothing was restored.", "Choose another name: --to FILE")
+        for there in (target, *(f"{target}{ending}" for ending in restore.BESIDE)):  # SQLite would take a log for that of the new file
+            if os.path.lexists(there):
+                raise Conflict(f"{there} is there already. Nothing was restored.", "Choose another name: --to FILE")
         where = os.path.dirname(target)
         if not os.path.isdir(where):
             raise NotFound(f"there is no folder {where}. Nothing was restored.", "Make it first, or choose another: --to FILE")
@@ -226,13 +267,16 @@ def copy_at(home: str) -> dict[str, Any]:
 
 
 def promote_home(home: str) -> int:
-    """Make the copy at `home` a home of its own; the last number that counts as given."""
+    """Make the copy at `home` a home of its own; the last number that counts as given. Raises NotFound and Conflict: it may be one since
+    a person was asked."""
     from app.runtime.lock import hold_lock, user_name
     from db import promote
 
     with _usable(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
+            restore.sweep(paths.database(Path(home)))
+            copy_at(home)
             return promote.promote(paths.replica(Path(home)), paths.database(Path(home)), user_name(os.getuid()))
 
 
@@ -257,6 +301,13 @@ def backups(home: str) -> list[dict[str, Any]]:
     from app.service.backups import listed
 
     return listed(Path(home))
+
+
+def left_behind(home: str) -> dict[str, Any] | None:
+    """Backups that lie where the settings look no longer; see `service.backups.left_behind`."""
+    from app.service.backups import left_behind
+
+    return left_behind(Path(home))
 
 
 def kept(home: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database, by the ends of the names."""
+
 
 def read_only_uri(path: Path) -> str:
     """`path`, of any bytes, as a URI that sqlite3 opens read-only.
@@ -28,6 +31,12 @@ def flush(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Take a database away, if it is there. What lies beside goes after it: without that it would seem to be whole. Raises OSError."""
+    for ending in ("", *BESIDE):
+        path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
 
 
 def _uri(path: Path) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from db import files
 from db.files import existing_uri, read_only_uri
 from db.search import Batch, TextOf, new_mark
 
@@ -62,8 +63,7 @@ def identity(path: Path) -> Identity | None:
 
 def remove(path: Path) -> None:
     """Take an index away. Its log goes after it: without it a file could not be used, but would seem to. Raises OSError."""
-    for end in ("", "-wal", "-shm"):
-        path.with_name(f"{path.name}{end}").unlink(missing_ok=True)
+    files.remove(path)
 
 
 # --- for readers --------------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from db import clock, moves, operations, sql
-from db.files import existing_uri, read_only_uri
+from db.files import existing_uri, read_only_uri, remove
 from db.states import ENDED, RUN_ENDED, WAITING, Run, Task
 
 VERB = "db restore"
@@ -92,18 +92,13 @@ def carry_over(
         with _unless_damaged(), _opened(target, present) as c:
             return _written_down(c, _carry(c, True, traces, highest, idle), by, what)
     saved = target.with_name(f"{target.name}.saved")
-    _remove(saved)  # of a restore that was killed
+    remove(saved)  # of a restore that was killed
     try:
         _salvage(present, target, saved)
         with _opened(target, saved) as c:
             return _written_down(c, _carry(c, False, traces, highest, idle), by, what)
     finally:
-        _remove(saved)
-
-
-def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+        remove(saved)
 
 
 @contextmanager
@@ -240,7 +235,7 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     shown: Sequence[Trace] = () if tells_all else traces()
     given = _given(c, before, highest, shown, follows if whole else True if idle else None)
     if whole:
-        sql.run(c, _WISHES)
+        sql.run(c, f"{_WISHES} {'<>' if tells_all and _goes_on(c) else '>'} r.updated_at")
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
@@ -379,6 +374,14 @@ def _restored_since(c: Connection) -> bool:
     return sql.value(c, found, (VERB,)) is not None
 
 
+def _goes_on(c: Connection) -> bool:
+    """Whether the present database has the last operation of the backup: then what is otherwise there came later, whatever the clock
+    said."""
+    last = "SELECT id, created_at FROM main.operations ORDER BY id DESC LIMIT 1"
+    found = f"SELECT 1 FROM ({last}) m WHERE NOT EXISTS (SELECT 1 FROM old.operations o WHERE o.id = m.id AND o.created_at = m.created_at)"
+    return sql.value(c, found) is None
+
+
 _GONE = f"""
 FROM main.tasks t WHERE t.status NOT IN ({_listed(ENDED)}) AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
 """
@@ -402,7 +405,7 @@ def _made_anew(c: Connection, before: int) -> bool:
 
 _WISHES = f"""
 CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_listed(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
-FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE o.updated_at > r.updated_at
+FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE o.updated_at
 """
 _UNRUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
 """Of a task with a run since, all of its state came with that. One that had ended and was asked to run again stays as it ended."""
@@ -461,8 +464,9 @@ def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged:
     of; of the others that are in the ledger the present database knows, and has held its own tasks for them."""
     given = json.dumps([trace.runid for trace in traces])
     _end_the_unseen(c, {trace.runid: trace for trace in traces})
-    known = set(sql.column(c, "SELECT runid FROM main.instances WHERE runid IN (SELECT value FROM json_each(?))", (given,)))
-    known |= set(sql.column(c, "SELECT runid FROM main.forgotten WHERE runid IN (SELECT value FROM json_each(?))", (given,)))
+    known: set[str] = set()
+    for table in ("instances", "forgotten", "discarded_logs"):
+        known |= {*sql.column(c, f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))", (given,))}
     unknown = [trace.runid for trace in traces if trace.runid not in known and not _attributed(c, trace)]
     earlier = {*sql.column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")} - judged
     if unknown:
@@ -575,7 +579,8 @@ def _say_what_is_not(c: Connection, done: Carried, made_then: dict[str, set[str]
     done.operations = sql.value(c, f"SELECT count(*) {_SINCE}")
     told = {f"{kind} {name}" for kind in _DEFINED for name in {*dropped[kind], *here[kind] - made_then[kind]}}
     differs = " OR ".join(f"o.{name} IS NOT t.{name}" for name in _ASKED)
-    changed = sql.column(c, f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs}")
+    again = f"o.status IN ({_listed(WAITING)}) AND t.status IN ({_listed(ENDED)})"  # it was asked to run again
+    changed = sql.column(c, f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR {again}")
     rows = sql.rows(c, f"SELECT o.verb, o.object, count(*) AS many {_SINCE} AND o.verb <> 'submit' GROUP BY 1, 2 ORDER BY 1, 2")
     lost = {f"task #{number}" for number in changed}
     for row in rows:

@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from db import check, replicas
+from db import check, index, replicas, restore
 from db.engine import explain, write_engine
-from db.errors import DamagedDatabase, Storage
-from db.files import flush, read_only_uri
+from db.errors import DamagedDatabase, Problem, Storage
+from db.files import flush, read_only_uri, remove
 
 
 class Copy(NamedTuple):
@@ -39,24 +39,36 @@ def promote(copy: Path, target: Path, by: str) -> int:
     """Check the copy whole and make a database of its own of it; the last number that counts as given. The caller holds the lock.
 
     It is copied once more: the home it is of, if that still lives, may be writing to it this moment, and is to reach this one no more.
+    What an earlier database of the folder has left beside itself is put aside; the copy goes last.
     """
     part = target.with_name(f"{target.name}.promoting")
-    for name in (part, part.with_name(f"{part.name}-wal"), part.with_name(f"{part.name}-shm")):
-        name.unlink(missing_ok=True)
+    remove(part)
     try:
         with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source, closing(sqlite3.connect(part)) as made:
             source.backup(made)
         part.chmod(0o600)
-        if wrong := check.check(part):
-            raise DamagedDatabase(f"the copy is damaged: {wrong[0]}. It was not changed.", "Promote another copy, or restore a backup.")
+        _require_whole(part)
         last = _made(part, by)
     except sqlite3.Error as error:
         raise explain(error, copy) or Storage(f"the copy cannot be read ({error}): {copy}.") from error
     flush(part)
+    restore.logs_aside(target)
+    index.remove(index.beside(target))
     os.rename(part, target)
     flush(target.parent)
-    copy.unlink()
+    try:
+        _require_whole(target)
+    except Problem:
+        remove(target)
+        raise
+    remove(copy)
     return last
+
+
+def _require_whole(path: Path) -> None:
+    """Raises DamagedDatabase, or Storage where it cannot be told."""
+    if wrong := check.check(path):
+        raise DamagedDatabase(f"the copy is damaged: {wrong[0]}. It was not changed.", "Promote another copy, or restore a backup.")
 
 
 def _made(part: Path, by: str) -> int:

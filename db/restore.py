@@ -7,6 +7,7 @@ and the index of that stay with it, as they were, and nothing is ever written to
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -17,17 +18,15 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 from db import check, clock, index, ledger, migrate
 from db.engine import explain
-from db.errors import DamagedDatabase, DiskFull, Problem
-from db.files import existing_uri
+from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem
+from db.files import BESIDE, existing_uri, flush, remove
 
-BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database, by the ends of the names."""
 KEPT = ".before-restore-"
 Rebuild = Callable[[Path], None]
 """Makes a file, which is not there yet, that holds the image of a backup."""
@@ -77,15 +76,16 @@ def image(rebuild: Rebuild, target: Path, size: int) -> Stand:
     try:
         rebuild(part)
         _sound(part)
+        _not_newer(part)
         found = stand(part)
         _fold(part)
         os.chmod(part, 0o600)
-        _sync(part)
+        flush(part)
         os.rename(part, target)
-        _sync(target.parent)
+        flush(target.parent)
         return found
     finally:
-        _remove(part)
+        remove(part)
 
 
 def room(folder: Path, size: int) -> None:
@@ -105,6 +105,14 @@ def _sound(path: Path) -> None:
         raise DamagedDatabase(said, "Choose another: taskdeck db backups")
 
 
+def _not_newer(path: Path) -> None:
+    """Raises NewerDatabase when the image is of a later version than this program."""
+    try:
+        migrate.version_of(path)
+    except NewerDatabase:
+        raise NewerDatabase("the backup is newer than this program. Nothing was restored.", "Upgrade Taskdeck.") from None
+
+
 @contextmanager
 def prepared(
     rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[ledger.Trace]], highest: int, by: str, what: str,
@@ -114,21 +122,24 @@ def prepared(
     The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
     the highest number in any backup; `by` restores `what`, as the log of operations names them; `idle`: none was given since."""
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
-    _remove(path)
+    if not trial:
+        sweep(present)
+    remove(path)
     try:
         image(rebuild, path, size)
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
-        sound = is_sound(present) and not unfinished(present)
-        before = _stand_of(present)
-        carried = ledger.carry_over(path, present if present.exists() else None, sound, traces, highest, by, what, idle)
+        source = _with_its_log(present)
+        sound = is_sound(source) and not unfinished(present)
+        before = _stand_of(source)
+        carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle)
         _fold(path)
         _sound(path)
-        yield Prepared(path, before, stand(path), carried, "whole" if sound else _how(present))
+        yield Prepared(path, before, stand(path), carried, "whole" if sound else _how(source))
     except sqlite3.Error as error:
         raise explain(error, path) or Problem(f"the backup cannot be restored ({error}). Nothing was changed.") from error
     finally:
-        _remove(path)
+        remove(path)
 
 
 def is_sound(path: Path) -> bool:
@@ -160,54 +171,116 @@ def put_in_place(ready: Prepared, present: Path) -> Path | None:
 
     The log goes before the new file comes: SQLite would take it for that one's.
     """
-    kept = present.with_name(f"{present.name}{KEPT}{clock.now()[:26].replace(':', '')}")
-    was_there = present.exists()
-    _sync(ready.path)
-    if was_there:
-        if ready.present == "whole":
-            _fold(present)
-        _link(present, kept)
-    with _logs_aside(present, kept, ready.path):
+    kept, was_there = _kept_now(present), present.exists()
+    flush(ready.path)
+    if ready.present == "whole":
+        _fold(present)
+    with _put_aside(present, kept, ready.path):
         os.rename(ready.path, present)
-    _remove(index.beside(present))  # it is made anew
-    _sync(present.parent)
+    index.remove(index.beside(present))  # it is made anew
+    flush(present.parent)
     return kept if was_there else None
 
 
+def logs_aside(present: Path) -> None:
+    """Put the log of a database that is missing aside, where the next one is to come: SQLite would take it for that one's. Raises
+    OSError."""
+    kept = _kept_now(present)
+    for ending in _beside(present):
+        os.rename(f"{present}{ending}", f"{kept}{ending}")
+    flush(present.parent)
+
+
+def _kept_now(present: Path) -> Path:
+    return present.with_name(f"{present.name}{KEPT}{clock.now()[:26].replace(':', '')}")
+
+
+def _beside(path: Path) -> list[str]:
+    """The ends of the names of what lies beside a database."""
+    return [ending for ending in BESIDE if os.path.lexists(f"{path}{ending}")]
+
+
 @contextmanager
-def _logs_aside(present: Path, kept: Path, new: Path) -> Iterator[None]:
-    """What lies beside goes with the kept one, and comes back where the `new` file cannot come. A mark tells who finds it in between."""
-    mark, moved = _mark(present), [ending for ending in BESIDE if os.path.lexists(f"{present}{ending}")]
-    if moved:
-        mark.write_text(str(new.stat().st_ino), "ascii")
-        _sync(mark)
-        _sync(present.parent)
+def _put_aside(present: Path, kept: Path, new: Path) -> Iterator[None]:
+    """The present database is `kept`, with what lies beside it, until the `new` file comes, or all is as it was where that cannot come.
+    A mark tells who finds it in between."""
+    moved = _beside(present)
+    if present.exists() and not _linked(present, kept):
+        moved.append("")
     try:
+        if moved:
+            _leave_mark(present, new, kept)
         for ending in moved:
             os.rename(f"{present}{ending}", f"{kept}{ending}")
-        _sync(present.parent)
+        flush(present.parent)
         yield
     except OSError:
-        for ending in moved:
-            with suppress(FileNotFoundError):
-                os.rename(f"{kept}{ending}", f"{present}{ending}")
-        if moved:
-            mark.unlink()
+        _put_back(present, kept)
         raise
-    _sync(present.parent)
-    mark.unlink(missing_ok=True)
+    flush(present.parent)
+    _mark(present).unlink(missing_ok=True)
+
+
+def _put_back(present: Path, kept: Path) -> None:
+    """What was put aside as `kept` is the present database again, with its log. Killed in between, it is done again."""
+    for ending in _beside(kept):
+        os.rename(f"{kept}{ending}", f"{present}{ending}")
+    with suppress(FileNotFoundError):
+        if not present.exists():
+            os.rename(kept, present)
+        elif os.path.samefile(present, kept):
+            kept.unlink()
+    flush(present.parent)
+    _mark(present).unlink(missing_ok=True)
 
 
 def unfinished(present: Path) -> bool:
-    """Whether a restore was killed when the log of the present database was put aside and the new one was not there yet."""
+    """Whether a restore was killed when the present database, or its log, was put aside and the new one was not there yet."""
+    return (marked := _marked(present)) is not None and not marked.is_(present)
+
+
+class _Marked(NamedTuple):
+    """The inode of the new database and its sha256, which a copy of the home has too; how the one before is kept."""
+
+    inode: str
+    sha256: str
+    kept: Path
+
+    def is_(self, path: Path) -> bool:
+        """Whether the new one lies at `path`."""
+        return path.exists() and (str(path.stat().st_ino) == self.inode or _sha256(path) == self.sha256)
+
+
+def _marked(present: Path) -> _Marked | None:
+    """What a restore that is not at its end has said; None where there is none, or it was killed while it said so."""
     try:
-        return _mark(present).read_text("ascii", "replace") != str(present.stat().st_ino)
-    except FileNotFoundError:
-        return False
+        inode, sha256, kept = _mark(present).read_text("ascii", "replace").split()
+        return _Marked(inode, sha256, present.with_name(kept))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _leave_mark(present: Path, new: Path, kept: Path) -> None:
+    mark = _mark(present)
+    mark.write_text(f"{new.stat().st_ino} {_sha256(new)} {kept.name}", "ascii")
+    flush(mark)
+    flush(present.parent)
 
 
 def _mark(present: Path) -> Path:
     return present.with_name(f"{present.name}.unfinished")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_its_log(present: Path) -> Path:
+    """The present database where its log lies: a trial leaves it where a restore that was killed has put it."""
+    marked = _marked(present)
+    aside = marked is not None and not marked.is_(present) and marked.kept.exists() and "-wal" in _beside(marked.kept)
+    return marked.kept if marked and aside else present
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +300,7 @@ class Kept:
 
 def kept(present: Path) -> list[Kept]:
     """What restores have put aside, oldest first. Raises OSError."""
-    return [Kept(path, at, _bytes(path)) for path, at in _put_aside(present).items() if path.exists()]
+    return [Kept(path, at, _bytes(path)) for path, at in _aside(present).items() if path.exists()]
 
 
 def _bytes(path: Path) -> int:
@@ -237,15 +310,15 @@ def _bytes(path: Path) -> int:
 def prune_kept(present: Path, keep: float) -> None:
     """Remove what was put aside more than `keep` seconds ago, but for the newest database. Raises OSError."""
     since, newest = clock.stamp(clock.utcnow() - timedelta(seconds=keep)), [one.path for one in kept(present)[-1:]]
-    for path, at in _put_aside(present).items():
+    for path, at in _aside(present).items():
         if at < since and path not in newest:
-            _remove(path)
+            remove(path)
 
 
 _KEPT_AT = re.compile(f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}[.][0-9]{{6}})(?:{'|'.join(BESIDE)})?")
 
 
-def _put_aside(present: Path) -> dict[Path, str]:
+def _aside(present: Path) -> dict[Path, str]:
     """The stored times by the paths, oldest first; of a database that was missing only the log may have been put there."""
     found = {}
     for path in present.parent.glob(f"{present.name}{KEPT}*"):
@@ -256,10 +329,18 @@ def _put_aside(present: Path) -> dict[Path, str]:
 
 
 def sweep(present: Path) -> None:
-    """Remove what a restore that was killed has left beside. The caller holds the runtime's lock, which a trial does without."""
+    """Remove what a restore that was killed has left beside, and put back what it had put aside, or do what was left to do. The caller
+    holds the runtime's lock, which a trial does without."""
     for path in present.parent.glob(f"{present.name}.restoring*"):
         if not _at_work(path.name.removeprefix(f"{present.name}.restoring")):
-            _remove(path)
+            remove(path)
+    if not (mark := _mark(present)).exists():
+        return
+    if (marked := _marked(present)) is not None and not marked.is_(present):
+        _put_back(present, marked.kept)
+    else:
+        index.remove(index.beside(present))
+    mark.unlink(missing_ok=True)
 
 
 def _at_work(ending: str) -> bool:
@@ -272,31 +353,18 @@ NO_SECOND_NAME = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 """What a file system says that has none."""
 
 
-def _link(path: Path, kept: Path) -> None:
-    """A second name, so that there is a database at every moment; where the file system has none, the first is given up."""
+def _linked(path: Path, kept: Path) -> bool:
+    """Whether the file has a second name now, so that there is a database at every moment; False where the file system has none."""
     try:
         os.link(path, kept)
     except OSError as error:
         if error.errno not in NO_SECOND_NAME or os.path.lexists(kept):
             raise
-        os.rename(path, kept)
+        return False
+    return True
 
 
 def _fold(path: Path) -> None:
     """Write the log back into its file, through SQLite, which removes it."""
     with closing(sqlite3.connect(existing_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _remove(path: Path) -> None:
-    for ending in ("", *BESIDE):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Have a file that nobody has open, or a folder, on the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

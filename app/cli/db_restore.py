@@ -7,7 +7,7 @@ from app.cli.db_backup import WHICH
 from app.cli.options import Args, Command, Parser, as_json, read
 from app.core import amounts
 from app.core.clean import clean
-from app.errors import Usage
+from app.errors import Conflict, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def _in_place(session: Session, args: Args, ident: str | None, at: str | None) -
             return True
         raise Usage("nothing was changed.")
 
-    done = offline.restore_home(session.home, ident, at, agree, args.dry_run)
+    try:
+        done = offline.restore_home(session.home, ident, at, agree, args.dry_run, asks=not (args.yes or args.dry_run))
+    except Conflict as problem:
+        raise _held_by(session.home, problem) from None
     if quiet:
         output.document(done, args.jsonl)
     elif done["restored"]:
@@ -77,6 +80,20 @@ def _in_place(session: Session, args: Args, ident: str | None, at: str | None) -
         output.line(f"restored{kept}")
         output.note("no runtime is up yet. Start it: taskdeck serve --detach")
     return 0
+
+
+def _held_by(home: str, problem: Conflict) -> Conflict:
+    """The same, where a runtime has the home. Any other command that has it cannot be stopped like one, and comes to its end by itself."""
+    from app.client import dial
+
+    if problem.code != "runtime-exists":
+        return problem
+    line = dial(home)
+    if line is not None:
+        line.close()
+        return problem
+    said = problem.message.replace("a runtime already has", "another command, or a runtime that is not up yet, has", 1)
+    return Conflict(said, "Try again in a moment.")
 
 
 def changes(told: Told) -> list[str]:
@@ -105,7 +122,7 @@ def _carried(carried: Told) -> list[tuple[int, str]]:
         *_wishes(carried),
         (carried["alive"], f"{_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
         (len(lost), f"{_count(len(lost), 'task')} submitted since cannot be read and {_is(len(lost))} lost: {_numbers(lost)}"),
-        (carried["unknown"], f"{_count(carried['unknown'], 'run')} since then: it cannot be known of which task"),
+        (carried["unknown"], f"{_count(carried['unknown'], 'run')} that the backup does not know: of which task cannot be told"),
         (carried["held"], f"so {_count(carried['held'], 'waiting task')} may have run and {_is(carried['held'])} held; to let one go: "
                           "taskdeck release TASK"),
     ]  # fmt: skip

@@ -49,11 +49,11 @@ def known_to_keeper(home: Path) -> set[str]:
     return {runid for runid, records in told(home).items() if "f" not in records}
 
 
-def traces(home: Path, since: float) -> list[Trace]:
-    """Every run that the journal knows, and those begun after the UNIX time `since` of which there is only a log."""
+def traces(home: Path) -> list[Trace]:
+    """Every run that the journal knows, and those of which there is only a log. No time tells which are new: a clock may be set back."""
     runs = told(home)
     found = [_trace(runid, records) for runid, records in runs.items()]
-    return found + [Trace(runid) for runid in logs(home) if runid not in runs and began(runid) >= since]
+    return found + [Trace(runid) for runid in logs(home) if runid not in runs]
 
 
 def _trace(runid: str, records: Records) -> Trace:
@@ -90,11 +90,3 @@ def _entries(folder: Path) -> Iterator[Path]:
     with suppress(OSError), os.scandir(folder) as found:
         for entry in found:
             yield Path(entry.path)
-
-
-def began(runid: str) -> float:
-    """When a run was made, in UNIX seconds, as its identifier tells; 0 for what is none."""
-    try:
-        return int(runid.replace("-", "")[:12], 16) / 1000
-    except ValueError:
-        return 0.0

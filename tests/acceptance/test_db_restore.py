@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.runtime.lock import held, hold_lock
 from db import clock
 from tests.acceptance.house import House
 from tests.living import Living, alive, until
@@ -117,6 +119,21 @@ def test_a_backup_can_be_restored_into_a_file_beside_a_runtime(runtime: Living, 
     assert (none.returncode, both.returncode) == (3, 2) and runtime.pid == pid
 
 
+def test_another_command_that_has_the_home_is_not_to_be_stopped_but_waited_for(runtime: Living, td: Td):
+    runtime.call("db.backup")
+    pid = runtime.pid
+    stop = td("db", "restore", "--yes")
+    assert stop.returncode == 4 and "First: taskdeck" in stop.stderr and f"a runtime already has this home: pid {pid}" in stop.stderr
+    runtime.call("stop")
+    until(lambda: not alive(pid), "the runtime gone")
+
+    with hold_lock(runtime.home):
+        done = td("db", "restore", "--yes")
+
+    assert done.returncode == 4 and f"has this home: pid {os.getpid()}" in done.stderr
+    assert "Try again in a moment." in done.stderr and "stop" not in done.stderr and "already" not in done.stderr
+
+
 def test_what_does_not_exist_is_said_before_anything_is_asked(runtime: Living, td: Td):
     runtime.call("db.backup")
 
@@ -162,7 +179,9 @@ def test_on_a_terminal_it_says_what_would_change_and_asks(house: House):
 
     for answer, code, kept in (("n", 2, 0), ("y", 0, 1)):
         with house.terminal("db", "restore", columns=160) as terminal:
-            terminal.wait("Put it in the place of the database? [y/N]").type(f"{answer}\r")
+            terminal.wait("Put it in the place of the database? [y/N]")
+            assert not held(house.home)
+            terminal.type(f"{answer}\r")
             assert terminal.end() == code
         assert "the next task will be #2" in terminal.text
         assert len(list(house.home.glob("taskdeck.db.before-restore-*"))) == kept

@@ -56,7 +56,7 @@ def test_what_is_lost_or_may_have_run_is_said():
     assert said[3] == "1 task ended since and is not run again: #1"
     assert said[4] == "12 tasks submitted since cannot be read and are lost: #3 #4 #5 #6 #7 #8 #9 #10 #11 #12 and 2 more"
     assert said[5:] == [
-        "1 run since then: it cannot be known of which task",
+        "1 run that the backup does not know: of which task cannot be told",
         "so 2 waiting tasks may have run and are held; to let one go: taskdeck release TASK",
         "the next task will be #16",
     ]

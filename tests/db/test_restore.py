@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from app.core.ids import uuid7
-from app.runtime import fresh
+from app.runtime import fresh, inplace
 from db import check, clock, ledger, migrate, moves, named, operations, reads, restore, schema
 from db.engine import write_engine
-from db.errors import DamagedDatabase, DiskFull
+from db.errors import DamagedDatabase, DiskFull, NewerDatabase
 from db.ledger import Carried, Trace
 from tests.db.making import Made
 
@@ -165,7 +165,7 @@ def test_what_people_wished_since_stays_so(database: Path, image):
     assert check.check(database) == []
 
 
-def test_what_was_asked_to_run_again_since_and_did_not_stays_ended(database: Path, image):
+def test_what_was_asked_to_run_again_since_and_did_not_stays_ended_and_is_told(database: Path, image):
     with writing(database) as made:
         asked, ran = made.task(), made.task()
         made.ran(asked, code=1)
@@ -173,11 +173,60 @@ def test_what_was_asked_to_run_again_since_and_did_not_stays_ended(database: Pat
     then = image()
     with writing(database) as made:
         moves.retry(made.c, [asked, ran], "ann")
+        operations.record_all(made.c, "ann", "retry", [("task #1", {}, {}), ("task #2", {}, {})])
         made.ran(ran)
 
-    then.restored()
+    carried = then.restored()
 
     assert statuses(database) == {1: "failed", 2: "succeeded"} and check.check(database) == []
+    assert carried.undone == {"retry": 1}
+
+
+def test_what_was_wished_since_stays_so_though_the_clock_was_set_back(database: Path, image, monkeypatch: pytest.MonkeyPatch):
+    with writing(database) as made:
+        cancelled = made.task()
+    then, now = image(), clock.utcnow()
+    with monkeypatch.context() as patched, writing(database) as made:
+        patched.setattr(clock, "utcnow", lambda: now - timedelta(hours=1))
+        moves.cancel(made.c, [cancelled], "ann")
+
+    assert then.restored().cancelled == 1 and statuses(database) == {1: "cancelled"}
+
+
+def test_what_was_wished_before_the_backup_is_not_undone_by_an_older_database(database: Path, image):
+    with writing(database) as made:
+        held = made.task()
+    older = image().aside()
+    with writing(database) as made:
+        moves.hold(made.c, [held], True, "ann")
+        operations.record(made.c, "ann", "hold", "task #1")
+    then = image()
+    shutil.copy(older.path, database)
+
+    assert then.restored().whole and statuses(database) == {1: "held"}
+
+
+def test_a_run_whose_log_is_about_to_be_removed_was_known_to_the_backup(database: Path, image):
+    run = Trace(uuid7())
+    with writing(database) as made:
+        made.task()
+        check.discard(made.c, [run.runid])
+    then = image()
+    database.write_bytes(b"\xff" * 8192)
+
+    assert (then.restored([run]).unknown, statuses(database)) == (0, {1: "queued"})
+
+
+def test_a_backup_of_a_later_version_is_told_as_one_and_makes_no_file(tmp_path: Path, database: Path, image):
+    then = image()
+    with closing(sqlite3.connect(then.path)) as file:
+        file.executescript("UPDATE alembic_version SET version_num = '9999'")
+
+    for restored in (then.restored, lambda: restore.image(then.rebuild, tmp_path / "then.db", 1)):
+        with pytest.raises(NewerDatabase, match="^the backup is newer than this program. Nothing was restored. Upgrade Taskdeck.$"):
+            restored()
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_task_between_two_attempts_goes_on_where_it_was(database: Path, image):
@@ -294,23 +343,30 @@ def test_two_restores_within_a_second_keep_both_that_were_before(database: Path,
     assert len(list(database.parent.glob(f"taskdeck.db{restore.KEPT}*"))) == 3
 
 
-@pytest.mark.parametrize("error", [errno.EEXIST, errno.EPERM])
-def test_a_copy_that_was_kept_before_is_never_overwritten(tmp_path: Path, error: int, monkeypatch: pytest.MonkeyPatch):
-    path, kept = tmp_path / "path", tmp_path / "kept"
-    path.write_text("now")
-    kept.write_text("before")
+def without_second_names(monkeypatch: pytest.MonkeyPatch, error: int = errno.EPERM) -> None:
+    """A file system that has no hard links."""
 
     def link(*_: Any) -> None:
         raise OSError(error, os.strerror(error))
 
     monkeypatch.setattr(restore.os, "link", link)
+
+
+@pytest.mark.parametrize("error", [errno.EEXIST, errno.EPERM])
+def test_a_copy_that_was_kept_before_is_never_overwritten(database: Path, image, error: int, monkeypatch: pytest.MonkeyPatch):
+    then, kept = image(), database.with_name(f"{database.name}{restore.KEPT}2026-11-26T000000.000000")
+    kept.write_text("before")
+    monkeypatch.setattr(restore, "_kept_now", lambda present: kept)
+    without_second_names(monkeypatch, error)
+
     with pytest.raises(OSError, match=os.strerror(error)):
-        restore._link(path, kept)
-    assert kept.read_text() == "before"
+        then.restored()
+
+    assert kept.read_text() == "before" and check.check(database) == []
     kept.unlink()
     if error == errno.EPERM:
-        restore._link(path, kept)
-        assert kept.read_text() == "now"
+        then.restored()
+        assert statuses(kept) == statuses(database) == {} and not restore.unfinished(database)
 
 
 def test_the_users_files_beside_a_restored_one_are_left_alone(tmp_path: Path, database: Path, image):
@@ -658,12 +714,109 @@ def test_a_restore_killed_after_the_log_was_put_aside_is_told_and_can_be_done_ag
             then.restored()
     assert restore.unfinished(database) and not database.with_name("taskdeck.db-wal").exists()
     with pytest.raises(DamagedDatabase, match="a restore was cut short"):
+        inplace.check_in_place(database.parent)
+    with pytest.raises(DamagedDatabase, match="^(?!.*cut short)"):
         fresh.look_over(database.parent)
+    assert database.with_name("taskdeck.db-wal").read_bytes() == b"a log" and not restore.kept(database)
 
     assert not then.restored().whole
 
     assert not restore.unfinished(database) and not list(database.parent.glob("*.unfinished"))
     assert statuses(database) == {1: "queued"} and task
+
+
+def leave_damaged_with_a_log(database: Path, fill: Callable[[Made], Any]) -> None:
+    """A database as a runtime that was killed leaves it: what came last is in its log; then a page is lost."""
+    ((root,),) = query(database, "SELECT rootpage FROM sqlite_master WHERE name = 'slas'")
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("SELECT count(*) FROM tasks").fetchall()  # whoever has it open keeps the log from being folded
+        with writing(database) as made:
+            fill(made)
+        for ending in ("", "-wal"):
+            shutil.copy(f"{database}{ending}", f"{database}{ending}.left")
+    for ending in ("", "-wal"):
+        os.rename(f"{database}{ending}.left", f"{database}{ending}")
+    database.with_name("taskdeck.db-shm").unlink(missing_ok=True)
+    with database.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
+@pytest.mark.parametrize(("second_names", "at"), [(True, 1), (True, 2), (False, 1), (False, 2), (False, 3)])
+def test_what_stands_in_the_log_of_a_damaged_database_outlives_a_restore_that_is_killed(
+    database: Path, image, second_names: bool, at: int, monkeypatch: pytest.MonkeyPatch
+):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    leave_damaged_with_a_log(database, lambda made: made.task(name="in the log"))
+    before, log = database.read_bytes(), database.with_name("taskdeck.db-wal").read_bytes()
+    if not second_names:
+        without_second_names(monkeypatch)
+    move, left = restore.os.rename, [at]
+
+    def rename(source: Any, target: Any) -> None:
+        left[0] -= str(source).startswith(str(database)) and "restoring" not in str(target)
+        if not left[0]:
+            raise Killed
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restore.os, "rename", rename)
+        with pytest.raises(Killed):
+            then.restored()
+    if second_names:
+        with restore.prepared(then.rebuild, database, 1, lambda: [], 0, "ann", "b", trial=True) as ready:
+            assert ready.carried.tasks == [2] and ready.present == "damaged"
+        assert restore.unfinished(database)
+
+    carried = then.restored()
+
+    assert (carried.tasks, carried.lost, statuses(database)) == ([2], [], {1: "queued", 2: "queued"})
+    (kept,) = restore.kept(database)
+    assert (kept.path.read_bytes(), Path(f"{kept.path}-wal").read_bytes()) == (before, log) and not restore.unfinished(database)
+
+
+def test_a_restore_killed_before_it_takes_its_mark_away_is_done_for_a_copy_of_the_home_too(
+    database: Path, image, monkeypatch: pytest.MonkeyPatch
+):
+    with writing(database) as made:
+        made.task()
+    then, index = image(), database.with_name("search.db")
+    leave_damaged_with_a_log(database, lambda made: made.task())
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(".unfinished"):
+            raise Killed
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(Killed):
+            then.restored()
+    copy = Path(shutil.copytree(database.parent, database.parent / "copy")) / database.name
+    mark = copy.with_name(f"{copy.name}.unfinished")
+    assert mark.exists() and copy.stat().st_ino != database.stat().st_ino
+
+    assert not restore.unfinished(database) and not restore.unfinished(copy)
+    index.write_bytes(b"of the one before")
+    with writing(database) as made:
+        made.task()
+    assert not restore.unfinished(database)
+    for path in (database, copy):
+        restore.sweep(path)
+        assert not list(path.parent.glob("*.unfinished")) and not index.exists()
+    assert statuses(copy) == {1: "queued", 2: "queued"} and statuses(database) == {1: "queued", 2: "queued", 3: "queued"}
+
+
+def test_a_mark_that_was_not_written_to_its_end_stands_for_nothing(database: Path):
+    mark = database.with_name("taskdeck.db.unfinished")
+    mark.touch()
+
+    assert not restore.unfinished(database)
+    restore.sweep(database)
+    assert not mark.exists() and check.check(database) == []
 
 
 def test_a_log_comes_back_where_the_new_database_cannot_come(database: Path, image, monkeypatch: pytest.MonkeyPatch):

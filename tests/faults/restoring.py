@@ -48,29 +48,39 @@ class Case(NamedTuple):
 
 
 def make(root: Path, damaged: bool) -> Case:
-    """A home with a backup, work that came and ran since, and a log of the database; `damaged`: a page of it is lost."""
+    """A home with a backup, and work that came and ran since, which stands in the log of the database only; `damaged`: a page of it is
+    lost."""
     home = root / "home"
     paths.make_home(home)
     furnish(home, 12)
     path = paths.database(home)
-    _add(path)
-    before = tasks(path)
     with closing(sqlite3.connect(path)) as c:
-        c.execute("PRAGMA wal_autocheckpoint=0")
-        c.execute("UPDATE queues SET updated_at = updated_at")
-        c.commit()
-        shutil.copytree(home, root / "left")  # as a runtime that was killed leaves it, with its log
+        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'slas'").fetchone()  # which no work writes to
+        c.execute("SELECT count(*) FROM tasks").fetchall()  # whoever has it open keeps the log from being folded
+        _add(path)
+        shutil.copytree(home, root / "left")  # as a runtime that was killed leaves it
     shutil.rmtree(home)
     (root / "left").rename(home)
+    before = tasks(_copy(home, root / "read") / path.name)
+    shutil.rmtree(root / "read")
     if damaged:
         with path.open("r+b") as file:
-            file.seek(3 * PAGE)
+            file.seek((page - 1) * PAGE)
             file.write(bytes(PAGE))
     whole = _copy(home, root / "whole")
     _restore(whole)
     after = tasks(paths.database(whole))
+    assert len(after) == len(before) == 2 + len(tasks(_without_log(home, root / "bare"))), "what came since stands in the log"
+    shutil.rmtree(root / "bare")
     shutil.rmtree(whole)
     return Case(home, before, after)
+
+
+def _without_log(home: Path, to: Path) -> Path:
+    """The database of a copy that has no log."""
+    path = paths.database(_copy(home, to))
+    path.with_name(f"{path.name}-wal").unlink()
+    return path
 
 
 def _add(path: Path) -> None:

@@ -1,0 +1,73 @@
+"""A copy that becomes the database of its folder, whatever an earlier one has left there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from db import check, promote, restore
+from db.engine import write_engine
+from db.errors import Storage
+from tests.db.making import Made
+
+
+def submit(path: Path, name: str) -> None:
+    engine = write_engine(path)
+    with engine.begin() as c:
+        Made(c).task(name=name)
+    engine.dispose()
+
+
+def names(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as c:
+        return [name for (name,) in c.execute("SELECT name FROM tasks ORDER BY number")]
+
+
+@pytest.fixture
+def copy(database: Path) -> Path:
+    """The copy of a home with one task, in a folder whose own database is gone but for its log, which holds another task."""
+    submit(database, "copied")
+    path = database.with_name("replica.db")
+    with closing(sqlite3.connect(database)) as other, closing(sqlite3.connect(path)) as to:
+        other.backup(to)
+        submit(database, "in the log")
+        shutil.copy(f"{database}-wal", f"{database}.left")
+    for ending in ("", *restore.BESIDE):
+        database.with_name(f"{database.name}{ending}").unlink(missing_ok=True)
+    os.rename(f"{database}.left", f"{database}-wal")
+    database.with_name(f"{database.name}-journal").write_bytes(b"a journal")
+    return path
+
+
+def test_what_a_database_that_is_gone_has_left_is_put_aside_and_not_played_into_the_copy(database: Path, copy: Path):
+    log = database.with_name(f"{database.name}-wal").read_bytes()
+    database.with_name("search.db").write_bytes(b"of the one before")
+
+    promote.promote(copy, database, "ann")
+
+    assert names(database) == ["copied"] and check.check(database) == [] and not list(database.parent.glob("replica.db*"))
+    aside = {path.name[-4:]: path.read_bytes() for path in database.parent.glob(f"{database.name}{restore.KEPT}*")}
+    assert aside == {"-wal": log, "rnal": b"a journal"} and not database.with_name("search.db").exists()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_copy_goes_last_only_when_what_was_made_of_it_is_whole(
+    database: Path, copy: Path, told: bool, monkeypatch: pytest.MonkeyPatch
+):
+    look = check.check
+
+    def found(path: Path) -> list[str]:
+        if path == database and not told:
+            raise Storage("it cannot be read")
+        return ["a page is lost"] if path == database else look(path)
+
+    monkeypatch.setattr(check, "check", found)
+    with pytest.raises(Storage, match="a page is lost. It was not changed" if told else "it cannot be read"):
+        promote.promote(copy, database, "ann")
+
+    assert not list(database.parent.glob("taskdeck.db")) and names(copy) == ["copied"]
