@@ -6,7 +6,7 @@ about how long things are kept, nothing is removed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.errors import Usage
 
@@ -57,11 +57,13 @@ class Config:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a file says as far as it holds: the settings without those that are wrong, and a sentence about each of these, with the file
-    and, where it can be told, the line; first those that may be about how long things are kept."""
+    and, where it can be told, the line; first those that may be about how long things are kept. `lost`: as `said`, of what may name the
+    folder of the backups, which is not known then."""
 
     path: str
     settings: Config = field(default_factory=Config)
     wrong: tuple[Wrong, ...] = ()
+    lost: str = ""
 
     @property
     def said(self) -> str:
@@ -92,6 +94,19 @@ class Reading:
 def _of_keeping(wrong: Wrong) -> bool:
     """Whether it may be about how long things are kept; what is not known may be."""
     return not wrong.where or wrong.where[0] in KEEPING or wrong.where[0] not in Config.__slots__
+
+
+def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
+    """Whether what is wrong there may name the folder of the backups: by another name, it would be a path."""
+    from app.core.upkeep import Backup
+
+    if where in (("backup",), ("backup", "folder")):
+        return True
+    if where[0] in Config.__slots__ and (where[0] != "backup" or where[1] in Backup.__slots__):
+        return False
+    value = found[where[0]] if len(where) == 1 else found["backup"][where[1]]
+    inside = value.values() if isinstance(value, dict) else [value]
+    return any(isinstance(one, str) and one.startswith("/") for one in inside)
 
 
 def _told(wrong: Sequence[Wrong]) -> str:
@@ -128,7 +143,8 @@ def _unreadable(path: str, why: str) -> Reading:
     """A file of which nothing holds."""
     from app.core.clean import clean
 
-    return Reading(path, wrong=(_bad((), f"{clean(path)} {clean(why)}.", "Mend it."),))
+    wrong = (_bad((), f"{clean(path)} {clean(why)}.", "Mend it."),)
+    return Reading(path, wrong=wrong, lost=_told(wrong))
 
 
 def _checked(found: Mapping[str, Any], text: str, path: str) -> Reading:
@@ -138,7 +154,10 @@ def _checked(found: Mapping[str, Any], text: str, path: str) -> Reading:
     well = {name: value for name, value in found.items() if (name,) not in names}
     if "keys" in well:
         well["keys"] = {name: keys for name, keys in well["keys"].items() if ("keys", name) not in names}
-    return Reading(path, Config(**well), tuple(one._replace(said=f"{_place(path, text, one)}: {one.said}") for one in wrong))
+    said = tuple(one._replace(said=f"{_place(path, text, one)}: {one.said}") for one in wrong)
+    made = Reading(path, Config(**well), said)
+    lost = _told([one for one in said if _of_folder(one.where, found)])
+    return replace(made, lost=lost) if lost and made.upkeep.backup.folder is None else made
 
 
 def _wrong(found: Mapping[str, Any]) -> Iterator[Wrong]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from db import clock
@@ -72,11 +74,12 @@ def migrate(path: Path) -> list[str]:
 
 def _backup(path: Path) -> Path:
     """A copy by SQLite itself, checked, beside the others, before anything is changed."""
-    folder = path.parent / "backups"
+    folder = _folder(path)
     target = folder / f"before-{HEAD}-{clock.now().replace(':', '')}.db"
     part = target.with_suffix(".part")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        _sweep(folder)
         part.touch(mode=0o600)
         _copy(path, part)
         part.rename(target)
@@ -87,6 +90,31 @@ def _backup(path: Path) -> Path:
         said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
         raise explain(error, path) or Storage(said, "Make room there, then try again.") from error
     return target
+
+
+def _folder(path: Path) -> Path:
+    """Where the copies lie that are made before an upgrade."""
+    return path.parent / "backups"
+
+
+_COPY = re.compile("before-[0-9]{4}-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6}Z)[.](db|part)(-journal)?")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what one that was killed left behind; nobody else makes a copy, as the lock is held."""
+    for name in os.listdir(folder):
+        if (match := _COPY.fullmatch(name)) and match[4] == "part":
+            (folder / name).unlink()
+
+
+def prune(path: Path, keep: float) -> None:
+    """Remove the copies from before upgrades that are older than `keep` seconds, but for the newest. Raises OSError."""
+    folder, since = _folder(path), clock.stamp(clock.utcnow() - timedelta(seconds=keep))
+    found = [match for name in (os.listdir(folder) if folder.is_dir() else []) if (match := _COPY.fullmatch(name)) and match[4] == "db"]
+    by_time = sorted(found, key=lambda match: ":".join(match.groups()[:3]))
+    for match in by_time[:-1]:
+        if ":".join(match.groups()[:3]) < since:
+            (folder / match[0]).unlink()
 
 
 def _copy(path: Path, part: Path) -> None:

@@ -47,12 +47,12 @@ class Scope(NamedTuple):
 
 class Rules(NamedTuple):
     """All rules. Tasks that never ran, events, samples and closed alerts go when they are from before `before`, operations with the
-    months before `month` (202611), entries of the ledger when they are from before `ledger`; None: it is neither kept nor cut."""
+    months before `month` (202611), entries of the ledger when they are from before `ledger`; empty: none."""
 
     scopes: tuple[Scope, ...]
     before: str
     month: int
-    ledger: str | None = None
+    ledger: str = ""
 
 
 class Part(NamedTuple):
@@ -241,7 +241,7 @@ def idle(c: Connection, part: Part, before: str, after: Edge, limit: int = PAGE)
 _MAY = f"t.status IN ({_LISTED}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
 
 
-def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = (), ledger: bool = False) -> Taken:
+def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ()) -> Taken:
     """Delete those of these runs that have ended, the tasks that have none left, and those of `tasks`; what became of each task goes
     to the ledger. The logs are noted, to be removed once this is committed (see `discarded`)."""
     going = (
@@ -253,9 +253,8 @@ def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = (), ledg
     sql.run_many(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
     _delete(c, "instances", "runid", list(runs))
     left = _without_runs(c, {*runs.values(), *tasks})
-    if ledger:
-        last = {task: runid for runid, task in sorted(runs.items())}
-        _remember(c, [(last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now) for row in left])
+    last = {task: runid for runid, task in sorted(runs.items())}
+    _remember(c, [(last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now) for row in left])
     gone = [row.uuid for row in left]
     _delete(c, "alerts", "task_id", gone)
     _delete(c, "tasks", "uuid", gone)
@@ -349,8 +348,8 @@ def _old(c: Connection, table: str, rules: Rules) -> tuple[str, dict[str, Any]]:
     if table == "forgotten":
         # An entry also keeps its task from being dispatched, where a restored database still has it.
         gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
-        before = rules.ledger or ""
-        return f"rowid <= :last AND created_at < :before AND {gone}", {"last": _last_old(c, table, before), "before": before}
+        given = {"last": _last_old(c, table, rules.ledger), "before": rules.ledger}
+        return f"rowid <= :last AND created_at < :before AND {gone}", given
     before = f"{rules.month // 100:04d}-{rules.month % 100:02d}" if table == "operations" else rules.before
     # Where a clock jumped the order of time is broken: then some stay, and none goes that is young.
     return "rowid <= :last AND created_at < :before", {"last": _last_old(c, table, before), "before": before}

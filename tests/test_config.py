@@ -117,6 +117,29 @@ def test_nothing_is_removed_while_what_is_wrong_may_be_about_how_long_things_are
     assert found.doubt.startswith(str(path)) and found.backup.keep is None
 
 
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ('[backup]\nfolder = "mnt"\n', True),
+        ('[backup]\nfoldr = "/mnt"\n', True),
+        ('[bakup]\nfolder = "/mnt"\n', True),
+        ('backup = "/mnt"\n', True),
+        ('[backup]\nfolder = "/mnt\n', True),
+        ('[backup]\nfolder = "/mnt"\nkeep = 7\nfoldr = "/x"\n', False),
+        ('[backup]\nkeep = 7\nafter = "/bin/true"\nkep = "7d"\n', False),
+        ('[bakup]\nkeep = "9d"\n', False),
+        ('theme = "/neon"\n[keys]\na = 1\n', False),
+    ],
+)
+def test_it_is_told_where_it_is_not_known_in_which_folder_the_backups_lie(tmp_path: Path, text: str, lost: bool):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+
+    found = read(str(path))
+
+    assert found.wrong and found.lost.startswith(str(path)) == lost and (lost or not found.lost)
+
+
 def test_a_file_that_cannot_be_read_removes_nothing_and_one_that_is_not_there_does_as_usual(tmp_path: Path):
     (tmp_path / "config.toml").write_bytes(b"\xff")
     assert "it is not UTF-8 text" in read(str(tmp_path / "config.toml")).upkeep.doubt

@@ -63,11 +63,22 @@ def backups(session: Session, args: Args) -> int:
     minutes = [times.clock(one["at"]) for one in found]
     seconds = len({*minutes}) < len(minutes)
     code = groups.shown(
-        args, found, COLUMNS, lambda one: row(one, seconds), FIELDS, "no backup yet; take one: taskdeck db backup"
+        args, found, COLUMNS, lambda one: row(one, seconds), FIELDS, "" if found else _none(offline.left_behind(session.home))
     )
     if not (args.json or args.jsonl or args.rows) and (said := kept(offline.kept(session.home))):
         output.note(said)
     return code
+
+
+def _none(left: dict[str, Any] | None) -> str:
+    """That there is no backup, and where there are some that were taken before the settings named another folder."""
+    if left is None:
+        return "no backup yet; take one: taskdeck db backup"
+    import shlex
+
+    folder = left["path"].rpartition("/")[0]
+    there = f"{left['good']} good one{'' if left['good'] == 1 else 's'} in {clean(folder)}, the newest of {times.clock(left['at'], True)}"
+    return f"no backup yet in the folder of config.toml, but {there}: taskdeck db restore {clean(shlex.quote(left['path']))}"
 
 
 def kept(found: dict[str, Any]) -> str:
@@ -113,12 +124,13 @@ def verify(session: Session, args: Args) -> int:
             output.line(line)
         if found["bad"]:
             output.note("what is bad counts no more. Take a new one: taskdeck db backup --full")
-    return DAMAGED if found["bad"] or found["damaged_lines"] else 0
+    return DAMAGED if found["bad"] or found["odd"] or found["damaged_lines"] else 0
 
 
 def said(found: dict[str, Any]) -> list[str]:
     """What was found, a line for each thing that is wrong."""
     wrong = [f"{clean(bad['id'])} is bad: {clean(bad['problem'])}" for bad in found["bad"]]
+    wrong += [f"{clean(odd['id'])}: {clean(odd['problem'])}; it still counts as it did" for odd in found["odd"]]
     lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
     checked = found["checked"]
     return [*wrong, *lines] or [f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"]

@@ -10,6 +10,8 @@ from app.core import amounts
 from app.core.clean import clean, nearest
 
 DAY = 86400.0
+MOST = 10**9
+"""Runs that may be kept at most, far below what SQLite can count."""
 
 
 class Wrong(NamedTuple):
@@ -182,8 +184,8 @@ def _text(value: Any, what: str) -> str:
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("must be a whole number from 1 on")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+        raise ValueError(f"must be a whole number from 1 to {MOST:,}")
     return value
 
 

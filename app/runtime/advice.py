@@ -6,18 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app import paths
+from app import config, paths
 from app.core import amounts
-from app.runtime.settings import Settings
+from app.errors import Usage
 from app.service import backups
 from db import clock
 from db.backup.store import Backup, Store
 from db.errors import DamagedDatabase, Problem
 
+OUT_OF_REACH = "no good backup of it is within reach"
+UNKNOWN = "So it is not known where the backups lie."
+SAID = ("Newest good backup", "another program", "is saved", OUT_OF_REACH, UNKNOWN)
+"""What says already what can be done."""
+
 
 def folder(home: Path) -> Path:
-    """Where the backups of a home are, as the user's settings say."""
-    return backups.folder(home, Settings(paths.config_file()).upkeep.backup)
+    """Where the backups of a home are, as the user's settings say. Raises Usage while they are wrong and may mean another folder."""
+    found = config.read(paths.config_file())
+    if found.lost:
+        raise Usage(f"{found.lost} {UNKNOWN}", "Mend it.")
+    return backups.folder(home, found.upkeep.backup)
 
 
 @contextmanager
@@ -31,9 +39,12 @@ def advised(home: Path) -> Iterator[None]:
 
 def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     """The same problem with the newest good backup and the command to type; as it is when that was said already."""
-    if any(words in damage.message for words in ("Newest good backup", "another program", "is saved")):
+    if any(words in damage.message for words in SAID):
         return damage
-    found = newest(home)
+    try:
+        found = newest(home)
+    except Usage as unknown:
+        return DamagedDatabase(f"{damage.message} {unknown.message}", "Mend it, then see: taskdeck db restore --dry-run")
     if found is None:
         return DamagedDatabase(f"{damage.message} There is no good backup of it.", "Move it away, or put a good copy there.")
     now, at = clock.utcnow(), clock.parse(found.at)
@@ -43,8 +54,9 @@ def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
 
 
 def newest(home: Path) -> Backup | None:
-    """The newest good backup of a home, as far as that can be told."""
+    """The newest good backup of a home, as far as that can be told. Raises Usage as `folder` does."""
+    where = folder(home)
     try:
-        return next(reversed(Store(folder(home)).good()), None)
+        return next(reversed(Store(where).good()), None)
     except (Problem, OSError):
         return None

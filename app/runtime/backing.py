@@ -35,6 +35,10 @@ class Backing:
         self._failed: Settings | None = None
         """By which settings the last could not be taken."""
         self._hook: asyncio.Task[None] | None = None
+        self._mirrored: list[Backup] | None = None
+        """What the table of backups holds, as far as it was written here."""
+        self._bad: set[str] | None = None
+        """Which were bad at the last look."""
         self.problems: dict[str, str] = {}
         """What is wrong now, by name, for alerts."""
 
@@ -53,23 +57,46 @@ class Backing:
     async def _take_due(self, chosen: Settings) -> None:
         folder = backups.folder(self._call.home, chosen)
         try:
-            before = await asyncio.to_thread(Store(folder).backups)
-            wanted = due(before, Rules(chosen.full, chosen.increment, chosen.keep))
-            if not wanted:
+            before = await self._lying(folder)
+            await self._mirror(before)
+            if rotten := self._rotten(before):
+                self._tell("backup", rotten)
+            if not due(before, Rules(chosen.full, chosen.increment, chosen.keep)):
                 return self._recover(before)
             if time.monotonic() < self._not_before:
                 return
-            await backups.take_one(self._call, chosen)
+            taken = await backups.take_one(self._call, chosen)
             self._failed = None
-            await backups.mirrored(self._call, folder)
-            known = {one.id for one in before if one.problem}
-            self._tell("backup", await asyncio.to_thread(_rotten, folder, known))
+            found = await self._lying(folder)
+            await self._mirror(found)
+            rotten = rotten or self._rotten(found)
+            self._tell("backup", f"{rotten}; a new {'full ' * (taken.kind == 'full')}one was taken" if rotten else None)
             self._after(chosen, folder)
         except Problem as problem:
             if time.monotonic() >= self._not_before:
                 self._not_before = time.monotonic() + min(AGAIN, chosen.increment)
             self._failed = chosen
             self._tell("backup", str(problem))
+
+    async def _lying(self, folder: Path) -> list[Backup]:
+        """What lies there; read twice where one has become bad, as one that is just pruned seems to be lost for a moment."""
+        found = await asyncio.to_thread(Store(folder).backups)
+        bad = {one.id for one in found if one.problem}
+        return await asyncio.to_thread(Store(folder).backups) if bad - (self._bad or set()) else found
+
+    async def _mirror(self, found: list[Backup]) -> None:
+        """Have it in the table of backups, where it is another than it was: somebody may have checked them, or taken one. A folder in
+        which there is nothing may be one that is out of reach: what is known of it stays, and is told as gone."""
+        if found and found != self._mirrored:
+            with suppress(Problem):  # what keeps the database from being written keeps no backup from being taken
+                await self._call.db.write(mirror, found)
+                self._mirrored = found
+
+    def _rotten(self, found: Sequence[Backup]) -> str | None:
+        """One that was found bad since the last look."""
+        bad, known = [one for one in found if one.problem], self._bad
+        self._bad = {one.id for one in bad}
+        return next((f"the backup {one.id} is bad: {one.problem}" for one in bad if known is not None and one.id not in known), None)
 
     def _recover(self, found: Sequence[Backup]) -> None:
         """What is told of one that could not be taken is over where none is wanted any more, as the newest is good: somebody has taken
@@ -81,8 +108,7 @@ class Backing:
     async def remember(self, chosen: Settings) -> None:
         """What lies there when the runtime comes up, also after a restore, so that the header has it."""
         with suppress(Problem, OSError):  # the duty tells what is wrong there
-            if found := await asyncio.to_thread(Store(backups.folder(self._call.home, chosen)).backups):
-                await self._call.db.write(mirror, found)
+            await self._mirror(await asyncio.to_thread(Store(backups.folder(self._call.home, chosen)).backups))
 
     def _after(self, chosen: Settings, folder: Path) -> None:
         """Run the user's program beside the duty, which is not to be late for it; not twice at a time."""
@@ -106,9 +132,3 @@ def _missing(chosen: Settings) -> str | None:
     if not chosen.after or shutil.which(chosen.after[0]):
         return None
     return f"{clean(chosen.after[0])}, which is to be run after each backup ([backup] after in config.toml), is no program that is there"
-
-
-def _rotten(folder: Path, known: set[str]) -> str | None:
-    """The backup that was found bad while the newest was taken, which is a full one for that reason."""
-    bad = [one for one in Store(folder).backups() if one.problem and one.id not in known]
-    return f"the backup {bad[0].id} is bad: {bad[0].problem}; a new full one was taken" if bad else None

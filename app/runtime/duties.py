@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.indexing import Indexing
 from app.runtime.replicating import Replicating
 from app.runtime.settings import Settings
+from app.runtime.steady import Steady
 from app.runtime.usage import Usage, disk_trouble, kind
 from app.service import cleanup, history, replica, slas
 from db import alerts, clock, moves, operations, reads, schema, slowlog, timed
@@ -63,6 +64,7 @@ class Duties:
         self.replicating = Replicating(db, dispatcher.home)
         self.backing = Backing(db, Path(usage.home))
         self.settings = settings or Settings(paths.config_file())
+        self._steady = Steady()
         self._folders = cycle(cleanup.FOLDERS)
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
@@ -102,6 +104,8 @@ class Duties:
     async def begin(self) -> None:
         """Measure once and look what backups there are, for the first board. A disk that is full keeps no runtime from coming up."""
         self.db.slow.mind(self.settings.upkeep.slow.threshold)
+        with suppress(Problem):  # a duty tells of it
+            self._steady.begin(await self.db.read(_last_sample))
         await self._guarded(Duty("usage", 2, self.measure))
         await self.backing.remember(self.settings.upkeep.backup)
 
@@ -234,8 +238,9 @@ class Duties:
         self._problems = others | {f"{FIGURE}{name}": f"{name} {why}; the rules on it stay as they are" for name, why in found.items()}
 
     async def backup(self) -> None:
-        """A backup when it is due. What is wrong with it is told, and stops nothing."""
-        await self.backing.look(self.settings.upkeep.backup)
+        """A backup when it is due. What is wrong with it is told, and stops nothing. None goes by a clock that may be wrong."""
+        chosen = self.settings.upkeep.backup
+        await self.backing.look(chosen if self._steady.look() else replace(chosen, keep=None))
 
     async def replicate(self) -> None:
         """Bring the copy on another disk or host up to date; one that is late is told."""
@@ -246,8 +251,8 @@ class Duties:
 
     async def cleanup(self) -> None:
         """What is old goes by the rules, in batches that hold the writer for moments only. One that is cut short leaves the rest to the
-        next. While it is not known what may go, nothing does."""
-        if not self.settings.upkeep.doubt:
+        next. While it is not known what may go, or how old it is, nothing does."""
+        if self._steady.look() and not self.settings.upkeep.doubt:
             with suppress(asyncio.CancelledError):
                 await cleanup.clean(self.db, self.usage.home, self.settings.upkeep)
 
@@ -259,6 +264,11 @@ class Duties:
     async def sweep(self) -> None:
         """Logs of runs that nobody knows, of one folder after the other."""
         await cleanup.sweep(self.db, self.usage.home, next(self._folders))
+
+
+def _last_sample(c: Connection) -> str | None:
+    """When a runtime was last up, to the minute."""
+    return c.exec_driver_sql("SELECT max(minute) FROM samples").scalar()
 
 
 def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:

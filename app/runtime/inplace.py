@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from app import paths
-from app.runtime.advice import folder, newest
+from app.errors import Usage
+from app.runtime.advice import OUT_OF_REACH, folder, newest
 from db import check, restore
 from db.backup import keeping
 from db.backup.store import Store
@@ -20,27 +22,50 @@ QUIET = "backed-up"
 
 
 def check_in_place(home: Path) -> None:
-    """Raises DamagedDatabase where a restore was cut short, and where there is no database, or an empty one, and backups say that there
-    was one: one made anew would give the same numbers again."""
+    """Raises DamagedDatabase where a restore was cut short, and where there is no database, or an empty one, and the home or backups show
+    that there was one: one made anew would give the same numbers again. Raises Usage where neither says so, and it is not known where the
+    backups lie."""
     path = paths.database(home)
     if restore.unfinished(path):
         raise check.damaged(path, "a restore was cut short, and its log lies beside the one before that")
-    if path.exists() and path.stat().st_size or not _used(home) or newest(home) is None:
+    if path.exists() and path.stat().st_size:
+        return
+    used = _used(home)
+    if not used and not _backed_up(home):
         return
     if path.exists():
         raise check.damaged(path, "it is empty")
-    anew = "" if folder(home).parent == home else f" To begin anew, move its backups away: {folder(home)}."
-    raise DamagedDatabase(f"the database is gone: {path}. No new one was made.{anew}", "Bring it back: taskdeck db restore")
+    raise _gone(home, used)
+
+
+def _gone(home: Path, used: bool) -> DamagedDatabase:
+    """What to say of a database that is gone: how it comes back, and how one begins anew on purpose."""
+    said = f"the database is gone: {paths.database(home)}. No new one was made."
+    try:
+        found, where = newest(home), folder(home)
+    except Usage as unknown:
+        return DamagedDatabase(f"{said} {unknown.message}", "Mend it, then: taskdeck db restore --dry-run")
+    away = [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"] if used or where.parent == home else []
+    away += [f"its backups: {where}"] if where.parent != home and _backed_up(home) else []
+    anew = f"To begin anew, move away {', and '.join(away)}"
+    if found is not None:
+        return DamagedDatabase(f"{said} {anew}.", "Bring it back: taskdeck db restore")
+    said = f"{said} There was one, and {OUT_OF_REACH} ({where})."
+    return DamagedDatabase(said, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}")
 
 
 def _used(home: Path) -> bool:
-    """Whether there was a database: a folder of backups that lies elsewhere may be that of another home, unless they say otherwise."""
-    runs = home / "runs"
-    if folder(home).parent == home or (home / "run" / CLOSED).exists() or runs.is_dir() and any(runs.iterdir()):
-        return True
-    path = os.path.realpath(paths.database(home))
+    """Whether the home shows that there was a database: what ran has a log, a runtime has had it, or something of it is left."""
+    runs, run, path = home / "runs", home / "run", paths.database(home)
+    had = (run / CLOSED).exists() or any(run.glob("journal*"))  # keepers begin their journals when there is a database
+    return had or os.path.lexists(f"{path}-wal") or bool(restore.kept(path)) or runs.is_dir() and any(runs.iterdir())
+
+
+def _backed_up(home: Path) -> bool:
+    """Whether there are backups of the database: a folder that lies elsewhere may be that of another home, unless they say otherwise."""
+    where, path = folder(home), os.path.realpath(paths.database(home))
     with suppress(Problem):
-        return any(entry.get("of") == path for entry in Store(folder(home)).entries())
+        return any(where.parent == home or entry.get("of") == path for entry in Store(where).entries())
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from app import config
@@ -12,7 +13,8 @@ from app.core.upkeep import Upkeep
 
 class Settings:
     """What `path` says now; the defaults as long as there is no file. Of a section that is wrong holds what it said before, as far as
-    this runtime has seen it, else what is well in it; and while it may be about how long things are kept, nothing is removed."""
+    this runtime has seen it, else what is well in it. While it may be about how long things are kept, nothing is removed; and while it was
+    never known where backups go, none is taken: it would lie where nobody looks for it."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -46,8 +48,11 @@ class Settings:
         sections = {name: getattr(upkeep, name) for name in config.UPKEEP}
         again = {name: self._before[name] for name in sorted(found.in_doubt & self._before.keys())}
         self._before |= {name: section for name, section in sections.items() if name not in found.in_doubt}
+        lost = bool(found.lost) and "backup" not in again
+        if lost:
+            sections["backup"] = replace(upkeep.backup, enabled=False)
         self._upkeep = _with(upkeep, sections | again)
-        self.problem = _problem(found, list(again)) if found.wrong else None
+        self.problem = _problem(found, list(again), lost) if found.wrong else None
 
 
 def _with(upkeep: Upkeep, sections: dict[str, Any]) -> Upkeep:
@@ -56,9 +61,10 @@ def _with(upkeep: Upkeep, sections: dict[str, Any]) -> Upkeep:
     return made.keeping_all(upkeep.doubt) if upkeep.doubt else made
 
 
-def _problem(found: Reading, again: list[str]) -> str:
-    """What is wrong, and what holds."""
+def _problem(found: Reading, again: list[str], lost: bool) -> str:
+    """What is wrong, and what holds; `lost`: it is not known where backups go."""
     removed = " Nothing is removed until it is mended." if found.doubt else ""
+    removed += " No backup is taken, as it is not known where to." if lost else ""
     sections = " and ".join(f"[{name}]" for name in again)
     holds = f" As before: {sections}." if again else " For what is wrong the defaults hold."
     return f"config.toml is wrong: {found.said}{removed}{holds}"

@@ -8,10 +8,12 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from app import config, paths
 from app.core.clean import clean, cut
@@ -19,12 +21,12 @@ from app.core.upkeep import Backup as Settings
 from app.errors import Problem, Usage
 from app.service import definitions
 from app.service.call import Call
-from db import operations, restore
+from db import migrate, operations, restore
 from db.backup import keeping, room
 from db.backup.mirror import mirror
-from db.backup.store import Backup, Store
+from db.backup.store import Backup, Fault, Store
 from db.backup.taking import Rules, take
-from db.errors import DiskFull
+from db.errors import DiskFull, ReadOnlyDisk
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -32,11 +34,16 @@ HOOK_SECONDS = 6 * 3600.0
 """How long the program that is run after a backup may take."""
 SILENT = 1.0
 """Seconds until who waits for it is told so."""
+LONG_ENOUGH = 60.0
+"""Seconds for which who asked for a backup waits for it where a runtime is up, in which it goes on."""
 
 
 def settings() -> Settings:
-    """The section `backup` of config.toml as it is now. Raises Usage."""
-    return config.load(paths.config_file()).upkeep.backup
+    """The section `backup` of config.toml as it is now, whatever else is wrong there. Raises Usage while it may be what is wrong."""
+    found = config.read(paths.config_file())
+    if "backup" in found.in_doubt:
+        raise Usage(found.doubt, "Mend it.")
+    return found.upkeep.backup
 
 
 def folder(home: Path, chosen: Settings) -> Path:
@@ -67,20 +74,42 @@ async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Ro
 
 
 async def _after(call: Call, chosen: Settings, taken: Backup) -> str | None:
-    """Run what is to be run after a backup, for somebody who waits for it; what went wrong, which stands in the log of operations."""
-    said = f"the backup {taken.id} is taken; waiting for {clean(next(iter(chosen.after), ''))}, which is run after it"
+    """Run what is to be run after a backup, for somebody who waits for it, though not for hours; what went wrong until then."""
+    name = clean(next(iter(chosen.after), ""))
+    said = f"the backup {taken.id} is taken; waiting for {name}, which is run after it"
     patience = asyncio.get_running_loop().call_later(SILENT, call.note, said)
+    running = asyncio.create_task(_recorded(call, chosen, taken))
     try:
-        wrong = await hook(chosen, taken.path.parent)
+        await asyncio.wait({running}, timeout=LONG_ENOUGH if call.live else None)
+    except asyncio.CancelledError:
+        running.cancel()
+        raise
     finally:
         patience.cancel()
+    if running.done():
+        return running.result()
+    _RUNNING.add(running)
+    running.add_done_callback(_RUNNING.discard)
+    call.note(f"{name} goes on; whether it failed will stand in: taskdeck operations")
+    return None
+
+
+_RUNNING: set[asyncio.Task[str | None]] = set()
+"""Those that nobody waits for any more, so that they stay."""
+
+
+async def _recorded(call: Call, chosen: Settings, taken: Backup) -> str | None:
+    """Run it; what went wrong, which stands in the log of operations while a runtime is up."""
+    wrong = await hook(chosen, taken.path.parent)
     if wrong and call.live is not None:
-        await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
+        with suppress(Problem):  # it is told all the same to who waits
+            await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
     return wrong
 
 
 async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
-    """Take a backup by the settings, in a thread of its own; what restores have put aside goes by the same rule. Raises Problem."""
+    """Take a backup by the settings, in a thread of its own; what restores and upgrades have put aside goes by the same rule. Raises
+    Problem."""
     rules = Rules(chosen.full, chosen.increment, chosen.keep if to is None else None)
     beside = await _beside(call)
     where = to or folder(call.home, chosen)
@@ -90,6 +119,7 @@ async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | 
         if rules.keep is not None:
             with suppress(OSError):  # the next one tries again
                 restore.prune_kept(call.db.path, rules.keep)
+                migrate.prune(call.db.path, rules.keep)
         return taken
 
     return await _apart(work)
@@ -144,6 +174,16 @@ def listed(home: Path) -> list[Row]:
     return [as_row(found) for found in Store(folder(home, settings())).backups()]
 
 
+def left_behind(home: Path) -> Row | None:
+    """Good backups in the home while there is none in the folder that the settings name: {"path", "good", "at"}, path and time of the
+    newest; None where there are none."""
+    chosen = settings()
+    if chosen.folder is None or Store(folder(home, chosen)).good():
+        return None
+    good = Store(home / "backups").good()
+    return {"path": os.fspath(good[-1].path), "good": len(good), "at": good[-1].at} if good else None
+
+
 def kept(home: Path) -> Row:
     """What restores have put aside: {"files": [{path, at, bytes}], oldest first; "keep": seconds that all but the newest stay, or null}."""
     files = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in restore.kept(paths.database(home))]
@@ -160,51 +200,73 @@ def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lam
     """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
     up the newest.
 
-    {"checked": how many, "bad": [{id, problem}], "damaged_lines": numbers of the manifest's}. One that is found bad is told in the
-    manifest, and counts no more. Raises NoBackup and Storage.
+    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "damaged_lines": numbers of the manifest's}. One that is found
+    bad is told in the manifest, and counts no more. What is odd is no fault of the backup: it cannot be read as things stand, or what
+    travels along is not as it was. Raises NoBackup and Storage.
     """
     store = store_of(folder(home, settings()), ident)
     if not store.folder.is_dir():
-        return {"checked": len([store.find(ident)] if ident else []), "bad": [], "damaged_lines": []}
+        return {"checked": len([store.find(ident)] if ident else []), "bad": [], "odd": [], "damaged_lines": []}
     try:
-        with keeping.alone(store.folder):
+        with keeping.alone(store.folder, step, room.UNCHECKED):
             return _checked(store, ident, step)
     except OSError as error:
         raise room.problem(store.folder, error, room.UNCHECKED) from None
 
 
 def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
-    asked = [store.find(ident)] if ident else store.backups()
-    bad = {} if ident else {found.id: why for found, why in store.damaged_files()}
+    known = store.backups()
+    asked = [store.find(ident)] if ident else known
+    faults = [] if ident else list(store.damaged_files())
+    bad = {fault.ident for fault in faults if fault.own}
     whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad), None)
-    keeping.clear(store.folder)
+    with suppress(OSError):  # the next backup sweeps
+        keeping.clear(store.folder)
     try:
-        if whole is not None and (wrong := _built_up(store, whole, step)):
-            bad[whole.id] = "; ".join(wrong)
-    except DiskFull as full:
+        faults += _built_up(store, whole, step) if whole else []
+    except (DiskFull, ReadOnlyDisk) as refused:
         if not bad:
             many = f"{len(asked)} backup{'' if len(asked) == 1 else 's'}"
-            raise DiskFull(full.message if ident else f"the files of {many} are well, but {full.message}", full.hint) from None
-    for one in asked:
-        if one.id in bad and one.problem is None:
-            _mark_bad(store, one.id, bad[one.id])
-    rows = [{"id": name, "problem": why} for name, why in bad.items()]
-    return {"checked": len(asked), "bad": rows, "damaged_lines": store.damaged_lines()}
+            well = "" if ident or faults else f"the files of {many} are well, but "
+            raise type(refused)(f"{well}{refused.message}", refused.hint) from None
+    wrong, odd = _by_backup(fault for fault in faults if fault.own), _by_backup(fault for fault in faults if not fault.own)
+    for one in known:
+        if one.id in wrong and one.problem is None:
+            _mark_bad(store, one.id, wrong[one.id])
+    told = {name: [{"id": ident, "problem": why} for ident, why in found.items()] for name, found in (("bad", wrong), ("odd", odd))}
+    return {"checked": len(asked), **told, "damaged_lines": store.damaged_lines()}
 
 
-def _built_up(store: Store, backup: Backup, step: Callable[[], None]) -> list[str]:
-    """What is wrong with it as a whole. Raises DiskFull where it cannot be built up."""
-    if backup.verified:
-        room.require(store.folder, backup.pages * backup.page_size, room.UNCHECKED)
-    return store.check(backup, keeping.image(store.folder, "verifying"), step)
+def _by_backup(faults: Iterable[Fault]) -> dict[str, str]:
+    """What there is of each, by its id."""
+    found: dict[str, dict[str, None]] = {}
+    for fault in faults:
+        found.setdefault(fault.ident, {})[fault.why] = None
+    return {ident: "; ".join(whys) for ident, whys in found.items()}
+
+
+def _built_up(store: Store, backup: Backup, step: Callable[[], None]) -> list[Fault]:
+    """What is wrong with it as a whole, built up beside, or where temporary files go if that disk takes nothing. Raises DiskFull and
+    ReadOnlyDisk where it cannot be built up."""
+    needed = backup.pages * backup.page_size if backup.verified else 0
+    try:
+        room.require(store.folder, needed, room.UNCHECKED)
+        return store.check(backup, keeping.image(store.folder, "verifying"), step)
+    except (DiskFull, ReadOnlyDisk) as refused:
+        with TemporaryDirectory(prefix="taskdeck-") as elsewhere:
+            try:
+                room.require(Path(elsewhere), needed, room.UNCHECKED)
+            except DiskFull:
+                raise refused from None
+            return store.check(backup, Path(elsewhere) / "image", step)
 
 
 def _mark_bad(store: Store, ident: str, why: str) -> None:
-    """A disk that is full may take no line; the next check finds it again."""
+    """A disk that is full, or read-only, may take no line; the next check finds it again."""
     try:
         keeping.mark_bad(store.folder, ident, why)
     except OSError as error:
-        if not room.is_full(error):
+        if not isinstance(room.problem(store.folder, error), DiskFull | ReadOnlyDisk):
             raise
 
 
@@ -217,9 +279,18 @@ def as_row(backup: Backup) -> Row:
 
 
 async def hook(chosen: Settings, where: Path) -> str | None:
-    """Run the program of the settings with the folder as its last word; what went wrong, or None. Cancelled, it is ended."""
+    """Run the program of the settings with the folder as its last word, when that of an earlier backup has ended; what went wrong, or
+    None. Cancelled, it is ended."""
     if not chosen.after:
         return None
+    async with _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        return await _run(chosen, where)
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def _run(chosen: Settings, where: Path) -> str | None:
     name = clean(chosen.after[0])
     try:
         process = await asyncio.create_subprocess_exec(

@@ -20,11 +20,14 @@ from sqlalchemy import Connection
 from app import config, paths
 from app.core import amounts
 from app.core.clean import clean as shown
-from app.core.upkeep import DAY, Rule, Upkeep
+from app.core.upkeep import DAY, Backup, Rule, Upkeep
 from app.errors import Usage
+from app.service import backups
 from app.service.call import Call
-from db import clock, moves, operations, retention, sql
+from db import clock, moves, operations, restore, retention, sql
+from db.backup.store import Store
 from db.engine import Database
+from db.errors import Problem
 from db.retention import Edge, Old, Part, Rules, Scope, Taken
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
@@ -88,7 +91,7 @@ async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
     after = await call.db.read(retention.size)
     return {
         "dry_run": dry_run, "rules": [_told(scope, why, figures, upkeep) for (scope, why), figures in report.by_rule.items()],
-        **asdict(report.all()), "others": report.others, "kept": 0 if upkeep.doubt else await _spared(call.db, upkeep),
+        **asdict(report.all()), "others": report.others, "kept": 0 if upkeep.doubt else await _spared(call, upkeep),
         "unknown": await unknown(call.db, upkeep), "paused": upkeep.doubt or None, "size": {"before": before, "after": after},
         "next": _next(report.all() if dry_run else Figures()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
     }  # fmt: skip
@@ -97,13 +100,13 @@ async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
 async def _done(call: Call, upkeep: Upkeep, dry_run: bool) -> Report:
     if upkeep.doubt:
         return Report()
-    return await look(call.db, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
+    return await look(call.db, call.home, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
 
 
-async def _spared(db: Database, upkeep: Upkeep) -> int:
+async def _spared(call: Call, upkeep: Upkeep) -> int:
     """How many runs stay that the rules would let go, each as the last success of a name or a template."""
-    found = await db.read(retention.parts, rules(upkeep, clock.utcnow()))
-    return sum([await db.read(retention.spared, part) for part in found])
+    found = await call.db.read(retention.parts, await _rules(call.home, upkeep))
+    return sum([await call.db.read(retention.spared, part) for part in found])
 
 
 async def unknown(db: Database, upkeep: Upkeep) -> list[str]:
@@ -142,23 +145,49 @@ def _next(figures: Figures) -> dict[str, Any]:
 # --- the rules ----------------------------------------------------------------------------------------------------------------------
 
 
-def rules(upkeep: Upkeep, moment: datetime) -> Rules:
-    """The rules of the settings as of an aware time. One that is more special goes before the others: template, queue, all."""
+async def _rules(home: Path, upkeep: Upkeep) -> Rules:
+    """The rules as of now."""
+    return rules(upkeep, clock.utcnow(), await to_thread(oldest, home, upkeep.backup))
+
+
+def rules(upkeep: Upkeep, moment: datetime, since: str) -> Rules:
+    """The rules of the settings as of an aware time. One that is more special goes before the others: template, queue, all.
+    `since`: see `oldest`."""
     found = upkeep.retention
     scopes = [_scope("template", name, rule, moment) for name, rule in found.templates.items()]
     scopes += [_scope("queue", name, rule, moment) for name, rule in found.queues.items()]
     first = moment - timedelta(seconds=found.operations)
     return Rules(
         (*scopes, _scope("all", "", found.all, moment)), _ago(moment, _longest(upkeep)), first.year * 100 + first.month,
-        _ledger(upkeep, moment),
+        _ledger(upkeep, moment, since),
     )  # fmt: skip
 
 
-def _ledger(upkeep: Upkeep, moment: datetime) -> str | None:
-    """From when on the ledger is kept: as far back as backups are."""
-    if not upkeep.backup.enabled:
-        return None
-    return "" if upkeep.backup.keep is None else _ago(moment, upkeep.backup.keep)
+def _ledger(upkeep: Upkeep, moment: datetime, since: str) -> str:
+    """From when on the ledger is kept: as far back as backups are by the rules, and as any is that lies there; empty: for good."""
+    return "" if upkeep.backup.keep is None else min(_ago(moment, upkeep.backup.keep), since)
+
+
+NONE_LIES_THERE = "~"
+"""Behind all times."""
+
+
+def oldest(home: Path, chosen: Backup) -> str:
+    """The stored time of the oldest database that may be brought back: a backup, or what a restore has put aside. Empty while that cannot
+    be known, as a folder is out of reach."""
+    folders = {home / "backups", backups.folder(home, chosen)}
+    try:
+        if any(_out_of_reach(home, folder) for folder in folders):
+            return ""
+        found = [one.at for folder in folders for one in Store(folder).backups()]
+        return min([*found, *(one.at for one in restore.kept(paths.database(home)))], default=NONE_LIES_THERE)
+    except (Problem, OSError):
+        return ""
+
+
+def _out_of_reach(home: Path, folder: Path) -> bool:
+    """Whether there may be backups in a folder that is not there: the one in the home is made with the first of them."""
+    return not folder.is_dir() and (folder.parent != home or os.path.lexists(folder))
 
 
 def _scope(kind: str, name: str, rule: Rule, moment: datetime) -> Scope:
@@ -179,9 +208,9 @@ def _ago(moment: datetime, seconds: float) -> str:
 # --- looking, and doing it ----------------------------------------------------------------------------------------------------------
 
 
-async def look(db: Database, upkeep: Upkeep) -> Report:
+async def look(db: Database, home: Path, upkeep: Upkeep) -> Report:
     """What `clean` would remove now."""
-    by, report, seen = rules(upkeep, clock.utcnow()), Report(), Counter[str]()
+    by, report, seen = await _rules(home, upkeep), Report(), Counter[str]()
     for part in await db.read(retention.parts, by):
         async for runs in _batches(db, retention.page, part):
             taken = await db.read(retention.would_remove, runs, seen)
@@ -196,18 +225,18 @@ async def look(db: Database, upkeep: Upkeep) -> Report:
 
 async def clean(db: Database, home: Path, upkeep: Upkeep, by: str | None = None) -> Report:
     """Remove what the rules let go, with its logs; then the file shrinks. Without a person `by` the runtime does it by itself."""
-    found, report = rules(upkeep, clock.utcnow()), Report()
+    found, report = await _rules(home, upkeep), Report()
     await settle(db, home)
     unlinked: list[str] = []
     for part in await db.read(retention.parts, found):
         async for runs in _batches(db, retention.page, part):
-            taken = await db.write(retention.remove, [run.id for run in runs], (), found.ledger is not None)
+            taken = await db.write(retention.remove, [run.id for run in runs])
             unlinked += await to_thread(_unlinked, home, taken.runs)
             _count(report, part, runs, taken)
             if len(unlinked) >= retention.ROWS:
                 await _forget_logs(db, unlinked)
         async for tasks in _batches(db, retention.idle, part, found.before):
-            _count(report, part, (), await db.write(retention.remove, (), [task.id for task in tasks], found.ledger is not None))
+            _count(report, part, (), await db.write(retention.remove, (), [task.id for task in tasks]))
     await _forget_logs(db, unlinked)
     for table in retention.OTHERS:
         _count_others(report, table, await _remove_old(db, table, found))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from app.service.call import Call
 from db import slowlog, stats
+from db.errors import DiskFull, ReadOnlyDisk
 
 
 async def slow(call: Call) -> list[dict[str, Any]]:
@@ -43,8 +45,10 @@ async def figures(call: Call) -> dict[str, Any]:
 
 
 async def _settled(call: Call) -> None:
-    """What was slow a moment ago is told, too."""
-    if call.live is not None:
+    """What was slow a moment ago is told, too, unless the disk takes nothing."""
+    if call.live is None:
+        return
+    with suppress(DiskFull, ReadOnlyDisk):
         await slowlog.keep(call.db)
         while call.db.slow.fresh:
             await slowlog.keep(call.db)

@@ -8,7 +8,8 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
@@ -28,16 +29,34 @@ PART = ".part"
 _IMAGE = re.compile(r"\.(copying|checking|verifying)(-[0-9]+)?\.image(-journal)?")
 
 
+PATIENCE = 30.0
+"""Seconds for which another process that has the folder is waited for."""
+
+
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make the folder, private to the user, and have it to ourselves; waits for whoever has it. Raises OSError."""
+def alone(folder: Path, step: Callable[[], None] = tool.no_step, undone: str = room.UNDONE) -> Iterator[None]:
+    """Make the folder, private to the user, and have it to ourselves. Whoever has it is waited for a while; then Storage is raised, which
+    says what is `undone`. `step` is called meanwhile and may raise. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while not _taken(fd):
+            if time.monotonic() >= end:
+                raise room.busy(folder, undone)
+            step()
+            time.sleep(0.05)
         yield
     finally:
         os.close(fd)
+
+
+def _taken(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def append(folder: Path, **said: Any) -> None:
@@ -59,9 +78,13 @@ def put(path: Path, data: bytes) -> None:
     try:
         _write(fd, data)
         os.fsync(fd)
+        os.replace(part, path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
     finally:
         os.close(fd)
-    os.replace(part, path)
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -103,7 +126,7 @@ def clear(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name == TOOL or name.endswith(tool.SUFFIX) and tool.is_id(name[: -len(tool.SUFFIX)]) or _is_beside(name)
+    return name in (TOOL, tool.MANIFEST) or name.endswith(tool.SUFFIX) and tool.is_id(name[: -len(tool.SUFFIX)]) or _is_beside(name)
 
 
 def _is_beside(name: str) -> bool:
@@ -180,10 +203,10 @@ def mark_bad(folder: Path, ident: str, why: str) -> None:
 
 def outdated(backups: list[Backup], keep: float) -> list[Backup]:
     """Those older than `keep` seconds that nothing needs: not what one that stays is built upon, nor, as a clock may be wrong, the
-    last two good full ones with all that is built upon them."""
-    since = clock.stamp(clock.utcnow() - timedelta(seconds=keep))
+    last two good full ones with all that is built upon them. One of a time to come was taken by such a clock, and is none of the two."""
+    since, now = clock.stamp(clock.utcnow() - timedelta(seconds=keep)), clock.now()
     by_id = {backup.id: backup for backup in backups}
-    full = {backup.id for backup in [one for one in backups if one.verified and one.kind == "full"][-2:]}
+    full = {backup.id for backup in [one for one in backups if one.verified and one.kind == "full" and one.at <= now][-2:]}
     stay: set[str] = set()
     for backup in backups:
         needed = _with_bases(by_id, backup)
@@ -206,6 +229,32 @@ def prune(store: Store, keep: float) -> list[str]:
     for ident in gone:
         _prune(store.folder, ident)
     return gone
+
+
+RARELY = timedelta(days=1)
+"""Between two times that the manifest is written anew."""
+
+
+def shorten(folder: Path, keep: float) -> None:
+    """Write the manifest anew without what was pruned, where there is any of more than `keep` seconds ago, once a day at most. Of the
+    others stays that they were pruned: their names are not given again, and what is left of their files is swept. Who reads it
+    meanwhile has the one or the other, whole. The caller has the folder to itself, and has swept it. Raises OSError."""
+    said, now = tool.manifest(str(folder))[0], clock.utcnow()
+    since, lately = clock.stamp(now - timedelta(seconds=keep)), clock.stamp(now - RARELY)
+    pruned = {line["id"]: line["at"] for line in said if line["what"] == "pruned"}
+    gone = {ident for ident, at in pruned.items() if at < since and not os.path.lexists(_path(folder, ident))}
+    if not gone or any(lately <= line["at"] <= clock.stamp(now) for line in said if line["what"] == "shortened"):
+        return
+    lines = [line for line in said if _stays(line, pruned.keys(), gone)]
+    put(folder / tool.MANIFEST, b"".join(map(tool.manifest_line, [*lines, {"what": "shortened", "id": "", "at": clock.stamp(now)}])))
+    sync(folder)
+
+
+def _stays(line: Mapping[str, Any], pruned: Set[str], gone: Set[str]) -> bool:
+    """Whether a line is worth keeping; numbers of lines that were damaged mean nothing once those are left out."""
+    if line["what"] in ("seen", "shortened"):
+        return False
+    return line["id"] not in gone if line["what"] == "pruned" else line["id"] not in pruned
 
 
 def _prune(folder: Path, ident: str) -> None:

@@ -368,32 +368,38 @@ def _digest(folder: str, name: str) -> str | None:
         return None
 
 
-def check_file(folder: str, entry: dict[str, Any]) -> list[str]:
-    """What is wrong with a backup as it lies there, without building it up."""
+UNREADABLE = "its file cannot be read: "
+
+
+def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What is wrong with a backup as it lies there, without building it up; and what is odd around it, of which it need not be bad: it
+    cannot be read now, or what travels along is not as it was."""
     if entry["problem"]:
-        return [entry["problem"]]
+        return [entry["problem"]], []
     try:
         Opened(entry["path"], entry["digest"])
     except Damaged as damaged:
-        return [damaged.why]
+        return [damaged.why], []
     except OSError as error:
-        return [(error.strerror or "it cannot be read").lower()]
-    return check_beside(folder, entry)
+        return [], [UNREADABLE + (error.strerror or "unknown").lower()]
+    return [], check_beside(folder, entry)
 
 
 def check_whole(
     folder: str, found: list[dict[str, Any]], entry: dict[str, Any], image: str, step: Callable[[], None] = no_step
-) -> list[str]:
-    """What is wrong with a backup once it is built up at `image`, which is removed again."""
-    wrong = check_file(folder, entry)
-    if wrong:
-        return wrong
+) -> tuple[list[str], list[str]]:
+    """As `check_file`, once it is built up at `image`, which is removed again. Raises Damaged for another one, Unknown and OSError."""
+    wrong, odd = check_file(folder, entry)
+    if wrong or any(why.startswith(UNREADABLE) for why in odd):
+        return wrong, odd
     try:
         rebuild(chain(found, entry["id"]), image, step)
-    except (Damaged, Unknown) as error:
-        return [str(error)]
+    except Damaged as error:
+        if error.ident != entry["id"]:
+            raise
+        return [error.why], odd
     try:
-        return check_image(image, entry["facts"], step)
+        return check_image(image, entry["facts"], step), odd
     finally:
         os.unlink(image)
 
@@ -520,11 +526,12 @@ def stored_time(text: str, now: datetime | None = None) -> str:
     word, now = " ".join(text.lower().split()), now or datetime.now().astimezone()
     try:
         moment = now if word == "now" else _ago(word, now) or _when(word, now)
+        at = moment and moment.astimezone().astimezone(timezone.utc).replace(tzinfo=None)  # it can be told here, too
     except (ValueError, OverflowError):
-        moment = None
-    if moment is None:
+        at = None
+    if at is None:
         raise Unknown("a time that is over is written %s, not %r" % (TIMES, text))
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.isoformat(timespec="microseconds") + "Z"  # strftime leaves out the noughts of an early year
 
 
 def _ago(word: str, now: datetime) -> datetime | None:
@@ -595,8 +602,11 @@ def _verify(folder: str, args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as room:
         for entry in asked:
             whole = args.id or entry["id"] == newest
-            said = check_whole(folder, found, entry, os.path.join(room, "image")) if whole else check_file(folder, entry)
-            wrong += ["%s: %s" % (entry["id"], why) for why in said]
+            try:
+                said, odd = check_whole(folder, found, entry, os.path.join(room, "image")) if whole else check_file(folder, entry)
+            except Damaged as error:
+                said, odd = [str(error)], []
+            wrong += ["%s: %s" % (entry["id"], why) for why in said + odd]
     for line in wrong or ["%d checked, all well" % len(asked)]:
         print(line)
     return 5 if wrong else 0
@@ -607,7 +617,7 @@ def _restore(folder: str, args: argparse.Namespace) -> int:
     entry = _asked(folder, found, args.id) if args.id else pick(found, at=stored_time(args.at))
     beside = _place(args.file)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
-        wrong = check_whole(folder, found, entry, os.path.join(room, "image"))
+        wrong = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
     if wrong:
         raise Damaged(entry["id"], "; ".join(wrong))
     rebuild(chain(found, entry["id"]), args.file)
@@ -618,8 +628,9 @@ def _restore(folder: str, args: argparse.Namespace) -> int:
 def _place(file: str) -> str:
     """The folder that a file is to be made in. Raises Unknown where it cannot be made."""
     beside = os.path.dirname(os.path.abspath(file))
-    if os.path.lexists(file):
-        raise Unknown("%s is there already: choose another name" % file)
+    for there in [file] + [file + ending for ending in ("-wal", "-shm", "-journal")]:
+        if os.path.lexists(there):  # SQLite would take a log for that of the new file
+            raise Unknown("%s is there already: choose another name" % there)
     if not os.path.isdir(beside):
         raise Unknown("there is no folder %s: make it first" % beside)
     return beside

@@ -49,6 +49,11 @@ def problem(folder: Path, error: OSError, undone: str = UNDONE) -> Storage:
     return kind(f"the folder of the backups cannot be used: {said} ({folder}).", "See whose it is, and whether it can be written.")
 
 
+def busy(folder: Path, undone: str = UNDONE) -> Storage:
+    """Another process does not let go of the folder."""
+    return Storage(f"another process is at work in the folder of the backups ({folder}). {undone}", "Try again once it is done.")
+
+
 def _lacking(said: str, undone: str) -> DiskFull:
     elsewhere = ", or name another folder in config.toml: [backup] folder" if undone == UNDONE else ", then try again."
     return DiskFull(f"{said}. {undone}", f"Free space there{elsewhere}")

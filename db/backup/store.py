@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.backup import restore_tool as tool
 from db.backup import room
@@ -48,6 +48,15 @@ class Backup:
     facts: Mapping[str, Any]
 
 
+class Fault(NamedTuple):
+    """Something about a backup; `own`: it is bad for that, which is not so where it cannot be read now, or where what travels along is
+    not as it was."""
+
+    ident: str
+    why: str
+    own: bool
+
+
 class Store:
     """Reads one folder of backups; it need not exist."""
 
@@ -81,20 +90,28 @@ class Store:
         with told(self.folder, room.UNRESTORED):
             tool.rebuild(tool.chain(self.entries(), backup.id), str(target))
 
-    def check(self, backup: Backup, image: Path, step: Callable[[], None] = tool.no_step) -> list[str]:
-        """What is wrong with it, built up at `image` for a while; nothing when it is well. Raises Storage, and what `step` raises."""
+    def check(self, backup: Backup, image: Path, step: Callable[[], None] = tool.no_step) -> list[Fault]:
+        """What is wrong with it, or with one that it is built upon, built up at `image` for a while; nothing when it is well. Raises
+        Storage, and what `step` raises."""
         with told(self.folder, room.UNCHECKED):
             found = self.entries()
-            return list(tool.check_whole(str(self.folder), found, tool.pick(found, backup.id), str(image), step))
+            try:
+                return _faults(backup.id, *tool.check_whole(str(self.folder), found, tool.pick(found, backup.id), str(image), step))
+            except tool.Damaged as damaged:
+                return [Fault(damaged.ident, damaged.why, True)]
 
-    def damaged_files(self) -> Iterator[tuple[Backup, str]]:
-        """Those whose files are not as they were written, each with what is wrong."""
+    def damaged_files(self) -> Iterator[Fault]:
+        """What is not as it was written, of all of them."""
         for entry in self.entries():
-            yield from ((_backup(entry), why) for why in tool.check_file(str(self.folder), entry))
+            yield from _faults(entry["id"], *tool.check_file(str(self.folder), entry))
 
     def damaged_lines(self) -> list[int]:
         """The numbers of the manifest's lines that cannot be read."""
         return tool.manifest(str(self.folder))[1]
+
+
+def _faults(ident: str, wrong: list[str], odd: list[str]) -> list[Fault]:
+    return [*(Fault(ident, why, True) for why in wrong), *(Fault(ident, why, False) for why in odd)]
 
 
 class told:

@@ -15,7 +15,7 @@ import sqlite3
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -44,8 +44,9 @@ class Rules:
 
 
 def due(backups: Sequence[Backup], rules: Rules) -> bool:
-    """Whether it is time for one. A bad one was one too: it is tried again after as long as an increment waits."""
-    lately = [backup for backup in backups if 0 <= _age(backup) < rules.increment]
+    """Whether it is time for one. One that was bad when it was taken was one too: it is tried again after as long as an increment waits.
+    One that was found bad since, or lost, is none."""
+    lately = [backup for backup in backups if (backup.verified or not backup.bytes) and 0 <= _age(backup) < rules.increment]
     return not lately or _full_is_due(backups, rules) and all(backup.verified for backup in lately)
 
 
@@ -86,7 +87,7 @@ def take(
     Storage.
     """
     try:
-        with keeping.alone(folder), told(folder):
+        with keeping.alone(folder, step), told(folder):
             store = Store(folder)
             keeping.sweep(store)
             _refuse_others(store, source)
@@ -103,8 +104,11 @@ def take(
 
 
 def _prune(store: Store, rules: Rules) -> None:
-    if rules.keep is not None:
-        keeping.prune(store, rules.keep)
+    if rules.keep is None:
+        return
+    keeping.prune(store, rules.keep)
+    with suppress(OSError):  # the next one tries again
+        keeping.shorten(store.folder, rules.keep)
 
 
 def _refuse_others(store: Store, source: Path) -> None:

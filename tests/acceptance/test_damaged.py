@@ -75,6 +75,16 @@ def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: P
     assert not database.exists()
 
 
+@pytest.mark.parametrize("sign", ["run/closed", "run/journal2", "runs/a1", "taskdeck.db-wal", "taskdeck.db.before-restore-{}"])
+def test_whatever_is_left_of_a_home_shows_that_it_was_used(home: Path, sign: str):
+    fresh.look_over(home)
+    (home / sign.format("2020-01-02T000000.000000")).mkdir()
+
+    with pytest.raises(DamagedDatabase, match="is gone.* no good backup of it is within reach") as told:
+        fresh.look_over(home)
+    assert f"To begin anew, move away the home: mv {home} {home}.before" in told.value.hint
+
+
 def test_a_home_that_is_gone_is_known_by_its_backups_elsewhere(house: House):
     config = house.work.parent / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
@@ -87,8 +97,58 @@ def test_a_home_that_is_gone_is_known_by_its_backups_elsewhere(house: House):
     for words in (["ls"], ["submit", "-c", "true"], ["serve", "--detach"]):
         done = house.td(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr and "Newest good backup" in done.stderr, done.stderr
-        assert f"To begin anew, move its backups away: {Path(taken['path']).parent}." in done.stderr
+        assert f"To begin anew, move away its backups: {Path(taken['path']).parent}." in done.stderr
     assert house.td("ls", TASKDECK_HOME=f"{house.home}2").returncode == 0, "another home never had any"
+    house.ok("db", "restore", "--yes")
+    assert "held" in house.ok("ls")
+
+
+@pytest.mark.parametrize("left", ["a link to nowhere", "nothing"])
+def test_a_home_that_was_used_is_not_begun_anew_though_its_backups_are_out_of_reach(house: House, left: str):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    backups, aside = house.home / "backups", house.home.parent / "aside"
+    backups.rename(aside)
+    if left != "nothing":
+        backups.symlink_to(house.home / "nowhere")
+    for file in house.home.glob("taskdeck.db*"):
+        file.unlink()
+
+    for words in (["ls"], ["serve", "--detach"]):
+        done = house.td(*words)
+        assert done.returncode == 5 and "the database is gone" in done.stderr and "no good backup of it is within reach" in done.stderr
+        assert f"To begin anew, move away the home: mv {house.home} {house.home}.before" in done.stderr, done.stderr
+    if left != "nothing":
+        backups.unlink()
+    aside.rename(backups)
+    house.ok("db", "restore", "--yes")
+    assert "held" in house.ok("ls")
+
+    house.shell(f"mv {house.home} {house.home}.before")
+    assert house.submit("--hold", "-c", "true") == "1"
+
+
+def test_settings_that_are_wrong_hide_no_backup(house: House):
+    config = house.work.parent / "config" / "taskdeck" / "config.toml"
+    config.parent.mkdir(parents=True)
+    well = f'[backup]\nfolder = "{house.work.parent}/far"\n'
+    config.write_text(well)
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    for file in house.home.glob("taskdeck.db*"):
+        file.unlink()
+    config.write_text(well.replace("folder", "foldr"))
+
+    for words in (["serve", "--detach"], ["ls"]):
+        done = house.td(*words)
+        assert done.returncode == 5 and "the database is gone" in done.stderr and f"{config}, line 2" in done.stderr, done.stderr
+        assert "no good backup" not in done.stderr
+    done = house.td("db", "restore", "--yes")
+    assert done.returncode == 2 and "not known where the backups lie" in done.stderr, done.stderr
+
+    config.write_text(f'theme = "nope"\n{well}')
     house.ok("db", "restore", "--yes")
     assert "held" in house.ok("ls")
 

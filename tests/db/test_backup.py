@@ -316,6 +316,77 @@ def test_a_clock_that_jumps_ahead_for_a_while_prunes_nothing_that_is_needed(live
     assert Store(folder).backups() == taken and not due(Store(folder).backups(), Rules())
 
 
+def test_one_of_a_time_to_come_is_none_of_the_last_two(live: Path, folder: Path, at: Callable[[float], None]):
+    rules, taken = Rules(keep=86400), []
+    for hour in (0, 24, 24 * 58, 24 * 3):
+        at(hour)
+        taken.append(take(live, folder, rules, full=True))
+
+    assert Store(folder).backups() == taken[1:], "of the last two, one is of a time to come"
+
+
+def test_what_was_pruned_long_ago_is_left_out_of_the_manifest_and_the_rest_is_as_it_was(
+    live: Path, folder: Path, at: Callable[[float], None]
+):
+    rules, sizes, names = Rules(full=4 * 3600, increment=3600, keep=86400), [], set()
+    for hour in range(24 * 6):
+        at(hour)
+        names.add(take(live, folder, rules).id)
+        sizes.append((folder / tool.MANIFEST).stat().st_size)
+
+    said, store = tool.manifest(str(folder))[0], Store(folder)
+    assert max(sizes[96:]) < 1.2 * max(sizes[48:96]), "it does not grow"
+    assert len([line for line in said if line["what"] == "shortened"]) == 1
+    assert {line["id"] for line in said if line["what"] == "taken"} >= {one.id for one in store.backups()}
+    assert all(one.verified for one in store.backups()) and len(names) == 24 * 6 and trials.leftovers(folder) == set()
+    assert len(tool.entries(str(folder))) == len(store.backups()) and store.damaged_lines() == []
+
+
+def test_the_manifest_is_written_anew_once_a_day_at_most_and_only_where_that_is_worth_it(
+    live: Path, folder: Path, at: Callable[[float], None]
+):
+    take(live, folder, Rules())
+    before = (folder / tool.MANIFEST).read_bytes()
+    keeping.shorten(folder, 60.0)
+    assert (folder / tool.MANIFEST).read_bytes() == before
+
+    left = []
+    for hour in (2, 3, 27):
+        keeping.append(folder, what="pruned", id=f"20250101T0000{hour:02}Z-full", at="2025-01-01T00:00:00.000000Z")
+        at(hour)
+        keeping.shorten(folder, 60.0)
+        left.append(len([line for line in tool.manifest(str(folder))[0] if line["what"] == "pruned"]))
+    assert left == [0, 1, 0]
+
+
+def test_a_file_that_was_to_go_and_lies_there_still_is_not_forgotten(live: Path, folder: Path, at: Callable[[float], None]):
+    first = take(live, folder, Rules())
+    keeping.append(folder, what="pruned", id=first.id, at=first.at)
+    keeping.append(folder, what="pruned", id="20250101T000000Z-full", at=first.at)
+    at(24 * 90)
+
+    keeping.shorten(folder, 60.0)
+
+    assert [line["what"] for line in tool.manifest(str(folder))[0]] == ["pruned", "shortened"] and Store(folder).backups() == []
+
+
+def test_a_manifest_that_cannot_be_written_anew_stays_as_it_was(
+    live: Path, folder: Path, at: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+):
+    take(live, folder, Rules())
+    keeping.append(folder, what="pruned", id="20250101T000000Z-full", at="2025-01-01T00:00:00.000000Z")
+    before = (folder / tool.MANIFEST).read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(keeping, "_write", full)
+    with pytest.raises(OSError, match="no space"):
+        keeping.shorten(folder, 60.0)
+
+    assert (folder / tool.MANIFEST).read_bytes() == before and trials.leftovers(folder) == set()
+
+
 def test_the_newest_is_the_one_taken_last_whatever_its_clock_said(live: Path, folder: Path, at: Callable[[float], None]):
     at(24 * 365)
     ahead = take(live, folder, ALWAYS)

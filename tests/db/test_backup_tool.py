@@ -70,6 +70,9 @@ def test_it_overwrites_nothing(away: Path, tmp_path: Path):
 
     assert done.returncode == 1 and (tmp_path / "mine").read_text() == "mine"
     assert done.stderr == f"restore.py: {tmp_path}/mine is there already: choose another name\n"
+    (tmp_path / "x.db-wal").write_text("of another")
+    done = restore(away, "restore", taken(away)[0].id, tmp_path / "x.db")
+    assert done.returncode == 1 and "x.db-wal is there already" in done.stderr and not (tmp_path / "x.db").exists()
 
 
 def test_it_says_which_folder_is_missing_and_leaves_nothing(away: Path, tmp_path: Path):
@@ -127,7 +130,17 @@ def test_a_time_stands_for_all_of_its_day_minute_or_second_and_is_over(text: str
     assert tool.stored_time(text, NOW) == clock.stamp(datetime.fromisoformat(means))
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "in 2h", "30", "25:00", "2026-13-01", "1..5h", "+02:00", "ago", "today yesterday"])
+def test_a_year_of_long_ago_is_before_all_others():
+    assert tool.stored_time("0300-01-31T08:00:00.5Z", NOW) == "0300-01-31T08:00:00.500000Z"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "tomorrow", "in 2h", "30", "25:00", "2026-13-01", "1..5h", "+02:00", "ago", "today yesterday", "9999-12-31",
+        "0001-01-01T00:00:00+14:00", "99999999999d",
+    ],
+)  # fmt: skip
 def test_what_is_no_time_is_told_with_how_one_is_written(text: str):
     with pytest.raises(tool.Unknown, match="10:00, \"yesterday 10:00\", 2026-01-31T08:00, or 2h for so long ago"):
         tool.stored_time(text, NOW)

@@ -114,6 +114,36 @@ def test_an_upgrade_that_fails_leaves_the_rows_as_they_were_and_a_copy(database:
     assert copy.stat().st_mode & 0o077 == 0
 
 
+def test_what_a_killed_one_left_of_its_copy_goes_with_the_next(database: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = database.parent / "backups"
+    folder.mkdir()
+    left, other = folder / "before-0005-2026-01-31T080000.000000Z.part", folder / "notes.part"
+    for path in (left, left.with_name(f"{left.name}-journal"), other):
+        path.write_text("x")
+    monkeypatch.setattr(migrate, "HEAD", "0999")
+    monkeypatch.setattr(migrate, "_upgrade", lambda path: None)
+
+    migrate.migrate(database)
+
+    (copy,) = folder.glob("before-0999-*.db")
+    assert {path.name for path in folder.iterdir()} == {copy.name, other.name}
+
+
+def test_copies_from_before_upgrades_go_when_they_are_old_but_for_the_newest(database: Path):
+    folder = database.parent / "backups"
+    migrate.prune(database, 0.0)
+    folder.mkdir()
+    names = [f"before-000{n}-2026-01-3{n}T080000.000000Z.db" for n in (0, 1)]
+    for name in (*names, "before-mine.db"):
+        (folder / name).write_text("x")
+    migrate.prune(database, 10 * 365 * 86400.0)
+    assert len(list(folder.iterdir())) == 3
+
+    migrate.prune(database, 0.0)
+
+    assert {path.name for path in folder.iterdir()} == {names[1], "before-mine.db"}
+
+
 def test_a_newer_database_is_refused_and_unchanged(database: Path):
     change(database, "UPDATE alembic_version SET version_num = '0999'")
     before = database.read_bytes()

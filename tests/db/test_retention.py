@@ -330,6 +330,7 @@ def test_logs_of_runs_that_are_gone_are_known_until_they_are_gone_too(c: Connect
     prune(c, OF_A_MONTH)
 
     assert retention.discarded(c) == [runid]
+    c.exec_driver_sql("DELETE FROM forgotten")
     assert retention.unknown(c, [runid, young]) == [runid]
     retention.removed_logs(c, [runid])
     assert retention.discarded(c) == []

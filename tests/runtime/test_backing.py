@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from app.service import alerts, backups
 from app.service.call import Call
 from db import clock, reads
 from db.backup import keeping
+from db.backup import restore_tool as tool
 from db.backup.store import Store
 from db.engine import Database
 from tests.backup import trials
@@ -144,6 +146,55 @@ async def test_one_that_was_found_bad_ends_no_alert(backed: Backing, home: Path,
     await backed.look(Settings())
 
     assert list(backed.problems) == ["backup"]
+
+
+async def test_when_the_only_one_is_found_bad_that_is_told_and_another_is_taken_at_once(
+    backed: Backing, call: Call, db: Database, store: Store
+):
+    await backed.look(Settings())
+    (first,) = store.backups()
+    first.path.write_bytes(first.path.read_bytes()[:-1] + b"\0")
+    assert backups.checked(call.home)["bad"]
+
+    await backed.look(Settings())
+
+    assert backed.problems == {"backup": f"the backup {first.id} is bad: its checksum is wrong; a new full one was taken"}
+    bad, good = store.backups()
+    assert (bad.verified, good.verified) == (False, True) and await db.read(reads.newest_backup) == good.at
+
+
+async def test_an_older_one_that_is_found_bad_is_told_and_stands_in_the_table(
+    backed: Backing, db: Database, store: Store, call: Call
+):
+    first = await backups.take_one(call, Settings(), full=True)
+    await backups.take_one(call, Settings(), full=True)
+    await backed.look(Settings())
+    keeping.mark_bad(store.folder, first.id, "it rotted")
+
+    await backed.look(Settings())
+
+    assert backed.problems == {"backup": f"the backup {first.id} is bad: it rotted"} and len(store.backups()) == 2
+    assert (await db.read(lambda c: c.exec_driver_sql("SELECT problem FROM backups").scalars().all())) == ["it rotted", None]
+
+
+async def test_one_that_is_pruned_while_it_is_looked_at_is_not_told_as_bad(
+    backed: Backing, call: Call, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    first = await backups.take_one(call, Settings(), full=True)
+    await backups.take_one(call, Settings(), full=True)
+    await backed.look(Settings())
+    read, prune = tool.manifest, [lambda: keeping._prune(store.folder, first.id)]
+
+    def reading(folder: str) -> Any:
+        found = read(folder)
+        if prune:
+            prune.pop()()
+        return found
+
+    monkeypatch.setattr(tool, "manifest", reading)
+    await backed.look(Settings())
+
+    assert not prune and backed.problems == {} and len(store.backups()) == 1
 
 
 async def test_other_settings_are_tried_at_once_after_one_that_could_not_be_taken(backed: Backing, home: Path, tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.core.upkeep import Upkeep
+from app.core.upkeep import Backup, Upkeep
 from app.runtime.settings import Settings
 
 
@@ -52,6 +52,18 @@ def test_what_is_told_is_true_after_a_restart_too(tmp_path: Path):
     assert str(settings.problem).endswith("Nothing is removed until it is mended. For what is wrong the defaults hold.")
     path.write_text('[retention]\nkeep = "400d"\n[backup]\nkeep = "9d"\n')
     assert (settings.upkeep.doubt, settings.upkeep.backup.keep, settings.problem) == ("", 9 * 86400, None)
+
+
+def test_none_is_taken_while_it_was_never_known_where_to(tmp_path: Path):
+    path = tmp_path / "config.toml"
+    path.write_text('[backup]\nfoldr = "/mnt/x"\n')
+    settings = Settings(str(path))
+    assert not settings.upkeep.backup.enabled and "No backup is taken, as it is not known where to." in str(settings.problem)
+
+    path.write_text('[backup]\nfolder = "/mnt/x"\n')
+    assert settings.upkeep.backup.enabled
+    path.write_text('[backup]\nfolders = "/mnt/x"\n')
+    assert settings.upkeep.backup == Backup(folder="/mnt/x", keep=None) and "No backup" not in str(settings.problem)
 
 
 def test_a_file_that_is_there_and_cannot_be_looked_at_is_no_missing_one(tmp_path: Path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shlex
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +15,16 @@ from typing import Any
 
 import pytest
 
+from app.cli import db_backup
 from app.errors import Usage
 from app.runtime import advice
 from app.service import backups
 from app.service import operations as log
 from app.service.call import Call
 from db.backup import keeping, room, taking
+from db.backup import restore_tool as tool
 from db.backup.store import NoBackup, Store
-from db.errors import DiskFull
+from db.errors import DiskFull, Storage
 from tests.backup import trials
 from tests.service.ready import submitted
 
@@ -89,6 +93,23 @@ async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_
     assert len(backups.listed(call.home)) == 1 and backups.listed(other) == [] and advice.newest(other) is None
     assert backups.folder(tmp_path / "link", backups.settings()) == mine == advice.folder(call.home)
     assert backups.folder(other, backups.settings()).parent == mine.parent
+
+
+async def test_good_ones_in_the_home_are_told_once_the_settings_name_another_folder(
+    call: Call, configure: Configure, tmp_path: Path
+):
+    assert backups.left_behind(call.home) is None
+    await backups.backup(call)
+    last = await backups.backup(call)
+    assert backups.left_behind(call.home) is None
+    configure(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/there"\n')
+
+    assert backups.left_behind(call.home) == {"path": last["path"], "good": 2, "at": last["at"]}
+    said = db_backup._none({"path": "/a home/it's/x.backup", "good": 1, "at": last["at"]})
+    assert said.startswith("no backup yet in the folder of config.toml, but 1 good one in /a home/it's, the newest of ")
+    assert shlex.split(said.rpartition(": ")[2]) == ["taskdeck", "db", "restore", "/a home/it's/x.backup"]
+    await backups.backup(call)
+    assert backups.left_behind(call.home) is None
 
 
 async def test_verify_passes_by_what_others_named_as_we_do(call: Call):
@@ -186,7 +207,7 @@ async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies
     row, away = await backups.backup(call), await backups.backup(call, to=f"{call.home}/else")
 
     for word in (row["id"][:20], f"{row['id']}.backup", row["path"], away["path"]):
-        assert await backups.verify(call, id=word) == {"checked": 1, "bad": [], "damaged_lines": []}
+        assert await backups.verify(call, id=word) == {"checked": 1, "bad": [], "odd": [], "damaged_lines": []}
     with pytest.raises(NoBackup, match="there is no backup /nowhere/x"):
         await backups.verify(call, id="/nowhere/x")
 
@@ -207,8 +228,8 @@ async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_i
 
 async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
     first, second = await backups.backup(call), await backups.backup(call)
-    assert await backups.verify(call) == {"checked": 2, "bad": [], "damaged_lines": []}
-    assert await backups.verify(call, id=first["id"]) == {"checked": 1, "bad": [], "damaged_lines": []}
+    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "damaged_lines": []}
+    assert await backups.verify(call, id=first["id"]) == {"checked": 1, "bad": [], "odd": [], "damaged_lines": []}
     data = bytearray(Path(second["path"]).read_bytes())
     data[-40] ^= 1
     Path(second["path"]).write_bytes(data)
@@ -223,8 +244,128 @@ async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
     assert trials.leftovers(call.home / "backups") == set()
 
 
+async def test_what_is_no_fault_of_the_backup_is_told_and_it_stays_good(call: Call, configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    configure('theme = "dark"\n')
+    first, second = await backups.backup(call), await backups.backup(call)
+    beside = call.home / "backups" / f"config-{first['id']}.toml"
+    text = beside.read_bytes()
+    beside.unlink()
+
+    for asked in (None, first["id"]):
+        found = await backups.verify(call, id=asked)
+        assert (found["bad"], found["odd"]) == ([], [{"id": first["id"], "problem": f"{beside.name} is gone or changed"}])
+        assert db_backup.said(found) == [f"{first['id']}: {beside.name} is gone or changed; it still counts as it did"]
+    beside.write_bytes(text)
+
+    def refused(self: Any, digest: str) -> str:
+        raise PermissionError(13, "Permission denied", self.path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tool.Opened, "_checked", refused)
+        found = await backups.verify(call)
+    why = "its file cannot be read: permission denied"
+    assert (found["bad"], found["odd"]) == ([], [{"id": row["id"], "problem": why} for row in (first, second)])
+
+    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "damaged_lines": []}
+    assert all(row["verified"] for row in await backups.backups(call))
+
+
+async def test_a_base_that_is_bad_is_what_is_marked_and_not_the_one_that_was_asked_for(call: Call):
+    first, second = await backups.backup(call), await backups.backup(call)
+    data = bytearray(Path(first["path"]).read_bytes())
+    data[-40] ^= 1
+    Path(first["path"]).write_bytes(data)
+
+    found = await backups.verify(call, id=second["id"])
+
+    assert found["bad"] == [{"id": first["id"], "problem": "its checksum is wrong"}]
+    assert [line["id"] for line in tool.manifest(f"{call.home}/backups")[0] if line["what"] == "bad"] == [first["id"]]
+
+
+@pytest.mark.parametrize("trouble", [errno.EROFS, errno.ENOSPC])
+async def test_a_folder_that_takes_nothing_is_checked_all_the_same(call: Call, trouble: int, monkeypatch: pytest.MonkeyPatch):
+    first, second = await backups.backup(call, full=True), await backups.backup(call, full=True)
+    folder, create = call.home / "backups", os.open
+
+    def refuse(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_CREAT and os.fspath(path).startswith(os.fspath(folder)):
+            raise OSError(trouble, os.strerror(trouble), path)
+        return create(path, flags, *more, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "damaged_lines": []}
+        Path(first["path"]).write_bytes(Path(first["path"]).read_bytes()[:-1] + b"\0")
+        assert [bad["id"] for bad in (await backups.verify(call))["bad"]] == [first["id"]]
+    assert trials.leftovers(folder) == set() and second["verified"]
+
+
+async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiting_can_be_given_up(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await backups.backup(call)
+    reached, ended, taken, take = threading.Event(), threading.Event(), keeping._taken, backups.take
+
+    def taking(*args: Any) -> Any:
+        try:
+            return take(*args)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(backups, "take", taking)
+    with keeping.alone(call.home / "backups"):
+        monkeypatch.setattr(keeping, "_taken", lambda fd: taken(fd) or reached.set())
+        asked = asyncio.create_task(backups.backup(call))
+        await asyncio.to_thread(reached.wait, 20)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await asyncio.to_thread(ended.wait, keeping.PATIENCE / 2), "its thread has ended"
+        monkeypatch.setattr(keeping, "PATIENCE", 0.01)
+        with pytest.raises(Storage, match=r"another process is at work in the folder .* No backup was taken\. Try again"):
+            take(call.db.path, call.home / "backups", backups.Rules())
+        with pytest.raises(Storage, match=r"another process is at work .* The check was not finished\. Try again"):
+            backups.checked(call.home)
+    assert len(backups.listed(call.home)) == 1
+
+
+async def test_one_program_is_run_after_the_other(tmp_path: Path):
+    script = f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir {tmp_path}/busy"
+    chosen = backups.Settings(after=("/bin/sh", "-c", script))
+
+    assert await asyncio.gather(*(backups.hook(chosen, tmp_path) for _ in range(3))) == [None] * 3
+
+
+async def test_a_program_that_takes_long_goes_on_where_a_runtime_is_up_and_is_recorded(
+    live: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    os.mkfifo(tmp_path / "gate")
+    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate; exit 3']\n""")
+    monkeypatch.setattr(backups, "LONG_ENOUGH", 0.01)
+    told: list[str] = []
+
+    row = await backups.backup(replace(live, note=told.append))
+
+    assert row["after"] is None and told == ["/bin/sh goes on; whether it failed will stand in: taskdeck operations"]
+    (running,) = backups._RUNNING
+    await asyncio.to_thread((tmp_path / "gate").write_text, "go\n")
+    assert await running == "/bin/sh, which is run after a backup, exited 3"
+    assert [one["object"] for one in await log.ls(live) if one["verb"] == "db backup after"] == [f"backup {row['id']}"]
+
+
+async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: Call):
+    (call.home / "backups").mkdir()
+    old, newest = (call.home / "backups" / f"before-000{n}-2020-01-0{n}T080000.000000Z.db" for n in (1, 2))
+    old.touch()
+    newest.touch()
+
+    await backups.backup(call)
+
+    assert (old.exists(), newest.exists()) == (False, True)
+
+
 async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):
-    assert await backups.verify(call) == {"checked": 0, "bad": [], "damaged_lines": []}
+    assert await backups.verify(call) == {"checked": 0, "bad": [], "odd": [], "damaged_lines": []}
     with pytest.raises(NoBackup):
         await backups.verify(call, id="20260101T000000Z-full")
     assert not (call.home / "backups").exists()

@@ -18,7 +18,7 @@ from app import paths
 from app.core.clean import MASK
 from app.core.upkeep import DAY, Backup, Retention, Rule, Upkeep
 from app.errors import Usage
-from app.service import admin, cleanup
+from app.service import admin, backups, cleanup
 from app.service import operations as log
 from app.service.call import Call
 from db import clock, history, operations, retention
@@ -137,10 +137,40 @@ async def test_rules_for_what_is_not_there_are_named(upkept: Upkept):
     assert template.isprintable() and template.startswith("[retention.template.")
 
 
-async def test_what_the_ledger_holds_is_kept_for_good_while_backups_are():
-    found = Upkeep(backup=Backup(keep=None))
-    assert cleanup.rules(found, clock.utcnow()).ledger == ""
-    assert cleanup.rules(Upkeep(backup=Backup(enabled=False)), clock.utcnow()).ledger is None
+def test_what_the_ledger_holds_is_kept_as_long_as_backups_are(home: Path):
+    now, none = clock.utcnow(), cleanup.oldest(home, Backup())
+    assert cleanup.rules(Upkeep(backup=Backup(keep=None)), now, none).ledger == ""
+    for enabled in (True, False):  # those that people take are kept as long
+        assert cleanup.rules(Upkeep(backup=Backup(keep=DAY, enabled=enabled)), now, none).ledger == clock.stamp(now - timedelta(days=1))
+
+
+async def test_it_is_kept_as_far_back_as_any_backup_lies_there_or_may(call: Call, tmp_path: Path):
+    first = await backups.take_one(call, Backup())
+    await backups.take_one(call, Backup(folder=f"{tmp_path}/far"))
+    aside = call.db.path.with_name(f"{call.db.path.name}.before-restore-2020-01-02T000000.000000")
+
+    assert cleanup.oldest(call.home, Backup()) == cleanup.oldest(call.home, Backup(folder=f"{tmp_path}/far")) == first.at
+    aside.touch()
+    assert cleanup.oldest(call.home, Backup()) == "2020-01-02T00:00:00.000000Z"
+    (tmp_path / "far").rename(tmp_path / "away")
+    assert cleanup.oldest(call.home, Backup(folder=f"{tmp_path}/far")) == ""
+    (call.home / "backups").rename(tmp_path / "moved")
+    (call.home / "backups").symlink_to(tmp_path / "nowhere")
+    assert cleanup.oldest(call.home, Backup()) == ""
+
+
+async def test_what_a_backup_still_holds_is_remembered_however_short_they_are_kept(db: Database, call: Call):
+    """The last two full ones stay, and those that people take while none are taken by the clock."""
+    short = Upkeep(backup=Backup(keep=0.001, enabled=False), retention=Retention(all=Rule(keep=0.001)))
+    await work(db, 1, 20)
+    await execute(call, "UPDATE tasks SET name = 'same', template = NULL")
+    await backups.take_one(call, short.backup)
+
+    for _ in range(2):
+        await cleanup.clean(db, call.home, short)
+
+    ((gone, known),) = await execute(call, "SELECT 20 - count(*), (SELECT count(*) FROM forgotten) FROM tasks")
+    assert gone == known > 10
 
 
 async def test_logs_go_with_their_runs(db: Database, home: Path, upkept: Upkept):

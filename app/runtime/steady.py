@@ -1,0 +1,45 @@
+"""Whether the clock may say what is old. One that was set far ahead and a machine that was off for long look alike: both get a day."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+
+from app.core import amounts
+from app.core.upkeep import DAY
+from db import clock
+
+log = logging.getLogger(__name__)
+
+
+class Steady:
+    """Compares how far the clock went with how long the machine ran, from one look to the next."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[datetime, float] | None = None
+        """The last look: what the clock said, and the machine's own seconds."""
+        self._from = 0.0
+        """The machine's own seconds from which on the clock is believed."""
+
+    def begin(self, stored: str | None) -> None:
+        """The runtime comes up; the last stored time of the one before, if any, is as a look just now."""
+        if stored is not None:
+            self._seen = (clock.parse(stored), _seconds())
+
+    def look(self) -> bool:
+        """Whether the clock went ahead by no more than a day beyond what the machine did, for a day now."""
+        now, seconds = clock.utcnow(), _seconds()
+        at, since = self._seen or (now, seconds)
+        ahead = (now - at).total_seconds() - (seconds - since)
+        if ahead > DAY:
+            self._from = seconds + DAY
+            said = "the clock is %s ahead of what was stored last; for a day nothing is removed, as it may be wrong: taskdeck doctor"
+            log.warning(said, amounts.age(ahead))
+        self._seen = (now, seconds)
+        return seconds >= self._from
+
+
+def _seconds() -> float:
+    """Seconds since the machine was booted, also those in which it slept; no clock that is set changes them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,40 @@
+"""What is said of a damaged database: never that there is no backup while nobody knows where they lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app import offline
+from app.errors import Usage
+from app.runtime import advice
+from app.service import backups
+from app.service.call import Call
+from db.errors import DamagedDatabase
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where config.toml is."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
+    path = tmp_path / "taskdeck" / "config.toml"
+    path.parent.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("said", ['foldr = "{far}"', "folder = '{far}", 'folder = ["{far}"]'])
+async def test_while_it_is_not_known_where_they_lie_that_is_what_is_said(call: Call, settings: Path, tmp_path: Path, said: str):
+    settings.write_text(f'[backup]\nfolder = "{tmp_path}/far"\n')
+    taken = await backups.backup(call)
+    settings.write_text("[backup]\n" + said.replace("{far}", f"{tmp_path}/far"))
+
+    told = advice.advice(call.home, DamagedDatabase("the database is damaged."))
+
+    assert f"{settings}" in told.message and "not known where the backups lie" in told.message and "no good backup" not in str(told)
+    with pytest.raises(Usage, match="not known where the backups lie"):
+        offline.named(os.fspath(call.home), None, None)
+    settings.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
+    assert offline.named(os.fspath(call.home), None, None)["id"] == taken["id"]
+    assert "Newest good backup" in advice.advice(call.home, DamagedDatabase("the database is damaged.")).message

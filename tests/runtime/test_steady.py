@@ -1,0 +1,86 @@
+"""A clock that is far ahead for a while removes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.runtime import steady
+from app.runtime.dispatcher import Dispatcher
+from app.runtime.duties import Duties
+from app.runtime.steady import Steady
+from app.runtime.usage import Usage
+from app.service import views
+from app.service.call import Call
+from db import clock
+from db.backup.store import Store
+from db.engine import Database
+from tests.service.ready import execute, submitted
+
+Pass = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pass:
+    """Let the machine run for so many hours, while the clock goes on for so many days; without a config.toml of the user's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    moment, seconds = [clock.utcnow()], [1000.0]
+    monkeypatch.setattr(clock, "utcnow", lambda: moment[0])
+    monkeypatch.setattr(steady, "_seconds", lambda: seconds[0])
+
+    def passing(hours: float = 0, days: float = 0) -> None:
+        moment[0] += timedelta(days=days)
+        seconds[0] += hours * 3600
+
+    return passing
+
+
+def test_a_clock_that_goes_as_the_machine_does_is_believed(passing: Pass):
+    found = Steady()
+    found.begin(clock.now())
+
+    for hours in (1, 24, 200):
+        passing(hours, hours / 24)
+        assert found.look()
+    passing(days=-40)
+    assert found.look(), "set back, it takes nothing for older than it is"
+
+
+def test_one_that_jumps_ahead_is_believed_after_a_day(passing: Pass):
+    found = Steady()
+    assert found.look()
+
+    passing(days=58)
+    assert not found.look()
+    passing(23, 1)
+    assert not found.look()
+    passing(1)
+    assert found.look()
+
+
+async def test_what_is_old_by_a_clock_far_ahead_of_what_was_stored_last_stays_for_a_day(
+    call: Call, db: Database, dispatcher: Dispatcher, home: Path, passing: Pass
+):
+    first = Duties(db, dispatcher, Usage(home))
+    await first.begin()
+    await submitted(call)
+    await execute(call, "UPDATE tasks SET status = 'failed', ended_at = ?", clock.now())
+    await first.sample()
+    for _ in range(3):
+        await first.backup()
+        passing(24, 1)
+    passing(days=58)
+
+    second = Duties(db, dispatcher, Usage(home))
+    await second.begin()
+    await second.cleanup()
+    await second.backup()
+    assert len((await views.ls(call))["tasks"]) == 1 and len(Store(home / "backups").good()) == 4
+
+    passing(24, 1)
+    await second.backup()
+    await second.cleanup()
+    assert (await views.ls(call))["tasks"] == [] and len(Store(home / "backups").good()) < 4
