@@ -16,7 +16,7 @@ from db.errors import DamagedDatabase, Problem
 
 OUT_OF_REACH = "no good backup of it is within reach"
 UNKNOWN = "So it is not known where the backups lie."
-SAID = ("Newest good backup", "another program", "is saved", OUT_OF_REACH, UNKNOWN)
+SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, UNKNOWN)
 """What says already what can be done."""
 
 

@@ -19,6 +19,14 @@ CLOSED = "closed"
 """The file in `run/` that says that a runtime has let go of the database in peace."""
 QUIET = "backed-up"
 """The file in `run/` that says which backup was taken after that, while there was no runtime."""
+RESCUED = ".rescued-"
+"""What stands between the name of a database and the time when a runtime saved what was in it."""
+
+
+def put_back(path: Path, saved: Path) -> str:
+    """The words for a shell that put what was saved where the database was."""
+    name = shlex.quote(str(path))
+    return f"rm -f {name}-wal {name}-shm && mv {shlex.quote(str(saved))} {name}"
 
 
 def check_in_place(home: Path) -> None:
@@ -40,7 +48,10 @@ def check_in_place(home: Path) -> None:
 
 def _gone(home: Path, used: bool) -> DamagedDatabase:
     """What to say of a database that is gone: how it comes back, and how one begins anew on purpose."""
-    said = f"the database is gone: {paths.database(home)}. No new one was made."
+    path = paths.database(home)
+    said = f"the database is gone: {path}. No new one was made."
+    if saved := sorted(path.parent.glob(f"{path.name}{RESCUED}*")):
+        return DamagedDatabase(f"{said} A runtime has saved what was in it: {saved[-1]}.", f"Put it back: {put_back(path, saved[-1])}")
     try:
         found, where = newest(home), folder(home)
     except Usage as unknown:

@@ -10,7 +10,6 @@ import json
 import logging
 import logging.handlers
 import os
-import shlex
 import signal
 import sys
 import time
@@ -30,6 +29,7 @@ from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
 from app.runtime.fresh import let_go_in_peace, prepare_apart
+from app.runtime.inplace import RESCUED, put_back
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
@@ -161,15 +161,14 @@ class Runtime:
     async def _save_what_is_open(self) -> None:
         """The database was taken away: nothing more is written to it, and what it holds is put beside where it was."""
         db = self.dispatcher.db
-        to = db.path.with_name(f"{db.path.name}.rescued-{time.strftime('%Y%m%dT%H%M%S')}")
+        to = db.path.with_name(f"{db.path.name}{RESCUED}{time.strftime('%Y%m%dT%H%M%S')}")
         said = f"the database was removed or replaced while a runtime had it: {db.path}."
         try:
             await db.rescue(to)
         except (Problem, OSError) as error:
             log.error("%s It could not be saved: %s", said, error)
         else:
-            path = shlex.quote(str(db.path))
-            back = f"taskdeck stop && rm -f {path}-wal {path}-shm && mv {shlex.quote(str(to))} {path}"
+            back = f"taskdeck stop && {put_back(db.path, to)}"
             db.condemn(GoneDatabase(f"{said} All that was in it is saved: {to}.", f"Put it back: {back}"))
             log.error("%s", db.damage)
 

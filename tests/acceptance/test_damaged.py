@@ -216,7 +216,11 @@ def test_a_database_that_is_removed_under_the_runtime_takes_nothing_more_and_wha
     assert (at_once.returncode, at_once.stdout, later.returncode, later.stdout) == (5, "", 5, "")
     assert "GONE" in house.ok("status") and not database.exists()
 
-    house.shell(later.stderr.partition("Put it back: ")[2])
+    house.ok("stop")
+    still = house.td("ls")
+    assert still.returncode == 5 and "has saved" in still.stderr, still.stderr
+    assert later.stderr.partition("taskdeck stop && ")[2] == still.stderr.partition("Put it back: ")[2]
+    house.shell(still.stderr.partition("Put it back: ")[2])
     house.ok("serve", "--detach")
     assert sorted(str(row["number"]) for row in house.json("ls")) == known
 
