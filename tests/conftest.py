@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,14 @@ from app.runtime import fresh
 from app.service.call import Call
 from db.engine import Database, open_database
 from tests.living import Living, command
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kept_out_of_the_next_collections() -> Iterator[None]:
+    """What a module has left for good, as the apps of the deck, is not looked through again with each of the modules after it."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -122,9 +122,13 @@ HOSTILE = (
 
 @pytest.mark.parametrize("line", HOSTILE)
 def test_no_line_takes_long_to_read_to_judge_or_to_complete(line: str):
-    name = Facts(name="a" * 200, queue="a" * 200, tags={"x": "a" * 200}, text="a" * 4000)
-    began = time.process_time()
+    assert min(seconds_for(line) for _ in range(3)) < 0.2  # one that blows up takes minutes, each time
 
+
+def seconds_for(line: str) -> float:
+    """What it takes, of this thread, to complete a line, to read it and to judge by it."""
+    name = Facts(name="a" * 200, queue="a" * 200, tags={"x": "a" * 200}, text="a" * 4000)
+    began = time.thread_time()
     completions(line, {"queue": ["a" * 200]})
     try:
         found = parse(line, NOW)
@@ -132,8 +136,7 @@ def test_no_line_takes_long_to_read_to_judge_or_to_complete(line: str):
         assert str(error).isprintable()
     else:
         assert isinstance(matches(found, name), bool)
-
-    assert time.process_time() - began < 0.2
+    return time.thread_time() - began
 
 
 @given(st.text(max_size=60))

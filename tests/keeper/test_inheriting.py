@@ -160,15 +160,16 @@ def test_an_intent_without_a_pid_is_found_by_its_cookie_or_lost_and_never_refuse
         assert (event["is"], event["run"], event["lost"], event["reason"]) == ("ended", run, *LOST)
 
 
-def test_what_was_forgotten_leaves_no_file(before, empty_home):
+def test_what_was_forgotten_leaves_no_file(before, empty_home, wait_until):
     runs = [before.run("true")["run"] for _ in range(3)]
     before.kill_both()
     empty_home.revive()
+    inherited(empty_home)
 
     empty_home.send("forget", runs=runs)
     empty_home.settle()
 
-    assert not list(empty_home.journal.glob("*.taken"))
+    wait_until(lambda: not list(empty_home.journal.glob("*.taken")), "the file is removed")
     empty_home.kill("pid")
     assert empty_home.hello["runs"] == []
 
