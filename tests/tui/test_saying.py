@@ -64,6 +64,8 @@ def still(monkeypatch: pytest.MonkeyPatch):
 async def test_trouble_goes_with_the_board_of_a_runtime_and_stays_while_none_can_be_had(still: None):
     app = deck(Answers())
     async with app.run_test(size=(120, 40)) as pilot:
+        app.feed.stop()  # whose boards would be those of a living runtime
+        await pilot.pause()
         app._feed_lost(Storage("the database is gone.", CURE), False)
         await until(pilot, lambda: says(app, CURE))
         app._take(up("none"))
