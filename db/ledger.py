@@ -156,7 +156,8 @@ def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
                 to.execute(f"CREATE TABLE {table} ({', '.join(map(_quoted, columns[table]))})")
         if present is None:
             return
-        with suppress(sqlite3.Error), closing(sqlite3.connect(read_only_uri(present), uri=True, timeout=10)) as c:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(read_only_uri(present), uri=True, timeout=10, isolation_level=None)) as c:
+            c.execute("BEGIN")  # one lock for all the thousands of reads
             for table in _SALVAGED:
                 with suppress(sqlite3.Error):
                     _save_table(c, to, table, columns[table])

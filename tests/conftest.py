@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,11 @@ from app.runtime import fresh
 from app.service.call import Call
 from db.engine import Database, open_database
 from tests.living import Living, command
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests wait for other processes for a third of their time."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="module", autouse=True)

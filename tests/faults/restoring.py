@@ -5,22 +5,26 @@ strace kills the process where it makes the call, before the call is done.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from multiprocessing import get_context
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import NamedTuple
 
 from app import offline, paths
+from app.__main__ import main
 from app.errors import Problem
 from db import check, restore
 from db.engine import write_engine
 from tests.corruption.trials import PAGE, furnish
 from tests.db.making import Made
-from tests.faults.trial import STRACE
+from tests.faults.trial import traced
 
 STEPS = ("rename", "link", "unlink", "fsync")
 """The calls that a restore is made of; `WRITES` are those that fill the files."""
@@ -119,14 +123,31 @@ def _copy(home: Path, to: Path) -> Path:
 
 def _kill(home: Path, call: str, n: int) -> bool:
     """Restore, and be killed at the n-th call; False when there are not so many."""
-    assert STRACE is not None
-    inject = f"inject={call}:signal=KILL:when={n}"
-    line = [STRACE, "-f", "-qq", "-e", f"trace={call}", "-e", inject, "-o", "/dev/null"]
-    done = subprocess.run(
-        [*line, sys.executable, "-m", "app", "--home", str(home), "db", "restore", "--yes"], capture_output=True, text=True
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode in (-9, 137)
+    ours, its = _FORKS.Pipe()
+    said = home / "said"
+    restoring = _FORKS.Process(target=_when_told, args=(its, said, ["--home", str(home), "db", "restore", "--yes"]))
+    restoring.start()
+    with ours, its, traced(restoring.pid or 0, call, f"signal=KILL:when={n}"):
+        ours.send(None)
+        restoring.join()
+    assert "Traceback" not in said.read_text(), said.read_text()
+    assert restoring.exitcode in (0, -signal.SIGKILL), said.read_text()
+    return restoring.exitcode != 0
+
+
+_FORKS = get_context("forkserver")
+"""Has the program at hand: to trace it from its first import on would take most of the time."""
+_FORKS.set_forkserver_preload(["app.cli.db_restore", "app.offline", __name__])
+
+
+def _when_told(gate: Pipe, said: Path, words: list[str]) -> None:
+    """The command line, once it is traced; what it says goes to a file."""
+    with said.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    gate.recv()
+    sys.argv = ["taskdeck", *words]
+    main()
 
 
 def _wrong(home: Path, case: Case) -> list[str]:

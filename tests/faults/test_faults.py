@@ -29,7 +29,7 @@ def test_a_restore_that_is_killed_at_any_step_is_finished_by_the_next_one(tmp_pa
         pytest.skip(why)
 
     case = restoring.make(tmp_path, damaged)
-    found = [*restoring.trials(case, restoring.STEPS[:2]), *restoring.trials(case, restoring.STEPS[2:], every=20)]
+    found = [*restoring.trials(case, restoring.STEPS[:2]), *restoring.trials(case, restoring.STEPS[2:], every=9)]
 
     assert [one for one in found if one.wrong] == []
     assert {one.call for one in found} == set(restoring.STEPS)

@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 
 from app import paths
@@ -77,12 +77,16 @@ def trial(living: Living, fault: Fault) -> Found:
     return found
 
 
-@contextmanager
-def failing(pid: int, fault: Fault) -> Iterator[None]:
+def failing(pid: int, fault: Fault) -> AbstractContextManager[None]:
     """While this lasts the calls of the process and its threads fail as said."""
+    return traced(pid, fault.call, f"error={fault.error}:when={fault.n}")
+
+
+@contextmanager
+def traced(pid: int, call: str, what: str) -> Iterator[None]:
+    """While this lasts `what` comes of a call of the process and its threads."""
     assert STRACE is not None
-    inject = f"inject={fault.call}:error={fault.error}:when={fault.n}"
-    line = [STRACE, "-f", "-p", str(pid), "-e", f"trace={fault.call}", "-e", inject, "-o", "/dev/null"]
+    line = [STRACE, "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={call}:{what}", "-o", "/dev/null"]
     tracer = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     try:
         assert tracer.stderr is not None

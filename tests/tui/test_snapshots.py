@@ -188,30 +188,37 @@ TOURS = (
 
 async def settled(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
     """Return when nothing is being read any more, nothing is due soon, and nothing changes on the screen."""
-    before, carried = None, _errand(app)
+    before, carried = None, _errands(app)
     for _ in range(1000):
         await pilot.pause(0.003)
-        if not carried.is_set() or _is_reading(app) or _is_due(app):
+        if not all(done.is_set() for done in carried) or _is_reading(app) or _is_due(app):
             before = None
             continue
         now = (app.screen, screen_text(app))
         if now == before:
             return
-        before, carried = now, _errand(app)
+        before, carried = now, _errands(app)
     raise AssertionError("it never came to rest:\n" + "\n".join(seen(app)))
 
 
-def _errand(app: TaskdeckApp) -> Event:
-    """Set when the errands that were sent before it are done."""
+def _errands(app: TaskdeckApp) -> list[Event]:
+    """Each is set when the errands that were sent before it, or what a log was asked before it, are done."""
     done = Event()
     app.errands.run_with(lambda client: None, lambda answer, error: done.set())
+    return [done, *(_asked(view) for view in app.screen.query(LogView) if view.is_open)]
+
+
+def _asked(view: LogView) -> Event:
+    done = Event()
+    view.ask(lambda pager: done.set())
     return done
 
 
 def _is_reading(app: TaskdeckApp) -> bool:
     """Whether a thread works for the screen; that which reads a log does so as long as it is open."""
     logs = [view for view in app.screen.query(LogView) if view.is_open]
-    return any(worker.is_running and worker.group != "log" for worker in app.workers) or any(view.page.lines is None for view in logs)
+    busy = any(view.page.lines is None or view.page.progress < 100 for view in logs)
+    return busy or any(worker.is_running and worker.group != "log" for worker in app.workers)
 
 
 def _is_due(app: TaskdeckApp) -> bool:
