@@ -17,7 +17,6 @@ from app.runtime.advice import advised
 from app.runtime.inplace import check_in_place, note_quiet, quiet_since
 from app.service import checking, traces
 from app.service.call import Call
-from app.service.verbs import answer
 from db import check as checks
 from db import migrate, restore
 from db.backup import restore_tool as tool
@@ -47,6 +46,8 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
 
 
 async def _read(home: Path, verb: str, args: dict[str, Any], note: Callable[[str], None] = lambda text: None) -> Any:
+    from app.service.verbs import answer  # all of them, which nobody else here needs
+
     path = paths.database(home)
     check_in_place(home)
     opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)

@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -20,9 +21,15 @@ from db.engine import Database, open_database
 from tests.living import Living, command
 
 
+def pytest_configure() -> None:
+    """Let what is compiled be kept, whatever the environment says: most tests start processes, and each would compile all of it anew."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests wait for other processes for a third of their time."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Twice as many as there are cores: tests wait for other processes, and for screens to come to rest, for half of their time."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.fixture(scope="module", autouse=True)

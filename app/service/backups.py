@@ -19,7 +19,6 @@ from app import config, paths
 from app.core.clean import clean, cut
 from app.core.upkeep import Backup as Settings
 from app.errors import Problem, Usage
-from app.service import definitions
 from app.service.call import Call
 from db import migrate, operations, restore
 from db.backup import keeping, room
@@ -151,6 +150,8 @@ async def _apart(work: Callable[[Callable[[], None]], T]) -> T:
 
 async def _beside(call: Call) -> dict[str, bytes]:
     """The user's settings and all definitions, as far as there are any to be had."""
+    from app.service import definitions  # which would take most of the time of a command that only lists
+
     texts = {}
     with suppress(OSError):
         texts["config"] = Path(paths.config_file()).read_bytes()

@@ -42,7 +42,7 @@ def test_on_a_terminal_nothing_of_them_drives_it(recorded):
 
 
 def test_every_page_of_the_log_view_shows_text_and_known_sequences_only(recorded):
-    with recorded.terminal(columns=100, rows=50) as deck:
+    with recorded.terminal(columns=100, rows=120) as deck:
         deck.wait("✓ recordings").type("l").wait(TAIL)
         for key, end in (("b", HEAD), (" ", TAIL)):
             while end not in deck.text:

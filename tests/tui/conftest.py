@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from textual import _wait
+from textual.css.stylesheet import Stylesheet
 
 OFTEN = 1 / 125
 """Seconds between two looks at whether an app has come to rest."""
+
+
+PARSED: dict[str, Any] = {}
+"""What styles came to, by the variables of the theme and by the styles: the same for each app of a process."""
+
+
+@pytest.fixture(autouse=True)
+def parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Styles are parsed for the first app that has them."""
+    parse = Stylesheet._parse_rules
+
+    def parse_rules(self: Stylesheet, *args: Any, **kwargs: Any) -> Any:
+        key = repr((sorted(self._variables.items()), args, kwargs))
+        if key not in PARSED:
+            PARSED[key] = parse(self, *args, **kwargs)
+        return PARSED[key]
+
+    monkeypatch.setattr(Stylesheet, "_parse_rules", parse_rules)
 
 
 @pytest.fixture(autouse=True)
