@@ -1,7 +1,8 @@
-"""Files as SQLite is told of them."""
+"""Files: how SQLite is told of them, how they get to the disk, how one is held."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -37,6 +38,15 @@ def remove(path: Path) -> None:
     """Take a database away, if it is there. What lies beside goes after it: without that it would seem to be whole. Raises OSError."""
     for ending in ("", *BESIDE):
         path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+
+
+def taken(fd: int, how: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file or folder until it is closed, unless another process has it; whether it was had."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _uri(path: Path) -> str:

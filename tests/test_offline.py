@@ -16,20 +16,7 @@ from app.errors import Conflict
 from app.runtime.lock import RuntimeExists, held, hold_lock
 from db import restore
 from db.backup.taking import Rules, take
-from db.engine import write_engine
-from tests.db.making import Made
-
-
-def submit(path: Path, name: str) -> None:
-    engine = write_engine(path)
-    with engine.begin() as c:
-        Made(c).task(name=name)
-    engine.dispose()
-
-
-def names(path: Path) -> list[str]:
-    with closing(sqlite3.connect(path)) as c:
-        return [name for (name,) in c.execute("SELECT name FROM tasks ORDER BY number")]
+from tests.db.making import names, submit
 
 
 @pytest.fixture(autouse=True)

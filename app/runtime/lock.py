@@ -15,6 +15,7 @@ import psutil
 
 from app import paths
 from app.errors import Conflict
+from db.files import taken
 
 
 class RuntimeExists(Conflict):
@@ -33,7 +34,7 @@ def hold_lock(home: Path) -> Iterator[None]:
     fd = os.open(home / "run" / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         looked = False
-        while not _taken(fd):
+        while not taken(fd):
             if not _dying(fd) and (looked or _named(fd)):
                 raise RuntimeExists(f"a runtime already has this home: {_holder(fd)}.", "See it: taskdeck")
             looked = not _dying(fd)
@@ -51,12 +52,9 @@ def held(home: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not taken(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
-    return False
 
 
 def _say_who(fd: int) -> None:
@@ -64,14 +62,6 @@ def _say_who(fd: int) -> None:
     with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()}, {user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
-
-
-def _taken(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _dying(fd: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -20,6 +19,7 @@ from db import clock
 from db.backup import restore_tool as tool
 from db.backup import room
 from db.backup.store import Backup, Store
+from db.files import taken
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def alone(folder: Path, step: Callable[[], None] = tool.no_step, undone: str = r
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         end = time.monotonic() + PATIENCE
-        while not _taken(fd):
+        while not taken(fd):
             if time.monotonic() >= end:
                 raise room.busy(folder, undone)
             step()
@@ -49,14 +49,6 @@ def alone(folder: Path, step: Callable[[], None] = tool.no_step, undone: str = r
         yield
     finally:
         os.close(fd)
-
-
-def _taken(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def append(folder: Path, **said: Any) -> None:

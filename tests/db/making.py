@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,6 +15,7 @@ from sqlalchemy import Connection
 from app.core.ids import uuid7
 from app.runtime.outcome import judge
 from db import clock, moves, reads
+from db.engine import write_engine
 from db.rows import InstanceRow, TaskRow
 
 
@@ -81,3 +85,17 @@ class Made:
         """Make a time of a row lie so many days back."""
         then = clock.from_unix(time.time() - days * 86400)
         self.c.exec_driver_sql(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (then, value))
+
+
+def submit(path: Path, name: str) -> None:
+    """A task in the database at `path`."""
+    engine = write_engine(path)
+    with engine.begin() as c:
+        Made(c).task(name=name)
+    engine.dispose()
+
+
+def names(path: Path) -> list[str]:
+    """Those of the tasks in the database at `path`, in order of their numbers."""
+    with closing(sqlite3.connect(path)) as c:
+        return [name for (name,) in c.execute("SELECT name FROM tasks ORDER BY number")]

@@ -11,21 +11,8 @@ from pathlib import Path
 import pytest
 
 from db import check, promote, restore
-from db.engine import write_engine
 from db.errors import Storage
-from tests.db.making import Made
-
-
-def submit(path: Path, name: str) -> None:
-    engine = write_engine(path)
-    with engine.begin() as c:
-        Made(c).task(name=name)
-    engine.dispose()
-
-
-def names(path: Path) -> list[str]:
-    with closing(sqlite3.connect(path)) as c:
-        return [name for (name,) in c.execute("SELECT name FROM tasks ORDER BY number")]
+from tests.db.making import names, submit
 
 
 @pytest.fixture
