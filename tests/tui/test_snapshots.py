@@ -258,10 +258,9 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
     app.ticks.at += 60.0
     for key in [*("z" if app.deck.zoomed else ""), *["escape"] * 3, "3", "g"]:
         type_key(app, key)
-        await settled(app, pilot)
+    await settled(app, pilot)
     app.memory.put("opened", [])
     app.kept_draft = None  # pyright: ignore[reportAttributeAccessIssue]
-    await settled(app, pilot)
     app.ticks.at += 60.0
     app.deck.action_welcome()
     await settled(app, pilot)
