@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import current_thread, main_thread
+from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -38,7 +38,7 @@ from app.tui.inorder import happens, obeyed
 from app.tui.look import Look, Span
 from app.tui.memory import Memory
 from app.tui.past import REFUSAL, Past
-from app.tui.places import Places
+from app.tui.places import Places, import_form
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.page import PageScreen
 from app.tui.seen import AWAY, Seen
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskdeckApp", "run_deck"]
 
+AHEAD = 0.5
+"""Seconds after which what the form needs is imported: the rows are there by then."""
 SAID = 8.0
 """Seconds for which something said stays in the message line."""
 ACTED = 2.0
@@ -174,6 +176,7 @@ class TaskdeckApp(Sturdy, Places):
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
             self.errands.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
         self.set_interval(AWAY / 2, self._looked)
+        self.set_timer(AHEAD, Thread(target=import_form, name="import", daemon=True).start)
 
     def _looked(self) -> None:
         """Somebody looks at the deck, as far as one can tell."""

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from app.core.board import Board
-from app.tui import start
-from tests.tui import boards
+from app.tui import app, start
+from tests.tui import boards, world
 from tests.tui.on_a_pty import OnPty
 
 ROOT = Path(__file__).parents[2]
+FORM = "app.tui.screens.submit"
 
 
 @pytest.mark.parametrize(
@@ -126,3 +127,16 @@ def test_a_deck_that_cannot_go_on_ends_with_one_line_and_no_traceback(tmp_path: 
     assert b"Traceback" not in run.heard
     assert b"The deck failed (ZeroDivisionError); details in run/deck.log of the home." in run.heard
     assert "ZeroDivisionError: division by zero" in (tmp_path / "run" / "deck.log").read_text()
+
+
+async def test_the_form_is_imported_before_somebody_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(app, "AHEAD", 0.001)
+    monkeypatch.delitem(sys.modules, FORM, raising=False)
+    deck = app.TaskdeckApp(world.busy(tmp_path), now=lambda: boards.NOW)
+    async with deck.run_test() as pilot:
+        for _ in range(1000):
+            await pilot.pause(0.002)
+            if FORM in sys.modules:
+                break
+
+    assert FORM in sys.modules
