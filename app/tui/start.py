@@ -5,6 +5,7 @@ Light on purpose; everything heavy is imported in `run_deck`, after the fetch be
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -39,6 +40,7 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, 
 
     # The feed's thread must not keep a key waiting for the interpreter's usual 5 ms.
     sys.setswitchinterval(0.001)
+    gc.freeze()  # each full collection would look through all modules again: 70 ms in which no key is heard
     app = TaskdeckApp(
         lambda: _client(home, read_only or not settings.autostart),
         read_only=read_only,
@@ -72,6 +74,7 @@ def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask:
         app = DeckWithRuntime(
             client_to(runtime, home, umask), runtime=runtime, home=home, first=first.board, driver_class=OrderlyDriver, **given
         )  # fmt: skip
+        gc.freeze()
         code = app.run(mouse=settings.mouse != "off")
         left = leaving.left(runtime, home, app.board or Board(), app.goes_on)
         with suppress(OSError):  # the terminal may be gone
