@@ -304,7 +304,7 @@ async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiti
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     await backups.backup(call)
-    reached, ended, taken, take = threading.Event(), threading.Event(), keeping._taken, backups.take
+    reached, ended, taken, take = threading.Event(), threading.Event(), keeping.taken, backups.take
 
     def taking(*args: Any) -> Any:
         try:
@@ -314,7 +314,7 @@ async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiti
 
     monkeypatch.setattr(backups, "take", taking)
     with keeping.alone(call.home / "backups"):
-        monkeypatch.setattr(keeping, "_taken", lambda fd: taken(fd) or reached.set())
+        monkeypatch.setattr(keeping, "taken", lambda fd: taken(fd) or reached.set())
         asked = asyncio.create_task(backups.backup(call))
         await asyncio.to_thread(reached.wait, 20)
         asked.cancel()
