@@ -26,7 +26,7 @@ class Detail(Lines):
         self._make = make
         self.redraw()
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self.redraw()
 
     def redraw(self) -> None:

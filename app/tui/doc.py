@@ -131,7 +131,7 @@ class Doc(Lines, can_focus=True):
         """As tall as its sections."""
         return max(1, self.height)
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
     def watch_has_focus(self, _has_focus: bool) -> None:

@@ -163,7 +163,7 @@ class KeyLine(Lines):
         key = shown_key([node for node, _ in self.screen._binding_chain], hint.key, keys)
         return hint if key == hint.key else replace(hint, shown=key_name(key), key=key)
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:
@@ -195,5 +195,5 @@ class MessageLine(Lines):
         spans = [(in_room(text, room, self.look) if style in TROUBLE else text, style) for text, style in self._spans]
         self.draw([self.look.strip([(" ", ""), *spans], self.size.width)])
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self.redraw()

@@ -40,10 +40,7 @@ class Words(Lines):
         self._lines: Sequence[Span] = [(text, style)]
         self._most = most
 
-    def on_mount(self) -> None:
-        self._redraw()
-
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
     def show(self, *texts: Span) -> None:
@@ -69,7 +66,7 @@ class Rule(Lines):
         self.title = title
         """Safe text."""
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         room = self.size.width
         self.draw([self.look.strip([(self.look.rule(room, [(2, self.title)]), "dim")], room)])
 
@@ -109,7 +106,7 @@ class Field(Lines):
     def compose(self) -> ComposeResult:
         yield self._inner
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
     def _redraw(self) -> None:
@@ -122,7 +119,12 @@ class Field(Lines):
 
 
 class Entry(Input):
-    """A one-line input into which nothing is pasted, and of which nothing is drawn, that a terminal would act on."""
+    """A one-line input into which nothing is pasted, and of which nothing is drawn, that a terminal would act on.
+
+    It has no border by a rule of its own: Textual's `compact` styles each of a form's many inputs once more before it is mounted.
+    """
+
+    DEFAULT_CSS = "Entry { border: none !important; height: 1; padding: 0; }"
 
     @property
     def _value(self) -> Text:
@@ -157,6 +159,8 @@ class Slot(InOrder, Entry):
 
 class Script(InOrder, TextArea):
     """Several lines, pasted with the same care."""
+
+    DEFAULT_CSS = "Script { border: none !important; }"
 
     async def typed(self, event: Typed) -> None:
         if isinstance(event, events.Paste):
@@ -195,14 +199,14 @@ def pasted(text: str) -> str:
 
 def entry(id: str, value: str = "") -> Entry:
     """A one-line input that keeps what it holds when it is entered. Its cursor does not blink: an idle form is idle."""
-    line = Entry(value, compact=True, id=id, select_on_focus=False)
+    line = Entry(value, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
 
 def slot(id: str, value: str = "") -> Slot:
     """As `entry`, for a form that has `action_step`."""
-    line = Slot(value, compact=True, id=id, select_on_focus=False)
+    line = Slot(value, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
@@ -240,10 +244,7 @@ class Tick(InOrder, Lines, can_focus=True):
     def on_click(self) -> None:
         self.action_turn()
 
-    def on_mount(self) -> None:
-        self._redraw()
-
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
     def watch_has_focus(self, _has_focus: bool) -> None:
@@ -295,10 +296,7 @@ class Choice(InOrder, Lines, can_focus=True):
                 self.choose(value)
                 return
 
-    def on_mount(self) -> None:
-        self._redraw()
-
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
     def watch_has_focus(self, _has_focus: bool) -> None:
@@ -370,10 +368,7 @@ class Pick(InOrder, Lines, can_focus=True):
     async def on_click(self) -> None:
         await self.action_open()
 
-    def on_mount(self) -> None:
-        self._redraw()
-
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
     def watch_has_focus(self, _has_focus: bool) -> None:

@@ -252,7 +252,7 @@ class Header(Lines):
         lines = header_lines(self._board, self._bearings, self.now, self.look, width)
         self.draw([self.look.strip(spans, width) for spans in lines][: self.size.height])
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -23,6 +23,8 @@ class Lines(Sturdy, Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._strips: Sequence[Strip] = ()
+        self._fitted = Size(0, 0)
+        self._fits = False
 
     @property
     def look(self) -> Look:
@@ -37,6 +39,8 @@ class Lines(Sturdy, Widget):
     def draw(self, strips: Sequence[Strip]) -> None:
         """Show these lines, touching the screen only where they differ from what is shown."""
         old, self._strips = self._strips, strips
+        if self._fits:
+            return
         changed = [Region(0, y, self.size.width, 1) for y in range(min(len(old), len(strips)), max(len(old), len(strips)))]
         for y, (before, after) in enumerate(zip(old, strips, strict=False)):
             if before is not after and before != after:
@@ -45,8 +49,19 @@ class Lines(Sturdy, Widget):
         if changed:
             self.refresh(*changed)
 
+    def fit(self) -> None:
+        """Draw for the room there is, before its first line is painted: what `on_resize` draws is seen one frame later."""
+
     def render_line(self, y: int) -> Strip:
         """The strip at a line, or a blank one, on the theme's own colours where it has some."""
+        if self.size != self._fitted:
+            self._fitted, self._fits = self.size, True
+            try:
+                self.fit()
+            except Exception as error:
+                self.broke(error)
+            finally:
+                self._fits = False
         strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
         return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
 

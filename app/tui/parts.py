@@ -41,6 +41,8 @@ class View:
     offset: int = 0
     height: int = 0
     contents: tuple[int, ...] = ()
+    measured: Sequence[Column] = ()
+    """The columns that `contents` is of."""
     kept: dict[str, tuple[object, Strip]] = field(default_factory=dict)
     rule: tuple[object, Strip] | None = None
 
@@ -61,7 +63,8 @@ class View:
 
     def widen(self, columns: Sequence[Column], cells: Sequence[Cells]) -> None:
         """Remember the widest contents of columns that fit them, so that columns do not jump about."""
-        old = self.contents or (0,) * len(columns)
+        old = self.contents if self.contents and columns == self.measured else (0,) * len(columns)
+        self.measured = columns
         fitting = [i for i, column in enumerate(columns) if column.fits] if cells else []
         found = {i: max(content_width(row[i]) for row in cells) for i in fitting}
         self.contents = tuple(max(before, found.get(i, 0)) for i, before in enumerate(old))

@@ -8,10 +8,12 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
+from textual import on
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.css.query import NoMatches
 from textual.dom import DOMNode, NoScreen
+from textual.events import ScreenResume
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen, ScreenResultType
@@ -45,16 +47,27 @@ class Sturdy(MessagePump):
         except CancelledError:
             raise
         except Exception as error:
-            if isinstance(error, (NoMatches, NoScreen)) and going(self):
-                return
-            report = getattr(self.app, "report", None)
-            if report is None or not self._mounted_event.is_set():
-                raise
-            report(error, self)
+            self.broke(error)
+
+    def broke(self, error: Exception) -> None:
+        """Report what failed here, unless it is for want of what has left already; raised where nobody takes a report."""
+        if isinstance(error, (NoMatches, NoScreen)) and going(self):
+            return
+        report = getattr(self.app, "report", None)
+        if report is None or not self._mounted_event.is_set():
+            raise error
+        report(error, self)
 
 
 class SturdyScreen(Sturdy, Screen[ScreenResultType]):
     """A screen that can be dismissed once: what comes late to one that was left, say a key typed twice, closes no other."""
+
+    @on(ScreenResume)
+    def _come_up(self, event: ScreenResume) -> None:
+        """A screen that comes up for the first time is styled alone: its widgets were a moment ago, as they were mounted."""
+        if self.stack_updates == 0:
+            event.refresh_styles = False
+            self.app.stylesheet.apply(self)
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_active else AwaitComplete()

@@ -272,7 +272,7 @@ class Table(Lines, can_focus=True):
 
     # Events
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         for view in self.views:
             view.forget()
         self.redraw()

@@ -16,7 +16,7 @@ def task_fields() -> Iterable[Widget]:
     kinds = list(zip(KINDS, _KINDS, strict=True))
     yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run")
     yield Vertical(Field("Command", slot("command")), Words(id="words", classes="under"), id="of-command")
-    script = Script(id="script", compact=True)
+    script = Script(id="script")
     script.cursor_blink = False
     yield Vertical(Field("Shell text", script), id="of-shell")
     yield Vertical(

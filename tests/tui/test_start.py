@@ -107,7 +107,7 @@ def test_a_deck_whose_terminal_is_gone_ends_even_when_no_signal_says_so():
 def test_a_click_of_a_real_mouse_moves_the_cursor_to_its_row():
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     with OnPty([sys.executable, "-m", "tests.tui.deck_on_a_board", "busy"], env=env, cwd=ROOT, size=(120, 40)) as run:
-        run.wait_for("q quit")
+        run.wait_for("encode S02E04.mkv")
         run.send(b"\x1b[<0;12;14M\x1b[<0;12;14m")
         run.wait_for("› 1039 ● encode S02E04.mkv")
         run.send(b"\x11")

@@ -56,10 +56,20 @@ class QueuesPane(Table):
 
     def __init__(self) -> None:
         super().__init__((QUEUE_PART,), id="queues")
+        self._queues: tuple[QueueLine, ...] = ()
 
     def show_board(self, board: Board) -> None:
         """Show the queues of a board."""
-        rows, fit = board.queues, max(1, self.size.height - 1)
+        self._queues = board.queues
+        self._choose()
+
+    def fit(self) -> None:
+        self._choose()
+        super().fit()
+
+    def _choose(self) -> None:
+        """Those in which nothing waits stand last where there is no room for all."""
+        rows, fit = self._queues, max(1, self.size.height - 1)
         if len(rows) > fit:
             rows = tuple(sorted(rows, key=lambda queue: not queue.waiting))
         view = self.views[0]

@@ -111,7 +111,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     # -- the widgets ------------------------------------------------------------------------------------------------
 
     def body(self) -> Iterable[Widget]:
-        area = Script(id="text", compact=True, show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False)
+        area = Script(id="text", show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False)
         area.cursor_blink = False
         yield area
         yield Words(id="verdict", most=SHOWN_FAULTS)

@@ -31,7 +31,7 @@ class Line(Lines):
     def _redraw(self) -> None:
         self.draw([self.look.strip(self._spans, self.size.width)])
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self._redraw()
 
 
