@@ -94,6 +94,11 @@ def list_tasks(c: Connection, *, limit: int = 0, **wanted: Unpack[Wanted]) -> li
     return _tasks(c, _newest(select(*_TASK), wanted, limit))
 
 
+def list_uuids(c: Connection, **wanted: Unpack[Wanted]) -> list[str]:
+    """The uuids of tasks that match, newest first: of a million of them there is room for these."""
+    return list(c.execute(_newest(select(tasks.c.uuid), wanted, 0)).scalars())
+
+
 def list_brief(c: Connection, *, limit: int = 0, **wanted: Unpack[Wanted]) -> Brief:
     """`list_tasks` with what a line shows. SQLite itself makes the text, six times as fast as by way of Python's objects."""
     found = _newest(select(*[tasks.c[name] for name in BRIEF]), wanted, limit).subquery()

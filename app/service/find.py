@@ -92,6 +92,9 @@ def uuids(
     wanted = _said(select or {})
     if "filter" in wanted:
         return browse.uuids(c, browse.matching(c, _filter(c, wanted))), ()
+    if wanted:
+        known_queue(c, wanted.get("queue"))
+        return reads.list_uuids(c, **filters(wanted)), ()
     found = chosen(c, ids, select)
     return [row.uuid for row in found.tasks], found.refused
 

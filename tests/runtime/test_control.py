@@ -201,6 +201,19 @@ async def test_a_huge_request_is_answered(served: Served):
     assert answer["error"]["exit_code"] == 3 and len(answer["error"]["message"]) < 200
 
 
+@pytest.mark.parametrize("count", [0, 1, 1000, 1001, 2500])
+async def test_an_answer_with_a_long_list_is_what_a_short_one_is(served: Served, monkeypatch: pytest.MonkeyPatch, count: int):
+    rows = [{"number": n, "name": 'ü"\\\n[,]'} for n in range(count)]
+    said = {"done": rows, "notes": ["a", "b"], "more": {"rows": rows}, "none": None}
+
+    async def answer(*_args: Any) -> Any:
+        return said
+
+    monkeypatch.setattr(verbs, "answer", answer)
+
+    assert await served.ask("anything") == {"result": said}
+
+
 async def test_a_caller_who_hangs_up_during_a_wait_is_not_waited_for(served: Served):
     async with served.line() as line:
         await line.ask("submit", {"tasks": [{"argv": ["true"]}]})

@@ -141,7 +141,9 @@ async def test_a_selection_chooses_by_status_queue_name_tag_and_age(call: Call):
     await submitted(call, name="b", tags={"team": "ops"}, hold=True)
 
     async def chosen(**select: Any) -> list[int]:
-        return [row.number for row in (await call.db.read(find.chosen, None, select)).tasks]
+        rows = (await call.db.read(find.chosen, None, select)).tasks
+        assert await call.db.read(find.uuids, None, select) == ([row.uuid for row in rows], ())
+        return [row.number for row in rows]
 
     assert await chosen(status="held") == [2]
     assert await chosen(status=["queued", "held"]) == [2, 1]
