@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,13 @@ from tests.living import Living, command
 
 
 def pytest_configure() -> None:
-    """Let what is compiled be kept, whatever the environment says: most tests start processes, and each would compile all of it anew."""
+    """Undo what tests were started with and the processes that they start would inherit."""
+    # Each of thousands of processes would compile the whole program anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    # A shell ignores it in its background jobs, and a command that ignores it cannot be interrupted.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
