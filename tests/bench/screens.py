@@ -17,8 +17,8 @@ WATCHED = 20.0
 
 
 class Way(NamedTuple):
-    """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows, the
-    keys back."""
+    """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows and the
+    screen before does not, the keys back."""
 
     name: str
     keys: str
@@ -28,17 +28,17 @@ class Way(NamedTuple):
 
 HELP = Way("help", "?", ("Digits go places",))
 WAYS = (
-    Way("tasks", "5", ("5 Tasks", "›", "sleep 0.5")),
-    Way("tasks, a rare word", "5 /zqx \r", ("No task is what the filter",)),
+    Way("tasks", "5", ("WHY / RESULT", "sleep 0.5", "V views")),
+    Way("tasks, a rare word", "5 /sleepz", ("No task is what the filter",), "\rq"),
     Way("task, running", "g\r", ("ASKED", "sleep 3600")),
     Way("task, next to start", "g3\r", ("Deck › #", "command")),
     Way("log", "gl", ("› log", "attempt 1")),
     Way("why", "g3w", ("┌", "sleep 0.5")),
-    Way("new task", "n", ("Command", "Priority"), "\x1b"),
-    Way("templates", "6", ("6 Templates",)),
-    Way("alerts", "7", ("7 Alerts",)),
-    Way("history", "9", ("9 History", "By queue")),
-    Way("operations", "O", ("Operations", "submit")),
+    Way("new task", "n", ("Command", "Priority", "ctrl+j submit"), "\x1b"),
+    Way("templates", "6", ("n new template",)),
+    Way("alerts", "7", ("f resolved too",)),
+    Way("history", "9", ("tab metric", "By queue")),
+    Way("operations", "O", ("u take back", "submit")),
 )
 
 

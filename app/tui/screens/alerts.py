@@ -67,7 +67,7 @@ class Detail(Lines):
         self._made = make
         self.redraw()
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self.redraw()
 
     def redraw(self) -> None:

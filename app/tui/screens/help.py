@@ -97,7 +97,7 @@ class Page(Lines):
     def on_mount(self) -> None:
         self.set_class(self.look.ascii, "-ascii")
 
-    def on_resize(self) -> None:
+    def fit(self) -> None:
         self.move(0)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
