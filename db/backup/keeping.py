@@ -53,6 +53,8 @@ def alone(folder: Path, step: Callable[[], None] = tool.no_step, undone: str = r
 
 def append(folder: Path, **said: Any) -> None:
     """Add a line to the manifest, and see it on the disk. One that was torn before it stays a line of its own."""
+    with suppress(FileNotFoundError), tool.opened(os.fspath(folder / tool.MANIFEST)):
+        pass  # what has no end takes no line
     fd = os.open(folder / tool.MANIFEST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import ctypes.util
+import errno
 import hashlib
 import importlib
 import json
@@ -26,6 +27,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import struct
 import subprocess
 import sys
@@ -88,11 +90,20 @@ def _said(line: bytes) -> dict[str, Any] | None:
     return None if said is None or "/" in said["id"] else said  # an id names a file of this folder
 
 
+def opened(path: str) -> IO[bytes]:
+    """A file of a folder of backups, to be read. Raises OSError, also for a device or a pipe in its place: those have no end."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "It is no regular file", path)
+
+
 def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
     """(what its lines say, in order; the numbers of the lines that are damaged, but for those that a later line says were seen and
     mended by telling anew what could be known). No manifest is an empty one."""
     try:
-        with open(os.path.join(folder, MANIFEST), "rb") as file:
+        with opened(os.path.join(folder, MANIFEST)) as file:
             lines = file.read().splitlines(keepends=True)
     except FileNotFoundError:
         return [], []
@@ -211,7 +222,7 @@ class Opened:
         self.bytes = os.path.getsize(path)
         self.digest = self._checked(digest)
         try:
-            with open(path, "rb") as file:
+            with opened(path) as file:
                 self._open(file)
         except (KeyError, TypeError, ValueError, struct.error) as error:
             raise Damaged(self._name, "its parts do not fit (%s)" % error)
@@ -219,7 +230,7 @@ class Opened:
     def _checked(self, digest: str) -> str:
         """The sha256 at the end, which must be that of what is before it, and `digest` when one is given."""
         summed, left = hashlib.sha256(), self.bytes - DIGEST
-        with open(self.path, "rb") as file:
+        with opened(self.path) as file:
             while left > 0:
                 chunk = file.read(min(FRAME, left))
                 if not chunk:
@@ -254,7 +265,7 @@ class Opened:
     def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """(numbers of pages from 0, those pages as bytes), frame by frame."""
         many = frame_pages(self.page_size)
-        with open(self.path, "rb") as file:
+        with opened(self.path) as file:
             file.seek(self._frames)
             for start in range(0, len(self.stored), many):
                 numbers = self.stored[start : start + many]
@@ -362,7 +373,7 @@ def check_beside(folder: str, entry: dict[str, Any]) -> list[str]:
 
 def _digest(folder: str, name: str) -> str | None:
     try:
-        with open(os.path.join(folder, name), "rb") as file:
+        with opened(os.path.join(folder, name)) as file:
             return file_sha256(file)
     except OSError:
         return None

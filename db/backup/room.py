@@ -45,8 +45,9 @@ def problem(folder: Path, error: OSError, undone: str = UNDONE) -> Storage:
     if is_full(error):
         return full(folder, undone)
     said = (error.strerror or "unknown").lower()
+    where = error.filename if isinstance(error.filename, str) and Path(error.filename).parent == folder else folder
     kind = ReadOnlyDisk if error.errno in _REFUSED else Storage
-    return kind(f"the folder of the backups cannot be used: {said} ({folder}).", "See whose it is, and whether it can be written.")
+    return kind(f"the folder of the backups cannot be used: {said} ({where}).", "See whose it is, and whether it can be written.")
 
 
 def busy(folder: Path, undone: str = UNDONE) -> Storage:

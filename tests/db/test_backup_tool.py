@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -15,6 +17,7 @@ from db import clock
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, Store
 from db.backup.taking import Rules, compress, take
+from db.errors import Storage
 from tests.backup import trials, writing
 
 
@@ -186,3 +189,18 @@ def test_without_any_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
 
     with pytest.raises(tool.Unknown, match="libzstd1 or zstd"):
         tool.decompress(b"", 0)
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "*-full.backup", "*-increment.backup"])
+@pytest.mark.parametrize("odd", ["pipe", "device"])
+def test_what_has_no_end_in_the_place_of_a_file_is_told_and_not_read(away: Path, tmp_path: Path, name: str, odd: str):
+    (path,) = away.glob(name)
+    path.unlink()
+    os.mkfifo(path) if odd == "pipe" else path.symlink_to("/dev/zero")
+
+    done = restore(away, "verify")
+
+    assert done.returncode == (1 if name == "manifest.jsonl" else 5) and "Traceback" not in done.stderr
+    assert (path.name.split(".")[0] in done.stdout) or "manifest.jsonl" in done.stderr
+    with pytest.raises(Storage, match=r"no regular file \(.*/manifest\.jsonl\)") if name == "manifest.jsonl" else nullcontext():
+        assert take(tmp_path / "live.db", away, Rules()) is not None
