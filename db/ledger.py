@@ -137,9 +137,9 @@ def _opened(target: Path, old: Path) -> Iterator[Connection]:
 
 _SALVAGED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
-    "forgotten",
+    "forgotten", "replicas",
 )  # fmt: skip
-NEEDED = frozenset(_SALVAGED) - {"forgotten"}
+NEEDED = frozenset(_SALVAGED) - {"forgotten", "replicas"}
 """Tables that every database of ours has had from the first version on, and that are read of the present one."""
 MOST = 20_000
 """Reads that are tried in one damaged table."""
@@ -232,6 +232,7 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     _bring_ledger(c)
     _end_the_gone(c)
     follows = whole and not _made_anew(c, before)
+    _bring_replica(c, follows)
     tells_all = follows and not _restored_since(c)
     shown: Sequence[Trace] = () if tells_all else traces()
     given = _given(c, before, highest, shown, follows if whole else True if idle else None)
@@ -242,6 +243,8 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     cancelled = _bring_wishes(c, done) if whole else set()
     if not tells_all:
         _bring_traces(c, shown, done, judged)
+    if not (follows or idle and not whole):
+        done.held += _hold_waiting(c, _UNSEEN)
     _renumber(c, done, before, given)
     over = sql.rows(
         c,
@@ -361,6 +364,16 @@ def _bring_ledger(c: Connection) -> None:
     """What an earlier restore has written down stays."""
     if sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'forgotten'"):
         _copy(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_listed(Run)})")
+
+
+def _bring_replica(c: Connection, follows: bool) -> None:
+    """Where the database is copied to stays as it was chosen last, or that it is to be copied nowhere where the present one `follows`."""
+    chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
+    if not sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'replicas'"):
+        return
+    if follows or sql.value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
+        sql.run(c, "DELETE FROM main.replicas")
+        _copy(c, "replicas", chosen)
 
 
 def _restored_since(c: Connection) -> bool:
@@ -543,6 +556,10 @@ def _write_down_unknown(c: Connection, runids: Sequence[str]) -> None:
         c, "INSERT INTO main.forgotten (runid, task_id, status, ended_at, created_at, updated_at) VALUES (?, '', 'lost', ?, ?, ?)",
         [(runid, now, now, now) for runid in runids],
     )  # fmt: skip
+
+
+_UNSEEN = f"AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.status IN ({_listed(WAITING)}))"
+"""What the present database does not show waiting: it may have run, and its log and its row may have been cleaned up since."""
 
 
 def _hold_waiting(c: Connection, which: str = "") -> int:

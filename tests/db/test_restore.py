@@ -16,7 +16,7 @@ import pytest
 
 from app.core.ids import uuid7
 from app.runtime import fresh, inplace
-from db import check, clock, ledger, migrate, moves, named, operations, reads, restore, schema
+from db import check, clock, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
 from db.engine import write_engine
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase
 from db.ledger import Carried, Trace
@@ -214,7 +214,9 @@ def test_a_run_whose_log_is_about_to_be_removed_was_known_to_the_backup(database
     then = image()
     database.write_bytes(b"\xff" * 8192)
 
-    assert (then.restored([run]).unknown, statuses(database)) == (0, {1: "queued"})
+    carried = then.restored([run], idle=True)
+
+    assert (carried.unknown, carried.held, statuses(database)) == (0, 0, {1: "queued"})
 
 
 def test_a_backup_of_a_later_version_is_told_as_one_and_makes_no_file(tmp_path: Path, database: Path, image):
@@ -252,11 +254,11 @@ def test_what_one_restore_lost_another_brings_back(database: Path, image):
     late = image()
     database.write_bytes(b"\xff" * 8192)
     early.restored(highest=2)
-    assert statuses(database) == {1: "queued"}
+    assert statuses(database) == {1: "held"}
 
     carried = late.restored()
 
-    assert statuses(database) == {1: "queued", 2: "queued"} and carried.next > 3
+    assert statuses(database) == {1: "held", 2: "held"} and carried.next > 3
 
 
 def test_what_was_cleaned_up_since_is_not_run_again(database: Path, image):
@@ -289,6 +291,7 @@ def test_two_restores_with_a_run_in_between_end_nothing_that_never_ran(database:
     database.write_bytes(b"\xff" * 8192)
     early.restored(highest=3)
     with writing(database) as made:
+        moves.hold(made.c, [first], False, "ann")
         made.ran(first)
 
     carried = late.restored([Trace(uuid7())])
@@ -313,7 +316,7 @@ def test_a_database_that_was_made_anew_keeps_its_tasks_under_other_numbers_and_e
 
     new = 3 + ledger.UNSURE + 1
     assert carried.renumbered == [(1, new), (2, new + 1)] and carried.tasks == [3, new, new + 1] and carried.next == new + 2
-    assert statuses(database) == {1: "succeeded", 2: "queued", 3: "succeeded", new: "queued", new + 1: "queued"}
+    assert statuses(database) == {1: "succeeded", 2: "held", 3: "succeeded", new: "queued", new + 1: "queued"}
     assert query(database, "SELECT number FROM tasks WHERE name = 'then'") == [(2,)] and check.check(database) == []
 
 
@@ -420,6 +423,31 @@ def test_what_is_not_brought_over_is_told(database: Path, image, whole: bool):
     assert carried.operations == 9
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_where_the_database_is_copied_to_stays_as_it_was_chosen_since(database: Path, image, whole: bool):
+    then = image()
+    with writing(database) as made:
+        replicas.choose(made.c, "/mnt/second", "host:/home", "ann")
+        replicas.end(made.c, clock.now(), None)
+    chosen = query(database, "SELECT * FROM replicas")
+    if not whole:
+        spoil(database, "idx_tasks_status")
+
+    assert then.restored().whole is whole and query(database, "SELECT * FROM replicas") == chosen and len(chosen) == 1
+
+
+def test_a_copy_that_was_given_up_since_is_kept_no_more(database: Path, image):
+    with writing(database) as made:
+        replicas.choose(made.c, "/mnt/second", "host:/home", "ann")
+    then = image()
+    with writing(database) as made:
+        replicas.choose(made.c, None, "host:/home", "ann")
+
+    then.restored()
+
+    assert query(database, "SELECT * FROM replicas") == []
+
+
 def test_what_changed_nothing_is_not_told_as_lost(database: Path, image):
     with writing(database) as made:
         made.task()
@@ -453,7 +481,7 @@ def test_an_empty_file_is_no_database_and_does_not_keep_one_from_being_restored(
 
     with restore.prepared(then.rebuild, database, 1, lambda: [], 0, "ann", "b") as ready:
         assert (ready.before, ready.present) == (None, "empty")
-    assert not then.restored().whole and statuses(database) == {1: "queued"}
+    assert not then.restored().whole and statuses(database) == {1: "held"}
 
 
 def test_a_database_without_our_tables_is_restored_over_too(database: Path, image):
@@ -464,7 +492,7 @@ def test_a_database_without_our_tables_is_restored_over_too(database: Path, imag
     with closing(sqlite3.connect(database)) as c:
         c.execute("CREATE TABLE tasks (mine TEXT)")
 
-    assert not then.restored().whole and statuses(database) == {1: "queued"}
+    assert not then.restored().whole and statuses(database) == {1: "held"}
 
 
 def test_runs_of_unknown_tasks_are_judged_once(database: Path, image):
@@ -481,7 +509,7 @@ def test_runs_of_unknown_tasks_are_judged_once(database: Path, image):
 
     carried = later.restored([run])
 
-    assert (carried.unknown, carried.held) == (0, 0) and statuses(database) == {1: "held", 2: "queued"}
+    assert (carried.unknown, carried.held) == (0, 1) and statuses(database) == {1: "held", 2: "held"}, "it may have run since"
     database.write_bytes(b"\xff" * 8192)
     carried = later.restored([run, Trace(uuid7())])
     assert (carried.unknown, carried.held) == (1, 1), "one more than the backup knows of"
@@ -883,3 +911,20 @@ def test_an_older_schema_is_brought_up_before_it_takes_over(database: Path, imag
     then.restored()
 
     assert [path.name for path in done] == ["taskdeck.db.restoring"] and migrate.version_of(database) == migrate.HEAD
+
+
+@pytest.mark.parametrize("left", ["garbage", "nothing"])
+def test_without_a_database_to_tell_all_that_waited_is_held_though_no_run_left_a_trace(database: Path, image, left: str):
+    with writing(database) as made:
+        made.ran(made.task())
+        made.task()
+        made.task()
+    then = image()
+    for ending in ("", "-wal", "-shm"):
+        database.with_name(database.name + ending).unlink(missing_ok=True)
+    if left == "garbage":
+        database.write_bytes(b"\xff" * 8192)
+
+    carried = then.restored(highest=3)
+
+    assert statuses(database) == {1: "succeeded", 2: "held", 3: "held"} and (carried.unknown, carried.held) == (0, 2)
