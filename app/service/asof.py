@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -107,19 +108,22 @@ class Then:
         """Everything the deck shows."""
         running = asof.running(self.c, self.at, self._ago(timedelta(seconds=asof.LONG)), SHOWN_RUNNING)
         busy = {row.uuid for row in running}
-        waiting = list({row.uuid: row for row in self._waiting() if row.uuid not in busy}.values())[:SHOWN_NEXT]
-        states = asof.states(self.c, [*busy, *(row.uuid for row in waiting)], self.at)
-        today = asof.ended_between(self.c, sorted(ENDED), self._ago(self.now - midnight(self.now)), self.at)
+        found = list({row.uuid: row for row in self._waiting() if row.uuid not in busy}.values())
+        waiting = found[:SHOWN_NEXT]
+        states = asof.states(self.c, [*busy, *(row.uuid for row in found)], self.at)
+        again = asof.ended_and_again(self.c, self._ago(DAY), self.at)
+        today = self._today(again)
         queued, load = self._sampled("waiting"), self._sampled("running")
         self._tell_missing(load, len(running))
         return Board(
             at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=RuntimeFacts(state="past"),
             host=HostFacts(name=os.uname().nodename),
-            counts={} if queued is None or load is None else {"running": load, "queued": queued},
+            counts={} if queued is None or load is None else {**later(found, states), "running": load, "queued": queued},
             today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in BAD),
-            waiting_total=max(queued or 0, len(waiting)), queues=tuple(self._queue_lines()), pools=tuple(self._pool_lines()),
+            waiting_total=max(queued or 0, len(waiting)),
+            queues=tuple(self._queue_lines(oldest(found, states))), pools=tuple(self._pool_lines()),
             running=tuple(self._running_line(row, states) for row in running),
-            next=tuple(self._next_line(row, states) for row in waiting), ended=tuple(self._ended()), alerts=tuple(self._alerts()),
+            next=tuple(self._next_line(row, states) for row in waiting), ended=tuple(self._ended(again)), alerts=tuple(self._alerts()),
             ever=True,
         )  # fmt: skip
 
@@ -128,6 +132,12 @@ class Then:
 
     def _waiting(self) -> list[Any]:
         return asof.waiting(self.c, self.at, list(self.queues), SHOWN_NEXT)
+
+    def _today(self, again: Sequence[asof.Ended]) -> Counter[str]:
+        """How many had ended since midnight, by status."""
+        midnight_then = self._ago(self.now - midnight(self.now))
+        today = Counter(asof.ended_between(self.c, sorted(ENDED), midnight_then, self.at))
+        return today + Counter(row.status for row in again if row.ended_at > midnight_then)
 
     def _sampled(self, column: str) -> int | None:
         """The sum over all queues; None when no runtime was up."""
@@ -139,12 +149,14 @@ class Then:
 
     # -- lines ----------------------------------------------------------------------------------------------------
 
-    def _queue_lines(self) -> Iterable[QueueLine]:
+    def _queue_lines(self, oldest: Mapping[str, tuple[int, str]]) -> Iterable[QueueLine]:
         for row in sorted(self.queues.values(), key=lambda row: (-row["priority"], row["name"])):
             name, sample = row["name"], self.here.get(("queue", row["name"]))
             load, waits = (sample.running, sample.waiting) if sample else (None, None)
             by = row["status_by"] if row["status"] != "active" else None
-            yield QueueLine(name, row["pool"], row["capacity"], load, waits, None, row["status"], self._word(row, load),  # type: ignore[arg-type]
+            found, since = oldest.get(name, (0, ""))
+            first = clock.unix(since) if waits and found >= waits else None
+            yield QueueLine(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._word(row, load),  # type: ignore[arg-type]
                             row["priority"], by, self.trend.starts(name))  # fmt: skip
 
     def _word(self, row: Mapping[str, Any], load: int | None) -> str:
@@ -173,19 +185,22 @@ class Then:
 
     def _next_line(self, row: Any, states: Mapping[str, str]) -> NextLine:
         state, then = states.get(row.uuid, "queued"), clock.unix(row.became) if row.became else None
-        why = "waits to this day" if then is None else f"started {amounts.age(then - self.now.timestamp())} later"
+        why = "waits to this day" if then is None else f"{row.fate} {amounts.age(then - self.now.timestamp())} later"
+        starts = then - self.now.timestamp() if then is not None and row.fate == "started" else None
         at = clock.unix(row.not_before) if state == "scheduled" and row.not_before else None
         return NextLine(
             row.uuid, row.number, row.name, row.queue, state if state in WAITING else "queued", clock.unix(row.created_at), why, why,
-            row.priority, row.front, None if then is None else then - self.now.timestamp(), at,
+            row.priority, row.front, starts, at,
         )  # fmt: skip
 
-    def _ended(self) -> Sequence[EndedLine]:
-        """Failures of the day and all that ended in the hour before, newest first."""
-        bad = asof.ended(self.c, BAD, self._ago(DAY), self.at, SHOWN_ENDED)
-        good = asof.ended(self.c, ("succeeded", "cancelled"), self._ago(SUCCESSES_FOR), self.at, SHOWN_ENDED)
-        rows = sorted(reads.by_uuids(self.c, [*bad, *good]), key=lambda row: row.ended_at or "", reverse=True)[:SHOWN_ENDED]
-        runs = reads.last_runs(self.c, [row.uuid for row in rows])
+    def _ended(self, again: Sequence[asof.Ended]) -> Sequence[EndedLine]:
+        """Failures of the day and all that ended in the hour before, newest first, whatever became of them since."""
+        hour = self._ago(SUCCESSES_FOR)
+        rows: list[Any] = [row for row in again if row.status in BAD or row.ended_at > hour]
+        rows += asof.ended(self.c, BAD, self._ago(DAY), self.at, SHOWN_ENDED)
+        rows += asof.ended(self.c, ("succeeded", "cancelled"), hour, self.at, SHOWN_ENDED)
+        rows = sorted(rows, key=lambda row: row.ended_at, reverse=True)[:SHOWN_ENDED]
+        runs = asof.last_runs(self.c, [row.uuid for row in rows], self.at)
         return [ended_line(row, runs.get(row.uuid)) for row in rows]
 
     def _alerts(self) -> Iterable[AlertLine]:
@@ -195,6 +210,20 @@ class Then:
                 row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, row.text, row.short,
                 clock.unix(row.fired_at), row.task_id, row.number, row.acknowledged_by if seen else None,
             )  # fmt: skip
+
+
+def later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
+    """How many of these tasks waited for a time, another task or a person, by state."""
+    return Counter(state for row in found if (state := states.get(row.uuid)) in ("scheduled", "blocked", "held"))
+
+
+def oldest(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, tuple[int, str]]:
+    """{queue: (how many of these were queued there, when the first of them was submitted)}."""
+    times: dict[str, list[str]] = {}
+    for row in found:
+        if states.get(row.uuid) == "queued":
+            times.setdefault(row.queue, []).append(row.created_at)
+    return {queue: (len(of), min(of)) for queue, of in times.items()}
 
 
 def take_back(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:

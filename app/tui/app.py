@@ -111,8 +111,9 @@ class TaskdeckApp(Sturdy, Places):
         first: Board | None = None,
         driver_class: type[Driver] | None = None,
         settings: Config = Config(),  # noqa: B008 - frozen
+        told: str = "",
     ) -> None:
-        """`settings.keys` are checked already."""
+        """`settings.keys` are checked already. `told`, not cleaned yet, is what is said first."""
         super().__init__(driver_class=driver_class)
         self.settings = settings
         self.client_factory = client_factory
@@ -138,9 +139,12 @@ class TaskdeckApp(Sturdy, Places):
         self.fatal = False
         """Whether that ended it."""
         self._first = first
+        self._told = told
         self._latest: Board | None = None
         """The board that came while nothing was drawn."""
         self._said: tuple[Span, float] | None = None
+        self._said_on: Screen[Any] | None = None
+        """The screen on which it was said, whatever dialog stood over it."""
         self._backing_up: BackingUp | None = None
         self._trouble: Span | None = None
         """What was said when no board could be had, until one can."""
@@ -171,6 +175,8 @@ class TaskdeckApp(Sturdy, Places):
         if self.look.plain and isinstance(self._driver, ClicksOnlyDriver):
             self._driver.show_cursor()
         self.board = self._first
+        if self._told:
+            self.say(self.look.theirs(self._told), "warn")
         self.errands.start()
         self.feed.start()
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
@@ -200,8 +206,10 @@ class TaskdeckApp(Sturdy, Places):
         Textual sends a key to the widget with the focus and looks for what is bound to it when it comes back, behind the keys that
         were typed after it. Here what it is bound to is done at once, on a screen that stands and shows what was asked for.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded and await self._acts(event):
-            return
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._leave_said()
+            if await self._acts(event):
+                return
         await super().on_event(event)
 
     async def _acts(self, event: events.Key) -> bool:
@@ -344,6 +352,7 @@ class TaskdeckApp(Sturdy, Places):
 
     def _say(self, text: str, style: str, seconds: float) -> None:
         self._said = ((self.look.own(text), style), self.ticks() + seconds)
+        self._said_on = self._page
         for screen in self.screen_stack[-1:]:
             if isinstance(screen, (DeckScreen, PageScreen)):
                 screen.refresh_message()
@@ -351,6 +360,16 @@ class TaskdeckApp(Sturdy, Places):
     def hush(self) -> None:
         """What was said holds no longer."""
         self._say("", "", 0.0)
+
+    def _leave_said(self) -> None:
+        """What was said on another screen has been seen here when the next key comes."""
+        if self._said and self._said_on is not self._page:
+            self.hush()
+
+    @property
+    def _page(self) -> Screen[Any] | None:
+        """The uppermost screen with a message line."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, (DeckScreen, PageScreen))), None)
 
     def say_once(self, text: str) -> None:
         """Say something that need not be said twice."""

@@ -43,7 +43,7 @@ def task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool) -> list[De
     """Set a task's request from what was used. Raises Unfit with the reason why not."""
     found = changes(row, fit)
     if not any(fit.get(name) for name in FITTED):
-        raise Unfit("What it needs is not known yet: at least three runs like it must have succeeded.")
+        raise Unfit("What it needs is not known yet: three runs like it must succeed first.")
     if not found:
         raise Unfit(f"#{row['number']} asks for what was used already.")
     if ended:

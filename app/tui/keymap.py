@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pkgutil import walk_packages
 from string import punctuation
@@ -47,18 +47,36 @@ def bindings_of(nodes: Iterable[type[DOMNode]]) -> dict[str, list[Binding]]:
     return found
 
 
+def known(keys: Keys, path: str) -> tuple[Keys, str]:
+    """The keys of actions that there are, and what there is to say about the others: "" when there are none."""
+    if not keys:
+        return {}, ""
+    found = bindings_of(all_nodes())
+    wrong = [name for name in keys if name not in found]
+    said = f"{path}: {_passed_over(wrong, found)}" if wrong else ""
+    return {name: key for name, key in keys.items() if name in found}, said
+
+
+def _passed_over(wrong: Sequence[str], there: Iterable[str]) -> str:
+    """Short: the nearest one stands in the last sentence, which is what a narrow line keeps."""
+    more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
+    near = nearest(wrong[0], there)
+    cure = f"Nearest: {near}; passed over." if near else "Passed over; ? and then i shows the ids."
+    return f'no action "{clean(wrong[0])}".{more} {cure}'
+
+
 def checked(keys: Keys, path: str) -> dict[str, str]:
     """The keys as Textual names them. Raises Usage for an id that there is not, for a key that no terminal sends, and for one that would
     mean two things where both can be pressed."""
     if not keys:
         return {}
     nodes = all_nodes()
-    known = bindings_of(nodes)
+    there = bindings_of(nodes)
     for name in keys:
-        if name not in known:
-            near = nearest(name, known)
+        if name not in there:
+            near = nearest(name, there)
             hint = f" Nearest: {near}." if near else ""
-            raise Usage(f'{path}: there is no action "{clean(name)}".{hint}', "? in the deck shows the ids of all actions.")
+            raise Usage(f'{path}: there is no action "{clean(name)}".{hint}', "? and then i in the deck shows the ids of all actions.")
     named = {name: ",".join(_named(name, key, path) for key in _split(chosen)) for name, chosen in keys.items()}
     for place in _places(nodes):
         _refuse_clash(place, named, path)

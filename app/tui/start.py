@@ -90,14 +90,16 @@ def _given(ascii: bool | None, plain: bool, settings: Config, path: str) -> dict
     poor, utf8 = probe.wants_ascii(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
     from app.tui.look import Look
 
+    told = ""
     if settings.keys:
-        from app.tui.keymap import checked
+        from app.tui.keymap import checked, known
 
-        settings = replace(settings, keys=checked(settings.keys, path))
+        keys, told = known(settings.keys, path)
+        settings = replace(settings, keys=checked(keys, path))
     if ascii is None and settings.glyphs != "auto":
         ascii = settings.glyphs == "ascii"
     look = Look(ascii=plain or (poor if ascii is None else ascii), colour=probe.wants_colour(), utf8=utf8, plain=plain)
-    return {"look": look, "settings": settings}
+    return {"look": look, "settings": settings, "told": told}
 
 
 def _say_farewell(app: TaskdeckApp, board: Board) -> None:

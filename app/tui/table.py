@@ -74,6 +74,8 @@ class Table(Lines, can_focus=True):
         """Whether to use narrow grids; None: by the table's own width."""
         self.cursor: str | None = None
         """The key of the row under the cursor."""
+        self.placed = False
+        """Whether anybody put the cursor there, or saw it there: until then it stands on the first row, whichever that is."""
         self.marks: set[str] = set()
         self.keep: Callable[[Any], bool] | None = None
         """The filter: which rows to show."""
@@ -118,13 +120,21 @@ class Table(Lines, can_focus=True):
             view.rows = tuple(filter(self.keep, rows)) if self.keep else rows
         self._index = {row.key: (v, r) for v, view in enumerate(self.views) for r, row in enumerate(view.rows)}
         self.forget_marks()
-        if self.cursor not in self._index:
+        if not self.placed:
+            self._stand_on_top()
+        elif self.cursor not in self._index:
             self._replace_cursor(before)
         self.redraw()
 
     def forget_marks(self) -> None:
         """Rows that are gone are not marked any more."""
         self.marks &= self._index.keys()
+
+    def _stand_on_top(self) -> None:
+        top = next(iter(self._index), None)
+        if top != self.cursor:
+            self.cursor = top
+            self.post_message(self.Moved(self))
 
     def _replace_cursor(self, before: int | None) -> None:
         if self.cursor is not None:
@@ -163,6 +173,7 @@ class Table(Lines, can_focus=True):
         """Put the cursor on the row with this key; False when it is not shown."""
         if key not in self._index:
             return False
+        self.placed = True
         if key != self.cursor:
             self.cursor = key
             self.post_message(self.Moved(self))
@@ -175,6 +186,11 @@ class Table(Lines, can_focus=True):
     def lit(self) -> bool:
         """Whether the cursor is shown."""
         return self.has_focus
+
+    @property
+    def follows(self) -> bool:
+        """Whether the window keeps the row under the cursor in sight."""
+        return True
 
     @property
     def is_narrow(self) -> bool:
@@ -214,7 +230,7 @@ class Table(Lines, can_focus=True):
     def _cells(self, v: int, view: View, lines: int, held: tuple[int, int | None]) -> list[Cells]:
         """The cells of the rows in a part's window, once the window is where it should be."""
         view.height = max(0, lines)
-        view.reveal(held[1] if held[0] == v else None)
+        view.reveal(held[1] if held[0] == v and self.follows else None)
         grid, look, now = self._grid(view), self.look, self.now
         cells = [grid.cells(row, look, now) for row in view.window()]
         view.widen(grid.columns, cells)
@@ -280,6 +296,7 @@ class Table(Lines, can_focus=True):
     def watch_has_focus(self, has_focus: bool) -> None:
         """The cursor is lit where the focus is: known here, not yet when the focus event comes."""
         super().watch_has_focus(has_focus)
+        self.placed = self.placed or has_focus
         self.redraw()
         if has_focus:
             self.post_message(self.Moved(self))

@@ -68,6 +68,8 @@ def test_a_minute_that_is_over_is_read_by_indexes(c: Connection, statements: lis
     asof.states(c, ["a"], now)
     asof.ended(c, ("failed", "lost"), now, now, 10)
     asof.ended_between(c, ("failed", "lost"), now, now)
+    asof.ended_and_again(c, now, now)
+    asof.last_runs(c, ["a"], now)
     asof.alerts(c, now, 10)
     asof.changes(c, now)
 

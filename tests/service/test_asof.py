@@ -51,6 +51,11 @@ async def task(call: Call, created: float, began: float | None = None, ended: fl
     return number
 
 
+def midnight_of(board: Board) -> float:
+    """The midnight before the moment of a board."""
+    return asof.midnight(clock.parse(clock.from_unix(board.at))).timestamp()
+
+
 @pytest.fixture(autouse=True)
 async def minutes(call: Call) -> None:
     """A runtime was up for the last two hours, but for ten minutes an hour ago."""
@@ -98,6 +103,59 @@ async def test_a_task_that_was_given_up_waited_until_then(call: Call):
     assert (await board(call, 900)).next == ()
 
 
+async def test_a_task_that_was_scheduled_and_cancelled_later_never_started(call: Call):
+    number = await task(call, 700, at="3h")
+    await tasks.cancel(call, ids=[str(number)])
+
+    (line,) = (then := await board(call, 500)).next
+
+    assert (line.number, line.status) == (number, "scheduled")
+    assert line.why.startswith("cancelled ") and line.why.endswith(" later") and line.starts_in is None
+    assert then.counts["scheduled"] == 1
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_a_task_that_was_asked_again_later_had_ended_then(call: Call, removed: bool):
+    number = await task(call, 900, 800, 790, code=3)
+    whose = "task_id = (SELECT uuid FROM tasks WHERE number = ?)"
+    await execute(call, f"UPDATE events SET created_at = ? WHERE {whose} AND status <> 'queued'", stamp(time.time() - 790), number)
+    await tasks.retry(call, ids=[str(number)])
+    await Worker(call.db).run(number, 4)
+    if removed:
+        await tasks.rm(call, ids=[str(number)])
+
+    then = await board(call, 500)
+
+    (line,) = then.ended
+    assert (line.number, line.status) == (number, "failed") and "exit 3 after 10" in line.how
+    assert line.ended_at == pytest.approx(time.time() - 790, abs=30)
+    assert then.next == then.running == () and then.today_failed == (line.ended_at > midnight_of(then))
+
+
+async def test_a_task_that_waits_again_had_ended_then(call: Call):
+    number = await task(call, 900)
+    await tasks.cancel(call, ids=[str(number)])
+    whose = "task_id = (SELECT uuid FROM tasks WHERE number = ?)"
+    await execute(call, f"UPDATE events SET created_at = ? WHERE {whose}", stamp(time.time() - 790), number)
+    await tasks.retry(call, ids=[str(number)])
+
+    then = await board(call, 500)
+
+    assert [(line.number, line.status, line.how) for line in then.ended] == [(number, "cancelled", "cancelled by ann")]
+    assert then.next == ()
+
+
+async def test_the_oldest_of_a_queue_is_told_when_all_that_waited_are_known(call: Call):
+    await task(call, 700, 300, 200)
+    await task(call, 600)
+    await task(call, 900, hold=True)
+    await execute(call, "UPDATE samples SET waiting = 2 WHERE kind = 'queue'")
+
+    then = await board(call, 500)
+
+    assert (then.queues[0].oldest_at or 0) == pytest.approx(time.time() - 700, abs=30)
+
+
 async def test_what_had_ended_then_is_told_with_how_it_ended(call: Call):
     good, bad = await task(call, 900, 800, 700), await task(call, 900, 790, 780, code=3)
     await task(call, 900, 300, 200)
@@ -106,8 +164,7 @@ async def test_what_had_ended_then_is_told_with_how_it_ended(call: Call):
 
     assert [(line.number, line.status) for line in then.ended] == [(good, "succeeded"), (bad, "failed")]
     assert "exit 3" in then.ended[1].how
-    midnight = asof.midnight(clock.parse(clock.from_unix(then.at))).timestamp()
-    assert then.today_ok + then.today_failed == sum(line.ended_at > midnight for line in then.ended)
+    assert then.today_ok + then.today_failed == sum(line.ended_at > midnight_of(then) for line in then.ended)
 
 
 async def test_queues_and_pools_are_as_the_samples_say(call: Call):
@@ -150,15 +207,16 @@ async def test_settings_are_those_of_now_when_too_much_was_done_since(call: Call
 
 async def test_alerts_that_were_open_then_are_open(call: Call):
     now = time.time()
-    for name, fired, resolved, seen in (
-        ("over", 900, 700, None), ("was-open", 900, 100, 50), ("seen", 900, None, 700), ("later", 100, None, None),
+    for name, known, fired, resolved, seen in (
+        ("over", 900, 900, 700, None), ("was-open", 900, 900, 100, 50), ("seen", 900, 900, None, 700), ("later", 100, 100, None, None),
+        ("its rule came later", 100, 900, None, None), ("that one is over", 100, 900, 50, None),
     ):  # fmt: skip
         values = [stamp(now - ago) if ago else None for ago in (fired, resolved, seen)]
         await execute(
             call,
             "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, resolved_at, acknowledged_at, acknowledged_by, "
             "created_at, updated_at) VALUES (?, 'warning', ?, 'task', 't', 's', ?, ?, ?, 'ann', ?, ?)",
-            name, "resolved" if resolved else "firing", *values, stamp(now), stamp(now),
+            name, "resolved" if resolved else "firing", *values, stamp(now - known), stamp(now),
         )  # fmt: skip
 
     then = await board(call, 500)

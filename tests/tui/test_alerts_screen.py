@@ -375,7 +375,7 @@ async def test_a_home_without_rules_says_how_to_make_the_first():
     app = deck(answers(alert_ls=[], sla_ls=[]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
-        await until(pilot, lambda: "No rules yet: n makes the first." in text(app))
+        await until(pilot, lambda: "No rules yet: n makes the first, say:" in text(app))
         assert "Nothing is late, and nothing would be: there is no rule." in text(app)
         for key in ("a", "s", "e", "p", "D", "l", "w", "y", "enter"):
             await pilot.press(key)
@@ -420,6 +420,13 @@ async def test_at_every_size_in_ascii_and_without_colour_all_is_there(size: tupl
         assert "encode-on-time" in line(app, 4 if size[0] >= 100 else 3) and "old-rule" in text(app)
         assert line(app, size[1] - 1).endswith("? help  q back")
         assert ("asked:" in text(app)) is (size[1] > 16)
+
+
+async def test_on_a_small_terminal_alerts_say_which_task_they_are_of():
+    app = deck(answers())
+    async with app.run_test(size=(60, 16)) as pilot:
+        await opened(pilot, app)
+        assert line(app, 3).startswith("› ▲ CRIT  encode-on-time 1039 ")
 
 
 async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():

@@ -99,8 +99,8 @@ BUSY_80 = """
   1049 ○ resnet50-sweep-08    ~6m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv    ~2m  queue full 2/2; 1st of 14; #1039 ends next
 ─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
-  ▲ CRIT  encode-on-time running 57m, allowed 45m              12m  firing
-  ▲ warn  gpu-wait       waiting 2h12m, allowed 30m          1h42m  acked ann
+  ▲ CRIT  encode-on-time running 57m, allowed 45m  #1039 e…    12m  firing
+  ▲ warn  gpu-wait       waiting 2h12m, allowed 30m  #1049…  1h42m  acked ann
   △ warn  etl-by-11:00   may miss: ends ~11:09, due 11:00      40s  pending
  #1042: epoch 41/50 loss=0.2143 acc=0.918
  ↵ open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit
@@ -358,3 +358,56 @@ async def test_many_that_ended_leave_a_line_for_what_else_is_empty():
     assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
     below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
     assert shown[below - 1] == "" and "ago" in shown[below - 2]
+
+
+def some_alerts(firing: int, resolved: int) -> Board:
+    """A board on which firing alerts stand above resolved ones."""
+    open_ones = (boards.alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
+    closed = (boards.alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
+    return replace(boards.busy(), alerts=(*open_ones, *closed))
+
+
+def alert_rows(app: TaskdeckApp) -> list[str]:
+    shown = screen_text(app)
+    return shown[next(n for n, line in enumerate(shown) if "4 SLA alerts" in line) + 1 : -2]
+
+
+@pytest.mark.parametrize("keys", [[], ["4", "G", "3"], ["4", "tab"]])
+async def test_what_fires_later_is_on_top_of_the_alerts_when_the_focus_is_elsewhere(keys: list[str]):
+    app, _ = an_app(some_alerts(0, 8))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press(*keys)
+
+        app.board = some_alerts(4, 8)
+        await pilot.pause()
+
+        assert [f"fires-{n}" in row for n, row in enumerate(alert_rows(app)[:3])] == [True] * 3
+
+
+async def test_the_cursor_in_the_alerts_is_where_it_was_put_and_on_top_until_then():
+    app, _ = an_app(some_alerts(0, 8))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        app.board = some_alerts(2, 8)
+        await pilot.press("4")
+        await until(pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in alert_rows(app)))
+
+        await pilot.press("G")
+        app.board = some_alerts(3, 8)
+        await pilot.pause()
+        assert any(row.startswith("› ✓ CRIT  over-7") for row in alert_rows(app))
+
+        await pilot.press("3", "4")
+        await until(pilot, lambda: any(row.startswith("› ✓ CRIT  over-7") for row in alert_rows(app)))
+
+
+@pytest.mark.parametrize(("size", "plain"), [((80, 24), False), ((80, 24), True), ((60, 16), False)])
+async def test_alerts_of_one_rule_say_which_task_they_are_of(size: tuple[int, int], plain: bool):
+    alerts = tuple(
+        boards.alert(n, "fast", "critical", "firing", f"#{n} sleepy", "running 1m, allowed 2s", 60.0, "1h02m > 2s", task=n)
+        for n in (1040, 1041)
+    )
+    shown = await drawn(replace(boards.busy(), alerts=alerts), size, "4", look=Look(plain=plain))
+    rows = [line for line in shown if "CRIT" in line]
+    assert [f"fast           1h02m > 2s  #{n} s" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [True, True]

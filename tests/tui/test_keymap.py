@@ -13,7 +13,7 @@ from textual.screen import ModalScreen, Screen
 from app.config import Config
 from app.errors import Usage
 from app.tui.app import TaskdeckApp
-from app.tui.keymap import all_nodes, checked, merged
+from app.tui.keymap import all_nodes, checked, known, merged
 from tests.tui import boards
 from tests.tui.recording import Recording, until
 from tests.tui.screen_text import screen_text
@@ -87,6 +87,16 @@ def test_what_cannot_be_is_refused_by_name(keys: dict[str, str], says: str):
     with pytest.raises(Usage, match="config.toml") as refused:
         checked(keys, "config.toml")
     assert says in str(refused.value)
+
+
+def test_actions_that_are_not_there_are_passed_over_and_told():
+    keys = {"task.cancl": "c", "task.log": "L", "nonsense": "x"}
+    assert known(keys, "config.toml") == (
+        {"task.log": "L"},
+        'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; passed over.',
+    )
+    assert known({"nonsense": "x"}, "c") == ({}, 'c: no action "nonsense". Passed over; ? and then i shows the ids.')
+    assert known({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
 
 
 async def test_the_deck_obeys_chosen_keys_and_names_them():

@@ -87,6 +87,23 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
     assert "READ ONLY" in run.heard.decode()
 
 
+def test_a_deck_opens_with_a_wrong_action_in_the_settings_and_says_so(tmp_path: Path):
+    config = tmp_path / "config" / "taskdeck" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n')
+    env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    env["XDG_CONFIG_HOME"] = str(config.parents[1])
+    program = (
+        "import sys; from pathlib import Path; from app.tui.start import run_deck;"
+        f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
+    )
+    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+        run.wait_for('no action "task.cancl". Nearest: task.cancel; passed over.')
+        run.send(b"q")
+        assert run.finish() == 0
+    assert b"f2" in run.heard
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_deck_that_is_told_to_end_gives_the_terminal_back(number: signal.Signals):
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}

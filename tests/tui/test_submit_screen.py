@@ -119,6 +119,40 @@ async def test_faults_are_told_and_nothing_is_sent() -> None:
         assert submitted(answers) == []
 
 
+def standing(app: TaskdeckApp) -> TaskdeckApp:
+    """The deck, with messages that do not go for the time alone."""
+    app.ticks = lambda: 0.0
+    return app
+
+
+async def test_what_was_said_of_a_fault_goes_when_it_is_mended() -> None:
+    app = standing(deck(form()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "tab")
+        await paste(pilot, "/nowhere-at-all")
+        await pilot.press("ctrl+j")
+        assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
+
+        await pilot.press("ctrl+u")
+        await paste(pilot, "/")
+        await until(pilot, lambda: line(app, 22) == "" and shows(app, "It can be submitted."))
+
+
+async def test_what_was_said_in_the_form_goes_with_the_first_key_on_another_screen() -> None:
+    app = standing(deck(form()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "tab")
+        await paste(pilot, "/nowhere-at-all")
+        await pilot.press("ctrl+j")
+        await pilot.press("escape")
+        await until(pilot, lambda: "3 Running" in "\n".join(screen_text(app)) and shows(app, "Not submitted"))
+
+        await pilot.press("j")
+        await until(pilot, lambda: not shows(app, "Not submitted"))
+
+
 async def test_shell_signs_in_a_command_are_told() -> None:
     app = deck(form())
     async with app.run_test(size=(80, 24)) as pilot:

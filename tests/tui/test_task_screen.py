@@ -457,7 +457,7 @@ async def test_capital_m_sets_the_templates_defaults_after_a_question() -> None:
 @pytest.mark.parametrize(
     ("row", "fit", "words"),
     [
-        (task(), {"cpu": None, "memory": None}, "What it needs is not known yet"),
+        (task(), {"cpu": None, "memory": None}, "What it needs is not known yet: three runs like it must succeed first."),
         (task(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
         (task(status="failed", template="sweep"), FIT, "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu"),
     ],

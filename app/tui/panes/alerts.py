@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.core import amounts
 from app.core.board import AlertLine, Board
+from app.core.clean import width
 from app.tui.columns import Cell, Cells, Column
 from app.tui.look import ALERTS, STRANGE, Look
 from app.tui.parts import Grid, Part
@@ -18,11 +19,12 @@ _WIDE = (
     Column("SINCE ", 6, right=True, drop=2),
     Column("STATE", 17, gap=2),
 )
+NARROW_WHY = 34
 _NARROW = (
     Column("", 1, gap=0),
     Column("", 4),
     Column("", 14, gap=2),
-    Column("WHY", 34, grow=1, floor=14),
+    Column("WHY", NARROW_WHY, grow=1, floor=21),
     Column("SINCE", 6, right=True, drop=2),
     Column("STATE", 12, gap=2),
 )
@@ -78,12 +80,19 @@ def wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
     )
 
 
+def why_and_on(alert: AlertLine) -> str:
+    """Why it fires, and behind that what on, when there is room for its number."""
+    why = alert.short or alert.why
+    room = width(why) + 2 + width(alert.object.partition(" ")[0]) <= NARROW_WHY
+    return f"{why}  {alert.object}" if room else why
+
+
 def narrow_cells(alert: AlertLine, look: Look, now: float) -> Cells:
     """An alert on a narrow terminal."""
     quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
         *head(alert, look),
-        Cell(look.theirs(alert.short or alert.why), quiet),
+        Cell(look.theirs(why_and_on(alert)), quiet),
         Cell(amounts.age(now - alert.since), quiet),
         state(alert, now, look),
     )
@@ -94,10 +103,21 @@ _FIRST_RULE = "taskdeck sla create encode-on-time --template encode --finishes-w
 
 
 class AlertsPane(Table):
-    """Alerts that fire, are acknowledged, or were resolved a moment ago."""
+    """Alerts that fire, are acknowledged, or were resolved a moment ago. Without the focus it shows the worst, wherever its cursor is."""
 
     def __init__(self) -> None:
         super().__init__((ALERT_PART,), id="alerts")
+
+    @property
+    def follows(self) -> bool:
+        """Whether the window keeps the row under the cursor in sight."""
+        return self.has_focus
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The window goes back to the top when the focus leaves."""
+        if not has_focus:
+            self.views[0].offset = 0
+        super().watch_has_focus(has_focus)
 
     def show_board(self, board: Board) -> None:
         """Show the alerts of a board."""
@@ -107,7 +127,7 @@ class AlertsPane(Table):
         self.show({"alerts": board.alerts})
 
     def _nothing(self, rules: int) -> str:
-        if rules:
+        if rules or self.moment is not None:
             return "Nothing is late."
         first = "No rules yet: n makes the first one"
         return f"{first}; 7 has them all." if self.is_narrow else f"{first}, or  {_FIRST_RULE}"

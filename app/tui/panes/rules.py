@@ -74,9 +74,9 @@ _NARROW = (
     Column("", 1, gap=0),
     Column("", 4),
     Column("", 14, gap=2),
-    Column("ON", 20, 24, grow=1, cut="middle", drop=1, floor=14),
+    Column("ON", 20, 24, grow=1, cut="middle", drop=2, floor=10),
     Column("VALUE", 13, 16, fits=True),
-    Column("SINCE", 6, right=True, drop=2),
+    Column("SINCE", 6, right=True, drop=1),
     Column("STATE", 9, 14, fits=True),
 )
 

@@ -189,7 +189,7 @@ class AlertsScreen(ListScreen):
         alerts.title = f"Alerts {self._total()}"
         alerts.empty = [[(f"  {self._nothing()}", "dim")]]
         rules.title = f"Rules {len(self.rules)}"
-        rules.empty = [[("  No rules yet: n makes the first. For example: ", "dim"), ("finishes within 45m, template encode", "")]]
+        rules.empty = [[("  No rules yet: n makes the first, say: ", "dim"), ("finishes within 45m, template encode", "")]]
         table.show({"alerts": self.alerts, "rules": tuple(self.rules.values())})
         self.query_one("#counts", Line).show(self._counts())
 

@@ -153,7 +153,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             return [said]
         if self.deck.past.active:
             notes = "  ".join(self.deck.past.notes)
-            return [(self.look.theirs(f", and . step through the minutes, 0 returns to now.  {notes}"), "dim")]
+            return [(self.look.theirs(notes or ", and . step through the minutes, 0 returns to now."), "dim")]
         row = self.table.item
         if self.app.size.width < 100 and isinstance(row, RunningLine) and row.output:
             return [(f"#{row.number}: ", "dim"), (self.look.output(row.output), "")]

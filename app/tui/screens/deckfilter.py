@@ -58,7 +58,7 @@ class DeckFilter(DeckLayout):
         except query.BadQuery as error:
             self.deck.say(self.look.theirs(str(error)), "warn")
             return
-        if self.words:
+        if self.words or self._state:
             self.deck.hush()
         self.query_one(WorkPane).filter(keep, self.look.theirs(f"{name} {self.words}".strip()))
         self.show_board()

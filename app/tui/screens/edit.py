@@ -261,6 +261,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         return "; ".join(parts), "dim"
 
     def _show_verdict(self) -> None:
+        self.wrong(self._missing_faults())
         for words in self.query("#verdict").results(Words):
             words.show(*self._verdict())
 
@@ -316,7 +317,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         elif bool(getattr(self.app, "read_only", False)):
             self.say("Read only: nothing is changed from here.", "warn")
         elif faults := self._missing_faults():
-            self.say(self.look.theirs(f"Not saved: {faults[0]}"), "warn")
+            self.not_done("Not saved", faults[0])
         elif not self._sheet.changes():
             self.say("Nothing is changed yet; esc leaves.")
         else:
@@ -340,7 +341,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         if self._meanwhile.keys() - seen.keys():
             self.say("Not saved: somebody changed the same meanwhile. ctrl+j saves all the same.", "warn")
         elif faults := self._missing_faults():
-            self.say(self.look.theirs(f"Not saved: {faults[0]}"), "warn")
+            self.not_done("Not saved", faults[0])
         else:
             self._send()
 

@@ -225,6 +225,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
             said = {"line": 1, "column": 1, "message": f"give it a name in place of {PLACEHOLDER}"}
             self._looked = {**found, "faults": [said]}
         self.query_one("#verdict", Words).show(*self._verdict())
+        self.wrong([f"{fault['message']}." for fault in self._looked["faults"]])
         self.refresh_chrome()
         if self._wants_to_save:
             self.action_save()
@@ -272,7 +273,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         self._wants_to_save = False
         if self._looked["faults"]:
             self.action_fault()
-            self.say(self.look.theirs(f"Not saved: {self._looked['faults'][0]['message']}."), "warn")
+            self.not_done("Not saved", f"{self._looked['faults'][0]['message']}.")
         elif self._was is not None and not self._looked["fields"]:
             self.say("Nothing differs from what is stored.")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -44,6 +44,8 @@ class PageScreen(Reading):
 
     _unread: Span | None = None
     """What was said when it could not be read."""
+    _told_fault: tuple[str, Span | None] = ("", None)
+    """The fault for which something was not done, and what was said of it."""
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -84,6 +86,19 @@ class PageScreen(Reading):
     def say(self, text: str, style: str = "") -> None:
         """Put a safe text into the message line for a while."""
         cast(Any, self.app).say(text, style)
+
+    def not_done(self, what: str, fault: str) -> None:
+        """Say for which fault, not cleaned yet, something was `Not submitted`; until `wrong` hears that it is mended."""
+        self.say(f"{what}: {self.look.theirs(fault)}", "warn")
+        self._told_fault = fault, cast(Any, self.app).said()
+
+    def wrong(self, faults: Collection[str]) -> None:
+        """These faults are left."""
+        fault, said = self._told_fault
+        if said is not None and fault not in faults:
+            self._told_fault = "", None
+            if cast(Any, self.app).said() == said:
+                cast(Any, self.app).hush()
 
     def refresh_message(self) -> None:
         """Show what was said last, by this screen or by the answer to a verb, while it is fresh."""

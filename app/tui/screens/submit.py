@@ -270,7 +270,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         had = self._again.get("parameters") or {}
         found = outline(schema).given(had)
         if lost := had.keys() - outline(schema).values(outline(schema).texts(had)).keys():
-            said = f"Not taken over, as it was masked or is no parameter any more: {', '.join(sorted(lost))}."
+            said = f"Not taken over, masked or no parameter any more: {', '.join(sorted(lost))}."
             self.say(self.look.theirs(said), "warn")
         return found
 
@@ -372,7 +372,9 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         return found + [finding.text for finding in (fields.findings if fields else ())]
 
     def _show_verdict(self) -> None:
-        found = self._faults() + ([self._refusal] if self._refusal else [])
+        faults = self._faults()
+        self.wrong(faults)
+        found = faults + ([self._refusal] if self._refusal else [])
         if not found or self._untouched():
             self.query_one("#verdict", Words).show((self._outlook(), "dim"))
         elif self.draft.kind == "template" and self._parameter_fields is not None and not self._refusal:
@@ -480,7 +482,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         self.draft = self._typed()
         if self._faults():
             self._show_verdict()
-            self.say("Not submitted: " + self.look.theirs(self._faults()[0]), "warn")
+            self.not_done("Not submitted", self._faults()[0])
         elif getattr(self.app, "read_only", False):
             self.say("Read only: nothing is submitted from here.", "warn")
         elif self.draft.kind == "template" and self._parameter_fields is None:

@@ -180,7 +180,7 @@ class TemplatesScreen(ListScreen):
 
 _EMPTY = (
     "No templates yet. A template is a job with its parameters, kept under a name:",
-    "n makes one here;  taskdeck template create, taskdeck apply -f FILE from a shell.",
+    "n makes one here; from a shell taskdeck template create, or taskdeck apply.",
 )
 
 
