@@ -32,7 +32,7 @@ def _all(found: dict[str, Any]) -> list[Line]:
         return [[("nothing waits", "")]]
     most = max(len(amounts.count(group["count"])) for group in found["groups"])
     return [
-        [(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {_after(group['count'], clean(group['text']))}", "")]
+        [(f"{amounts.count(group['count']):>{most}}", "bold"), (f" {_after(group['count'], output.for_home(clean(group['text'])))}", "")]
         for group in found["groups"]
     ]
 
@@ -55,7 +55,7 @@ def _one(task: dict[str, Any]) -> list[Line]:
     if reasons:
         page.append([])
     for at, reason in enumerate(reasons, 1):
-        page += _reason(at, clean(reason["text"]))
+        page += _reason(at, output.for_home(clean(reason["text"])))
     return page + _cures(task)
 
 
@@ -64,7 +64,7 @@ def _cures(task: dict[str, Any]) -> list[Line]:
     found = [cure for cure in task.get("cures") or () if cure["command"]]
     page: list[Line] = [[], [("  Could help:", "")]] if found else []
     for cure in found:
-        page.append([("    ", ""), (clean(shlex.join(cure["command"])), "bold")])
+        page.append([("    ", ""), (f"{output.program()} {clean(shlex.join(cure['command'][1:]))}", "bold")])
         room = output.room()
         said = clean(cure["gain"])
         page += [[(f"      {piece}", "dim")] for piece in ([said] if room is None else wrap(said, max(20, room - 6)))]
@@ -79,7 +79,7 @@ def _moves(task: dict[str, Any]) -> bool:
 def _heading(task: dict[str, Any]) -> Line:
     shown = f"#{task['number']} {clean(task['name'])}"
     if _moves(task):
-        told = clean(task["reasons"][0]["text"]) if task["reasons"] else look.word(task["status"])
+        told = output.for_home(clean(task["reasons"][0]["text"])) if task["reasons"] else look.word(task["status"])
         return [(shown, "bold"), (f": {told}.", "")]
     start = f" Expected start {clean(task['expected_start'])}." if task.get("expected_start") else ""
     waits = amounts.age(task.get("waits"))
@@ -99,5 +99,7 @@ def _arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "why": Command("why tasks wait, and when they may start", why, _arguments, "  taskdeck why 42\n  taskdeck why")
+    "why": Command(
+        "why tasks wait, and when they may start", why, _arguments, "  taskdeck why 42\n  taskdeck why", usage="[OPTION …] [ID …]"
+    )
 }

@@ -60,7 +60,7 @@ def _page(task: dict[str, Any], last: list[str], room: int | None) -> list[Line]
     if last:
         page += [[], [(f"  last lines of attempt {task['instances'][-1]['attempt']}", "dim")]]
         page += [[(f"    {line if room is None else cut(line, room - 4)}", "")] for line in last]
-    return [*page, [], [(_next(task), "dim")]]
+    return [*page, [], *([(line, "dim")] for line in _next(task, room))]
 
 
 def _title(task: dict[str, Any], now: float, room: int | None) -> Line:
@@ -174,7 +174,7 @@ def _other(task: dict[str, Any]) -> str:
 def _why(task: dict[str, Any]) -> str:
     place = task.get("place")
     first = [f"{amounts.ordinal(place['position'] + 1)} of {place['total']:,} in its queue"] if place else []
-    return "; ".join([clean(reason) for reason in task["why"]] + first)
+    return "; ".join([output.for_home(clean(reason)) for reason in task["why"]] + first)
 
 
 def _attempts(runs: list[dict[str, Any]], now: float, room: int | None) -> list[Line]:
@@ -208,13 +208,17 @@ def _last_lines(task: dict[str, Any]) -> list[str]:
     return [line for line in found if line.strip()]
 
 
-def _next(task: dict[str, Any]) -> str:
+def _next(task: dict[str, Any], room: int | None) -> list[str]:
+    """What to type next: in one line where that fits, else a line each."""
     number = task["number"]
     if task["status"] in look.ENDED:
         verbs = ("logs", "retry") if task["instances"] else ("retry",)
     else:
         verbs = ("logs", "cancel") if task["instances"] else ("why", "cancel")
-    return "  " + "      ".join([*(f"taskdeck {verb} {number}" for verb in verbs), f"taskdeck show {number} --json"])
+    program = output.program()
+    commands = [*(f"{program} {verb} {number}" for verb in verbs), f"{program} show {number} --json"]
+    line = f"  {'      '.join(commands)}"
+    return [line] if room is None or width(line) <= room else [f"  {command}" for command in commands]
 
 
 def _arguments(parser: Parser) -> None:

@@ -64,6 +64,14 @@ class Why:
     reasons: tuple[Reason, ...]
     expected_in: tuple[float, float] | None
 
+    @property
+    def starts_in(self) -> float | None:
+        """The range as one figure; None for one that only says by when."""
+        if self.expected_in is None:
+            return None
+        soonest, latest = self.expected_in
+        return None if soonest == 0 < latest else soonest
+
 
 @dataclass(slots=True)
 class Scene:

@@ -102,7 +102,10 @@ def _far_down(view: View, task: Waiting) -> bool:
 
 
 def _middle(why: Why) -> float:
-    return inf if why.expected_in is None else sum(why.expected_in) / 2
+    """The middle of its range; the end of one that only says by when, which is what the plan reckons with."""
+    if why.expected_in is None:
+        return inf
+    return why.expected_in[1] if why.starts_in is None else sum(why.expected_in) / 2
 
 
 def _with(view: View, task: Waiting) -> View:

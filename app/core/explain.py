@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 
 from app.core.case import WAITING, Case, Parent, Reason, Scene, Subject, Why
-from app.core.forecast import DECISIONS
+from app.core.forecast import DECISIONS, Range
 from app.core.plan import Active, View, decide, known_end
 from app.core.reasons import reasons
 
 __all__ = ["Parent", "Reason", "Subject", "Why", "case_of", "explain", "explain_all", "scene_of"]
-
-# How far run times may be off. Were all of them a fifth shorter or longer, the same plan would play out at four or six
-# fifths of each time: that is the range.
-SOONER, LATER = 0.8, 1.2
 
 
 def explain(view: View, subject: Subject, position: int | None, decisions: int = DECISIONS) -> Why:
@@ -62,13 +57,16 @@ def _expected(case: Case) -> tuple[float, float] | None:
     if case.scene.view.halted is not None or subject.status == "held" or subject.held_by or not case.open:
         return None
     if subject.status == "queued":
-        guess = case.scene.future(case.queue.pool).starts.get(subject.number, inf)
+        ranges = [case.scene.future(case.queue.pool).may_start.get(subject.number)]
     else:
-        guess = max((_end_of(case.scene, parent.number) for parent in subject.unmet), default=0.0)
+        ranges = [_end_of(case.scene, parent.number) for parent in subject.unmet]
+    known = [found for found in ranges if found]
+    if len(known) < len(ranges):
+        return None
     exact = max(0.0, subject.not_before_in or 0.0, subject.retry_in or 0.0)
-    return None if guess == inf else (max(exact, guess * SOONER), max(exact, guess * LATER))
+    return max([exact, *(soonest for soonest, _ in known)]), max([exact, *(latest for _, latest in known)])
 
 
-def _end_of(scene: Scene, number: int) -> float:
-    """When a task that others wait for ends; inf when that cannot be known."""
-    return min((scene.future(pool).ends.get(number, inf) for pool in scene.holders), default=inf)
+def _end_of(scene: Scene, number: int) -> Range | None:
+    """When a task that others wait for may end; None when that cannot be known."""
+    return next((found for pool in scene.holders if (found := scene.future(pool).may_end.get(number))), None)

@@ -9,6 +9,13 @@ from app.core.plan import Active, QueueView, View, Waiting, known_end, plan
 # Below that many runs a median says little.
 ENOUGH_RUNS = 3
 
+# How far run times may be off. Were all of them a fifth shorter or longer, the same plan would play out at four or six
+# fifths of each time: that is the range. A run of which only the limit is known may end at any time before.
+SOONER, LATER = 0.8, 1.2
+
+Range = tuple[float, float]
+"""The soonest and the latest, in seconds from now."""
+
 # The forecast looks no further than a screen can use: decisions, and tasks a queue.
 DECISIONS = 128
 DEPTH = 64
@@ -25,10 +32,12 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """Seconds from now, by task number: when waiting tasks start, and when they and the active runs end."""
+    """Seconds from now, by task number: when waiting tasks start, and when they and the active runs end; and the range of each."""
 
     starts: Mapping[int, float]
     ends: Mapping[int, float]
+    may_start: Mapping[int, Range]
+    may_end: Mapping[int, Range]
 
 
 def usual(run_seconds: Sequence[float]) -> Usual | None:
@@ -64,20 +73,35 @@ def foresee(view: View, wanted: Collection[int], decisions: int = DECISIONS) -> 
     """
     starts: dict[int, float] = {}
     due = {run.number: known_end(run.ends_in) for run in view.active}
-    runs, now = list(view.active), 0.0
+    may_start: dict[int, Range] = {}
+    may_end = {run.number: _range(due[run.number], run) for run in view.active}
+    runs, now, when = list(view.active), 0.0, (0.0, 0.0)
     for _ in range(decisions):
         begun = plan(_at(view, now, runs, due, starts)).starts
         for task in begun:
             starts[task.number] = now
             due[task.number] = inf if task.expected is None else now + task.expected
+            may_start[task.number] = when
+            soonest, latest = _range(inf if task.expected is None else task.expected, task)
+            may_end[task.number] = when[0] + soonest, when[1] + latest
         runs = runs + [_run(task) for task in begun]
         if all(number in starts for number in wanted):
             break
         now = min((due[run.number] for run in runs), default=inf)
         if now == inf:
             break
+        ended = [may_end[run.number] for run in runs if due[run.number] <= now]
+        when = min(soonest for soonest, _ in ended), max(when[1], *(latest for _, latest in ended))
         runs = [run for run in runs if due[run.number] > now]
-    return Foreseen(starts, {number: end for number, end in due.items() if end < inf})
+    ends = {number: end for number, end in due.items() if end < inf}
+    return Foreseen(starts, ends, may_start, {number: may_end[number] for number in ends})
+
+
+def _range(seconds: float, of: Active | Waiting) -> Range:
+    """What so many seconds may come to."""
+    if not of.known:
+        return 0.0, seconds
+    return seconds * SOONER, min(seconds * LATER, inf if of.limit is None else of.limit)
 
 
 def _at(view: View, now: float, runs: Iterable[Active], due: Mapping[int, float], gone: Collection[int]) -> View:

@@ -32,7 +32,10 @@ class PoolView:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that may start now. `expected` is its run time in seconds; None is unbounded."""
+    """A task that may start now. `expected` is its run time in seconds; None is unbounded.
+
+    `known`: past runs say so; else it is only the limit. `limit` is when it is stopped.
+    """
 
     uuid: str
     number: int
@@ -43,6 +46,8 @@ class Waiting:
     cpu: float
     memory: float
     expected: float | None
+    known: bool = True
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,10 @@ class QueueView:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A run that holds resources. `ends_in` None is unknown; at or below 0 it is overdue: no longer known."""
+    """A run that holds resources. `ends_in` None is unknown; at or below 0 it is overdue: no longer known.
+
+    `known` and `limit`, in seconds from now, as those of `Waiting`.
+    """
 
     number: int
     name: str
@@ -73,6 +81,8 @@ class Active:
     cpu: float
     memory: float
     ends_in: float | None
+    known: bool = True
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

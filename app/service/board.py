@@ -121,11 +121,11 @@ def database(call: Call) -> str:
 LATE = 2.5
 """Times between two backups after which the newest one is late."""
 LOOK_AGAIN = 2.0
-"""Seconds for which a look at the file of a backup holds: its disk may be slow, and the board is asked for many times a second."""
+"""Seconds for which a look at the files of the backups holds: their disk may be slow, and the board is asked for many times a second."""
 
 
 class _Newest(NamedTuple):
-    """The newest good backup that is known of: UNIX seconds, None for none yet; the folder; `gone`: why it is none any more, or ""."""
+    """The newest good backup that is there: UNIX seconds, None for none yet; the folder; `gone`: why none is any more, or ""."""
 
     at: float | None
     late: bool
@@ -142,34 +142,61 @@ class _Newest(NamedTuple):
 
 
 class _Seen:
-    """Why a file is not there, looked at again only after a while."""
+    """The newest good backup whose file is there, looked for again only after a while or when another was taken."""
 
     def __init__(self) -> None:
-        self._of: tuple[str, str] = ("", "")
+        self._of: tuple[Any, ...] = ()
         self._due = 0.0
+        self._found: tuple[Any, str] = (None, "")
 
-    def gone(self, path: str) -> str:
-        """"" while it is there."""
-        if self._of[0] != path or monotonic() >= self._due:
-            self._of, self._due = (path, _gone(path)), monotonic() + LOOK_AGAIN
-        return self._of[1]
+    def newest(self, c: Connection, folder: str) -> tuple[Any, str]:
+        """As `_newest_there`."""
+        of = (folder, c.exec_driver_sql(f"{_GOOD} LIMIT 1").first())
+        if self._of != of or monotonic() >= self._due:
+            self._of, self._found, self._due = of, _newest_there(c, folder), monotonic() + LOOK_AGAIN
+        return self._found
 
 
 _BACKUP = _Seen()
+_GOOD = "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC"
+
+
+def _newest_there(c: Connection, folder: str) -> tuple[Any, str]:
+    """The row of the newest good backup that is there, and ""; where none is, that of the newest, None for none yet, and why it is none
+    any more."""
+    rows = c.exec_driver_sql(_GOOD).all()
+    by_id, whys = {row.id: row for row in rows}, []
+    for row in rows:
+        whys.append(_lacking(folder, row, by_id))
+        if not whys[-1]:
+            return row, ""
+        if whys[-1] != FILE_GONE:  # the others lie there too
+            break
+    return (rows[0], whys[0]) if rows else (None, "")
+
+
+def _lacking(folder: str, row: Any, by_id: dict[int, Any]) -> str:
+    """Why a backup is none any more; "" while its file is there, and those of the ones that it is built upon."""
+    why = _gone(os.path.join(folder, row.file))
+    base = by_id.get(row.parent_id) if row.parent_id and row.parent_id < row.id else None
+    return why or (_lacking(folder, base, by_id) if base is not None else "")
+
+
+FILE_GONE = "its file is gone"
 
 
 def _gone(path: str) -> str:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return "its file is gone" if os.path.isdir(os.path.dirname(path)) else "its folder is gone"
+        return FILE_GONE if os.path.isdir(os.path.dirname(path)) else "its folder is gone"
     except OSError as error:
         return f"its folder cannot be read: {(error.strerror or 'unknown').lower()}"
     return ""
 
 
 def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
-    """The newest good backup, whose file must be there; None where none are taken, or where the settings cannot be read."""
+    """The newest good backup whose file is there; None where none are taken, or where the settings cannot be read."""
     try:
         rule = call.live.upkeep.backup if call.live else backups.settings()
     except Usage:
@@ -177,15 +204,12 @@ def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
     if not rule.enabled:
         return None
     folder = os.fspath(backups.folder(call.home, rule))
-    found = c.exec_driver_sql(_NEWEST).first()
+    found, gone = _BACKUP.newest(c, folder)
     if found is None:
         return _Newest(None, False, folder, "")
     at = clock.unix(found.created_at)
     late = now.timestamp() - at > LATE * min(rule.full, rule.increment)
-    return _Newest(at, late, folder, _BACKUP.gone(os.path.join(folder, found.file)))
-
-
-_NEWEST = "SELECT created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
+    return _Newest(at, late, folder, gone)
 
 
 def _replica(c: Connection) -> ReplicaFacts | None:
@@ -339,7 +363,7 @@ def _next_line(task: TaskRow, why: Any) -> NextLine:
     at = clock.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
     return NextLine(
         task.uuid, task.number, task.name, task.queue, task.status, clock.unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
-        first.short, task.priority, task.front, why.expected_in[0] if why.expected_in else None, at,
+        first.short, task.priority, task.front, why.starts_in, at,
     )  # fmt: skip
 
 

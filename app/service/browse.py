@@ -98,10 +98,7 @@ def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tup
     if not waiting:
         return {}
     found = view.reasons(c, view.Habits(), reads.by_uuids(c, waiting[:EXPLAINED]), halted(call))
-    return {
-        uuid: (why.reasons[0].short if why.reasons else None, why.expected_in[0] if why.expected_in else None)
-        for uuid, why in found.items()
-    }
+    return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
 
 
 async def review(call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None) -> dict[str, Any]:

@@ -70,13 +70,16 @@ def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, ahead: int 
 def waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
     """A task as the plan knows it, from a row with its columns."""
     expected = t.timeout if t.template is None else forecast.expected(habits.of(c, t.template), t.timeout)
-    return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected)
+    known = habits.of(c, t.template) is not None
+    return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected, known, t.timeout)
 
 
 def _active(c: Connection, habits: Habits, row: Any, now: datetime) -> Active:
     elapsed = (now - clock.parse(row.start_time)).total_seconds() if row.start_time else 0.0
-    left = forecast.left(elapsed, habits.of(c, row.template), row.timeout)
-    return Active(row.number, row.name, row.queue, row.cpu, row.memory, left)
+    past = habits.of(c, row.template)
+    limit = None if row.timeout is None else row.timeout - elapsed
+    left = forecast.left(elapsed, past, row.timeout)
+    return Active(row.number, row.name, row.queue, row.cpu, row.memory, left, past is not None, limit)
 
 
 def next_starts(c: Connection, habits: Habits) -> tuple[View, Sequence[Waiting]]:

@@ -129,7 +129,7 @@ def _notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[str, t
     told: dict[str, tuple[Any, ...]] = {run.task_id: (run.status, run.reason, None, None) for run in reads.running(c)}
     for uuid, found in why.items():
         short = found.reasons[0].short if found.reasons else None
-        told[uuid] = (None, None, short, found.expected_in[0] if found.expected_in else None)
+        told[uuid] = (None, None, short, found.starts_in)
     return told
 
 

@@ -109,6 +109,30 @@ def test_why_offers_what_could_help_as_commands_to_type(answering, cli):
     assert shown.endswith("  Could help:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n")
 
 
+def test_commands_to_type_name_the_home_that_was_asked_for(answering, cli, home):
+    cures = [{"command": ["taskdeck", "set", "1049", "--name", "taskdeck ls"], "gain": "it starts at once"}]
+    reasons = [{"code": "queue-paused", "text": "queue gpu is paused: taskdeck queue resume gpu", "short": "paused"}]
+    groups = {"groups": [{"text": "no runtime is up: taskdeck serve --detach", "count": 2}], "total": 2}
+    answering(why=[WAITING | {"cures": cures, "reasons": reasons}], show=THUMBS)
+
+    said = cli("why", "--home", str(home), "1049").out
+    assert f"    taskdeck --home {home} set 1049 --name 'taskdeck ls'\n" in said
+    assert f"paused: taskdeck --home {home} queue resume gpu." in said
+    program = f"  taskdeck --home {home}"
+    assert f"{program} logs 1048    {program} retry 1048    {program} show 1048 --json\n" in cli("show", "--home", str(home), "1048").out
+    answering(why=groups)
+    assert cli("why", "--home", str(home)).out == f"2 wait: no runtime is up: taskdeck --home {home} serve --detach\n"
+    assert json.loads(cli("why", "--home", str(home), "--json").out) == groups
+
+
+def test_what_to_type_next_stands_in_a_line_each_where_one_is_too_short(answering, home):
+    answering(show=THUMBS)
+
+    lines = on_terminal(home, "show", "--home", str(home), "1048", NO_COLOR="1").decode().replace("\r", "").splitlines()
+
+    assert lines[-3:] == [f"  taskdeck --home {home} {rest}" for rest in ("logs 1048", "retry 1048", "show 1048 --json")]
+
+
 def test_why_of_one_task_is_one_document(answering, cli):
     answering(why=[WAITING])
 

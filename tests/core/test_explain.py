@@ -162,6 +162,25 @@ def test_a_blocked_task_may_join_the_line_when_the_last_of_its_parents_ends():
     assert why.expected_in == pytest.approx((80.0, 120.0))
 
 
+def test_a_task_starts_at_any_time_until_the_limit_of_a_parent_of_which_nothing_else_is_known():
+    parents = (Parent(10, "a", "running", "success"),)
+    view = a_view(a_queue(), a_run(10, ends_in=600.0, known=False, limit=600.0))
+
+    why = explain(view, asked(status="blocked", parents=parents), None)
+
+    assert (why.expected_in, why.starts_in) == ((0.0, 600.0), None)
+
+
+def test_what_waits_for_a_run_is_not_expected_after_the_limit_of_that_run():
+    running = a_run(10, ends_in=100.0, limit=110.0)
+    line = a_queue("q", a_task(1, expected=50.0, limit=55.0), a_task(2), capacity=1)
+
+    first, second = explain_all(a_view(line, running), [(asked(a_task(n)), at) for at, n in enumerate((1, 2))])
+
+    assert first.expected_in == pytest.approx((80.0, 110.0)) and first.starts_in == pytest.approx(80.0)
+    assert second.expected_in == pytest.approx((120.0, 165.0))
+
+
 def test_a_task_whose_parent_has_no_known_end_has_no_expected_start():
     parents = (Parent(10, "a", "running", "success"),)
 

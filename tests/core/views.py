@@ -19,9 +19,11 @@ def a_task(number: int, queue: str = "q", **also: Any) -> Waiting:
     return Waiting(uuid=f"u{number}", number=number, name=f"job-{number}", queue=queue, **facts)
 
 
-def a_run(number: int, queue: str = "q", cpu: float = 1.0, memory: float = 0.0, ends_in: float | None = None) -> Active:
+def a_run(
+    number: int, queue: str = "q", cpu: float = 1.0, memory: float = 0.0, ends_in: float | None = None, **also: Any
+) -> Active:
     """An active run of one core without a known end."""
-    return Active(number, f"job-{number}", queue, cpu, memory, ends_in)
+    return Active(number, f"job-{number}", queue, cpu, memory, ends_in, **also)
 
 
 def a_queue(name: str = "q", *waiting: Waiting, **also: Any) -> QueueView:

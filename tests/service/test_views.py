@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from app.errors import Conflict, NotFound, Usage
+from app.service import find, queues, tasks, view, views
 from app.service import operations as log
-from app.service import queues, tasks, views
 from app.service.call import Call
 from db.rows import InstanceRow, TaskRow
 from tests.service.ready import execute, submitted
@@ -50,6 +51,24 @@ async def test_a_list_is_chosen_by_status_queue_name_tag_and_age(call: Call, wor
     assert await numbers(call, tag={"team": "ml", "run": "7"}) == [1]
     assert await numbers(call, tag={"team": "ml", "run": "8"}) == []
     assert await numbers(call, queue="default", since=3600) == [2, 1]
+
+
+async def test_a_run_of_which_only_the_limit_is_known_may_end_at_any_time_before_it(call: Call, worker):
+    await submitted(call, name="parent", timeout="10m")
+    await worker.start(1)
+    await submitted(call, name="child", after=[1])
+    parent, child = await call.db.read(lambda c: [find.task(c, number) for number in (1, 2)])
+
+    ((run,), why) = await call.db.read(lambda c: _seen(c, child))
+
+    assert parent.status == "running" and not run.known and run.ends_in == run.limit
+    assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
+
+
+def _seen(c: Connection, child: TaskRow) -> tuple[Any, Any]:
+    """The active runs, and when the child is expected."""
+    seen = view.view(c, view.Habits())
+    return seen.active, view.reasons(c, view.Habits(), [child], None, seen)[child.uuid]
 
 
 async def test_the_default_list_leaves_out_what_ended_over_a_day_ago(call: Call, worker):
