@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,8 +21,9 @@ from app.service.call import Call
 from db import check as checks
 from db import migrate, restore
 from db.backup import restore_tool as tool
-from db.backup.store import Store
+from db.backup.store import NoBackup, Store
 from db.engine import memory_database, open_database, write_engine
+from db.errors import DamagedDatabase
 from db.operations import By
 
 
@@ -51,8 +53,21 @@ async def _read(home: Path, verb: str, args: dict[str, Any], note: Callable[[str
     path = paths.database(home)
     check_in_place(home)
     opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)
-    async with opened as db:
-        return await answer(Call(db, "", home, note=note), verb, args)
+    try:
+        async with opened as db:
+            return await answer(Call(db, "", home, note=note), verb, args)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        _blame(path, error)
+        raise
+
+
+def _blame(path: Path, error: Exception) -> None:
+    """Raises Storage when what came up at reading may come of what is wrong with the file, rather than of a mistake of ours."""
+    if not path.exists() or not (wrong := checks.check(path)):
+        return
+    if checks.damage(path):
+        raise checks.damaged(path, wrong[0]) from error
+    raise Storage(f"the database is not in order ({wrong[0]}): {path}.", "See all of it: taskdeck db check") from error
 
 
 def _seed(c: Any) -> None:
@@ -83,6 +98,15 @@ def check_home(home: str) -> list[str]:
         return checking.examine(Path(home), held(Path(home)))
 
 
+def advice(home: str) -> str:
+    """What can be done about the database where its file is damaged, which no mending can derive; else empty."""
+    from app.runtime.advice import advice
+
+    if not checks.damage(paths.database(Path(home))):
+        return ""
+    return str(advice(Path(home), DamagedDatabase("the database is damaged.")))
+
+
 def _look_there(path: Path) -> None:
     """Raises NotFound while there is no database yet, DamagedDatabase where there was one."""
     check_in_place(path.parent)
@@ -100,7 +124,8 @@ def repair_home(home: str) -> dict[str, Any]:
         check_in_place(Path(home))
         if migrate.version_of(path) != migrate.HEAD:
             raise Conflict("the database is not of this version. Nothing was done.", "Make it so: taskdeck db migrate")
-        done = [] if checks.damage(path) else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())))
+        hurt = checks.damage(path) or checks.lost_writes(path)
+        done = [] if hurt else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())))
         problems = checking.examine(Path(home), False)
     return {"ok": not problems, "done": done, "problems": problems}
 
@@ -217,11 +242,34 @@ def _chosen(home: Path, ident: str | None, at: str | None) -> _Chosen:
         if ident is not None and os.path.basename(ident) == one.path.name:
             return _Chosen({"id": one.path.name, "kind": "kept", "at": one.at}, one.copy, one.bytes, highest, last)
     store = store_of(where, ident)
-    found = store.find(ident, at)
+    try:
+        found = store.find(ident, at)
+    except NoBackup:
+        if ident is not None and _is_database(ident):
+            raise _no_backup(ident) from None
+        raise
     return _Chosen(
         {"id": found.id, "kind": found.kind, "at": found.at}, lambda target: store.rebuild(found, target), found.pages * found.page_size,
         max(highest, int(found.facts.get("highest") or 0)), last,
     )  # fmt: skip
+
+
+def _is_database(path: str) -> bool:
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
+def _no_backup(path: str) -> NoBackup:
+    """What to say of a file as `restore_to` makes one: it lacks what tells that a backup is whole."""
+    file = shlex.quote(path)
+    looked = f"mkdir -m 700 DIR && cp {file} DIR/taskdeck.db && taskdeck --home DIR ls"
+    said = f"{path} is a database and no backup. Nothing was restored."
+    return NoBackup(said, f"A backup is named by its ID: taskdeck db backups. To look into the file: {looked}")
 
 
 @contextmanager
@@ -247,11 +295,22 @@ def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dic
         where = os.path.dirname(target)
         if not os.path.isdir(where):
             raise NotFound(f"there is no folder {where}. Nothing was restored.", "Make it first, or choose another: --to FILE")
+        if os.path.basename(target) in paths.DATABASES or Path(home).resolve() in Path(where).resolve().parents:
+            said = f"{target} would be a file of a home. Nothing was restored."
+            raise Conflict(said, "In the place of the database: taskdeck db restore. Beside it: --to FILE, of another name elsewhere.")
         if not os.access(where, os.W_OK):
             raise Storage(f"nothing can be written into {where}. Nothing was restored.", "Choose another folder: --to FILE")
         chosen = _chosen(Path(home), ident, at)
         stand = restore.image(chosen.rebuild, Path(target), chosen.size)
     return {"backup": chosen.told, "to": target, "after": asdict(stand)}
+
+
+def refuse_copy(home: str) -> None:
+    """Raises Conflict where the copy of another home lies, which is no home yet."""
+    from app.runtime import replicating
+
+    with _usable(home):
+        replicating.refuse_copy(Path(home))
 
 
 def copy_at(home: str) -> dict[str, Any]:
@@ -295,6 +354,13 @@ def backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict
             if not args.get("to"):
                 note_quiet(Path(home), taken["id"])
             return taken
+
+
+def require_folder() -> None:
+    """Raises Usage while it is not known where backups lie, as the settings are wrong."""
+    from app.service.backups import settings
+
+    settings()
 
 
 def backups(home: str) -> list[dict[str, Any]]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import JSON, Connection
+from sqlalchemy.exc import IntegrityError
 
-from db import clock, migrate, moves, sql
+from db import clock, migrate, moves, schema, sql, wal
+from db.backup import restore_tool as tool
 from db.engine import explain
 from db.errors import DamagedDatabase, Storage
 from db.files import read_only_uri
@@ -25,9 +28,16 @@ TOLD = 20
 
 def check(path: Path) -> list[str]:
     """What SQLite and we find wrong with the whole file; empty when it is well. Reads every page. Raises Storage when it cannot."""
-    migrate.version_of(path)
+    version = migrate.version_of(path)
     if found := damage(path):
         return found
+    with reading(path) as c:
+        ours = [*(f"{kind} {name} is missing" for kind, name in _missing(c)), *_documents(c)] if version == migrate.HEAD else []
+    return [*ours, *disorder(path)]
+
+
+def disorder(path: Path) -> list[str]:
+    """What does not follow from the rest as it should. Raises Storage."""
     with reading(path) as c:
         return [*_foreign(c), *_counters(c), *_loads(c)]
 
@@ -35,10 +45,73 @@ def check(path: Path) -> list[str]:
 def damage(path: Path) -> list[str]:
     """What is wrong with the file itself, which no mending can derive. Raises Storage."""
     try:
+        version = migrate.version_of(path)
         with reading(path) as c:
-            return _lines(c, f"PRAGMA integrity_check({TOLD})")
+            found = broken(c) or (_lacking(c) if version == migrate.HEAD else [])
+            if not found:
+                _read_all(c)
+            return found
     except DamagedDatabase as problem:
-        return [problem.message]
+        return [problem.why or problem.message]
+
+
+def broken(c: sqlite3.Connection, most: int = TOLD) -> list[str]:
+    """What is wrong with pages, indexes and rows, as far as SQLite tells."""
+    return _lines(c, f"PRAGMA integrity_check({most})") or tool.broken_rules(c)
+
+
+def _read_all(c: sqlite3.Connection) -> None:
+    """SQLite takes any bytes for text. The driver raises sql.FAILED for those that are none."""
+    for name in _names(c, "table"):
+        rows = c.execute("SELECT * FROM \"{}\"".format(name.replace('"', '""')))
+        while rows.fetchmany(1000):
+            pass
+
+
+def _names(c: sqlite3.Connection, kind: str) -> list[str]:
+    """The tables, indexes or triggers of the file."""
+    found = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name"
+    return [name for (name,) in c.execute(found, (kind,))]
+
+
+def _lacking(c: sqlite3.Connection) -> list[str]:
+    """Tables and columns that every database of this version has."""
+    wrong, there = [], _names(c, "table")
+    for table in schema.metadata.sorted_tables:
+        if table.name not in there:
+            wrong.append(f"table {table.name} is missing")
+            continue
+        columns = {name for (name,) in c.execute("SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table.name,))}
+        wrong += [f"column {column.name} of {table.name} is missing" for column in table.columns if column.name.encode() not in columns]
+    return wrong
+
+
+def _missing(c: sqlite3.Connection) -> list[tuple[str, str]]:
+    """(kind, name) of what a database of this version has and this one has not, but could have again."""
+    indexes = [str(index.name) for table in schema.metadata.sorted_tables for index in table.indexes]
+    wanted = {"index": indexes, "trigger": list(schema.TRIGGERS)}
+    return [(kind, name) for kind, names in wanted.items() for name in sorted({*names} - {*_names(c, kind)})]
+
+
+def _documents(c: sqlite3.Connection) -> list[str]:
+    """Columns of JSON that hold something else."""
+    wrong = []
+    for table in schema.metadata.sorted_tables:
+        for column in table.columns:
+            if isinstance(column.type, JSON):
+                odd = c.execute(f'SELECT "{column.name}" FROM "{table.name}" WHERE NOT json_valid("{column.name}")')
+                if many := sum(not _is_json(value) for (value,) in odd):
+                    wrong.append(f"{many:,} {'row' if many == 1 else 'rows'} of {table.name} without JSON in {column.name}")
+    return wrong
+
+
+def _is_json(value: Any) -> bool:
+    """As we read it, which knows infinite numbers as well."""
+    try:
+        json.loads(value)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
 
 
 def quick(path: Path) -> None:
@@ -46,9 +119,18 @@ def quick(path: Path) -> None:
     if migrate.version_of(path) is None:
         return
     with reading(path) as c:
-        found = _lines(c, "PRAGMA quick_check(1)")
+        found = _lines(c, "PRAGMA quick_check(1)") or lost_writes(path)
     if found:
         raise damaged(path, found[0])
+
+
+def lost_writes(path: Path) -> list[str]:
+    """That there are writes in the log which SQLite passes over; nobody may be writing meanwhile. Raises Storage."""
+    try:
+        cut = wal.cut_short(path)
+    except (OSError, *sql.FAILED) as error:
+        raise explain(error, path) or Storage(f"the log of the database cannot be read ({error}): {path}.") from error
+    return ["its log is damaged, and what was written last is behind that"] if cut else []
 
 
 def damaged(path: Path, what: str) -> DamagedDatabase:
@@ -62,7 +144,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
             yield c
-    except sqlite3.Error as error:
+    except sql.FAILED as error:
         raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
 
 
@@ -80,13 +162,18 @@ def _foreign(c: sqlite3.Connection) -> list[str]:
 
 _COUNTED = "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"
 _KEPT = "SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"
-_NUMBERS = "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0), coalesce((SELECT max(number) FROM tasks), 0)"
+_NUMBERS = (
+    "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'), 0), "
+    "coalesce((SELECT max(number) FROM tasks WHERE typeof(number) = 'integer'), 0)"
+)
+_NO_FIGURES = "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%' ORDER BY name"
 
 
 def _counters(c: sqlite3.Connection) -> list[str]:
     counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
     wrong = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
+    wrong += [f"counter {name} is no number" for (name,) in c.execute(_NO_FIGURES)]
     given, highest = c.execute(_NUMBERS).fetchone()
     return wrong + ([f"the last number given is said to be {given}, there is #{highest}"] if highest > given else [])
 
@@ -103,8 +190,13 @@ def _loads(c: sqlite3.Connection) -> list[str]:
     for name, *said in c.execute("SELECT name, used_cpu, used_memory FROM pools"):
         used = [round(value, 3) for value in pools.get(name, (0.0, 0.0))]
         if said != used:
-            wrong.append(f"pool {name} is said to have {said[0]:g} cpu and {said[1]:g} MiB in use, it has {used[0]:g} and {used[1]:g}")
+            cpu, memory = map(_figure, said)
+            wrong.append(f"pool {name} is said to have {cpu} cpu and {memory} MiB in use, it has {used[0]:g} and {used[1]:g}")
     return wrong
+
+
+def _figure(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else repr(value)
 
 
 # --- mending ------------------------------------------------------------------------------------------------------------------------
@@ -118,8 +210,22 @@ _MENDS: dict[str, tuple[str, str]] = {
 
 
 def repair(c: Connection) -> list[str]:
-    """Mend what follows from the rest: rows of tasks that are not there, counters, the last number, loads; what was done, in words."""
-    return [*_orphans(c), *_recount(c), *_renumber(c), *(f"the figures of {name} counted anew" for name in moves.recount(c))]
+    """Mend what follows from the rest: rows of tasks that are not there, counters, the last number, loads, indexes and triggers; what was
+    done, in words."""
+    done = [*_made_anew(c), *_orphans(c), *_recount(c), *_renumber(c)]
+    return [*done, *(f"the figures of {name} counted anew" for name in moves.recount(c))]
+
+
+def _made_anew(c: Connection) -> Iterator[str]:
+    """Indexes and triggers that are gone; but for an index whose rows are no longer each of their own."""
+    indexes = {str(index.name): index for table in schema.metadata.sorted_tables for index in table.indexes}
+    for kind, name in _missing(cast(sqlite3.Connection, c.connection.driver_connection)):
+        with suppress(IntegrityError):
+            if kind == "index":
+                indexes[name].create(c)
+            else:
+                sql.run(c, schema.TRIGGERS[name])
+            yield f"{kind} {name} made anew"
 
 
 def _orphans(c: Connection) -> Iterator[str]:

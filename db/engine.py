@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
-from db import index, schema, timed
+from db import index, schema, sql, timed
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, GoneDatabase, Problem, ReadOnlyDisk, Storage
 from db.files import existing_uri, read_only_uri
 from db.index import Found, Index
@@ -193,7 +193,7 @@ class Database:
     async def _once_or_again(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await self._once(fn, *args, **kwargs)
-        except DBAPIError as error:
+        except (DBAPIError, UnicodeDecodeError) as error:
             if (file := self.found.usable()) is None:
                 raise
             self.found.blame(file, error)
@@ -207,7 +207,7 @@ class Database:
         """Read once more what has failed, for SQLite does not say which file is damaged: if it fails again, the index is not."""
         try:
             return await self._once(fn, *args, **kwargs)
-        except DBAPIError:
+        except (DBAPIError, UnicodeDecodeError):
             self.found.forgive()
             raise
 
@@ -335,13 +335,13 @@ class translated:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, sqlite3.Error) and (problem := explain(cause, self.path)):
+        if isinstance(cause, sql.FAILED) and (problem := explain(cause, self.path)):
             raise problem from error
 
 
 def explain(error: BaseException, path: Path) -> Problem | None:
-    """The problem behind a sqlite3 error, or None when the fault is ours."""
-    said = str(error).lower()
+    """The problem behind one of `sql.FAILED`, or None when the fault is ours."""
+    said = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
     for words, make in _MEANINGS:
         if any(word in said for word in words):
             return make(path, said)
@@ -358,10 +358,12 @@ def _full(path: Path, said: str) -> Problem:
 
 
 def _damaged(path: Path, said: str) -> Problem:
-    return DamagedDatabase(
+    problem = DamagedDatabase(
         f"the database is damaged ({said}): {path}. It was not written to.",
         "See what would change: taskdeck db restore --dry-run",
     )
+    problem.why = said
+    return problem
 
 
 def _read_only(path: Path, said: str) -> Problem:
@@ -409,7 +411,7 @@ def _unusable(path: Path, said: str) -> Problem:
 
 _MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
     (("disk is full",), _full),
-    (("malformed", "not a database", "file is encrypted", "unsupported file format"), _damaged),
+    (("malformed", "not a database", "file is encrypted", "unsupported file format", "could not decode", "no UTF-8"), _damaged),
     (("readonly", "read-only"), _read_only),
     (("locked", "busy"), _busy),
     (("disk i/o error", "unable to open"), _unusable),

@@ -35,6 +35,8 @@ class DamagedDatabase(Storage):
     """The database file cannot be read as one."""
 
     code = "damaged-database"
+    why = ""
+    """What was found, in SQLite's words."""
 
 
 class GoneDatabase(DamagedDatabase):

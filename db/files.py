@@ -20,6 +20,12 @@ def read_only_uri(path: Path) -> str:
     return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
 
 
+def undisturbed_uri(path: Path) -> str:
+    """The same, and nothing is made beside a database that has no log: SQLite would leave one there."""
+    alone = not path.with_name(f"{path.name}-wal").exists()
+    return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
+
+
 def existing_uri(path: Path) -> str:
     """`path` as a URI that sqlite3 opens for writing, and never makes."""
     return f"{_uri(path)}?mode=rw"

@@ -20,6 +20,8 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from db import clock, moves, operations, sql
+from db.engine import explain
+from db.errors import DamagedDatabase
 from db.files import existing_uri, read_only_uri, remove
 from db.states import ENDED, RUN_ENDED, WAITING, Run, Task
 
@@ -27,6 +29,8 @@ VERB = "db restore"
 """What it is called in the log of operations."""
 BY = "restore"
 """Who held what may have run."""
+PASSED_OVER = "passed_over"
+"""What the first and the last of the numbers that it passes over are called there."""
 UNSURE = 1000
 """Numbers that are passed over when it cannot be known how many were given."""
 NAMED = 100
@@ -58,7 +62,8 @@ class Carried:
     """What was brought over. `tasks`: numbers of those submitted since; `renumbered`: those whose number the backup has given to another,
     with the new one; `runs`: how many began or ended since; `ended`: numbers of tasks that ended since and were restored as ended;
     `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `held`: how many are
-    held because they may have run; `unknown`: runs of unknown tasks; `lost`: numbers given since whose tasks are gone; `whole`: the
+    held because they may have run; `unknown`: runs of unknown tasks; `lost`: numbers given since whose tasks are gone, `at_most` where
+    it cannot be told which were passed over; `passed_over`: the first and the last of the numbers that are passed over now; `whole`: the
     present database could be read to the end; `next`: the next number. What was not brought over: `dropped`, names of what was made
     since, by kind; `undone`, how many changes since that do not hold, by verb; `operations`, how many there were since."""
 
@@ -74,6 +79,8 @@ class Carried:
     held: int = 0
     unknown: int = 0
     lost: list[int] = field(default_factory=list)
+    at_most: bool = False
+    passed_over: list[int] = field(default_factory=list)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     undone: dict[str, int] = field(default_factory=dict)
     operations: int = 0
@@ -83,31 +90,31 @@ class Carried:
 
 def carry_over(
     target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[Trace]], highest: int, by: str, what: str,
-    idle: bool = False,
+    idle: bool = False, behind: bool = False,
 ) -> Carried:
     """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
     does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`; `idle`: nobody can
-    have given a number that no backup knows of. Raises sqlite3.Error."""
+    have given a number that no backup knows of; `behind`: `present` lacks what was written last. Raises sqlite3.Error."""
     if present is not None and sound:
-        with _unless_damaged(), _opened(target, present) as c:
-            return _written_down(c, _carry(c, True, traces, highest, idle), by, what)
+        with _unless_damaged(present), _opened(target, present) as c:
+            return _written_down(c, _carry(c, True, traces, highest, idle, behind), by, what)
     saved = target.with_name(f"{target.name}.saved")
     remove(saved)  # of a restore that was killed
     try:
         _salvage(present, target, saved)
         with _opened(target, saved) as c:
-            return _written_down(c, _carry(c, False, traces, highest, idle), by, what)
+            return _written_down(c, _carry(c, False, traces, highest, idle, behind), by, what)
     finally:
         remove(saved)
 
 
 @contextmanager
-def _unless_damaged() -> Iterator[None]:
+def _unless_damaged(present: Path) -> Iterator[None]:
     """Passes over that a database turned out to be damaged, and over nothing else: a full disk is no damage."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    except sql.FAILED as error:
+        if not isinstance(explain(error, present), DamagedDatabase):
             raise
 
 
@@ -154,30 +161,57 @@ def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
             for table in _SALVAGED:
                 columns[table] = [row[1] for row in like.execute(f"PRAGMA table_info({table})")]
                 to.execute(f"CREATE TABLE {table} ({', '.join(map(_quoted, columns[table]))})")
-        if present is None:
+        c = None if present is None else _left_of(present)
+        if c is None:
             return
-        with suppress(sqlite3.Error), closing(sqlite3.connect(read_only_uri(present), uri=True, timeout=10, isolation_level=None)) as c:
-            c.execute("BEGIN")  # one lock for all the thousands of reads
+        with closing(c):
             for table in _SALVAGED:
-                with suppress(sqlite3.Error):
-                    _save_table(c, to, table, columns[table])
+                _save_table(c, to, table, columns[table])
+
+
+def _left_of(present: Path) -> sqlite3.Connection | None:
+    """A connection to what is left of a database; None where there is none to be had."""
+    c = None
+    with suppress(*sql.FAILED):
+        c = sqlite3.connect(read_only_uri(present), uri=True, timeout=10, isolation_level=None)
+        c.execute("PRAGMA writable_schema=ON")  # with it a table whose definition is damaged does not hide the others
+        c.execute("BEGIN")  # one lock for all the thousands of reads
+    return c
 
 
 def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wanted: list[str]) -> None:
-    there = {row[1] for row in c.execute(f"PRAGMA table_info({table})")}
-    names = ", ".join(_quoted(name) for name in wanted if name in there)
-    insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * sum(name in there for name in wanted))})"
+    """Only what is read may be damaged: what cannot be written is told by sqlite3.Error."""
+    columns, found = _columns_left(c, table, wanted)
+    if not found:
+        return
+    names = ", ".join(map(_quoted, found))
+    left = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
+    insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(found))})"
     to.execute("BEGIN")
-    for rows in _readable(c, f"SELECT {names} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid", _last(c, table)):
+    for rows in _readable(c, f"WITH found ({names}) AS ({left}) SELECT * FROM found", _last(c, table)):
         to.executemany(insert, rows)
     to.execute("COMMIT")
+
+
+def _columns_left(c: sqlite3.Connection, table: str, wanted: list[str]) -> tuple[str, list[str]]:
+    """What to select, and which of the wanted columns that is: all, by their places, where there are as many and a name is damaged.
+
+    Of a damaged schema SQLite tells the first time, and knows the rest from then on."""
+    there: list[bytes] = []
+    for _ in range(2):
+        with suppress(*sql.FAILED):
+            there = [name for (name,) in c.execute("SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table,))]
+    found = [name for name in wanted if name.encode() in there]
+    if len(found) < len(wanted) == len(there):
+        return "*", wanted
+    return ", ".join(map(_quoted, found)), found
 
 
 def _last(c: sqlite3.Connection, table: str) -> int:
     """The last row, or as far as it is worth looking."""
     try:
         return min(c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0, MOST * 4096)
-    except sqlite3.Error:
+    except sql.FAILED:
         return 1 << 24
 
 
@@ -189,7 +223,7 @@ def _readable(c: sqlite3.Connection, query: str, last: int) -> Iterator[list[tup
         tries += 1
         try:
             yield c.execute(query, (low, high)).fetchall()
-        except (sqlite3.Error, OverflowError):
+        except (*sql.FAILED, OverflowError):
             if low < high:
                 half = (low + high) // 2
                 left += [(half + 1, high), (low, half)]
@@ -223,7 +257,7 @@ _STATE = (
 )  # fmt: skip
 
 
-def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int, idle: bool) -> Carried:
+def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int, idle: bool, behind: bool) -> Carried:
     done = Carried(whole=whole)
     before = sql.value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
     open_then = json.dumps(sql.column(c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_listed(ENDED)})"))
@@ -235,16 +269,15 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     _bring_replica(c, follows)
     tells_all = follows and not _restored_since(c)
     shown: Sequence[Trace] = () if tells_all else traces()
-    given = _given(c, before, highest, shown, follows if whole else True if idle else None)
+    given = _given(c, before, highest, shown, follows if whole else False if behind else True if idle else None)
     if whole:
         sql.run(c, f"{_WISHES} {'<>' if tells_all and _goes_on(c) else '>'} r.updated_at")
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
-    if not tells_all:
-        _bring_traces(c, shown, done, judged)
+    held = [] if tells_all else _bring_traces(c, shown, done, judged)
     if not (follows or idle and not whole):
-        done.held += _hold_waiting(c, _UNSEEN)
+        held += _hold_waiting(c, _UNSEEN)
     _renumber(c, done, before, given)
     over = sql.rows(
         c,
@@ -253,6 +286,8 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     )
     moves.follow(c, [row.uuid for row in over])
     moves.recount(c)
+    stay = f"SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(WAITING)})"
+    done.held = sql.value(c, stay, (json.dumps(held),))
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
     _say_what_is_not(c, done, made_then)
@@ -261,7 +296,10 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
 
 def _written_down(c: Connection, done: Carried, by: str, what: str) -> Carried:
     """The restore is one of the operations; no id of those that it takes away comes again."""
-    figures = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost), "held": done.held}
+    figures: dict[str, Any] = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost)}
+    figures["held"] = done.held
+    if done.passed_over:
+        figures[PASSED_OVER] = done.passed_over
     last = sql.value(c, "SELECT max(id) FROM old.operations WHERE typeof(id) = 'integer'") or 0
     operations.record_above(c, by, VERB, what, figures, last)
     return done
@@ -411,7 +449,7 @@ def _end_the_gone(c: Connection) -> None:
 
 def _made_anew(c: Connection, before: int) -> bool:
     """Whether the present database may be none that the backup became: it lacks a task and no ledger says why, or has counted less."""
-    counted = sql.value(c, "SELECT value FROM old.counters WHERE name = 'task-number'") or 0
+    counted = sql.value(c, "SELECT value FROM old.counters WHERE name = 'task-number' AND typeof(value) = 'integer'") or 0
     return counted < before or sql.value(c, f"SELECT 1 {_GONE} LIMIT 1") is not None
 
 
@@ -468,14 +506,21 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
         "WHERE uuid IN (SELECT value FROM json_each(:uuids))",
         {"now": now, "reason": reason, "uuids": given, "status": status},
     )
+    sql.run(  # without it an alert of such a task would never be over
+        c,
+        "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) "
+        "SELECT value, :status, :by, :reason, :now, :now FROM json_each(:uuids)",
+        {"now": now, "reason": reason, "uuids": given, "status": status, "by": BY},
+    )
 
 
 # --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
 
 
-def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str]) -> None:
-    """Runs that no row tells of. With the present database whole there are none. `judged`: those of unknown tasks that the backup knows
-    of; of the others that are in the ledger the present database knows, and has held its own tasks for them."""
+def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str]) -> list[str]:
+    """Runs that no row tells of; the tasks that are held for them. With the present database whole there are none. `judged`: those of
+    unknown tasks that the backup knows of; of the others that are in the ledger the present database knows, and has held its own tasks
+    for them."""
     given = json.dumps([trace.runid for trace in traces])
     _end_the_unseen(c, {trace.runid: trace for trace in traces})
     known: set[str] = set()
@@ -483,12 +528,14 @@ def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged:
         known |= {*sql.column(c, f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))", (given,))}
     unknown = [trace.runid for trace in traces if trace.runid not in known and not _attributed(c, trace)]
     earlier = {*sql.column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")} - judged
+    held: list[str] = []
     if unknown:
-        done.held = _hold_waiting(c)
+        held = _hold_waiting(c)
     elif earlier:
-        done.held = _hold_waiting(c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else "")
-    done.unknown = len(unknown) + (len(earlier) if done.held else 0)
+        held = _hold_waiting(c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else "")
+    done.unknown = len(unknown) + (len(earlier) if held else 0)
     _write_down_unknown(c, unknown)
+    return held
 
 
 def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> None:
@@ -562,11 +609,11 @@ _UNSEEN = f"AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.
 """What the present database does not show waiting: it may have run, and its log and its row may have been cleaned up since."""
 
 
-def _hold_waiting(c: Connection, which: str = "") -> int:
-    """Hold every task that may start, or those of `which` that holds: one of them may have run already. How many that are."""
+def _hold_waiting(c: Connection, which: str = "") -> list[str]:
+    """Hold every task that may start, or those of `which` that holds: one of them may have run already. Which these are."""
     waiting = sql.column(c, f"SELECT uuid FROM main.tasks WHERE status IN ({_listed(WAITING)}) AND hold = 0 AND deleted_at IS NULL {which}")
     moves.hold(c, waiting, True, BY)
-    return len(waiting)
+    return waiting
 
 
 # --- what is not brought over ------------------------------------------------------------------------------------------------------
@@ -631,7 +678,10 @@ def _renumber(c: Connection, done: Carried, before: int, given: _Given) -> None:
     """The next number is above all that were ever given; those that are gone are told."""
     if not done.whole:
         there = set(sql.column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,)))
+        there = there.union(*_passed_over(c))
         done.lost = [number for number in range(before + 1, min(given.known, before + NAMED * 100) + 1) if number not in there]
+        done.at_most = len(done.lost) >= UNSURE and sql.value(c, "SELECT count(*) FROM old.operations") == 0
+    done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
     last = max([given.last, *(new for _, new in done.renumbered)])
     now = clock.now()
     sql.run(
@@ -641,3 +691,12 @@ def _renumber(c: Connection, done: Carried, before: int, given: _Given) -> None:
         {"value": last, "now": now},
     )
     done.next = last + 1
+
+
+def _passed_over(c: Connection) -> Iterator[range]:
+    """The numbers that earlier restores have given to nobody, as far as an operation tells."""
+    for schema in ("main", "old"):
+        for after in sql.column(c, f"SELECT after FROM {schema}.operations WHERE verb = ? AND typeof(after) = 'text'", (VERB,)):
+            with suppress(ValueError, TypeError, AttributeError, KeyError):
+                first, last = json.loads(after)[PASSED_OVER]
+                yield range(first, min(last, first + UNSURE) + 1)

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from db import clock
+from db import clock, sql
 from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
 from db.files import flush, read_only_uri
@@ -27,7 +27,7 @@ def version_of(path: Path) -> str | None:
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
             found = _look(c, path)
-    except sqlite3.Error as error:
+    except sql.FAILED as error:
         raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
     if found is not None and found not in KNOWN:
         raise NewerDatabase(
@@ -84,7 +84,7 @@ def _backup(path: Path) -> Path:
         _copy(path, part)
         part.rename(target)
         flush(folder)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *sql.FAILED) as error:
         with suppress(OSError):
             part.unlink()
         said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
@@ -157,7 +157,7 @@ def _upgrade(path: Path) -> None:
             engine.dispose()
     except Exception as error:
         cause = getattr(error, "orig", error)
-        problem: Problem | None = explain(cause, path) if isinstance(cause, sqlite3.Error) else None
+        problem: Problem | None = explain(cause, path) if isinstance(cause, sql.FAILED) else None
         if problem is None:
             raise
         raise problem from error

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from db import check, index, replicas, restore
+from db import check, index, replicas, restore, sql
 from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, Problem, Storage
 from db.files import flush, read_only_uri, remove
@@ -28,11 +28,23 @@ def look(path: Path) -> Copy:
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
             origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
-            highest = c.execute("SELECT value FROM counters WHERE name = 'task-number'").fetchone()
+            highest = c.execute("SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'").fetchone()
             running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
             return Copy(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
-    except sqlite3.Error as error:
-        raise explain(error, path) or Storage(f"the copy cannot be read ({error}): {path}.") from error
+    except sql.FAILED as error:
+        raise _unreadable(error, path) from error
+
+
+def _unreadable(error: Exception, copy: Path) -> Problem:
+    problem = explain(error, copy)
+    if isinstance(problem, DamagedDatabase):
+        return _damaged(problem.why, copy)
+    return problem or Storage(f"the copy cannot be read ({error}): {copy}.")
+
+
+def _damaged(why: str, copy: Path) -> Storage:
+    """None of a home's own database, whose backups would be of no help."""
+    return Storage(f"the copy is damaged ({why}): {copy}. It was not changed.", "Promote another copy, or restore a backup.")
 
 
 def promote(copy: Path, target: Path, by: str) -> int:
@@ -44,20 +56,16 @@ def promote(copy: Path, target: Path, by: str) -> int:
     part = target.with_name(f"{target.name}.promoting")
     remove(part)
     try:
-        with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source, closing(sqlite3.connect(part)) as made:
-            source.backup(made)
-        part.chmod(0o600)
-        _require_whole(part)
-        last = _made(part, by)
-    except sqlite3.Error as error:
-        raise explain(error, copy) or Storage(f"the copy cannot be read ({error}): {copy}.") from error
-    flush(part)
-    restore.logs_aside(target)
-    index.remove(index.beside(target))
-    os.rename(part, target)
+        last = _copied(copy, part, by)
+        flush(part)
+        restore.logs_aside(target)
+        index.remove(index.beside(target))
+        os.rename(part, target)
+    finally:
+        remove(part)
     flush(target.parent)
     try:
-        _require_whole(target)
+        _require_whole(target, copy)
     except Problem:
         remove(target)
         raise
@@ -65,10 +73,22 @@ def promote(copy: Path, target: Path, by: str) -> int:
     return last
 
 
-def _require_whole(path: Path) -> None:
-    """Raises DamagedDatabase, or Storage where it cannot be told."""
-    if wrong := check.check(path):
-        raise DamagedDatabase(f"the copy is damaged: {wrong[0]}. It was not changed.", "Promote another copy, or restore a backup.")
+def _copied(copy: Path, part: Path, by: str) -> int:
+    """Make `part` of the copy, if that is whole. Raises Storage."""
+    try:
+        with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source, closing(sqlite3.connect(part)) as made:
+            source.backup(made)
+        part.chmod(0o600)
+        _require_whole(part, copy)
+        return _made(part, by)
+    except sql.FAILED as error:
+        raise _unreadable(error, copy) from error
+
+
+def _require_whole(path: Path, copy: Path) -> None:
+    """Raises Storage. `path` is what was made of the copy."""
+    if wrong := check.damage(path) or check.disorder(path):
+        raise _damaged(wrong[0], copy)
 
 
 def _made(part: Path, by: str) -> int:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from db import check, clock, index, ledger, migrate
+from db import check, clock, index, ledger, migrate, sql
 from db.engine import explain
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem
 from db.files import BESIDE, existing_uri, flush, remove
@@ -99,7 +99,7 @@ def room(folder: Path, size: int) -> None:
 def _sound(path: Path) -> None:
     """Raises DamagedDatabase when the image is not whole."""
     with check.reading(path) as c:
-        wrong = [row[0] for row in c.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
+        wrong = check.broken(c, 1)
     if wrong:
         said = f"the backup is damaged ({' '.join(wrong[0].split())}). Nothing was restored."
         raise DamagedDatabase(said, "Choose another: taskdeck db backups")
@@ -130,16 +130,25 @@ def prepared(
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
         source = _with_its_log(present)
-        sound = is_sound(source) and not unfinished(present)
+        behind = _is_behind(source)
+        sound = is_sound(source) and not unfinished(present) and not behind
         before = _stand_of(source)
-        carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle)
+        carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle, behind)
         _fold(path)
         _sound(path)
         yield Prepared(path, before, stand(path), carried, "whole" if sound else _how(source))
-    except sqlite3.Error as error:
+    except sql.FAILED as error:
         raise explain(error, path) or Problem(f"the backup cannot be restored ({error}). Nothing was changed.") from error
     finally:
         remove(path)
+
+
+def _is_behind(path: Path) -> bool:
+    """Whether a database that can be read lacks what was written last."""
+    try:
+        return bool(check.lost_writes(path))
+    except Problem:
+        return False
 
 
 def is_sound(path: Path) -> bool:
@@ -147,7 +156,7 @@ def is_sound(path: Path) -> bool:
     try:
         with check.reading(path) as c:
             there = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            return there >= ledger.NEEDED and [row[0] for row in c.execute("PRAGMA integrity_check(1)")] == ["ok"]
+        return there >= ledger.NEEDED and not check.damage(path)
     except Problem:
         return False
 

@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 Given = Sequence[Any] | Mapping[str, Any]
+FAILED = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises. Where SQLite's own words quote text that is damaged and no UTF-8, it fails at reading those."""
 
 
 def rows(c: Connection, sql: str, given: Given = ()) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import offline, paths
-from app.errors import Conflict
+from app.errors import Conflict, Storage
 from app.runtime.lock import RuntimeExists, held, hold_lock
 from db import restore
 from db.backup.taking import Rules, take
@@ -130,3 +130,22 @@ def test_a_mark_that_a_killed_restore_left_goes_before_anything_is_written(home:
     act(os.fspath(home))
 
     assert not mark.exists()
+
+
+DAMAGE = "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe'"
+
+
+@pytest.mark.parametrize(
+    ("verb", "change", "found"),
+    [
+        ("ls", f"{DAMAGE}; UPDATE tasks SET tags = '['", r"the database is damaged \(1 row breaks the rule of queues"),
+        ("ls", "UPDATE tasks SET tags = '['", r"the database is not in order \(1 row of tasks without JSON in tags"),
+        ("status", "UPDATE counters SET value = 'many'", r"the database is not in order \(counter tasks/default/queued says many"),
+    ],
+)
+def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_up: Path, verb: str, change: str, found: str):
+    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+        c.executescript(change)
+
+    with pytest.raises(Storage, match=found):
+        offline.read(os.fspath(backed_up), verb, {})

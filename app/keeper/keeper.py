@@ -443,7 +443,7 @@ class Segment:
         for text in data.split(b"\n"):
             try:
                 record = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(record, dict):
                 yield record

@@ -39,8 +39,9 @@ def examine(home: Path, live: bool) -> list[str]:
     path = paths.database(home)
     runs, logs = traces.known_to_keeper(home), list(traces.logs(home))
     problems = checks.check(path)
-    if problems and checks.damage(path):
-        return problems
+    lost = [] if live else checks.lost_writes(path)
+    if lost or problems and checks.damage(path):
+        return [*lost, *problems]
     with checks.reading(path) as c:
         strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
         lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]

@@ -15,6 +15,8 @@ from db.ledger import Trace
 
 Records = dict[str, dict[str, Any]]
 """The records of one run, by their letter; `f`: it was forgotten."""
+LATEST = 253402300800
+"""The UNIX time of the year 10000, which no stored time has."""
 
 
 def told(home: Path) -> dict[str, Records]:
@@ -24,21 +26,21 @@ def told(home: Path) -> dict[str, Records]:
         letter = next(iter(record), "")
         if letter == "f" and isinstance(record["f"], list):
             for runid in record["f"]:
-                if runid in runs:
+                if isinstance(runid, str) and runid in runs:
                     runs[runid]["f"] = record
-        elif letter == "i":
-            runs.setdefault(str(record["i"]), {})["i"] = record
-        elif letter in ("p", "e", "s", "r", "v") and record[letter] in runs:
+        elif letter == "i" and isinstance(record["i"], str):
+            runs.setdefault(record["i"], {})["i"] = record
+        elif letter in ("p", "e", "s", "r", "v") and isinstance(record[letter], str) and record[letter] in runs:
             runs[record[letter]].setdefault(letter, record)
     return {runid: records for runid, records in runs.items() if not records.keys() & {"r", "v"}}
 
 
 def _records(home: Path) -> Iterator[dict[str, Any]]:
-    """All of them; what is torn is passed over."""
+    """All of them; what is torn, or of another shape, is passed over."""
     for file in sorted((home / "run").glob("journal*/**/*.log")):
         with suppress(OSError):
             for line in file.read_bytes().rstrip(b"\0").split(b"\n"):
-                with suppress(ValueError):
+                with suppress(ValueError, RecursionError):
                     record = json.loads(line)
                     if isinstance(record, dict):
                         yield record
@@ -59,7 +61,9 @@ def traces(home: Path) -> list[Trace]:
 def _trace(runid: str, records: Records) -> Trace:
     end = records.get("e")
     if end is not None:
-        return Trace(runid, told="f" not in records, end=end.get("at"), code=end.get("code"), lost=bool(end.get("lost")), ended=True)
+        at = end.get("at") if isinstance(end.get("at"), int | float) and 0 <= end["at"] < LATEST else None
+        code = end.get("code") if isinstance(end.get("code"), int) else None
+        return Trace(runid, told="f" not in records, end=at, code=code, lost=bool(end.get("lost")), ended=True)
     number, attempt = _marks(records.get("p"))
     return Trace(runid, number, told="f" not in records, attempt=attempt)
 

@@ -161,8 +161,7 @@ def is_id(text: str) -> bool:
 
 def _from_header(folder: str, ident: str) -> dict[str, Any]:
     try:
-        opened = Opened(path_of(folder, ident))
-        return opened.entry() if opened.ident == ident else _nothing(ident)
+        return Opened(path_of(folder, ident)).entry()
     except (Damaged, OSError):
         return _nothing(ident)
 
@@ -201,16 +200,16 @@ def path_of(folder: str, ident: str) -> str:
     return os.path.join(folder, ident + SUFFIX)
 
 
-def chain(found: list[dict[str, Any]], ident: str | None) -> list[str]:
-    """The paths that a backup is built from, its full one first. Raises Unknown."""
+def chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str, str]]:
+    """The files that a backup is built from, its full one first, each with the digest that was told of it. Raises Unknown."""
     known = {entry["id"]: entry for entry in found}
-    paths = []
+    files = []
     while ident is not None:
         if ident not in known:
             raise Unknown("there is no backup %s in this folder" % ident)
-        paths.append(known[ident]["path"])
+        files.append((known[ident]["path"], known[ident]["digest"]))
         ident = known[ident]["base"]
-    return paths[::-1]
+    return files[::-1]
 
 
 class Opened:
@@ -249,6 +248,8 @@ class Opened:
         if self.header["format"] != FORMAT:
             raise Damaged(self._name, "its format is %s, this program reads %s" % (self.header["format"], FORMAT))
         self.ident, self.pages, self.page_size = self.header["id"], self.header["pages"], self.header["page_size"]
+        if self.ident != self._name:
+            raise Damaged(self._name, "it is the file of %s" % self.ident)
         self.index = decompress(file.read(self.header["index"]), self.pages * HASH)
         numbers = decompress(file.read(self.header["numbers"]), self.header["stored"] * 4) if self.header["numbers"] else b""
         full = self.header["kind"] == "full"
@@ -300,16 +301,17 @@ def no_step() -> None:
     """What is called now and then in long work; a caller's own may raise, to give it up."""
 
 
-def rebuild(paths: Sequence[str], target: str, step: Callable[[], None] = no_step) -> None:
-    """The database file that the last of `paths` is of, made at `target`, which must not exist; its sha256 is checked.
+def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = no_step) -> None:
+    """The database file that the last of `files` is of, made at `target`, which must not exist; its sha256 is checked. Each is a path
+    and the digest that it must have, or "" where none was told.
 
     Raises Damaged, FileExistsError and OSError; then `target` is left behind by none of them.
     """
     with open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as image:
         try:
-            for path in paths[:-1]:
-                Opened(path).put(image, step)
-            last = Opened(paths[-1])
+            for path, digest in files[:-1]:
+                Opened(path, digest).put(image, step)
+            last = Opened(*files[-1])
             last.put(image, step)
             image.flush()
             os.fsync(image.fileno())
@@ -357,13 +359,36 @@ def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = 
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)
-            wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"] or broken_rules(c)
             wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
             return wrong + (["its rows are not those that were counted"] if facts(c) != expected else [])
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second: SQLite's own words quote what is damaged
         step()  # it may be what interrupted
         return [str(error)]
+
+
+def broken_rules(c: sqlite3.Connection) -> list[str]:
+    """The rows that break the CHECKs of their tables. Through a connection that only reads SQLite leaves those out."""
+    wrong = []
+    for name, text in c.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+        for rule in _rules(text):
+            many = _one(c, 'SELECT count(*) FROM "%s" WHERE NOT (%s)' % (name.replace('"', '""'), rule))
+            if many:
+                wrong.append("%d %s the rule of %s: %s" % (many, "row breaks" if many == 1 else "rows break", name, rule))
+    return wrong
+
+
+def _rules(text: str) -> list[str]:
+    """The conditions of the CHECKs in the text of a table. No word in them holds a bracket."""
+    found = []
+    for match in re.finditer(r"\bCHECK \(", text):
+        depth, at = 1, match.end()
+        while depth and at < len(text):
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            at += 1
+        found.append(text[match.end() : at - 1])
+    return found
 
 
 def check_beside(folder: str, entry: dict[str, Any]) -> list[str]:
@@ -565,8 +590,9 @@ def _when(word: str, now: datetime) -> datetime | None:
         begin = _placed(on - timedelta(days=1), at, zone)
     if part:
         return begin + timedelta(microseconds=int((part + "000000")[:6]))
-    length = timedelta(seconds=1) if second else timedelta(minutes=1) if hour else timedelta(days=1)
-    return begin + length - timedelta(microseconds=1)
+    length = timedelta(seconds=1) if second else timedelta(minutes=1)
+    end = begin + length if hour else _placed(on + timedelta(days=1), at, zone)  # a day may have 23 hours, or 25
+    return end - timedelta(microseconds=1)
 
 
 def _placed(on: date, at: time, zone: str | None) -> datetime:

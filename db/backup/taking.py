@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from db import check, clock
+from db import check, clock, sql
 from db.backup import keeping, room
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, BadBackup, Store, told
@@ -143,7 +143,7 @@ class _Taking:
     def run(self) -> Backup:
         try:
             return self._taken()
-        except sqlite3.Error as error:
+        except sql.FAILED as error:
             raise self._explained(error) from error
         finally:
             for path in self.made:
@@ -220,7 +220,7 @@ class _Taking:
         image = self._file(keeping.image(self.store.folder, "checking"))
         below = tool.chain(self.store.entries(), base.ident) if base else []
         try:
-            tool.rebuild([*below, str(part)], str(image), self.step)
+            tool.rebuild([*below, (str(part), "")], str(image), self.step)
         except tool.Damaged as damaged:
             if damaged.ident != header["id"]:
                 raise _BadBase(damaged.ident, damaged.why) from None
@@ -238,6 +238,7 @@ class _Taking:
         """Raises where the database is not in order: the image is exactly what was copied of it."""
         with closing(tool.open_image(str(image))) as c:
             (found,) = c.execute("PRAGMA integrity_check(1)").fetchone()
+            found = next(iter(tool.broken_rules(c)), found) if found == "ok" else found
             row = c.execute("PRAGMA foreign_key_check").fetchone() if found == "ok" else None
         if found != "ok":
             raise check.damaged(self.source, " ".join(found.replace("*** in database main ***", "").split()))
@@ -254,7 +255,7 @@ class _Taking:
         keeping.append(folder, what="taken", **opened.entry())
         return self.store.find(ident)
 
-    def _explained(self, error: sqlite3.Error) -> Problem:
+    def _explained(self, error: Exception) -> Problem:
         said = str(error).lower()
         if "full" in said:
             return room.full(self.store.folder)

@@ -41,6 +41,23 @@ def test_every_command_says_what_to_do(house: House):
     assert database.read_bytes() == before
 
 
+def test_a_check_of_a_damaged_database_ends_with_what_can_be_done(house: House):
+    house.submit("--hold", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    with closing(sqlite3.connect(house.home / "taskdeck.db")) as c:
+        ((root,),) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_status'")
+    with (house.home / "taskdeck.db").open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    for words in ([], ["--repair"]):
+        done = house.td("db", "check", *words)
+        assert done.returncode == 5 and done.stdout
+        assert done.stderr.startswith("taskdeck: the database is damaged. Newest good backup: ")
+        assert done.stderr.endswith(" old. See what would change: taskdeck db restore --dry-run\n")
+
+
 def test_a_database_that_is_gone_is_not_made_anew_where_there_are_backups(house: House):
     house.submit("--hold", "-c", "true")
     house.ok("db", "backup")

@@ -196,6 +196,18 @@ def test_a_damaged_database_is_said_to_be_damaged_and_no_bad_backup_is_left(live
     assert Store(folder).backups() == [good] and trials.leftovers(folder) == set()
 
 
+def test_rows_that_break_a_rule_are_the_databases_damage(live: Path, folder: Path):
+    with closing(sqlite3.connect(live)) as c:
+        c.execute("CREATE TABLE ruled (word TEXT CHECK (word IN ('a', 'b')))")
+        c.execute("PRAGMA ignore_check_constraints=ON")
+        c.execute("INSERT INTO ruled VALUES ('c')")
+        c.commit()
+
+    with pytest.raises(DamagedDatabase, match=r"the database is damaged \(1 row breaks the rule of ruled: word IN \('a', 'b'\)\)"):
+        take(live, folder, ALWAYS)
+    assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
+
+
 def test_damage_that_only_a_check_finds_is_the_databases_too(live: Path, folder: Path):
     with closing(sqlite3.connect(live)) as c:
         c.execute("CREATE TABLE apart (word TEXT)")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -133,6 +134,17 @@ def test_a_time_stands_for_all_of_its_day_minute_or_second_and_is_over(text: str
     assert tool.stored_time(text, NOW) == clock.stamp(datetime.fromisoformat(means))
 
 
+@pytest.mark.parametrize(("day", "end"), [("2026-10-25", "22:59:59"), ("2026-03-29", "21:59:59"), ("2026-06-01", "21:59:59")])
+def test_a_day_on_which_the_clock_changes_ends_at_its_midnight(day: str, end: str, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        found = tool.stored_time(day, NOW)
+    time.tzset()
+
+    assert found == f"{day}T{end}.999999Z"
+
+
 def test_a_year_of_long_ago_is_before_all_others():
     assert tool.stored_time("0300-01-31T08:00:00.5Z", NOW) == "0300-01-31T08:00:00.500000Z"
 
@@ -169,6 +181,28 @@ def test_it_says_which_backup_is_bad_and_restores_none_that_is(away: Path, tmp_p
     assert (all_.returncode, one.returncode, restored.returncode) == (5, 5, 5)
     assert f"{full.id}: its checksum is wrong" in all_.stdout and full.id in one.stdout and full.id in restored.stderr
     assert not (tmp_path / "restored.db").exists()
+
+
+def test_the_file_of_another_backup_under_its_name_is_not_restored(away: Path, tmp_path: Path):
+    full, increment = taken(away)
+    os.rename(full.path, tmp_path / "full")
+    os.rename(increment.path, full.path)
+    os.rename(tmp_path / "full", increment.path)
+
+    for one in (full, increment):
+        with pytest.raises(tool.Damaged):
+            tool.rebuild([(str(one.path), "")], str(tmp_path / "image"))
+        assert restore(away, "restore", one.id, tmp_path / "restored.db").returncode == 5
+    assert not (tmp_path / "restored.db").exists() and not (tmp_path / "image").exists()
+
+
+def test_a_backup_of_the_same_name_that_is_not_the_one_that_was_taken_is_not_restored(away: Path, tmp_path: Path):
+    full, _ = taken(away)
+    (file,) = tool.chain(tool.entries(str(away)), full.id)
+
+    tool.rebuild([file], str(tmp_path / "image"))
+    with pytest.raises(tool.Damaged, match="its checksum is wrong"):
+        tool.rebuild([(file[0], "0" * 64)], str(tmp_path / "other"))
 
 
 def test_every_way_to_read_zstd_reads_the_same():

@@ -71,6 +71,62 @@ def test_runs_and_dependencies_of_no_task_are_removed(worked: Path):
     assert not [line for line in check.check(worked) if "missing" in line]
 
 
+def test_indexes_and_triggers_that_are_gone_are_made_anew(worked: Path):
+    change(worked, "DROP TRIGGER count_task_insert; DROP TRIGGER operations_stay; DROP INDEX idx_tasks_number")
+
+    assert check.check(worked) == [
+        "index idx_tasks_number is missing", "trigger count_task_insert is missing", "trigger operations_stay is missing",
+    ]  # fmt: skip
+    assert repaired(worked) == [
+        "index idx_tasks_number made anew", "trigger count_task_insert made anew", "trigger operations_stay made anew",
+    ]  # fmt: skip
+    assert check.check(worked) == []
+
+
+def test_an_index_of_what_must_differ_and_does_not_is_only_told(worked: Path):
+    change(worked, "DROP INDEX idx_tasks_number; UPDATE tasks SET number = 2")
+
+    assert repaired(worked) == [] and check.check(worked) == ["index idx_tasks_number is missing"]
+
+
+def test_what_is_no_json_is_told_but_for_infinite_numbers(worked: Path):
+    change(worked, """UPDATE tasks SET tags = '[' WHERE number = 1; UPDATE tasks SET parameters = '{"a": NaN}'""")
+
+    assert check.check(worked) == ["1 row of tasks without JSON in tags"]
+
+
+def test_figures_that_are_no_numbers_are_told_and_mended(worked: Path):
+    change(worked, "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools SET used_cpu = 'much'")
+
+    found = check.check(worked)
+    assert {"counter tasks/default/queued says many, there are 1", "counter task-number is no number"} <= {*found}
+    assert "the load of queue default is said to be some, it is 1" in found and any("'much' cpu" in line for line in found)
+    repaired(worked)
+
+    assert check.check(worked) == []
+
+
+def test_a_row_that_breaks_a_rule_of_its_table_is_damage(worked: Path):
+    data = worked.read_bytes()
+    change(worked, "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe', capacity = -1")
+
+    assert check.damage(worked) == [
+        "1 row breaks the rule of queues: status IN ('active', 'paused', 'draining')", "1 row breaks the rule of queues: capacity >= 0",
+    ]  # fmt: skip
+    assert worked.read_bytes() != data
+
+
+@pytest.mark.parametrize("found", [b"indexidx_tasks_ended", b"because of it"], ids=["schema", "row"])
+def test_text_that_is_none_is_damage(worked: Path, found: bytes):
+    change(worked, "UPDATE tasks SET reason = 'because of it'")
+    data = bytearray(worked.read_bytes())
+    data[data.rindex(found) + len(found) - 6] ^= 0x80
+    worked.write_bytes(data)
+
+    with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*(no UTF-8|to utf-8 column 'reason').*\)"):
+        raise check.damaged(worked, check.check(worked)[0])
+
+
 def test_what_cannot_be_derived_is_only_told(worked: Path):
     change(worked, f"UPDATE tasks SET env_id = '{uuid7()}'")
 

@@ -42,19 +42,34 @@ def test_what_a_database_that_is_gone_has_left_is_put_aside_and_not_played_into_
     assert aside == {"-wal": log, "rnal": b"a journal"} and not database.with_name("search.db").exists()
 
 
+def test_a_damaged_copy_is_told_once_and_leaves_nothing_behind(database: Path, copy: Path):
+    with closing(sqlite3.connect(copy)) as file:
+        (root,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+    with copy.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    with pytest.raises(Storage) as told:
+        promote.promote(copy, database, "ann")
+
+    said = told.value.message
+    assert said.startswith("the copy is damaged (") and said.endswith(f"): {copy}. It was not changed.") and said.count("damaged") == 1
+    assert not list(database.parent.glob("*.promoting*")) and copy.exists()
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_a_copy_goes_last_only_when_what_was_made_of_it_is_whole(
     database: Path, copy: Path, told: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    look = check.check
+    look = check.damage
 
     def found(path: Path) -> list[str]:
         if path == database and not told:
             raise Storage("it cannot be read")
         return ["a page is lost"] if path == database else look(path)
 
-    monkeypatch.setattr(check, "check", found)
-    with pytest.raises(Storage, match="a page is lost. It was not changed" if told else "it cannot be read"):
+    monkeypatch.setattr(check, "damage", found)
+    with pytest.raises(Storage, match="a page is lost.*It was not changed" if told else "it cannot be read"):
         promote.promote(copy, database, "ann")
 
     assert not list(database.parent.glob("taskdeck.db")) and names(copy) == ["copied"]

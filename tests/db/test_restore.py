@@ -16,6 +16,7 @@ import pytest
 
 from app.core.ids import uuid7
 from app.runtime import fresh, inplace
+from app.service import slas
 from db import check, clock, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
 from db.engine import write_engine
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase
@@ -335,6 +336,26 @@ def test_a_full_disk_is_no_damage(database: Path, image, monkeypatch: pytest.Mon
         then.restored()
 
 
+def test_a_disk_that_fills_up_while_a_damaged_database_is_read_is_no_damage_either(
+    database: Path, image, monkeypatch: pytest.MonkeyPatch
+):
+    with writing(database) as made:
+        for _ in range(50):
+            made.task()
+    then, save = image(), ledger._save_table
+    spoil(database, "operations")
+
+    def save_where_little_room_is(c: sqlite3.Connection, to: sqlite3.Connection, *table: Any) -> None:
+        to.execute("PRAGMA max_page_count=16")
+        save(c, to, *table)
+
+    monkeypatch.setattr(ledger, "_save_table", save_where_little_room_is)
+    with pytest.raises(DiskFull):
+        then.restored()
+
+    assert {path.name for path in database.parent.glob("taskdeck.db.restoring*")} == set()
+
+
 def test_two_restores_within_a_second_keep_both_that_were_before(database: Path, image):
     with writing(database) as made:
         made.task()
@@ -556,6 +577,37 @@ def test_no_number_is_passed_over_where_none_can_have_been_given(database: Path,
     assert then.restored(highest=3, idle=idle).next == (4 if idle else 4 + ledger.UNSURE)
 
 
+@pytest.mark.parametrize("readable", [True, False])
+def test_numbers_that_an_earlier_restore_passed_over_are_not_told_as_lost_tasks(database: Path, image, readable: bool):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    database.unlink()
+    first = then.restored(highest=3)
+    with writing(database) as made:
+        made.task()
+    spoil(database, "tasks", "idx_tasks_status", *(() if readable else ("operations",)))
+
+    second = then.restored(highest=3)
+
+    assert first.passed_over == [4, 3 + ledger.UNSURE] and first.lost == [2, 3] and not first.at_most
+    assert second.lost == [2, 3, 4 + ledger.UNSURE] if readable else second.at_most and len(second.lost) == 3 + ledger.UNSURE
+
+
+def test_what_ends_with_a_task_that_is_lost_is_not_told_as_held(database: Path, image):
+    with writing(database) as made:
+        ran = made.task()
+        made.run(ran)
+        made.task(after=[ran])
+        made.task()
+    then = image()
+    database.unlink()
+
+    carried = then.restored([Trace(uuid7())])
+
+    assert statuses(database) == {1: "lost", 2: "cancelled", 3: "held"} and carried.held == 1
+
+
 def test_what_was_put_aside_goes_by_its_age_but_the_newest_never(database: Path, image, monkeypatch: pytest.MonkeyPatch):
     then, began = image(), clock.utcnow()
     for days in (0, 20, 40):
@@ -625,6 +677,88 @@ def test_what_can_be_read_of_a_damaged_database_is_brought_over(database: Path, 
     assert kept.read_bytes() == damaged and check.check(database) == []
 
 
+def flip(path: Path, found: bytes, at: int, bits: int = 0x80) -> None:
+    """Turn bits of the byte so far into what is found."""
+    data = bytearray(path.read_bytes())
+    data[data.rindex(found) + at] ^= bits
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [b"indexidx_tasks_ended", b"max_rss FLOAT", b"parameters JSON", b"CREATE INDEX idx_tasks_over", b"CREATE TRIGGER text_goes"],
+    ids=["name", "column", "needed column", "index", "trigger"],
+)
+@pytest.mark.parametrize("bits", [0x80, 1])
+def test_a_bit_that_flipped_in_the_schema_costs_no_task(database: Path, image, found: bytes, bits: int):
+    with writing(database) as made:
+        first = made.task()
+    then = image()
+    with writing(database) as made:
+        made.ran(first)
+        made.task()
+    flip(database, found, len(found) - 7, bits)
+
+    then.restored()
+
+    assert statuses(database) == {1: "succeeded", 2: "queued"} and check.check(database) == []
+
+
+def test_a_row_whose_text_is_none_is_not_brought_over_and_the_others_are(database: Path, image):
+    then = image()
+    with writing(database) as made:
+        made.task()
+        made.task()
+        made.c.exec_driver_sql("UPDATE tasks SET reason = 'spoilt' WHERE number = 2")
+    flip(database, b"spoilt", 2)
+
+    carried = then.restored()
+
+    assert not carried.whole and statuses(database) == {1: "queued"} and carried.lost == [2]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("UPDATE counters SET value = 'many' WHERE name = 'task-number'", "counter task-number is no number"),
+        ("UPDATE tasks SET created_at = '2026-11-26Tp9:30:00.000000Z'", None),
+    ],
+)
+def test_figures_and_times_that_are_none_keep_no_database_from_being_restored(database: Path, image, change: str, found: str | None):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    with closing(sqlite3.connect(database)) as file:
+        file.execute(change)
+        file.commit()
+
+    assert found in check.check(database) or found is None
+    then.restored()
+
+    assert statuses(database) == {1: "queued"} and check.check(database) == []
+
+
+def test_a_row_that_breaks_a_rule_of_its_table_is_damage(database: Path, image):
+    then = image()
+    with writing(database) as made:
+        made.task(after=[made.task()])
+    flip(database, b"success20", 4, 0x40)
+
+    carried = then.restored()
+
+    assert not carried.whole and statuses(database) == {1: "queued", 2: "blocked"} and check.check(database) == []
+
+
+def test_a_backup_that_breaks_a_rule_is_not_put_in_place(database: Path, image):
+    with writing(database) as made:
+        made.task(after=[made.task()])
+    then = image()
+    flip(then.path, b"success20", 4, 0x40)
+
+    with pytest.raises(DamagedDatabase, match=r"the backup is damaged \(1 row breaks the rule of dependencies: kind IN"):
+        then.restored()
+
+
 def test_with_nothing_left_to_read_what_may_have_run_is_held(database: Path, image):
     with writing(database) as made:
         ran, goes_on, _ = made.task(), made.task(), made.task()
@@ -652,6 +786,25 @@ def test_a_run_that_was_active_then_and_that_nobody_knows_now_is_lost_and_not_tr
 
     assert statuses(database) == {1: "lost", 2: "succeeded"} and runid
     assert query(database, "SELECT current_load FROM queues") == [(0,)]
+    ends = "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE e.by = 'restore' ORDER BY 1"
+    assert query(database, ends) == [(1, "lost", "restore"), (2, "succeeded", "restore")]
+
+
+def test_the_alert_of_a_task_that_a_restore_ends_is_over(database: Path, image):
+    with writing(database) as made:
+        task = made.task()
+        made.run(task)
+        named.create(made.c, schema.slas, "fast", {"conditions": {"preset": "finishes-within", "value": "1s"}, "actions": {},
+                                                   "priority": 3, "enabled": True}, "ann")  # fmt: skip
+        assert slas.evaluate(made.c, clock.utcnow() + timedelta(minutes=1)).fired == 1
+    then = image()
+    database.unlink()
+
+    then.restored()
+
+    with writing(database) as made:
+        assert slas.evaluate(made.c, clock.utcnow() + timedelta(minutes=2)).resolved == 1
+    assert query(database, "SELECT status FROM alerts") == [("resolved",)] and statuses(database) == {1: "lost"}
 
 
 def test_a_restore_is_an_operation_and_the_one_before_is_kept(database: Path, image):

@@ -55,6 +55,22 @@ def test_runs_that_only_the_keeper_or_only_a_row_knows_are_told(home: Path, runn
     assert len(checking.examine(home, live=True)) == 1
 
 
+@pytest.mark.parametrize("odd", ['{"e": ["x"]}', '{"f": [["x"]]}', '{"i": ["x"]}', '{"i": 1}', "[" * 100_000, "[1]", "{}"])
+def test_a_record_of_an_odd_shape_is_passed_over_as_one_that_is_torn(home: Path, running: str, odd: str):
+    journal(home, {"i": running, "at": 1.0})
+    (home / "run" / "journal2" / "2.log").write_text(f"{odd}\n")
+
+    assert checking.examine(home, live=False) == [] and [trace.runid for trace in traces.traces(home)] == [running]
+
+
+def test_an_end_of_odd_values_is_an_end(home: Path):
+    strange = uuid7()
+    journal(home, {"i": strange}, {"e": strange, "at": "noon", "code": ["x"]})
+
+    (trace,) = traces.traces(home)
+    assert trace.ended and (trace.end, trace.code, trace.status) == (None, None, "failed")
+
+
 def test_logs_of_no_run_are_told_and_left_to_the_cleanup(home: Path, running: str):
     journal(home, {"i": running, "at": 1.0})
     path = log(home, uuid7())

@@ -1,0 +1,46 @@
+"""A bit that flipped in the database's log while no runtime was up: SQLite passes over all that was written behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.house import House
+from tests.living import alive, until
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_it_is_told_and_what_ran_behind_it_does_not_run_again(house: House, tmp_path: Path):
+    first = house.submit("--hold", "--", "/bin/true")
+    house.ok("db", "backup")
+    log, ran = house.home / "taskdeck.db-wal", tmp_path / "ran"
+    before = log.stat().st_size
+    house.ok("submit", "--wait", "-c", f"echo ran >> {ran}")
+    last = house.submit("--hold", "--", "/bin/true")
+    pid = house.json("status")["runtime"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), "it is killed")
+    kept = bytearray(log.read_bytes())
+    assert len(kept) > before + 2 * 4120
+    kept[before + 524] ^= 1
+    log.write_bytes(kept)
+
+    started, checked = house.td("serve", "--detach"), house.td("db", "check")
+
+    for said in (started, checked):
+        assert said.returncode == 5 and "its log is damaged, and what was written last is behind that" in said.stdout + said.stderr
+    assert "db restore" in started.stderr and log.read_bytes() == kept, "nothing was written"
+    carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]
+    assert not carried["whole"] and carried["next"] > int(last) + 1
+    house.ok("serve", "--detach")
+    assert int(house.submit("--wait", "--", "/bin/true")) >= carried["next"]
+    assert ran.read_text() == "ran\n" and house.json("show", first)["status"] == "held"
+    assert [path.read_bytes() for path in house.home.glob("taskdeck.db.before-restore-*-wal")] == [bytes(kept)], "it is kept as it was"
