@@ -71,6 +71,12 @@ class Reading:
         return _told(self.wrong)
 
     @property
+    def passed_over(self) -> str:
+        """As `said`, for somebody for whom the rest holds."""
+        removed = "; nothing is removed until it is mended" if self.doubt else ""
+        return f"{self.said} That was passed over{removed}." if self.wrong else ""
+
+    @property
     def doubt(self) -> str:
         """As `said`, of what may be about how long things are kept: then it is not known what may be removed."""
         return _told([one for one in self.wrong if _of_keeping(one)])
@@ -112,6 +118,31 @@ def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
 def _told(wrong: Sequence[Wrong]) -> str:
     """The first thing, and how many there are besides."""
     return (wrong[0].said + (f" And {len(wrong) - 1} more." if len(wrong) > 1 else "")) if wrong else ""
+
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+
+
+def brief(upkeep: Upkeep) -> list[str]:
+    """A sentence about each time to keep that may be meant to be longer: who writes 1m may think of a month. Seconds are meant."""
+    from app.core.clean import clean
+
+    rules = upkeep.retention
+    keeps = {"backup": (upkeep.backup.keep, _DAY), "retention": (rules.all.keep, _DAY)}
+    for kind, named in (("queue", rules.queues), ("template", rules.templates)):
+        keeps |= {f"retention.{kind}.{clean(name)}": (rule.keep, _HOUR) for name, rule in named.items()}
+    return [
+        f"[{where}] keeps only {_words(keep)} (m is minutes, d is days)"
+        for where, (keep, least) in keeps.items()
+        if keep and _MINUTE <= keep < least
+    ]
+
+
+def _words(seconds: float) -> str:
+    """`1 minute`, `1.5 hours`."""
+    size, word = (_HOUR, "hour") if seconds >= _HOUR else (_MINUTE, "minute")
+    number = f"{seconds / size:.3g}"
+    return f"{number} {word}{'' if number == '1' else 's'}"
 
 
 def load(path: str) -> Config:

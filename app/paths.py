@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATABASE = "taskdeck.db"
+REPLICA = "replica.db"
+DATABASES = frozenset({DATABASE, REPLICA})
 
 
 def home_from(option: str | None) -> str:
@@ -51,7 +53,7 @@ def database(home: Path) -> Path:
 
 def replica(home: Path) -> Path:
     """The copy of another home's database, in a folder that may become a home by `db promote`, and does not begin as one."""
-    return home / "replica.db"
+    return home / REPLICA
 
 
 def log_path(home: str | Path, runid: str) -> str:

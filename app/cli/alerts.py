@@ -8,7 +8,7 @@ from app.cli.options import Args, Command, Parser, as_json, as_rows, read
 from app.cli.submit_options import at
 from app.cli.table import Column, Span
 from app.core import amounts
-from app.core.clean import clean
+from app.core.clean import clean, cut
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -80,8 +80,11 @@ def unack(session: Session, args: Args) -> int:
 
 def silence(session: Session, args: Args) -> int:
     """Hear no more of rules for a time."""
-    if not args.ids or args.until is None:
-        raise Usage("silence what, and until when? taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
+    if not args.ids:
+        asked = "silence what, and until when?" if args.until is None else "silence what?"
+        raise Usage(f"{asked} Such as: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
+    if args.until is None:
+        raise Usage(f"silence {', '.join(cut(clean(name), 60) for name in args.ids)} until when? Add: --until 8h")
     reason = {} if args.reason is None else {"reason": args.reason}
     return finish(args, session.call("alert.silence", ids=args.ids, until=args.until, **reason), _heard)
 

@@ -35,6 +35,8 @@ def backup(session: Session, args: Args) -> int:
     from app import offline
 
     given = {"full": args.full, "to": _absolute(args.to)}
+    if not args.to:
+        offline.require_folder()  # before the client passes over what is wrong there
     up = session.client.runtime_up()
     taken = session.call("db.backup", **given) if up else offline.backup(session.home, given, output.note)
     if taken["after"]:
@@ -54,12 +56,21 @@ def _absolute(folder: str | None) -> str | None:
     return os.path.abspath(folder) if folder else None
 
 
+def _tell_settings() -> None:
+    """What is wrong in config.toml and was passed over."""
+    from app import config, paths
+
+    if said := config.read(paths.config_file()).passed_over:
+        output.note(said)
+
+
 def backups(session: Session, args: Args) -> int:
     """List them, oldest first, and say what restores have put aside."""
     from app import offline
     from app.cli import groups
 
     found = offline.backups(session.home)
+    _tell_settings()
     minutes = [times.clock(one["at"]) for one in found]
     seconds = len({*minutes}) < len(minutes)
     code = groups.shown(
@@ -117,6 +128,7 @@ def verify(session: Session, args: Args) -> int:
     if len(args.ids) > 1:
         raise Usage("one backup at a time, or none for all. Nothing was done.", "List: taskdeck db backups")
     found = offline.verify(session.home, args.ids[0] if args.ids else None)
+    _tell_settings()
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
     else:

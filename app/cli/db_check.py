@@ -24,7 +24,16 @@ def check(session: Session, args: Args) -> int:
     else:
         for line in _said(found, args.repair):
             output.line(clean(line))
+        _advise(session, found)
     return 0 if found["ok"] else WRONG
+
+
+def _advise(session: Session, found: dict[str, Any]) -> None:
+    """What can be done where nothing can be mended."""
+    from app import offline
+
+    if not found["ok"] and (said := offline.advice(session.home)):
+        output.note(said)
 
 
 def _looked(session: Session) -> dict[str, Any]:
@@ -49,7 +58,7 @@ def _said(found: dict[str, Any], repaired: bool) -> list[str]:
 
 
 def _arguments(parser: Parser) -> None:
-    parser.option("--repair", action="store_true", help="mend counters, loads and what belongs to nothing; nothing is guessed")
+    parser.option("--repair", action="store_true", help="mend counters, loads, missing indexes and triggers, and what belongs to nothing")
     as_json(parser)
 
 

@@ -35,7 +35,7 @@ def cleanup(session: Session, args: Args) -> int:
     given = {"dry_run": args.dry_run}
     found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
     if found["paused"]:
-        raise Usage(f"{found['paused']} Nothing is removed.", "Mend it; nothing is removed while it is wrong.")
+        raise Usage(f"{_unsaid(found['paused'])}Nothing is removed.", "Mend it; nothing is removed while it is wrong.")
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
         return 0
@@ -44,6 +44,13 @@ def cleanup(session: Session, args: Args) -> int:
     for text in _said(found):
         output.line(text)
     return 0
+
+
+def _unsaid(paused: str) -> str:
+    """Why nothing is removed, where that was not told with what is passed over in config.toml."""
+    from app import config, paths
+
+    return "" if paused in config.read(paths.config_file()).said else f"{paused} "
 
 
 def _row(rule: dict[str, Any]) -> list[Span]:

@@ -59,12 +59,13 @@ def promote(session: Session, args: Args) -> int:
         output.document({"of": found['origin'], "at": found['at'], "was_running": found['running'], "next_number": first + 1}, args.jsonl)
     else:
         home = clean(session.home)
-        output.line(f"{home} is a home of its own now; its tasks go on at #{first + 1}. Type: taskdeck --home {home} serve")
+        output.line(f"{home} is a home of its own now; its tasks go on at #{first + 1}. Type: taskdeck --home {home} serve --detach")
     return 0
 
 
 def _refuse_while_it_lives(origin: str) -> None:
-    """Raise Conflict while the home that is copied, as HOST:FOLDER, has a runtime on this machine: both would start what waits."""
+    """Raise Conflict while the home that is copied, as HOST:FOLDER, has a runtime on this machine, which would start what waits too, or
+    jobs, which would be started again here."""
     import os
     import socket
 
@@ -81,6 +82,30 @@ def _refuse_while_it_lives(origin: str) -> None:
         with line:
             lives = f"{clean(folder)}, of which this is the copy, has a runtime (pid {listener(line)})"
         raise Conflict(f"{lives}: both would start what waits. Nothing was changed.", f"First: taskdeck --home {quote(folder)} stop")
+    if jobs := _jobs(folder):
+        lives = f"{clean(folder)}, of which this is the copy, has jobs that still run (pid {jobs[0]})"
+        home = f"taskdeck --home {quote(folder)}"
+        raise Conflict(
+            f"{lives}: here they might be started again. Nothing was changed.",
+            f"Wait for their end, or: {home} cancel TASK && {home} stop",
+        )
+
+
+def _jobs(home: str) -> list[int]:
+    """The pids of what the keeper of a home on this machine has started."""
+    import os
+    from contextlib import suppress
+
+    from psutil import Error, Process
+
+    from app.health.process import all_ours
+
+    keepers = {one.pid for one in all_ours() if one.kind == "keeper" and os.path.realpath(one.home) == home}
+    jobs: set[int] = set()
+    for pid in keepers:
+        with suppress(Error):  # it has ended
+            jobs |= {child.pid for child in Process(pid).children()} - keepers
+    return sorted(jobs)
 
 
 def _warning(found: dict[str, Any]) -> list[str]:

@@ -121,7 +121,8 @@ def _carried(carried: Told) -> list[tuple[int, str]]:
         (len(ended), f"{_count(len(ended), 'task')} ended since and {_is(len(ended))} not run again: {_numbers(ended)}"),
         *_wishes(carried),
         (carried["alive"], f"{_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
-        (len(lost), f"{_count(len(lost), 'task')} submitted since cannot be read and {_is(len(lost))} lost: {_numbers(lost)}"),
+        (len(lost), f"{'up to ' if carried['at_most'] else ''}{_count(len(lost), 'task')} submitted since cannot be read and "
+                    f"{_is(len(lost))} lost: {_numbers(lost)}"),
         (carried["unknown"], f"{_count(carried['unknown'], 'run')} that the backup does not know: of which task cannot be told"),
         (carried["held"], f"so {_count(carried['held'], 'waiting task')} may have run and {_is(carried['held'])} held; to let one go: "
                           "taskdeck release TASK"),

@@ -16,7 +16,7 @@ from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import Any
 
     from app.cli.session import Session
@@ -56,7 +56,7 @@ def ls(session: Session, args: Args) -> int:
     found = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
     tasks = found["tasks"] if whole else json.loads(found["lines"])
     _print(args, tasks, found)
-    output.say(counted(len(tasks), found["total"], found["of"]))
+    _count(args, len(tasks), found)
     _tell_old(session, {task["status"] if whole else task[3] for task in tasks})
     return 0
 
@@ -79,7 +79,7 @@ def _filtered(session: Session, args: Args, limit: int) -> int:
     else:
         lines = [[task[field] for field in BRIEF] for task in tasks]
         _print(args, lines, {"notes": {task["uuid"]: [task[name] for name in NOTES] for task in tasks}})
-    output.say(counted(len(tasks), len(tasks) if found["total"] is None else found["total"], found["of"]))
+    _count(args, len(tasks), found)
     _tell_old(session, {task["status"] for task in tasks})
     return 0
 
@@ -108,16 +108,26 @@ def _print(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
         output.table(COLUMNS, Rows(found["notes"], time.time()).of(tasks), args.wide)
 
 
-def counted(shown: int, total: int, all_: int) -> str:
-    """`11 of 1,204 tasks (newest first). More: …`."""
+def _count(args: Args, shown: int, found: dict[str, Any]) -> None:
+    """Say how many tasks are listed, unless that is all that the filters find."""
+    chosen, total = select(args), found["total"]
+    more = bool(found.get("more_after")) if total is None else shown < total
+    if not chosen or more or not shown:
+        output.say(output.for_home(counted(shown, total, found["of"], chosen)))
+
+
+def counted(shown: int, total: int | None, all_: int, chosen: Collection[str] = ()) -> str:
+    """`11 of 1,204 tasks (newest first). More: …`; `total`: how many match (None: not known), `chosen`: the filters that were given."""
     if not all_:
         return "no task yet. The first: taskdeck submit -- COMMAND"
     if not shown:
         return f"none of {all_:,} tasks. All: taskdeck ls --limit 0"
     if shown == all_:
         return f"{all_:,} task{'' if all_ == 1 else 's'}"
-    matching = f", {total:,} match" if total > shown else ""
-    return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: --limit 0, --status failed, --since 2h"
+    matching = f", {total:,} match" if total and total > shown else ""
+    others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
+    ways = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
+    return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: {', '.join(ways)}"
 
 
 BRIEF = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")

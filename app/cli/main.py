@@ -16,6 +16,8 @@ INTERRUPTED = 130
 NOBODY_READS = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
 
+_OF_A_COPY = frozenset({"db promote", "version", "completion", "demo"})
+"""What may be asked for where the copy of another home lies: the others would read it as a home in which there is nothing."""
 _GLOBALS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
 
 
@@ -98,6 +100,7 @@ def _unknown_global(word: str) -> Usage:
 def _bare(session: Session, options: dict[str, str]) -> int:
     """No verb: the deck, or the status when there is no terminal to open it on."""
     if output.terminal() and output.keyboard():
+        _refuse_copy(session.home)
         return session.deck(session.home, ascii="ascii" in options or None, read_only="read-only" in options, **_plain(options))
     return _verb(session, ["status"])
 
@@ -133,7 +136,21 @@ def _do(session: Session, name: str, command: Command, given: list[str]) -> int:
         return _print(parser.format_help().rstrip())
     if args.home is not None:
         session.at(args.home)
+    if name not in _OF_A_COPY:
+        _refuse_copy(session.home)
     return command.run(session, args)
+
+
+def _refuse_copy(home: str) -> None:
+    """Raises Conflict where the copy of another home lies."""
+    import os
+
+    from app import paths
+
+    if os.path.exists(os.path.join(home, paths.REPLICA)):
+        from app import offline
+
+        offline.refuse_copy(home)
 
 
 def _print(text: str) -> int:

@@ -123,12 +123,17 @@ def _object(text: str) -> str:
 
 COMMANDS = {
     "operations": Command(
-        "who did what", operations, _arguments, "  taskdeck operations --since 2h --by ann\n  taskdeck operations --object 42"
+        "who did what",
+        operations,
+        _arguments,
+        "  taskdeck operations --since 2h --by ann\n  taskdeck operations --object 42",
+        usage="[OPTION …] [WORD …]",
     ),
     "undo": Command(
         "take back what was done, while nothing else has changed it since",
         undo,
         _undo_arguments,
         "  taskdeck undo          (the last thing done from this terminal)\n  taskdeck undo 31",
+        usage="[OPTION …] [OPERATION …]",
     ),
 }

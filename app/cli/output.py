@@ -181,13 +181,25 @@ def problem(what: Problem) -> None:
 
 def note(text: str) -> None:
     """Something that a verb tells while it works, or beside its answer. Commands in it are for the home that was asked for."""
-    said = clean(text)
-    if _home:
-        import re
-        import shlex
+    say(f"taskdeck: {for_home(clean(text))}")
 
-        said = re.sub(r"(?<![\w/.-])taskdeck(?= [a-z]|$)", lambda _: f"taskdeck --home {clean(shlex.quote(_home))}", said)
-    say(f"taskdeck: {said}")
+
+def for_home(text: str) -> str:
+    """Cleaned text with its commands for the home that was asked for."""
+    if not _home:
+        return text
+    import re
+
+    return re.sub(r"(?<![\w/.-])taskdeck(?= [a-z]|$)", lambda _: program(), text)
+
+
+def program() -> str:
+    """How a command to type begins."""
+    if not _home:
+        return "taskdeck"
+    import shlex
+
+    return f"taskdeck --home {clean(shlex.quote(_home))}"
 
 
 def about(home: str | None) -> None:

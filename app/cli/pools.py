@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import groups, look, times
+from app.cli import groups, look, output, times
 from app.cli.options import CPU, SIZE, Args, Command, Parser, checked_name, one
 from app.cli.table import Column, Span
 from app.core import amounts
@@ -58,14 +58,38 @@ def create(session: Session, args: Args) -> int:
         raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Such as: --cpu 8 --memory 32G")
     answer = session.call("pool.create", name=name, **groups.given(args, *_OPTIONS))
     has = f"cpu {amounts.plain(answer['total_cpu'])}, memory {amounts.memory(answer['total_memory'])}"
-    return groups.done(args, answer, f"pool {clean(name)} created: {has}")
+    code = groups.done(args, answer, f"pool {clean(name)} created: {has}")
+    _tell_shut(args, answer)
+    return code
 
 
 def set_(session: Session, args: Args) -> int:
     """Change a pool."""
     name = one(args, "pool")
     answer = session.call("pool.set", name=name, **groups.given(args, *_OPTIONS))
-    return groups.done(args, answer, f"pool {clean(name)} changed")
+    code = groups.done(args, answer, f"pool {clean(name)} changed: {', '.join(_set(args, answer))}")
+    _tell_shut(args, answer)
+    return code
+
+
+def _set(args: Args, pool: dict[str, Any]) -> list[str]:
+    """What was set, as it is now."""
+    found = {
+        "cpu": f"cpu {amounts.plain(pool['total_cpu'])}",
+        "memory": f"memory {amounts.memory(pool['total_memory'])}",
+        "sla": f"sla {clean(pool.get('sla') or 'none')}",
+        "description": f'what for "{clean(pool.get("description") or "")}"',
+    }
+    return [found[name] for name in groups.given(args, *_OPTIONS)]
+
+
+def _tell_shut(args: Args, pool: dict[str, Any]) -> None:
+    """Say that a pool without cores or memory starts nothing that asks for some, when it was set so just now."""
+    name = clean(pool["name"])
+    if args.cpu == 0:
+        output.note(f"nothing can start in pool {name} that asks for CPU, as every task does unless it says --cpu 0.")
+    if args.memory == 0:
+        output.note(f"nothing can start in pool {name} that asks for memory.")
 
 
 def _arguments(parser: Parser) -> None:

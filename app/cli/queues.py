@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.cli import groups, look, times
+import shlex
+
+from app.cli import groups, look, output, times
 from app.cli.options import CAPACITY, PRIORITY, Args, Command, Parser, checked_name, one
 from app.cli.table import Column, Span
 from app.core import amounts
@@ -65,16 +67,38 @@ def create(session: Session, args: Args) -> int:
     """Make a queue."""
     name = checked_name(args, "queue")
     answer = session.call("queue.create", name=name, **groups.given(args, *_OPTIONS))
-    return groups.done(
+    code = groups.done(
         args, answer, f"queue {clean(name)} created: {answer['capacity']} at once, pool {clean(answer['pool'])}"
     )
+    _tell_shut(args, answer)
+    return code
 
 
 def set_(session: Session, args: Args) -> int:
     """Change a queue."""
     name = one(args, "queue")
     answer = session.call("queue.set", name=name, **groups.given(args, *_OPTIONS))
-    return groups.done(args, answer, f"queue {clean(name)} changed")
+    code = groups.done(args, answer, f"queue {clean(name)} changed: {', '.join(_set(args, answer))}")
+    _tell_shut(args, answer)
+    return code
+
+
+def _set(args: Args, queue: dict[str, Any]) -> list[str]:
+    """What was set, as it is now."""
+    found = {
+        "capacity": f"{queue['capacity']} at once",
+        "pool": f"pool {clean(queue['pool'])}",
+        "priority": f"priority {queue['priority']}",
+        "description": f'what for "{clean(queue.get("description") or "")}"',
+    }
+    return [found[name] for name in groups.given(args, *_OPTIONS)]
+
+
+def _tell_shut(args: Args, queue: dict[str, Any]) -> None:
+    """Say that a queue with no slot starts nothing, when it was made so just now."""
+    if args.capacity == 0:
+        name = clean(shlex.quote(queue["name"]))
+        output.note(f"nothing can start in queue {clean(queue['name'])} now. To let one at a time: taskdeck queue set {name} --capacity 1")
 
 
 def _arguments(parser: Parser) -> None:

@@ -66,5 +66,5 @@ def _autostart() -> bool:
 
     found = read(path)
     if found.wrong:  # a colour misspelt must not cost a submission
-        output.note(f"{found.said} That was passed over{'; nothing is removed until it is mended' if found.doubt else ''}.")
+        output.note(found.passed_over)
     return found.settings.autostart

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import groups, times
+from app.cli import groups, output, times
 from app.cli.options import CPU, DURATION, RETRIES, SIZE, Args, Command, Parser, checked_name, one
 from app.cli.table import Column, Span
 from app.core import amounts
@@ -94,7 +94,7 @@ def create(session: Session, args: Args) -> int:
     answer = session.call(
         "template.create", name=name, engine=engine, schema=schema, parameters=_given_parameters(args), **more
     )
-    return groups.done(args, answer, f"template {clean(name)} created: taskdeck submit {clean(name)}")
+    return groups.done(args, answer, f"template {clean(name)} created: {output.program()} submit {clean(name)}")
 
 
 def _schema(args: Args) -> tuple[str, dict[str, Any]]:

@@ -1,10 +1,14 @@
-"""Stored times (`2026-11-25T10:42:07.123456Z`) as the command line needs them."""
+"""Stored times (`2026-11-25T10:42:07.123456Z`) as the command line needs them.
+
+One that is damaged is shown as it stands, and nothing is counted from it: what is read here may be all that is left.
+"""
 
 from __future__ import annotations
 
 import time
 
 from app.core import amounts
+from app.core.clean import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,28 +25,44 @@ def unix(text: str) -> float:
     return days * 86400 + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:].rstrip("Z"))
 
 
+def _known(text: str | None) -> float | None:
+    """UNIX seconds of a stored time; None where there is none, or it is damaged."""
+    try:
+        return unix(text) if text else None
+    except ValueError:
+        return None
+
+
 def since(text: str | None, now: float | None = None) -> float | None:
     """Seconds from a stored time to `now` (UNIX seconds)."""
-    return None if not text else max(0.0, (time.time() if now is None else now) - unix(text))
+    begun = _known(text)
+    return None if begun is None else max(0.0, (time.time() if now is None else now) - begun)
 
 
 def between(start: str | None, end: str | None, now: float | None = None) -> float | None:
     """Seconds from `start` to `end`, or to now when it has not ended."""
-    if not start:
-        return None
-    return max(0.0, unix(end) - unix(start)) if end else since(start, now)
+    if not end:
+        return since(start, now)
+    begun, ended = _known(start), _known(end)
+    return None if begun is None or ended is None else max(0.0, ended - begun)
 
 
 def clock(text: str | None, seconds: bool = False) -> str:
     """A stored time as local wall time, short."""
     if not text:
         return amounts.MISSING
-    return amounts.clock(local(text), local_now(), seconds)
+    try:
+        return amounts.clock(local(text), local_now(), seconds)
+    except ValueError:
+        return clean(text)
 
 
 def moment(text: str) -> str:
     """A stored time as `Wed 25 Nov 10:30:00`."""
-    at = local(text)
+    try:
+        at = local(text)
+    except ValueError:
+        return clean(text)
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.month - 1]
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
     return f"{day} {at.day} {month} {at:%H:%M:%S}" if at.year == local_now().year else f"{at.day} {month} {at:%Y %H:%M}"

@@ -39,7 +39,7 @@ def wait_for(session: Session, numbers: list[int]) -> int:
 def goes_on(numbers: list[int]) -> None:
     """Say that only the waiting was interrupted."""
     which = f"#{numbers[0]} goes" if len(numbers) == 1 else f"the {len(numbers):,} tasks go"
-    output.say(f"taskdeck: {which} on. See: taskdeck show {numbers[0]}")
+    output.note(f"{which} on. See: taskdeck show {numbers[0]}")
 
 
 def _ends(session: Session, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import Problem
-from app.health import backups, clock, disk, home, limits, living, process, systemd
+from app.health import backups, clock, disk, home, limits, living, process, settings, systemd
 from app.health.finding import Finding, taskdeck
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ def look(path: str, asked: Asked, newest: str | None = None) -> Iterator[Finding
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", home.versions),
         ("home", lambda: home.home(path)),
+        ("config", settings.settings),
         ("disk", lambda: disk.disk(path)),
         ("files", lambda: disk.files(path)),
         ("clock", lambda: clock.clock(path, status, newest)),

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app import config, paths
 from app.core import amounts
 from app.errors import Usage
 from app.service import backups
@@ -15,17 +14,13 @@ from db.backup.store import Backup, Store
 from db.errors import DamagedDatabase, Problem
 
 OUT_OF_REACH = "no good backup of it is within reach"
-UNKNOWN = "So it is not known where the backups lie."
-SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, UNKNOWN)
+SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, backups.UNKNOWN)
 """What says already what can be done."""
 
 
 def folder(home: Path) -> Path:
     """Where the backups of a home are, as the user's settings say. Raises Usage while they are wrong and may mean another folder."""
-    found = config.read(paths.config_file())
-    if found.lost:
-        raise Usage(f"{found.lost} {UNKNOWN}", "Mend it.")
-    return backups.folder(home, found.upkeep.backup)
+    return backups.folder(home, backups.settings())
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from app import paths
 from app.core.clean import clean, cut
 from app.errors import Conflict
+from app.service.backups import require_above
 from db import clock, replicas
 from db.engine import Database
 from db.replicas import Replica
@@ -31,6 +32,9 @@ OURS = frozenset({"run", "runs", "taskdeck.db.promoting", "lost+found"})
 
 WORD = "taskdeck-promoted"
 """What another host says where a home lies."""
+
+OF = f"{paths.REPLICA}.of"
+"""The file on another host that names the home its copy is of."""
 
 ASKING = 30.0
 """Seconds that another host may take to say what lies there."""
@@ -84,6 +88,8 @@ class Replicating:
         host, folder = parted(target)
         if not host:
             await asyncio.to_thread(self._fits, Path(folder))
+        elif of := await self._another(host, Path(folder)):
+            raise Conflict(f"{target} has the copy of {of}. It was not touched.", "Choose another folder.")
         await self._db.write(replicas.choose, target, origin(self._home), by)
         return await self.sync()
 
@@ -98,6 +104,7 @@ class Replicating:
             raise Conflict(f"{folder} is a home of its own. It was not touched.", "Choose an empty folder.")
         if there.exists() and _belongs(there) != origin(self._home):
             raise Conflict(f"{there} is there already and no copy of this home. It was not touched.", "Choose an empty folder.")
+        require_above(folder, "Nothing was changed.")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             if not there.exists() and (others := sorted({*os.listdir(folder)} - OURS)):
@@ -132,6 +139,16 @@ class Replicating:
         if code:
             return in_a_line(said) or f"sqlite3_rsync ended with {code}"
         return await self._in_the_way(host, Path(folder)) if not host else None
+
+    async def _another(self, host: str, folder: Path) -> str | None:
+        """Which other home the folder on another host is marked as the copy of. One that is not marked is marked as this home's; one that
+        is not there, or whose host does not answer, is none's, and the copying tells."""
+        of, mine = shlex.quote(os.fspath(folder / OF)), origin(self._home)
+        asks = f"test -e {of} || printf '%s\\n' {shlex.quote(mine)} > {of}; cat {of}"
+        with suppress(OSError):
+            told = (await _run(ASKING, "ssh", "-e", "none", host, asks))[1].decode("utf-8", "replace").splitlines()
+            return next((cut(clean(line), 100) for line in told if ":/" in line and line != mine), None)
+        return None
 
     async def _in_the_way(self, host: str, folder: Path) -> str | None:
         """Why nothing is to be copied there: it was promoted, or its host cannot be asked."""
@@ -176,14 +193,14 @@ def in_a_line(said: bytes) -> str:
 
 
 def _belongs(path: Path) -> str | None:
-    """Whose copy the database at `path` says it is."""
+    """Whose copy the database at `path` says it is. Nothing is left beside it: a log would be there only while it is written to."""
     import sqlite3
     from contextlib import closing
 
-    from db.files import read_only_uri
+    from db.files import undisturbed_uri
 
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
+        with closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
             row = c.execute("SELECT origin FROM replicas").fetchone()
     except sqlite3.Error:
         return None

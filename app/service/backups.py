@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shlex
 import signal
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from weakref import WeakKeyDictionary
 from app import config, paths
 from app.core.clean import clean, cut
 from app.core.upkeep import Backup as Settings
-from app.errors import Problem, Usage
+from app.errors import Conflict, Problem, Usage
 from app.service.call import Call
 from db import migrate, operations, restore
 from db.backup import keeping, room
@@ -37,11 +38,15 @@ LONG_ENOUGH = 60.0
 """Seconds for which who asked for a backup waits for it where a runtime is up, in which it goes on."""
 
 
+UNKNOWN = "So it is not known where the backups lie."
+"""What is said where the settings are wrong and may mean another folder."""
+
+
 def settings() -> Settings:
-    """The section `backup` of config.toml as it is now, whatever else is wrong there. Raises Usage while it may be what is wrong."""
+    """The section `backup` of config.toml as it is now, with the default of what is wrong. Raises Usage while that may be the folder."""
     found = config.read(paths.config_file())
-    if "backup" in found.in_doubt:
-        raise Usage(found.doubt, "Mend it.")
+    if found.lost:
+        raise Usage(f"{found.lost} {UNKNOWN}", "Mend it.")
     return found.upkeep.backup
 
 
@@ -53,6 +58,14 @@ def folder(home: Path, chosen: Settings) -> Path:
     return Path(chosen.folder) / _name(Path(os.path.realpath(home))) if chosen.folder else home / "backups"
 
 
+def require_above(folder: Path, undone: str) -> None:
+    """Raises Conflict where neither a folder is there nor the one in which it is to be made: its disk may be missing."""
+    above = folder.parent
+    if not folder.exists() and not above.is_dir():
+        said = f"there is no folder {clean(str(above))}, in which {clean(folder.name)} is to be made. {undone}"
+        raise Conflict(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
+
+
 def _name(home: Path) -> str:
     return f"{home.name[:40]}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}"
 
@@ -60,7 +73,7 @@ def _name(home: Path) -> str:
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
     """Take one now: {id, kind, at, path, bytes, verified, base, problem, after}; `to` is an absolute path of another folder, in which
     nothing is pruned. `after`: what was wrong with the program that is run after a backup, null when nothing was."""
-    chosen = settings()
+    chosen = settings() if to is None else config.read(paths.config_file()).upkeep.backup
     if to is not None and (not to.startswith("/") or "\0" in to):
         raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
     taken = await take_one(call, chosen, full, Path(to) if to else None)
@@ -114,6 +127,8 @@ async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | 
     where = to or folder(call.home, chosen)
 
     def work(step: Callable[[], None]) -> Backup:
+        if to is not None or chosen.folder:
+            require_above(to or Path(chosen.folder or ""), room.UNDONE)
         taken = take(call.db.path, where, rules, full, beside, step)
         if rules.keep is not None:
             with suppress(OSError):  # the next one tries again

@@ -92,7 +92,8 @@ async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
     return {
         "dry_run": dry_run, "rules": [_told(scope, why, figures, upkeep) for (scope, why), figures in report.by_rule.items()],
         **asdict(report.all()), "others": report.others, "kept": 0 if upkeep.doubt else await _spared(call, upkeep),
-        "unknown": await unknown(call.db, upkeep), "paused": upkeep.doubt or None, "size": {"before": before, "after": after},
+        "unknown": [*await unknown(call.db, upkeep), *config.brief(upkeep)], "paused": upkeep.doubt or None,
+        "size": {"before": before, "after": after},
         "next": _next(report.all() if dry_run else Figures()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
     }  # fmt: skip
 

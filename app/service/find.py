@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core import amounts
-from app.core.clean import clean, cut, nearest
+from app.core.clean import clean, cut, nearest, valid_name
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, as_dict
 from app.service import filters as filter_lines
 from db import browse, clock, reads
+from db import named as definitions
 from db.rows import TaskRow
 from db.states import Task
 
@@ -194,13 +196,41 @@ def _ago(seconds: Any) -> str | None:
     return clock.stamp(clock.utcnow() - timedelta(seconds=span))
 
 
-def unused(kind: str, name: str, users: dict[str, int]) -> None:
+def unused(c: Connection, kind: str, name: str, users: dict[str, int]) -> None:
     """Refuse to take away what something refers to; `users` counts what does, by its kind."""
-    said = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in users.items() if n]
+    who = _users(c, kind, name) if any(users.values()) else {}
+    said = [f"{n} {word}{'s' if n > 1 else ''}{_some(who.get(word, []))}" for word, n in users.items() if n]
     if said:
         verb = "refers" if sum(users.values()) == 1 else "refer"
         hint = "Ended tasks count until they are forgotten: taskdeck rm, or 30 days." if users.get("task") else ""
         raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.", hint)
+
+
+def _users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
+    """The names of the definitions that refer to one, by their kind."""
+    key = kind.lower()
+    found = {"SLA": [row.name for row in definitions.slas(c) if row.conditions.get("match", {}).get(key) == name]}
+    if key == "queue":
+        found["template"] = [row.name for row in definitions.templates(c) if row.queue == name]
+    if key == "pool":
+        found["queue"] = [row.name for row in reads.queues(c) if row.pool == name]
+    if key == "sla":
+        rule = definitions.sla(c, name)
+        found["pool"] = [row.name for row in reads.pools(c) if rule and row.sla_id == rule.id]
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    """` (encode, thumbs, etl, …)`."""
+    return f" ({', '.join([clean(name) for name in names[:3]] + ['…'] * (len(names) > 3))})" if names else ""
+
+
+def no_queue(name: str, known: Sequence[str]) -> NotFound:
+    """There is no queue of that name for tasks to wait in; how to make it, where it is no slip of the fingers."""
+    if nearest(name, known) or valid_name(name):
+        return named("queue", name, known)
+    make = f"Make it: taskdeck queue create {shlex.quote(name)}"
+    return NotFound(f'no queue "{cut(clean(name), 60)}".', f"List: taskdeck queue ls. {make}")
 
 
 def named(kind: str, name: str, known: Sequence[str]) -> NotFound:

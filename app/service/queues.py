@@ -243,7 +243,7 @@ async def _rm(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         kind.known(c, name)
-        find.unused(kind.word, name, kind.users(c, name))
+        find.unused(c, kind.word, name, kind.users(c, name))
         named.remove(c, kind.table, name, call.by)
 
     await call.db.write(remove)

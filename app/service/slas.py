@@ -183,7 +183,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
     def remove(c: Connection) -> None:
         row = known(c, name)
         alerts.forget_sla(c, row.id)
-        find.unused("SLA", name, named.users_of_sla(c, row.id))
+        find.unused(c, "SLA", name, named.users_of_sla(c, row.id))
         named.remove(c, schema.slas, name, call.by)
 
     await call.db.write(remove)

@@ -84,7 +84,7 @@ class Batch:
             pools = {pool.name: pool for pool in reads.pools(self.c)}
             self.queues = {queue.name: (queue, pools[queue.pool]) for queue in reads.queues(self.c)}
         if name not in self.queues:
-            raise find.named("queue", name, list(self.queues))
+            raise find.no_queue(name, list(self.queues))
         return self.queues[name]
 
     def template(self, name: str) -> TemplateRow:

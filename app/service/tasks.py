@@ -419,7 +419,7 @@ def _settable(c: Connection, values: dict[str, Any]) -> May:
     """What refuses a task that has ended, or would ask for more than its pool can ever hold. Raises NotFound for the queue."""
     places = templates.places(c)
     if "queue" in values and values["queue"] not in places:
-        raise find.named("queue", values["queue"], list(places))
+        raise find.no_queue(values["queue"], list(places))
 
     def may(row: TaskRow) -> None:
         _waiting_only("set")(row)
@@ -434,7 +434,7 @@ def refuse_room(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str
         return
     queue = values.get("queue", row.queue)
     if queue not in places:
-        raise find.named("queue", queue, list(places))
+        raise find.no_queue(queue, list(places))
     try:
         submit.fits(places[queue], values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
     except Refused as problem:

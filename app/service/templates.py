@@ -94,7 +94,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         known(c, name)
-        find.unused("template", name, named.users_of_template(c, name))
+        find.unused(c, "template", name, named.users_of_template(c, name))
         named.remove(c, schema.templates, name, call.by)
 
     await call.db.write(remove)
@@ -141,7 +141,7 @@ def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -
     """Its queue exists, and what it asks for can fit that queue's pool. Raises NotFound and Refused."""
     queue = definition.queue or DEFAULT_QUEUE
     if queue not in queues:
-        raise find.named("queue", queue, list(queues))
+        raise find.no_queue(queue, list(queues))
     fits(queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed.")
 
 

@@ -224,7 +224,7 @@ def _made_step(c: Connection, row: OperationRow, table: Table, name: str) -> Ste
         "queues": lambda: named.users_of_queue(c, name), "pools": lambda: named.users_of_pool(c, name),
         "templates": lambda: named.users_of_template(c, name), "slas": lambda: named.users_of_sla(c, stored["id"]),
     }  # fmt: skip
-    find.unused(named.kind(table), name, users[table.name]())
+    find.unused(c, named.kind(table), name, users[table.name]())
 
     def act(c: Connection, by: By) -> None:
         if table is schema.slas:

@@ -55,6 +55,19 @@ def test_while_a_runtime_is_up_tasks_run_beside_backups_and_each_is_restored_wit
     assert any(row["verb"] == "db backup" for row in house.json("operations"))
 
 
+@pytest.mark.parametrize(("said", "code"), [('kep = "14d"', 0), ('folder = "there"', 2)])
+def test_what_is_wrong_in_the_settings_is_told_once(house: House, said: str, code: int):
+    house.ok("db", "migrate")
+    config = house.work.parent / "config" / "taskdeck" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[backup]\n{said}\n")
+
+    for words in (["db", "backup"], ["db", "backups"], ["db", "verify"]):
+        done = house.td(*words)
+        assert done.returncode == code and done.stderr.count(f"{config}, line 2: backup") == 1, done.stderr
+        assert ("That was passed over" in done.stderr) == (code == 0)
+
+
 def test_a_bad_one_is_said_with_exit_5_and_listed_as_bad(house: House):
     house.ok("db", "migrate")
     path = Path(house.json("db", "backup")["path"])

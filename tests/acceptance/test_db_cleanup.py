@@ -60,6 +60,7 @@ def test_nothing_goes_while_a_typo_may_be_about_how_long_things_are_kept_also_af
     for done, undone in ((dry, "Nothing is removed."), (real, "Nothing was removed.")):
         assert done.returncode == 2 and "config.toml, line 3: there is no setting \"bakup\". Nearest: backup." in done.stderr
         assert undone in done.stderr and "Mend it" in done.stderr
+    assert dry.stderr.count("line 3") == 1
     assert "That was passed over; nothing is removed until it is mended." in house.td("ls").stderr
     assert len(house.json("ls")) == 1
 

@@ -15,6 +15,7 @@ import pytest
 from app.runtime.replicating import Replicating, in_a_line
 from db.engine import open_database
 from tests.acceptance.house import House
+from tests.living import until
 
 
 def replica(house: House) -> Any:
@@ -40,6 +41,32 @@ def test_the_copy_is_made_at_once_says_how_old_it_is_and_starts_nothing(house: H
     assert refused.returncode == 4 and "is the replica of" in refused.stderr and "db promote" in refused.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("ls",), ("status",), ("doctor",), ("export",), ("db", "check"), ("db", "migrate")])
+def test_no_command_takes_the_copy_for_a_home_in_which_there_is_nothing(house: House, tmp_path: Path, words: tuple[str, ...]):
+    house.submit("--hold", "--", "/bin/true")
+    there = tmp_path / "second"
+    house.ok("db", "replica", "set", str(there))
+
+    refused = house.td("--home", str(there), *words)
+
+    assert refused.returncode == 4 and refused.stdout == ""
+    assert f"{there} is the replica of" in refused.stderr and f"taskdeck --home {there} db promote" in refused.stderr
+    assert os.listdir(there) == ["replica.db"]
+    assert house.td("--home", str(there), *words, "--help").returncode == 0 and house.td("--home", str(there), "version").returncode == 0
+
+
+def test_no_deck_opens_on_a_copy(house: House, tmp_path: Path):
+    house.submit("--hold", "--", "/bin/true")
+    there = tmp_path / "second"
+    house.ok("db", "replica", "set", str(there))
+
+    with house.terminal("--home", str(there)) as deck:
+        deck.wait("db promote")
+        assert deck.end() == 4
+
+    assert os.listdir(there) == ["replica.db"]
+
+
 def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_have_been_given(house: House, tmp_path: Path):
     there = tmp_path / "second"
     held = house.submit("--hold", "--", "/bin/echo", "from the copy")
@@ -54,6 +81,7 @@ def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_hav
     told = house.td("--home", str(there), "db", "promote", "--yes")
 
     assert told.returncode == 0 and "is a home of its own now" in told.stdout and "is missing here" in told.stderr
+    assert told.stdout.endswith(f"Type: taskdeck --home {there} serve --detach\n")
     fresh = int(house.ok("--home", str(there), "submit", "--", "/bin/true"))
     assert fresh > int(late)
     house.ok("--home", str(there), "release", held)
@@ -65,6 +93,22 @@ def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_hav
     assert house.td("db", "replica", "set", str(there)).returncode == 4
     assert int(house.ok("--home", str(there), "submit", "--", "/bin/true")) == fresh + 1
     house.ok("--home", str(there), "stop")
+
+
+def test_a_copy_is_not_promoted_while_jobs_of_its_home_run_on_without_a_runtime(house: House, tmp_path: Path):
+    there, gate = tmp_path / "second", tmp_path / "gate"
+    os.mkfifo(gate)
+    task = house.submit("--retries", "2", "-c", f"read word < {gate}")
+    until(lambda: house.json("show", task)["status"] == "running", "it runs")
+    house.ok("db", "replica", "set", str(there))
+    house.ok("stop")
+
+    refused = house.td("--home", str(there), "db", "promote", "--yes")
+
+    assert refused.returncode == 4 and "has jobs that still run (pid " in refused.stderr and "cancel TASK" in refused.stderr
+    assert (there / "replica.db").exists() and not (there / "taskdeck.db").exists()
+    gate.write_text("go\n")
+    until(lambda: house.td("--home", str(there), "db", "promote", "--yes").returncode == 0, "its keeper is gone")
 
 
 def test_a_home_that_comes_back_does_not_reach_the_copy_that_was_promoted(house: House, tmp_path: Path):
@@ -120,6 +164,11 @@ def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path, monk
     house.ok("db", "replica", "set", f"ann@far:{there}")
 
     assert numbers(there / "replica.db") == [int(task)]
+    own = (there / "replica.db.of").read_text()
+    (there / "replica.db.of").write_text("far:/another/home\n")
+    refused = house.td("db", "replica", "set", f"ann@far:{there}")
+    assert refused.returncode == 4 and f"ann@far:{there} has the copy of far:/another/home. It was not touched" in refused.stderr
+    assert own.endswith(f":{house.home}\n") and numbers(there / "replica.db") == [int(task)]
     (there / "replica.db").rename(there / "taskdeck.db")  # promoted over there
     house.ok("stop")
     synced(house)
@@ -182,7 +231,7 @@ def test_a_folder_in_the_home_and_one_of_other_files_are_refused(house: House, t
     ("to", "says"),
     [
         ("", "needs a folder"), ("second", "must begin with /"), ("-oProxyCommand=x:/tmp/y", "needs a folder"),
-        ("/nowhere/at/all", "cannot be made"),
+        ("/nowhere/at/all", "there is no folder /nowhere/at, in which all is to be made. Nothing was changed. Is its disk mounted?"),
     ],
 )  # fmt: skip
 def test_what_is_no_place_for_a_copy_is_refused(house: House, to: str, says: str):

@@ -112,11 +112,30 @@ def test_a_backup_can_be_restored_into_a_file_beside_a_runtime(runtime: Living, 
     none, both = td("db", "restore", "nothing", "--dry-run"), td("db", "restore", "x", "--at", "10:00")
     nowhere = td("db", "restore", "--to", str(runtime.home / "nodir" / "then.db"))
 
+    (runtime.home / "lost").mkdir()
+    for inside in ("lost/taskdeck.db", "run/x", "backups/20260101T000000Z-full.backup"):
+        refused = td("db", "restore", "--to", str(runtime.home / inside))
+        assert refused.returncode == 4 and "would be a file of a home. Nothing was restored." in refused.stderr
+        assert not (runtime.home / inside).exists()
     assert nowhere.returncode == 3 and f"there is no folder {runtime.home}/nodir. Nothing was restored." in nowhere.stderr
     assert [path.name for path in runtime.home.glob("then.db*")] == ["then.db"]
     assert first.returncode == 0 and "1 task (1 succeeded)" in first.stdout and file.exists()
     assert again.returncode == 4 and "is there already" in again.stderr
     assert (none.returncode, both.returncode) == (3, 2) and runtime.pid == pid
+
+
+def test_a_file_that_was_restored_to_is_no_backup_and_can_be_looked_into(house: House):
+    house.submit("--hold", "-n", "mine", "-c", "true")
+    house.ok("db", "backup")
+    house.ok("stop")
+    house.ok("db", "restore", "--to", "then.db")
+
+    refused = house.td("db", "restore", "then.db", "--yes")
+
+    assert refused.returncode == 3 and "then.db is a database and no backup. Nothing was restored." in refused.stderr
+    looked = refused.stderr.strip().rpartition("To look into the file: ")[2]
+    assert "mine" in house.shell(looked).stdout
+    assert "there is no backup nosuch.db" in house.td("db", "restore", "nosuch.db", "--yes").stderr
 
 
 def test_another_command_that_has_the_home_is_not_to_be_stopped_but_waited_for(runtime: Living, td: Td):

@@ -56,6 +56,25 @@ def test_pool_create_reads_amounts(answering, cli):
     assert runtime.args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
 
 
+def test_a_change_says_what_was_set(answering, cli):
+    answering(pool__set={**POOL, "total_cpu": 4.0, "sla": "quick"}, queue__set=QUEUE)
+
+    assert cli("pool", "set", "gpu", "--cpu", "4", "--sla", "quick") == (0, "pool gpu changed: cpu 4, sla quick\n", "")
+    said = cli("queue", "set", "media", "--capacity", "2", "--priority", "10", "--description", "films")
+    assert said == (0, 'queue media changed: 2 at once, priority 10, what for "films"\n', "")
+
+
+def test_what_starts_nothing_from_now_on_is_told(answering, cli):
+    shut = {**QUEUE, "capacity": 0}
+    answering(pool__set={**POOL, "total_cpu": 0.0}, pool__create={**POOL, "total_memory": 0.0}, queue__set=shut, queue__create=shut)
+
+    assert "nothing can start in pool gpu that asks for CPU" in cli("pool", "set", "gpu", "--cpu", "0").err
+    assert "nothing can start in pool gpu that asks for memory" in cli("pool", "create", "gpu", "--cpu", "8", "--memory", "0").err
+    for verb in ("set", "create"):
+        said = cli("queue", verb, "media", "--capacity", "0")
+        assert said.code == 0 and "nothing can start in queue media" in said.err and "queue set media --capacity 1" in said.err
+
+
 @pytest.mark.parametrize("kind", ["queue", "pool", "template", "sla"])
 @pytest.mark.parametrize("name", ["", "a/b", ".hidden", "a\x1bb", "x" * 5000])
 def test_a_name_that_is_none_is_refused_before_anything_is_sent(answering, cli, kind, name):
@@ -246,6 +265,8 @@ def test_a_rule_is_silenced_for_a_time_and_heard_again(answering, cli):
     assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
     for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
         assert cli("alert", *words).code == 2
+    assert cli("alert", "silence", "on-time").err == "taskdeck: silence on-time until when? Add: --until 8h\n"
+    assert cli("alert", "silence", "--until", "8h").err.startswith("taskdeck: silence what? Such as: ")
 
 
 def test_an_sla_is_changed_where_that_was_said(answering, cli):

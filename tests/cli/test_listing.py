@@ -78,6 +78,24 @@ def test_a_cut_list_is_never_silent_with_json_either(answering, cli):
     assert said.err.startswith("1 of 1,204 tasks (newest first, 300 match)")
 
 
+def test_filters_that_were_used_are_not_suggested(answering, cli):
+    answering(ls={"tasks": drawn()[:1], "total": 300, "of": 1204})
+
+    said = cli("ls", "--json", "--limit", "1", "--status", "failed")
+
+    assert said.err == "1 of 1,204 tasks (newest first, 300 match). More: --limit 0, --since 2h\n"
+
+
+def test_nothing_is_said_when_all_that_match_are_listed(answering, cli):
+    answering(ls=listed(drawn(), 6, 1204))
+    assert cli("ls", "--status", "failed").err == "" and cli("ls", "--queue", "media", "-o", "name").err == ""
+    answering(browse=paged(drawn()))
+    assert cli("ls", "--filter", "x", "--limit", "6").err == ""
+
+    answering(browse=Several([{**paged(drawn())[0], "total": None, "more_after": True}]))
+    assert cli("ls", "--filter", "x", "--limit", "6").err == "6 of 1,204 tasks (newest first). More: --limit 0\n"
+
+
 def test_jsonl_prints_a_document_a_line(answering, cli):
     answering(ls={"tasks": drawn(), "total": 6, "of": 6})
 
@@ -300,7 +318,7 @@ def test_a_filter_line_is_read_as_the_deck_reads_it(answering, cli):
 
     assert runtime.args("browse") == {"filter": "name:enc* !word", "at": None, "limit": 100}
     assert said.out.splitlines()[1].endswith("queue full ~2m") and "nightly-etl" in said.out
-    assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0, --status failed, --since 2h\n"
+    assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0\n"
 
 
 def test_all_that_a_filter_line_finds_is_asked_for_page_by_page(answering, cli):

@@ -94,6 +94,11 @@ def test_every_command_has_its_help(cli, verb):
     assert cli("help", verb) == said
 
 
+@pytest.mark.parametrize(("verb", "word"), [("operations", "[WORD …]"), ("undo", "[OPERATION …]"), ("why", "[ID …]")])
+def test_words_that_may_be_left_out_stand_in_brackets(cli, verb, word):
+    assert cli(verb, "--help").out.startswith(f"usage: taskdeck {verb} [OPTION …] {word}\n")
+
+
 def test_the_help_of_submit_has_examples(cli):
     assert "taskdeck submit -- ffmpeg" in cli("submit", "--help").out
 

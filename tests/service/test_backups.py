@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import shlex
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from app.cli import db_backup
-from app.errors import Usage
+from app.errors import Conflict, Usage
 from app.runtime import advice
 from app.service import backups
 from app.service import operations as log
@@ -76,6 +77,33 @@ async def test_the_folder_is_the_one_of_the_settings_or_the_one_that_was_asked_f
     assert [row["id"] for row in await backups.backups(call)] == [first["id"]] and other["kind"] == "full"
     with pytest.raises(Usage, match="absolute path"):
         await backups.backup(call, to="elsewhere")
+
+
+async def test_no_folder_is_made_where_a_disk_may_be_missing(call: Call, configure: Configure, tmp_path: Path):
+    configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    said = f"there is no folder {tmp_path}/disk, in which there is to be made. No backup was taken."
+
+    for to in (None, f"{tmp_path}/disk/there"):
+        with pytest.raises(Conflict, match=re.escape(said)) as problem:
+            await backups.backup(call, to=to)
+        assert problem.value.hint.startswith("Is its disk mounted?") and not (tmp_path / "disk").exists()
+    (tmp_path / "disk").mkdir()
+
+    assert (await backups.backup(call))["verified"] and (await backups.backup(call, to=f"{tmp_path}/disk/elsewhere"))["verified"]
+
+
+async def test_only_what_may_be_about_the_folder_keeps_them_from_being_taken_and_listed(call: Call, configure: Configure, tmp_path: Path):
+    configure('[backup]\nkep = "14d"\nfull = 7\n')
+
+    row = await backups.backup(call)
+
+    assert [one["id"] for one in backups.listed(call.home)] == [row["id"]] and backups.settings().keep is None
+    assert backups.checked(call.home)["bad"] == []
+    configure('[backup]\nfolder = "there"\n')
+    for ask in (backups.settings, lambda: backups.listed(call.home), lambda: backups.checked(call.home)):
+        with pytest.raises(Usage, match="backup.folder: must be an absolute path. So it is not known where the backups lie."):
+            ask()
+    assert (await backups.backup(call, to=f"{tmp_path}/elsewhere"))["verified"]
 
 
 async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_the_one_that_is_named(

@@ -128,6 +128,17 @@ async def test_while_it_is_not_known_what_may_go_nothing_does(db: Database, live
     assert await execute(live, "SELECT count(*) FROM instances") == [(60,)]
 
 
+async def test_a_time_to_keep_that_may_have_been_meant_to_be_longer_is_told(upkept: Upkept):
+    call = upkept(Retention(Rule(keep=60.0), templates={"a": Rule(keep=90.0)}))
+
+    found = await cleanup.cleanup(call, dry_run=True)
+
+    assert found["unknown"][-2:] == [
+        "[retention] keeps only 1 minute (m is minutes, d is days)",
+        "[retention.template.a] keeps only 1.5 minutes (m is minutes, d is days)",
+    ]
+
+
 async def test_rules_for_what_is_not_there_are_named(upkept: Upkept):
     call = upkept(Retention(queues={"default": Rule(keep=DAY), "nosuch": Rule(keep=DAY)}, templates={"\x1b[2J": Rule(runs=1)}))
 

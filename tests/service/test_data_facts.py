@@ -21,14 +21,16 @@ async def facts(call: Call) -> Board:
     return Board.from_dict(await board(call))
 
 
-async def taken(call: Call, ago: float, good: bool = True) -> float:
+async def taken(call: Call, ago: float, good: bool = True, file: str = "x", base: int | None = None) -> float:
     """When a backup was taken, of which a row says that its file lies in the home."""
     (call.home / "backups").mkdir(exist_ok=True)
-    (call.home / "backups" / "x").touch()
+    (call.home / "backups" / file).touch()
     moment = round(time.time() - ago, 3)
     at = from_unix(moment)
-    values = (at if good else None, None if good else "it was damaged", at, at)
-    insert = "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES ('full', 'x', ?, ?, ?, ?)"
+    values = (file, base, at if good else None, None if good else "it was damaged", at, at)
+    insert = (
+        "INSERT INTO backups (kind, file, parent_id, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?, ?)"
+    )
     await call.db.write(lambda c: c.exec_driver_sql(insert, values))
     return moment
 
@@ -71,6 +73,19 @@ async def test_one_whose_file_or_folder_is_gone_is_none(live: Call, home: Path, 
     assert (await status(live))["backup"]["gone"] == "its folder is gone"
     await taken(live, 30)
     assert (await status(live))["backup"]["gone"] is None
+
+
+async def test_where_the_newest_is_gone_the_one_before_counts_that_can_be_restored(live: Call, home: Path, looks: None):
+    first = await taken(live, 300, file="first")
+    await taken(live, 200, file="base")
+    await taken(live, 100, file="upon", base=2)
+    await taken(live, 50, file="last")
+
+    for lost in ("last", "base"):
+        (home / "backups" / lost).unlink()
+
+    assert (await status(live))["backup"] == {"at": from_unix(first), "late": False, "folder": str(home / "backups"), "gone": None}
+    assert (await facts(live)).backup == BackupFacts(pytest.approx(first, abs=0.001), late=False)
 
 
 async def test_the_file_is_looked_for_in_the_folder_of_the_settings(live: Call, home: Path, looks: None, monkeypatch: pytest.MonkeyPatch):

@@ -171,11 +171,31 @@ async def test_what_something_refers_to_is_not_removed_and_the_counts_are_named(
     await submitted(call, queue="q")
     await templates.create(call, name="t", engine="exec", schema={"argv": ["true"]}, queue="q")
 
-    with pytest.raises(Refused, match="2 tasks and 1 template .*queue q.*It was not removed") as told:
+    with pytest.raises(Refused, match=r"2 tasks and 1 template \(t\) refer to queue q. It was not removed") as told:
         await queues.queue_rm(call, name="q")
     assert told.value.exit_code == 4
     with pytest.raises(Refused, match="2 queues .*pool default"):
         await queues.pool_rm(call, name="default")
+
+
+async def test_what_refers_to_something_is_named(call: Call):
+    await slas.create(call, name="fast", preset="finishes-within", value="1m", queue="default")
+    await queues.pool_set(call, name="default", sla="fast")
+    for name in "abcd":
+        await queues.queue_create(call, name=name, capacity=1)
+
+    with pytest.raises(Refused, match=r"^1 SLA \(fast\) refers to queue default"):
+        await queues.queue_rm(call, name="default")
+    with pytest.raises(Refused, match=r"^5 queues \(.*, .*, .*, …\) refer to pool default"):
+        await queues.pool_rm(call, name="default")
+    with pytest.raises(Refused, match=r"^1 pool \(default\) refers to SLA fast"):
+        await slas.rm(call, name="fast")
+
+
+async def test_how_to_make_a_queue_is_told_where_one_is_missing(call: Call):
+    for missing in (submitted(call, queue="night shift"), tasks.set_(call, ids=[1], fields={"queue": "night shift"})):
+        with pytest.raises(NotFound, match="List: taskdeck queue ls. Make it: taskdeck queue create 'night shift'"):
+            await missing
 
 
 async def test_a_queue_whose_tasks_were_removed_can_go(call: Call):

@@ -1,0 +1,24 @@
+"""Stored times as they are shown, and what is shown of one that is damaged."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.cli import times
+
+GOOD = "2026-11-26T09:30:58.193820Z"
+
+
+@pytest.mark.parametrize("damaged", ["2026-11-26Tp9:30:58.193820Z", "x", "2026-1\x1b-26T09:30:58.193820Z"])
+def test_a_time_that_is_damaged_is_shown_as_it_stands_and_nothing_is_counted_from_it(damaged: str):
+    safe = damaged.replace("\x1b", "\u241b")
+
+    assert times.clock(damaged) == times.moment(damaged) == safe
+    assert times.since(damaged) is None and times.between(damaged, None) is None
+    assert times.between(damaged, GOOD) is None and times.between(GOOD, damaged) is None
+
+
+def test_what_lies_between_two_times_is_seconds_and_never_less_than_none():
+    assert times.between(GOOD, "2026-11-26T09:31:00.193820Z") == pytest.approx(2.0)
+    assert times.between(None, GOOD) is None and times.between(GOOD, "2026-11-26T09:30:00.000000Z") == 0.0
+    assert times.since(GOOD, times.unix(GOOD) + 5) == pytest.approx(5.0) and times.since(None) is None
