@@ -217,7 +217,7 @@ def _unknown(name: str) -> Wrong:
 def _wrong_keys(value: Any) -> Iterator[Wrong]:
     from app.core.clean import clean
 
-    example = 'Such as: [keys] and below it "task.cancel" = "c"; ? in the deck shows the ids.'
+    example = 'Such as: [keys] and below it "task.cancel" = "c"; ? and then i in the deck shows them.'
     if not isinstance(value, dict):
         yield _bad(("keys",), "keys must be a table.", example)
         return

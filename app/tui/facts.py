@@ -114,18 +114,29 @@ def _waits(facts: Facts) -> Iterator[str]:
 
 
 def expected(facts: Facts) -> str:
-    """`starts 10:43–10:55 (~6m)`; "" when that is not known."""
+    """`starts 10:43–10:55 (~6m)`, `starts by 10:55`; "" when that is not known."""
     near = facts.why.get("expected_in")
     if not near:
         return ""
     first, last = (max(0.0, seconds - facts.since) for seconds in near)
+    if only_by_when(near):
+        return f"starts by {amounts.clock(*_times(facts, last))}"
     return f"starts {_span(facts, first, last)} ({amounts.estimate((first + last) / 2)})"
+
+
+def only_by_when(near: Sequence[float]) -> bool:
+    """Whether a range of seconds says no more than its end."""
+    return near[0] == 0 < near[-1]
 
 
 def _span(facts: Facts, first: float, last: float) -> str:
     """`10:43–10:55`, of seconds from now."""
-    now, *ends = (datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in (0.0, first, last))
-    return amounts.span(ends[0], ends[1], now)
+    return amounts.span(*_times(facts, first, last))
+
+
+def _times(facts: Facts, *seconds: float) -> tuple[datetime, ...]:
+    """So many seconds from now, and now."""
+    return tuple(datetime.fromtimestamp(facts.now + more, UTC) for more in (*seconds, 0.0))
 
 
 def _runs(facts: Facts) -> Iterator[str]:

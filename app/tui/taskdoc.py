@@ -12,7 +12,7 @@ from app.core.clean import MASK, is_secret_name, pad, width
 from app.tui import fitting
 from app.tui.doc import Row, Section, wrap
 from app.tui.equal import as_typed, launch_text, quoted, spec_of, submit_words
-from app.tui.facts import ACTIVE, WAITING, Facts, ends_in, took
+from app.tui.facts import ACTIVE, WAITING, Facts, ends_in, only_by_when, took
 from app.tui.look import STATES, STRANGE, Span
 
 HIGH = 0.95
@@ -183,7 +183,7 @@ def _kept(facts: Facts, rule: Mapping[str, Any]) -> Span:
 def _likely(facts: Facts, finishes: bool) -> float | None:
     """Seconds until it ends or starts, as far as that is foreseen."""
     near = ends_in(facts) if finishes else facts.why.get("expected_in")
-    return sum(near) / 2 if near else None
+    return sum(near) / 2 if near and not only_by_when(near) else None
 
 
 # -- what it is --------------------------------------------------------------------------------------------------

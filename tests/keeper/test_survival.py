@@ -132,12 +132,13 @@ def test_a_restarted_host_ends_its_runs_as_lost(home):
     assert (home.known(run)["lost"], home.known(run)["reason"]) == (True, "host restarted")
 
 
-def test_a_torn_last_line_is_passed_over(home):
+@pytest.mark.parametrize("tail", (b'{"i":"half-a-rec', b"[" * 100_000 + b"\n"), ids=("torn", "nested"))
+def test_a_last_line_that_is_no_record_is_passed_over(home, tail):
     run = home.run("sh", "-c", "exit 3")["run"]
     home.kill_both()
     (segment,) = home.journal.iterdir()
     records = segment.read_bytes().rstrip(b"\0")
-    segment.write_bytes(records + b'{"i":"half-a-rec')
+    segment.write_bytes(records + tail)
 
     home.revive()
     after = home.run("sh", "-c", "exit 4")["run"]

@@ -52,6 +52,19 @@ def running(path: Path, **values: Any) -> Answers:
     return Answers(show=row, log=log_answer(row, one))
 
 
+async def test_a_waiting_task_of_which_only_limits_are_known_starts_by_a_time() -> None:
+    """You should see `starts by 10:55`, no middle of a range in brackets, and a rule that takes none for likely."""
+    rule = {"name": "soon", "severity": "critical", "preset": "starts-within", "due": NOW + 60, "done": None, "took": 1.0,
+            "late": False, "text": "", "short": ""}  # fmt: skip
+    app = deck(Answers(about=about(task(), slas=[rule], why=WHY | {"expected_in": [0.0, 780.0]})))
+    async with app.run_test(size=(80, 50)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "starts" in line(app, 1) and any("─ SLA ─" in text for text in screen_text(app)))
+
+        assert line(app, 1).rstrip().endswith("by ann   starts by 10:55")
+        assert any("soon               must start by 10:43   on time, 1m to spare" in text for text in screen_text(app))
+
+
 async def test_a_waiting_task_tells_its_reasons_and_who_holds_what(tmp_path: Path) -> None:
     """You should see two numbered reasons, the two runs that hold pool gpu, what does not hold it back, and its command."""
     app = deck(waiting())
