@@ -120,7 +120,7 @@ def expected(facts: Facts) -> str:
         return ""
     first, last = (max(0.0, seconds - facts.since) for seconds in near)
     if only_by_when(near):
-        return f"starts by {amounts.clock(*_times(facts, last))}"
+        return f"starts by {_span(facts, last, last)}"
     return f"starts {_span(facts, first, last)} ({amounts.estimate((first + last) / 2)})"
 
 
@@ -131,12 +131,8 @@ def only_by_when(near: Sequence[float]) -> bool:
 
 def _span(facts: Facts, first: float, last: float) -> str:
     """`10:43–10:55`, of seconds from now."""
-    return amounts.span(*_times(facts, first, last))
-
-
-def _times(facts: Facts, *seconds: float) -> tuple[datetime, ...]:
-    """So many seconds from now, and now."""
-    return tuple(datetime.fromtimestamp(facts.now + more, UTC) for more in (*seconds, 0.0))
+    now, *ends = (datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in (0.0, first, last))
+    return amounts.span(ends[0], ends[1], now)
 
 
 def _runs(facts: Facts) -> Iterator[str]:
