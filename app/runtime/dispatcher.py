@@ -153,11 +153,15 @@ class Dispatcher:
             return
         self._sent.discard(event["run"])
         if event["code"] in ("no-space", "no-process"):
-            self.halted = f"the keeper cannot start processes ({event['message']})"
+            self._halt(f"the keeper cannot start processes ({event['message']})")
         if event["code"] == "bad-request":
             self._news.ended.append({"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()})
         else:
             self._news.refused.append(event["run"])
+
+    def _halt(self, why: str) -> None:
+        """Start nothing, for this reason unless there is one already: what was told first has the time and says most."""
+        self.halted = self.halted or f"{why} since {time.strftime('%H:%M')}"
 
     async def run(self) -> None:
         """Rounds, for good: one after each wake."""
@@ -206,7 +210,7 @@ class Dispatcher:
 
     async def _disk_refuses(self, news: News, problem: Storage) -> None:
         """Nothing starts, and what the keeper said is kept; where a log that is written back leaves room, the next round has it."""
-        self.halted = self.halted or f"{WORDS.get(problem.code, 'disk trouble')} since {time.strftime('%H:%M')}"
+        self._halt(WORDS.get(problem.code, "disk trouble"))
         log.error("%s", problem)
         self._put_back(news)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -142,6 +143,16 @@ async def test_what_the_disk_refuses_is_kept_and_written_in_the_next_round(
     dispatcher.halted = None
     await dispatcher.round()
     assert (await show(call, waiting))["status"] == "running"
+
+
+async def test_the_keeper_halts_the_starting_unless_it_is_known_already_why(dispatcher: Dispatcher):
+    full = {"is": "error", "run": "r", "code": "no-space", "message": "cannot write log x"}
+    dispatcher.hear(full)
+    assert re.fullmatch(r"the keeper cannot start processes \(cannot write log x\) since \d\d:\d\d", dispatcher.halted or "")
+
+    dispatcher.halted = "disk full since 10:31"
+    dispatcher.hear(full)
+    assert dispatcher.halted == "disk full since 10:31"
 
 
 async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatcher: Dispatcher, told: Told):
