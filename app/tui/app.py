@@ -22,10 +22,11 @@ from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
 from textual.message_pump import MessagePump
 from textual.reactive import var
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
+from app.core.clean import width
 from app.core.signs import BAD
 from app.errors import Problem
 from app.tui.backingup import BackingUp, told
@@ -34,6 +35,7 @@ from app.tui.confirm import NAMED
 from app.tui.errands import Errands
 from app.tui.faults import record
 from app.tui.feed import Feed
+from app.tui.footer import key_name
 from app.tui.inorder import happens, obeyed
 from app.tui.look import Look, Span
 from app.tui.memory import Memory
@@ -46,6 +48,7 @@ from app.tui.start import run_deck
 from app.tui.sturdy import Sturdy
 from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES
+from app.tui.toosmall import TooSmall
 from app.tui.updates import CellsUpdate
 from app.tui.verbs import Deed
 
@@ -70,7 +73,7 @@ TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
 
-class TaskdeckApp(Sturdy, Places):
+class TaskdeckApp(Sturdy, Places, TooSmall):
     """The deck on a home, through clients made by `client_factory`."""
 
     ENABLE_COMMAND_PALETTE = False
@@ -149,6 +152,8 @@ class TaskdeckApp(Sturdy, Places):
         self._trouble: Span | None = None
         """What was said when no board could be had, until one can."""
         self._said_once: set[str] = set()
+        self._idle_key: Span | None = None
+        """What was said of the last key that does nothing."""
         self._broke_at = float("-inf")
         for theme in THEMES:
             self.register_theme(theme)
@@ -206,9 +211,11 @@ class TaskdeckApp(Sturdy, Places):
         Textual sends a key to the widget with the focus and looks for what is bound to it when it comes back, behind the keys that
         were typed after it. Here what it is bound to is done at once, on a screen that stands and shows what was asked for.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded:
+        if isinstance(event, events.Key) and not event.is_forwarded and not self.too_small:
             self._leave_said()
             if await self._acts(event):
+                if self._idle_key and self.said() == self._idle_key:
+                    self.hush()
                 return
         await super().on_event(event)
 
@@ -234,6 +241,23 @@ class TaskdeckApp(Sturdy, Places):
     async def _acted(self, event: events.Key) -> bool:
         self.app_focus = True
         return await obeyed(self, event.key, priority=True) or await obeyed(self, event.key)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that came up to here means nothing: said once, and over nothing that matters more."""
+        screen = self.screen
+        if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self._page:
+            return
+        if width(event.character) > 1:
+            self.say_once("An input method is on: its wide characters are no keys here. Press shift, or switch it off.")
+            return
+        from app.tui.keymap import shown_key
+
+        keys = key_name(shown_key([node for node, _ in screen._binding_chain], "question_mark", self.settings.keys))
+        text = f"{self.look.theirs(event.character).strip() or 'space'} does nothing here; {keys} shows the keys."
+        said = self.said()
+        if said is None or (said == self._idle_key and said[0] != self.look.own(text)):
+            self.say(text, "dim")
+            self._idle_key = self.said()
 
     async def _settles(self, settled: asyncio.Event | None) -> None:
         """Wait for the rows that were asked for. What takes long, say of a runtime that hangs, holds up one key and not each."""

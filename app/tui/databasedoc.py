@@ -128,12 +128,18 @@ def _going(going: Told | None, look: Look) -> Iterable[Row]:
 
 
 def _backups(backups: Iterable[Told], now: float, room: int, look: Look) -> Iterator[Row]:
-    """The newest ones, a line each: how old, what kind, how large, and what is wrong with a bad one."""
+    """The newest ones, a line each: how old, what kind, how large, and what is wrong with a bad one, or whose it is."""
     for one in backups:
         when = ago(datetime.fromisoformat(one["at"]).timestamp(), now)
-        state, style = (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")
+        state, style = _state(one)
         figures = f"{when:<10} {one['kind']:<10} {amounts.size(one['bytes']):>8}  "
         yield Row(((figures, ""), (look.cut(look.theirs(state), max(10, room - len(figures) - 4)), style)))
+
+
+def _state(one: Told) -> tuple[str, str]:
+    if one.get("stranger"):
+        return f"of another home: {one['stranger']}", "warn"
+    return (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")
 
 
 def _slow(one: Told, whole: bool, now: float, room: int, asked: int, look: Look) -> Iterator[Row]:

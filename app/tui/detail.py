@@ -37,5 +37,5 @@ class Detail(Lines):
             shown = list(lines[: height - 1])
             if len(lines) > len(shown) > 0:
                 shown[-1] = [(self.look.own(f"  … {len(lines) - len(shown) + 1:,} more lines: {self._key} shows all"), "dim")]
-            head = rule(self.look, Section(title, (), tail=tail), room, False)
-            self.draw([head, *(self.look.strip(line, room) for line in shown)])
+            head = [rule(self.look, Section(title, (), tail=tail), room, False)] if title else []
+            self.draw([*head, *(self.look.strip(line, room) for line in shown)])

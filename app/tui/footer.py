@@ -30,7 +30,7 @@ HELP = Hint("?", "help", "question_mark", 0)
 KEY_NAMES = {
     "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
     "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn", "pageup": "pgup",
-    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／", "full_stop": ".", "comma": ",",
+    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／", "full_stop": ".", "comma": ",", "semicolon": ";",
     "greater_than_sign": ">", "less_than_sign": "<", "asterisk": "*", "exclamation_mark": "!",
 }  # fmt: skip
 
@@ -56,13 +56,17 @@ def fit(hints: Sequence[Hint], look: Look, width: int) -> list[Hint]:
     return shown
 
 
-def hints_for(item: Any, *, undo: bool, stopped: bool) -> list[Hint]:
-    """The keys for the row under the cursor of the deck."""
+NEW = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
+"""What `n` makes in the panes that are not of tasks."""
+
+
+def hints_for(item: Any, *, undo: bool, stopped: bool, pane: str = "work") -> list[Hint]:
+    """The keys for the row under the cursor of the deck, or for a pane without rows."""
     start = [Hint("S", "start runtime", "S", 1)] if stopped else []
     undoing = [Hint("u", "undo", "u", 12)] if undo else []
     new = [Hint("n", "new", "n", 3), Hint("/", "filter", "slash", 4)]
     if item is None:
-        new = [Hint("n", "new task", "n", 3), Hint(":", "commands", "colon", 4)]
+        new = [Hint("n", NEW.get(pane, "new task"), "n", 3), Hint(":", "commands", "colon", 4)]
     return [*start, *row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
 
 

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
+from textual.geometry import Region
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
@@ -359,7 +360,7 @@ class Pick(InOrder, Lines, can_focus=True):
     async def action_open(self) -> None:
         """Show all there are."""
         if self._options:
-            await self.app.push_screen(PickScreen(self._options, self.value), self._picked)
+            await self.app.push_screen(PickScreen(self._options, self.value, lambda: self.region), self._picked)
 
     def _picked(self, value: str | None) -> None:
         if value is not None:
@@ -393,17 +394,19 @@ class Choices(Doc):
 
 
 class PickScreen(ModalScreen[str | None], SturdyScreen[str | None]):
-    """The list of what may be picked; dismisses with the value, None for as before."""
+    """The list of what may be picked, under its field; dismisses with the value, None for as before."""
 
     CSS_PATH = "styles/form.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False),
     ]
 
-    def __init__(self, options: Options, value: str) -> None:
+    def __init__(self, options: Options, value: str, field: Callable[[], Region]) -> None:
+        """`field` says where the field stands now."""
         super().__init__()
         self._options = options
         self._value = value
+        self._field = field
 
     def compose(self) -> ComposeResult:
         with Vertical(id="pick-box"):
@@ -416,3 +419,17 @@ class PickScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         # A target is never empty, so that the empty value can be picked too.
         doc.show([Section("", tuple(Row(((label, ""),), f"={value}") for value, label in self._options))])
         self.set_focus(doc)
+        self._place()
+        # In a window of another size the form below is laid out anew, in its own time.
+        self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(self, lambda _: self._place())
+
+    def _place(self) -> None:
+        """Where there is more room of under and over the field, from its left edge on."""
+        room, field = self.app.size, self._field()
+        widest = max((width(label) for _, label in self._options), default=0)
+        cells = min(room.width, max(field.width, widest + 5))
+        under, lines = room.height - field.bottom, len(self._options) + 2
+        height = min(lines, max(under, field.y))
+        box = self.query_one("#pick-box").styles
+        box.width, box.height = cells, height
+        box.offset = (max(0, min(field.x, room.width - cells)), field.bottom if height <= under else field.y - height)

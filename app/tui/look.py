@@ -155,11 +155,13 @@ class Look:
         line = [" " if self.plain else "━" if focused else "─"] * width
         end = 0
         for at, head in heads:
-            if head and at > end and at + len(head) <= width:
-                line[at - 1 : at + len(head) + 1] = f" {head} "
-                end = at + len(head)
-        if tail and width - len(tail) - 3 > end:
-            line[width - len(tail) - 3 : width - 1] = f" {tail} "
+            cells = _in_cells(head)
+            if head and at > end and at + len(cells) <= width:
+                line[at - 1 : at + len(cells) + 1] = [" ", *cells, " "]
+                end = at + len(cells)
+        cells = _in_cells(tail)
+        if tail and width - len(cells) - 3 > end:
+            line[width - len(cells) - 3 : width - 1] = [" ", *cells, " "]
         if focused and not self.plain:
             line[1:2] = "▌"
         return self.own("".join(line[:width]))
@@ -176,6 +178,18 @@ class Look:
         if left > 0:
             segments.append(Segment(" " * left, base))
         return Strip(Segment.simplify(segments), width)
+
+
+def _in_cells(text: str) -> list[str]:
+    """Safe text by the cell: a wide character has an empty one behind it, a mark stands in the cell before it."""
+    cells: list[str] = []
+    for c in text:
+        taken = 1 if c.isascii() else cleaning.width(c)
+        if taken or not cells:
+            cells += [c, *[""] * (taken - 1)]
+        else:
+            cells[-1] += c
+    return cells
 
 
 def wide(spans: Iterable[Span]) -> int:

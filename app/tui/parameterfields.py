@@ -70,6 +70,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self.findings: list[parameters.Finding] = []
         """All that is wrong, in the order of the fields."""
         self._filling = Filling(outline(schema), dict(given))
+        self.findable = self.can_focus = bool(schemaform.rows_of(self._filling))
+        """Whether the template has parameters at all."""
         self._rows: list[Row] = []
         self._tops: list[int] = []
         """The line at which each row begins; the one before the first row is the form's own."""
@@ -163,10 +165,12 @@ class ParameterFields(InOrder, Lines, can_focus=True):
     # -- keys -----------------------------------------------------------------------------------------------------
 
     def enter(self, by: int) -> None:
-        """Take the focus at the first field, or with -1 at the last."""
+        """Take the focus at the first field, or with -1 at the last; with none the field of the form behind it has it."""
         stops = [at for at, row in enumerate(self._rows) if _stops(row)]
         if stops:
             self._go(stops[0 if by > 0 else -1])
+        else:
+            self.leave(by)
 
     def step(self, by: int) -> bool:
         """Go to the next field, or the one before; False when there is none."""
@@ -234,7 +238,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     async def _pick(self, row: Slot) -> None:
         options = self._options(row.field)
-        await self.app.push_screen(PickScreen(options, row.text), lambda text: self._picked(row.field, text))
+        pick = PickScreen(options, row.text, lambda: self._box(row).translate(self.region.offset))
+        await self.app.push_screen(pick, lambda text: self._picked(row.field, text))
 
     def _picked(self, found: Field, text: str | None) -> None:
         if text is not None:
@@ -253,6 +258,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
     def action_find(self) -> None:
         """Type words; only the parameters they occur in are shown."""
+        if not self.findable:
+            return
         self.commit()
         self._finding = True
         self._find.value = ""
@@ -473,7 +480,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         title = f"Parameters {amounts.count(self._count)}"
         title += f", {fill} to fill in" if fill else ""
         title += f", {wrong} to mend" if wrong else ""
-        return ((self.look.rule(room, [(2, title)], "ctrl+f finds one", inside), "title" if inside else "dim"),)
+        find = "ctrl+f finds one" if self.findable else ""
+        return ((self.look.rule(room, [(2, title)], find, inside), "title" if inside else "dim"),)
 
     @property
     def _count(self) -> int:

@@ -55,6 +55,22 @@ def test_a_terminal_that_is_too_small_says_so_and_q_leaves(busy):
         leave(deck)
 
 
+def test_no_screen_and_no_question_is_drawn_in_a_terminal_that_is_too_small(busy):
+    with busy.terminal(columns=80, rows=24) as deck:
+        deck.wait("running one")
+        for keys, here in (("5", "5 Tasks"), ("6", "6 Templates"), ("7", "7 Alerts"), ("9", "9 History"), ("0n", "New task")):
+            deck.type(keys).wait(here).resize(59, 15).wait("too small (59x15)").wait(lambda t, here=here: here not in t.text)
+            deck.resize(80, 24).wait(here)
+        deck.type("\x1b").wait("3 Running").type("?").wait("Keys").resize(59, 15).wait("too small (59x15)").wait(only_the_line)
+        deck.resize(80, 24).wait("Keys").type("q").wait("? help")
+        leave(deck)
+
+
+def only_the_line(terminal):
+    """Nothing else is on the terminal."""
+    return " ".join(terminal.text.split()) == "Terminal too small (59x15): needs 60x16. Everything goes on; q leaves."
+
+
 def test_the_deck_follows_a_window_that_changes_size(busy):
     with busy.terminal(columns=120, rows=40) as deck:
         deck.wait("running one").wait("LAST OUTPUT")

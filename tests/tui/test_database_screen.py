@@ -98,6 +98,14 @@ async def test_a_statement_is_opened_with_its_plan_and_closed_again():
         await until(pilot, lambda: not shown(app, "USE TEMP B-TREE"))
 
 
+@pytest.mark.parametrize(("rows", "named"), [([slow(1)], True), ([], False)])
+async def test_the_key_for_a_plan_is_named_where_a_statement_has_one(rows: list[dict[str, Any]], named: bool):
+    app = deck(Home(*rows))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: shown(app, "its plan") is named)
+
+
 async def test_the_file_is_measured_once_and_again_when_that_is_wanted():
     home = Home(slow(1))
     app = deck(home)
@@ -209,6 +217,11 @@ def lines_of(found: Read) -> list[str]:
 def test_statements_stand_below_each_other_whoever_asked():
     found = Read([slow(1, caller="ls"), slow(2, caller="duty cleanup"), slow(3, caller="a caller with a very long name")], BACKUPS)
     assert len({line.index("SELECT") for line in lines_of(found) if "SELECT" in line}) == 1
+
+
+def test_a_backup_of_another_home_is_told_as_one():
+    (line,) = [line for line in lines_of(Read([], [BACKUPS[0] | {"stranger": "/other/taskdeck.db"}])) if "128M" in line]
+    assert line.endswith("of another home: /other/taskdeck.db")
 
 
 def test_the_copy_is_on_the_page_and_what_goes_is_a_sentence():

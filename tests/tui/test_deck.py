@@ -186,12 +186,6 @@ async def test_below_80_by_24_one_pane_is_shown_and_digits_change_it():
     assert "[4]" in alerts[0] and "4 SLA alerts" in alerts[1]
 
 
-async def test_a_terminal_that_is_too_small_says_so_and_nothing_else():
-    shown = await drawn(boards.busy(), (52, 12))
-    said = " ".join(" ".join(shown).split())
-    assert said == "Terminal too small (52x12): needs 60x16. Everything goes on; q leaves."
-
-
 async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again():
     shown = await drawn(boards.trouble(), (80, 24))
     assert "✗ NO RUNTIME 11m" in shown[0]
@@ -206,6 +200,12 @@ async def test_a_full_disk_is_shouted_in_the_header_and_explained_below():
     assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
     assert shown[2].startswith(" ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The 7 jobs run on")
     assert any("disk 0B!" in line for line in shown)
+
+
+async def test_the_footer_of_a_pane_without_rows_says_what_n_makes_there():
+    for key, made in (("3", "n new task"), ("4", "n new rule")):
+        shown = await drawn(boards.empty(), (80, 24), key)
+        assert shown[-1] == f" {made}  : commands  ? help  q quit"
 
 
 async def test_a_first_run_says_how_to_start_until_escape():

@@ -15,11 +15,14 @@ from textual.pilot import Pilot
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict
 from app.tui.app import TaskdeckApp
+from app.tui.filterline import FilterLine
+from app.tui.footer import MessageLine
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.deck import DeckScreen
+from app.tui.screens.leave import LeaveScreen
 from tests.tui import boards
 from tests.tui.answers import task as a_task
-from tests.tui.recording import Clock, Recording, an_app, until
+from tests.tui.recording import Clock, Recording, an_app, burst, until
 from tests.tui.screen_text import screen_text
 
 UUID = "0193f0c2-0000-7000-8000-{:012d}"
@@ -422,6 +425,67 @@ async def test_a_key_from_elsewhere_is_explained_once():
     async with opened() as deck:
         await deck.press("f9")
         assert "F9 is x here." in await deck.says("F9")
+
+
+@pytest.mark.parametrize("place", ["3", "O"])
+async def test_a_key_that_does_nothing_says_where_the_keys_are_until_one_does_something(place: str):
+    async with opened() as deck:
+        await deck.press(place)
+        for key in "8Z%*":
+            burst(deck.app, key)
+            await deck.says(f" {key} does nothing here; ? shows the keys.")
+            await deck.press("g")
+            await until(deck.pilot, lambda: "does nothing" not in deck.message())
+
+
+async def test_a_key_that_does_nothing_leaves_what_is_said_and_is_none_in_a_field():
+    async with opened() as deck:
+        deck.app.say("Submitted #7.")
+        await deck.press("8")
+        await deck.says("Submitted #7.")
+        await deck.press("slash", "8", "Z", "escape")
+        assert "does nothing" not in deck.message()
+        await deck.press("question_mark", "8")
+        assert "does nothing" not in deck.message()
+
+
+async def test_held_down_a_key_that_does_nothing_is_told_once(monkeypatch: pytest.MonkeyPatch):
+    async with opened() as deck:
+        drawn: list[object] = []
+        monkeypatch.setattr(MessageLine, "show", lambda _line, spans: drawn.append(spans))
+        burst(deck.app, *"8" * 20)
+        await deck.pilot.pause()
+        assert len(drawn) == 1
+
+
+async def test_nothing_acts_while_the_terminal_is_too_small_and_what_stood_there_comes_back():
+    async with opened() as deck:
+        await deck.press("slash", "g", "p")
+        await deck.pilot.resize_terminal(40, 10)
+        await deck.press("u", "enter", "escape", "5", "x", "q")
+        assert deck.app.is_running and deck.recording.verbs() == []
+        await deck.pilot.resize_terminal(80, 24)
+        await deck.press("u")
+        assert deck.app.focused is deck.app.screen.query_one(FilterLine)
+        assert deck.app.screen.query_one(FilterLine).value == "gpu"
+
+
+async def test_q_leaves_a_terminal_that_is_too_small_from_any_screen():
+    async with opened() as deck:
+        await deck.press("7")
+        await deck.pilot.resize_terminal(59, 15)
+        await deck.press("q")
+        assert deck.app.return_value == 0
+
+
+async def test_the_question_at_leaving_is_asked_and_answered_in_a_terminal_of_any_size():
+    answers: list[str | None] = []
+    async with opened() as deck:
+        await deck.pilot.resize_terminal(40, 10)
+        deck.app.push_screen(LeaveScreen(boards.busy()), answers.append)
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, LeaveScreen))
+        await deck.answer("o")
+        assert answers == ["o"]
 
 
 async def test_a_click_on_a_footer_key_is_that_key():

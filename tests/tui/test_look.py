@@ -49,6 +49,8 @@ def test_a_rule_holds_its_heads_at_their_cells_and_drops_a_tail_that_does_not_fi
     assert UNICODE.rule(30, [(2, "1 Queues"), (14, "WAIT")], "+1 idle") == "─ 1 Queues ── WAIT ─ +1 idle ─"
     assert UNICODE.rule(24, [(2, "1 Queues"), (14, "WAIT")], "+1 idle", focused=True) == "━▌1 Queues ━━ WAIT ━━━━━"
     assert ASCII.rule(16, [(2, "Work")], focused=True) == "=[Work ========="
+    wide = UNICODE.rule(24, [(2, "夜间é"), (12, "WAIT")], "é夜")
+    assert wide == "─ 夜间é ─── WAIT ─ é夜 ─" and width(wide) == 24
 
 
 def test_without_colour_a_failure_is_bold_and_nothing_has_a_colour():

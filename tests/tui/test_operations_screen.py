@@ -178,7 +178,7 @@ async def test_enter_shows_all_of_one_and_enter_there_its_task():
         await opened(pilot, app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, OperationScreen) and shown(app, "timeout"))
-        assert shown(app, "1m → no limit")
+        assert shown(app, "1m → no limit") and shown(app, " ↵ its task  u take back  j k move")
         assert shown(app, '-   "script": "a\\nb"') and shown(app, '+   "script": "a\\nc"')
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, TaskScreen))

@@ -298,6 +298,13 @@ async def test_a_parameter_is_found_by_name_or_description_as_it_is_typed() -> N
         await until(pilot, lambda: app.screen is app.deck)
 
 
+async def test_without_parameters_the_form_begins_at_the_fields_of_the_task_and_finds_none() -> None:
+    async with opened({}) as (pilot, app):
+        burst(app, "ctrl+f", "/tmp", "tab", "mine", "ctrl+f", "enter")
+        await until(pilot, lambda: shows(app, "In         [/tmp ") and shows(app, "Name       [mine "))
+        assert shows(app, "Parameters 0") and not shows(app, "ctrl+f") and shows(app, "This template has no parameters.")
+
+
 async def test_slash_finds_where_nothing_is_typed() -> None:
     async with opened(GROUPS) as (pilot, app):
         await go_to(pilot, app, "plain")

@@ -199,6 +199,31 @@ async def test_a_queue_is_picked_from_the_list() -> None:
         await until(pilot, lambda: shows(app, "2 of 2 running, 14 waiting"))
 
 
+async def test_a_list_stands_at_its_field_whatever_the_window_does() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        field = app.screen.query_one("#queue")
+        await pilot.press(*"true", "tab", "tab", "tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        box = app.screen.query_one("#pick-box")
+        top = field.region.y
+        for size, lower in (((80, 24), 0), ((120, 30), 1), ((60, 16), 0)):  # the header of a wide terminal has two lines
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda lower=lower: field.region.y == top + lower and box.region.y == field.region.bottom)
+            assert box.region.x == field.region.x and box.region.bottom <= app.size.height
+
+
+async def test_what_a_task_would_be_called_is_told_while_no_name_is_typed() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true")
+        await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
+        await pilot.press("tab", "tab", *"true")
+        await until(pilot, lambda: not shows(app, "empty: ffmpeg S02E09.mkv"))
+
+
 async def test_shell_text_may_have_several_lines() -> None:
     answers = form()
     app = deck(answers)

@@ -46,7 +46,8 @@ class DatabaseScreen(PageScreen):
         return self.look.own("Deck › Database")
 
     def hints(self) -> list[Hint]:
-        return [Hint("↵", "its plan", "enter", 1), Hint("j k", "move", "j", 3), Hint("R", "measure again", "R", 4)]
+        plan = [Hint("↵", "its plan", "enter", 1)] if self.query_one(Doc).cursor else []
+        return [*plan, Hint("j k", "move", "j", 3), Hint("R", "measure again", "R", 4)]
 
     def reread(self) -> None:
         measure = self._once and (not self._found.measured or any(verb in self._found.failed for verb in MEASURING))
@@ -61,6 +62,7 @@ class DatabaseScreen(PageScreen):
             found = found._replace(stats=before.stats, going=before.going, failed={**found.failed, **kept}, measured=before.measured)
         self._found = found
         self._draw()
+        self.refresh_chrome()
         if not found.measured:
             self.reread()
 

@@ -11,7 +11,6 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from app.core.board import Board, RunningLine, RuntimeFacts
-from app.core.clean import width
 from app.tui import guidance
 from app.tui.changes import Changes
 from app.tui.footer import PAST, KeyLine, MessageLine, harmless, hints_for
@@ -143,7 +142,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """Draw message line and keys for what is so now."""
         board = self.board or COMING_UP
         stopped = board.runtime.state == "stopped"
-        hints = hints_for(self.table.item, undo=self.deck.can_undo, stopped=stopped)
+        hints = hints_for(self.table.item, undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
         self.query_one(KeyLine).show(PAST if self.deck.past.active else harmless(hints) if self.deck.read_only else hints)
         self.query_one(MessageLine).show(self._message(board))
 
@@ -195,13 +194,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Keys that hands bring from elsewhere are explained, once each."""
-        if isinstance(self.focused, Input):
-            return
-        if event.character and width(event.character) > 1:
-            self.deck.say_once(
-                "An input method is on: its wide characters are no keys here. Press shift, or switch it off."
-            )
-        elif event.key in ELSEWHERE:
+        if event.key in ELSEWHERE and not isinstance(self.focused, Input):
             self.deck.say_once(f"{event.key.upper()} is {ELSEWHERE[event.key]} here.")
 
     @on(Header.Clicked)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, cast
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
 
 from app.core.board import Board
-from app.tui.arrange import FULL, LEAST, Arrangement, arrange, resized
+from app.tui.arrange import FULL, Arrangement, arrange, resized
 from app.tui.filterline import FilterLine
 from app.tui.footer import KeyLine, MessageLine
 from app.tui.header import WIDE, Banner, Header, banner_lines
-from app.tui.lines import Lines
 from app.tui.look import Look
 from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.pools import PoolsPane
@@ -28,15 +25,6 @@ if TYPE_CHECKING:
 
 PANES = ("queues", "pools", "work", "alerts")
 Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
-
-
-class TooSmall(Lines):
-    """The one line of a terminal that is too small for anything else."""
-
-    def on_resize(self, event: events.Resize) -> None:
-        width, height = self.app.size
-        text = f"Terminal too small ({width}x{height}): needs {LEAST[0]}x{LEAST[1]}. Everything goes on; q leaves."
-        self.draw([self.look.strip([(line, "")], width) for line in wrap(text, max(10, width))])
 
 
 class DeckLayout(Screen[None]):
@@ -60,7 +48,6 @@ class DeckLayout(Screen[None]):
         yield FilterLine()
         yield MessageLine()
         yield KeyLine()
-        yield TooSmall(id="too-small")
 
     @property
     def deck(self) -> TaskdeckApp:
@@ -96,30 +83,28 @@ class DeckLayout(Screen[None]):
         width, height = self.app.size
         if not width:
             return
-        tiny = width < LEAST[0] or height < LEAST[1]
-        self.small = not tiny and (width < FULL[0] or height < FULL[1] or self.look.plain)
-        self.set_class(tiny, "-tiny")
-        banner = [] if tiny else banner_lines(board, self.deck.now(), self.look, width)
+        self.small = width < FULL[0] or height < FULL[1] or self.look.plain
+        banner = banner_lines(board, self.deck.now(), self.look, width)
         self.query_one(Banner).show(banner)
         counts = (len(board.queues), len(board.pools), len(board.alerts))
         places = arrange(width, height, len(banner), *counts, self.deck.memory.get(self._sizes, {}))
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")
         self._set_height(self.query_one(Header), places.header)
-        self._place_panes(places, one, tiny)
-        self._place_top(places, one, tiny)
+        self._place_panes(places, one)
+        self._place_top(places, one)
         self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL[1])
 
-    def _place_panes(self, places: Arrangement, one: str | None, tiny: bool) -> None:
+    def _place_panes(self, places: Arrangement, one: str | None) -> None:
         heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
         for pane in self.panes:
             pane.narrow = not places.wide
-            pane.display = not tiny and one in (None, pane.id)
+            pane.display = one in (None, pane.id)
             self._set_height(pane, "1fr" if one else heights[pane.id or ""])
 
-    def _place_top(self, places: Arrangement, one: str | None, tiny: bool) -> None:
+    def _place_top(self, places: Arrangement, one: str | None) -> None:
         top = self.query_one("#top")
-        top.display = not tiny and one in (None, "queues", "pools")
+        top.display = one in (None, "queues", "pools")
         self._set_height(top, "1fr" if one else places.top)
         self.query_one(QueuesPane).styles.width = places.queues_width if places.wide and one is None else "1fr"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from textwrap import wrap
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from app.core.board import Board
 from app.tui.look import Look, Span
@@ -18,6 +18,8 @@ BACKGROUND, STAND_STILL = "b", "o"
 
 class LeaveScreen(ChoiceScreen):
     """Dismisses with `b` (a runtime stays in the background), `o` (none does), or None to stay."""
+
+    FITS_ANYWHERE: ClassVar[bool] = True
 
     def __init__(self, board: Board) -> None:
         super().__init__(question(board))

@@ -297,8 +297,9 @@ class OperationScreen(PageScreen):
         return self.look.own(f"Operations › {self.row.id} by {self.look.theirs(self.row.by)}, {from_where(self.row)}")
 
     def hints(self) -> list[Hint]:
+        opens = [Hint("↵", "its task", "enter", 2)] if self.row.number is not None else []
         undo = [Hint("u", "take back", "u", 1)] if self.row.undoable else []
-        return [*undo, Hint("j k", "move", "j", 3)]
+        return [*opens, *undo, Hint("j k", "move", "j", 3)]
 
     @on(Doc.Opened)
     def _opened(self, event: Doc.Opened) -> None:

@@ -179,7 +179,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         return self.look.own("Deck › New task")
 
     def keys(self) -> list[Hint]:
-        return [*_KEYS[:2], _FIND, *_KEYS[2:]] if self.draft.kind == "template" else _KEYS
+        fields = self._parameter_fields if self.draft.kind == "template" else None
+        return [*_KEYS[:2], _FIND, *_KEYS[2:]] if fields and fields.findable else _KEYS
 
     @property
     def _queues(self) -> Sequence[QueueLine]:
@@ -262,6 +263,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         schema = row.get("parameters") or {}
         holder.mount(ParameterFields(name, schema, self._given(name, schema)))
         self.query_one("#facts", Words).show((self._template_words(row), "dim"))
+        self.refresh_chrome()
 
     def _given(self, name: str, schema: Mapping[str, Any]) -> Mapping[Path, str]:
         """The texts that the fields of a template begin with: what was typed, else what the task had that is run again."""
@@ -412,13 +414,13 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         line = next((line for line in self._queues if line.name == name), None)
         if line is None:
             return "It can be submitted."
-        state = f"Queue {self.look.theirs(name)} is {line.word}: {line.load} of {line.capacity} running"
+        state = f"Queue {self.look.theirs(name)}: {line.word}, {line.load} of {line.capacity} running"
         return f"It can be submitted. {state}, {amounts.count(line.waiting)} waiting."
 
     def _show_equal(self) -> None:
         self.query_one("#equal", Words).show((self.look.theirs(" ".join([quoted(self._equal()), *self._gaps()])), ""))
         name = self._default_name
-        self._hint("#name", f"empty: {self.look.theirs(name)}" if name else "")
+        self._hint("#name", f"empty: {self.look.theirs(name)}" if name and not self.draft.value("name") else "")
         queue = next((line for line in self._queues if line.name == self.draft.value("queue")), None)
         self._hint("#queue", f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting" if queue else "")
 
@@ -525,6 +527,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         """Find a parameter by its name or description."""
         if self.draft.kind == "template" and (fields := self._parameter_fields) and fields.ready:
             fields.action_find()
+            if not fields.findable:
+                self.say("This template has no parameters.")
 
     def action_last(self) -> None:
         """What was submitted last, of this template when it is one's form, in every field."""

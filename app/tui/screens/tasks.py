@@ -108,10 +108,10 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def row_hints(self) -> list[Hint]:
         """As on the deck, and what this list has beside."""
-        new = [Hint("n", "new", "n", 3)]
-        rest = [Hint("space", "mark", "space", 10), Hint("*", "mark all", "asterisk", 10), Hint("V", "views", "V", 8)]
-        rest.append(Hint("i", "columns", "i", 13))
-        return [*row_hints(self.table.item), *new, *rest]
+        item = self.table.item
+        mark = [Hint("space", "mark", "space", 10), Hint("*", "mark all", "asterisk", 10)] if item is not None else []
+        rest = [Hint("n", "new", "n", 3), *mark, Hint("V", "views", "V", 8), Hint("i", "columns", "i", 13)]
+        return [*row_hints(item), *rest]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said() + self._marks_said()
         self.paged.keep_text = self.look.theirs(self.words)
         view.tail = "" if self._complete else "not all was searched"
-        nothing = "No task was submitted yet." if not of else "No task is what the filter says; esc shows all."
+        nothing = "No task was submitted yet; n makes one." if not of else "No task is what the filter says; esc shows all."
         view.empty = [[("  " + nothing, "dim")]]
 
     def _order_said(self) -> str:
