@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from app.service.call import Call
 from db import check as checks
 from db import migrate, restore
 from db.backup import restore_tool as tool
-from db.backup.store import NoBackup, Store
+from db.backup.store import Backup, NoBackup, Store
 from db.engine import memory_database, open_database, write_engine
 from db.errors import DamagedDatabase
 from db.operations import By
@@ -47,15 +47,22 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
         return asyncio.run(_read(Path(home), verb, args))
 
 
-async def _read(home: Path, verb: str, args: dict[str, Any], note: Callable[[str], None] = lambda text: None) -> Any:
+async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
     from app.service.verbs import answer  # all of them, which nobody else here needs
 
+    async with _opened(home) as call:
+        return await answer(call, verb, args)
+
+
+@asynccontextmanager
+async def _opened(home: Path, note: Callable[[str], None] = lambda text: None) -> AsyncIterator[Call]:
+    """A call on the database as it lies there."""
     path = paths.database(home)
     check_in_place(home)
     opened = open_database(path, writable=False) if migrate.version_of(path) is not None else memory_database(_seed)
     try:
         async with opened as db:
-            return await answer(Call(db, "", home, note=note), verb, args)
+            yield Call(db, "", home, note=note)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         _blame(path, error)
         raise
@@ -77,7 +84,7 @@ def _seed(c: Any) -> None:
 
 
 def migrate_home(home: str) -> list[str]:
-    """Make or upgrade the database, while no runtime has the home; what was done."""
+    """Make or upgrade the database, while no runtime has the home; what was done. Raises DamagedDatabase."""
     from app.runtime.fresh import prepare
     from app.runtime.lock import hold_lock
 
@@ -85,7 +92,10 @@ def migrate_home(home: str) -> list[str]:
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
             restore.sweep(paths.database(Path(home)))
-            return prepare(Path(home))
+            done = prepare(Path(home))
+            if not done:  # what is made anew, or upgraded from a copy that was checked, has been read
+                checks.quick(paths.database(Path(home)))
+            return done
 
 
 def check_home(home: str) -> list[str]:
@@ -229,29 +239,39 @@ class _Chosen:
     last: str
 
 
-def _chosen(home: Path, ident: str | None, at: str | None) -> _Chosen:
+def _chosen(home: Path, ident: str | None, at: str | None, any_home: bool = False) -> _Chosen:
     """A backup by its id, its first letters or its file, which may lie anywhere, or what an earlier restore has put aside by its file;
-    without `ident` the newest good one, of the time `at` or before. Raises NoBackup and Storage."""
+    without `ident` the newest good one, of the time `at` or before. Raises NoBackup, Storage, and Conflict for what is of another home,
+    unless that is wanted (`any_home`) or its file was named."""
     from app.runtime.advice import folder
     from app.service.backups import store_of
 
     where = folder(home)
-    own = Store(where).backups()
+    own = Store(where, paths.database(home)).own()
     highest, last = max((int(backup.facts.get("highest") or 0) for backup in own), default=0), own[-1].id if own else ""
     for one in restore.kept(paths.database(home)):
-        if ident is not None and os.path.basename(ident) == one.path.name:
+        if ident is not None and (ident == one.path.name or os.path.realpath(ident) == os.path.realpath(one.path)):
             return _Chosen({"id": one.path.name, "kind": "kept", "at": one.at}, one.copy, one.bytes, highest, last)
-    store = store_of(where, ident)
+    store = store_of(home, ident)
     try:
         found = store.find(ident, at)
     except NoBackup:
         if ident is not None and _is_database(ident):
             raise _no_backup(ident) from None
         raise
+    if found.stranger and not any_home:
+        raise _of_another(found)
     return _Chosen(
         {"id": found.id, "kind": found.kind, "at": found.at}, lambda target: store.rebuild(found, target), found.pages * found.page_size,
         max(highest, int(found.facts.get("highest") or 0)), last,
     )  # fmt: skip
+
+
+def _of_another(found: Backup) -> Conflict:
+    """What to say of a backup that was put among those of the home."""
+    said = f"the backup {found.id} is of another home ({found.stranger}). Nothing was restored."
+    all_the_same = f"To make this that home all the same: taskdeck db restore {shlex.quote(os.fspath(found.path))}"
+    return Conflict(said, f"Into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}")
 
 
 def _is_database(path: str) -> bool:
@@ -300,7 +320,7 @@ def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dic
             raise Conflict(said, "In the place of the database: taskdeck db restore. Beside it: --to FILE, of another name elsewhere.")
         if not os.access(where, os.W_OK):
             raise Storage(f"nothing can be written into {where}. Nothing was restored.", "Choose another folder: --to FILE")
-        chosen = _chosen(Path(home), ident, at)
+        chosen = _chosen(Path(home), ident, at, any_home=True)
         stand = restore.image(chosen.rebuild, Path(target), chosen.size)
     return {"backup": chosen.told, "to": target, "after": asdict(stand)}
 
@@ -343,17 +363,23 @@ def promote_home(home: str) -> int:
 def backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
     """Take a backup while no runtime has the home: what the verb db.backup answers; `note` is told what is waited for. Raises
     RuntimeExists."""
-    from app.runtime.lock import hold_lock
-
-    path = paths.database(Path(home))
     with _usable(home):
-        _look_there(path)
+        _look_there(paths.database(Path(home)))
         paths.make_home(Path(home))
-        with hold_lock(Path(home)):
-            taken = asyncio.run(_read(Path(home), "db.backup", args, note))
-            if not args.get("to"):
-                note_quiet(Path(home), taken["id"])
-            return taken
+        return asyncio.run(_backup(Path(home), note, **args))
+
+
+async def _backup(home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None) -> dict[str, Any]:
+    """The program that is run after it may take hours, for which no runtime is kept out."""
+    from app.runtime.lock import hold_lock
+    from app.service import backups
+
+    with hold_lock(home):
+        async with _opened(home, note) as call:
+            taken, chosen = await backups.take_asked(call, full, to)
+        if to is None:
+            note_quiet(home, taken.id)
+    return await backups.finished(call, taken, chosen)
 
 
 def require_folder() -> None:

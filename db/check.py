@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy import JSON, Connection
 from sqlalchemy.exc import IntegrityError
@@ -133,6 +134,32 @@ def lost_writes(path: Path) -> list[str]:
     return ["its log is damaged, and what was written last is behind that"] if cut else []
 
 
+def missing_last(path: Path, logs: Iterable[str]) -> list[str]:
+    """That runs with a log began after all that the database knows of, which is only so where its own log was lost: what is said of a run
+    is on the disk before that starts, and of one that was pruned there is no log. `logs`: the runs with one. Raises Storage."""
+    if migrate.version_of(path) != migrate.HEAD:
+        return []
+    with reading(path) as c:
+        last = max((at for (at,) in c.execute(_LAST_KNOWN)), default=None)
+        since = [runid for runid in logs if last is not None and _began(runid) > last]
+        lost = strangers(c, sorted(since))
+    more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
+    return [f"what was written last is missing: run {lost[0]}{more} began after all that it knows of"] if lost else []
+
+
+_LAST_KNOWN = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT created_at FROM {table} ORDER BY id DESC LIMIT 1)" for table in ("events", "operations")
+)
+
+
+def _began(runid: str) -> str:
+    """The stored time that a run's id was made at; "" for one that is none of ours."""
+    try:
+        return clock.from_unix((UUID(runid).int >> 80) / 1000)
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
 def damaged(path: Path, what: str) -> DamagedDatabase:
     """The database at `path` is damaged, as SQLite says it in `what`."""
     return DamagedDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
@@ -175,7 +202,9 @@ def _counters(c: sqlite3.Connection) -> list[str]:
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
     wrong += [f"counter {name} is no number" for (name,) in c.execute(_NO_FIGURES)]
     given, highest = c.execute(_NUMBERS).fetchone()
-    return wrong + ([f"the last number given is said to be {given}, there is #{highest}"] if highest > given else [])
+    said = f"the last number given is said to be {given}, "
+    end = [f"{said}after which there is none; the highest is #{highest}"] if given >= moves.LAST else []
+    return [*wrong, *end, *([f"{said}there is #{highest}"] if highest > given else [])]
 
 
 _ACTIVE = "WHERE status IN ('starting', 'running', 'paused', 'stopping')"
@@ -210,9 +239,9 @@ _MENDS: dict[str, tuple[str, str]] = {
 
 
 def repair(c: Connection) -> list[str]:
-    """Mend what follows from the rest: rows of tasks that are not there, counters, the last number, loads, indexes and triggers; what was
-    done, in words."""
-    done = [*_made_anew(c), *_orphans(c), *_recount(c), *_renumber(c)]
+    """Mend what follows from the rest: rows of tasks that are not there, queues that tasks wait in, counters, the last number, loads,
+    indexes and triggers; what was done, in words."""
+    done = [*_made_anew(c), *_orphans(c), *_queues(c), *_recount(c), *_renumber(c)]
     return [*done, *(f"the figures of {name} counted anew" for name in moves.recount(c))]
 
 
@@ -237,6 +266,19 @@ def _orphans(c: Connection) -> Iterator[str]:
             yield said.format(f"{many:,} {one if many == 1 else more}")
 
 
+_NO_QUEUE = "SELECT queue FROM tasks UNION SELECT queue FROM templates WHERE queue IS NOT NULL EXCEPT SELECT name FROM queues ORDER BY 1"
+_POOL = "SELECT name, max(1, CAST(total_cpu AS INTEGER)) AS cores FROM pools ORDER BY name <> 'default', name LIMIT 1"
+
+
+def _queues(c: Connection) -> Iterator[str]:
+    """A queue that is missing comes back with what a new one has, and paused: its pool and capacity may have been others."""
+    pools, now = sql.rows(c, _POOL), clock.now()
+    for name in sql.column(c, _NO_QUEUE) if pools else ():
+        values = {"name": name, "pool": pools[0].name, "capacity": pools[0].cores, "status": "paused", "created_at": now, "updated_at": now}
+        c.execute(schema.queues.insert().values(values))
+        yield f"queue {name} made anew in pool {pools[0].name}, paused: see what it should be, then taskdeck queue resume {name}"
+
+
 def _recount(c: Connection) -> Iterator[str]:
     counted, kept = dict(sql.rows(c, _COUNTED)), dict(sql.rows(c, _KEPT))
     now = clock.now()
@@ -249,7 +291,7 @@ def _recount(c: Connection) -> Iterator[str]:
 
 def _renumber(c: Connection) -> Iterator[str]:
     ((given, highest),) = sql.rows(c, _NUMBERS)
-    if highest > given:
+    if highest > given or given >= moves.LAST:
         _set_counter(c, "task-number", highest, clock.now())
         yield f"the next task will be #{highest + 1}"
 

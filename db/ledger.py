@@ -670,6 +670,7 @@ def _given(c: Connection, before: int, highest: int, traces: Sequence[Trace], fo
     given = [before, highest, *(trace.number or 0 for trace in traces), *counted]
     given += [value or 0 for value in sql.column(c, "SELECT max(number) FROM old.tasks WHERE typeof(number) = 'integer'")]
     given += [value or 0 for value in sql.column(c, "SELECT max(number) FROM main.tasks")]
+    given = [0, *(number for number in given if number < moves.LAST)]  # no others were ever given
     sure = max([0, *counted]) >= max(before, 1) if follows is None else follows
     return _Given(max(given), max(given) + (0 if sure else UNSURE))
 

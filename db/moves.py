@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from db import clock, operations, schema, sql
+from db.errors import Storage
 from db.states import ENDED, WAITING, Run, Task, sources
 
 SYSTEM = "taskdeck"
@@ -158,13 +159,22 @@ def _numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     return dict(sql.rows(c, found, (json.dumps(list(uuids)),)))
 
 
+LAST = 2**62
+"""The highest number that is given. SQLite's integers go on for as many again, past which it would count in floats."""
+
+
 def _take_numbers(c: Connection, many: int, now: str) -> int:
-    """The first of `many` numbers in a row, never given out again."""
+    """The first of `many` numbers in a row, never given out again. Raises Storage where the counter does not count any more."""
     take = (
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many, :now, :now) "
-        "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now RETURNING value"
+        "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now "
+        f"WHERE typeof(value) = 'integer' AND value + :many <= {LAST} RETURNING value"
     )
-    return sql.value(c, take, {"many": many, "now": now}) - many + 1
+    last = sql.value(c, take, {"many": many, "now": now})
+    if last is None:
+        said = "the counter of task numbers cannot go on: it is at its end, or no number. Nothing was stored."
+        raise Storage(said, "Set it to the highest number there is: taskdeck db check --repair")
+    return last - many + 1
 
 
 def _first_status(task: dict[str, Any], now: str) -> Task:

@@ -130,7 +130,7 @@ def prepared(
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
         source = _with_its_log(present)
-        behind = _is_behind(source)
+        behind = _is_behind(source, traces)
         sound = is_sound(source) and not unfinished(present) and not behind
         before = _stand_of(source)
         carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle, behind)
@@ -143,10 +143,10 @@ def prepared(
         remove(path)
 
 
-def _is_behind(path: Path) -> bool:
+def _is_behind(path: Path, traces: Callable[[], Sequence[ledger.Trace]]) -> bool:
     """Whether a database that can be read lacks what was written last."""
     try:
-        return bool(check.lost_writes(path))
+        return bool(check.lost_writes(path) or check.missing_last(path, [trace.runid for trace in traces()]))
     except Problem:
         return False
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
+import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +19,13 @@ import pytest
 
 from app import offline, paths
 from app.errors import Conflict, Storage
+from app.runtime.fresh import prepare
 from app.runtime.lock import RuntimeExists, held, hold_lock
-from db import restore
+from app.runtime.replicating import refuse_copy
+from db import clock, restore
+from db.backup.store import NoBackup
 from db.backup.taking import Rules, take
+from db.errors import DamagedDatabase
 from tests.db.making import names, submit
 
 
@@ -149,3 +159,147 @@ def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_u
 
     with pytest.raises(Storage, match=found):
         offline.read(os.fspath(backed_up), verb, {})
+
+
+TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+
+
+def test_no_runtime_is_kept_out_while_the_program_after_a_backup_runs(backed_up: Path, tmp_path: Path):
+    after = [sys.executable, "-c", TRY_LOCK, os.fspath(backed_up / "run" / paths.LOCK)]
+    config = tmp_path / "config" / "taskdeck" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[backup]\nafter = {json.dumps(after)}\n")
+
+    taken = offline.backup(os.fspath(backed_up), {"full": True, "to": None}, lambda text: None)
+
+    assert taken["after"] is None and taken["kind"] == "full" and not held(backed_up)
+
+
+def test_a_backup_that_was_taken_without_a_runtime_is_told_without_one(backed_up: Path):
+    taken = offline.backup(os.fspath(backed_up), {}, lambda text: None)
+
+    told = offline.read(os.fspath(backed_up), "status", {})["backup"]
+
+    assert (told["at"], told["late"], told["gone"]) == (taken["at"], False, None)
+
+
+def test_what_a_restore_put_aside_is_named_by_its_bare_name_or_where_it_lies(backed_up: Path, tmp_path: Path):
+    kept = Path(restored(backed_up, lambda told: True)["kept"])
+    (tmp_path / "link").symlink_to(backed_up)
+
+    for named in (kept.name, os.fspath(kept), os.fspath(tmp_path / "link" / kept.name)):
+        assert offline.named(os.fspath(backed_up), named, None)["kind"] == "kept"
+    for elsewhere in (f"/nowhere/{kept.name}", os.fspath(tmp_path / kept.name)):
+        with pytest.raises(NoBackup, match=f"there is no backup {elsewhere}"):
+            offline.named(os.fspath(backed_up), elsewhere, None)
+
+
+def test_a_folder_of_backups_that_is_a_link_to_nothing_is_told(backed_up: Path, tmp_path: Path):
+    (backed_up / "backups").rename(tmp_path / "away")
+    (backed_up / "backups").symlink_to("/nowhere")
+
+    for look in (lambda home: offline.backups(home), lambda home: offline.verify(home, None)):
+        with pytest.raises(Storage, match="the folder of the backups cannot be used: it is a link to /nowhere, which is not there"):
+            look(os.fspath(backed_up))
+
+
+def test_a_file_in_the_place_of_the_folder_of_backups_is_told(home: Path, database: Path):
+    (home / "backups").write_text("in the way")
+
+    with pytest.raises(Storage, match="the folder of the backups cannot be used: not a directory"):
+        offline.verify(os.fspath(home), None)
+
+
+def hurt(path: Path, table: str) -> None:
+    """Write over the first page of a table."""
+    with closing(sqlite3.connect(path)) as c:
+        c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
+def test_a_database_that_is_damaged_is_not_up_to_date(backed_up: Path):
+    assert offline.migrate_home(os.fspath(backed_up)) == []
+    hurt(paths.database(backed_up), "events")
+
+    with pytest.raises(DamagedDatabase, match="the database is damaged .* Newest good backup"):
+        offline.migrate_home(os.fspath(backed_up))
+
+
+def test_a_copy_whose_damage_is_no_text_is_a_copy_all_the_same(copy: Path):
+    path = paths.replica(copy)
+    path.write_bytes(path.read_bytes().replace(b"indexidx_tasks_ended", b"indexidx_tasks_e\xeeded"))
+
+    with pytest.raises(Conflict, match="is the replica of another home"):
+        refuse_copy(copy)
+
+
+@pytest.fixture
+def theirs(backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a backup of another home that was put among those of the home, and is newer."""
+    other = tmp_path / "other"
+    paths.make_home(other)
+    prepare(other)
+    submit(paths.database(other), "theirs")
+    soon = clock.utcnow() + timedelta(seconds=5)
+    with monkeypatch.context() as later:
+        later.setattr(clock, "utcnow", lambda: soon)
+        taken = take(paths.database(other), other / "backups", Rules())
+    shutil.copy(taken.path, backed_up / "backups")
+    return taken.id
+
+
+def strangers(home: Path) -> list[str]:
+    return [one["id"] for one in offline.backups(os.fspath(home)) if one["stranger"]]
+
+
+def test_a_backup_of_another_home_is_told_and_never_chosen(backed_up: Path, theirs: str, tmp_path: Path):
+    home, other = os.fspath(backed_up), os.fspath(tmp_path / "other" / paths.DATABASE)
+
+    (own,) = {one["id"] for one in offline.backups(home)} - {theirs}
+    assert offline.named(home, None, None)["id"] == own == take(paths.database(backed_up), backed_up / "backups", Rules()).base
+    assert offline.verify(home, None)["strangers"] == [{"id": theirs, "of": other}] and strangers(backed_up) == [theirs]
+    with pytest.raises(Conflict, match=f"the backup {theirs} is of another home \\({other}\\). Nothing was restored. Into a file: "):
+        offline.named(home, theirs, None)
+    offline.restore_to(home, theirs, None, os.fspath(tmp_path / "theirs.db"))
+    assert names(tmp_path / "theirs.db") == ["theirs"]
+
+
+def test_a_home_that_was_moved_knows_its_backups_and_one_without_a_database_takes_all(backed_up: Path, theirs: str, tmp_path: Path):
+    moved = Path(shutil.copytree(backed_up, tmp_path / "moved"))
+    paths.make_home(moved)
+
+    assert strangers(moved) == [theirs]
+    paths.database(moved).unlink()
+    assert strangers(moved) == [] and len(offline.backups(os.fspath(moved))) == 2
+    restored = offline.restore_home(os.fspath(moved), offline.backups(os.fspath(moved))[0]["id"], None, lambda told: True)
+    assert restored["restored"] and strangers(moved) == [theirs]
+
+
+def test_a_home_that_was_made_another_by_the_file_of_a_backup_knows_those_of_both(backed_up: Path, theirs: str):
+    file = os.fspath(backed_up / "backups" / f"{theirs}.backup")
+
+    assert offline.restore_home(os.fspath(backed_up), file, None, lambda told: True)["restored"]
+
+    assert strangers(backed_up) == [] and "theirs" in names(paths.database(backed_up))
+
+
+def test_a_backup_from_before_they_said_of_which_home_they_are_is_the_homes_own(backed_up: Path, theirs: str):
+    path = backed_up / "backups" / f"{theirs}.backup"
+    data = path.read_bytes()
+    old = re.sub(rb'"history": "[^"]*"', lambda found: b'"as_it_was": "' + b"x" * (len(found[0]) - 15) + b'"', data[:-32])
+    assert len(old) == len(data) - 32
+    path.write_bytes(old + hashlib.sha256(old).digest())
+
+    assert offline.named(os.fspath(backed_up), None, None)["id"] == theirs and strangers(backed_up) == []
+
+
+def test_a_counter_that_cannot_go_on_is_not_brought_over(backed_up: Path):
+    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+        c.execute("UPDATE counters SET value = 9223372036854775807 WHERE name = 'task-number'")
+        c.commit()
+
+    assert restored(backed_up, lambda told: True)["carried"]["next"] <= 1002
+    submit(paths.database(backed_up), "goes on")

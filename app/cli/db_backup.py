@@ -27,7 +27,7 @@ COLUMNS = [
     Column("SIZE", align=">"),
     Column("STATE", least=8),
 ]
-FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem")
+FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger")
 
 
 def backup(session: Session, args: Args) -> int:
@@ -111,14 +111,19 @@ def name(found: dict[str, Any]) -> str:
 
 def row(found: dict[str, Any], seconds: bool) -> list[Span]:
     """One line of `db backups`; with `seconds` where minutes do not tell one from another."""
-    good = found["verified"]
     return [
         (clean(found["id"]), ""),
         (times.clock(found["at"], seconds), ""),
         (found["kind"], ""),
         (amounts.size(found["bytes"]), ""),
-        ("good" if good else f"bad: {cut(clean(found['problem']), 100)}", "well" if good else "broken"),
+        _state(found),
     ]
+
+
+def _state(found: dict[str, Any]) -> Span:
+    if found["stranger"]:
+        return f"of another home: {cut(clean(found['stranger']), 100)}", "warn"
+    return ("good", "well") if found["verified"] else (f"bad: {cut(clean(found['problem']), 100)}", "broken")
 
 
 def verify(session: Session, args: Args) -> int:
@@ -127,6 +132,8 @@ def verify(session: Session, args: Args) -> int:
 
     if len(args.ids) > 1:
         raise Usage("one backup at a time, or none for all. Nothing was done.", "List: taskdeck db backups")
+    if "" in args.ids:
+        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. All of them: no ID")
     found = offline.verify(session.home, args.ids[0] if args.ids else None)
     _tell_settings()
     if args.json or args.jsonl:
@@ -144,8 +151,10 @@ def said(found: dict[str, Any]) -> list[str]:
     wrong = [f"{clean(bad['id'])} is bad: {clean(bad['problem'])}" for bad in found["bad"]]
     wrong += [f"{clean(odd['id'])}: {clean(odd['problem'])}; it still counts as it did" for odd in found["odd"]]
     lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
+    theirs = [f"{clean(one['id'])} is of another home ({clean(one['of'])}), and is never chosen" for one in found["strangers"]]
     checked = found["checked"]
-    return [*wrong, *lines] or [f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"]
+    well = f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"
+    return [*([*wrong, *lines] or [well]), *theirs]
 
 
 WHICH = "its ID, the first letters of that, or its file,"

@@ -25,6 +25,8 @@ def restore(session: Session, args: Args) -> int:
     """Say what would change, ask, and do it."""
     if len(args.ids) > 1 or args.ids and args.at:
         raise Usage("one backup at a time: its ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
+    if "" in args.ids:
+        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. The newest good one: no ID")
     ident = args.ids[0] if args.ids else None
     if args.to is not None:
         return _to_file(session, args, ident, args.at)
@@ -43,6 +45,8 @@ def _to_file(session: Session, args: Args, ident: str | None, at: str | None) ->
 
     if not args.to:
         raise Usage("--to must not be empty. Nothing was done.", "Type: --to=FILE")
+    if args.to == "-":
+        raise Usage("--to takes a file: a database is not written to stdout. Nothing was done.", "Type: --to=FILE (--to=./- for that name)")
     if args.dry_run:
         raise Usage("--to changes nothing, so there is nothing to try out. Nothing was done.", "Leave out --dry-run")
     done = offline.restore_to(session.home, ident, at, os.path.abspath(args.to))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app import paths
 from app.core import amounts
 from app.errors import Usage
 from app.service import backups
@@ -52,6 +53,6 @@ def newest(home: Path) -> Backup | None:
     """The newest good backup of a home, as far as that can be told. Raises Usage as `folder` does."""
     where = folder(home)
     try:
-        return next(reversed(Store(where).good()), None)
+        return next(reversed(Store(where, paths.database(home)).good()), None)
     except (Problem, OSError):
         return None

@@ -80,9 +80,10 @@ class Backing:
 
     async def _lying(self, folder: Path) -> list[Backup]:
         """What lies there; read twice where one has become bad, as one that is just pruned seems to be lost for a moment."""
-        found = await asyncio.to_thread(Store(folder).backups)
+        store = Store(folder, self._call.db.path)
+        found = await asyncio.to_thread(store.own)
         bad = {one.id for one in found if one.problem}
-        return await asyncio.to_thread(Store(folder).backups) if bad - (self._bad or set()) else found
+        return await asyncio.to_thread(store.own) if bad - (self._bad or set()) else found
 
     async def _mirror(self, found: list[Backup]) -> None:
         """Have it in the table of backups, where it is another than it was: somebody may have checked them, or taken one. A folder in
@@ -108,7 +109,7 @@ class Backing:
     async def remember(self, chosen: Settings) -> None:
         """What lies there when the runtime comes up, also after a restore, so that the header has it."""
         with suppress(Problem, OSError):  # the duty tells what is wrong there
-            await self._mirror(await asyncio.to_thread(Store(backups.folder(self._call.home, chosen)).backups))
+            await self._mirror(await asyncio.to_thread(Store(backups.folder(self._call.home, chosen), self._call.db.path).own))
 
     def _after(self, chosen: Settings, folder: Path) -> None:
         """Run the user's program beside the duty, which is not to be late for it; not twice at a time."""

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from app import paths
 from app.errors import Storage
 from app.runtime.inplace import CLOSED, check_in_place
+from app.service import traces
 from db import check, migrate, named, restore, schema
 from db.engine import Database, write_engine
 from db.moves import SYSTEM
@@ -30,6 +31,8 @@ def look_over(home: Path) -> None:
     check_in_place(home)
     if unsure(home):
         check.quick(path)  # 1.5 s for 1 GiB
+        if lost := check.missing_last(path, traces.logs(home)):
+            raise check.damaged(path, f"{lost[0]}; where there is no backup: taskdeck db backup")
 
 
 def unsure(home: Path) -> bool:

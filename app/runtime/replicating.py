@@ -20,7 +20,8 @@ from app import paths
 from app.core.clean import clean, cut
 from app.errors import Conflict
 from app.service.backups import require_above
-from db import clock, replicas
+from app.service.replica import parted
+from db import clock, replicas, sql
 from db.engine import Database
 from db.replicas import Replica
 
@@ -56,12 +57,6 @@ def tool() -> str | None:
 def origin(home: Path) -> str:
     """How a copy names the home that it is of."""
     return f"{socket.gethostname()}:{os.path.realpath(home)}"
-
-
-def parted(target: str) -> tuple[str, str]:
-    """Host and folder of HOST:FOLDER; the host is "" for a folder of this machine."""
-    host, colon, folder = target.partition(":")
-    return (host, folder) if colon and "/" not in host else ("", target)
 
 
 def refuse_copy(home: Path) -> None:
@@ -202,6 +197,6 @@ def _belongs(path: Path) -> str | None:
     try:
         with closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
             row = c.execute("SELECT origin FROM replicas").fetchone()
-    except sqlite3.Error:
+    except sql.FAILED:
         return None
     return row[0] if row else None

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection
 
 from app import config, paths
 from app.core.clean import clean, cut
@@ -71,18 +74,28 @@ def _name(home: Path) -> str:
 
 
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
-    """Take one now: {id, kind, at, path, bytes, verified, base, problem, after}; `to` is an absolute path of another folder, in which
-    nothing is pruned. `after`: what was wrong with the program that is run after a backup, null when nothing was."""
+    """Take one now: see `finished`; `to` is an absolute path of another folder, in which nothing is pruned."""
+    taken, chosen = await take_asked(call, full, to)
+    if call.live is not None:
+        if chosen:
+            await mirrored(call, folder(call.home, chosen))
+        await call.db.write(operations.record, call.by, "db backup", f"backup {taken.id}", after={"bytes": taken.bytes})
+    return await finished(call, taken, chosen)
+
+
+async def take_asked(call: Call, full: bool, to: str | None) -> tuple[Backup, Settings | None]:
+    """Take one for somebody who asked, and the settings by which a program is run after it; None where none is. Raises Problem."""
     chosen = settings() if to is None else config.read(paths.config_file()).upkeep.backup
     if to is not None and (not to.startswith("/") or "\0" in to):
         raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
     taken = await take_one(call, chosen, full, Path(to) if to else None)
-    if call.live is not None:
-        if to is None:
-            await mirrored(call, folder(call.home, chosen))
-        await call.db.write(operations.record, call.by, "db backup", f"backup {taken.id}", after={"bytes": taken.bytes})
-    after = await _after(call, chosen, taken) if to is None else None
-    return {**as_row(taken), "after": after}
+    return taken, chosen if to is None else None
+
+
+async def finished(call: Call, taken: Backup, chosen: Settings | None) -> Row:
+    """Run what is to be run after it; what `as_row` says, and `after`: what was wrong with that program, null when nothing was.
+    Without a runtime the database is not looked at any more."""
+    return {**as_row(taken), "after": await _after(call, chosen, taken) if chosen else None}
 
 
 async def _after(call: Call, chosen: Settings, taken: Backup) -> str | None:
@@ -141,7 +154,7 @@ async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | 
 
 async def mirrored(call: Call, where: Path) -> None:
     """Have what lies there in the table of backups."""
-    found = await asyncio.to_thread(Store(where).backups)
+    found = await asyncio.to_thread(Store(where, call.db.path).own)
     await call.db.write(mirror, found)
 
 
@@ -187,16 +200,17 @@ async def verify(call: Call, *, id: str | None = None) -> Row:
 
 def listed(home: Path) -> list[Row]:
     """The backups of a home, oldest first; neither database nor runtime is needed."""
-    return [as_row(found) for found in Store(folder(home, settings())).backups()]
+    return [as_row(found) for found in Store(folder(home, settings()), paths.database(home)).backups()]
 
 
 def left_behind(home: Path) -> Row | None:
     """Good backups in the home while there is none in the folder that the settings name: {"path", "good", "at"}, path and time of the
     newest; None where there are none."""
     chosen = settings()
-    if chosen.folder is None or Store(folder(home, chosen)).good():
+    database = paths.database(home)
+    if chosen.folder is None or Store(folder(home, chosen), database).good():
         return None
-    good = Store(home / "backups").good()
+    good = Store(home / "backups", database).good()
     return {"path": os.fspath(good[-1].path), "good": len(good), "at": good[-1].at} if good else None
 
 
@@ -206,23 +220,25 @@ def kept(home: Path) -> Row:
     return {"files": files, "keep": settings().keep}
 
 
-def store_of(own: Path, ident: str | None) -> Store:
-    """Where the backup lies that a path names, which may be any folder; else the `own` one."""
+def store_of(home: Path, ident: str | None) -> Store:
+    """Where the backup lies that a path names, which may be any folder; else that of the home."""
     where = os.path.dirname(ident or "")
-    return Store(Path(os.path.abspath(where)) if where else own)
+    return Store(Path(os.path.abspath(where))) if where else Store(folder(home, settings()), paths.database(home))
 
 
 def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None) -> Row:
     """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
     up the newest.
 
-    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "damaged_lines": numbers of the manifest's}. One that is found
-    bad is told in the manifest, and counts no more. What is odd is no fault of the backup: it cannot be read as things stand, or what
-    travels along is not as it was. Raises NoBackup and Storage.
+    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}], "damaged_lines": numbers of the
+    manifest's}. One that is found bad is told in the manifest, and counts no more. What is odd is no fault of the backup: it cannot be
+    read as things stand, or what travels along is not as it was. Strangers are `of` the database of another home. Raises NoBackup and
+    Storage.
     """
-    store = store_of(folder(home, settings()), ident)
+    store = store_of(home, ident)
     if not store.folder.is_dir():
-        return {"checked": len([store.find(ident)] if ident else []), "bad": [], "odd": [], "damaged_lines": []}
+        checked = len([store.find(ident)] if ident else store.backups())
+        return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
     try:
         with keeping.alone(store.folder, step, room.UNCHECKED):
             return _checked(store, ident, step)
@@ -235,7 +251,7 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
     asked = [store.find(ident)] if ident else known
     faults = [] if ident else list(store.damaged_files())
     bad = {fault.ident for fault in faults if fault.own}
-    whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad), None)
+    whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad and not one.stranger), None)
     with suppress(OSError):  # the next backup sweeps
         keeping.clear(store.folder)
     try:
@@ -250,7 +266,8 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
         if one.id in wrong and one.problem is None:
             _mark_bad(store, one.id, wrong[one.id])
     told = {name: [{"id": ident, "problem": why} for ident, why in found.items()] for name, found in (("bad", wrong), ("odd", odd))}
-    return {"checked": len(asked), **told, "damaged_lines": store.damaged_lines()}
+    strangers = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]
+    return {"checked": len(asked), **told, "strangers": strangers, "damaged_lines": store.damaged_lines()}
 
 
 def _by_backup(faults: Iterable[Fault]) -> dict[str, str]:
@@ -287,11 +304,80 @@ def _mark_bad(store: Store, ident: str, why: str) -> None:
 
 
 def as_row(backup: Backup) -> Row:
-    """{id, kind, at, path, bytes, verified, base, problem}: `at` as stored, `bytes` of its file."""
+    """{id, kind, at, path, bytes, verified, base, problem, stranger}: `at` as stored, `bytes` of its file; `stranger`: the database of
+    another home that it is of, null for one of our own."""
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
-        "verified": backup.verified, "base": backup.base, "problem": backup.problem,
+        "verified": backup.verified, "base": backup.base, "problem": backup.problem, "stranger": backup.stranger,
     }  # fmt: skip
+
+
+LOOK_AGAIN = 2.0
+"""Seconds for which a look at the files of the backups holds: their disk may be slow, and the board is asked for many times a second."""
+
+
+class _Seen:
+    """The newest good backup whose file is there, looked for again only after a while or when another was taken."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Any, ...] = ()
+        self._due = 0.0
+        self._found: tuple[str | None, str] = (None, "")
+
+    def there(self, c: Connection, folder: str, alone: Path | None = None) -> tuple[str | None, str]:
+        """As `_newest_there`. While there is no runtime nobody keeps the table of backups, and the folder is looked at first, for the
+        database `alone`."""
+        of = (folder, alone, c.exec_driver_sql(f"{_GOOD} LIMIT 1").first())
+        if self._of != of or monotonic() >= self._due:
+            lying = _newest_lying(folder, alone) if alone else None
+            found = (lying, "") if lying else _newest_there(c, folder)
+            self._of, self._found, self._due = of, found, monotonic() + LOOK_AGAIN
+        return self._found
+
+
+NEWEST = _Seen()
+_GOOD = "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC"
+
+
+def _newest_lying(folder: str, database: Path) -> str | None:
+    """The stored time of the newest good backup, as the folder tells it."""
+    with suppress(Problem, OSError):  # what is wrong there is told by the files of those that the table knows
+        return next((one.at for one in reversed(Store(Path(folder), database).good())), None)
+    return None
+
+
+def _newest_there(c: Connection, folder: str) -> tuple[str | None, str]:
+    """The stored time of the newest good backup that is there, and ""; where none is, that of the newest, None for none yet, and why it is
+    none any more."""
+    rows = c.exec_driver_sql(_GOOD).all()
+    by_id, whys = {row.id: row for row in rows}, []
+    for row in rows:
+        whys.append(_lacking(folder, row, by_id))
+        if not whys[-1]:
+            return row.created_at, ""
+        if whys[-1] != FILE_GONE:  # the others lie there too
+            break
+    return (rows[0].created_at, whys[0]) if rows else (None, "")
+
+
+def _lacking(folder: str, row: Any, by_id: dict[int, Any]) -> str:
+    """Why a backup is none any more; "" while its file is there, and those of the ones that it is built upon."""
+    why = _gone(os.path.join(folder, row.file))
+    base = by_id.get(row.parent_id) if row.parent_id and row.parent_id < row.id else None
+    return why or (_lacking(folder, base, by_id) if base is not None else "")
+
+
+FILE_GONE = "its file is gone"
+
+
+def _gone(path: str) -> str:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return FILE_GONE if os.path.isdir(os.path.dirname(path)) else "its folder is gone"
+    except OSError as error:
+        return f"its folder cannot be read: {(error.strerror or 'unknown').lower()}"
+    return ""
 
 
 async def hook(chosen: Settings, where: Path) -> str | None:

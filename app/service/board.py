@@ -120,8 +120,6 @@ def database(call: Call) -> str:
 
 LATE = 2.5
 """Times between two backups after which the newest one is late."""
-LOOK_AGAIN = 2.0
-"""Seconds for which a look at the files of the backups holds: their disk may be slow, and the board is asked for many times a second."""
 
 
 class _Newest(NamedTuple):
@@ -141,60 +139,6 @@ class _Newest(NamedTuple):
         return {"at": at, "late": self.late or bool(self.gone), "folder": self.folder, "gone": self.gone or None}
 
 
-class _Seen:
-    """The newest good backup whose file is there, looked for again only after a while or when another was taken."""
-
-    def __init__(self) -> None:
-        self._of: tuple[Any, ...] = ()
-        self._due = 0.0
-        self._found: tuple[Any, str] = (None, "")
-
-    def newest(self, c: Connection, folder: str) -> tuple[Any, str]:
-        """As `_newest_there`."""
-        of = (folder, c.exec_driver_sql(f"{_GOOD} LIMIT 1").first())
-        if self._of != of or monotonic() >= self._due:
-            self._of, self._found, self._due = of, _newest_there(c, folder), monotonic() + LOOK_AGAIN
-        return self._found
-
-
-_BACKUP = _Seen()
-_GOOD = "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC"
-
-
-def _newest_there(c: Connection, folder: str) -> tuple[Any, str]:
-    """The row of the newest good backup that is there, and ""; where none is, that of the newest, None for none yet, and why it is none
-    any more."""
-    rows = c.exec_driver_sql(_GOOD).all()
-    by_id, whys = {row.id: row for row in rows}, []
-    for row in rows:
-        whys.append(_lacking(folder, row, by_id))
-        if not whys[-1]:
-            return row, ""
-        if whys[-1] != FILE_GONE:  # the others lie there too
-            break
-    return (rows[0], whys[0]) if rows else (None, "")
-
-
-def _lacking(folder: str, row: Any, by_id: dict[int, Any]) -> str:
-    """Why a backup is none any more; "" while its file is there, and those of the ones that it is built upon."""
-    why = _gone(os.path.join(folder, row.file))
-    base = by_id.get(row.parent_id) if row.parent_id and row.parent_id < row.id else None
-    return why or (_lacking(folder, base, by_id) if base is not None else "")
-
-
-FILE_GONE = "its file is gone"
-
-
-def _gone(path: str) -> str:
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return FILE_GONE if os.path.isdir(os.path.dirname(path)) else "its folder is gone"
-    except OSError as error:
-        return f"its folder cannot be read: {(error.strerror or 'unknown').lower()}"
-    return ""
-
-
 def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
     """The newest good backup whose file is there; None where none are taken, or where the settings cannot be read."""
     try:
@@ -204,10 +148,10 @@ def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
     if not rule.enabled:
         return None
     folder = os.fspath(backups.folder(call.home, rule))
-    found, gone = _BACKUP.newest(c, folder)
+    found, gone = backups.NEWEST.there(c, folder, None if call.live else call.db.path)
     if found is None:
         return _Newest(None, False, folder, "")
-    at = clock.unix(found.created_at)
+    at = clock.unix(found)
     late = now.timestamp() - at > LATE * min(rule.full, rule.increment)
     return _Newest(at, late, folder, gone)
 

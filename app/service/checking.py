@@ -42,6 +42,7 @@ def examine(home: Path, live: bool) -> list[str]:
     lost = [] if live else checks.lost_writes(path)
     if lost or problems and checks.damage(path):
         return [*lost, *problems]
+    problems = [*([] if live else checks.missing_last(path, logs)), *problems]
     with checks.reading(path) as c:
         strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
         lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app.core import metrics, sla
+from app.errors import Usage
+from app.service import backups
 from db import alerts, clock
 from db import metrics as figures
 from db.rows import SlaRow
@@ -31,7 +34,7 @@ def changes(c: Connection, rows: Sequence[SlaRow], now: float) -> Changes:
     known = alerts.open_of_metrics(c) if asked else {}
     fired, over = [], []
     for row, rule in asked:
-        figure = figures.read(c, rule.metric, now)
+        figure = _read(c, rule.metric, now)
         standing = sla.stand(rule, figure.value, now)
         if figure.problem or standing.late == (row.id in known):
             continue
@@ -41,6 +44,24 @@ def changes(c: Connection, rows: Sequence[SlaRow], now: float) -> Changes:
             over.append({"key": known[row.id], "resolved_at": clock.from_unix(now), "text": standing.text, "short": standing.short,
                          "value": figure.value})  # fmt: skip
     return Changes(fired, over)
+
+
+def _read(c: Connection, metric: str, now: float) -> figures.Figure:
+    """A figure as of a UNIX time. A backup counts only while its file is there, which the row of it does not tell."""
+    figure = figures.read(c, metric, now)
+    return _of_files(c, figure, now) if metric == "backup-age" and figure.value is not None else figure
+
+
+def _of_files(c: Connection, figure: figures.Figure, now: float) -> figures.Figure:
+    file = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
+    try:
+        folder = backups.folder(Path(file).parent, backups.settings())
+    except Usage:  # it is not known where they lie
+        return figure
+    found, gone = backups.NEWEST.there(c, str(folder))
+    if gone or found is None:
+        return figures.Figure(None, f"cannot be read: there is no good backup any more ({gone})")
+    return figures.Figure(max(0.0, now - clock.unix(found)))
 
 
 def is_metric(row: SlaRow) -> bool:
@@ -58,7 +79,7 @@ def _alert(row: SlaRow, rule: sla.Rule, standing: sla.Standing, value: float | N
 
 def fresh(c: Connection, found: alerts.OpenAlert, rule: sla.Rule, now: float) -> alerts.OpenAlert:
     """An open alert as of now."""
-    figure = figures.read(c, rule.metric, now)
+    figure = _read(c, rule.metric, now)
     if figure.value is None:
         return found
     standing = sla.stand(rule, figure.value, now)
@@ -70,7 +91,7 @@ def told(c: Connection, rule: sla.Rule) -> dict[str, Any]:
     about tasks all but the unit is None."""
     if not rule.metric:
         return {"metric": None, "unit": rule.unit, "now": None, "stands": None}
-    figure = figures.read(c, rule.metric, clock.utcnow().timestamp())
+    figure = _read(c, rule.metric, clock.utcnow().timestamp())
     said = figure.problem or metrics.told(rule.metric, figure.value, exact=rule.value % 60 != 0)
     return {"metric": rule.metric, "unit": rule.unit, "now": figure.value, "stands": said}
 
@@ -78,5 +99,5 @@ def told(c: Connection, rule: sla.Rule) -> dict[str, Any]:
 def unreadable(c: Connection, rows: Sequence[SlaRow], now: float) -> dict[str, str]:
     """{metric: why it cannot be read}, of those that these SLAs are about."""
     asked = {sla.parse(row.conditions).metric for row in rows if row.enabled and is_metric(row)}
-    found = {metric: figures.read(c, metric, now).problem for metric in sorted(asked)}
+    found = {metric: _read(c, metric, now).problem for metric in sorted(asked)}
     return {metric: problem for metric, problem in found.items() if problem}

@@ -23,9 +23,19 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
     """Copy to a folder, or HOST:FOLDER, from now on; as `status` after the first copy."""
     if not to or "\0" in to or "\n" in to or to.startswith("-"):
         raise Usage("the copy needs a folder, or HOST:FOLDER. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
-    if not to.rpartition(":")[2].startswith("/"):
-        raise Usage("the folder of the copy must begin with /. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
+    host, folder = parted(to)
+    if not folder.startswith("/"):
+        what = f"no folder stands behind {clean(host)}:" if host and not folder else "the folder of the copy must begin with /"
+        raise Usage(f"{what}. Nothing was changed.", f"Type: taskdeck db replica set {f'{clean(host)}:' * bool(host)}/mnt/second/taskdeck")
+    if to.startswith(":"):
+        raise Usage("no host stands before the colon. Nothing was changed.", f"On this machine: taskdeck db replica set {clean(folder)}")
     return await _moved(call, to.rstrip("/") or "/")
+
+
+def parted(target: str) -> tuple[str, str]:
+    """Host and folder of HOST:FOLDER; the host is "" for a folder of this machine."""
+    host, colon, folder = target.partition(":")
+    return (host, folder) if colon and "/" not in host else ("", target)
 
 
 async def off(call: Call) -> dict[str, Any]:

@@ -218,8 +218,8 @@ def _with_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[str]:
 
 
 def prune(store: Store, keep: float) -> list[str]:
-    """Remove what is outdated; the ids."""
-    gone = [backup.id for backup in outdated(store.backups(), keep)]
+    """Remove what is outdated of the home's own; the ids."""
+    gone = [backup.id for backup in outdated(store.own(), keep)]
     for ident in gone:
         _prune(store.folder, ident)
     return gone

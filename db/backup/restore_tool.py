@@ -116,7 +116,8 @@ def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 
 def entries(folder: str) -> list[dict[str, Any]]:
     """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
-    beside, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its own header."""
+    beside, of, history, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
+    own header; those that were taken long ago have no history."""
     taken, bad, pruned = {}, {}, set()
     for said in manifest(folder)[0]:
         if said["what"] == "taken":
@@ -259,9 +260,8 @@ class Opened:
     def entry(self) -> dict[str, Any]:
         """What the manifest says of it."""
         names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
-        return dict(
-            {name: self.header[name] for name in names}, number=self.header.get("number", 0), bytes=self.bytes, digest=self.digest
-        )
+        more = {"number": self.header.get("number", 0), "history": self.header.get("history"), "bytes": self.bytes, "digest": self.digest}
+        return dict({name: self.header[name] for name in names}, **more)
 
     def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """(numbers of pages from 0, those pages as bytes), frame by frame."""
@@ -347,6 +347,12 @@ def facts(c: sqlite3.Connection) -> dict[str, Any]:
         "highest": _one(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0 if "counters" in rows else 0,
         "newest_task": _one(c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1") if "tasks" in rows else None,
     }
+
+
+def history(c: sqlite3.Connection) -> str | None:
+    """What tells one home's databases from another's, wherever they lie: when the first number was given; None until then."""
+    there = _one(c, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'counters'")
+    return _one(c, "SELECT created_at FROM counters WHERE name = 'task-number'") if there else None
 
 
 def _one(c: sqlite3.Connection, statement: str) -> Any:

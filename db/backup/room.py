@@ -50,6 +50,12 @@ def problem(folder: Path, error: OSError, undone: str = UNDONE) -> Storage:
     return kind(f"the folder of the backups cannot be used: {said} ({where}).", "See whose it is, and whether it can be written.")
 
 
+def no_folder(folder: Path) -> Storage:
+    """Something else lies where the folder was, as a link to a disk that is not there."""
+    what = f"it is a link to {os.readlink(folder)}, which is not there" if folder.is_symlink() else "not a directory"
+    return Storage(f"the folder of the backups cannot be used: {what} ({folder}).", "Is its disk mounted? Else move it away.")
+
+
 def busy(folder: Path, undone: str = UNDONE) -> Storage:
     """Another process does not let go of the folder."""
     return Storage(f"another process is at work in the folder of the backups ({folder}). {undone}", "Try again once it is done.")

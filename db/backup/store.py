@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from db import sql
 from db.backup import restore_tool as tool
 from db.backup import room
 from db.errors import Problem, Storage
+from db.files import undisturbed_uri
 
 
 class NoBackup(Problem):
@@ -32,7 +37,8 @@ class BadBackup(Storage):
 @dataclass(frozen=True)
 class Backup:
     """One backup. `kind` is full or increment; `base`: what an increment is built upon; `at`: its time as stored; `bytes`: of its
-    file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task."""
+    file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task; `stranger`: where the database
+    of another home lies that it is of, None for one of our own."""
 
     id: str
     kind: str
@@ -46,6 +52,7 @@ class Backup:
     verified: bool
     problem: str | None
     facts: Mapping[str, Any]
+    stranger: str | None = None
 
 
 class Fault(NamedTuple):
@@ -58,30 +65,41 @@ class Fault(NamedTuple):
 
 
 class Store:
-    """Reads one folder of backups; it need not exist."""
+    """Reads one folder of backups, which need not exist, for the home whose `database` is named; without it all are its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, database: Path | None = None) -> None:
+        self.folder, self._database = folder, database
 
     def entries(self) -> list[dict[str, Any]]:
         """All of them as the tool tells them, oldest first. Raises Storage."""
         try:
+            if not self.folder.is_dir() and os.path.lexists(self.folder):
+                raise room.no_folder(self.folder)
             return tool.entries(str(self.folder))
         except OSError as error:
             raise room.problem(self.folder, error) from None
 
     def backups(self) -> list[Backup]:
-        """All of them, oldest first."""
-        return [_backup(entry) for entry in self.entries()]
+        """All of them, oldest first, those of other homes too."""
+        found = self.entries()
+        theirs = _strangers(found, self._database) if self._database else {}
+        return [_backup(entry, theirs.get(entry["id"])) for entry in found]
+
+    def own(self) -> list[Backup]:
+        """Those of the home, oldest first."""
+        return [backup for backup in self.backups() if backup.stranger is None]
 
     def good(self) -> list[Backup]:
-        """Those that can be restored as far as is known, oldest first."""
-        return [backup for backup in self.backups() if backup.verified]
+        """Those of the home that can be restored as far as is known, oldest first."""
+        return [backup for backup in self.own() if backup.verified]
 
     def find(self, ident: str | None = None, at: str | None = None) -> Backup:
-        """The one named `ident`, else the newest good one, of the stored time `at` or before. Raises NoBackup."""
+        """The one named `ident`, else the newest good one of the home, of the stored time `at` or before. Raises NoBackup."""
         try:
-            return _backup(tool.pick(self.entries(), ident, at))
+            found = self.entries()
+            theirs = _strangers(found, self._database) if self._database else {}
+            chosen = tool.pick(found if ident is not None else [entry for entry in found if entry["id"] not in theirs], ident, at)
+            return _backup(chosen, theirs.get(chosen["id"]))
         except tool.Unknown as error:
             raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
 
@@ -132,6 +150,24 @@ class told:
             raise room.problem(self.folder, error, self.undone) from error
 
 
-def _backup(entry: Mapping[str, Any]) -> Backup:
+def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
+    """Where their database lies, by the ids of those that are of another home: neither taken where ours lies, nor of our history, which a
+    home keeps where it is moved to, promoted or restored. What does not say of which it is, is ours; where ours cannot be read, what was
+    taken of it tells, and all are ours where none was."""
+    place = os.path.realpath(database)
+    ours = {_history(database)} - {None} or {entry.get("history") for entry in found if entry.get("of") == place} - {None}
+    others = [entry for entry in found if entry.get("of") not in (None, place) and entry.get("history")] if ours else []
+    return {entry["id"]: entry["of"] for entry in others if entry["history"] not in ours}
+
+
+def _history(database: Path) -> str | None:
+    if not database.exists():
+        return None
+    with suppress(*sql.FAILED), closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
+        return tool.history(c)
+    return None
+
+
+def _backup(entry: Mapping[str, Any], stranger: str | None = None) -> Backup:
     names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
-    return Backup(path=Path(entry["path"]), verified=entry["problem"] is None, **{name: entry[name] for name in names})
+    return Backup(path=Path(entry["path"]), verified=entry["problem"] is None, stranger=stranger, **{name: entry[name] for name in names})

@@ -88,7 +88,7 @@ def take(
     """
     try:
         with keeping.alone(folder, step), told(folder):
-            store = Store(folder)
+            store = Store(folder, source)
             keeping.sweep(store)
             _refuse_others(store, source)
             _prune(store, rules)
@@ -153,7 +153,7 @@ class _Taking:
         image = self._file(keeping.image(self.store.folder, "copying"))
         page_size, pages = self._copy(image)
         with closing(tool.open_image(str(image))) as c:
-            facts = tool.facts(c)
+            facts, history = tool.facts(c), tool.history(c)
         index, sha256 = _hashed(image, page_size, self.step)
         base = self._base(page_size)
         numbers = _changed(index, base.index) if base else range(pages)
@@ -162,7 +162,7 @@ class _Taking:
         header = {
             "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
             "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
-            "of": os.path.realpath(self.source), "number": self._number(),
+            "of": os.path.realpath(self.source), "history": history, "number": self._number(),
             "beside": keeping.put_beside(self.store.folder, ident, self.beside),
         }  # fmt: skip
         room.require(self.store.folder, len(numbers) * page_size)
@@ -193,11 +193,11 @@ class _Taking:
 
     def _expected(self, whole: int) -> int:
         """Bytes that the file may have: those of the whole for a full one; what an increment stores is only known once it is copied."""
-        return 0 if not self.full and base_for(self.store.backups(), self.rules) else whole
+        return 0 if not self.full and base_for(self.store.own(), self.rules) else whole
 
     def _base(self, page_size: int) -> tool.Opened | None:
         """The file of the newest good backup, when this one is to be built upon it."""
-        found = None if self.full else base_for(self.store.backups(), self.rules)
+        found = None if self.full else base_for(self.store.own(), self.rules)
         if found is None or found.page_size != page_size:
             return None
         try:

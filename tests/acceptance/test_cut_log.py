@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -16,6 +17,36 @@ from tests.living import alive, until
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["no log", "an empty log"])
+@pytest.mark.parametrize("backup", ["before", "after"])
+def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House, tmp_path: Path, left: str, backup: str):
+    waiting, ran = house.submit("--hold", "--", "/bin/true"), tmp_path / "ran"
+    house.ok("stop")
+    house.ok("serve", "--detach")
+    if backup == "before":
+        house.ok("db", "backup")
+    house.ok("release", waiting)
+    house.ok("submit", "--wait", "-c", f"echo ran >> {ran}")
+    pid = house.json("status")["runtime"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), "it is killed")
+    log = house.home / "taskdeck.db-wal"
+    log.unlink() if left == "no log" else os.truncate(log, 0)
+
+    started, checked = house.td("serve", "--detach"), house.td("db", "check")
+
+    for said in (started, checked):
+        assert said.returncode == 5 and "what was written last is missing: run " in said.stdout + said.stderr
+    if backup == "after":
+        assert "where there is no backup: taskdeck db backup" in started.stderr
+        shutil.rmtree(house.home / "backups", ignore_errors=True)
+        house.ok("db", "backup")
+    carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]
+    assert carried["unknown"] == 2 and carried["next"] > 1000
+    house.ok("serve", "--detach")
+    assert house.json("show", waiting)["status"] == "held" and ran.read_text() == "ran\n"
 
 
 def test_it_is_told_and_what_ran_behind_it_does_not_run_again(house: House, tmp_path: Path):

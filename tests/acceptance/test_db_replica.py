@@ -231,6 +231,8 @@ def test_a_folder_in_the_home_and_one_of_other_files_are_refused(house: House, t
     ("to", "says"),
     [
         ("", "needs a folder"), ("second", "must begin with /"), ("-oProxyCommand=x:/tmp/y", "needs a folder"),
+        (":/x", "no host stands before the colon"), ("a:b:/x", "must begin with /"),
+        ("host:", "no folder stands behind host:. Nothing was changed. Type: taskdeck db replica set host:/mnt/second/taskdeck"),
         ("/nowhere/at/all", "there is no folder /nowhere/at, in which all is to be made. Nothing was changed. Is its disk mounted?"),
     ],
 )  # fmt: skip

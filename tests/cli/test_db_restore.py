@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from app.cli import db_backup, db_restore, times
 from db.ledger import Carried
+from tests.cli.conftest import Said
 
 
 def test_a_time_of_day_is_the_last_one_and_a_duration_is_so_long_ago():
@@ -71,3 +73,14 @@ def test_what_people_wished_since_is_said_in_one_line():
         "numbers that the backup has given to others: #1 is now #1004, #2 is now #1005",
     ]
     assert [line for many, line in first if many] == ["1 task held since stays held"]
+
+
+def test_an_id_that_is_empty_and_stdout_for_a_file_are_refused(cli: Callable[..., Said]):
+    for words, said in [
+        (("restore", "", "--dry-run"), "the ID of a backup must not be empty"),
+        (("verify", ""), "the ID of a backup must not be empty"),
+        (("restore", "--to", "-"), "--to takes a file: a database is not written to stdout"),
+        (("restore", "--to="), "--to must not be empty"),
+    ]:
+        refused = cli("db", *words)
+        assert refused.code == 2 and said in refused.err, refused

@@ -11,7 +11,7 @@ import pytest
 from app.core.ids import uuid7
 from db import check
 from db.engine import write_engine
-from db.errors import DamagedDatabase
+from db.errors import DamagedDatabase, Storage
 from tests.db.making import Made
 
 
@@ -104,6 +104,28 @@ def test_figures_that_are_no_numbers_are_told_and_mended(worked: Path):
     repaired(worked)
 
     assert check.check(worked) == []
+
+
+@pytest.mark.parametrize("at", ["9223372036854775807", "9223372036854775807.0", "'many'"])
+def test_a_counter_that_cannot_go_on_gives_no_number_and_is_set_to_the_highest(worked: Path, at: str):
+    change(worked, f"UPDATE counters SET value = {at} WHERE name = 'task-number'")
+
+    engine = write_engine(worked)
+    with pytest.raises(Storage, match=r"cannot go on.* Nothing was stored. .*taskdeck db check --repair"), engine.begin() as c:
+        Made(c).task()
+    engine.dispose()
+    assert any("task-number is no number" in line or "after which there is none; the highest is #2" in line for line in check.check(worked))
+    assert repaired(worked) == ["the next task will be #3"] and check.check(worked) == []
+
+
+def test_a_queue_that_tasks_wait_in_is_made_anew_and_paused(worked: Path):
+    change(worked, "DELETE FROM queues WHERE name = 'default'")
+
+    assert any("refers to a missing row of queues" in line for line in check.check(worked))
+    assert repaired(worked)[0].startswith("queue default made anew in pool default, paused: ")
+    assert check.check(worked) == []
+    with closing(sqlite3.connect(worked)) as c:
+        assert c.execute("SELECT name, pool, status, current_load FROM queues").fetchall() == [("default", "default", "paused", 1)]
 
 
 def test_a_row_that_breaks_a_rule_of_its_table_is_damage(worked: Path):

@@ -235,7 +235,7 @@ async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies
     row, away = await backups.backup(call), await backups.backup(call, to=f"{call.home}/else")
 
     for word in (row["id"][:20], f"{row['id']}.backup", row["path"], away["path"]):
-        assert await backups.verify(call, id=word) == {"checked": 1, "bad": [], "odd": [], "damaged_lines": []}
+        assert await backups.verify(call, id=word) == {"checked": 1, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
     with pytest.raises(NoBackup, match="there is no backup /nowhere/x"):
         await backups.verify(call, id="/nowhere/x")
 
@@ -256,8 +256,8 @@ async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_i
 
 async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
     first, second = await backups.backup(call), await backups.backup(call)
-    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "damaged_lines": []}
-    assert await backups.verify(call, id=first["id"]) == {"checked": 1, "bad": [], "odd": [], "damaged_lines": []}
+    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+    assert await backups.verify(call, id=first["id"]) == {"checked": 1, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
     data = bytearray(Path(second["path"]).read_bytes())
     data[-40] ^= 1
     Path(second["path"]).write_bytes(data)
@@ -294,7 +294,7 @@ async def test_what_is_no_fault_of_the_backup_is_told_and_it_stays_good(call: Ca
     why = "its file cannot be read: permission denied"
     assert (found["bad"], found["odd"]) == ([], [{"id": row["id"], "problem": why} for row in (first, second)])
 
-    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "damaged_lines": []}
+    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
     assert all(row["verified"] for row in await backups.backups(call))
 
 
@@ -322,7 +322,7 @@ async def test_a_folder_that_takes_nothing_is_checked_all_the_same(call: Call, t
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", refuse)
-        assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "damaged_lines": []}
+        assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
         Path(first["path"]).write_bytes(Path(first["path"]).read_bytes()[:-1] + b"\0")
         assert [bad["id"] for bad in (await backups.verify(call))["bad"]] == [first["id"]]
     assert trials.leftovers(folder) == set() and second["verified"]
@@ -393,7 +393,7 @@ async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: C
 
 
 async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):
-    assert await backups.verify(call) == {"checked": 0, "bad": [], "odd": [], "damaged_lines": []}
+    assert await backups.verify(call) == {"checked": 0, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
     with pytest.raises(NoBackup):
         await backups.verify(call, id="20260101T000000Z-full")
     assert not (call.home / "backups").exists()

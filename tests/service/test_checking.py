@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,12 @@ from app.errors import Conflict
 from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
-from db import moves
+from db import check, moves
 from db.engine import write_engine
 from tests.db.making import Made
+
+EARLY = "01000000-0000-7000-8000-000000000000"
+"""A run from long before all that a database of now knows of."""
 
 
 def journal(home: Path, *records: dict[str, object]) -> None:
@@ -73,7 +78,7 @@ def test_an_end_of_odd_values_is_an_end(home: Path):
 
 def test_logs_of_no_run_are_told_and_left_to_the_cleanup(home: Path, running: str):
     journal(home, {"i": running, "at": 1.0})
-    path = log(home, uuid7())
+    path = log(home, EARLY)
     log(home, running)
 
     assert checking.examine(home, live=False) == ["1 log of a run that no row knows (5B)"]
@@ -81,6 +86,17 @@ def test_logs_of_no_run_are_told_and_left_to_the_cleanup(home: Path, running: st
 
     assert done == {"ok": True, "done": ["1 log of runs that no row knows will be removed by the cleanup"], "problems": []}
     assert path.exists() and checking.examine(home, live=False) == []
+
+
+def test_a_run_after_all_that_the_database_knows_of_was_lost_with_its_log_and_no_other_was(home: Path, running: str):
+    path, later = paths.database(home), uuid7()
+
+    assert check.missing_last(path, [running, EARLY, "odd", "ffffffff-ffff-7fff-8fff-ffffffffffff"]) == []
+    assert check.missing_last(path, [later]) == [f"what was written last is missing: run {later} began after all that it knows of"]
+    with closing(sqlite3.connect(path)) as c:
+        c.execute("INSERT INTO discarded_logs (runid, created_at, updated_at) VALUES (?, '', '')", (later,))
+        c.commit()
+    assert check.missing_last(path, [later]) == []
 
 
 async def test_mending_is_an_operation_and_needs_a_runtime(call: Call):

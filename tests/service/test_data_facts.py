@@ -57,7 +57,7 @@ async def test_one_older_than_its_rule_is_late(live: Call, up: Up, monkeypatch: 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch):
     """Every board looks whether the file is there."""
-    monkeypatch.setattr("app.service.board.LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("app.service.backups.LOOK_AGAIN", 0.0)
 
 
 async def test_one_whose_file_or_folder_is_gone_is_none(live: Call, home: Path, looks: None):
@@ -103,8 +103,8 @@ async def test_the_file_is_looked_for_in_the_folder_of_the_settings(live: Call, 
 
 async def test_a_board_that_is_asked_for_often_looks_once(live: Call, home: Path, monkeypatch: pytest.MonkeyPatch):
     looked: list[str] = []
-    monkeypatch.setattr("app.service.board._gone", lambda path: looked.append(path) or "")
-    monkeypatch.setattr("app.service.board.LOOK_AGAIN", 60.0)
+    monkeypatch.setattr("app.service.backups._gone", lambda path: looked.append(path) or "")
+    monkeypatch.setattr("app.service.backups.LOOK_AGAIN", 60.0)
     await taken(live, 60)
 
     for _ in range(5):

@@ -41,8 +41,11 @@ async def replica(call: Call, minutes: float | None = None, chosen: float = 60) 
 
 async def backup(call: Call, hours: float, problem: str | None = None, checked: bool = True) -> None:
     at = ago(hours * 3600)
-    statement = "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES ('full', 'a', ?, ?, ?, ?)"
-    await execute(call, statement, at if checked else None, problem, at, at)
+    folder = call.home / "backups"
+    folder.mkdir(exist_ok=True)
+    (folder / at).touch()
+    statement = "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?)"
+    await execute(call, statement, at, at if checked else None, problem, at, at)
 
 
 async def counted(call: Call, name: str, minutes: float, value: int) -> None:
@@ -168,6 +171,23 @@ async def test_only_a_backup_that_is_good_counts(call: Call) -> None:
     assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
     await backup(call, hours=0.1)
     assert await look(call) == (0, 1)
+
+
+async def test_a_backup_whose_file_is_gone_counts_no_more(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.service.backups.LOOK_AGAIN", 0.0)
+    await fresh(call, metric="backup-age", value="2h")
+    await backup(call, hours=3)
+    await backup(call, hours=1)
+    assert await look(call) == (0, 0)
+    older, newer = sorted((call.home / "backups").iterdir())
+    newer.unlink()
+    assert await look(call) == (1, 0)
+    assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
+    older.unlink()
+    assert await call.db.read(slas.unreadable, clock.utcnow()) == {
+        "backup-age": "cannot be read: there is no good backup any more (its file is gone)"
+    }  # fmt: skip
+    assert await look(call) == (0, 0)
 
 
 async def test_what_was_slow_counts_for_an_hour(call: Call) -> None:
