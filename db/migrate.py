@@ -1,19 +1,23 @@
-"""Brings a database to this version, whole or not at all. A usual start costs one SELECT: Alembic is imported only when there is work."""
+"""Brings a database to this version, whole or not at all. A usual start costs one SELECT, and a new home no more than its tables: Alembic
+is imported only where there is something to upgrade."""
 
 from __future__ import annotations
 
 import os
 import re
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from db import clock, sql
 from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
 from db.files import flush, read_only_uri
-from db.schema import APPLICATION_ID
+from db.schema import APPLICATION_ID, TRIGGERS, metadata
 
 HEAD = "0005"
 KNOWN = ("0001", "0002", "0003", "0004", "0005")
@@ -67,9 +71,12 @@ def migrate(path: Path) -> list[str]:
     found = version_of(path)
     if found == HEAD:
         return []
-    done = [f"backed up to {_backup(path)}"] if found else []
+    if found is None:
+        _create(path)
+        return [f"created at {HEAD}"]
+    copy = _backup(path)
     _upgrade(path)
-    return [*done, f"upgraded from {found} to {HEAD}" if found else f"created at {HEAD}"]
+    return [f"backed up to {copy}", f"upgraded from {found} to {HEAD}"]
 
 
 def _backup(path: Path) -> Path:
@@ -144,15 +151,37 @@ def _upgrade(path: Path) -> None:
     from alembic import command
     from alembic.config import Config
 
+    with _changing(path) as c:
+        config = Config()
+        config.set_main_option("script_location", "db:migrations")
+        config.attributes["connection"] = c
+        command.upgrade(config, "head")
+
+
+VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+"""As Alembic makes it."""
+
+
+def _create(path: Path) -> None:
+    """At once what all revisions come to, which a test holds: a new home need not wait for Alembic."""
+    with _changing(path) as c:
+        metadata.create_all(c, checkfirst=False)
+        for made in (*TRIGGERS.values(), VERSION_TABLE):
+            c.exec_driver_sql(made)
+        c.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[Connection]:
+    """A connection with one transaction around all that is done. Raises Storage."""
     try:
         _prepare(path)
         engine = write_engine(path)
         try:
             with engine.begin() as c:
-                config = Config()
-                config.set_main_option("script_location", "db:migrations")
-                config.attributes["connection"] = c
-                command.upgrade(config, "head")
+                yield c
         finally:
             engine.dispose()
     except Exception as error:

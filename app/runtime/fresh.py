@@ -67,12 +67,16 @@ def _mark(home: Path) -> str:
 
 
 def prepare_apart(home: Path) -> None:
-    """`prepare` where there is work to do, in a process of its own: Alembic takes 50 MB that a runtime would keep for life.
+    """`prepare` where there is work to do; an upgrade in a process of its own: Alembic takes 50 MB that a runtime would keep for life.
 
     It shares the runtime's lock and ends by itself, so that a runtime killed meanwhile leaves nothing behind that holds it.
     """
     look_over(home)
-    if migrate.version_of(paths.database(home)) == migrate.HEAD:
+    found = migrate.version_of(paths.database(home))
+    if found == migrate.HEAD:
+        return
+    if found is None:
+        prepare(home)
         return
     context = get_context("fork")
     ours, its = context.Pipe(duplex=False)

@@ -19,8 +19,7 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
-@pytest.mark.parametrize("left", ["no log", "an empty log"])
-@pytest.mark.parametrize("backup", ["before", "after"])
+@pytest.mark.parametrize(("left", "backup"), [("no log", "before"), ("an empty log", "after")])
 def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House, tmp_path: Path, left: str, backup: str):
     waiting, ran = house.submit("--hold", "--", "/bin/true"), tmp_path / "ran"
     house.ok("stop")

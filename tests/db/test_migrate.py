@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -14,12 +15,13 @@ from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
+from sqlalchemy.exc import OperationalError
 
 from app.core.ids import uuid7
 from db import migrate, moves
 from db.engine import write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
-from db.schema import metadata
+from db.schema import TRIGGERS, metadata
 from tests.db.making import task
 
 
@@ -36,8 +38,28 @@ def change(path: Path, sql: str) -> None:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def test_the_migration_makes_what_the_schema_says(database: Path):
-    engine = write_engine(database)
+def parts(path: Path) -> dict[tuple[str, str], list[str]]:
+    """What a file is made of: {(kind, name): the parts of its definition}; the order of constraints says nothing."""
+    found = query(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_master")
+    split = [(kind, name, re.split("(?=CONSTRAINT)", "".join(sql.split()))) for kind, name, sql in found]
+    return {(kind, name): sorted(part.strip(",()") for part in definition) for kind, name, definition in split}
+
+
+def test_a_new_database_is_what_the_revisions_make_one_after_another(home: Path, database: Path):
+    revised = home / "revised.db"
+    migrate.upgrade(revised)
+
+    assert parts(database) == parts(revised)
+    assert {"table", "index", "trigger"} <= {kind for kind, _ in parts(database)}
+    for pragma in ("application_id", "auto_vacuum", "journal_mode"):
+        assert query(database, f"PRAGMA {pragma}") == query(revised, f"PRAGMA {pragma}")
+    assert query(revised, "SELECT * FROM alembic_version") == query(database, "SELECT * FROM alembic_version") == [(migrate.HEAD,)]
+
+
+def test_the_revisions_make_what_the_schema_says(home: Path):
+    path = home / "revised.db"
+    migrate.upgrade(path)
+    engine = write_engine(path)
     with engine.connect() as c:
         found = compare_metadata(MigrationContext.configure(c), metadata)
     engine.dispose()
@@ -63,14 +85,27 @@ def test_the_known_revisions_are_those_in_the_folder():
     assert migrate.KNOWN[-1] == migrate.HEAD
 
 
-def test_a_usual_start_does_not_import_alembic(database: Path):
+@pytest.mark.parametrize("new", [False, True])
+def test_neither_a_usual_start_nor_a_new_home_imports_alembic(home: Path, database: Path, new: bool):
     look = (
         "import sys; from pathlib import Path; from db import migrate; "
-        f"migrate.migrate(Path({str(database)!r})); print('alembic' in sys.modules)"
+        f"migrate.migrate(Path({str(home / 'new.db' if new else database)!r})); print('alembic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
+
+
+def test_one_that_cannot_be_made_leaves_no_table_behind(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(TRIGGERS, "fails", "CREATE TRIGGER of nothing")  # all tables are there by then
+    path = home / "new.db"
+
+    with pytest.raises(OperationalError, match="syntax error"):
+        migrate.migrate(path)
+
+    assert query(path, "SELECT name FROM sqlite_master") == []
+    monkeypatch.undo()
+    assert migrate.migrate(path) == [f"created at {migrate.HEAD}"]
 
 
 def test_a_revision_that_fails_leaves_no_table_behind(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -82,11 +117,9 @@ def test_a_revision_that_fails_leaves_no_table_behind(home: Path, monkeypatch: p
     path = home / "new.db"
 
     with pytest.raises(RuntimeError, match="power cut"):
-        migrate.migrate(path)
+        migrate.upgrade(path)
 
     assert query(path, "SELECT name FROM sqlite_master") == []
-    monkeypatch.undo()
-    assert migrate.migrate(path) == [f"created at {migrate.HEAD}"]
 
 
 def test_an_upgrade_that_fails_leaves_the_rows_as_they_were_and_a_copy(database: Path, monkeypatch: pytest.MonkeyPatch):

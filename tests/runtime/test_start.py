@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from app import launch, paths
 from app.client import Client
 from app.errors import Conflict, Problem
+from tests.db.upgrading import old
 from tests.living import Living, alive, until
 
 Td = Callable[..., subprocess.CompletedProcess[str]]
@@ -71,7 +73,8 @@ with hold_lock(Path(sys.argv[1])):
 """
 
 
-def test_one_killed_while_it_makes_the_database_leaves_nothing_behind_that_holds_the_home(living: Living):
+def test_one_killed_while_it_upgrades_the_database_leaves_nothing_behind_that_holds_the_home(living: Living, tmp_path: Path):
+    shutil.copy(old(tmp_path, "0001"), paths.database(living.home))
     argv = [sys.executable, "-c", PREPARES, os.fspath(living.home)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None and killed.stdout.read(7) == b"at work"

@@ -630,7 +630,7 @@ async def test_a_report_of_a_failure_can_be_copied(tmp_path: Path) -> None:
     assert "\x1b" not in text
 
 
-@pytest.mark.parametrize(("size", "look"), [((80, 60), Look()), ((200, 50), PLAIN), ((40, 60), Look())])
+@pytest.mark.parametrize(("size", "look"), [((80, 60), Look()), ((200, 50), PLAIN), ((60, 60), Look())])
 async def test_hostile_texts_in_what_else_is_known_are_only_shown(size: tuple[int, int], look: Look) -> None:
     kin = {"depth": 1, "uuid": EVIL, "number": 7, "name": EVIL, "status": EVIL, "kind": EVIL, "again": False, "more": 0}
     rule = {"name": EVIL, "severity": EVIL, "preset": EVIL, "due": NOW + 60, "done": None, "took": 1.0, "late": False}
