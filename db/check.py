@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -182,9 +183,16 @@ def _lines(c: sqlite3.Connection, pragma: str) -> list[str]:
 
 
 def _foreign(c: sqlite3.Connection) -> list[str]:
+    firsts: dict[tuple[str, str], Any] = {}
+    many: Counter[tuple[str, str]] = Counter()
+    for table, row, parent, _ in c.execute("PRAGMA foreign_key_check"):
+        firsts.setdefault((table, parent), row)
+        many[table, parent] += 1
     return [
-        f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in c.execute("PRAGMA foreign_key_check")
-    ]
+        f"row {row} of {table} refers to a missing row of {parent}" if many[table, parent] == 1 else
+        f"{many[table, parent]:,} rows of {table} refer to missing rows of {parent}; the first is {row}"
+        for (table, parent), row in firsts.items()
+    ]  # fmt: skip
 
 
 _COUNTED = "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"

@@ -78,8 +78,8 @@ def _masked(name: str, value: Any) -> Any:
 # --- what can be undone -------------------------------------------------------------------------------------------------------------
 
 _NEVER = {
-    "submit": "a submission is not undone: cancel the task",
-    "retry": "running again is not undone: cancel the task",
+    "submit": "cancel the task instead",
+    "retry": "cancel the task instead",
     "rm": "what was deleted is gone",
     "signal": "a signal has been delivered",
     "timeout": "a run that was stopped does not come back: retry the task",

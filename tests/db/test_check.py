@@ -66,7 +66,8 @@ def test_runs_and_dependencies_of_no_task_are_removed(worked: Path):
         f"INSERT INTO instances SELECT * FROM instances WHERE 0; UPDATE instances SET task_id = '{gone}'",
     )
 
-    assert any("refers to a missing row of tasks" in line for line in check.check(worked))
+    assert "2 rows of dependencies refer to missing rows of tasks; the first is 1" in check.check(worked)
+    assert "row 1 of instances refers to a missing row of tasks" in check.check(worked)
     assert {"1 run of tasks that are not there removed", "2 dependencies of tasks that are not there removed"} <= set(repaired(worked))
     assert not [line for line in check.check(worked) if "missing" in line]
 
@@ -121,7 +122,7 @@ def test_a_counter_that_cannot_go_on_gives_no_number_and_is_set_to_the_highest(w
 def test_a_queue_that_tasks_wait_in_is_made_anew_and_paused(worked: Path):
     change(worked, "DELETE FROM queues WHERE name = 'default'")
 
-    assert any("refers to a missing row of queues" in line for line in check.check(worked))
+    assert "2 rows of tasks refer to missing rows of queues; the first is 1" in check.check(worked)
     assert repaired(worked)[0].startswith("queue default made anew in pool default, paused: ")
     assert check.check(worked) == []
     with closing(sqlite3.connect(worked)) as c:

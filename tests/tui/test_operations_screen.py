@@ -33,7 +33,7 @@ ROWS = [
     done(9), done(8, verb="queue pause", by="bob", source="cli", here=False, **QUEUE),
     done(7, verb="undo set priority", undoes=6, undoable=False, reason="it took something back itself", after={"priority": 5}),
     done(6, verb="set priority", undone_by=7, undoable=False, reason="it was taken back already"),
-    done(5, verb="submit", before=None, after={"last": 1}, undoable=False, reason="a submission is not undone: cancel the task"),
+    done(5, verb="submit", before=None, after={"last": 1}, undoable=False, reason="cancel the task instead"),
 ]  # fmt: skip
 WOULD = {"done": [{"id": 9, "number": 1052, "name": "sha256 photos", "text": "hold of #1052 sha256 photos: status queued → held"}],
          "refused": [], "notes": []}  # fmt: skip
@@ -147,7 +147,7 @@ async def test_what_can_never_be_undone_says_why_without_asking_the_runtime():
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press("G", "u")
-        await until(pilot, lambda: shown(app, "It cannot be undone: a submission is not undone: cancel the task."))
+        await until(pilot, lambda: shown(app, "It cannot be undone: cancel the task instead."))
         assert answers.asked("undo") == []
 
 
