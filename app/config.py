@@ -6,9 +6,8 @@ about how long things are kept, nothing is removed.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
-
-from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,11 +69,25 @@ class Reading:
         """What is wrong in one line; empty when nothing is."""
         return _told(self.wrong)
 
+    def briefly(self, text: str) -> str:
+        """The same where a line is short: the file by its name."""
+        from app.core.clean import clean
+
+        return text.replace(clean(self.path), os.path.basename(self.path))
+
     @property
     def passed_over(self) -> str:
         """As `said`, for somebody for whom the rest holds."""
         removed = "; nothing is removed until it is mended" if self.doubt else ""
         return f"{self.said} That was passed over{removed}." if self.wrong else ""
+
+    @property
+    def in_short(self) -> str:
+        """The same for a line of a screen."""
+        if not self.wrong:
+            return ""
+        more = f", {len(self.wrong) - 1} more" if len(self.wrong) > 1 else ""
+        return f"{self.briefly(self.wrong[0].said).partition('. ')[0].removesuffix('.')}; passed over{more}."
 
     @property
     def doubt(self) -> str:
@@ -117,7 +130,7 @@ def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
 
 def _told(wrong: Sequence[Wrong]) -> str:
     """The first thing, and how many there are besides."""
-    return (wrong[0].said + (f" And {len(wrong) - 1} more." if len(wrong) > 1 else "")) if wrong else ""
+    return (wrong[0].said + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")) if wrong else ""
 
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -143,14 +156,6 @@ def _words(seconds: float) -> str:
     size, word = (_HOUR, "hour") if seconds >= _HOUR else (_MINUTE, "minute")
     number = f"{seconds / size:.3g}"
     return f"{number} {word}{'' if number == '1' else 's'}"
-
-
-def load(path: str) -> Config:
-    """The settings at `path`, or the defaults when there is no file. Raises Usage for what is wrong in it."""
-    found = read(path)
-    if found.wrong:
-        raise Usage(found.said, found.wrong[0].advice)
-    return found.settings
 
 
 def read(path: str) -> Reading:

@@ -18,9 +18,10 @@ def settings() -> Iterator[Finding]:
     """What is wrong there; nothing where there is no file, which is well."""
     path = config_file()
     found, cure = config.read(path), f'"${{EDITOR:-vi}}" {quote(path)}'
-    if found.wrong:
-        yield Finding("config", clean(found.passed_over).rstrip("."), "broken", cure)
-    elif os.path.exists(path):
+    removed = "; nothing is removed until it is mended" if found.doubt else ""
+    for one in found.wrong:
+        yield Finding("config", f"{one.said} That was passed over{removed}", "broken", cure)
+    if not found.wrong and os.path.exists(path):
         yield Finding("config", clean(path))
     for text in config.brief(found.upkeep):
         yield Finding("config", text, "hint", cure)

@@ -8,6 +8,7 @@ from typing import Any
 
 from app import config
 from app.config import Reading
+from app.core.clean import clean
 from app.core.upkeep import Upkeep
 
 
@@ -67,4 +68,4 @@ def _problem(found: Reading, again: list[str], lost: bool) -> str:
     removed += " No backup is taken, as it is not known where to." if lost else ""
     sections = " and ".join(f"[{name}]" for name in again)
     holds = f" As before: {sections}." if again else " For what is wrong the defaults hold."
-    return f"config.toml is wrong: {found.said}{removed}{holds}"
+    return f"{found.briefly(found.said)}{removed}{holds} The file: {clean(found.path)}"

@@ -47,6 +47,15 @@ def bindings_of(nodes: Iterable[type[DOMNode]]) -> dict[str, list[Binding]]:
     return found
 
 
+def settled(keys: Keys, path: str) -> tuple[dict[str, str], str]:
+    """The keys that hold, as Textual names them, and what there is to say about the others: "" when there are none."""
+    there, told = known(keys, path)
+    try:
+        return checked(there, path), told
+    except Usage as problem:
+        return {}, f"{problem.message} All keys are as they come."
+
+
 def known(keys: Keys, path: str) -> tuple[Keys, str]:
     """The keys of actions that there are, and what there is to say about the others: "" when there are none."""
     if not keys:

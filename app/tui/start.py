@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from app.config import Config, load
+from app.config import Reading, read
 from app.core.board import Board
 from app.paths import config_file
 
@@ -29,12 +29,12 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 
 def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, plain: bool = False) -> int:
-    """Open the deck on a home until it is left; the exit code. `ascii` None: as the terminal can. Raises Usage for bad settings."""
-    path = config_file()
-    settings = load(path)
+    """Open the deck on a home until it is left; the exit code. `ascii` None: as the terminal can."""
+    found = read(config_file())
+    settings = found.settings
     first = FirstBoard(home)
     first.start()
-    given = _given(ascii, plain, settings, path)
+    given = _given(ascii, plain, found)
     from app.tui.app import TaskdeckApp
     from app.tui.terminal import ClicksOnlyDriver
 
@@ -61,13 +61,13 @@ def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask:
     """
     from app.tui import leaving
 
-    path = config_file()
-    settings = load(path)
+    found = read(config_file())
+    settings = found.settings
     with leaving.in_order(runtime) as told:
         runtime.start()
         first = FirstBoard(home)
         first.start()
-        given = _given(ascii, plain, settings, path)
+        given = _given(ascii, plain, found)
         from app.tui.inside import DeckWithRuntime, OrderlyDriver, client_to
 
         sys.setswitchinterval(0.0005)
@@ -83,19 +83,19 @@ def run_deck_with(runtime: OwnRuntime, home: Path, *, ascii: bool | None, umask:
     return told.code
 
 
-def _given(ascii: bool | None, plain: bool, settings: Config, path: str) -> dict[str, Any]:
-    """How the deck looks on this terminal, and what the settings say."""
+def _given(ascii: bool | None, plain: bool, found: Reading) -> dict[str, Any]:
+    """How the deck looks on this terminal, and what the settings say; what is wrong in them is passed over and told."""
     from app.tui import probe
 
     poor, utf8 = probe.wants_ascii(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
     from app.tui.look import Look
 
-    told = ""
+    settings, told = found.settings, found.in_short
     if settings.keys:
-        from app.tui.keymap import checked, known
+        from app.tui.keymap import settled
 
-        keys, told = known(settings.keys, path)
-        settings = replace(settings, keys=checked(keys, path))
+        keys, odd = settled(settings.keys, os.path.basename(found.path))
+        settings, told = replace(settings, keys=keys), told or odd
     if ascii is None and settings.glyphs != "auto":
         ascii = settings.glyphs == "ascii"
     look = Look(ascii=plain or (poor if ascii is None else ascii), colour=probe.wants_colour(), utf8=utf8, plain=plain)

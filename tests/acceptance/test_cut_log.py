@@ -14,11 +14,6 @@ from tests.acceptance.house import House
 from tests.living import alive, until
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
-
-
 @pytest.mark.parametrize(("left", "backup"), [("no log", "before"), ("an empty log", "after")])
 def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House, tmp_path: Path, left: str, backup: str):
     waiting, ran = house.submit("--hold", "--", "/bin/true"), tmp_path / "ran"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import words
-from app.config import load
+from app.config import read
 from app.tui.keymap import checked
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_the_example_of_settings_is_one_that_is_taken(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(settings)
 
-    found = load(str(path))
+    found = read(str(path)).settings
 
     assert (found.theme, found.unfocused, checked(found.keys, str(path))) == ("quiet", "still", {"task.cancel": "c"})
 
@@ -62,7 +62,7 @@ def test_the_example_of_upkeep_is_one_that_is_taken(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(next(text for text in blocks("toml") if "[backup]" in text))
 
-    found = load(str(path)).upkeep
+    found = read(str(path)).upkeep
 
     assert (found.backup.keep, found.retention.queues["scratch"].keep) == (14 * 86400, 86400)
 

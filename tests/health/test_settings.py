@@ -20,9 +20,11 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_is_wrong_is_broken_with_the_file_to_mend(path: Path):
     assert list(settings()) == []
-    path.write_text('theme = "dark"\n[backup]\nkep = "14d"\n')
+    path.write_text('theme = "drak"\n[backup]\nkep = "14d"\n')
 
-    (one,) = settings()
+    one, other = settings()
+
+    assert other.text.startswith(f"{path}, line 1: theme must be one of") and other.state == "broken"
 
     assert (one.check, one.state) == ("config", "broken") and one.cure == f'"${{EDITOR:-vi}}" {path}'
     assert one.text.startswith(f'{path}, line 3: backup: there is no setting "kep". Nearest: keep.')

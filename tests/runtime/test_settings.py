@@ -38,7 +38,7 @@ def test_sections_that_are_well_are_followed_though_another_is_wrong_which_holds
     upkeep = settings.upkeep
 
     assert (upkeep.slow.threshold, upkeep.backup.full, upkeep.backup.keep) == (2, 7200, None)
-    assert str(settings.problem).endswith("does not. Nothing is removed until it is mended. As before: [backup].")
+    assert "does not. Nothing is removed until it is mended. As before: [backup]. The file: " in str(settings.problem)
 
 
 def test_what_is_told_is_true_after_a_restart_too(tmp_path: Path):
@@ -49,7 +49,7 @@ def test_what_is_told_is_true_after_a_restart_too(tmp_path: Path):
     upkeep = settings.upkeep
 
     assert upkeep.retention.all.keep == 400 * 86400 and upkeep.doubt.startswith(f'{path}, line 3: there is no setting "bakup".')
-    assert str(settings.problem).endswith("Nothing is removed until it is mended. For what is wrong the defaults hold.")
+    assert "Nothing is removed until it is mended. For what is wrong the defaults hold. The file: " in str(settings.problem)
     path.write_text('[retention]\nkeep = "400d"\n[backup]\nkeep = "9d"\n')
     assert (settings.upkeep.doubt, settings.upkeep.backup.keep, settings.problem) == ("", 9 * 86400, None)
 

@@ -87,10 +87,21 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
     assert "READ ONLY" in run.heard.decode()
 
 
-def test_a_deck_opens_with_a_wrong_action_in_the_settings_and_says_so(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("text", "said", "shown"),
+    [
+        ('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n', 'no action "task.cancl". Nearest: task.cancel; passed over.', b"f2"),
+        ('[keys]\n"task.cancel" = "q"\n', "All keys are as they come.", b"help"),
+        (
+            'theme = "quiett"\n[retention]\nkep = "3d"\n',
+            'config.toml, line 3: retention: there is no setting "kep"; passed over, 1 more.', b"help",
+        ),
+    ],
+)  # fmt: skip
+def test_a_deck_opens_whatever_is_wrong_in_the_settings_and_says_so(tmp_path: Path, text: str, said: str, shown: bytes):
     config = tmp_path / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n')
+    config.write_text(text)
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     env["XDG_CONFIG_HOME"] = str(config.parents[1])
     program = (
@@ -98,10 +109,10 @@ def test_a_deck_opens_with_a_wrong_action_in_the_settings_and_says_so(tmp_path: 
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
     with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
-        run.wait_for('no action "task.cancl". Nearest: task.cancel; passed over.')
+        run.wait_for(said)
         run.send(b"q")
         assert run.finish() == 0
-    assert b"f2" in run.heard
+    assert shown in run.heard
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
