@@ -84,10 +84,9 @@ class Reading:
     @property
     def in_short(self) -> str:
         """The same for a line of a screen."""
-        if not self.wrong:
-            return ""
-        more = f", {len(self.wrong) - 1} more" if len(self.wrong) > 1 else ""
-        return f"{self.briefly(self.wrong[0].said).partition('. ')[0].removesuffix('.')}; passed over{more}."
+        first, *others = [one.said for one in self.wrong] or [""]
+        more = f", {len(others)} more" if others else ""
+        return f"{self.briefly(first).partition('. ')[0].removesuffix('.')}; passed over{more}." if first else ""
 
     @property
     def doubt(self) -> str:

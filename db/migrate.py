@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from db import clock, sql
 from db.engine import explain, write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
-from db.files import flush, read_only_uri
+from db.files import flush, read_only_uri, remove
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 
 HEAD = "0005"
@@ -66,16 +66,20 @@ def _whole(c: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def migrate(path: Path) -> list[str]:
-    """Make or upgrade the database; returns what was done, in words. The caller holds the runtime's lock."""
+def _nothing(c: Connection) -> None: ...
+
+
+def migrate(path: Path, seed: Callable[[Connection], None] = _nothing) -> list[str]:
+    """Make or upgrade the database, and at once what `seed` puts into one; returns what was done, in words. The caller holds the runtime's
+    lock."""
     found = version_of(path)
     if found == HEAD:
         return []
     if found is None:
-        _create(path)
+        _create(path, seed)
         return [f"created at {HEAD}"]
     copy = _backup(path)
-    _upgrade(path)
+    _upgrade(path, seed)
     return [f"backed up to {copy}", f"upgraded from {found} to {HEAD}"]
 
 
@@ -146,7 +150,7 @@ def upgrade(path: Path) -> None:
     _upgrade(path)
 
 
-def _upgrade(path: Path) -> None:
+def _upgrade(path: Path, seed: Callable[[Connection], None] = _nothing) -> None:
     """All revisions in one transaction: a failure leaves the file as it was."""
     from alembic import command
     from alembic.config import Config
@@ -156,6 +160,7 @@ def _upgrade(path: Path) -> None:
         config.set_main_option("script_location", "db:migrations")
         config.attributes["connection"] = c
         command.upgrade(config, "head")
+        seed(c)
 
 
 VERSION_TABLE = (
@@ -164,13 +169,24 @@ VERSION_TABLE = (
 """As Alembic makes it."""
 
 
-def _create(path: Path) -> None:
-    """At once what all revisions come to, which a test holds: a new home need not wait for Alembic."""
-    with _changing(path) as c:
+def _create(path: Path, seed: Callable[[Connection], None]) -> None:
+    """At once what all revisions come to, which a test holds: a new home need not wait for Alembic. It takes its place when it is whole:
+    one that was killed at it would leave a journal beside, with which a reader can do nothing."""
+    part = path.with_name(f"{path.name}.new")
+    remove(part)
+    with _changing(part) as c:
         metadata.create_all(c, checkfirst=False)
         for made in (*TRIGGERS.values(), VERSION_TABLE):
             c.exec_driver_sql(made)
         c.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+        seed(c)
+    try:
+        flush(part)
+        remove(path)
+        part.rename(path)
+        flush(path.parent)
+    except OSError as error:
+        raise Storage(f"the database could not be made ({error.strerror}): {path}.", "Make room there, then try again.") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from app.errors import Storage
 from app.runtime.inplace import CLOSED, check_in_place
 from app.service import traces
 from db import check, migrate, named, restore, schema
-from db.engine import Database, write_engine
+from db.engine import Database
 from db.moves import SYSTEM
 
 
@@ -109,15 +109,7 @@ def prepare(home: Path) -> list[str]:
     """Make or upgrade the database, and what a fresh one holds; what was done. The caller holds the lock."""
     path = paths.database(home)
     check_in_place(home)
-    done = migrate.migrate(path)
-    if done:
-        engine = write_engine(path)
-        try:
-            with engine.begin() as c:
-                seed(c)
-        finally:
-            engine.dispose()
-    return done
+    return migrate.migrate(path, seed)
 
 
 def seed(c: Connection) -> None:

@@ -19,7 +19,7 @@ from app.service.call import Call
 from db import clock, moves, operations, reads, schema
 from db.errors import DiskFull
 from db.rows import PoolRow, TaskRow
-from db.states import ENDED, WAITING, Run, Task
+from db.states import ACTIVE, ENDED, WAITING, Run, Task
 
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
@@ -354,9 +354,9 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
         update(c, "front", new)
 
     if not select:
-        return await call.db.write(_apply, call.by, "front", ids, select, _waiting_only("move"), act)
+        return await call.db.write(_apply, call.by, "front", ids, select, _movable, act)
     uuids, _ = await call.db.read(find.uuids, ids, select)  # looking for them must not keep the writer
-    return await call.db.write(_apply_again, call.by, "front", uuids, select, _waiting_only("move"), act)
+    return await call.db.write(_apply_again, call.by, "front", uuids, select, _movable, act)
 
 
 def update(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -374,6 +374,12 @@ def _waiting_only(verb: str) -> May:
             raise Conflict(_ended_note(row, verb))
 
     return may
+
+
+def _movable(row: TaskRow) -> None:
+    _waiting_only("move")(row)
+    if row.status in ACTIVE:
+        raise _note(f"{_title(row)} is {row.status} already.")
 
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
@@ -404,6 +410,10 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
     done = await _each(call, f"set {' '.join(values)}", ids, select, may, act)
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
+    done["notes"] += [
+        f"#{row['number']} is {row['status']}: this run keeps what it has, and the change counts for the next one."
+        for row in done["done"] if row["status"] in ACTIVE and "name" not in values
+    ]  # fmt: skip
     return done
 
 

@@ -57,7 +57,7 @@ def _command(task: Mapping[str, Any], client: VerbClient) -> str:
 
 def _submit(task: Mapping[str, Any], client: VerbClient) -> str:
     """The `taskdeck submit` that makes the same task once more, under the same name."""
-    return quoted(submit_words({**spec_of(task), "name": task["name"]}))
+    return quoted(submit_words(spec_of(task)))
 
 
 def _log_tail(task: Mapping[str, Any], client: VerbClient, most: int = TAIL) -> str:

@@ -67,7 +67,7 @@ def spec(draft: Draft, given: Mapping[str, Any] | None = None) -> dict[str, Any]
 
 def draft_of(task: Mapping[str, Any]) -> Draft:
     """What to type for the same task once more, from its row as the verb `show` answers it; its parameters apart."""
-    asked = {**spec_of(task), "name": task["name"]}
+    asked = spec_of(task)
     if task.get("template"):
         asked["cpu"] = amounts.plain(task["cpu"])  # the template may ask for another
     if task.get("retry_delay", 1.0) != 1.0:

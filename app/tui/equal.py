@@ -52,7 +52,7 @@ def launch_text(launch: Mapping[str, Any]) -> str:
 
 def spec_of(task: Mapping[str, Any]) -> dict[str, Any]:
     """The specification that would submit a task again, from its row."""
-    spec: dict[str, Any] = {"queue": task["queue"], "cwd": task["cwd"], "tags": task.get("tags")}
+    spec: dict[str, Any] = {"name": task["name"], "queue": task["queue"], "cwd": task["cwd"], "tags": task.get("tags")}
     if task.get("template"):
         spec |= {"template": task["template"], "parameters": task.get("parameters")}
     else:
@@ -98,6 +98,6 @@ _ANY = frozenset(("string", "integer", "number", "boolean", "null", "array", "ob
 
 
 def _what(spec: Mapping[str, Any]) -> list[str]:
-    if spec.get("argv"):
-        return ["--", *map(str, spec["argv"])]
-    return ["-c", str(spec["script"])] if spec.get("script") else []
+    if spec.get("script"):
+        return ["-c", str(spec["script"])]
+    return ["--", *map(str, spec["argv"])] if spec.get("argv") else []

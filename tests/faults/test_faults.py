@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.faults import restoring
+from app import paths
+from app.runtime import fresh
+from db import check, migrate
+from tests.faults import making, restoring
 from tests.faults.trial import CALLS, Fault, impossible, trials
 from tests.living import Living
 
@@ -33,3 +37,20 @@ def test_a_restore_that_is_killed_at_any_step_is_finished_by_the_next_one(tmp_pa
 
     assert [one for one in found if one.wrong] == []
     assert {one.call for one in found} == set(restoring.STEPS)
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync", "rename"])
+def test_a_home_that_is_killed_at_any_step_of_its_making_is_made_by_the_next_start(tmp_path: Path, call: str):
+    if why := impossible():
+        pytest.skip(why)
+
+    for n in count(1):
+        if not making.killed_at(tmp_path / str(n), call, n):
+            break
+        fresh.prepare(tmp_path / str(n))
+        path = paths.database(tmp_path / str(n))
+        with check.reading(path) as c:
+            assert c.execute("SELECT q.name, p.name FROM queues q JOIN pools p ON p.name = q.pool").fetchall() == [("default", "default")]
+        assert migrate.version_of(path) == migrate.HEAD and check.check(path) == []
+        assert not list(path.parent.glob("*.new*"))
+    assert n > 1

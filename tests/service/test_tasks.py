@@ -220,6 +220,15 @@ async def test_tasks_go_to_the_front_in_the_order_given_and_later_ones_before_th
     assert await order(call) == [4, 3, 2, 1]
 
 
+async def test_what_runs_is_not_moved_to_the_front(call: Call, worker):
+    await submitted(call)
+    await worker.start(1)
+
+    done = await tasks.front(call, ids=[1])
+
+    assert (done["done"], done["refused"], done["notes"]) == ([], [], ["#1 is running already."])
+
+
 async def test_front_is_undone_by_the_value_it_had_before(call: Call):
     for _ in range(2):
         await submitted(call)
@@ -285,8 +294,9 @@ async def test_a_running_task_keeps_what_it_has_until_its_next_attempt(call: Cal
     await submitted(call, retries=1, retry_delay=0)
     runid = await worker.start(1)
 
-    await tasks.set_(call, ids=[1], fields={"memory": 5})
+    done = await tasks.set_(call, ids=[1], fields={"memory": 5})
 
+    assert done["notes"] == ["#1 is running: this run keeps what it has, and the change counts for the next one."]
     assert (await views.show(call, id=1))["instances"][0]["memory"] == 0.0
     await worker.end(runid, 1)
     await worker.start(1)

@@ -173,9 +173,16 @@ def test_where_a_secret_is_may_be_shown() -> None:
 def test_a_task_is_submitted_again_with_what_it_asked_for() -> None:
     words = equal.submit_words(equal.spec_of(task(timeout=5400.0, memory=1536.0, cpu=0.5)))
 
-    assert words[2:-7] == ["-q", "gpu", "-P", "5", "-t", "90m", "--cpu", "0.5", "--memory", "1536M", "--retries", "1", "-C",
+    assert words[2:4] == ["-n", "resnet50-sweep-08"]
+    assert words[4:-7] == ["-q", "gpu", "-P", "5", "-t", "90m", "--cpu", "0.5", "--memory", "1536M", "--retries", "1", "-C",
                            "/home/ann/sweep"]  # fmt: skip
     assert words[-7:] == ["--", "python", "train.py", "--lr", "0.01", "--seed", "8"]
+
+
+def test_shell_text_is_submitted_again_as_it_was_typed() -> None:
+    launch = {"argv": ["/bin/sh", "-c", "echo hi; exit 3"], "script": "echo hi; exit 3"}
+
+    assert equal.submit_words(equal.spec_of(task(launch=launch)))[-2:] == ["-c", "echo hi; exit 3"]
 
 
 def test_a_submission_inherits_the_environment_less_the_terminal_session(monkeypatch: pytest.MonkeyPatch) -> None:
