@@ -247,6 +247,8 @@ def _status(word: str) -> str:
         return word
     meant = nearest(word, STATUSES)
     near = f"Nearest: {meant}" if meant else f"States: {', '.join(STATUSES)}"
+    if word == "paused":
+        near = "That is the state of a run: --filter status:paused"
     raise argparse.ArgumentTypeError(f"must be the state of a task, not {amounts.quoted(word)}. {near}")
 
 

@@ -33,7 +33,7 @@ def row(sla: dict[str, Any]) -> list[Span]:
         (clean(_wants(sla["conditions"])), ""),
         (clean(_of(sla)), ""),
         (clean(severity), style),
-        ("on" if sla["enabled"] else "off", "" if sla["enabled"] else "warn"),
+        _state(sla),
     ]
 
 
@@ -43,9 +43,19 @@ def facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
         ("wants", _wants(sla["conditions"])),
         ("now" if sla.get("metric") else "of", _of(sla)),
         ("severity", _severity(sla)),
-        ("state", "on" if sla["enabled"] else "off"),
+        ("state", _state(sla)[0]),
         ("made", f"{times.clock(sla['created_at'])}, changed {times.clock(sla['updated_at'])}"),
     ]
+
+
+def _state(sla: dict[str, Any]) -> Span:
+    """How it stands now: `2 firing, 1 pending`."""
+    if not sla["enabled"]:
+        return "off", "warn"
+    alerts = [f"{count:,} {clean(status)}" for status, count in sla["open"].items() if count]
+    if sla["silence"]:
+        alerts.append(f"silenced until {times.clock(sla['silence']['until'])}")
+    return ", ".join(alerts) or "ok", "broken" if sla["open"].get("firing") else "warn" if alerts else ""
 
 
 def _wants(conditions: dict[str, Any]) -> str:

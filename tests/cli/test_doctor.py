@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Problem, Storage, Usage
+from app.health import living, process
 from tests.cli.test_showing import STATUS
 from tests.living import Living
 
@@ -161,7 +162,10 @@ def test_a_keeper_that_goes_on_without_a_runtime_is_told(runtime: Living, td):
     assert "what runs goes on, and its end is kept for the next runtime" in said.stdout
 
 
-def test_a_runtime_of_another_home_is_told_with_its_user_and_pid(runtime: Living, cli, tmp_path: Path):
-    found = cli("doctor", "--json", "--home", str(tmp_path / "mine"))
+def test_a_runtime_of_another_home_is_told_with_its_user_and_pid(runtime: Living, tmp_path: Path):
+    there = [one for one in process.all_ours() if one.home == str(runtime.home)]  # tests beside have theirs, and only a few are named
 
-    assert f"runtime pid {runtime.pid}, home {runtime.home}" in found.out
+    (found,) = living.neighbours(str(tmp_path / "mine"), there)
+
+    assert found.text.endswith(f": runtime pid {runtime.pid}, home {runtime.home}")
+    assert list(living.neighbours(str(runtime.home), there)) == []

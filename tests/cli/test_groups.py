@@ -32,7 +32,7 @@ TEMPLATE = {
     **MADE,
 }  # fmt: skip
 SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
-       "actions": {}, "priority": 3, "enabled": True, **MADE}  # fmt: skip
+       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, **MADE}  # fmt: skip
 ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film",
          "text": "running 57m, allowed 45m",
          "short": "57m > 45m", "since": ago(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
@@ -115,7 +115,7 @@ def test_tables_of_definitions(answering, cli):
         "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
         "pool": ["gpu", "6.0/8", "30.0/32G", "active", "–"],
         "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
-        "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "on"],
+        "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "ok"],
         "alert": ["4", "▲", "CRIT", "on-time", "#7", "film", "12m", "acked", "ann", "57m", ">", "45m"],
     }
 
@@ -241,6 +241,17 @@ def test_an_sla_on_a_metric_says_what_it_wants_and_how_that_stands(answering, cl
     ]  # fmt: skip
     shown = cli("sla", "show", "on-time").out
     assert "wants        replica-lag stays below 5m" in shown and "now          replica 7m old" in shown and "  of " not in shown
+
+
+def test_each_rule_says_how_it_stands_now(answering, cli):
+    late = SLA | {"open": {"firing": 2, "pending": 1}}
+    quiet = SLA | {"silence": {"until": "2026-01-31T08:00:00.000000Z", "by": "ann", "reason": None}}
+    answering(sla__ls=[SLA, late, quiet, late | {"enabled": False}], sla__show=late)
+
+    rows = cli("sla", "ls").out.splitlines()[1:]
+    stands = [row.split("CRIT")[1].partition("until")[0].strip() for row in rows]
+    assert stands == ["ok", "2 firing, 1 pending", "silenced", "off"]
+    assert "state        2 firing, 1 pending" in cli("sla", "show", "on-time").out
 
 
 def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):
