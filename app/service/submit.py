@@ -208,8 +208,8 @@ def _time(at: str | int | float | None) -> str | None:
         raise Usage(f"at {error}") from None
 
 
-_PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}")
-"""No shell text, no expansion: what may well be the name of a file."""
+_PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}|[^\t\r\n;|&$<>()`'\"*?]{1,300}\.\w{1,8}")
+"""No shell text, no expansion: what may well be the name of a file, with spaces only where it ends as one."""
 
 
 def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:

@@ -238,9 +238,9 @@ _GROUPED = {
     "queue-draining": "wait for queue {queue} (draining)",
     "behind": "wait behind others in queue {queue}",
     "dependency": "wait for other tasks",
-    "not-before": "wait for their time",
+    "not-before": "wait for a set time",
     "held": "are held",
-    "retry": "wait for their next attempt",
+    "retry": "wait for the next attempt",
 }
 
 

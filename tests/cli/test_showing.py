@@ -149,9 +149,9 @@ def test_why_of_nothing_groups_the_whole_queue(answering, cli):
     )
 
     assert cli("why").out == "14 wait for queue media (full)\n 2 are held\n"
-    ones = [{"text": text, "count": 1} for text in ("wait for their time", "are held", "no runtime is up")]
+    ones = [{"text": text, "count": 1} for text in ("wait for a set time", "are held", "no runtime is up")]
     answering(why={"groups": ones, "total": 3})
-    assert cli("why").out == "1 waits for their time\n1 is held\n1 waits: no runtime is up\n"
+    assert cli("why").out == "1 waits for a set time\n1 is held\n1 waits: no runtime is up\n"
 
 
 def test_why_also_answers_for_what_runs_and_has_ended(answering, cli):

@@ -94,6 +94,7 @@ async def test_tasks_share_one_stored_environment(call: Call):
     ("spec", "name"),
     [
         ({"argv": ["/usr/bin/ffmpeg", "-i", "in/a.mkv", "-crf", "20", "out/a.mp4"]}, "ffmpeg a.mp4"),
+        ({"argv": ["lame", "b c.wav"]}, "lame b c.wav"),
         ({"argv": ["make", "all"]}, "make all"),
         ({"argv": ["sh", "-c", "sleep 3; echo $x"]}, "sh"),
         ({"argv": ["sha256sum", "-b", "photos/"]}, "sha256sum photos"),
