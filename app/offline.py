@@ -23,7 +23,7 @@ from db import migrate, restore
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, NoBackup, Store
 from db.engine import memory_database, open_database, write_engine
-from db.errors import DamagedDatabase
+from db.errors import BehindDatabase, DamagedDatabase
 from db.operations import By
 
 
@@ -44,7 +44,10 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
     Raises DamagedDatabase where there was a database and is none.
     """
     with _usable(home):
-        return asyncio.run(_read(Path(home), verb, args))
+        found = asyncio.run(_read(Path(home), verb, args))
+        if verb == "status" and _behind(Path(home)):
+            found["database"]["state"] = "DAMAGED"
+        return found
 
 
 async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
@@ -85,7 +88,7 @@ def _seed(c: Any) -> None:
 
 def migrate_home(home: str) -> list[str]:
     """Make or upgrade the database, while no runtime has the home; what was done. Raises DamagedDatabase."""
-    from app.runtime.fresh import prepare
+    from app.runtime.fresh import prepare, refuse_behind
     from app.runtime.lock import hold_lock
 
     with _usable(home):
@@ -95,6 +98,7 @@ def migrate_home(home: str) -> list[str]:
             done = prepare(Path(home))
             if not done:  # what is made anew, or upgraded from a copy that was checked, has been read
                 checks.quick(paths.database(Path(home)))
+                refuse_behind(Path(home))
             return done
 
 
@@ -109,12 +113,32 @@ def check_home(home: str) -> list[str]:
 
 
 def advice(home: str) -> str:
-    """What can be done about the database where its file is damaged, which no mending can derive; else empty."""
+    """What can be done about the database where its file is damaged or it lacks what was written last, which no mending can derive; else
+    empty."""
     from app.runtime.advice import advice
+    from app.runtime.lock import held
 
-    if not checks.damage(paths.database(Path(home))):
-        return ""
-    return str(advice(Path(home), DamagedDatabase("the database is damaged.")))
+    place = Path(home)
+    if checks.damage(paths.database(place)):
+        return str(advice(place, DamagedDatabase("the database is damaged.")))
+    if not held(place) and checking.lacking(place):
+        return str(advice(place, BehindDatabase("the database lacks what was written last.")))
+    return ""
+
+
+def refuse_start(home: str) -> None:
+    """Raises BehindDatabase where the next runtime would be kept from starting by what is missing: what can be told of that at once."""
+    with _usable(home):
+        if lost := _behind(Path(home)):
+            raise checks.behind(paths.database(Path(home)), lost[0])
+
+
+def _behind(home: Path) -> list[str]:
+    """What is missing where the last runtime did not let go of the database in peace; nothing while there is one."""
+    from app.runtime.fresh import unsure
+    from app.runtime.lock import held
+
+    return checking.lacking(home) if unsure(home) and not held(home) else []
 
 
 def _look_there(path: Path) -> None:
@@ -134,7 +158,7 @@ def repair_home(home: str) -> dict[str, Any]:
         check_in_place(Path(home))
         if migrate.version_of(path) != migrate.HEAD:
             raise Conflict("the database is not of this version. Nothing was done.", "Make it so: taskdeck db migrate")
-        hurt = checks.damage(path) or checks.lost_writes(path)
+        hurt = checks.damage(path) or checking.lacking(Path(home))
         done = [] if hurt else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())))
         problems = checking.examine(Path(home), False)
     return {"ok": not problems, "done": done, "problems": problems}
@@ -295,12 +319,12 @@ def _no_backup(path: str) -> NoBackup:
 @contextmanager
 def _prepared(home: Path, chosen: _Chosen, trial: bool = False) -> Iterator[tuple[restore.Prepared, Told]]:
     """What may take the place of the database, and what that would change."""
-    from app.runtime.lock import user_name
+    from app.runtime.lock import held, user_name
 
     what = f"{'database' if chosen.told['kind'] == 'kept' else 'backup'} {chosen.told['id']}"
     with restore.prepared(
         chosen.rebuild, paths.database(home), chosen.size, lambda: traces.traces(home), chosen.highest, By(user_name(os.getuid())), what,
-        trial, quiet_since(home, chosen.last),
+        trial, quiet_since(home, chosen.last), lambda path: not (trial and held(home)) and bool(checking.lacking(home, path)),
     ) as ready:  # fmt: skip
         yield ready, {"backup": chosen.told, **ready.told(), "restored": False, "kept": None}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from db import clock, migrate, moves, schema, sql, wal
 from db.backup import restore_tool as tool
 from db.engine import explain
-from db.errors import DamagedDatabase, Storage
+from db.errors import BehindDatabase, DamagedDatabase, Storage
 from db.files import read_only_uri
 
 TOLD = 20
@@ -121,7 +121,7 @@ def quick(path: Path) -> None:
     if migrate.version_of(path) is None:
         return
     with reading(path) as c:
-        found = _lines(c, "PRAGMA quick_check(1)") or lost_writes(path)
+        found = _lines(c, "PRAGMA quick_check(1)")
     if found:
         raise damaged(path, found[0])
 
@@ -135,15 +135,17 @@ def lost_writes(path: Path) -> list[str]:
     return ["its log is damaged, and what was written last is behind that"] if cut else []
 
 
-def missing_last(path: Path, logs: Iterable[str]) -> list[str]:
+def missing_last(path: Path, logs: Iterable[str], began: Callable[[str], bool] = lambda runid: True) -> list[str]:
     """That runs with a log began after all that the database knows of, which is only so where its own log was lost: what is said of a run
-    is on the disk before that starts, and of one that was pruned there is no log. `logs`: the runs with one. Raises Storage."""
+    is on the disk before that starts, and of one that was pruned there is no log. `logs`: the runs with one; `began`: whether one was
+    started, for a log may be left of a start that failed. Raises Storage."""
     if migrate.version_of(path) != migrate.HEAD:
         return []
     with reading(path) as c:
         last = max((at for (at,) in c.execute(_LAST_KNOWN)), default=None)
-        since = [runid for runid in logs if last is not None and _began(runid) > last]
-        lost = strangers(c, sorted(since))
+    since = [runid for runid in logs if last is not None and _made(runid) > last]
+    with reading(path) as c:  # anew: a row comes before the log
+        lost = [runid for runid in strangers(c, sorted(since)) if began(runid)]
     more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
     return [f"what was written last is missing: run {lost[0]}{more} began after all that it knows of"] if lost else []
 
@@ -153,7 +155,7 @@ _LAST_KNOWN = " UNION ALL ".join(
 )
 
 
-def _began(runid: str) -> str:
+def _made(runid: str) -> str:
     """The stored time that a run's id was made at; "" for one that is none of ours."""
     try:
         return clock.from_unix((UUID(runid).int >> 80) / 1000)
@@ -166,11 +168,17 @@ def damaged(path: Path, what: str) -> DamagedDatabase:
     return DamagedDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
 
 
+def behind(path: Path, what: str) -> BehindDatabase:
+    """The database at `path` lacks what was written last, as `what` says."""
+    return BehindDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write. Raises Storage for what sqlite3 cannot do."""
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
+            c.execute("BEGIN")  # what is compared is of one moment, while a runtime goes on writing
             yield c
     except sql.FAILED as error:
         raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error

@@ -37,6 +37,14 @@ class DamagedDatabase(Storage):
     code = "damaged-database"
     why = ""
     """What was found, in SQLite's words."""
+    without_backup = "Move it away, or put a good copy there."
+    """What to do where there is no good backup of it."""
+
+
+class BehindDatabase(DamagedDatabase):
+    """What was written last is missing from the database; what is in it can be read."""
+
+    without_backup = "Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore"
 
 
 class GoneDatabase(DamagedDatabase):

@@ -685,9 +685,11 @@ def _renumber(c: Connection, done: Carried, before: int, given: _Given) -> None:
     done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
     last = max([given.last, *(new for _, new in done.renumbered)])
     now = clock.now()
+    # When the first number was given tells one home's backups from another's; a backup from before that does not know it.
     sql.run(
         c,
-        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, :now, :now) "
+        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, coalesce((SELECT o.created_at "
+        "FROM old.counters o WHERE o.name = 'task-number' AND typeof(o.created_at) = 'text'), :now), :now) "
         "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
         {"value": last, "now": now},
     )

@@ -32,6 +32,11 @@ def find(c: Connection) -> Replica | None:
     return Replica(*row) if row else None
 
 
+def history(c: Connection) -> str | None:
+    """What a home keeps wherever it is moved to, and tells its copies from those of others: when its first number was given."""
+    return sql.value(c, "SELECT created_at FROM counters WHERE name = 'task-number'")
+
+
 def behind_since(c: Connection) -> str | None:
     """Since when the copy lacks what is written: when the last whole one was begun, else when it was chosen. None: there is none."""
     return c.exec_driver_sql("SELECT coalesce(synced_at, created_at) FROM replicas").scalar()

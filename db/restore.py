@@ -116,11 +116,12 @@ def _not_newer(path: Path) -> None:
 @contextmanager
 def prepared(
     rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[ledger.Trace]], highest: int, by: str, what: str,
-    trial: bool = False, idle: bool = False,
+    trial: bool = False, idle: bool = False, lacks: Callable[[Path], bool] = lambda path: False,
 ) -> Iterator[Prepared]:
     """The image, of `size` bytes, brought up to date beside the database `present`; it is gone afterwards unless it was put in place.
     The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
-    the highest number in any backup; `by` restores `what`, as the log of operations names them; `idle`: none was given since."""
+    the highest number in any backup; `by` restores `what`, as the log of operations names them; `idle`: none was given since;
+    `lacks`: whether a database that can be read lacks what was written last, which nobody can tell while a runtime writes."""
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     if not trial:
         sweep(present)
@@ -130,7 +131,7 @@ def prepared(
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
         source = _with_its_log(present)
-        behind = _is_behind(source, traces)
+        behind = _is_behind(source, lacks)
         sound = is_sound(source) and not unfinished(present) and not behind
         before = _stand_of(source)
         carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle, behind)
@@ -143,10 +144,9 @@ def prepared(
         remove(path)
 
 
-def _is_behind(path: Path, traces: Callable[[], Sequence[ledger.Trace]]) -> bool:
-    """Whether a database that can be read lacks what was written last."""
+def _is_behind(path: Path, lacks: Callable[[Path], bool]) -> bool:
     try:
-        return bool(check.lost_writes(path) or check.missing_last(path, [trace.runid for trace in traces()]))
+        return lacks(path)
     except Problem:
         return False
 

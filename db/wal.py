@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import struct
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
-
-import psutil
+from typing import NamedTuple
 
 from db.files import read_only_uri
 
 HEADER, FRAME = 32, 24
 """Bytes before the first frame, and before the page in each; from https://sqlite.org/fileformat2.html#walformat."""
 
+Sum = tuple[int, int]
+"""The checksum of a frame, which goes on from that of the frame before it."""
+
+
+class _Frame(NamedTuple):
+    """One frame of the log's present round: the number of its page and, in the last one of a transaction, the size of the database; the
+    page itself; its sum."""
+
+    head: bytes
+    page: bytes
+    sum: Sum
+
+    @property
+    def commits(self) -> bool:
+        return any(self.head[4:])
+
 
 def cut_short(path: Path) -> bool:
-    """Whether the log of the database at `path` holds transactions that SQLite does not see. One that was torn when the machine went down
-    was never acknowledged and is none of these. Raises OSError; sqlite3.Error where the database cannot be opened."""
+    """Whether the log of the database at `path` holds transactions that SQLite does not see and that were in the database before. Raises
+    OSError; sqlite3.Error where the database cannot be opened.
+
+    What was torn when the machine went down, or was not taken by the disk, is none of these: it was never acknowledged, and its end may
+    still lie there once shorter ones were written over it. Only of what another was built upon is it certain. So the loss of the very last
+    transaction is not told: it looks like one that was torn."""
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or log.stat().st_size <= HEADER:
         return False
-    commits = _unseen_commits(log, _seen(path))
-    return commits > 1 or commits == 1 and log.stat().st_mtime > psutil.boot_time()
+    seen = _seen(path)
+    return _built_upon(log, seen) and _seen(path) == seen  # else somebody has begun to write meanwhile
 
 
 def _seen(path: Path) -> int:
@@ -34,16 +54,33 @@ def _seen(path: Path) -> int:
             return struct.unpack("=I", index.read(20)[16:])[0]
 
 
-def _unseen_commits(log: Path, seen: int) -> int:
-    """The transactions that end in frames behind those, by what each frame says before its page: to which round of the log it belongs,
-    and whether it is the last one of a transaction."""
-    commits = 0
+def _built_upon(log: Path, seen: int) -> bool:
+    """Whether one of the transactions that end behind those frames has another that goes on from its sum: who wrote that had the first in
+    the database. Where a disk may spoil what lies beside, SQLite repeats the last frame of a transaction, which is no other one."""
     with open(log, "rb") as file:
-        _, _, page, _, *round_ = struct.unpack(">6I", file.read(24))
-        place, end = HEADER + seen * (FRAME + page), os.fstat(file.fileno()).st_size
-        while page and place + FRAME + page <= end:
-            file.seek(place)
-            _, last, *mine = struct.unpack(">4I", file.read(16))
-            commits += bool(last) and mine == round_
-            place += FRAME + page
-    return commits
+        words = ">" if struct.unpack(">I", file.read(4))[0] & 1 else "<"
+        return any(
+            one and then and one.commits and one.head != then.head and _sum(words, then, one.sum) == then.sum
+            for one, then in pairwise(_frames(log, seen))
+        )
+
+
+def _frames(log: Path, seen: int) -> Iterator[_Frame | None]:
+    """The frames behind those, as they lie there; None for one of an earlier round."""
+    with open(log, "rb") as file:
+        _, _, size, _, *round_ = struct.unpack(">6I", file.read(24))
+        file.seek(HEADER + seen * (FRAME + size))
+        while size and len(found := file.read(FRAME + size)) == FRAME + size:
+            head, *mine, first, second = struct.unpack(">8s4I", found[:FRAME])
+            yield _Frame(head, found[FRAME:], (first, second)) if mine == round_ else None
+
+
+def _sum(words: str, frame: _Frame, before: Sum) -> Sum:
+    """What its checksum is behind a frame with the sum `before`; `words`: the order of bytes in them."""
+    body = frame.head + frame.page
+    first, second = before
+    numbers = iter(struct.unpack(f"{words}{len(body) // 4}I", body))
+    for one, two in zip(numbers, numbers, strict=True):
+        first = (first + one + second) & 0xFFFFFFFF
+        second = (second + two + first) & 0xFFFFFFFF
+    return first, second

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from app import offline, paths
+from app.cli import db_backup
+from app.core.ids import uuid7
 from app.errors import Conflict, Storage
 from app.runtime.fresh import prepare
 from app.runtime.lock import RuntimeExists, held, hold_lock
@@ -91,6 +93,19 @@ def test_a_run_of_which_there_is_only_a_log_may_have_been_any_tasks_whatever_the
     carried = restored(backed_up, lambda told: True)["carried"]
 
     assert (carried["unknown"], carried["held"]) == (1, 1)
+
+
+def test_while_a_runtime_has_the_home_nothing_that_it_writes_is_missed(backed_up: Path):
+    log = Path(paths.log_path(backed_up, uuid7()))
+    log.parent.mkdir()
+    log.write_text("said")
+
+    def how() -> str:
+        return offline.restore_home(os.fspath(backed_up), None, None, lambda told: False, trial=True)["present"]
+
+    with hold_lock(backed_up):
+        assert how() == "whole"
+    assert how() == "damaged"
 
 
 def test_nothing_is_asked_while_a_runtime_has_the_home(backed_up: Path):
@@ -286,14 +301,70 @@ def test_a_home_that_was_made_another_by_the_file_of_a_backup_knows_those_of_bot
     assert strangers(backed_up) == [] and "theirs" in names(paths.database(backed_up))
 
 
-def test_a_backup_from_before_they_said_of_which_home_they_are_is_the_homes_own(backed_up: Path, theirs: str):
-    path = backed_up / "backups" / f"{theirs}.backup"
+def without_history(path: Path) -> None:
+    """Make a backup one from before they said of which home they are."""
     data = path.read_bytes()
     old = re.sub(rb'"history": "[^"]*"', lambda found: b'"as_it_was": "' + b"x" * (len(found[0]) - 15) + b'"', data[:-32])
     assert len(old) == len(data) - 32
     path.write_bytes(old + hashlib.sha256(old).digest())
 
-    assert offline.named(os.fspath(backed_up), None, None)["id"] == theirs and strangers(backed_up) == []
+
+def doubtful(home: Path) -> list[str]:
+    return [one["id"] for one in offline.backups(os.fspath(home)) if one["doubtful"]]
+
+
+def test_one_that_does_not_say_of_which_home_it_is_is_never_chosen_beside_those_that_do(backed_up: Path, theirs: str, tmp_path: Path):
+    without_history(backed_up / "backups" / f"{theirs}.backup")
+    home, other = os.fspath(backed_up), os.fspath(tmp_path / "other" / paths.DATABASE)
+
+    (own,) = {one["id"] for one in offline.backups(home)} - {theirs}
+    assert offline.named(home, None, None)["id"] == own and (strangers(backed_up), doubtful(backed_up)) == ([], [theirs])
+    told = offline.verify(home, None)
+    assert (told["bad"], told["strangers"], told["doubtful"]) == ([], [], [{"id": theirs, "of": other}])
+    assert db_backup.said(told)[1:] == [f"{theirs} may be of another home ({other}), and is not chosen by itself"]
+    assert offline.named(home, theirs, None)["id"] == theirs
+
+
+def test_one_of_a_home_that_was_never_used_is_not_chosen_either(backed_up: Path, tmp_path: Path):
+    fresh = tmp_path / "fresh"
+    paths.make_home(fresh)
+    prepare(fresh)
+    soon = clock.utcnow() + timedelta(seconds=5)
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(clock, "utcnow", lambda: soon)
+        taken = take(paths.database(fresh), fresh / "backups", Rules())
+    (own,) = (backed_up / "backups").glob("*.backup")
+    shutil.copy(taken.path, backed_up / "backups")
+
+    assert offline.named(os.fspath(backed_up), None, None)["id"] == own.stem and doubtful(backed_up) == [taken.id]
+    shutil.copy(own, fresh / "backups")
+    assert offline.named(os.fspath(fresh), None, None)["id"] == taken.id and len(doubtful(fresh)) == 1
+
+
+def test_a_home_that_was_moved_with_backups_that_do_not_say_whose_they_are_has_them_still(backed_up: Path, tmp_path: Path):
+    (first,) = (backed_up / "backups").glob("*.backup")
+    without_history(first)
+    (backed_up / "backups" / "manifest.jsonl").unlink()
+    alone = Path(shutil.copytree(backed_up, tmp_path / "alone"))
+    take(paths.database(backed_up), backed_up / "backups", Rules(), full=True)
+    moved = Path(shutil.copytree(backed_up, tmp_path / "moved"))
+
+    assert offline.named(os.fspath(alone), None, None)["id"] == first.stem and doubtful(alone) == strangers(alone) == []
+    assert doubtful(moved) == strangers(moved) == [], "one of ours was taken in the same place after it"
+
+
+def test_a_restore_of_one_from_before_the_first_number_makes_no_other_home_of_it(tmp_path: Path):
+    home = tmp_path / "home"
+    paths.make_home(home)
+    prepare(home)
+    first = take(paths.database(home), home / "backups", Rules())
+    submit(paths.database(home), "mine")
+    last = take(paths.database(home), home / "backups", Rules(), full=True)
+
+    assert offline.restore_home(os.fspath(home), first.id, None, lambda told: True)["restored"]
+    moved = Path(shutil.move(home, tmp_path / "moved"))
+
+    assert strangers(moved) == doubtful(moved) == [] and offline.named(os.fspath(moved), None, None)["id"] == last.id
 
 
 def test_a_counter_that_cannot_go_on_is_not_brought_over(backed_up: Path):

@@ -13,6 +13,7 @@ from app.errors import Problem
 from app.health import disk
 from app.health.finding import Finding, quote, restart, taskdeck
 from app.health.process import KEEPER, Ours, read, stands_still, stat, user_name
+from db.errors import BehindDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def trouble(home: str, problem: Problem) -> Finding:
     hint = _COMMAND.search(problem.hint.rstrip("."))
     cure = hint.group(1) if hint else taskdeck(home, "db check")
     if cure.startswith("taskdeck ") and "--home" not in cure:
-        cure = taskdeck(home, cure.removeprefix("taskdeck "))
+        cure = " && ".join(taskdeck(home, one.removeprefix("taskdeck ")) for one in cure.split(" && "))
     if about == "config":
         from app.paths import config_file
 
         cure = f'"${{EDITOR:-vi}}" {quote(config_file())}'
-    if problem.code == "damaged-database" and "Newest good backup" not in problem.message:
+    readable = problem.hint == BehindDatabase.without_backup
+    if problem.code == "damaged-database" and not readable and "Newest good backup" not in problem.message:
         aside, database = quote(os.path.join(home, "damaged")), quote(os.path.join(home, "taskdeck.db"))
         cure = f"mkdir {aside} && mv {database} {database}-* {aside}"  # and not what was kept before a restore
     return Finding(about, cut(clean(problem.message), 300), "broken", clean(cure))
@@ -136,6 +138,17 @@ def database(home: str, found: dict[str, Any]) -> Finding:
         return Finding("database", text)
     sick = found["state"] in ("disk full", "read-only")
     return Finding("database", text, "broken", _cure(home, found["state"]) if sick else taskdeck(home, "db check"))
+
+
+def lying(home: str, found: dict[str, Any]) -> Finding:
+    """The same where no runtime is up: would the next be kept from starting by what is missing?"""
+    from app import offline
+
+    try:
+        offline.refuse_start(home)
+    except Problem as problem:
+        return trouble(home, problem)
+    return database(home, found)
 
 
 def neighbours(home: str, ours: Sequence[Ours]) -> Iterator[Finding]:

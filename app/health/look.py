@@ -57,6 +57,7 @@ def _living(path: str, asked: Asked, ours: list[process.Ours]) -> Iterator[Findi
         yield from living.keeper(path, asked["keeper"])
     else:
         yield from living.alone(path, ours)
-    yield living.database(path, asked["database"])
+    up = asked["runtime"]["state"] == "running"
+    yield living.database(path, asked["database"]) if up else living.lying(path, asked["database"])
     yield from backups.backups(path, asked["backup"])
     yield from backups.replica(path, asked["replica"])

@@ -802,6 +802,15 @@ def open_log(path: bytes) -> int:
         return os.open(path, flags, 0o600)
 
 
+def unmake_log(path: bytes, log: int) -> None:
+    """Remove the log of a run that was not begun, where it says nothing: a log tells that its run has been there."""
+    if os.fstat(log).st_size == 0:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # who counts runs by their logs looks into those of which the journal says nothing
+
+
 def start(launch: Launch, log: int) -> int:
     """Start the program in a session of its own; its pid. Raises CannotStart; OSError when there is no process left."""
     enter(launch.cwd)
@@ -1589,6 +1598,8 @@ class Keeper(Role):
             return self.no_log(launch, error)
         try:
             self.start(launch, log)
+            if launch.run not in self.ledger.runs:
+                unmake_log(launch.log, log)
         finally:
             os.close(log)
 

@@ -42,7 +42,7 @@ def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     except Usage as unknown:
         return DamagedDatabase(f"{damage.message} {unknown.message}", "Mend it, then see: taskdeck db restore --dry-run")
     if found is None:
-        return DamagedDatabase(f"{damage.message} There is no good backup of it.", "Move it away, or put a good copy there.")
+        return DamagedDatabase(f"{damage.message} There is no good backup of it.", damage.without_backup)
     now, at = clock.utcnow(), clock.parse(found.at)
     old = amounts.age((now - at).total_seconds())
     said = f"{damage.message} Newest good backup: {amounts.clock(at, now)}, {old} old."

@@ -117,7 +117,7 @@ class Backing:
             self._hook = asyncio.create_task(self._run(chosen, folder), name="after a backup")
 
     async def _run(self, chosen: Settings, folder: Path) -> None:
-        self._tell("backup-after", await backups.hook(chosen, folder))
+        self._tell("backup-after", await backups.hook(self._call.home, chosen, folder))
 
     def _tell(self, name: str, problem: str | None) -> None:
         if problem is None:

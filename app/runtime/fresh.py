@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from app import paths
 from app.errors import Storage
 from app.runtime.inplace import CLOSED, check_in_place
-from app.service import traces
+from app.service.checking import lacking
 from db import check, migrate, named, restore, schema
 from db.engine import Database
 from db.moves import SYSTEM
@@ -31,8 +31,13 @@ def look_over(home: Path) -> None:
     check_in_place(home)
     if unsure(home):
         check.quick(path)  # 1.5 s for 1 GiB
-        if lost := check.missing_last(path, traces.logs(home)):
-            raise check.damaged(path, f"{lost[0]}; where there is no backup: taskdeck db backup")
+        refuse_behind(home)
+
+
+def refuse_behind(home: Path) -> None:
+    """Raises BehindDatabase where what was written last is missing, while nobody writes."""
+    if lost := lacking(home):
+        raise check.behind(paths.database(home), lost[0])
 
 
 def unsure(home: Path) -> bool:

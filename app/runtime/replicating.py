@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,8 +35,11 @@ OURS = frozenset({"run", "runs", "taskdeck.db.promoting", "lost+found"})
 WORD = "taskdeck-promoted"
 """What another host says where a home lies."""
 
+MARK = "taskdeck-of"
+"""What it says before each line of the mark of a copy, and alone of one that has no mark and nothing in it of the home that asks."""
+
 OF = f"{paths.REPLICA}.of"
-"""The file on another host that names the home its copy is of."""
+"""The file on another host that tells of the home its copy is of: as a copy names it, and its history."""
 
 ASKING = 30.0
 """Seconds that another host may take to say what lies there."""
@@ -62,9 +66,58 @@ def origin(home: Path) -> str:
 def refuse_copy(home: Path) -> None:
     """Raise Conflict where the copy of another home lies: a fresh home beside it would only hide it."""
     if paths.replica(home).exists() and not paths.database(home).exists():
-        of = _belongs(paths.replica(home)) or "another home"
+        of = _belongs(paths.replica(home))[0] or "another home"
         said = f"{home} is the replica of {of}. Nothing is started from it."
         raise Conflict(said, f"Make it the home: taskdeck --home {home} db promote")
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lies where a copy is to be made: whether it was `promoted`; which home the copy there is `of`, "" where that is not known but
+    that it is none of ours, None where it is ours or there is none; the `history` of that home, "" where that is not known."""
+
+    promoted: bool
+    of: str | None
+    history: str
+
+    def whose(self) -> str:
+        """Of which home it is, to be said after a name for it."""
+        return f"has the copy of {cut(clean(self.of), 100)}" if self.of else "has a copy that is none of this home"
+
+
+@dataclass(frozen=True, slots=True)
+class Us:
+    """The home that is copied: where it lies, where it lay `before` as the last copy was begun, its history if it has one yet, and
+    whether none was made there yet since the place was chosen."""
+
+    origin: str
+    history: str | None
+    before: str | None = None
+    first: bool = True
+
+    def may_have(self, found: Lying) -> bool:
+        """Whether it is ours, or nobody's. A home that was moved has its history still, but so has one that was promoted: by that alone it
+        is ours only where a person has just chosen the place, so that of two the one is told that the other has taken it."""
+        if found.of is None or clean(found.of) == clean(self.origin):
+            return True
+        if self.before and clean(found.of) == clean(self.before):
+            return found.history in ("", self.history or "")
+        return self.first and bool(self.history) and found.history == self.history
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        """What tells of us beside a copy."""
+        return clean(self.origin), self.history or ""
+
+    @property
+    def marks(self) -> str:
+        """What the shell in its folder is to do to mark a copy as ours."""
+        return f"printf '%s\\n' {shlex.join(self.mark)} > {OF}"
+
+    @property
+    def traces(self) -> list[str]:
+        """What only a copy of ours has in it: in its row the time when it was begun follows where we lie."""
+        return [f"{self.origin}20", *([self.history] if self.history else [])]
 
 
 class Replicating:
@@ -81,14 +134,19 @@ class Replicating:
         if tool() is None:
             raise Conflict("there is no sqlite3_rsync on this machine.", "Type: pip install 'taskdeck[replica]'")
         host, folder = parted(target)
+        us = await self._us(None)
         if not host:
-            await asyncio.to_thread(self._fits, Path(folder))
-        elif of := await self._another(host, Path(folder)):
-            raise Conflict(f"{target} has the copy of {of}. It was not touched.", "Choose another folder.")
-        await self._db.write(replicas.choose, target, origin(self._home), by)
+            await asyncio.to_thread(self._fits, Path(folder), us)
+        elif isinstance(found := await self._asked(host, Path(folder), us), Lying) and not us.may_have(found):
+            raise Conflict(f"{target} {found.whose()}. It was not touched.", f"Choose another folder, or remove {paths.REPLICA} there.")
+        await self._db.write(replicas.choose, target, us.origin, by)
         return await self.sync()
 
-    def _fits(self, folder: Path) -> None:
+    async def _us(self, replica: Replica | None) -> Us:
+        history = await self._db.read(replicas.history)
+        return Us(origin(self._home), history, replica.origin if replica else None, replica is None or replica.synced_at is None)
+
+    def _fits(self, folder: Path, us: Us) -> None:
         real, home = os.path.realpath(folder), os.path.realpath(self._home)
         if real == home:
             raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
@@ -97,7 +155,7 @@ class Replicating:
         there = paths.replica(folder)
         if paths.database(folder).exists():
             raise Conflict(f"{folder} is a home of its own. It was not touched.", "Choose an empty folder.")
-        if there.exists() and _belongs(there) != origin(self._home):
+        if there.exists() and not ((found := _lying(folder)).of and us.may_have(found)):
             raise Conflict(f"{there} is there already and no copy of this home. It was not touched.", "Choose an empty folder.")
         require_above(folder, "Nothing was changed.")
         try:
@@ -114,53 +172,76 @@ class Replicating:
         if replica is None:
             return None
         began = clock.now()
-        await self._db.write_quietly(replicas.begin, began, origin(self._home))
-        problem = await self._copy(replica.target)
+        problem = await self._in_the_way(*_place(replica.target), await self._us(replica))
+        if problem is None:  # what is not copied leaves where the home lay when it last was
+            await self._db.write_quietly(replicas.begin, began, origin(self._home))
+            problem = await self._copy(*_place(replica.target))
         await self._db.write_quietly(replicas.end, began, problem)
         return await self._db.read(replicas.find)
 
-    async def _copy(self, target: str) -> str | None:
-        """Copy there; what kept it from its end. A copy that was promoted, be it meanwhile, is left alone."""
+    async def _copy(self, host: str, folder: Path) -> str | None:
+        """Copy there; what kept it from its end. One that was promoted meanwhile is told as that."""
         program = tool()
         if program is None:
             return "there is no sqlite3_rsync on this machine"
-        host, folder = parted(target)
-        there = paths.replica(Path(folder))
-        if problem := await self._in_the_way(host, Path(folder)):
-            return problem
+        there = paths.replica(folder)
         code, _, said = await _run(LIMIT, program, os.fspath(self._db.path), f"{host}:{there}" if host else os.fspath(there))
         if code is None:
             return f"it took over {LIMIT:.0f} s"
         if code:
             return in_a_line(said) or f"sqlite3_rsync ended with {code}"
-        return await self._in_the_way(host, Path(folder)) if not host else None
+        return replicas.PROMOTED if not host and paths.database(folder).exists() else None
 
-    async def _another(self, host: str, folder: Path) -> str | None:
-        """Which other home the folder on another host is marked as the copy of. One that is not marked is marked as this home's; one that
-        is not there, or whose host does not answer, is none's, and the copying tells."""
-        of, mine = shlex.quote(os.fspath(folder / OF)), origin(self._home)
-        asks = f"test -e {of} || printf '%s\\n' {shlex.quote(mine)} > {of}; cat {of}"
-        with suppress(OSError):
-            told = (await _run(ASKING, "ssh", "-e", "none", host, asks))[1].decode("utf-8", "replace").splitlines()
-            return next((cut(clean(line), 100) for line in told if ":/" in line and line != mine), None)
+    async def _in_the_way(self, host: str, folder: Path, us: Us) -> str | None:
+        """Why nothing is to be copied there: it was promoted, it has the copy of another home, or its host cannot be asked. A mark that
+        says where the home lay before is made anew."""
+        found = await (self._asked(host, folder, us) if host else asyncio.to_thread(_lying, folder))
+        if isinstance(found, str):
+            return found
+        if found.promoted:
+            return replicas.PROMOTED
+        if not us.may_have(found):
+            return f"it {found.whose()}. Remove {paths.REPLICA} there, or choose another folder"
+        if host and found.of is not None and (found.of, found.history) != us.mark:
+            with suppress(OSError):  # the next one does it
+                await _run(ASKING, "ssh", "-e", "none", host, _shell(f"cd {_quoted(folder)} && {us.marks}"))
         return None
 
-    async def _in_the_way(self, host: str, folder: Path) -> str | None:
-        """Why nothing is to be copied there: it was promoted, or its host cannot be asked."""
-        database = paths.database(folder)
-        if not host:
-            return replicas.PROMOTED if database.exists() else None
-        # A word is asked for, since a login that may run one program only exits as that program likes.
-        asks = f"test -e {shlex.quote(os.fspath(database))} && echo {WORD}"
+    async def _asked(self, host: str, folder: Path, us: Us) -> Lying | str:
+        """What lies there on another host, or why that cannot be known. A folder without a copy, whose mark then says nothing, and one
+        with a copy of ours without a mark are marked as ours; where that fails the copying tells why, or it is done the next time."""
+        there, of, ours = paths.REPLICA, OF, " ".join(f"-e {shlex.quote(word)}" for word in us.traces)
+        # Words are asked for, since a login that may run one program only exits, and says, as that program likes.
+        asks = (
+            f"cd {_quoted(folder)} || exit 0; test -e {paths.DATABASE} && echo {WORD} && exit 0; "
+            f"if test -e {there} && test -s {of}; then sed 's/^/{MARK} /' {of}; "
+            f"elif test -e {there} && ! grep -qF {ours} {there}; then echo {MARK}; else {us.marks}; fi"
+        )
         try:
-            code, told, said = await _run(ASKING, "ssh", "-e", "none", host, asks)
+            code, told, said = await _run(ASKING, "ssh", "-e", "none", host, _shell(asks))
         except OSError as error:
             return f"ssh cannot be started: {(error.strerror or 'unknown').lower()}"
         if code is None:
             return f"{host} did not answer for {ASKING:.0f} s"
         if code == SSH_FAILED:
             return in_a_line(said) or f"ssh to {host} ended with {code}"
-        return replicas.PROMOTED if WORD.encode() in told.split() else None
+        lines = told.decode("utf-8", "replace").splitlines()
+        mark = [line.removeprefix(MARK).strip() for line in lines if line.startswith(MARK)]
+        return Lying(WORD in lines, mark[0] if mark else None, mark[1] if mark[1:] else "")
+
+
+def _place(target: str) -> tuple[str, Path]:
+    host, folder = parted(target)
+    return host, Path(folder)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(os.fspath(path))
+
+
+def _shell(script: str) -> str:
+    """A script for the plain shell, whatever the one of the login is."""
+    return f"sh -c {shlex.quote(script)}"
 
 
 async def _run(limit: float, *words: str) -> tuple[int | None, bytes, bytes]:
@@ -187,16 +268,22 @@ def in_a_line(said: bytes) -> str:
     return cut(clean("; ".join(found)), 200)
 
 
-def _belongs(path: Path) -> str | None:
-    """Whose copy the database at `path` says it is. Nothing is left beside it: a log would be there only while it is written to."""
+def _lying(folder: Path) -> Lying:
+    """What lies in a folder of this machine."""
+    of, history = _belongs(paths.replica(folder)) if paths.replica(folder).exists() else (None, None)
+    return Lying(paths.database(folder).exists(), of, history or "")
+
+
+def _belongs(path: Path) -> tuple[str | None, str | None]:
+    """Whose copy the database at `path` says it is, and its history. Nothing is left beside it: a log would be there only while it is
+    written to."""
     import sqlite3
     from contextlib import closing
 
+    from db.backup.restore_tool import history
     from db.files import undisturbed_uri
 
-    try:
-        with closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
-            row = c.execute("SELECT origin FROM replicas").fetchone()
-    except sql.FAILED:
-        return None
-    return row[0] if row else None
+    with suppress(*sql.FAILED), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
+        row = c.execute("SELECT origin FROM replicas").fetchone()
+        return (str(row[0]), history(c)) if row else (None, None)
+    return None, None

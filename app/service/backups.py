@@ -9,13 +9,12 @@ import shlex
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
 
@@ -24,7 +23,7 @@ from app.core.clean import clean, cut
 from app.core.upkeep import Backup as Settings
 from app.errors import Conflict, Problem, Usage
 from app.service.call import Call
-from db import migrate, operations, restore
+from db import files, migrate, operations, restore
 from db.backup import keeping, room
 from db.backup.mirror import mirror
 from db.backup.store import Backup, Fault, Store
@@ -125,7 +124,7 @@ _RUNNING: set[asyncio.Task[str | None]] = set()
 
 async def _recorded(call: Call, chosen: Settings, taken: Backup) -> str | None:
     """Run it; what went wrong, which stands in the log of operations while a runtime is up."""
-    wrong = await hook(chosen, taken.path.parent)
+    wrong = await hook(call.home, chosen, taken.path.parent)
     if wrong and call.live is not None:
         with suppress(Problem):  # it is told all the same to who waits
             await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
@@ -216,8 +215,8 @@ def left_behind(home: Path) -> Row | None:
 
 def kept(home: Path) -> Row:
     """What restores have put aside: {"files": [{path, at, bytes}], oldest first; "keep": seconds that all but the newest stay, or null}."""
-    files = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in restore.kept(paths.database(home))]
-    return {"files": files, "keep": settings().keep}
+    found = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in restore.kept(paths.database(home))]
+    return {"files": found, "keep": settings().keep}
 
 
 def store_of(home: Path, ident: str | None) -> Store:
@@ -230,15 +229,15 @@ def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lam
     """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
     up the newest.
 
-    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}], "damaged_lines": numbers of the
-    manifest's}. One that is found bad is told in the manifest, and counts no more. What is odd is no fault of the backup: it cannot be
-    read as things stand, or what travels along is not as it was. Strangers are `of` the database of another home. Raises NoBackup and
-    Storage.
+    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}], "doubtful": [{id, of}],
+    "damaged_lines": numbers of the manifest's}. One that is found bad is told in the manifest, and counts no more. What is odd is no fault
+    of the backup: it cannot be read as things stand, or what travels along is not as it was. Strangers are `of` the database of another
+    home, and what is doubtful may be. Raises NoBackup and Storage.
     """
     store = store_of(home, ident)
     if not store.folder.is_dir():
         checked = len([store.find(ident)] if ident else store.backups())
-        return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+        return {"checked": checked, "bad": [], "odd": [], "strangers": [], "doubtful": [], "damaged_lines": []}
     try:
         with keeping.alone(store.folder, step, room.UNCHECKED):
             return _checked(store, ident, step)
@@ -251,7 +250,8 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
     asked = [store.find(ident)] if ident else known
     faults = [] if ident else list(store.damaged_files())
     bad = {fault.ident for fault in faults if fault.own}
-    whole = asked[0] if ident else next((one for one in reversed(asked) if one.id not in bad and not one.stranger), None)
+    own = [one for one in asked if one.id not in bad and not (one.stranger or one.doubtful)]
+    whole = asked[0] if ident else next(reversed(own), None)
     with suppress(OSError):  # the next backup sweeps
         keeping.clear(store.folder)
     try:
@@ -266,8 +266,9 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
         if one.id in wrong and one.problem is None:
             _mark_bad(store, one.id, wrong[one.id])
     told = {name: [{"id": ident, "problem": why} for ident, why in found.items()] for name, found in (("bad", wrong), ("odd", odd))}
-    strangers = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]
-    return {"checked": len(asked), **told, "strangers": strangers, "damaged_lines": store.damaged_lines()}
+    told["strangers"] = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]
+    told["doubtful"] = [{"id": one.id, "of": one.doubtful} for one in asked if one.doubtful]
+    return {"checked": len(asked), **told, "damaged_lines": store.damaged_lines()}
 
 
 def _by_backup(faults: Iterable[Fault]) -> dict[str, str]:
@@ -304,11 +305,12 @@ def _mark_bad(store: Store, ident: str, why: str) -> None:
 
 
 def as_row(backup: Backup) -> Row:
-    """{id, kind, at, path, bytes, verified, base, problem, stranger}: `at` as stored, `bytes` of its file; `stranger`: the database of
-    another home that it is of, null for one of our own."""
+    """{id, kind, at, path, bytes, verified, base, problem, stranger, doubtful}: `at` as stored, `bytes` of its file; `stranger`: the
+    database of another home that it is of, null for one of our own; `doubtful`: one that it is of and that may be another home's."""
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
         "verified": backup.verified, "base": backup.base, "problem": backup.problem, "stranger": backup.stranger,
+        "doubtful": backup.doubtful,
     }  # fmt: skip
 
 
@@ -380,16 +382,33 @@ def _gone(path: str) -> str:
     return ""
 
 
-async def hook(chosen: Settings, where: Path) -> str | None:
-    """Run the program of the settings with the folder as its last word, when that of an earlier backup has ended; what went wrong, or
-    None. Cancelled, it is ended."""
+async def hook(home: Path, chosen: Settings, where: Path) -> str | None:
+    """Run the program of the settings with the folder as its last word, when those of earlier backups of the home have ended; what went
+    wrong, or None. Cancelled, it is ended."""
     if not chosen.after:
         return None
-    async with _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+    async with _turn(home):
         return await _run(chosen, where)
 
 
-_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+LOOK_FOR_TURN = 0.05
+"""Seconds between two looks whether the program of an earlier backup has ended, which another process may wait for."""
+
+
+@asynccontextmanager
+async def _turn(home: Path) -> AsyncIterator[None]:
+    """Hold the folder of what runs for a home, as no file can be made on a full disk; without that folder nobody waits."""
+    try:
+        fd = os.open(home / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        while not files.taken(fd):
+            await asyncio.sleep(LOOK_FOR_TURN)
+        yield
+    finally:
+        os.close(fd)
 
 
 async def _run(chosen: Settings, where: Path) -> str | None:

@@ -39,14 +39,21 @@ def examine(home: Path, live: bool) -> list[str]:
     path = paths.database(home)
     runs, logs = traces.known_to_keeper(home), list(traces.logs(home))
     problems = checks.check(path)
-    lost = [] if live else checks.lost_writes(path)
-    if lost or problems and checks.damage(path):
-        return [*lost, *problems]
-    problems = [*([] if live else checks.missing_last(path, logs)), *problems]
+    torn = [] if live else checks.lost_writes(path)
+    if torn or problems and checks.damage(path):
+        return [*torn, *problems]
+    problems = [*([] if live else checks.missing_last(path, logs, traces.began(home))), *problems]
     with checks.reading(path) as c:
         strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
         lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]
     return [*problems, *_keeper(strange, lost), *_logs(home, alone)]
+
+
+def lacking(home: Path, path: Path | None = None) -> list[str]:
+    """That the database of a home lacks what was written last; nobody may be writing meanwhile. `path`: where it lies, if not in its
+    place. Raises Storage."""
+    path = path or paths.database(home)
+    return checks.lost_writes(path) or checks.missing_last(path, traces.logs(home), traces.began(home))
 
 
 def _keeper(strange: list[str], lost: list[str]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from app import paths
 from db.ledger import Trace
 
 Records = dict[str, dict[str, Any]]
@@ -88,6 +89,19 @@ def logs(home: Path) -> Iterator[str]:
         for entry in _entries(folder):
             if entry.name.endswith(".log"):
                 yield entry.name.removesuffix(".log")
+
+
+def began(home: Path) -> Callable[[str], bool]:
+    """Tells whether a run with a log was started: one that is empty may be left of a start that failed, unless the journal tells of it."""
+    runs = told(home)
+    return lambda runid: runid in runs or _is_written(Path(paths.log_path(home, runid)))
+
+
+def _is_written(log: Path) -> bool:
+    try:
+        return log.stat().st_size > 0
+    except OSError:
+        return False  # removed meanwhile
 
 
 def _entries(folder: Path) -> Iterator[Path]:

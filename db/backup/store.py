@@ -38,7 +38,8 @@ class BadBackup(Storage):
 class Backup:
     """One backup. `kind` is full or increment; `base`: what an increment is built upon; `at`: its time as stored; `bytes`: of its
     file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task; `stranger`: where the database
-    of another home lies that it is of, None for one of our own."""
+    of another home lies that it is of, None for one of our own; `doubtful`: where one lies that may be another home's, None where it is
+    known whose it is."""
 
     id: str
     kind: str
@@ -53,6 +54,7 @@ class Backup:
     problem: str | None
     facts: Mapping[str, Any]
     stranger: str | None = None
+    doubtful: str | None = None
 
 
 class Fault(NamedTuple):
@@ -82,12 +84,21 @@ class Store:
     def backups(self) -> list[Backup]:
         """All of them, oldest first, those of other homes too."""
         found = self.entries()
-        theirs = _strangers(found, self._database) if self._database else {}
-        return [_backup(entry, theirs.get(entry["id"])) for entry in found]
+        whose = self._whose(found)
+        return [_backup(entry, whose) for entry in found]
 
     def own(self) -> list[Backup]:
         """Those of the home, oldest first."""
-        return [backup for backup in self.backups() if backup.stranger is None]
+        return [backup for backup in self.backups() if backup.stranger is None and backup.doubtful is None]
+
+    def others(self) -> list[dict[str, Any]]:
+        """The entries of those that were taken elsewhere, where none is there that is surely the home's own."""
+        found = self.entries()
+        elsewhere = [entry for entry in found if self._database and entry.get("of") not in (None, os.path.realpath(self._database))]
+        return elsewhere if not self._whose(found).sure else []
+
+    def _whose(self, found: list[dict[str, Any]]) -> _Whose:
+        return _whose(found, self._database) if self._database else _Whose(frozenset(), {}, {})
 
     def good(self) -> list[Backup]:
         """Those of the home that can be restored as far as is known, oldest first."""
@@ -97,9 +108,10 @@ class Store:
         """The one named `ident`, else the newest good one of the home, of the stored time `at` or before. Raises NoBackup."""
         try:
             found = self.entries()
-            theirs = _strangers(found, self._database) if self._database else {}
+            whose = self._whose(found)
+            theirs = whose.strangers.keys() | whose.doubtful.keys()
             chosen = tool.pick(found if ident is not None else [entry for entry in found if entry["id"] not in theirs], ident, at)
-            return _backup(chosen, theirs.get(chosen["id"]))
+            return _backup(chosen, whose)
         except tool.Unknown as error:
             raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
 
@@ -150,14 +162,29 @@ class told:
             raise room.problem(self.folder, error, self.undone) from error
 
 
-def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
-    """Where their database lies, by the ids of those that are of another home: neither taken where ours lies, nor of our history, which a
-    home keeps where it is moved to, promoted or restored. What does not say of which it is, is ours; where ours cannot be read, what was
-    taken of it tells, and all are ours where none was."""
+class _Whose(NamedTuple):
+    """The ids of those that are surely the home's own; where their database lies, by the ids of those that are another's, and of those
+    that may be."""
+
+    sure: frozenset[str]
+    strangers: dict[str, str]
+    doubtful: dict[str, str]
+
+
+def _whose(found: list[dict[str, Any]], database: Path) -> _Whose:
+    """Ours are those that were taken where ours lies, and those of our history, which a home keeps where it is moved to, promoted or
+    restored; where ours cannot be read, what was taken of it tells. Of the others, one that has no history, as no number was given yet or
+    as it is of long ago, may be another's, unless we took one in the same place after it. It is ours all the same where none is surely
+    so: the home was moved. What does not say where it was taken is ours."""
     place = os.path.realpath(database)
     ours = {_history(database)} - {None} or {entry.get("history") for entry in found if entry.get("of") == place} - {None}
-    others = [entry for entry in found if entry.get("of") not in (None, place) and entry.get("history")] if ours else []
-    return {entry["id"]: entry["of"] for entry in others if entry["history"] not in ours}
+    sure = {entry["id"]: entry for entry in found if entry.get("of") == place or entry.get("history") in ours}
+    elsewhere = [entry for entry in found if entry.get("of") is not None and entry["id"] not in sure]
+    theirs = {entry["id"]: entry["of"] for entry in elsewhere if ours and entry.get("history")}
+    left = [entry for entry in elsewhere if entry["id"] not in theirs] if sure else []
+    last = {entry.get("of"): entry["at"] for entry in sorted(sure.values(), key=lambda entry: entry["at"])}
+    doubtful = {entry["id"]: entry["of"] for entry in left if entry.get("history") or last.get(entry["of"], "") < entry["at"]}
+    return _Whose(frozenset(sure), theirs, doubtful)
 
 
 def _history(database: Path) -> str | None:
@@ -168,6 +195,7 @@ def _history(database: Path) -> str | None:
     return None
 
 
-def _backup(entry: Mapping[str, Any], stranger: str | None = None) -> Backup:
+def _backup(entry: Mapping[str, Any], whose: _Whose) -> Backup:
     names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
-    return Backup(path=Path(entry["path"]), verified=entry["problem"] is None, stranger=stranger, **{name: entry[name] for name in names})
+    told = {name: entry[name] for name in names} | {"path": Path(entry["path"]), "verified": entry["problem"] is None}
+    return Backup(**told, stranger=whose.strangers.get(entry["id"]), doubtful=whose.doubtful.get(entry["id"]))

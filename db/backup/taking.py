@@ -90,7 +90,7 @@ def take(
         with keeping.alone(folder, step), told(folder):
             store = Store(folder, source)
             keeping.sweep(store)
-            _refuse_others(store, source)
+            _refuse_others(store, source.parent)
             _prune(store, rules)
             try:
                 taken = _Taking(store, source, rules, full, beside or {}, step).run()
@@ -111,12 +111,15 @@ def _prune(store: Store, rules: Rules) -> None:
         keeping.shorten(store.folder, rules.keep)
 
 
-def _refuse_others(store: Store, source: Path) -> None:
-    """A folder that several homes share would mix what is theirs. One that lies in its home may have moved with it."""
-    theirs = {os.path.realpath(entry["of"]) for entry in store.entries() if entry.get("of")} - {os.path.realpath(source)}
-    if theirs and store.folder.parent != source.parent:
-        said = f"the folder {store.folder} holds backups of another database ({sorted(theirs)[0]}). {room.UNDONE}"
-        raise Storage(said, "Choose another folder for this home.")
+def _refuse_others(store: Store, home: Path) -> None:
+    """A folder that several homes share would mix what is theirs. One that lies in its home may have moved with it, and to one in which
+    there are some of this home already those of others were put."""
+    theirs = store.others() if store.folder.parent != home else []
+    if theirs:
+        files = [os.path.basename(entry["path"]) for entry in theirs]
+        named = ", ".join(files[:3]) + f" and {len(files) - 3} more" * (len(files) > 3)
+        said = f"the folder {store.folder} holds backups of another database ({theirs[0]['of']}), and none of this one: {named}."
+        raise Storage(f"{said} {room.UNDONE}", "Move them away, or choose another folder for this home.")
 
 
 class _BadBase(Exception):

@@ -13,6 +13,22 @@ import pytest
 from tests.acceptance.house import House
 from tests.living import alive, until
 
+ALONE = "There is no good backup of it. Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore\n"
+
+
+def refused_until_it_is_restored(house: House, backup: bool) -> None:
+    """No mending lets a runtime start, and all say what does."""
+    cure = "db restore --dry-run" if backup else "db backup && taskdeck db restore"
+    repaired = house.td("db", "check", "--repair")
+    assert repaired.returncode == 5 and all(line.startswith("not mended: ") for line in repaired.stdout.splitlines()), repaired.stdout
+    for said in (repaired, house.td("db", "check"), house.td("db", "migrate"), house.td("serve", "--detach")):
+        assert said.returncode == 5 and said.stderr.endswith(f": taskdeck {cure}\n"), said.stderr
+        assert backup or said.stderr.endswith(ALONE), said.stderr
+    assert house.json("status")["database"]["state"] == "DAMAGED"
+    looked = house.td("doctor", "--json")
+    (found,) = [one for one in json.loads(looked.stdout) if one["check"] == "database"]
+    assert looked.returncode == 1 and not found["ok"] and found["cure"].replace(f"--home {house.home} ", "") == f"taskdeck {cure}", found
+
 
 @pytest.mark.parametrize(("left", "backup"), [("no log", "before"), ("an empty log", "after")])
 def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House, tmp_path: Path, left: str, backup: str):
@@ -33,8 +49,8 @@ def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House
 
     for said in (started, checked):
         assert said.returncode == 5 and "what was written last is missing: run " in said.stdout + said.stderr
+    refused_until_it_is_restored(house, backup == "before")
     if backup == "after":
-        assert "where there is no backup: taskdeck db backup" in started.stderr
         shutil.rmtree(house.home / "backups", ignore_errors=True)
         house.ok("db", "backup")
     carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]
@@ -62,7 +78,8 @@ def test_it_is_told_and_what_ran_behind_it_does_not_run_again(house: House, tmp_
 
     for said in (started, checked):
         assert said.returncode == 5 and "its log is damaged, and what was written last is behind that" in said.stdout + said.stderr
-    assert "db restore" in started.stderr and log.read_bytes() == kept, "nothing was written"
+    refused_until_it_is_restored(house, backup=True)
+    assert log.read_bytes() == kept, "nothing was written"
     carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]
     assert not carried["whole"] and carried["next"] > int(last) + 1
     house.ok("serve", "--detach")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from db import clock
-from tests.acceptance.house import House
+from tests.acceptance.house import PROGRAM, House
 
 
 def test_without_a_runtime_a_backup_is_taken_under_its_lock_and_none_is_started(house: House):
@@ -130,6 +131,32 @@ def test_a_program_after_a_backup_that_fails_is_said_once_with_exit_1(house: Hou
     assert done.returncode == 1 and "restored once and well" in done.stdout
     assert done.stderr == "taskdeck: /bin/sh, which is run after a backup, exited 3: no such host\n"
     assert any(row["verb"] == "db backup after" for row in house.json("operations")) is up
+
+
+def waiting(house: House) -> subprocess.Popen[str]:
+    """A backup that is taken and says that it waits for the program after it."""
+    line, pipe = [PROGRAM, "db", "backup"], subprocess.PIPE
+    taking = subprocess.Popen(line, env=house.env, cwd=house.work, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+    assert taking.stderr and "waiting for /bin/sh" in taking.stderr.readline()
+    return taking
+
+
+def test_programs_after_backups_run_one_after_the_other_without_a_runtime_too(house: House, tmp_path: Path):
+    house.ok("db", "migrate")
+    config, seen, gate = house.work.parent / "config" / "taskdeck" / "config.toml", tmp_path / "seen", tmp_path / "gate"
+    config.parent.mkdir(parents=True)
+    os.mkfifo(gate)
+    config.write_text(f"""[backup]\nafter = ["/bin/sh", "-c", "echo begun >> {seen}; read word < {gate}; echo ended >> {seen}"]\n""")
+
+    with waiting(house) as first, waiting(house) as second:
+        both = seen.read_text()
+        os.close(os.open(gate, os.O_RDWR))  # whoever waits at it goes on
+        assert first.wait(30) == 0
+        if both == "begun\n":
+            gate.write_text("go\n")
+        assert second.wait(30) == 0
+
+    assert both == "begun\n" and seen.read_text() == "begun\nended\nbegun\nended\n"
 
 
 def test_an_id_is_never_cut_and_seconds_tell_those_of_a_minute_apart(house: House):

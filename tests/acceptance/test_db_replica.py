@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.cli.demo_end import end_all
 from app.runtime.replicating import Replicating, in_a_line
 from db.engine import open_database
 from tests.acceptance.house import House
@@ -158,7 +162,7 @@ def test_a_copy_that_is_promoted_has_no_backups_of_another_home(house: House, tm
 def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     there = tmp_path / "far"
     there.mkdir()
-    ssh(house, monkeypatch, tmp_path, 'while [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"')
+    ssh(house, monkeypatch, tmp_path, FAR)
     task = house.submit("--hold", "--", "/bin/true")
 
     house.ok("db", "replica", "set", f"ann@far:{there}")
@@ -168,11 +172,101 @@ def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path, monk
     (there / "replica.db.of").write_text("far:/another/home\n")
     refused = house.td("db", "replica", "set", f"ann@far:{there}")
     assert refused.returncode == 4 and f"ann@far:{there} has the copy of far:/another/home. It was not touched" in refused.stderr
-    assert own.endswith(f":{house.home}\n") and numbers(there / "replica.db") == [int(task)]
+    assert own.splitlines()[0].endswith(f":{house.home}") and numbers(there / "replica.db") == [int(task)]
     (there / "replica.db").rename(there / "taskdeck.db")  # promoted over there
     house.ok("stop")
     synced(house)
     assert replica(house)["promoted"] and not (there / "replica.db").exists()
+
+
+FAR = 'while [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"'
+"""What an ssh does whose other host is this one."""
+
+
+@pytest.fixture
+def second(far: Path, house: House, tmp_path: Path) -> Iterator[House]:
+    """Another home of the same user, which is not there yet."""
+    other = copy.copy(house)
+    other.home = tmp_path / "second"
+    other.env = house.env | {"TASKDECK_HOME": str(other.home)}
+    yield other
+    other.close()
+
+
+@pytest.fixture
+def far(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the copy of the home, which has one task, lies on another host."""
+    there = tmp_path / "far"
+    there.mkdir()
+    ssh(house, monkeypatch, tmp_path, FAR)
+    house.submit("--hold", "--", "/bin/true")
+    house.ok("db", "replica", "set", f"far:{there}")
+    return there
+
+
+def test_a_copy_on_another_host_that_lost_its_mark_is_not_written_over_and_is_marked_anew(house: House, second: House, far: Path):
+    mark = (far / "replica.db.of").read_text()
+    second.submit("--hold", "--", "/bin/true", "theirs")
+    second.submit("--hold", "--", "/bin/true", "theirs")
+    (far / "replica.db.of").unlink()
+
+    refused = second.td("db", "replica", "set", f"far:{far}")
+
+    assert refused.returncode == 4 and f"far:{far} has a copy that is none of this home. It was not touched." in refused.stderr
+    assert numbers(far / "replica.db") == [1] and not (far / "replica.db.of").exists()
+    house.ok("stop")
+    synced(house)
+    assert replica(house)["problem"] is None and (far / "replica.db.of").read_text() == mark
+
+
+def test_a_copy_that_another_home_has_taken_is_told_at_the_next_time(house: House, far: Path):
+    house.ok("stop")
+    (far / "replica.db.of").write_text("far:/another/home\n2020-01-01T00:00:00.000000Z\n")
+    before = (far / "replica.db").read_bytes()
+
+    synced(house)
+
+    assert "it has the copy of far:/another/home. Remove replica.db there" in replica(house)["problem"]
+    assert (far / "replica.db").read_bytes() == before
+    (far / "replica.db").unlink()  # a mark alone refuses nobody
+    synced(house)
+    assert replica(house)["problem"] is None and "another" not in (far / "replica.db.of").read_text()
+
+
+def test_a_folder_that_another_home_has_taken_is_told_at_the_next_time(house: House, second: House, tmp_path: Path):
+    there = tmp_path / "there"
+    house.ok("db", "replica", "set", there)
+    house.ok("stop")
+    (there / "replica.db").unlink()
+    second.submit("--hold", "--", "/bin/true", "theirs")
+    second.ok("db", "replica", "set", there)
+
+    synced(house)
+
+    assert f":{second.home}. Remove replica.db there, or choose another folder" in replica(house)["problem"]
+
+
+@pytest.mark.parametrize("chosen", ["before", "anew"])
+@pytest.mark.parametrize("host", ["far:", ""])
+def test_a_home_that_was_moved_knows_its_copy(house: House, second: House, far: Path, tmp_path: Path, host: str, chosen: str):
+    there = far if host else tmp_path / "near"
+    house.ok("db", "replica", "set", f"{host}{there}")
+    if chosen == "anew":
+        house.ok("db", "replica", "off")
+    house.ok("stop")
+    end_all(str(house.home))
+    shutil.move(house.home, second.home)
+
+    if chosen == "anew":
+        second.ok("serve", "--detach")
+        second.ok("db", "replica", "set", f"{host}{there}")
+    else:
+        synced(second)
+
+    assert replica(second)["problem"] is None
+    with closing(sqlite3.connect(there / "replica.db")) as c:
+        assert c.execute("SELECT origin FROM replicas").fetchone()[0].endswith(f":{second.home}")
+    assert not host or str(second.home) in (there / "replica.db.of").read_text()
 
 
 def ssh(house: House, monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:

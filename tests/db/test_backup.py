@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -490,9 +491,26 @@ def test_the_folder_of_another_database_is_not_mixed_with_ours(live: Path, tmp_p
     shared = tmp_path / "somewhere" / "shared"
     take(live, shared, ALWAYS)
 
-    with pytest.raises(Storage, match="holds backups of another database"):
+    with pytest.raises(Storage, match=r"backups of another database .* and none of this one: .*-full\.backup\. No backup was") as told:
         take(other, shared, ALWAYS)
-    assert len(Store(shared).backups()) == 1
+    assert len(Store(shared).backups()) == 1 and told.value.hint == "Move them away, or choose another folder for this home."
+
+
+def test_one_of_another_database_that_was_put_among_ours_stops_none(
+    live: Path, folder: Path, tmp_path: Path, at: Callable[[float], None]
+):
+    other = tmp_path / "other" / "live.db"
+    other.parent.mkdir()
+    writing.make(other, 3)
+    shared = tmp_path / "somewhere" / "shared"
+    first = take(live, shared, ALWAYS)
+    at(1)
+    theirs = Path(shutil.copy(take(other, folder, ALWAYS).path, shared))
+
+    at(2)
+    second = take(live, shared, ALWAYS)
+
+    assert second.base == first.id and theirs.exists() and {first.id, second.id} == {one.id for one in Store(shared, live).own()}
 
 
 def test_a_home_that_is_reached_by_another_name_is_the_same(live: Path, tmp_path: Path):

@@ -161,7 +161,20 @@ def test_without_space_a_spawn_is_refused_and_works_later(empty_home):
     refused = home.event("error", run)
     resource.prlimit(home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert refused["code"] == "no-space"
+    assert refused["code"] == "no-space" and not home.log(run).exists(), "a log tells of a run that began"
+    assert home.run("true", run=run)["code"] == 0 and home.log(run).exists()
+
+
+def test_a_run_that_is_not_begun_for_want_of_a_guard_leaves_no_log(home, is_alive, wait_until):
+    keeper, guard = home.hello["pid"], home.hello["guard"]
+    os.kill(keeper, signal.SIGSTOP)
+    run = home.spawn("true", wait=False)
+    os.kill(guard, signal.SIGKILL)
+    wait_until(lambda: not is_alive(guard), "the guard is gone")
+    os.kill(keeper, signal.SIGCONT)
+    home.greet()
+
+    assert not home.known(run) and home.log(run).parent.is_dir() and not home.log(run).exists()
     assert home.run("true", run=run)["code"] == 0
 
 

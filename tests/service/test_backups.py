@@ -45,6 +45,11 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     return write
 
 
+def well(checked: int) -> dict[str, Any]:
+    """What a check says where nothing is wrong."""
+    return {"checked": checked, "bad": [], "odd": [], "strangers": [], "doubtful": [], "damaged_lines": []}
+
+
 async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_beside(call: Call):
     for _ in range(3):
         await submitted(call)
@@ -235,7 +240,7 @@ async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies
     row, away = await backups.backup(call), await backups.backup(call, to=f"{call.home}/else")
 
     for word in (row["id"][:20], f"{row['id']}.backup", row["path"], away["path"]):
-        assert await backups.verify(call, id=word) == {"checked": 1, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+        assert await backups.verify(call, id=word) == well(1)
     with pytest.raises(NoBackup, match="there is no backup /nowhere/x"):
         await backups.verify(call, id="/nowhere/x")
 
@@ -256,8 +261,8 @@ async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_i
 
 async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
     first, second = await backups.backup(call), await backups.backup(call)
-    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
-    assert await backups.verify(call, id=first["id"]) == {"checked": 1, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+    assert await backups.verify(call) == well(2)
+    assert await backups.verify(call, id=first["id"]) == well(1)
     data = bytearray(Path(second["path"]).read_bytes())
     data[-40] ^= 1
     Path(second["path"]).write_bytes(data)
@@ -294,7 +299,7 @@ async def test_what_is_no_fault_of_the_backup_is_told_and_it_stays_good(call: Ca
     why = "its file cannot be read: permission denied"
     assert (found["bad"], found["odd"]) == ([], [{"id": row["id"], "problem": why} for row in (first, second)])
 
-    assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+    assert await backups.verify(call) == well(2)
     assert all(row["verified"] for row in await backups.backups(call))
 
 
@@ -322,7 +327,7 @@ async def test_a_folder_that_takes_nothing_is_checked_all_the_same(call: Call, t
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", refuse)
-        assert await backups.verify(call) == {"checked": 2, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+        assert await backups.verify(call) == well(2)
         Path(first["path"]).write_bytes(Path(first["path"]).read_bytes()[:-1] + b"\0")
         assert [bad["id"] for bad in (await backups.verify(call))["bad"]] == [first["id"]]
     assert trials.leftovers(folder) == set() and second["verified"]
@@ -358,10 +363,11 @@ async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiti
 
 
 async def test_one_program_is_run_after_the_other(tmp_path: Path):
+    (tmp_path / "run").mkdir()
     script = f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir {tmp_path}/busy"
     chosen = backups.Settings(after=("/bin/sh", "-c", script))
 
-    assert await asyncio.gather(*(backups.hook(chosen, tmp_path) for _ in range(3))) == [None] * 3
+    assert await asyncio.gather(*(backups.hook(tmp_path, chosen, tmp_path) for _ in range(3))) == [None] * 3
 
 
 async def test_a_program_that_takes_long_goes_on_where_a_runtime_is_up_and_is_recorded(
@@ -393,7 +399,7 @@ async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: C
 
 
 async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):
-    assert await backups.verify(call) == {"checked": 0, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+    assert await backups.verify(call) == well(0)
     with pytest.raises(NoBackup):
         await backups.verify(call, id="20260101T000000Z-full")
     assert not (call.home / "backups").exists()

@@ -99,6 +99,34 @@ def test_a_run_after_all_that_the_database_knows_of_was_lost_with_its_log_and_no
     assert check.missing_last(path, [later]) == []
 
 
+def test_an_empty_log_is_of_a_run_only_where_the_journal_tells_of_one(home: Path, running: str):
+    later = uuid7()
+    path = log(home, later)
+    missing = [f"what was written last is missing: run {later} began after all that it knows of"]
+    assert checking.lacking(home) == missing
+
+    path.write_text("")
+    assert checking.lacking(home) == [] and "missing" not in str(checking.examine(home, live=False))
+    journal(home, {"i": later, "at": 1.0}, {"v": later})
+    assert checking.lacking(home) == [], "its start was taken back"
+    journal(home, {"i": later, "at": 1.0})
+    assert checking.lacking(home) == missing
+
+
+def test_nothing_is_mended_where_what_was_written_last_is_missing(home: Path, running: str):
+    log(home, uuid7())
+    with closing(sqlite3.connect(paths.database(home))) as c:
+        c.execute("UPDATE queues SET current_load = 3")
+        c.commit()
+
+    done = offline.repair_home(str(home))
+
+    assert done["done"] == [] and done["problems"][0].startswith("what was written last is missing")
+    assert checking.lacking(home), "the next start is refused still"
+    assert offline.advice(str(home)).endswith("There is no good backup of it. Take one of what is in it, and bring that up to date: "
+                                              "taskdeck db backup && taskdeck db restore")  # fmt: skip
+
+
 async def test_mending_is_an_operation_and_needs_a_runtime(call: Call):
     await call.db.write(moves.submit, [], [], "ann")
     with pytest.raises(Conflict, match="no runtime is up"):
