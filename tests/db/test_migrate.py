@@ -50,6 +50,8 @@ def test_a_new_database_is_what_the_revisions_make_one_after_another(home: Path,
     migrate.upgrade(revised)
 
     assert parts(database) == parts(revised)
+    indexes = "SELECT tbl_name, group_concat(name) FROM (SELECT * FROM sqlite_master WHERE type = 'index' ORDER BY rowid) GROUP BY 1"
+    assert query(database, indexes) == query(revised, indexes), "their order decides between plans"
     assert {"table", "index", "trigger"} <= {kind for kind, _ in parts(database)}
     for pragma in ("application_id", "auto_vacuum", "journal_mode"):
         assert query(database, f"PRAGMA {pragma}") == query(revised, f"PRAGMA {pragma}")
