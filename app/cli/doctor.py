@@ -22,12 +22,18 @@ def doctor(session: Session, args: Args) -> int:
     from app.health.look import look
 
     asked = _asked(session)
-    found = list(look(session.home, asked, None if isinstance(asked, Problem) else _newest(session)))
+    found = list(look(session.home, asked, None if isinstance(asked, Problem) else _newest(session), _refused))
     if args.json or args.jsonl:
         output.document([finding.as_dict() for finding in found], args.jsonl)
     else:
         output.lines(line for finding in found for line in _lines(finding))
     return 1 if any(finding.state == "broken" for finding in found) else 0
+
+
+def _refused(home: str) -> None:
+    from app.offline import refuse_start  # takes long to import
+
+    refuse_start(home)
 
 
 def _asked(session: Session) -> dict[str, Any] | Problem:

@@ -17,7 +17,7 @@ from db.errors import BehindDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 JOURNAL = 64 * 2**20
@@ -140,12 +140,10 @@ def database(home: str, found: dict[str, Any]) -> Finding:
     return Finding("database", text, "broken", _cure(home, found["state"]) if sick else taskdeck(home, "db check"))
 
 
-def lying(home: str, found: dict[str, Any]) -> Finding:
-    """The same where no runtime is up: would the next be kept from starting by what is missing?"""
-    from app import offline
-
+def lying(home: str, found: dict[str, Any], refused: Callable[[str], object]) -> Finding:
+    """The same where no runtime is up; `refused` raises what would keep the next from starting."""
     try:
-        offline.refuse_start(home)
+        refused(home)
     except Problem as problem:
         return trouble(home, problem)
     return database(home, found)

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    Refused = Callable[[str], object]
     Asked = dict[str, Any] | Problem
     """What `status` says, or why it says nothing."""
 
 
-def look(path: str, asked: Asked, newest: str | None = None) -> Iterator[Finding]:
-    """Everything there is to find about the home at `path`; `newest` is when its newest task was submitted (ISO)."""
+def look(path: str, asked: Asked, newest: str | None = None, refused: Refused | None = None) -> Iterator[Finding]:
+    """Everything there is to find about the home at `path`; `newest` is when its newest task was submitted (ISO). Where no runtime is up
+    `refused` is called with the home, and raises what would keep the next from starting."""
     status = None if isinstance(asked, Problem) else asked
     ours = list(process.all_ours())
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
@@ -27,7 +29,7 @@ def look(path: str, asked: Asked, newest: str | None = None) -> Iterator[Finding
         ("files", lambda: disk.files(path)),
         ("clock", lambda: clock.clock(path, status, newest)),
         ("limits", lambda: limits.own(path, status)),
-        ("runtime", lambda: _living(path, asked, ours)),
+        ("runtime", lambda: _living(path, asked, ours, refused)),
         ("cgroups", lambda: systemd.cgroup(path, status)),
         ("cgroups", lambda: limits.memory(path, status)),
         ("logout", systemd.logout),
@@ -46,7 +48,7 @@ def _held(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> Iterat
         yield Finding(check, text, "broken", taskdeck(path, "doctor --json"))
 
 
-def _living(path: str, asked: Asked, ours: list[process.Ours]) -> Iterator[Finding]:
+def _living(path: str, asked: Asked, ours: list[process.Ours], refused: Refused | None) -> Iterator[Finding]:
     """Runtime, keeper, database and its copies, as `status` tells them."""
     if isinstance(asked, Problem):
         yield living.trouble(path, asked)
@@ -58,6 +60,6 @@ def _living(path: str, asked: Asked, ours: list[process.Ours]) -> Iterator[Findi
     else:
         yield from living.alone(path, ours)
     up = asked["runtime"]["state"] == "running"
-    yield living.database(path, asked["database"]) if up else living.lying(path, asked["database"])
+    yield living.database(path, asked["database"]) if up or not refused else living.lying(path, asked["database"], refused)
     yield from backups.backups(path, asked["backup"])
     yield from backups.replica(path, asked["replica"])
