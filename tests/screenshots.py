@@ -261,7 +261,7 @@ SCENES: dict[str, Scene] = {
     "alerts-120x40": Scene(120, 40, _world, keys("7", shown=("encode-on-time", "Rules"))),
     "operations-80x24": Scene(80, 24, _world, keys("O", shown=("Operations", "ann"))),
     "away-80x24": Scene(80, 24, _world, after(_away, "While you were away")),
-    "keys-120x40": Scene(120, 40, _deck(boards.busy), after(TaskdeckApp.action_show_keys, "Everywhere")),
+    "keys-120x40": Scene(120, 40, _deck(boards.busy), after(TaskdeckApp.action_show_keys, "Digits go places")),
 }  # fmt: skip
 
 

@@ -67,6 +67,8 @@ SAID = 8.0
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
+IN_PASSING = ("warn", "dim")
+"""Styles of what is said to a key that did nothing."""
 AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """What a board would say of a database that it cannot be read from, by the code of the problem."""
 TWICE = 2.0
@@ -146,6 +148,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._latest: Board | None = None
         """The board that came while nothing was drawn."""
         self._said: tuple[Span, float] | None = None
+        self._said_in_passing = False
+        """Whether that is a refusal or a hint, which is over with the next key and with its screen; what was done is neither."""
         self._said_on: Screen[Any] | None = None
         """The screen on which it was said, whatever dialog stood over it."""
         self._backing_up: BackingUp | None = None
@@ -155,6 +159,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._idle_key: Span | None = None
         """What was said of the last key that does nothing."""
         self._broke_at = float("-inf")
+        self._clicked_on: Screen[Any] | None = None
+        """The screen of the last click."""
         for theme in THEMES:
             self.register_theme(theme)
         names = [theme.name for theme in THEMES]
@@ -181,7 +187,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             self._driver.show_cursor()
         self.board = self._first
         if self._told:
-            self.say(self.look.theirs(self._told), "warn")
+            self.say(self.look.theirs(self._told), "warn", stays=True)
         self.errands.start()
         self.feed.start()
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
@@ -211,6 +217,10 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         Textual sends a key to the widget with the focus and looks for what is bound to it when it comes back, behind the keys that
         were typed after it. Here what it is bound to is done at once, on a screen that stands and shows what was asked for.
         """
+        if isinstance(event, events.MouseDown) and self._is_second_click(event):
+            return
+        if isinstance(event, events.MouseUp):
+            self._clicked_on = self.screen
         if isinstance(event, events.Key) and not event.is_forwarded and not self.too_small:
             self._leave_said()
             if await self._acts(event):
@@ -218,6 +228,12 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
                     self.hush()
                 return
         await super().on_event(event)
+
+    def _is_second_click(self, event: events.MouseDown) -> bool:
+        """Whether it is the second of a double click of which the first has brought another screen: nobody meant that one."""
+        last, place = self._click_chain_last_time, self._click_chain_last_offset
+        soon = last is not None and event.time - last <= self.CLICK_CHAIN_TIME_THRESHOLD
+        return soon and place == event.screen_offset and self.screen is not self._clicked_on
 
     async def _acts(self, event: events.Key) -> bool:
         """Whether the key was bound to something, which is done. A screen that a key before has opened is given time to come up."""
@@ -248,14 +264,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self._page:
             return
         if width(event.character) > 1:
-            self.say_once("An input method is on: its wide characters are no keys here. Press shift, or switch it off.")
+            self.say_once("An input method is on: its characters are no keys. Press shift, or end it.")
             return
         from app.tui.keymap import shown_key
 
         keys = key_name(shown_key([node for node, _ in screen._binding_chain], "question_mark", self.settings.keys))
         text = f"{self.look.theirs(event.character).strip() or 'space'} does nothing here; {keys} shows the keys."
         said = self.said()
-        if said is None or (said == self._idle_key and said[0] != self.look.own(text)):
+        if said is None or (self._said_in_passing and said[0] != self.look.own(text)):
             self.say(text, "dim")
             self._idle_key = self.said()
 
@@ -366,16 +382,20 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if self.deck:
             while len(self.screen_stack) > 1:
                 self.pop_screen()
+            if self._trouble is None:
+                self.hush()
             self.past.step(minutes)
 
     # The message line
 
-    def say(self, text: str, style: str = "") -> None:
-        """Put a safe text into the message line for a while."""
-        self._say(text, style, SAID)
+    def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
+        """Put a safe text into the message line for a while. `stays`: whether it is news, and not over with the screen it is said on;
+        None: by its style."""
+        self._say(text, style, SAID, stays)
 
-    def _say(self, text: str, style: str, seconds: float) -> None:
+    def _say(self, text: str, style: str, seconds: float, stays: bool | None = None) -> None:
         self._said = ((self.look.own(text), style), self.ticks() + seconds)
+        self._said_in_passing = style in IN_PASSING if stays is None else not stays
         self._said_on = self._page
         for screen in self.screen_stack[-1:]:
             if isinstance(screen, (DeckScreen, PageScreen)):
@@ -403,7 +423,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def said(self) -> Span | None:
         """What was said a moment ago, or that a backup is being taken, or None."""
-        if self._said and self.ticks() < self._said[1]:
+        if self._said and self.ticks() < self._said[1] and not (self._said_in_passing and self._said_on is not self._page):
             return self._said[0]
         return (self.look.own(BACKING_UP), "dim") if self._backing_up is not None else None
 
@@ -444,14 +464,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if deeds:
             self.do(deeds)
         else:
-            self.say("Nothing to undo.")
+            self.say("Nothing to undo.", stays=False)
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""
         if self.refuses():
             return
         if self.board and self.board.runtime.state not in ("none", "stopped"):
-            self.say("A runtime is up.")
+            self.say("A runtime is up.", stays=False)
         else:
             self.say("Starting a runtime…")
             self.errands.run_with(_start, self._started)
@@ -470,7 +490,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def _backed_up(self, answer: Mapping[str, Any] | None, error: Exception | None) -> None:
         self._backing_up = None
         self.acted_at = self.now() + ACTED
-        self.say(*told(answer, error, self.look))
+        self.say(*told(answer, error, self.look), stays=True)
 
     def _started(self, _: Any, error: Exception | None) -> None:
         self.feed.look_again()
@@ -502,7 +522,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
                 f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard on)."
             )
         else:
-            self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn")
+            self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn", stays=True)
 
     def action_themes(self) -> None:
         """Choose a theme."""
@@ -531,7 +551,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     # Faults
 
     def report(self, error: Exception, where: DOMNode | Any) -> None:
-        """A handler failed: write it down, say so, go on."""
+        """A handler failed: write it down, say so, go on. What breaks while the app ends, say as its screens go, is no failure."""
+        if self._exit:
+            return
         record(self.home, error)
         self.failure = self.failure or error
         self.say(
@@ -551,9 +573,10 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def panic(self, *renderables: Any) -> None:
         """End; what there is to show goes to the log, not to the terminal."""
-        self.fatal = True
-        self.failure = self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
-        record(self.home, self.failure)
+        if not self._exit:
+            self.fatal = True
+            self.failure = self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
+            record(self.home, self.failure)
         self._close_messages_no_wait()
 
 

@@ -59,4 +59,4 @@ class Batch:
         if self._undo:
             self._app.undoing = tuple(self._undo)
         texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]
-        self._app.say("  ".join([*texts, *(["u undo"] if self._undo else [])]), "warn" if self._failed else "")
+        self._app.say("  ".join([*texts, *(["u undo"] if self._undo else [])]), "warn" if self._failed else "", stays=True)

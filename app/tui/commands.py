@@ -24,13 +24,11 @@ def commands_of(app: TaskdeckApp) -> list[Command]:
 
 
 def _bound(app: TaskdeckApp) -> list[Command]:
-    screen = app.screen
-    bindings = [
-        binding
-        for binding in bindings_of(screen.active_bindings)
-        if binding.action not in ("palette", "help_quit")
-    ]
-    return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, screen))
+    live = app.screen.active_bindings
+    bindings = [binding for binding in bindings_of(live) if binding.action not in ("palette", "help_quit")]
+    # An action is that of the node it is bound on: the app's places are none of the screen's.
+    nodes = {found.binding.action: found.node for found in reversed(live.values())}
+    return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, nodes[action]))
 
 
 def _queues(app: TaskdeckApp) -> list[Command]:

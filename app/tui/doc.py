@@ -44,6 +44,8 @@ class Section:
 class Doc(Lines, can_focus=True):
     """Sections, a cursor on the lines that lead somewhere."""
 
+    ONE_CLICK: ClassVar[bool] = False
+    """Whether a click opens its line at once."""
     DEFAULT_CSS = "Doc { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "go(1)", "Down", id="page.down", show=False),
@@ -180,9 +182,10 @@ class Doc(Lines, can_focus=True):
         row = self._lines[at][1] if at < len(self._lines) else None
         if row is None or not row.target:
             return
-        if row.target == self.cursor:
-            self.action_open()
+        opens = self.ONE_CLICK or row.target == self.cursor
         self._go(row.target)
+        if opens:
+            self.action_open()
         self._redraw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:

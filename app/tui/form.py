@@ -135,8 +135,8 @@ class Entry(Input):
         return Text(shown, no_wrap=True, overflow="ignore", end="")
 
     def _on_paste(self, event: events.Paste) -> None:
-        # The paste itself is done by the base's handler, which runs after this one.
-        event.text = pasted(event.text)
+        # The paste itself is done by the base's handler, which runs after this one, and takes the first line only.
+        event.text = pasted(in_one_line(event.text))
 
 
 class Slot(InOrder, Entry):
@@ -145,17 +145,25 @@ class Slot(InOrder, Entry):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)
     ]
-    joint = ""
-    """What is put between the lines of a text that is pasted; without it only the first line is taken."""
+    joint = " "
+    """What is put between the lines of a text that is pasted."""
+    takes_lines: Callable[[str], None] | None = None
+    """Who takes a pasted text of several lines, which this field cannot hold as they are."""
 
     async def typed(self, event: Typed) -> None:
         if isinstance(event, events.Paste):
-            lines = [line.strip() for line in event.text.splitlines() if line.strip()] if self.joint else [event.text]
-            Input._on_paste(self, events.Paste(pasted(self.joint.join(lines))))
+            self._paste(event.text)
         elif event.is_printable:
             await Input._on_key(self, event)
         else:
             await super().typed(event)
+
+
+    def _paste(self, text: str) -> None:
+        if self.takes_lines and len(text.strip().splitlines()) > 1:
+            self.takes_lines(text)
+        else:
+            Input._on_paste(self, events.Paste(pasted(in_one_line(text, self.joint))))
 
 
 class Script(InOrder, TextArea):
@@ -196,6 +204,12 @@ def pasted(text: str) -> str:
     """Pasted text with stand-ins for what could drive a terminal or hide; newlines and tabs stay."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join("\t".join(clean(part) for part in line.split("\t")) for line in lines)
+
+
+def in_one_line(text: str, joint: str = " ") -> str:
+    """Text without its line breaks, of which several lines lose their margins too."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return joint.join(lines) if len(lines) > 1 else text
 
 
 def entry(id: str, value: str = "") -> Entry:
@@ -386,6 +400,8 @@ class Pick(InOrder, Lines, can_focus=True):
 
 class Choices(Doc):
     """The list of what may be picked; one is picked at once, so that keys typed behind it come after it."""
+
+    ONE_CLICK = True
 
     def action_open(self) -> None:
         """Pick the one under the cursor."""

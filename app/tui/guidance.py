@@ -12,7 +12,10 @@ Lines = list[list[Span]]
 
 
 def welcome(home: str, faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> Lines:
-    """The guidance; `faults` are checks of `doctor` that are not well, of which the first is shown."""
+    """The guidance; `faults` are checks of `doctor` that are not well, of which the first is shown. Nothing without a home: who knows
+    what was submitted when no board came."""
+    if not home:
+        return []
     lines = _short() if narrow else _long(look.theirs(home))
     return [[(look.own(text), style) for text, style in line] for line in [*lines, *_fault(faults, look, narrow)]]
 

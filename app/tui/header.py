@@ -5,6 +5,7 @@ Host, runtime and database are never dropped; the others go as the terminal gets
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -21,6 +22,8 @@ from app.tui.times import wall
 WIDE = 100
 BACKUPS = 110
 """Cells from which on the age of the newest backup is shown."""
+SLOW = 0.15
+"""Seconds after which the header says that the first board is waited for."""
 LATE_TICK = 2.0
 """Seconds of tick lag from which the header shouts."""
 
@@ -62,8 +65,6 @@ def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) ->
             (f"{look.own('‖')} NOTHING STARTS{f' since {look.theirs(since)}' if since else ''}", "warn"),
             *_lag(runtime, look, short),
         ]
-    if runtime.state == "starting":
-        return [(f"{look.own('○')} runtime starting", "warn")]
     if runtime.pid is None:
         return []  # of a moment that is over, only its deeds are known
     sign = look.own("●")
@@ -105,12 +106,12 @@ def replica_spans(replica: ReplicaFacts | None) -> list[Span]:
     return [(f"  replica {amounts.age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
 
 
-def right_spans(board: Board, now: float, look: Look, width: int) -> list[Span]:
-    """The right side of the first line."""
+def right_spans(board: Board, now: float, look: Look, width: int, slow: bool = False) -> list[Span]:
+    """The right side of the first line. `slow`: the first board, if it has not come, is waited for so long that this is said."""
     short = width < WIDE
-    spans = [*runtime_spans(board.runtime, now, look, short), ("  ", "")]
-    # Before the first board nothing is known of the database.
-    spans += database_spans(board.database, look) if board.at else []
+    spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
+    if board.at:  # before, nothing is known of the runtime nor of the database
+        spans = [*runtime_spans(board.runtime, now, look, short), ("  ", ""), *database_spans(board.database, look)]
     spans += backup_spans(board.backup, now, width) + replica_spans(board.replica)
     if board.host.load is not None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
@@ -132,10 +133,12 @@ def counter_spans(board: Board, failures: int, short: bool) -> list[Span]:
     return [*spans, (f"{amounts.count(failures)} failed ", "broken")] if failures else spans
 
 
-def header_lines(board: Board, bearings: Bearings, now: float, look: Look, width: int) -> list[list[Span]]:
-    """One line, or two from 100 cells on."""
+def header_lines(
+    board: Board, bearings: Bearings, now: float, look: Look, width: int, slow: bool = False
+) -> list[list[Span]]:
+    """One line, or two from 100 cells on. `slow` as for `right_spans`."""
     short = width < WIDE
-    right = right_spans(board, now, look, width)
+    right = right_spans(board, now, look, width, slow)
     left = _left(board, bearings, look, short)
     if bearings.title:
         room = width - wide(right) - wide(left[:-1]) - 2
@@ -151,7 +154,7 @@ def header_lines(board: Board, bearings: Bearings, now: float, look: Look, width
 
 
 def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Span]:
-    host = look.cut(look.theirs(board.host.name), 16)
+    host = look.cut(look.theirs(board.host.name if board.at else os.uname().nodename), 16)
     spans: list[Span] = [(" ", "")]
     if bearings.read_only:
         spans.append(("READ ONLY  ", "warn"))
@@ -202,8 +205,8 @@ LOST = ("DAMAGED", "GONE")
 
 def trouble(board: Board, now: float) -> str:
     """What keeps everything from starting, what goes on, what to do; "" in good times."""
-    runtime = board.runtime
-    jobs = {0: "No job runs", 1: "The job runs on"}.get(len(board.running), f"The {len(board.running)} jobs run on")
+    runtime, running = board.runtime, len(board.running)
+    jobs = {0: "No job runs", 1: "The job runs on"}.get(running, f"The {running} jobs run on") if board.at else "Jobs run on"
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
         return (
@@ -240,6 +243,14 @@ class Header(Lines):
         super().__init__(id=id)
         self._board = Board()
         self._bearings = Bearings()
+        self._slow = False
+
+    def on_mount(self) -> None:
+        self.set_timer(SLOW, self._is_slow)
+
+    def _is_slow(self) -> None:
+        self._slow = True
+        self.redraw()
 
     def show(self, board: Board, bearings: Bearings) -> None:
         """Show a board's facts."""
@@ -249,7 +260,7 @@ class Header(Lines):
     def redraw(self) -> None:
         """Draw again, with the time of now."""
         width = self.size.width
-        lines = header_lines(self._board, self._bearings, self.now, self.look, width)
+        lines = header_lines(self._board, self._bearings, self.now, self.look, width, self._slow)
         self.draw([self.look.strip(spans, width) for spans in lines][: self.size.height])
 
     def fit(self) -> None:

@@ -7,15 +7,11 @@ meanwhile (`serve --replace`) is simply used: then this is a deck like any other
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread, current_thread, main_thread
+from threading import current_thread, main_thread
 from typing import Any, cast
-
-from textual.drivers.linux_driver import LinuxDriver
 
 from app import paths
 from app.client import SUBMITTING, Client
@@ -98,13 +94,7 @@ class DeckWithRuntime(TaskdeckApp):
 class OrderlyDriver(ClicksOnlyDriver):
     """A terminal whose end is the end of the process, but first of its runtime."""
 
-    def start_application_mode(self) -> None:
-        LinuxDriver.start_application_mode(self)
-        Thread(target=self._end_with_terminal, name="hangup", daemon=True).start()
+    endings = (*ClicksOnlyDriver.endings, signal.SIGINT)
 
-    def _end_with_terminal(self) -> None:
-        gone = select.poll()
-        gone.register(self.fileno, 0)
-        gone.poll()
+    def last_words(self) -> None:
         cast(DeckWithRuntime, self._app).runtime.stop(PATIENCE)
-        os._exit(128 + signal.SIGHUP)

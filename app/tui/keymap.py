@@ -70,7 +70,7 @@ def _passed_over(wrong: Sequence[str], there: Iterable[str]) -> str:
     """Short: the nearest one stands in the last sentence, which is what a narrow line keeps."""
     more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
     near = nearest(wrong[0], there)
-    cure = f"Nearest: {near}; passed over." if near else "Passed over; ? and then i shows the ids."
+    cure = f"Nearest: {near}; passed over." if near else "Passed over; ? then i shows all."
     return f'no action "{clean(wrong[0])}".{more} {cure}'
 
 

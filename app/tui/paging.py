@@ -78,6 +78,10 @@ class PagedTable(Table):
             self.marked[item.key] = item
         super().action_mark()
 
+    def marks_said(self) -> str:
+        """The screen says it, which knows of all that a filter means."""
+        return ""
+
     def clear_marks(self) -> bool:
         """Take all marks away; False when there were none."""
         self.marked.clear()

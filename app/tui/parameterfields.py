@@ -329,7 +329,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             editor = self._editor
             with self.prevent(Input.Changed):
                 editor.password = schemaform.masked(row.field, row.text)
-                editor.joint = ", " if row.field.is_list else " " if row.field.is_json else ""
+                editor.joint = ", " if row.field.is_list else " "
                 editor.value = row.text
                 editor.cursor_position = len(row.text)
             self._place(editor, self._box(row))

@@ -27,7 +27,7 @@ class Places(App[int]):
 
     client_factory: Callable[[], Client]
 
-    def say(self, text: str, style: str = "") -> None:
+    def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
         """Put a safe text into the message line for a while."""
         raise NotImplementedError
 

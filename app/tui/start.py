@@ -50,7 +50,7 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, 
         **given,
     )
     code = app.run(mouse=settings.mouse != "off")
-    _say_farewell(app, app.board or Board())
+    _say_farewell(app, app.board)
     return 1 if app.fatal else code or 0
 
 
@@ -102,7 +102,7 @@ def _given(ascii: bool | None, plain: bool, found: Reading) -> dict[str, Any]:
     return {"look": look, "settings": settings, "told": told}
 
 
-def _say_farewell(app: TaskdeckApp, board: Board) -> None:
+def _say_farewell(app: TaskdeckApp, board: Board | None) -> None:
     if said := farewell(board, app.failure):
         tell(said, app.size.width)
 
@@ -135,9 +135,12 @@ def _client(home: Path, read_only: bool) -> Client:
     return Client(home, autostart=not read_only, source="deck")
 
 
-def farewell(board: Board, failure: BaseException | None = None) -> str:
-    """The line that the shell gets: what goes on, and how to come back or to stop it; "" when a demo ends, which says more."""
+def farewell(board: Board | None, failure: BaseException | None = None) -> str:
+    """The line that the shell gets: what goes on as far as that is known, and how to come back or to stop it; "" when a demo ends,
+    which says more."""
     sorry = f"The deck failed ({type(failure).__name__}); details in run/deck.log of the home. " if failure else ""
+    if board is None:
+        return f"{sorry}Back: taskdeck"
     if board.runtime.demo:
         return sorry.rstrip()
     running, waiting = len(board.running), board.waiting_total

@@ -50,8 +50,8 @@ class Sturdy(MessagePump):
             self.broke(error)
 
     def broke(self, error: Exception) -> None:
-        """Report what failed here, unless it is for want of what has left already; raised where nobody takes a report."""
-        if isinstance(error, (NoMatches, NoScreen)) and going(self):
+        """Report what failed here, unless the app ends or it is for want of what has left already; raised where nobody takes a report."""
+        if getattr(self.app, "_exit", False) or (isinstance(error, (NoMatches, NoScreen)) and going(self)):
             return
         report = getattr(self.app, "report", None)
         if report is None or not self._mounted_event.is_set():

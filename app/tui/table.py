@@ -31,6 +31,8 @@ _KEPT_LAYOUTS = 400
 class Table(Lines, can_focus=True):
     """Rows in parts, one cursor."""
 
+    ONE_CLICK: ClassVar[bool] = False
+    """Whether a click opens its row at once."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", id="table.down", group=Binding.Group("Move")),
         Binding("k,up", "move(-1)", "Up", id="table.up", group=Binding.Group("Move")),
@@ -58,7 +60,7 @@ class Table(Lines, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """A row was opened by enter or a double click."""
+        """A row was opened, by enter or a click."""
 
         table: Table
         item: Any
@@ -91,6 +93,8 @@ class Table(Lines, can_focus=True):
         self._index: dict[str, tuple[int, int]] = {}
         self._skip = 0
         self._at: list[tuple[int, int] | None] = []
+        self._was_lit = False
+        """Whether the cursor was shown when the button of the mouse went down."""
 
     # What is shown
 
@@ -260,7 +264,7 @@ class Table(Lines, can_focus=True):
     def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool) -> Strip:
         title = view.title
         if view is self.views[0]:
-            title += f" /{self.keep_text}" if self.keep_text else ""
+            title += self.marks_said() + (f" /{self.keep_text}" if self.keep_text else "")
             title += f"  {self.note}" if self.note else ""
         tail = view.tail(view) if callable(view.tail) else view.tail
         state = (title, tail, places if view.rows else None, room, focused, self.look)
@@ -301,14 +305,20 @@ class Table(Lines, can_focus=True):
         if has_focus:
             self.post_message(self.Moved(self))
 
+    def focus_on_click(self) -> bool:
+        """Asked before a click brings the focus, which the click itself finds here already."""
+        self._was_lit = self.lit
+        return super().focus_on_click()
+
     def on_click(self, event: events.Click) -> None:
-        """One click puts the cursor on a row, a second one opens it."""
+        """One click puts the cursor on a row; on the row under the cursor, however much later, it opens it."""
         found = self._at[event.y] if event.y < len(self._at) else None
         if found is None:
             return
         row = self.views[found[0]].rows[found[1]]
+        opens = self.ONE_CLICK or (self._was_lit and row.key == self.cursor)
         self.go(row.key)
-        if event.chain == 2:
+        if opens:
             self.post_message(self.Opened(self, row))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -374,6 +384,10 @@ class Table(Lines, can_focus=True):
             self.marks ^= {self.cursor}
             self.action_move(1)
             self.redraw()
+
+    def marks_said(self) -> str:
+        """How many rows are marked, behind the first title."""
+        return f", {len(self.marks):,} marked" if self.marks else ""
 
     def clear_marks(self) -> bool:
         """Take all marks away; False when there were none."""

@@ -47,6 +47,10 @@ def task_rows(rows: Iterable[Any]) -> list[TaskRow]:
     return [row for row in map(plain, rows) if isinstance(row, (RunningLine, NextLine, EndedLine))]
 
 
+def _have(rows: Sequence[TaskRow]) -> str:
+    return "it has" if len(rows) == 1 else "they have"
+
+
 def ids(rows: Iterable[TaskRow]) -> list[str]:
     """Their uuids."""
     return [row.uuid for row in rows]
@@ -56,7 +60,7 @@ def cancel(rows: Sequence[TaskRow], waiting: bool = False) -> list[Deed]:
     """Cancel what has not ended; only waiting tasks can be brought back. `waiting`: not what has started meanwhile."""
     active = [row for row in rows if not isinstance(row, EndedLine)]
     if not active:
-        raise Unfit("Nothing to cancel: it has ended." if rows else "Nothing to cancel here.")
+        raise Unfit(f"Nothing to cancel: {_have(rows)} ended." if rows else "Nothing to cancel here.")
     before = ids(row for row in active if isinstance(row, NextLine))
     undo = (Deed("retry", {"ids": before}, "Brought back"),) if before else ()
     return [Deed("cancel", {"ids": ids(active)} | ({"waiting": True} if waiting else {}), "Cancelled", undo)]
@@ -93,7 +97,7 @@ def pause(rows: Sequence[Any]) -> list[Deed]:
     turns = sorted(((turn, row) for row in tasks if (turn := _turn(row))), key=lambda pair: pair[0])
     deeds = [_turned(turn, [row for _, row in pairs]) for turn, pairs in groupby(turns, key=lambda pair: pair[0])]
     if not (places or deeds):
-        raise Unfit("Nothing to pause: it has ended." if tasks else "Nothing to pause here.")
+        raise Unfit(f"Nothing to pause: {_have(tasks)} ended." if tasks else "Nothing to pause here.")
     return [*places, *deeds]
 
 
@@ -118,7 +122,7 @@ def again(rows: Sequence[TaskRow]) -> list[Deed]:
     """Run ended tasks again."""
     ended = [row for row in rows if isinstance(row, EndedLine)]
     if not ended:
-        raise Unfit("It has not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
+        raise Unfit(f"{_have(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
     return [Deed("retry", {"ids": ids(ended), "again": True}, "Runs again:")]
 
 
@@ -166,7 +170,7 @@ def delete(rows: Sequence[TaskRow]) -> list[Deed]:
     """Delete ended tasks."""
     ended = [row for row in rows if isinstance(row, EndedLine)]
     if not ended:
-        raise Unfit("It has not ended: only ended tasks can be deleted." if rows else "Nothing to delete here.")
+        raise Unfit(f"{_have(rows).capitalize()} not ended: only ended tasks can be deleted." if rows else "Nothing to delete here.")
     return [Deed("rm", {"ids": ids(ended)}, "Deleted")]
 
 

@@ -15,6 +15,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,18 @@ class Terminal:
             if self._gone in ready:
                 self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.code
+
+    def clog(self) -> None:
+        """Take in nothing more: what stands unread between the program and the screen is as much as there can be."""
+        side = os.open(f"/proc/{self.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        while select.select([], [side], [], 0.2)[1]:
+            with suppress(BlockingIOError):
+                os.write(side, b"x" * 1000)
+        os.close(side)
+
+    def ends_unread(self, seconds: float = PATIENCE) -> bool:
+        """Whether the program ends with nobody reading what it writes."""
+        return bool(select.select([self._gone], [], [], seconds)[0])
 
     def hang_up(self) -> None:
         """Close the window: the session gets SIGHUP."""

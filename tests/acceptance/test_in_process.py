@@ -170,6 +170,19 @@ def test_a_terminal_that_goes_without_a_signal_ends_it_in_order_too(house: House
     assert ended_in_order(house) and ends_with_5_under_the_next_runtime(house, task, job)
 
 
+def test_a_terminal_that_is_stuck_does_not_keep_it_from_an_end_in_order(house: House):
+    with opened(house) as deck:
+        number, job = gated(house, deck)
+        deck.clog()
+        deck.type("\x0c" * 100)
+        os.kill(deck.pid, signal.SIGTERM)
+        assert deck.ends_unread(WITHIN)
+        assert deck.end() == 128 + signal.SIGTERM
+
+    assert b"\x1b[?1049l" in deck.raw
+    assert ended_in_order(house) and ends_with_5_under_the_next_runtime(house, number, job)
+
+
 def test_killed_it_is_made_up_for_by_a_usual_runtime(house: House):
     with opened(house) as deck:
         task, job = gated(house, deck)
@@ -320,7 +333,7 @@ def test_every_key_is_heard_while_the_runtime_drains_a_long_queue(house: House):
     with opened(house) as deck:
         house.ok("submit", "--from", jobs)
         for _ in range(5):
-            deck.type("?").wait("The keys of this place").type("q").wait(lambda t: "The keys of this place" not in t.text)
+            deck.type("?").wait("Digits go places").type("q").wait(lambda t: "Digits go places" not in t.text)
             deck.type("/").type("zz").wait("zz").type("\x1b").wait(lambda t: "zz" not in t.text)
 
         assert house.json("status")["counts"]["queued"] > 0

@@ -53,6 +53,16 @@ async def test_one_key_goes_on(key: str):
         await until(pilot, lambda: isinstance(app.screen, DeckScreen))
 
 
+@pytest.mark.parametrize(("on", "screen"), [("show what failed", "TasksScreen"), ("go on", "DeckScreen"), ("You last", "DeckScreen")])
+async def test_a_click_gives_the_answer_it_is_on_or_goes_on(on: str, screen: str):
+    async with coming_back(FOUND) as (app, _, pilot):
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen) and any(on in line for line in screen_text(app)))
+        y, line = next((n, line) for n, line in enumerate(screen_text(app)) if on in line)
+        await pilot.click(offset=(line.index(on) + 2, y))
+        await until(pilot, lambda: type(app.screen).__name__ == screen)
+        await pilot.pause()
+
+
 async def test_a_key_of_the_deck_goes_on_and_does_what_it_does():
     async with coming_back(FOUND) as (app, _, pilot):
         await until(pilot, lambda: isinstance(app.screen, AwayScreen))

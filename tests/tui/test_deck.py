@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +14,9 @@ import pytest
 from app.core.board import Board
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
+from db.errors import DamagedDatabase
 from tests.tui import boards
-from tests.tui.recording import an_app, until
+from tests.tui.recording import Recording, an_app, until
 from tests.tui.screen_text import screen_text
 
 
@@ -138,16 +142,60 @@ async def test_in_ascii_dialogs_help_and_palette_are_ascii_too(keys: list[str]):
         assert all(line.isascii() for line in screen_text(app))
 
 
-async def test_before_the_first_board_nothing_is_claimed():
-    app, recording = an_app()
-    recording.board = Board()
-    app._first = None
-    app.feed._show = lambda board: None
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
+class Late(Recording):
+    """A runtime that answers once it is let."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(board)
+        self.may = Event()
+
+    def answer(self, verb: str, args: dict[str, Any]) -> Any:
+        self.may.wait(10)
+        return super().answer(verb, args)
+
+
+UNKNOWN_120 = """
+ Taskdeck  HOST                                                                                       loading  10:42:07
+ 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History
+─ 1 Queues ──────────────────────────────────────────────────── ─ 2 Pools ──────────────────────────────────────────────
+━▌3 Running ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+─ Next to start ────────────────────────────────────────────────────────────────────────────────────────────────────────
+─ 4 SLA alerts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+ n new task  : commands  ? help  q quit
+"""
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
+async def test_before_the_first_board_nothing_is_claimed(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="HOST"))
+    late = Late(boards.busy())
+    factory: Any = late.client
+    app = TaskdeckApp(factory, now=lambda: boards.NOW)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "loading" in screen_text(app)[0])
+        shown = [line for line in screen_text(app) if line]
+        if size == (120, 40):
+            assert shown == UNKNOWN_120.strip("\n").split("\n")
+        head, words = shown[0], " ".join(shown[1:])
+        assert "HOST" in head and "runtime" not in head and "db" not in head
+        for claim in ("Nothing", "No rules", "running", "Running 0", "Queues 0", "alerts 0", "today"):
+            assert claim not in words
+        late.may.set()
+        await until(pilot, lambda: "● " in screen_text(app)[0] and "loading" not in screen_text(app)[0])
+
+
+async def test_of_a_database_that_no_board_can_be_had_from_only_that_is_said():
+    late = Late(boards.busy())
+    factory: Any = late.client
+    app = TaskdeckApp(factory, now=lambda: boards.NOW)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app._feed_lost(DamagedDatabase("the database is damaged."), False)
+        await until(pilot, lambda: any("the database is damaged." in line for line in screen_text(app)))
         shown = screen_text(app)
-    assert "runtime starting" in shown[0] and "db" not in shown[0]
-    assert "running" not in shown[1]
+        late.may.set()
+    assert "loading" not in shown[0] and "Nothing starts. Jobs run on; what ends is kept." in "\n".join(shown)
+    claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
+    assert not [line for line in shown if any(claim in line for claim in claims)]
 
 
 async def test_at_200_by_50_spare_room_goes_to_names_and_output():

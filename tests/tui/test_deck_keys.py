@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual import events
 from textual.pilot import Pilot
 
@@ -20,6 +21,8 @@ from app.tui.footer import MessageLine
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.leave import LeaveScreen
+from app.tui.sturdy import SturdyScreen
+from app.tui.table import Table
 from tests.tui import boards
 from tests.tui.answers import task as a_task
 from tests.tui.recording import Clock, Recording, an_app, burst, until
@@ -154,6 +157,79 @@ async def test_y_in_the_dialog_cancels_but_not_in_its_first_quarter_second():
         assert isinstance(deck.app.screen, ChoiceScreen)
         await deck.answer("y")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1039)]}]
+
+
+async def click_on(deck: Deck, text: str) -> None:
+    """Click in the middle of this text."""
+    ticks = deck.app.ticks
+    assert isinstance(ticks, Clock)
+    ticks.at += 0.3
+    await until(deck.pilot, lambda: any(text in line for line in screen_text(deck.app)))
+    y, found = next((n, line) for n, line in enumerate(screen_text(deck.app)) if text in line)
+    await deck.pilot.click(offset=(cell_len(found[: found.index(text)]) + len(text) // 2, y))
+    await deck.pilot.pause()
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 16)])
+@pytest.mark.parametrize(("answer", "cancelled"), [("y  cancel it", 1), ("n  keep it", 0), ("Cancel 1 task?", None)])
+async def test_a_click_on_an_answer_gives_it(answer: str, cancelled: int | None, size: tuple[int, int]):
+    async with opened() as deck:
+        await (await deck.on(1039)).press("x")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        await deck.pilot.resize_terminal(*size)
+        await click_on(deck, answer)
+        assert isinstance(deck.app.screen, ChoiceScreen) == (cancelled is None)
+        if cancelled:
+            await deck.asked("cancel")
+        assert deck.recording.verbs().count("cancel") == (cancelled or 0)
+
+
+async def test_a_click_on_a_line_of_a_list_picks_it():
+    async with opened() as deck:
+        deck.recording.answers["show"] = {"number": 1039, "uuid": UUID.format(1039)}
+        await (await deck.on(1039)).press("y")
+        await click_on(deck, "its number")
+        await until(deck.pilot, lambda: deck.app.clipboard == "#1039")
+
+
+async def test_a_click_in_the_question_at_leaving_answers_it_in_lines_that_are_broken_too():
+    answers: list[str | None] = []
+    async with opened() as deck:
+        for size in ((120, 40), (40, 16)):
+            await deck.pilot.resize_terminal(*size)
+            deck.app.push_screen(LeaveScreen(boards.busy()), answers.append)
+            await until(deck.pilot, lambda: isinstance(deck.app.screen, LeaveScreen))
+            await click_on(deck, "stands still")
+    assert answers == ["o", "o"]
+
+
+@pytest.mark.parametrize(("typed", "line"), [("all ta", "all tasks"), ("new ta", "new task")], ids=["of the app", "of the screen"])
+async def test_a_click_in_the_palette_runs_its_line(typed: str, line: str):
+    async with opened() as deck:
+        await deck.press("colon", *typed)
+        await click_on(deck, line)
+        screen = {"all tasks": "TasksScreen", "new task": "SubmitScreen"}[line]
+        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == screen)
+        deck.app.pop_screen()
+
+
+async def mouse(deck: Deck, text: str, times: int) -> None:
+    """What a terminal sends for clicks on this text, one right behind the other."""
+    y, found = next((n, line) for n, line in enumerate(screen_text(deck.app)) if text in line)
+    at = (cell_len(found[: found.index(text)]), y)
+    for _ in range(times):
+        for kind in (events.MouseDown, events.MouseUp):
+            deck.app.post_message(kind(None, *at, 0, 0, 1, False, False, False, *at))
+            await deck.pilot.pause()
+
+
+async def test_a_double_click_on_the_row_under_the_cursor_opens_it_and_nothing_in_what_it_opens():
+    async with opened() as deck:
+        await deck.on(1042)
+        before = len(deck.app.screen_stack)
+        await mouse(deck, "resnet50-sweep-06", 2)
+        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
+        assert len(deck.app.screen_stack) == before + 1
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "n"])
@@ -377,9 +453,9 @@ async def test_help_is_made_from_the_bindings_of_the_place():
         await deck.press("question_mark")
         shown = "\n".join(screen_text(deck.app))
         assert "Digits go places" in shown
-        assert "Palette: every command" in shown
+        assert "On a task" in shown and "Everywhere" not in shown, "what can be done here comes first"
         await deck.press("G")
-        assert "Mark the row, go down" in "\n".join(screen_text(deck.app))
+        assert "Palette: every command" in "\n".join(screen_text(deck.app))
         await deck.press("q")
         assert deck.app.screen is deck.screen
 
@@ -447,6 +523,50 @@ async def test_a_key_that_does_nothing_leaves_what_is_said_and_is_none_in_a_fiel
         assert "does nothing" not in deck.message()
         await deck.press("question_mark", "8")
         assert "does nothing" not in deck.message()
+
+
+async def test_a_key_that_does_nothing_takes_the_place_of_an_older_refusal_but_not_of_what_was_done():
+    async with opened() as deck:
+        await (await deck.on(1042)).press("a")
+        await deck.says("a acknowledges a firing alert.")
+        await deck.press("b")
+        await deck.says("b does nothing here")
+        await deck.press("p")
+        await deck.says("Paused #1042")
+        await deck.press("b")
+        assert "Paused #1042" in deck.message()
+
+
+async def test_what_a_screen_refused_goes_with_it():
+    async with opened() as deck:
+        await deck.press("5", "a")
+        await deck.says("a acknowledges a firing alert.")
+        await deck.press("q")
+        assert deck.app.screen is deck.screen and "acknowledges" not in deck.message()
+        await deck.press("a")
+        await deck.says("a acknowledges a firing alert.")
+        await deck.press("5")
+        await until(deck.pilot, lambda: deck.app.screen is not deck.screen)
+        assert "acknowledges" not in deck.message()
+
+
+async def test_what_cannot_be_done_is_said_of_all_that_are_marked():
+    async with opened() as deck:
+        await (await deck.on(1048)).press("space", "space", "x")
+        await deck.says("Nothing to cancel: they have ended.")
+        await deck.press("escape", "x")
+        await deck.says("Nothing to cancel: it has ended.")
+
+
+async def test_the_marks_are_counted():
+    """You should see the marks, and how many are marked."""
+    async with opened() as deck:
+        await (await deck.on(1042)).press("space", "space")
+        shown = screen_text(deck.app)
+        assert any("3 Running 7, 2 marked" in line for line in shown)
+        assert any(line.startswith(" *1042 ●") for line in shown)
+        await deck.press("escape")
+        assert any(line.startswith("  1042 ●") for line in screen_text(deck.app))
 
 
 async def test_held_down_a_key_that_does_nothing_is_told_once(monkeypatch: pytest.MonkeyPatch):
@@ -549,8 +669,9 @@ async def test_the_filter_line_remembers_and_completes():
 
 async def test_a_wide_character_says_that_an_input_method_is_on():
     async with opened() as deck:
+        await deck.pilot.resize_terminal(80, 24)
         await deck.press("好")
-        assert "An input method is on" in await deck.says("input method")
+        assert deck.message().endswith("Press shift, or end it.") and "An input method is on: its characters are no keys." in deck.message()
 
 
 async def test_when_nothing_answers_any_more_the_deck_keeps_its_rows_and_says_so():
@@ -571,6 +692,21 @@ async def test_a_runtime_that_dies_is_missed_since_then_whatever_the_database_kn
         deck.app._take(gone)
         await deck.pilot.pause()
         assert "NO RUNTIME since 10:42" in screen_text(deck.app)[0]
+
+
+class Late(SturdyScreen[None]):
+    """A screen that comes up as the app is told to end, and finds nothing of itself any more."""
+
+    def on_mount(self) -> None:
+        self.app.exit(143)
+        self.query(Table).first()
+
+
+async def test_what_breaks_in_a_screen_that_opens_as_the_app_ends_is_no_failure():
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)):
+        await app.push_screen(Late())
+    assert app.failure is None and not app.fatal and app.return_value == 143
 
 
 async def test_a_handler_that_fails_is_reported_and_the_deck_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

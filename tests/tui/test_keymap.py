@@ -95,7 +95,7 @@ def test_actions_that_are_not_there_are_passed_over_and_told():
         {"task.log": "L"},
         'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; passed over.',
     )
-    assert known({"nonsense": "x"}, "c") == ({}, 'c: no action "nonsense". Passed over; ? and then i shows the ids.')
+    assert known({"nonsense": "x"}, "c") == ({}, 'c: no action "nonsense". Passed over; ? then i shows all.')
     assert known({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
 
 

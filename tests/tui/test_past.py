@@ -147,6 +147,18 @@ async def test_the_deck_goes_back_refuses_verbs_there_and_returns():
         await until(pilot, lambda: "AS OF" not in line(app, 0))
 
 
+async def test_that_it_is_now_is_not_said_over_the_past():
+    app = deck(Answers(board_at=lambda args: answer_at(MINUTE - 660)))
+    app.ticks = lambda: 0.0
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3 Running" in "\n".join(line(app, n) for n in range(24)))
+        for now, key, back in (("full_stop", "This is now.", "comma"), ("escape", "This is now again.", "semicolon")):
+            await pilot.press(now)
+            await until(pilot, lambda key=key: key in line(app, 22))
+            await pilot.press(back)
+            await until(pilot, lambda: "AS OF" in line(app, 0) and "0 returns to now" in line(app, 22))
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16)])
 async def test_the_deck_shows_a_minute_in_which_no_runtime_was_up(size: tuple[int, int]):
     """You should see a dash for what nobody knows."""

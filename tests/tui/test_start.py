@@ -52,6 +52,7 @@ def test_the_shell_is_told_what_goes_on_and_how_to_come_back():
     )
     one = replace(boards.trouble(), running=boards.RUNNING[:1])
     assert start.farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
+    assert start.farewell(None) == "Back: taskdeck"
     assert start.farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
 
 

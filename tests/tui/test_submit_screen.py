@@ -6,12 +6,13 @@ from typing import Any
 
 from textual.events import Paste
 from textual.pilot import Pilot
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 
 from app.errors import Usage
 from app.tui.app import TaskdeckApp
-from app.tui.form import PickScreen
+from app.tui.form import Pick, PickScreen
 from app.tui.screens.submit import SubmitScreen
+from db.errors import DiskFull
 from tests.tui.answers import Answers, deck, line, until
 from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.test_task_screen import EVIL, escapes
@@ -139,18 +140,75 @@ async def test_what_was_said_of_a_fault_goes_when_it_is_mended() -> None:
         await until(pilot, lambda: line(app, 22) == "" and shows(app, "It can be submitted."))
 
 
-async def test_what_was_said_in_the_form_goes_with_the_first_key_on_another_screen() -> None:
+async def test_what_the_form_refused_goes_with_the_form_and_what_it_did_stays() -> None:
     app = standing(deck(form()))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press(*"true", "tab")
         await paste(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
+        await until(pilot, lambda: shows(app, "Not submitted"))
         await pilot.press("escape")
-        await until(pilot, lambda: "3 Running" in "\n".join(screen_text(app)) and shows(app, "Not submitted"))
+        await until(pilot, lambda: shows(app, "3 Running") and not shows(app, "Not submitted"))
 
-        await pilot.press("j")
-        await until(pilot, lambda: not shows(app, "Not submitted"))
+        await opened(pilot, app)
+        await pilot.press("tab", "ctrl+u", "ctrl+j")
+        await until(pilot, lambda: shows(app, "3 Running") and shows(app, "Submitted #1063."))
+
+
+async def test_what_the_runtime_refuses_is_not_submitted_and_not_said_to_be_submittable() -> None:
+    why = "the disk is full (/srv/machines/render01/taskdeck, 0 bytes free). The task was not accepted."
+    full = DiskFull(why, "Free space, then try again.")
+
+    def refusing(args: dict[str, Any]) -> Any:
+        return accepted(args) if args.get("dry_run") else full
+
+    app = standing(deck(form(submit=refusing)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true")
+        await until(pilot, lambda: shows(app, "It can be submitted."))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: line(app, 22).startswith(" Not submitted: the disk is full (/"))
+        assert line(app, 22).endswith("Free space, then try again.")
+        assert shows(app, "✗ the disk is full") and not shows(app, "It can be submitted.")
+
+        await pilot.press("s")
+        await until(pilot, lambda: shows(app, "It can be submitted."))
+
+
+async def test_several_lines_that_are_pasted_as_a_command_are_taken_as_shell_text() -> None:
+    """You should see all of them under Run: shell text, and be told."""
+    answers = form()
+    app = standing(deck(answers))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await paste(pilot, "cd /tmp\n  make all\n\nmake install\n")
+        await until(pilot, lambda: shows(app, "Several lines were pasted: they are taken as shell text."))
+        await pilot.press(*" -k", "ctrl+j")
+        await until(pilot, lambda: app.screen is app.deck)
+    assert [sent["tasks"] for sent in submitted(answers)] == [[{"script": "cd /tmp\n  make all\n\nmake install\n -k"}]]
+
+
+async def test_several_lines_that_are_pasted_where_one_stands_are_joined() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "tab", "tab")
+        await paste(pilot, "nightly\n  build\n")
+        await until(pilot, lambda: app.screen.query_one("#name", Input).value == "nightly build")
+
+
+async def test_one_click_picks_in_a_list_that_drops_down() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.click("#queue")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen) and shows(app, "media"))
+        at = next(n for n, text in enumerate(screen_text(app)) if " media" in text)
+        await pilot.click(offset=(screen_text(app)[at].index("media"), at))
+        await until(pilot, lambda: isinstance(app.screen, SubmitScreen))
+        assert app.screen.query_one("#queue", Pick).value == "media"
 
 
 async def test_shell_signs_in_a_command_are_told() -> None:
@@ -282,7 +340,7 @@ async def test_what_is_pasted_cannot_drive_the_terminal() -> None:
     app = deck(form())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await paste(pilot, "echo \x1b]52;c;eA==\x07\x9b2J\u202e x\nsecond")
+        await paste(pilot, "echo \x1b]52;c;eA==\x07\x9b2J\u202e x\n")
         await until(pilot, lambda: shows(app, "[echo ␛]52;c;eA==␇�2J� x"))
         assert escapes(app) == []
         await pilot.press("shift+tab", "right", "tab")

@@ -190,6 +190,18 @@ async def test_a_click_moves_the_cursor_and_a_double_click_opens():
         assert [row.key for row in app.opened] == ["b"]
 
 
+async def test_a_click_on_the_row_under_the_cursor_opens_it_however_late_but_not_the_one_that_brings_the_focus():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "b", "c")})
+        app.set_focus(None)
+        await pilot.click(app.table, offset=(5, 1))
+        assert app.table.cursor == "a" and app.opened == []
+        await pilot.click(app.table, offset=(7, 1))
+        await pilot.pause()
+        assert [row.key for row in app.opened] == ["a"]
+
+
 async def test_enter_opens_the_row_under_the_cursor():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:

@@ -153,6 +153,34 @@ async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
         await tasks.until("The filter is cleared.", "Tasks 5,000")
 
 
+async def test_the_cursor_stays_on_its_task_when_the_filter_goes():
+    async with opened() as tasks:
+        await tasks.press("slash", *"status:failed", "enter")
+        await tasks.until("Tasks 1,667 of 5,000 /status:failed")
+        await tasks.press(*"j" * 100)
+        held = tasks.under_cursor()
+        cast(Clock, tasks.app.ticks).at += 5
+        await tasks.press("escape")
+        await tasks.until("Tasks 5,000 ")
+        assert tasks.under_cursor() == held <= 4700
+        await until(tasks.pilot, lambda: tasks.screen.paged.rows[0].number > held)
+        await tasks.press("k")
+        assert tasks.under_cursor() == held + 1
+        burst(tasks.app, "r")
+        await until(tasks.pilot, lambda: screen_text(tasks.app)[-2].strip() != "The filter is cleared.")
+        assert "went away" not in screen_text(tasks.app)[-2]
+
+
+async def test_the_order_that_came_with_what_failed_goes_with_it():
+    async with opened() as tasks:
+        await tasks.press("o", "a")
+        await tasks.until("by name ↓")
+        await tasks.press("F")
+        await tasks.until("by ended ↓", "/status:failed")
+        await tasks.press("escape")
+        await tasks.until("by name ↓", "Tasks 5,000 ")
+
+
 async def test_a_verb_in_one_burst_with_a_filter_never_meets_a_row_of_before():
     async with opened() as tasks:
         burst(tasks.app, "j", "/", *"status:queued", "enter", "p")

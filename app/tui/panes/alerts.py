@@ -122,8 +122,8 @@ class AlertsPane(Table):
     def show_board(self, board: Board) -> None:
         """Show the alerts of a board."""
         view = self.views[0]
-        view.title = f"4 SLA alerts {sum(alert.status != 'resolved' for alert in board.alerts)}"
-        view.empty = [[("  " + self._nothing(board.rules), "dim")]]
+        view.title = f"4 SLA alerts {sum(alert.status != 'resolved' for alert in board.alerts)}" if board.at else "4 SLA alerts"
+        view.empty = [[("  " + self._nothing(board.rules), "dim")]] if board.at else ()
         self.show({"alerts": board.alerts})
 
     def _nothing(self, rules: int) -> str:

@@ -144,7 +144,7 @@ def host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
         more: list[Span] = [(f" {word} ", "dim"), (text, style), ("  ", "")]
         if wide([*spans, *more[:2]]) <= room:
             spans += more
-    return spans
+    return spans if len(spans) > 1 else []
 
 
 def _host_facts(host: HostFacts) -> Iterator[tuple[str, str, str]]:

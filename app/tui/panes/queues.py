@@ -57,10 +57,11 @@ class QueuesPane(Table):
     def __init__(self) -> None:
         super().__init__((QUEUE_PART,), id="queues")
         self._queues: tuple[QueueLine, ...] = ()
+        self._known = False
 
     def show_board(self, board: Board) -> None:
         """Show the queues of a board."""
-        self._queues = board.queues
+        self._queues, self._known = board.queues, bool(board.at)
         self._choose()
 
     def fit(self) -> None:
@@ -73,7 +74,7 @@ class QueuesPane(Table):
         if len(rows) > fit:
             rows = tuple(sorted(rows, key=lambda queue: not queue.waiting))
         view = self.views[0]
-        view.title = f"1 Queues {len(rows)}" if self.is_narrow else "1 Queues"
+        view.title = f"1 Queues {len(rows)}" if self.is_narrow and self._known else "1 Queues"
         view.tail = _hidden(rows[fit:])
         self.show({"queues": rows})
 

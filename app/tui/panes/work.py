@@ -44,14 +44,15 @@ class WorkPane(Table):
         self._waiting_total = board.waiting_total
         alive = sum(not isinstance(row, Gone) for row in running)
         view = self.view("running")
-        view.title = f"3 Running {alive}"
+        view.title = f"3 Running {alive}" if board.at else "3 Running"
         view.tail = self._some
-        view.empty = self.guidance or self._says(nothing_runs(board))
+        view.empty = self.guidance or self._says(nothing_runs(board) if board.at else "")
         waiting = self.view("next")
         waiting.title, waiting.tail = "Next to start", self._first
-        waiting.empty = self._says("Nothing waits.")
+        waiting.empty = self._says("Nothing waits." if board.at else "")
         done = self.view("ended")
-        done.title, done.tail = "Just ended", f"today {board.today_ok:,} ok, {board.today_failed:,} failed"
+        done.title = "Just ended"
+        done.tail = f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         at = self._flat(self.cursor)
         self.show({"running": running, "next": board.next, "ended": ended})
         if self._let_go and isinstance(self.item, EndedLine):
@@ -59,7 +60,9 @@ class WorkPane(Table):
             self.redraw()
 
     def _says(self, nothing: str) -> list[list[Span]]:
-        """What an empty part says: with a filter only that nothing there passes it."""
+        """What an empty part says: with a filter only that nothing there passes it, and nothing before there was a board."""
+        if not nothing:
+            return []
         text = self.look.theirs(nothing) if self.keep is None else "None that the filter shows; esc shows all."
         return [[("  " + text, "dim")]]
 

@@ -344,7 +344,7 @@ class AlertsScreen(ListScreen):
     def action_copy(self) -> None:
         """Copy the row as a line of text."""
         if self.table.item is None:
-            self.say("There is nothing to copy.")
+            self.say("There is nothing to copy.", stays=False)
         else:
             self.app.copy_to_clipboard(self.look.theirs(ruleverbs.sentence(self.table.item)))
             self.say("Copied the line.")
@@ -359,7 +359,7 @@ class AlertsScreen(ListScreen):
         elif row.uuid:
             self.deck.open_task(row.uuid)
         else:
-            self.say("It is about Taskdeck itself: taskdeck doctor tells more.")
+            self.say("It is about Taskdeck itself: taskdeck doctor tells more.", stays=False)
 
     def _open_tasks(self, row: RuleRow) -> None:
         try:

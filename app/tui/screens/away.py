@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, cast
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
@@ -15,7 +15,7 @@ from app.core import amounts
 from app.core.clean import pad
 from app.core.signs import BAD
 from app.tui.look import ALERTS, STATES, STRANGE, Look, Span
-from app.tui.screens.choice import BOX, Answer, Box, Question, box_lines
+from app.tui.screens.choice import BOX, Answer, Box, Question, answer_at, box_lines
 from app.tui.sturdy import SturdyScreen
 from app.tui.times import ago, wall
 
@@ -98,8 +98,14 @@ class AwayScreen(ModalScreen[str | None], SturdyScreen[str | None]):
             event.stop()
             self.dismiss(event.key if event.key in GOING else None)
 
-    def on_click(self) -> None:
-        self.dismiss(None)
+    @on(events.Click)
+    def _clicked(self, event: events.Click) -> None:
+        """A click goes on, one on an answer gives it."""
+        box = self.query_one(Box)
+        asked = question(self._found, cast(Any, self.app).now(), box.look)
+        place = box.place_of(event)
+        answer = answer_at(asked, 0, place.y, place.x, box.size.width, box.look) if place else None
+        self.dismiss("f" if answer is not None and answer.key == "f" else None)
 
     def action_leave(self) -> None:
         """Go on."""

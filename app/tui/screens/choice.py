@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset
 from textual.screen import ModalScreen
 
 from app.core.clean import width
@@ -21,6 +22,7 @@ from app.tui.sturdy import SturdyScreen
 
 DEAF = 0.25
 BOX = 72
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,22 @@ def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[l
     ]
 
 
-def windowed(lines: list[list[Span]], height: int, at: int) -> list[list[Span]]:
+def answer_at(question: Question, marked: int, line: int, x: int, cells: int, look: Look) -> Answer | None:
+    """The answer that stands at a cell of a line of `box_lines`, if one does."""
+    row = line - 2 - len(question.body)
+    if question.column:
+        return question.answers[row] if 0 <= row < len(question.answers) else None
+    spans = [] if row else _answer_lines(question, marked, cells - 2, look)[0]
+    begin = 0 if look.plain else 2
+    for answer, gap, text in zip(question.answers, spans[::2], spans[1::2], strict=False):
+        begin, end = begin + wide([gap]), begin + wide([gap, text])
+        if begin <= x < end:
+            return answer
+        begin = end
+    return None
+
+
+def windowed(lines: list[_T], height: int, at: int) -> list[_T]:
     """As many lines as there is room for: the first, the last, and those around the line `at`."""
     if len(lines) <= height:
         return lines
@@ -106,6 +123,10 @@ class Box(Lines):
         self.styles.width, self.styles.height = cells, len(lines)
         self.draw([self.look.strip(spans, cells) for spans in lines])
 
+    def place_of(self, event: events.Click) -> Offset | None:
+        """The cell of the box that was clicked; None for one beside it."""
+        return event.screen_offset - self.region.offset if event.screen_offset in self.region else None
+
 
 class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     """Asks a question; dismisses with the key of the answer, or None for the safe one."""
@@ -123,6 +144,8 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         self.question = question
         self._marked = next(n for n, answer in enumerate(question.answers) if answer.key == question.safe)
         self._opened = float("inf")
+        self._seen: Sequence[int] = ()
+        """The lines of the box that there is room for."""
 
     def compose(self) -> ComposeResult:
         yield Box(id="box")
@@ -139,7 +162,8 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         cells = min(BOX, max(20, self.app.size.width - 2))
         lines = box_lines(self.question, self._marked, cells, box.look)
         at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
-        box.show(windowed(lines, self.app.size.height, at), cells)
+        self._seen = windowed(list(range(len(lines))), self.app.size.height, at)
+        box.show([lines[line] for line in self._seen], cells)
 
     def action_mark(self, by: int) -> None:
         """Mark the next answer."""
@@ -159,6 +183,18 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         if event.character in [answer.key for answer in self.question.answers]:
             event.stop()
             self._take(cast(str, event.character))
+
+    @on(events.Click)
+    def _clicked(self, event: events.Click) -> None:
+        """A click on an answer takes it."""
+        box = self.query_one(Box)
+        if (place := box.place_of(event)) and (answer := self._answer_on(place.y, place.x, box)):
+            self._take(answer.key)
+
+    def _answer_on(self, y: int, x: int, box: Box) -> Answer | None:
+        """The answer at a cell of what is drawn."""
+        line = self._seen[y] if y < len(self._seen) else -1
+        return answer_at(self.question, self._marked, line, x, box.size.width, box.look)
 
     def _take(self, key: str) -> None:
         if key == self.question.safe:

@@ -116,7 +116,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self._put({slot.name: self._sheet.begins(slot) for slot in self._slots})
         self.set_focus(self.query_one(f"#{self._first}"))
         if any(self._kept.values()):
-            self.say("ctrl+r brings back what you typed here before.")
+            self.say("ctrl+r brings back what you typed here before.", stays=False)
 
     def _select_first(self) -> None:
         """What the cursor begins in is replaced by typing."""
@@ -313,13 +313,13 @@ class EditScreen(PageScreen, ModalScreen[bool]):
     def _save(self) -> None:
         self._show()
         if not self._loaded or self._saving:
-            self.say("What is stored is still being read.")
+            self.say("What is stored is still being read.", stays=False)
         elif bool(getattr(self.app, "read_only", False)):
             self.say("Read only: nothing is changed from here.", "warn")
         elif faults := self._missing_faults():
             self.not_done("Not saved", faults[0])
         elif not self._sheet.changes():
-            self.say("Nothing is changed yet; esc leaves.")
+            self.say("Nothing is changed yet; esc leaves.", stays=False)
         else:
             self._saving = True
             self.ask(self.source.read, self._checked)
@@ -348,7 +348,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
     def _send(self) -> None:
         deeds = self.deeds(self._sheet)
         if not deeds:
-            self.say("It is so already; esc leaves.")
+            self.say("It is so already; esc leaves.", stays=False)
             return
         self._keep()
         cast(Any, self.app).do(deeds)
@@ -360,7 +360,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self.app.copy_to_clipboard("\n".join(shlex.join(words) for words in found))
             self.say("Copied the line." if len(found) == 1 else f"Copied {len(found)} lines.")
         else:
-            self.say("There is no line to copy: nothing is changed yet, or no command line does this.")
+            self.say("There is no line to copy: nothing is changed yet, or no command line does this.", stays=False)
 
     @on(events.Click)
     def _clicked(self, event: events.Click) -> None:
@@ -370,7 +370,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
     def action_last(self) -> None:
         """What was typed here before, in the fields it was typed into."""
         if not self._kept:
-            self.say("Nothing was typed here before.")
+            self.say("Nothing was typed here before.", stays=False)
             return
         self._put(self._typed() | self._kept)
         self._show()

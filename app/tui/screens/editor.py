@@ -255,7 +255,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         """Put the cursor on what is wrong first."""
         faults = self._looked["faults"] if self._looked else ()
         if not faults:
-            self.say("Nothing is known to be wrong.")
+            self.say("Nothing is known to be wrong.", stays=False)
             return
         line, column = faults[0]["line"] or 1, faults[0]["column"] or 1
         self.area.move_cursor((line - 1, column - 1))
@@ -275,7 +275,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
             self.action_fault()
             self.not_done("Not saved", f"{self._looked['faults'][0]['message']}.")
         elif self._was is not None and not self._looked["fields"]:
-            self.say("Nothing differs from what is stored.")
+            self.say("Nothing differs from what is stored.", stays=False)
         else:
             self._review(f"Save {self.what}?", self._looked["before"], partial(self._reviewed, self._was))
 

@@ -54,11 +54,14 @@ _TITLES = {
     "table": "In a list",
     "alert": "On an alert",
 }
-_ORDER = ("app", "place", "deck", "task", "alert", "table")
+_FIRST, _LAST = ("task", "alert"), ("table", "place", "app")
+"""What `?` is pressed for is what can be done here; what is so everywhere is known soon."""
 
 
 def _rank(group: str) -> tuple[int, str]:
-    return (_ORDER.index(group) if group in _ORDER else len(_ORDER), group)
+    if group in _FIRST:
+        return _FIRST.index(group) - len(_FIRST), group
+    return (_LAST.index(group) + 1 if group in _LAST else 0), group
 
 
 def bindings_of(active: Mapping[str, ActiveBinding]) -> list[Binding]:

@@ -378,7 +378,8 @@ class HistoryScreen(PageScreen):
     def _row_opened(self, message: Table.Opened) -> None:
         row = message.item
         if not self._leads(row):
-            self.say("There is nothing to tell apart in it." if row.name is not None else "These are all. f tells them apart.")
+            nothing = "There is nothing to tell apart in it." if row.name is not None else "These are all. f tells them apart."
+            self.say(nothing, "warn")
             return
         self._path.append((row.by, row.name, self._by))
         self._by = next(by for by in ("template", "queue") if by != row.by)
@@ -387,7 +388,7 @@ class HistoryScreen(PageScreen):
     def action_board(self) -> None:
         """The whole deck as of the moment under the cursor."""
         if self._answer is None or self._moment is None:
-            self.say(self.look.own("First choose a moment with ← →."))
+            self.say(self.look.own("First choose a moment with ← →."), "warn")
             return
         at = self._answer["at"][self._moment]
         self.deck.action_place(0)

@@ -33,8 +33,21 @@ class LeaveScreen(ChoiceScreen):
     def _rows(self, look: Look, cells: int) -> list[list[Span]]:
         """What is asked, the answers and the keys, in lines of at most `cells`."""
         hint: list[Span] = [("", ""), ("↵ chooses the marked line    esc stay", "dim")]
-        rows = [*chain(*self.question.body), ("", ""), *self._answers(), *hint]
+        rows = [*self._above(), *self._answers(), *hint]
         return [[(look.own(line), style)] for text, style in rows for line in wrap(text, cells) or [""]]
+
+    def _above(self) -> list[Span]:
+        """What stands over the answers."""
+        return [*chain(*self.question.body), ("", "")]
+
+    def _answer_on(self, y: int, x: int, box: Box) -> Answer | None:
+        line = 1 + sum(len(wrap(text, box.size.width - 4) or [""]) for text, _ in self._above())
+        for answer, (text, _) in zip(self.question.answers, self._answers(), strict=True):
+            below = line + len(wrap(text, box.size.width - 4))
+            if line <= y < below:
+                return answer
+            line = below
+        return None
 
     def _answers(self) -> list[Span]:
         return [

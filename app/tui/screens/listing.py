@@ -187,7 +187,7 @@ class ListScreen(PageScreen):
     def action_order(self) -> None:
         """Choose a column to order by; the same again turns it round."""
         if not self.ORDERS:
-            self.say("This list has one order.")
+            self.say("This list has one order.", stays=False)
             return
         answers = [Answer(letter, self._order_words(name, words)) for letter, name, words in self.ORDERS]
         question = Question("Order by", [], [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)

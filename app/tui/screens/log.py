@@ -238,7 +238,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         line.show([(text, "dim" if not page.below else "bold")])
         if page.notes != self._notes:
             self._notes = page.notes
-            self.say(page.note)
+            self.say(page.note, stays=False)
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
@@ -305,7 +305,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         """Another attempt; the latest is followed to the next one."""
         runs = self._runs
         if len(runs) < 2:
-            self.say("There is only one attempt.")
+            self.say("There is only one attempt.", stays=False)
             return
         at = next(n for n, run in enumerate(runs) if run is self._run)
         chosen = (at - step) % len(runs)

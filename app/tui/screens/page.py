@@ -83,9 +83,9 @@ class PageScreen(Reading):
         self.query_one(Header).show(self.board or Board(), bearings)
         self.query_one(KeyLine).show(harmless(self.keys()) if getattr(self.app, "read_only", False) else self.keys())
 
-    def say(self, text: str, style: str = "") -> None:
-        """Put a safe text into the message line for a while."""
-        cast(Any, self.app).say(text, style)
+    def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
+        """Put a safe text into the message line for a while; what a key was of no use for does not stay when the screen is left."""
+        cast(Any, self.app).say(text, style, stays=stays)
 
     def not_done(self, what: str, fault: str) -> None:
         """Say for which fault, not cleaned yet, something was `Not submitted`; until `wrong` hears that it is mended."""

@@ -74,6 +74,7 @@ _PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("
 class CommandList(Table):
     """The commands; the cursor shows while the words are typed."""
 
+    ONE_CLICK = True
     can_focus = False
 
     @property

@@ -26,7 +26,7 @@ from app.tui import origin
 from app.tui.draft import KINDS, Draft, draft_of, faults, shell_signs, shell_word, spec, words
 from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
-from app.tui.form import Choice, Field, Pick, Rule, Tick, Words
+from app.tui.form import Choice, Field, Pick, Rule, Slot, Tick, Words, pasted
 from app.tui.header import WIDE
 from app.tui.inorder import KeysInOrder
 from app.tui.look import Span
@@ -118,6 +118,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         self._fill(self._first_draft())
         # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
+        self.query_one("#command", Slot).takes_lines = self._take_lines
         self.call("queue.ls", {}, self._offer_queues)
         self.ask(all_templates, self._offer_templates)
         if self._again is not None and not self._again.get("template"):
@@ -316,6 +317,15 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             script.move_cursor(script.document.end)
             self.draft = self._typed()
 
+    def _take_lines(self, text: str) -> None:
+        """Several lines that are pasted as a command are shell text, behind what was typed there."""
+        script = self.query_one("#script", TextArea)
+        script.text = "\n".join(filter(None, (script.text.rstrip("\n"), self.query_one("#command", Input).value + pasted(text))))
+        script.move_cursor(script.document.end)
+        self.query_one("#kind", Choice).choose("shell")
+        self._take_in()
+        self.say("Several lines were pasted: they are taken as shell text.")
+
     @on(ParameterFields.Moved)
     def _tell_about(self, event: ParameterFields.Moved) -> None:
         event.stop()
@@ -501,8 +511,13 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         self.dismiss(answer[0]["number"])
 
     def refused(self, text: str) -> None:
-        self._sending, self._asked_templates = False, True
-        super().refused(text)
+        sent, self._sending, self._asked_templates = self._sending, False, True
+        if sent:
+            # What a check before it found out is not so any more.
+            self._asked += 1
+            self._accepted, self._refusal = False, text
+            self._show_verdict()
+        super().refused(f"Not submitted: {text}" if sent else text)
         self._begin()
 
     # -- keys -----------------------------------------------------------------------------------------------------
@@ -528,7 +543,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         if self.draft.kind == "template" and (fields := self._parameter_fields) and fields.ready:
             fields.action_find()
             if not fields.findable:
-                self.say("This template has no parameters.")
+                self.say("This template has no parameters.", stays=False)
 
     def action_last(self) -> None:
         """What was submitted last, of this template when it is one's form, in every field."""
@@ -540,12 +555,12 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         elif fields:
             self.ask(lambda client: last_of(client, fields.template), lambda task: self._refill(fields, task))
         else:
-            self.say("Nothing was submitted from here yet.")
+            self.say("Nothing was submitted from here yet.", stays=False)
 
     def _refill(self, fields: ParameterFields, task: Mapping[str, Any] | None) -> None:
         """The parameters that the last task of the template had, whoever submitted it."""
         if task is None:
-            self.say("Nothing was submitted from this template yet.")
+            self.say("Nothing was submitted from this template yet.", stays=False)
         elif fields is self._parameter_fields:
             fields.fill(outline(fields.schema).given(task.get("parameters") or {}))
             self.say(f"Filled in as in #{task['number']}.")

@@ -38,6 +38,10 @@ STATES = ("", "status:active", "status:waiting", FAILED)
 """What `f` goes through."""
 
 
+AFRESH = ("first", "last", "here")
+"""Ways to read other rows than those that are shown: `here` from the one under the cursor on."""
+
+
 # A screen is styled by the name of its first base only, so the list comes first.
 class TasksScreen(ListScreen, DeckVerbs):
     """All tasks. `words` is the filter to begin with."""
@@ -78,6 +82,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._of = 0
         """How many tasks there are in all."""
         self._complete = True
+        self._order_before: tuple[str, bool] | None = None if order == "number" else ("number", True)
+        """The order to come back to when the filter goes that came with this one."""
+        self._shown_order = ""
         self.settled = asyncio.Event()
         """Whether the rows are those that were asked for; a key waits for them, so that no verb meets a row of before."""
 
@@ -119,15 +126,19 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._want("again")
 
     def ordered(self) -> None:
+        self._order_before = None
         self._want("first")
 
     def filtered(self) -> None:
         self.everything, self.total = False, None
+        if self._order_before and not self.words.startswith(FAILED):
+            (self.order, self.down), self._order_before = self._order_before, None
         if fault := self._fault():
             self.say(self.look.theirs(fault), "warn")
         else:
             self.deck.hush()
-            self._want("first")
+            # Without a filter the row under the cursor is still there.
+            self._want("first" if self.words else "here")
 
     def _fault(self) -> str:
         """What is wrong with the words of the filter."""
@@ -144,10 +155,10 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def _want(self, way: str) -> None:
         """Read; while something is being read, only the latest wish is kept."""
-        if way == "first":
+        if way in ("first", "here"):
             self.settled.clear()
         if self._asked is not None:
-            self._next = way if way in ("first", "last") or self._next is None else self._next
+            self._next = way if way in AFRESH or self._next is None else self._next
         elif self._fault():
             self.settled.set()
         else:
@@ -160,12 +171,21 @@ class TasksScreen(ListScreen, DeckVerbs):
         asked: dict[str, Any] = {"filter": self.words, "order": self.order, "down": self.down, "limit": PAGE}
         if way == "last":
             return asked | {"way": "before"}
-        if way == "first" or not rows:
+        if way == "here" and (at := self._place_here()):
+            return asked | {"way": "from", "at": at}
+        if way in ("first", "here") or not rows:
             return asked
         if way == "again":
             at = {"way": "from", "at": _place(rows[0])} if self.paged.more_before else {}
             return asked | at | {"limit": max(PAGE, len(rows))}
         return asked | {"way": way, "at": _place(rows[0 if way == "before" else -1])}
+
+    def _place_here(self) -> list[Any] | None:
+        """Where the row under the cursor stands in the order that is wanted; None when it does not tell."""
+        row = self.paged.item
+        if row is None or self.order not in ("number", self._shown_order):
+            return None
+        return [row.number, row.number] if self.order == "number" else _place(row)
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         way, words = self._asked or ("again", self.words)
@@ -175,7 +195,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         wanted, self._next = self._next, None
         if wanted is not None:
             self._want(wanted)
-        if wanted != "first" or self._asked is None:
+        if wanted not in ("first", "here") or self._asked is None:
             self.settled.set()
 
     def unread(self, text: str) -> None:
@@ -190,9 +210,10 @@ class TasksScreen(ListScreen, DeckVerbs):
             rows, after = (*rows, *table.rows), table.more_after
         elif way == "after":
             rows, before = (*table.rows, *rows), table.more_before
-        if way in ("first", "last"):
+        if way in AFRESH and (way != "here" or table.cursor not in [row.key for row in rows]):
             table.cursor, table.jumped_at = None, self.ticks
             table.views[0].offset = 0
+        self._shown_order = self.order
         if len(rows) > MOST:
             rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
         self.total, self._complete = answer["total"], answer["complete"]
@@ -231,7 +252,8 @@ class TasksScreen(ListScreen, DeckVerbs):
     def action_failed(self) -> None:
         """All that failed, the latest first; again all tasks."""
         on = self.words != FAILED
-        self.order, self.down = ("ended", True) if on else ("number", True)
+        if on:
+            self._order_before, self.order, self.down = (self.order, self.down), "ended", True
         self.filter_by(FAILED if on else "")
 
     def action_columns(self) -> None:
@@ -281,6 +303,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         elif letter is not None:
             view = dict(views.lettered(views.saved(self.deck.memory)))[letter]
             self.order, self.down = view.order if view.order in [name for _, name, _ in self.ORDERS] else "number", view.down
+            self._order_before = None
             if view.columns:
                 self._set_columns(view.columns)
             self.filter_by(view.words)
@@ -347,7 +370,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         """The rows a key means; raises Unfit while other rows are on their way, and where all that match are marked."""
         if self.everything:
             raise Unfit(FOR_ALL)
-        if self._asked is not None and self._asked[0] in ("first", "last"):
+        if self._asked is not None and self._asked[0] in AFRESH:
             raise Unfit("What the filter means is being read. Look, and press again.")
         return super()._rows()
 
