@@ -336,7 +336,7 @@ async def test_cleanup_pauses_while_the_rules_may_be_meant_otherwise_and_an_aler
 
     await duties._guarded(cleanup)
     (alert,) = await alerts.ls(call)
-    assert alert["sla"] == "config" and f"{path}, line 3" in alert["text"] and "Nothing is removed until it is mended." in alert["text"]
+    assert alert["sla"] == "config" and "config.toml, line 3" in alert["text"] and "Nothing is removed until it is mended." in alert["text"]
     assert len((await views.ls(call))["tasks"]) == 1
 
     path.write_text('[retention]\nkeep = "20d"\n')

@@ -139,7 +139,7 @@ async def test_an_ended_task_tells_how_with_the_last_lines_of_its_log(tmp_path: 
         assert lines[7] == "  cpu 2.9s   peak memory 84M of 512M asked   no signal"
         assert any(line.startswith("› 2 ✗ failed    10:40:01     3.2s    exit 1") for line in lines)
         assert any("1061 ⊘ contact-sheet" in line and "only after a success" in line for line in lines)
-        assert any("taskdeck submit thumbs -q media -t 10m --memory 512M" in line for line in lines)
+        assert any("taskdeck submit thumbs -n 'thumbs S02' -q media -t 10m --memory" in line for line in lines)
         assert "s3cr3t" not in "\n".join(lines)
 
 
