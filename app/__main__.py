@@ -7,6 +7,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 
@@ -32,8 +33,8 @@ def _run(argv: list[str]) -> int:
             output.problem(refused)
             return refused.exit_code
         if words is not None:
-            return run(words, deck=_deck_with_runtime, serve=_serve)
-    return run(argv, deck=_deck, serve=_serve)
+            return run(words, deck=_deck_with_runtime, serve=_serve, keys=_keys)
+    return run(argv, deck=_deck, serve=_serve, keys=_keys)
 
 
 def _deck(home: str, **options: Any) -> int:
@@ -60,6 +61,12 @@ def _serve(home: str, **options: Any) -> int:
     from app.runtime.serve import serve
 
     return serve(Path(home), **options)
+
+
+def _keys(chosen: Mapping[str, str], path: str) -> str:
+    from app.tui.keymap import settled
+
+    return settled(chosen, path)[1]
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ class Client:
         self.autostart = autostart
         self.source = source
         """What it says of itself in the log of operations: cli or deck."""
+        self.waits: Callable[[str], object] | None = None
+        """Called, if anything is, each time that a verb is said to wait for the database; else that is a note, once."""
         self._line: Line | None = None
         self._closed = False
 
@@ -73,7 +75,7 @@ class Client:
                 return offline.read(self.home, verb, args)
             began = time.monotonic()
             try:
-                return line.ask(verb, args, note, {"source": self.source, "origin": terminal()})
+                return line.ask(verb, args, note, {"source": self.source, "origin": terminal()}, self.waits)
             except (OSError, EOFError):
                 self._drop()
                 lasted = time.monotonic() - began
@@ -161,8 +163,9 @@ class Line:
         self.pid = greeting["pid"]
 
     def ask(
-        self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None, place: dict[str, str] | None = None
-    ) -> Any:
+        self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None, place: dict[str, str] | None = None,
+        waits: Callable[[str], object] | None = None,
+    ) -> Any:  # fmt: skip
         """Send one request and wait for its answer; `place` is from where we ask. Raises EOFError when the runtime ends first."""
         self._sock.sendall(json.dumps({"verb": verb, "args": args, "from": place or {}}).encode() + b"\n")
         while True:
@@ -171,8 +174,10 @@ class Line:
                 return said["result"]
             if "error" in said:
                 raise Remote(**said["error"])
-            if note is not None:
-                note(said.get("note", ""))
+            if waits is not None and "waits" in said:
+                waits(said["waits"])
+            elif note is not None and "note" in said:
+                note(said["note"])
 
     def wakes(self) -> Iterator[None]:
         """One item per line that the runtime sends."""

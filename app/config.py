@@ -6,7 +6,9 @@ about how long things are kept, nothing is removed.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass, field, replace
 
 TYPE_CHECKING = False
@@ -162,8 +164,7 @@ def read(path: str) -> Reading:
     import tomllib
 
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = contents(path).decode()
         return _checked(tomllib.loads(text), text, path)
     except FileNotFoundError:
         return Reading(path)
@@ -172,6 +173,19 @@ def read(path: str) -> Reading:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
         return _unreadable(path, f"cannot be read: {why}")
+
+
+def contents(path: str) -> bytes:
+    """What stands in the file. Raises OSError, also for a pipe or a device: such a one might be waited for, or read, for good."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "it is no regular file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def _unreadable(path: str, why: str) -> Reading:

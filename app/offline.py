@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from app import paths
 from app.core import amounts
 from app.errors import Conflict, NotFound, Storage
 from app.runtime.advice import advised
 from app.runtime.inplace import check_in_place, note_quiet, quiet_since
-from app.service import checking, traces
+from app.service import checking, given, traces
 from app.service.call import Call
 from db import check as checks
 from db import migrate, restore
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, NoBackup, Store
 from db.engine import memory_database, open_database, write_engine
-from db.errors import BehindDatabase, DamagedDatabase
+from db.errors import BehindDatabase, DamagedDatabase, OlderDatabase, damaged
 from db.operations import By
 
 
@@ -66,22 +68,27 @@ async def _opened(home: Path, note: Callable[[str], None] = lambda text: None) -
     try:
         async with opened as db:
             yield Call(db, "", home, note=note)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, DBAPIError) as error:
         _blame(path, error)
         raise
 
 
 def _blame(path: Path, error: Exception) -> None:
-    """Raises Storage when what came up at reading may come of what is wrong with the file, rather than of a mistake of ours."""
-    if not path.exists() or not (wrong := checks.check(path)):
+    """Raises Storage when what came up at reading may come of what is wrong with the file, or of its version, rather than of a mistake of
+    ours."""
+    if (version := migrate.version_of(path)) is None:
+        return
+    if version != migrate.HEAD:
+        raise OlderDatabase(path, version, migrate.HEAD) from error
+    if not (wrong := checks.check(path)):
         return
     if checks.damage(path):
-        raise checks.damaged(path, wrong[0]) from error
+        raise damaged(path, wrong[0]) from error
     raise Storage(f"the database is not in order ({wrong[0]}): {path}.", "See all of it: taskdeck db check") from error
 
 
 def _seed(c: Any) -> None:
-    from app.runtime.fresh import seed
+    from db.seed import seed
 
     seed(c)
 
@@ -95,6 +102,9 @@ def migrate_home(home: str) -> list[str]:
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
             restore.sweep(paths.database(Path(home)))
+            check_in_place(Path(home))
+            if migrate.version_of(paths.database(Path(home))) not in (None, migrate.HEAD):
+                refuse_behind(Path(home))  # as a start is
             done = prepare(Path(home))
             if not done:  # what is made anew, or upgraded from a copy that was checked, has been read
                 checks.quick(paths.database(Path(home)))
@@ -145,7 +155,11 @@ def _look_there(path: Path) -> None:
     """Raises NotFound while there is no database yet, DamagedDatabase where there was one."""
     check_in_place(path.parent)
     if migrate.version_of(path) is None:
-        raise NotFound(f"there is no database in {path.parent} yet.", "The first submit makes one.")
+        raise _none_yet(path.parent)
+
+
+def _none_yet(home: Path) -> NotFound:
+    return NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
 
 
 def repair_home(home: str) -> dict[str, Any]:
@@ -156,19 +170,21 @@ def repair_home(home: str) -> dict[str, Any]:
     with _usable(home), hold_lock(Path(home)):
         restore.sweep(path)
         check_in_place(Path(home))
-        if migrate.version_of(path) != migrate.HEAD:
-            raise Conflict("the database is not of this version. Nothing was done.", "Make it so: taskdeck db migrate")
+        if (version := migrate.version_of(path)) is None:
+            raise _none_yet(Path(home))
+        if version != migrate.HEAD:
+            raise OlderDatabase(path, version, migrate.HEAD)
         hurt = checks.damage(path) or checking.lacking(Path(home))
-        done = [] if hurt else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())))
+        done = [] if hurt else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())), checking.highest(Path(home)))
         problems = checking.examine(Path(home), False)
     return {"ok": not problems, "done": done, "problems": problems}
 
 
-def _mend(path: Path, logs: list[str], by: str) -> list[str]:
+def _mend(path: Path, logs: list[str], by: str, highest: int) -> list[str]:
     engine = write_engine(path)
     try:
         with engine.begin() as c:
-            return checking.mend(c, logs, by)
+            return checking.mend(c, logs, by, highest)
     finally:
         engine.dispose()
 
@@ -201,6 +217,7 @@ def restore_home(
         with _alone(place), _prepared(place, chosen) as (ready, told):
             if not agree(told):
                 return told
+            given.pass_over(place, ready.carried.next - 1, ready.carried.passed_over)
             kept = restore.put_in_place(ready, paths.database(place))
         return told | {"restored": True, "kept": None if kept is None else str(kept)}
 
@@ -253,29 +270,37 @@ def named(home: str, ident: str | None, at: str | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What is to be restored: how it is `told`, how it is made, the bytes that it takes, the highest number that any backup knows of, and
-    the id of the last of the home's own."""
+    """What is to be restored: how it is `told`, how it is made, the bytes that it takes, the highest number that is known to have been
+    given, what was passed over, and the id of the last of the home's own."""
 
     told: dict[str, Any]
     rebuild: restore.Rebuild
     size: int
     highest: int
+    passed: Sequence[tuple[int, int]]
     last: str
+
+    @property
+    def what(self) -> str:
+        """As the log of operations names it."""
+        return f"{'database' if self.told['kind'] == 'kept' else 'backup'} {self.told['id']}"
 
 
 def _chosen(home: Path, ident: str | None, at: str | None, any_home: bool = False) -> _Chosen:
-    """A backup by its id, its first letters or its file, which may lie anywhere, or what an earlier restore has put aside by its file;
-    without `ident` the newest good one, of the time `at` or before. Raises NoBackup, Storage, and Conflict for what is of another home,
-    unless that is wanted (`any_home`) or its file was named."""
+    """A backup by its id, its first letters or its file, which may lie anywhere, or what an earlier restore or upgrade has put aside by its
+    file; without `ident` the newest good one, of the time `at` or before. Raises NoBackup, Storage, and Conflict for what is of another
+    home, unless that is wanted (`any_home`) or its file was named."""
     from app.runtime.advice import folder
     from app.service.backups import store_of
 
     where = folder(home)
     own = Store(where, paths.database(home)).own()
-    highest, last = max((int(backup.facts.get("highest") or 0) for backup in own), default=0), own[-1].id if own else ""
-    for one in restore.kept(paths.database(home)):
+    noted = given.read(home)
+    highest = max([noted.highest, *(int(backup.facts.get("highest") or 0) for backup in own)])
+    last = own[-1].id if own else ""
+    for one in restore.all_kept(paths.database(home)):
         if ident is not None and (ident == one.path.name or os.path.realpath(ident) == os.path.realpath(one.path)):
-            return _Chosen({"id": one.path.name, "kind": "kept", "at": one.at}, one.copy, one.bytes, highest, last)
+            return _Chosen({"id": one.path.name, "kind": "kept", "at": one.at}, one.copy, one.bytes, highest, noted.passed, last)
     store = store_of(home, ident)
     try:
         found = store.find(ident, at)
@@ -287,7 +312,7 @@ def _chosen(home: Path, ident: str | None, at: str | None, any_home: bool = Fals
         raise _of_another(found)
     return _Chosen(
         {"id": found.id, "kind": found.kind, "at": found.at}, lambda target: store.rebuild(found, target), found.pages * found.page_size,
-        max(highest, int(found.facts.get("highest") or 0)), last,
+        max(highest, int(found.facts.get("highest") or 0)), noted.passed, last,
     )  # fmt: skip
 
 
@@ -321,10 +346,10 @@ def _prepared(home: Path, chosen: _Chosen, trial: bool = False) -> Iterator[tupl
     """What may take the place of the database, and what that would change."""
     from app.runtime.lock import held, user_name
 
-    what = f"{'database' if chosen.told['kind'] == 'kept' else 'backup'} {chosen.told['id']}"
     with restore.prepared(
-        chosen.rebuild, paths.database(home), chosen.size, lambda: traces.traces(home), chosen.highest, By(user_name(os.getuid())), what,
-        trial, quiet_since(home, chosen.last), lambda path: not (trial and held(home)) and bool(checking.lacking(home, path)),
+        chosen.rebuild, paths.database(home), chosen.size, lambda: traces.traces(home), chosen.highest, By(user_name(os.getuid())),
+        chosen.what, trial, quiet_since(home, chosen.last), lambda path: not (trial and held(home)) and bool(checking.lacking(home, path)),
+        chosen.passed,
     ) as ready:  # fmt: skip
         yield ready, {"backup": chosen.told, **ready.told(), "restored": False, "kept": None}
 
@@ -345,7 +370,7 @@ def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dic
         if not os.access(where, os.W_OK):
             raise Storage(f"nothing can be written into {where}. Nothing was restored.", "Choose another folder: --to FILE")
         chosen = _chosen(Path(home), ident, at, any_home=True)
-        stand = restore.image(chosen.rebuild, Path(target), chosen.size)
+        stand = restore.image(chosen.rebuild, Path(target), chosen.size, chosen.what)
     return {"backup": chosen.told, "to": target, "after": asdict(stand)}
 
 
@@ -396,11 +421,14 @@ def backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict
 async def _backup(home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None) -> dict[str, Any]:
     """The program that is run after it may take hours, for which no runtime is kept out."""
     from app.runtime.lock import hold_lock
+    from app.runtime.steady import Steady, last_sample
     from app.service import backups
 
+    steady = Steady()
     with hold_lock(home):
         async with _opened(home, note) as call:
-            taken, chosen = await backups.take_asked(call, full, to)
+            steady.begin(await call.db.read(last_sample))
+            taken, chosen = await backups.take_asked(call, full, to, steady.look())
         if to is None:
             note_quiet(home, taken.id)
     return await backups.finished(call, taken, chosen)
@@ -428,7 +456,7 @@ def left_behind(home: str) -> dict[str, Any] | None:
 
 
 def kept(home: str) -> dict[str, Any]:
-    """What restores have put aside; see `service.backups.kept`."""
+    """What restores and upgrades have put aside; see `service.backups.kept`."""
     from app.service.backups import kept
 
     with _usable(home):

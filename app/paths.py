@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from app.errors import Usage
+from app.errors import Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,36 @@ def config_file() -> str:
     return os.path.join(base, "taskdeck", "config.toml")
 
 
+def refuse_strangers(home: str | Path) -> None:
+    """Raises Refused where somebody else has made the home: what root writes there its owner could not use any more."""
+    if (owner := stranger(home)) is None:
+        return
+    import pwd
+    import shlex
+
+    try:
+        name = shlex.quote(pwd.getpwuid(owner).pw_name)
+    except KeyError:
+        name = f"'#{owner}'"
+    said = f"the home {home} belongs to {name}, not to you. Nothing was done."
+    raise Refused(said, f"As its owner: sudo -u {name} taskdeck --home {shlex.quote(os.fspath(home))}")
+
+
+def stranger(home: str | Path) -> int | None:
+    """The uid of somebody else who made what is there; None where it is ours, nothing is there, or it cannot be seen: the folder alone may
+    be anybody's."""
+    for name in ("run", DATABASE):
+        try:
+            owner = os.stat(os.path.join(home, name)).st_uid
+        except OSError:
+            continue
+        return None if owner == os.geteuid() else owner
+    return None
+
+
 def make_home(home: Path) -> None:
-    """The home and its folders, private to the user. Raises OSError."""
+    """The home and its folders, private to the user. Raises OSError, and Refused as `refuse_strangers` does."""
+    refuse_strangers(home)
     home.parent.mkdir(parents=True, exist_ok=True)
     for folder in (home, home / "run", home / "runs"):
         try:

@@ -32,6 +32,7 @@ _WAITED = (
 )
 """That a task waited: by its last event until then; of one whose events are gone nothing else is known."""
 _TASK = "t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.created_at, t.timeout, t.not_before"
+_ASKS = f"{_TASK}, t.cpu, t.memory"
 
 
 def bounds(c: Connection) -> tuple[str, str] | None:
@@ -69,23 +70,23 @@ def running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
 
 
 _SOON = f"""
-SELECT {_TASK}, soon.start_time AS became, 'started' AS fate FROM
+SELECT {_ASKS}, soon.start_time AS became, 'started' AS fate FROM
   (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {AHEAD}) soon
   CROSS JOIN tasks t ON t.uuid = soon.task_id WHERE t.created_at <= :at AND {_WAITED} LIMIT :limit
 """
 _GIVEN_UP = f"""
-SELECT {_TASK}, t.ended_at AS became, 'cancelled' AS fate FROM
+SELECT {_ASKS}, t.ended_at AS became, 'cancelled' AS fate FROM
   (SELECT uuid FROM tasks WHERE status = 'cancelled' AND ended_at > :at ORDER BY ended_at LIMIT {AHEAD}) g
   CROSS JOIN tasks t ON t.uuid = g.uuid WHERE t.created_at <= :at
   AND (t.started_at IS NULL OR t.started_at <= :at) AND {_WAITED} LIMIT :limit
 """
 _QUEUED = f"""
-SELECT {_TASK}, NULL AS became, NULL AS fate FROM json_each(:queues) q CROSS JOIN tasks t
+SELECT {_ASKS}, NULL AS became, NULL AS fate FROM json_each(:queues) q CROSS JOIN tasks t
 WHERE t.uuid IN (SELECT uuid FROM tasks WHERE queue = q.value AND status = 'queued' AND created_at <= :at ORDER BY created_at LIMIT :limit)
 AND {_WAITED} ORDER BY t.created_at LIMIT :limit
 """
 _OTHERS = f"""
-SELECT {_TASK}, NULL AS became, NULL AS fate FROM tasks t WHERE t.uuid IN
+SELECT {_ASKS}, NULL AS became, NULL AS fate FROM tasks t WHERE t.uuid IN
   (SELECT uuid FROM tasks WHERE status = :status AND created_at <= :at AND deleted_at IS NULL LIMIT :limit) AND {_WAITED}
 """
 

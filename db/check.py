@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import JSON, Connection
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from db import clock, migrate, moves, schema, sql, wal
+from db import aside, clock, legible, migrate, moves, schema, seed, sql, wal
 from db.backup import restore_tool as tool
 from db.engine import explain
-from db.errors import BehindDatabase, DamagedDatabase, Storage
+from db.errors import BehindDatabase, DamagedDatabase, Storage, damaged
 from db.files import read_only_uri
 
 TOLD = 20
@@ -34,8 +34,14 @@ def check(path: Path) -> list[str]:
     if found := damage(path):
         return found
     with reading(path) as c:
-        ours = [*(f"{kind} {name} is missing" for kind, name in _missing(c)), *_documents(c)] if version == migrate.HEAD else []
+        ours = [*(f"{kind} {name} is missing" for kind, name in _missing(c)), *legible.lines(c.execute)] if version == migrate.HEAD else []
+        ours += [none_at_all(kind) for (kind,) in c.execute(seed.LACKING)]
     return [*ours, *disorder(path)]
+
+
+def none_at_all(kind: str) -> str:
+    """There is no pool, or no queue: the disk may have been full when the home was made."""
+    return f"there is no {kind} at all, so no task can be submitted"
 
 
 def disorder(path: Path) -> list[str]:
@@ -95,27 +101,6 @@ def _missing(c: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(kind, name) for kind, names in wanted.items() for name in sorted({*names} - {*_names(c, kind)})]
 
 
-def _documents(c: sqlite3.Connection) -> list[str]:
-    """Columns of JSON that hold something else."""
-    wrong = []
-    for table in schema.metadata.sorted_tables:
-        for column in table.columns:
-            if isinstance(column.type, JSON):
-                odd = c.execute(f'SELECT "{column.name}" FROM "{table.name}" WHERE NOT json_valid("{column.name}")')
-                if many := sum(not _is_json(value) for (value,) in odd):
-                    wrong.append(f"{many:,} {'row' if many == 1 else 'rows'} of {table.name} without JSON in {column.name}")
-    return wrong
-
-
-def _is_json(value: Any) -> bool:
-    """As we read it, which knows infinite numbers as well."""
-    try:
-        json.loads(value)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
-
-
 def quick(path: Path) -> None:
     """Read every page, without comparing rows with indexes. Raises DamagedDatabase, with what was found first."""
     if migrate.version_of(path) is None:
@@ -124,6 +109,13 @@ def quick(path: Path) -> None:
         found = _lines(c, "PRAGMA quick_check(1)")
     if found:
         raise damaged(path, found[0])
+
+
+def number_known_elsewhere(path: Path, highest: int) -> list[str]:
+    """That `highest`, which others know of, may be given once more. Raises Storage."""
+    with reading(path) as c:
+        given, known = _numbers(c)
+    return [f"the last number given is said to be {given}, a backup or a job knows of #{highest}"] if highest > max(given, known) else []
 
 
 def lost_writes(path: Path) -> list[str]:
@@ -139,7 +131,7 @@ def missing_last(path: Path, logs: Iterable[str], began: Callable[[str], bool] =
     """That runs with a log began after all that the database knows of, which is only so where its own log was lost: what is said of a run
     is on the disk before that starts, and of one that was pruned there is no log. `logs`: the runs with one; `began`: whether one was
     started, for a log may be left of a start that failed. Raises Storage."""
-    if migrate.version_of(path) != migrate.HEAD:
+    if migrate.version_of(path) is None:
         return []
     with reading(path) as c:
         last = max((at for (at,) in c.execute(_LAST_KNOWN)), default=None)
@@ -161,11 +153,6 @@ def _made(runid: str) -> str:
         return clock.from_unix((UUID(runid).int >> 80) / 1000)
     except (ValueError, OverflowError, OSError):
         return ""
-
-
-def damaged(path: Path, what: str) -> DamagedDatabase:
-    """The database at `path` is damaged, as SQLite says it in `what`."""
-    return DamagedDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
 
 
 def behind(path: Path, what: str) -> BehindDatabase:
@@ -205,10 +192,16 @@ def _foreign(c: sqlite3.Connection) -> list[str]:
 
 _COUNTED = "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"
 _KEPT = "SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"
-_NUMBERS = (
-    "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'), 0), "
-    "coalesce((SELECT max(number) FROM tasks WHERE typeof(number) = 'integer'), 0)"
-)
+_GIVEN = "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'), 0)"
+_NUMBERED = {
+    "tasks": "SELECT number FROM tasks",
+    "forgotten": "SELECT number FROM forgotten",
+    "operations":
+        "SELECT CAST(substr(object, 7) AS INTEGER) AS number FROM operations WHERE object BETWEEN 'task #' AND 'task #:' UNION ALL "
+        "SELECT coalesce(json_extract(after, '$.last'), json_extract(after, '$.passed_over[1]')) FROM operations "
+        "WHERE verb IN ('submit', 'db restore') AND json_valid(after)",
+}  # fmt: skip
+"""The numbers of tasks that are there, that were removed, and that operations tell of; earlier versions had not all the tables."""
 _NO_FIGURES = "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%' ORDER BY name"
 
 
@@ -217,10 +210,17 @@ def _counters(c: sqlite3.Connection) -> list[str]:
     wrong = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
     wrong += [f"counter {name} is no number" for (name,) in c.execute(_NO_FIGURES)]
-    given, highest = c.execute(_NUMBERS).fetchone()
+    given, highest = _numbers(c)
     said = f"the last number given is said to be {given}, "
     end = [f"{said}after which there is none; the highest is #{highest}"] if given >= moves.LAST else []
     return [*wrong, *end, *([f"{said}there is #{highest}"] if highest > given else [])]
+
+
+def _numbers(c: sqlite3.Connection) -> tuple[int, int]:
+    """The last number that is said to be given, and the highest that is known to have been."""
+    known = " UNION ALL ".join(query for table, query in _NUMBERED.items() if table in _names(c, "table"))
+    highest = f"SELECT coalesce(max(number), 0) FROM ({known}) WHERE typeof(number) = 'integer' AND number < {moves.LAST}"
+    return c.execute(_GIVEN).fetchone()[0], c.execute(highest).fetchone()[0]
 
 
 _ACTIVE = "WHERE status IN ('starting', 'running', 'paused', 'stopping')"
@@ -254,17 +254,23 @@ _MENDS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def repair(c: Connection) -> list[str]:
-    """Mend what follows from the rest: rows of tasks that are not there, queues that tasks wait in, counters, the last number, loads,
-    indexes and triggers; what was done, in words."""
-    done = [*_made_anew(c), *_orphans(c), *_queues(c), *_recount(c), *_renumber(c)]
+def repair(c: Connection, highest: int = 0) -> list[str]:
+    """Mend what follows from the rest: rows of tasks that are not there, queues that tasks wait in, a pool and a queue where there is
+    none, counters, the last number, loads, indexes and triggers; and set aside what cannot be read. What was done, in words. `highest`: a
+    number that was given, as others know."""
+    done = [*_made_anew(c), *_orphans(c), *aside.set_aside(c, legible.MENDABLE)]
+    done += [*_pool(c), *_queues(c), *_recount(c), *_renumber(c, highest)]
     return [*done, *(f"the figures of {name} counted anew" for name in moves.recount(c))]
+
+
+def _driver(c: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, c.connection.driver_connection)
 
 
 def _made_anew(c: Connection) -> Iterator[str]:
     """Indexes and triggers that are gone; but for an index whose rows are no longer each of their own."""
     indexes = {str(index.name): index for table in schema.metadata.sorted_tables for index in table.indexes}
-    for kind, name in _missing(cast(sqlite3.Connection, c.connection.driver_connection)):
+    for kind, name in _missing(_driver(c)):
         with suppress(IntegrityError):
             if kind == "index":
                 indexes[name].create(c)
@@ -286,10 +292,17 @@ _NO_QUEUE = "SELECT queue FROM tasks UNION SELECT queue FROM templates WHERE que
 _POOL = "SELECT name, max(1, CAST(total_cpu AS INTEGER)) AS cores FROM pools ORDER BY name <> 'default', name LIMIT 1"
 
 
+def _pool(c: Connection) -> Iterator[str]:
+    if "pool" in sql.column(c, seed.LACKING):
+        cores, memory = seed.pool(c)
+        yield f"pool {seed.NAME} made anew with all of this machine: {cores} cpu, {memory} MiB"
+
+
 def _queues(c: Connection) -> Iterator[str]:
     """A queue that is missing comes back with what a new one has, and paused: its pool and capacity may have been others."""
     pools, now = sql.rows(c, _POOL), clock.now()
-    for name in sql.column(c, _NO_QUEUE) if pools else ():
+    wanted = sql.column(c, _NO_QUEUE) or ([seed.NAME] if "queue" in sql.column(c, seed.LACKING) else [])
+    for name in wanted if pools else ():
         values = {"name": name, "pool": pools[0].name, "capacity": pools[0].cores, "status": "paused", "created_at": now, "updated_at": now}
         c.execute(schema.queues.insert().values(values))
         yield f"queue {name} made anew in pool {pools[0].name}, paused: see what it should be, then taskdeck queue resume {name}"
@@ -305,8 +318,9 @@ def _recount(c: Connection) -> Iterator[str]:
             yield f"counter {name} set from {was} to {right}"
 
 
-def _renumber(c: Connection) -> Iterator[str]:
-    ((given, highest),) = sql.rows(c, _NUMBERS)
+def _renumber(c: Connection, known: int) -> Iterator[str]:
+    given, highest = _numbers(_driver(c))
+    highest = max(highest, known)
     if highest > given or given >= moves.LAST:
         _set_counter(c, "task-number", highest, clock.now())
         yield f"the next task will be #{highest + 1}"
@@ -325,17 +339,18 @@ def _set_counter(c: Connection, name: str, value: int, now: str) -> None:
 
 MANY = 5000
 """Runs that are looked up at once."""
-_KNOWN = " UNION ".join(
-    f"SELECT runid FROM {table} WHERE runid IN (SELECT value FROM json_each(?1))" for table in ("instances", "forgotten", "discarded_logs")
-)
+KNOWING = ("instances", "forgotten", "discarded_logs")
+"""The tables that know of runs; earlier versions had not all of them."""
 
 
 def strangers(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]:
     """Those runs that no row and no ledger of a restore knows, and whose log is not to be removed yet."""
     found: list[str] = []
+    tables = [name for name in KNOWING if name in _names(c, "table")]
+    knows = " UNION ".join(f"SELECT runid FROM {name} WHERE runid IN (SELECT value FROM json_each(?1))" for name in tables)
     for at in range(0, len(runids), MANY):
         some = runids[at : at + MANY]
-        known = {row[0] for row in c.execute(_KNOWN, (json.dumps(some),))}
+        known = {row[0] for row in c.execute(knows, (json.dumps(some),))}
         found += [runid for runid in some if runid not in known]
     return found
 

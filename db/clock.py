@@ -30,6 +30,18 @@ def parse(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+SHAPE = f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{'[0-9]' * 6}Z"
+"""A stored text as SQLite's GLOB knows it. What does not look so sorts anywhere."""
+
+
+def is_time(value: object) -> bool:
+    """Whether `value` is a stored text that means a moment."""
+    try:
+        return isinstance(value, str) and parse(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
 def unix(text: str) -> float:
     """A stored text as UNIX seconds."""
     return parse(text).timestamp()

@@ -53,8 +53,9 @@ def claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
 
 
 def launches(c: Connection, runids: Sequence[str]) -> list[Any]:
-    """What the keeper must be told of runs."""
-    return sql.rows(c, LAUNCH, (json.dumps(list(runids)),))
+    """What the keeper must be told of runs. Raises ValueError where one cannot be read."""
+    found = sql.rows(c, LAUNCH, (json.dumps(list(runids)),))
+    return [row._replace(launch=_mapping(row.launch), env=_mapping(row.env or "{}")) for row in found]
 
 
 def limited(c: Connection) -> list[Any]:
@@ -68,11 +69,18 @@ def wanted(c: Connection) -> list[Any]:
 
 
 def next_due(c: Connection) -> str | None:
-    """When the next scheduled or retrying task's time comes."""
+    """When the next scheduled or retrying task's time comes; what cannot be read counts as none of both, and may come first."""
     return sql.value(c, NEXT_DUE)
 
 
 def environment(c: Connection, sha256: str) -> dict[str, str]:
-    """A stored environment."""
+    """A stored environment. Raises ValueError where it cannot be read."""
     found = sql.value(c, "SELECT variables FROM environments WHERE sha256 = ?", (sha256,))
-    return json.loads(found) if found else {}
+    return _mapping(found) if found else {}
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no names and values")
+    return found

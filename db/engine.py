@@ -31,6 +31,7 @@ from db.errors import BusyDatabase, DamagedDatabase, DiskFull, GoneDatabase, Pro
 from db.files import existing_uri, read_only_uri
 from db.index import Found, Index
 from db.timed import Seat, SlowLog
+from db.writelock import LONG, Held, WriteLock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,9 +46,12 @@ class Database:
     """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
 
     def __init__(
-        self, path: Path, readers: AsyncEngine, writer: Engine | None, found: Found | None = None, seat: Seat | None = None
-    ) -> None:
+        self, path: Path, readers: AsyncEngine, writer: Engine | None, found: Found | None = None, seat: Seat | None = None,
+        lock: WriteLock | None = None,
+    ) -> None:  # fmt: skip
         self.path = path
+        self._lock = lock or WriteLock(path)
+        self._asking: set[asyncio.Task[Any] | None] = set()
         self._seat = seat or Seat(SlowLog())
         self.slow = self._seat.log
         """What was slow on its connections."""
@@ -65,6 +69,14 @@ class Database:
         """Why nothing is written any more: the file was found damaged, or gone from its place."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
+
+    def held(self) -> Held | None:
+        """Who keeps the writer from the database's lock; None while it can be had. Takes a look into /proc."""
+        return None if self.damage else self._lock.held()
+
+    def holds_up(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task waits for what it writes, and the writer for a lock that another program has held for long."""
+        return task in self._asking and self._lock.is_held and self.damage is None
 
     def after_commit(self, wake: Callable[[], None]) -> None:
         """Call `wake` on the event loop after each transaction."""
@@ -94,6 +106,8 @@ class Database:
             raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
         loop, asker = asyncio.get_running_loop(), timed.caller.get()
         answer: asyncio.Future[T] = loop.create_future()
+        self._asking.add(task := asyncio.current_task())
+        answer.add_done_callback(lambda _: self._asking.discard(task))
 
         def work() -> None:
             self._seat.caller = asker
@@ -124,7 +138,7 @@ class Database:
     def _transact(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
-        """The result, and whether a row was changed: a transaction that only looked wakes nobody."""
+        """The result, and whether there is news: a row was changed, or the lock can be had again. One that only looked wakes nobody."""
         if self.damage is not None:
             raise self.damage
         if not self.in_place():
@@ -133,7 +147,7 @@ class Database:
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
-            return result, driver.total_changes != before
+            return result, driver.total_changes != before or self._lock.waited >= LONG
 
     def in_place(self) -> bool:
         """Whether the file that was opened is still where it was: what is written to another place can be found by nobody."""
@@ -244,7 +258,8 @@ async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database
     """The database at `path`, which exists and is of this version (see `db.migrate`)."""
     found = Found(index.beside(path), index.settle(path) if writable else None)
     seat = Seat(SlowLog())
-    db = Database(path, _readers(path, writable, found, seat.log), write_engine(path, seat) if writable else None, found, seat)
+    lock = WriteLock(path)
+    db = Database(path, _readers(path, writable, found, seat.log), write_engine(path, seat, lock) if writable else None, found, seat, lock)
     try:
         yield db
     finally:
@@ -275,7 +290,7 @@ def _file(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def write_engine(path: Path, seat: Seat | None = None) -> Engine:
+def write_engine(path: Path, seat: Seat | None = None, lock: WriteLock | None = None) -> Engine:
     """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
     With a `seat` its statements are timed."""
 
@@ -296,7 +311,7 @@ def write_engine(path: Path, seat: Seat | None = None) -> Engine:
         return c
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", (lock or WriteLock(path)).take)
     return engine
 
 

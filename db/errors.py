@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class Problem(Exception):
     """Something that went wrong for a reason the user can act on. Never shown with a traceback."""
@@ -31,6 +33,16 @@ class NewerDatabase(Storage):
     code = "newer-database"
 
 
+class OlderDatabase(Storage):
+    """The database was made by an earlier Taskdeck, and has not all that is asked of it."""
+
+    code = "older-database"
+
+    def __init__(self, path: Path, version: str, ours: str) -> None:
+        said = f"the database is of an earlier version ({version!r}, this is {ours!r}): {path}. Nothing was done."
+        super().__init__(said, "A start brings it up to date, or at once: taskdeck db migrate")
+
+
 class DamagedDatabase(Storage):
     """The database file cannot be read as one."""
 
@@ -51,6 +63,13 @@ class GoneDatabase(DamagedDatabase):
     """The database file is no longer where it was opened."""
 
     code = "gone-database"
+
+
+def damaged(path: Path, what: str) -> DamagedDatabase:
+    """The database at `path` is damaged, as SQLite says it in `what`."""
+    problem = DamagedDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
+    problem.why = what
+    return problem
 
 
 class DiskFull(Storage):

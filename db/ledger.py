@@ -13,13 +13,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from db import clock, moves, operations, sql
+from db import aside, clock, legible, moves, operations, sql
 from db.engine import explain
 from db.errors import DamagedDatabase
 from db.files import existing_uri, read_only_uri, remove
@@ -63,9 +64,11 @@ class Carried:
     with the new one; `runs`: how many began or ended since; `ended`: numbers of tasks that ended since and were restored as ended;
     `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `held`: how many are
     held because they may have run; `unknown`: runs of unknown tasks; `lost`: numbers given since whose tasks are gone, `at_most` where
-    it cannot be told which were passed over; `passed_over`: the first and the last of the numbers that are passed over now; `whole`: the
-    present database could be read to the end; `next`: the next number. What was not brought over: `dropped`, names of what was made
-    since, by kind; `undone`, how many changes since that do not hold, by verb; `operations`, how many there were since."""
+    it cannot be told which were passed over; `unreadable`: numbers of those submitted since that are left out, as they cannot be read;
+    `aside`: how much of what is restored cannot be read and was set aside; `passed_over`: the first and the last of the numbers that are
+    passed over now; `whole`: the present database could be read to the end; `next`: the next number. What was not brought over:
+    `dropped`, names of what was made since, by kind; `undone`, how many changes since that do not hold, by verb; `operations`, how many
+    there were since."""
 
     tasks: list[int] = field(default_factory=list)
     renumbered: list[tuple[int, int]] = field(default_factory=list)
@@ -80,6 +83,8 @@ class Carried:
     unknown: int = 0
     lost: list[int] = field(default_factory=list)
     at_most: bool = False
+    unreadable: list[int] = field(default_factory=list)
+    aside: int = 0
     passed_over: list[int] = field(default_factory=list)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     undone: dict[str, int] = field(default_factory=dict)
@@ -90,20 +95,21 @@ class Carried:
 
 def carry_over(
     target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[Trace]], highest: int, by: str, what: str,
-    idle: bool = False, behind: bool = False,
+    idle: bool = False, behind: bool = False, passed: Sequence[tuple[int, int]] = (),
 ) -> Carried:
     """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
     does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`; `idle`: nobody can
-    have given a number that no backup knows of; `behind`: `present` lacks what was written last. Raises sqlite3.Error."""
+    have given a number that no backup knows of; `behind`: `present` lacks what was written last; `passed`: the first and the last of
+    the numbers that each restore is known to have passed over. Raises sqlite3.Error."""
     if present is not None and sound:
         with _unless_damaged(present), _opened(target, present) as c:
-            return _written_down(c, _carry(c, True, traces, highest, idle, behind), by, what)
+            return _written_down(c, _carry(c, True, traces, highest, idle, behind, passed), by, what)
     saved = target.with_name(f"{target.name}.saved")
     remove(saved)  # of a restore that was killed
     try:
         _salvage(present, target, saved)
         with _opened(target, saved) as c:
-            return _written_down(c, _carry(c, False, traces, highest, idle, behind), by, what)
+            return _written_down(c, _carry(c, False, traces, highest, idle, behind, passed), by, what)
     finally:
         remove(saved)
 
@@ -148,6 +154,14 @@ _SALVAGED = (
 )  # fmt: skip
 NEEDED = frozenset(_SALVAGED) - {"forgotten", "replicas"}
 """Tables that every database of ours has had from the first version on, and that are read of the present one."""
+TELLING = {
+    "tasks": ("name", "submitted_by", "held_by", "reason"),
+    "instances": ("logs", "reason", "stopped_by"),
+    "events": ("by", "note"),
+    "templates": ("description",), "queues": ("description",), "pools": ("description",),
+}  # fmt: skip
+"""What only tells people something: where a byte of it is damaged the rest of the row is as good as ever. All else decides what is run, and
+when."""
 MOST = 20_000
 """Reads that are tried in one damaged table."""
 
@@ -174,9 +188,28 @@ def _left_of(present: Path) -> sqlite3.Connection | None:
     c = None
     with suppress(*sql.FAILED):
         c = sqlite3.connect(read_only_uri(present), uri=True, timeout=10, isolation_level=None)
+        c.text_factory = _text
         c.execute("PRAGMA writable_schema=ON")  # with it a table whose definition is damaged does not hide the others
         c.execute("BEGIN")  # one lock for all the thousands of reads
     return c
+
+
+class _NoText(bytes):
+    """What is stored as text and is no UTF-8."""
+
+
+def _text(stored: bytes) -> str | _NoText:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return _NoText(stored)
+
+
+def _legible(row: Sequence[Any], telling: Sequence[bool]) -> list[Any] | None:
+    """The row, with U+FFFD for what is no text in a column that only tells; None where another has any."""
+    if any(isinstance(value, _NoText) and not tells for value, tells in zip(row, telling, strict=True)):
+        return None
+    return [value.decode("utf-8", "replace") if isinstance(value, _NoText) else value for value in row]
 
 
 def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wanted: list[str]) -> None:
@@ -187,9 +220,10 @@ def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wante
     names = ", ".join(map(_quoted, found))
     left = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
     insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(found))})"
+    telling = [name in TELLING.get(table, ()) for name in found]
     to.execute("BEGIN")
     for rows in _readable(c, f"WITH found ({names}) AS ({left}) SELECT * FROM found", _last(c, table)):
-        to.executemany(insert, rows)
+        to.executemany(insert, [row for row in (_legible(row, telling) for row in rows) if row])
     to.execute("COMMIT")
 
 
@@ -257,7 +291,10 @@ _STATE = (
 )  # fmt: skip
 
 
-def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int, idle: bool, behind: bool) -> Carried:
+def _carry(
+    c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int, idle: bool, behind: bool,
+    passed: Sequence[tuple[int, int]],
+) -> Carried:  # fmt: skip
     done = Carried(whole=whole)
     before = sql.value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
     open_then = json.dumps(sql.column(c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_listed(ENDED)})"))
@@ -271,14 +308,14 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     shown: Sequence[Trace] = () if tells_all else traces()
     given = _given(c, before, highest, shown, follows if whole else False if behind else True if idle else None)
     if whole:
-        sql.run(c, f"{_WISHES} {'<>' if tells_all and _goes_on(c) else '>'} r.updated_at")
+        sql.run(c, f"{_WISHES} AND {_DIFFERS if tells_all and _goes_on(c) else _LATER}")
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
     held = [] if tells_all else _bring_traces(c, shown, done, judged)
     if not (follows or idle and not whole):
         held += _hold_waiting(c, _UNSEEN)
-    _renumber(c, done, before, given)
+    _renumber(c, done, before, given, passed)
     over = sql.rows(
         c,
         f"SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(ENDED)})",
@@ -289,6 +326,7 @@ def _carry(c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], hi
     stay = f"SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(WAITING)})"
     done.held = sql.value(c, stay, (json.dumps(held),))
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
+    done.aside = len(aside.set_aside(c))
     done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
     _say_what_is_not(c, done, made_then)
     return done
@@ -328,6 +366,7 @@ def _number_anew(c: Connection, last: int) -> None:
 def _bring_tasks(c: Connection, done: Carried, last: int) -> None:
     """Tasks submitted since, with what they refer to; `last` is the highest number that was ever given."""
     sql.run(c, _NEW_TASKS)
+    _leave_out(c, done)
     _number_anew(c, last)
     for table, key, name in (("queues", "queue", "name"), ("templates", "template", "name"), ("environments", "env_id", "sha256")):
         wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
@@ -349,6 +388,23 @@ def _bring_tasks(c: Connection, done: Carried, last: int) -> None:
     brought = sql.rows(c, "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid ORDER BY t.number")
     done.tasks = [row.number for row in brought]
     done.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
+
+
+_COMES = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({_listed(WAITING)})"
+_ITS_OWN = f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_COMES}) AND sha256 NOT IN (SELECT sha256 FROM main.environments)"
+
+
+def _leave_out(c: Connection, done: Carried) -> None:
+    """Tasks that have not begun and cannot be read, or their environment, stay where they are: nobody could run them."""
+    odd = list(legible.odd(partial(sql.rows, c), {"tasks": _COMES, "environments": _ITS_OWN}, of="old"))
+    rows, environments = (json.dumps([row.row for row in odd if row.table == table]) for table in ("tasks", "environments"))
+    found = (
+        f"SELECT uuid, number FROM old.tasks WHERE {_COMES} AND (rowid IN (SELECT value FROM json_each(?)) OR env_id IN "
+        "(SELECT sha256 FROM old.environments WHERE rowid IN (SELECT value FROM json_each(?)))) ORDER BY number"
+    )
+    left = sql.rows(c, found, (rows, environments)) if odd else []
+    sql.run_many(c, "DELETE FROM temp.fresh WHERE uuid = ?", [(row.uuid,) for row in left])
+    done.unreadable = [row.number for row in left]
 
 
 def _bring_runs(c: Connection, done: Carried) -> None:
@@ -457,8 +513,14 @@ def _made_anew(c: Connection, before: int) -> bool:
 
 _WISHES = f"""
 CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_listed(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
-FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE o.updated_at
+FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE true
 """
+_DIFFERS = "o.updated_at <> r.updated_at"
+_LATER = f"""
+(o.updated_at > r.updated_at OR {_DIFFERS} AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
+  AND NOT EXISTS (SELECT 1 FROM main.events m WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
+"""
+"""Of a database that may have been restored from an older backup: where the clock was set back, what a task has been through tells."""
 _UNRUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
 """Of a task with a run since, all of its state came with that. One that had ended and was asked to run again stays as it ended."""
 _WISHED = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
@@ -675,11 +737,11 @@ def _given(c: Connection, before: int, highest: int, traces: Sequence[Trace], fo
     return _Given(max(given), max(given) + (0 if sure else UNSURE))
 
 
-def _renumber(c: Connection, done: Carried, before: int, given: _Given) -> None:
+def _renumber(c: Connection, done: Carried, before: int, given: _Given, passed: Sequence[tuple[int, int]]) -> None:
     """The next number is above all that were ever given; those that are gone are told."""
     if not done.whole:
         there = set(sql.column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,)))
-        there = there.union(*_passed_over(c))
+        there = there.union(*_passed_over(c), *(range(low, min(high, low + UNSURE) + 1) for low, high in passed))
         done.lost = [number for number in range(before + 1, min(given.known, before + NAMED * 100) + 1) if number not in there]
         done.at_most = len(done.lost) >= UNSURE and sql.value(c, "SELECT count(*) FROM old.operations") == 0
     done.passed_over = [given.known + 1, given.last] if given.last > given.known else []

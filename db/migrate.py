@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db import clock, sql
 from db.engine import explain, write_engine
-from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
+from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, damaged
 from db.files import flush, read_only_uri, remove
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 
@@ -26,7 +26,8 @@ KNOWN = ("0001", "0002", "0003", "0004", "0005")
 
 
 def version_of(path: Path) -> str | None:
-    """The revision of the database at `path`; None when there is none yet. Raises Storage for what is not ours, newer or damaged."""
+    """The revision of the database at `path`; None when there is none yet, or an empty file. Raises Storage for what is not ours, newer or
+    damaged."""
     if not path.exists():
         return None
     try:
@@ -44,17 +45,28 @@ def version_of(path: Path) -> str | None:
 
 
 def _look(c: sqlite3.Connection, path: Path) -> str | None:
-    tables = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not tables:
+    if not c.execute("PRAGMA page_count").fetchone()[0]:
         return None
     application = c.execute("PRAGMA application_id").fetchone()[0]
-    if "alembic_version" not in tables or application != APPLICATION_ID:
+    if application != APPLICATION_ID:
         raise DamagedDatabase(
             f"{path} is a database of another program. It was not touched.", "Choose another home: --home DIR."
         )
     _whole(c, path)
-    row = c.execute("SELECT version_num FROM alembic_version").fetchone()
-    return row[0] if row else None
+    return _said(c, path)
+
+
+def _said(c: sqlite3.Connection, path: Path) -> str:
+    """The revision that a database of ours names. One that names none lost it: it was made with that row, all at once."""
+    if not c.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'").fetchone():
+        raise damaged(path, "table alembic_version is missing")
+    wrong = c.execute("PRAGMA integrity_check(alembic_version)").fetchone()[0]  # takes 10 µs
+    if wrong != "ok":
+        raise damaged(path, " ".join(wrong.replace("*** in database main ***", "").split()))
+    found = c.execute("SELECT version_num FROM alembic_version").fetchall()
+    if len(found) != 1:
+        raise damaged(path, f"{len(found)} rows of alembic_version, where there is one")
+    return found[0][0]
 
 
 def _whole(c: sqlite3.Connection, path: Path) -> None:
@@ -97,10 +109,11 @@ def _backup(path: Path) -> Path:
         part.rename(target)
         flush(folder)
     except (OSError, *sql.FAILED) as error:
-        with suppress(OSError):
-            part.unlink()
         said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
         raise explain(error, path) or Storage(said, "Make room there, then try again.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
     return target
 
 
@@ -121,22 +134,31 @@ def _sweep(folder: Path) -> None:
 
 def prune(path: Path, keep: float) -> None:
     """Remove the copies from before upgrades that are older than `keep` seconds, but for the newest. Raises OSError."""
-    folder, since = _folder(path), clock.stamp(clock.utcnow() - timedelta(seconds=keep))
+    since = clock.stamp(clock.utcnow() - timedelta(seconds=keep))
+    for copy, at in [*copies(path).items()][:-1]:
+        if at < since:
+            copy.unlink()
+
+
+def copies(path: Path) -> dict[Path, str]:
+    """The stored times of the copies from before upgrades, by their paths, oldest first. Raises OSError."""
+    folder = _folder(path)
     found = [match for name in (os.listdir(folder) if folder.is_dir() else []) if (match := _COPY.fullmatch(name)) and match[4] == "db"]
-    by_time = sorted(found, key=lambda match: ":".join(match.groups()[:3]))
-    for match in by_time[:-1]:
-        if ":".join(match.groups()[:3]) < since:
-            (folder / match[0]).unlink()
+    by_time = sorted((":".join(match.groups()[:3]), folder / match[0]) for match in found if not match[5])
+    return {copy: at for at, copy in by_time}
 
 
 def _copy(path: Path, part: Path) -> None:
-    """Copy the database and read the copy whole: as many rows as there were, no page damaged. Raises sqlite3.Error for another."""
+    """Copy the database and read the copy whole: as many rows as there were, no page damaged. Raises sqlite3.Error for another, and
+    DamagedDatabase where the fault is the database's own."""
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
         source.execute("BEGIN")
         source.backup(copy)
         wrong = [row[0] for row in copy.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
-        if wrong or _rows(copy) != _rows(source):
-            raise sqlite3.DatabaseError(f"the copy is not whole: {(wrong or ['rows are missing'])[0]}")
+        if wrong:  # page by page the same as the source
+            raise damaged(path, " ".join(wrong[0].split()))
+        if _rows(copy) != _rows(source):
+            raise sqlite3.DatabaseError("the copy is not whole: rows are missing")
     flush(part)
 
 

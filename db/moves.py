@@ -137,8 +137,11 @@ def submit(
 
 
 def keep_environment(c: Connection, sha256: str, variables: str) -> None:
-    """Store an environment (as JSON) that is not there yet."""
-    insert_new = "INSERT INTO environments (sha256, variables, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    """Store an environment (as JSON) that is not there yet, or is no longer what its sum says."""
+    insert_new = (
+        "INSERT INTO environments (sha256, variables, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE "
+        "SET variables = excluded.variables, updated_at = excluded.updated_at WHERE variables IS NOT excluded.variables"
+    )
     now = clock.now()
     sql.run(c, insert_new, (sha256, variables, now, now))
 
@@ -292,10 +295,12 @@ def promote(c: Connection) -> None:
     """Let tasks whose time has come stand where they now belong."""
     now = clock.now()
     due = (
-        "SELECT uuid FROM tasks INDEXED BY idx_tasks_scheduled WHERE status = 'scheduled' AND not_before <= :now "
-        "UNION ALL SELECT uuid FROM tasks INDEXED BY idx_tasks_retrying WHERE status = 'retrying' AND retry_at <= :now"
+        "SELECT uuid FROM tasks INDEXED BY idx_tasks_scheduled "
+        "WHERE status = 'scheduled' AND not_before <= :now AND not_before GLOB :time "
+        "UNION ALL SELECT uuid FROM tasks INDEXED BY idx_tasks_retrying "
+        "WHERE status = 'retrying' AND retry_at <= :now AND retry_at GLOB :time"
     )
-    uuids = sql.column(c, due, {"now": now})
+    uuids = sql.column(c, due, {"now": now, "time": clock.SHAPE})
     if uuids:
         settle(c, uuids, SYSTEM)
 

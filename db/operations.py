@@ -186,8 +186,13 @@ def _rows(c: Connection, statement: str, given: Sequence[Any]) -> list[Operation
 
 def _row(row: Any) -> OperationRow:
     found = OperationRow._make(row)
-    return found._replace(before=_value(found.before), after=_value(found.after))
+    at = next((time for time in (found.created_at, found.updated_at) if clock.is_time(time)), clock.from_unix(0))
+    return found._replace(before=told(found.before), after=told(found.after), created_at=at)
 
 
-def _value(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+def told(text: str | None) -> Any:
+    """What an object was before, or is after; None where nothing is told, or it cannot be read, for operations are never mended."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None

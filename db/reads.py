@@ -402,6 +402,15 @@ def samples(c: Connection, since: str) -> list[Any]:
     return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
 
 
+def last_measures(c: Connection) -> dict[str, Any]:
+    """{pool: `measured_cpu`, `measured_memory` and when they were, as `updated_at`} of the latest minute that has figures."""
+    rows = c.exec_driver_sql(
+        "SELECT name, measured_cpu, measured_memory, updated_at FROM samples "
+        "WHERE kind = 'pool' AND minute = (SELECT max(minute) FROM samples)"
+    )
+    return {row.name: row for row in rows}
+
+
 def newest_backup(c: Connection) -> str | None:
     """When the newest backup was taken that was restored and checked; None for none yet."""
     newest = "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"

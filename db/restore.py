@@ -24,7 +24,7 @@ import psutil
 
 from db import check, clock, index, ledger, migrate, sql
 from db.engine import explain
-from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem
+from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
 from db.files import BESIDE, existing_uri, flush, remove
 
 KEPT = ".before-restore-"
@@ -68,16 +68,23 @@ def stand(path: Path) -> Stand:
     return Stand(counted, *(newest or (None, None)))
 
 
-def image(rebuild: Rebuild, target: Path, size: int) -> Stand:
-    """Rebuild `size` bytes into `target`, whole and checked or not at all; what it holds. Raises Problem; a file that is there is none
-    of ours."""
+class DamagedBackup(Storage):
+    """What is to be restored is not whole: none of the present database's faults, and no other backup is of help to it."""
+
+    code = "bad-backup"
+
+
+def image(rebuild: Rebuild, target: Path, size: int, what: str = "backup") -> Stand:
+    """Rebuild `size` bytes of `what` into `target`, whole and checked or not at all; what it holds. Raises Problem; a file that is there
+    is none of ours."""
     room(target.parent, size)
     part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")  # no file of the user's has that name
     try:
         rebuild(part)
-        _sound(part)
-        _not_newer(part)
-        found = stand(part)
+        with _blamed_on(what):
+            _sound(part, what)
+            _not_newer(part, what)
+            found = stand(part)
         _fold(part)
         os.chmod(part, 0o600)
         flush(part)
@@ -96,47 +103,61 @@ def room(folder: Path, size: int) -> None:
         raise DiskFull(said, "Free space, then try again.")
 
 
-def _sound(path: Path) -> None:
-    """Raises DamagedDatabase when the image is not whole."""
+@contextmanager
+def _blamed_on(what: str) -> Iterator[None]:
+    """Damage that is met is told of what is to be restored, and not of the file that is made of it for a while."""
+    try:
+        yield
+    except DamagedDatabase as damage:
+        raise _damaged(what, damage.why or "it cannot be read as a database of Taskdeck") from None
+
+
+def _damaged(what: str, why: str) -> DamagedBackup:
+    return DamagedBackup(f"the {what} is damaged ({' '.join(why.split())}). Nothing was restored.", "Choose another: taskdeck db backups")
+
+
+def _sound(path: Path, what: str) -> None:
+    """Raises DamagedBackup when the image is not whole."""
     with check.reading(path) as c:
         wrong = check.broken(c, 1)
     if wrong:
-        said = f"the backup is damaged ({' '.join(wrong[0].split())}). Nothing was restored."
-        raise DamagedDatabase(said, "Choose another: taskdeck db backups")
+        raise _damaged(what, wrong[0])
 
 
-def _not_newer(path: Path) -> None:
+def _not_newer(path: Path, what: str) -> None:
     """Raises NewerDatabase when the image is of a later version than this program."""
     try:
         migrate.version_of(path)
     except NewerDatabase:
-        raise NewerDatabase("the backup is newer than this program. Nothing was restored.", "Upgrade Taskdeck.") from None
+        raise NewerDatabase(f"the {what} is newer than this program. Nothing was restored.", "Upgrade Taskdeck.") from None
 
 
 @contextmanager
 def prepared(
     rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[ledger.Trace]], highest: int, by: str, what: str,
     trial: bool = False, idle: bool = False, lacks: Callable[[Path], bool] = lambda path: False,
+    passed: Sequence[tuple[int, int]] = (),
 ) -> Iterator[Prepared]:
     """The image, of `size` bytes, brought up to date beside the database `present`; it is gone afterwards unless it was put in place.
     The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
-    the highest number in any backup; `by` restores `what`, as the log of operations names them; `idle`: none was given since;
-    `lacks`: whether a database that can be read lacks what was written last, which nobody can tell while a runtime writes."""
+    the highest number that is known to have been given, and what was `passed` over; `by` restores `what`, as the log of operations names
+    them; `idle`: none was given since; `lacks`: whether a database that can be read lacks what was written last, which nobody can tell
+    while a runtime writes."""
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     if not trial:
         sweep(present)
     remove(path)
     try:
-        image(rebuild, path, size)
+        image(rebuild, path, size, what)
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
         source = _with_its_log(present)
         behind = _is_behind(source, lacks)
         sound = is_sound(source) and not unfinished(present) and not behind
         before = _stand_of(source)
-        carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle, behind)
+        carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle, behind, passed)
         _fold(path)
-        _sound(path)
+        _sound(path, what)
         yield Prepared(path, before, stand(path), carried, "whole" if sound else _how(source))
     except sql.FAILED as error:
         raise explain(error, path) or Problem(f"the backup cannot be restored ({error}). Nothing was changed.") from error
@@ -294,7 +315,7 @@ def _with_its_log(present: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A database that a restore has put aside at the stored time `at`; `bytes` with the log that may lie beside it."""
+    """A database that a restore has put aside at the stored time `at`, or was copied then; `bytes` with the log that may lie beside it."""
 
     path: Path
     at: str
@@ -310,6 +331,16 @@ class Kept:
 def kept(present: Path) -> list[Kept]:
     """What restores have put aside, oldest first. Raises OSError."""
     return [Kept(path, at, _bytes(path)) for path, at in _aside(present).items() if path.exists()]
+
+
+def before_upgrades(present: Path) -> list[Kept]:
+    """The copies that were made, and read, before upgrades, oldest first. Raises OSError."""
+    return [Kept(path, at, _bytes(path)) for path, at in migrate.copies(present).items()]
+
+
+def all_kept(present: Path) -> list[Kept]:
+    """Both, oldest first. Raises OSError."""
+    return sorted([*kept(present), *before_upgrades(present)], key=lambda one: one.at)
 
 
 def _bytes(path: Path) -> int:

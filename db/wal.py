@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -47,22 +48,46 @@ def cut_short(path: Path) -> bool:
 
 
 def _seen(path: Path) -> int:
-    """The frames that SQLite finds in order. It writes that into the index of the log, from https://sqlite.org/walformat.html."""
+    """The frames that SQLite finds in order. It writes that into the index of the log, from https://sqlite.org/walformat.html; where that
+    cannot be written it has one in memory, and the file says nothing."""
+    log, index = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
         c.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        with open(path.with_name(f"{path.name}-shm"), "rb") as index:
-            return struct.unpack("=I", index.read(20)[16:])[0]
+        if not os.access(index, os.W_OK):
+            return _in_order(log)
+        with open(index, "rb") as file:
+            return struct.unpack("=I", file.read(20)[16:])[0]
+
+
+def _in_order(log: Path) -> int:
+    """The frames up to the last end of a transaction at which each goes on from the sum of the one before it."""
+    with open(log, "rb") as file:
+        header = file.read(HEADER)
+    words, last = _words(header), 0
+    sum_ = _sum(words, header[:24], (0, 0))
+    if sum_ != struct.unpack(">2I", header[24:]):
+        return 0
+    for number, frame in enumerate(_frames(log, 0), 1):
+        if frame is None or (sum_ := _sum(words, frame.head + frame.page, sum_)) != frame.sum:
+            break
+        last = number if frame.commits else last
+    return last
 
 
 def _built_upon(log: Path, seen: int) -> bool:
     """Whether one of the transactions that end behind those frames has another that goes on from its sum: who wrote that had the first in
     the database. Where a disk may spoil what lies beside, SQLite repeats the last frame of a transaction, which is no other one."""
     with open(log, "rb") as file:
-        words = ">" if struct.unpack(">I", file.read(4))[0] & 1 else "<"
-        return any(
-            one and then and one.commits and one.head != then.head and _sum(words, then, one.sum) == then.sum
-            for one, then in pairwise(_frames(log, seen))
-        )
+        words = _words(file.read(HEADER))
+    return any(
+        one and then and one.commits and one.head != then.head and _sum(words, then.head + then.page, one.sum) == then.sum
+        for one, then in pairwise(_frames(log, seen))
+    )
+
+
+def _words(header: bytes) -> str:
+    """The order of bytes in the words that are summed."""
+    return ">" if struct.unpack(">I", header[:4])[0] & 1 else "<"
 
 
 def _frames(log: Path, seen: int) -> Iterator[_Frame | None]:
@@ -75,9 +100,8 @@ def _frames(log: Path, seen: int) -> Iterator[_Frame | None]:
             yield _Frame(head, found[FRAME:], (first, second)) if mine == round_ else None
 
 
-def _sum(words: str, frame: _Frame, before: Sum) -> Sum:
-    """What its checksum is behind a frame with the sum `before`; `words`: the order of bytes in them."""
-    body = frame.head + frame.page
+def _sum(words: str, body: bytes, before: Sum) -> Sum:
+    """The checksum of what follows something with the sum `before`; `words`: the order of bytes in them."""
     first, second = before
     numbers = iter(struct.unpack(f"{words}{len(body) // 4}I", body))
     for one, two in zip(numbers, numbers, strict=True):

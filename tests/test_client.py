@@ -161,6 +161,15 @@ def test_notes_reach_the_caller(home: Path):
         assert (caller.call("ls", {}, notes.append), notes) == (5, ["one", "two"])
 
 
+def test_that_a_verb_waits_for_the_database_is_a_note_unless_somebody_wants_to_hear_it_each_time(home: Path):
+    said = [{"note": "it waits", "waits": "it waits"}, {"waits": "it waits"}, {"result": 5}]
+    with runtime_that(home, lambda ask, n: said), closing(Client(home)) as caller:
+        notes, heard = list[str](), list[str]()
+        assert (caller.call("ls", {}, notes.append), notes) == (5, ["it waits"])
+        caller.waits = heard.append
+        assert (caller.call("ls", {}, notes.append), notes, heard) == (5, ["it waits"], ["it waits", "it waits"])
+
+
 def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same(home: Path):
     with (
         runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]) as script,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from app.config import CHOICES, Config, Reading, read
+from app.config import CHOICES, Config, Reading, contents, read
 
 
 def _read(path: Path, text: str) -> Reading:
@@ -30,6 +32,17 @@ def test_whether_a_runtime_is_brought_up_is_read_whatever_else_is_wrong(tmp_path
 def test_no_file_is_the_defaults(tmp_path: Path):
     found = read(str(tmp_path / "config.toml"))
     assert (found.settings, found.said) == (Config(), "")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]):
+    make(path := tmp_path / "config.toml")
+
+    found = read(str(path))
+
+    assert found.settings == Config() and found.lost and "cannot be read" in found.said
+    with pytest.raises(OSError):
+        contents(str(path))
 
 
 @pytest.mark.parametrize(("name", "words"), CHOICES.items())

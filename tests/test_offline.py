@@ -17,18 +17,22 @@ from typing import Any
 
 import pytest
 
-from app import offline, paths
+from app import launch, offline, paths
 from app.cli import db_backup
 from app.core.ids import uuid7
-from app.errors import Conflict, Storage
+from app.errors import Conflict, Refused, Storage
+from app.runtime import advice, inplace
 from app.runtime.fresh import prepare
 from app.runtime.lock import RuntimeExists, held, hold_lock
 from app.runtime.replicating import refuse_copy
-from db import clock, restore
+from db import clock, migrate, restore
+from db.backup import keeping
+from db.backup import restore_tool as tool
 from db.backup.store import NoBackup
 from db.backup.taking import Rules, take
-from db.errors import DamagedDatabase
+from db.errors import DamagedDatabase, OlderDatabase
 from tests.db.making import names, submit
+from tests.db.upgrading import old, rows
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +170,7 @@ DAMAGE = "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe
         ("ls", f"{DAMAGE}; UPDATE tasks SET tags = '['", r"the database is damaged \(1 row breaks the rule of queues"),
         ("ls", "UPDATE tasks SET tags = '['", r"the database is not in order \(1 row of tasks without JSON in tags"),
         ("status", "UPDATE counters SET value = 'many'", r"the database is not in order \(counter tasks/default/queued says many"),
+        ("status", "DROP TABLE replicas", r"the database is damaged \(table replicas is missing"),
     ],
 )
 def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_up: Path, verb: str, change: str, found: str):
@@ -174,6 +179,64 @@ def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_u
 
     with pytest.raises(Storage, match=found):
         offline.read(os.fspath(backed_up), verb, {})
+
+
+LOOKS = (
+    "alert.ls", "board", "browse", "db.cleanup", "db.replica.status", "db.slow", "db.stats", "export", "history", "ls", "operations",
+    "pool.ls", "queue.ls", "sla.ls", "status", "template.ls",
+)  # fmt: skip
+"""Verbs that look at the whole of a home."""
+
+
+@pytest.mark.parametrize("revision", migrate.KNOWN[:-1])
+def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: Path, tmp_path: Path, revision: str):
+    shutil.copy(old(tmp_path, revision), paths.database(home))
+    refused: set[str] = set()
+
+    for verb in LOOKS:
+        try:
+            offline.read(os.fspath(home), verb, {"dry_run": True} if verb == "db.cleanup" else {})
+        except OlderDatabase as problem:
+            refused.add(verb)
+            assert f"earlier version ({revision!r}, this is {migrate.HEAD!r})" in problem.message and "taskdeck db migrate" in problem.hint
+    with pytest.raises(OlderDatabase):
+        offline.repair_home(os.fspath(home))
+
+    assert {"status", "db.stats"} <= refused and not {"ls", "operations", "queue.ls"} & refused
+    assert offline.check_home(os.fspath(home)) == []
+    offline.migrate_home(os.fspath(home))
+    assert all(offline.read(os.fspath(home), verb, {}) is not None for verb in refused - {"db.cleanup", "db.replica.status"})
+
+
+@pytest.mark.parametrize("named", [lambda copy: copy.name, os.fspath])
+def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, tmp_path: Path, named: Any):
+    path = Path(shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home)))
+    before = rows(path)
+    offline.migrate_home(os.fspath(home))
+    (copy,) = (home / "backups").iterdir()
+    path.write_bytes(b"no database, " * 400)
+
+    with pytest.raises(DamagedDatabase, match=f"Newest good backup: .*, from before an upgrade. .*db restore --dry-run {copy.name}$"):
+        offline.read(os.fspath(home), "ls", {})
+    path.unlink()
+    with pytest.raises(DamagedDatabase, match=f"the database is gone.*Bring it back: taskdeck db restore {copy.name}$"):
+        inplace.check_in_place(home)
+    done = offline.restore_home(os.fspath(home), named(copy), None, lambda told: True)
+
+    assert done["restored"] and migrate.version_of(path) == migrate.HEAD and rows(path)["tasks"]
+    assert len(rows(path)["tasks"]) == len(before["tasks"]) and offline.check_home(os.fspath(home)) == []
+    assert [file["path"] for file in offline.kept(os.fspath(home))["files"]] == [os.fspath(copy)]
+    assert rows(copy) == before
+
+
+def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_told(home: Path, tmp_path: Path):
+    shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home))
+    offline.migrate_home(os.fspath(home))
+    offline.backup(os.fspath(home), {}, lambda text: None)
+
+    told = advice.advice(home, DamagedDatabase("the database is damaged."))
+
+    assert "upgrade" not in told.message and told.hint.endswith("taskdeck db restore --dry-run")
 
 
 TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
@@ -188,6 +251,22 @@ def test_no_runtime_is_kept_out_while_the_program_after_a_backup_runs(backed_up:
     taken = offline.backup(os.fspath(backed_up), {"full": True, "to": None}, lambda text: None)
 
     assert taken["after"] is None and taken["kind"] == "full" and not held(backed_up)
+
+
+def test_no_backup_is_pruned_by_a_clock_far_ahead_of_the_last_runtime(backed_up: Path, monkeypatch: pytest.MonkeyPatch):
+    now = clock.now()
+    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+        c.execute("INSERT INTO samples (kind, name, minute, running, waiting, started, ended, failed, created_at, updated_at) "
+                  "VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)", (now, now, now))  # fmt: skip
+        c.commit()
+    (first,) = (backed_up / "backups").glob("*.backup")
+    years_on = clock.utcnow() + timedelta(days=3650)
+    monkeypatch.setattr(clock, "utcnow", lambda: years_on)
+
+    for _ in range(3):
+        offline.backup(os.fspath(backed_up), {"full": True}, lambda said: None)
+
+    assert first.exists()
 
 
 def test_a_backup_that_was_taken_without_a_runtime_is_told_without_one(backed_up: Path):
@@ -207,6 +286,44 @@ def test_what_a_restore_put_aside_is_named_by_its_bare_name_or_where_it_lies(bac
     for elsewhere in (f"/nowhere/{kept.name}", os.fspath(tmp_path / kept.name)):
         with pytest.raises(NoBackup, match=f"there is no backup {elsewhere}"):
             offline.named(os.fspath(backed_up), elsewhere, None)
+
+
+@pytest.mark.parametrize("act", [
+    lambda home: offline.backup(home, {}, lambda said: None), lambda home: offline.restore_home(home, None, None, lambda told: True),
+    lambda home: offline.restore_home(home, None, None, lambda told: False, trial=True), offline.migrate_home, offline.repair_home,
+    offline.promote_home, lambda home: launch.runtime(home),
+])  # fmt: skip
+def test_in_the_home_of_another_nothing_is_written_or_started_and_it_can_be_read(
+    backed_up: Path, act: Any, monkeypatch: pytest.MonkeyPatch
+):
+    (backed_up / "run").mkdir(exist_ok=True)
+    before = {path for path in backed_up.rglob("*")}
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    with pytest.raises(Refused, match=f"the home {backed_up} belongs to .*, not to you. Nothing was done. As its owner: sudo -u"):
+        act(os.fspath(backed_up))
+
+    assert {path.name for path in {*backed_up.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}  # of who only reads
+    assert offline.read(os.fspath(backed_up), "show", {"id": 1})["number"] == 1 and len(offline.backups(os.fspath(backed_up))) == 1
+
+
+def test_a_folder_of_another_in_which_nothing_is_yet_may_become_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    paths.refuse_strangers(tmp_path)
+
+
+def test_a_file_that_was_put_aside_and_is_damaged_is_told_as_that_and_not_as_the_database(backed_up: Path, tmp_path: Path):
+    kept = Path(restored(backed_up, lambda told: True)["kept"])
+    kept.write_bytes(b"\xff" * 8192)
+    home, said = os.fspath(backed_up), f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose"
+
+    for act in (
+        lambda: offline.restore_home(home, kept.name, None, lambda told: False, trial=True),
+        lambda: offline.restore_to(home, kept.name, None, os.fspath(tmp_path / "then.db")),
+    ):
+        with pytest.raises(Storage, match=said):
+            act()
 
 
 def test_a_folder_of_backups_that_is_a_link_to_nothing_is_told(backed_up: Path, tmp_path: Path):
@@ -339,6 +456,52 @@ def test_one_of_a_home_that_was_never_used_is_not_chosen_either(backed_up: Path,
     assert offline.named(os.fspath(backed_up), None, None)["id"] == own.stem and doubtful(backed_up) == [taken.id]
     shutil.copy(own, fresh / "backups")
     assert offline.named(os.fspath(fresh), None, None)["id"] == taken.id and len(doubtful(fresh)) == 1
+
+
+def test_one_that_does_not_say_whose_it_is_is_not_chosen_where_there_is_no_other(backed_up: Path, theirs: str):
+    folder, home = backed_up / "backups", os.fspath(backed_up)
+    without_history(folder / f"{theirs}.backup")
+    for one in folder.iterdir():
+        if theirs not in one.name:
+            one.unlink()
+
+    assert (doubtful(backed_up), offline.read(home, "status", {})["backup"]["at"]) == ([theirs], None)
+    for at in (None, "9999-01-01T00:00:00.000000Z"):
+        with pytest.raises(NoBackup):
+            offline.named(home, None, at)
+    hurt(paths.database(backed_up), "events")
+    with pytest.raises(DamagedDatabase, match="There is no good backup of it. What may be one is told by: taskdeck db backups."):
+        offline.migrate_home(home)
+    assert offline.named(home, theirs, None)["id"] == theirs
+
+
+def test_no_backup_is_built_upon_one_that_may_be_of_another_home_and_that_is_never_pruned(
+    backed_up: Path, theirs: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder = backed_up / "backups"
+    without_history(folder / f"{theirs}.backup")
+    (folder / "manifest.jsonl").unlink()
+    next(one for one in folder.glob("*.backup") if theirs not in one.name).unlink()
+
+    for later in (timedelta(seconds=10), timedelta(days=3650), timedelta(days=3651)):
+        moment = clock.utcnow() + later
+        with monkeypatch.context() as clocks:
+            clocks.setattr(clock, "utcnow", lambda moment=moment: moment)
+            assert take(paths.database(backed_up), folder, Rules(keep=1.0)).kind == "full"
+    assert doubtful(backed_up) == [theirs] and (folder / f"{theirs}.backup").exists()
+
+
+def test_backups_of_an_earlier_version_stay_those_of_a_home_that_was_moved(backed_up: Path, tmp_path: Path):
+    (first,) = (backed_up / "backups").glob("*.backup")
+    without_history(first)
+    (backed_up / "backups" / "manifest.jsonl").unlink()
+    entry = tool.Opened(os.fspath(first)).entry()
+    keeping.append(backed_up / "backups", what="taken", **{name: entry[name] for name in entry if name != "history"})
+    moved = Path(shutil.move(backed_up, tmp_path / "moved"))
+
+    assert offline.named(os.fspath(moved), None, None)["id"] == first.stem
+    assert take(paths.database(moved), moved / "backups", Rules()).base == first.stem and doubtful(moved) == []
+    shutil.move(moved, backed_up)  # which is taken away in the end
 
 
 def test_a_home_that_was_moved_with_backups_that_do_not_say_whose_they_are_has_them_still(backed_up: Path, tmp_path: Path):

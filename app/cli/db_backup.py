@@ -27,7 +27,7 @@ COLUMNS = [
     Column("SIZE", align=">"),
     Column("STATE", least=8),
 ]
-FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger", "doubtful")
+FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger", "doubtful", "unreadable")
 
 
 def backup(session: Session, args: Args) -> int:
@@ -44,8 +44,11 @@ def backup(session: Session, args: Args) -> int:
     if args.json or args.jsonl:
         output.document(taken, args.jsonl)
     else:
-        output.line(f"{taken['id']}  {amounts.size(taken['bytes'])}, restored once and well: {clean(taken['path'])}")
-    return PARTLY if taken["after"] else 0
+        how = "" if taken["unreadable"] else " and well"
+        output.line(f"{taken['id']}  {amounts.size(taken['bytes'])}, restored once{how}: {clean(taken['path'])}")
+    if taken["unreadable"]:
+        output.note(f"not all of it can be read: {'; '.join(taken['unreadable'])}. Set that aside: taskdeck db check --repair")
+    return PARTLY if taken["after"] or taken["unreadable"] else 0
 
 
 def _absolute(folder: str | None) -> str | None:
@@ -65,7 +68,7 @@ def _tell_settings() -> None:
 
 
 def backups(session: Session, args: Args) -> int:
-    """List them, oldest first, and say what restores have put aside."""
+    """List them, oldest first, and say what restores and upgrades have put aside."""
     from app import offline
     from app.cli import groups
 
@@ -93,13 +96,13 @@ def _none(left: dict[str, Any] | None) -> str:
 
 
 def kept(found: dict[str, Any]) -> str:
-    """What restores have put aside, in a sentence; nothing where there is none."""
+    """What restores and upgrades have put aside, in a sentence; nothing where there is none."""
     files = found["files"]
     if not files:
         return ""
     last, many = files[-1], len(files)
     size = amounts.size(sum(one["bytes"] for one in files))
-    lie = "a database that a restore put aside lies" if many == 1 else f"{many} databases that restores put aside lie"
+    lie = "a database that a restore or an upgrade kept lies" if many == 1 else f"{many} databases that restores or upgrades kept lie"
     stay = f"; all but the newest go after {amounts.age(found['keep'])}" if found["keep"] is not None else ""
     return f"{lie} in the home ({size}){stay}. Back to the newest, of {times.clock(last['at'], True)}: taskdeck db restore {name(last)}"
 
@@ -125,6 +128,8 @@ def _state(found: dict[str, Any]) -> Span:
         return f"of another home: {cut(clean(found['stranger']), 100)}", "warn"
     if found["doubtful"] and found["verified"]:
         return f"may be of another home: {cut(clean(found['doubtful']), 100)}", "warn"
+    if found["unreadable"] and found["verified"]:
+        return f"good, but {cut(clean('; '.join(found['unreadable'])), 100)}", "warn"
     return ("good", "well") if found["verified"] else (f"bad: {cut(clean(found['problem']), 100)}", "broken")
 
 

@@ -29,11 +29,15 @@ def check(session: Session, args: Args) -> int:
 
 
 def _advise(session: Session, found: dict[str, Any]) -> None:
-    """What can be done where nothing can be mended."""
+    """What can be done about what was found."""
     from app import offline
 
-    if not found["ok"] and (said := offline.advice(session.home)):
+    if found["ok"]:
+        return
+    if said := offline.advice(session.home):
         output.note(said)
+    elif "done" not in found:
+        output.note("mend what can be mended, and set aside what cannot be read: taskdeck db check --repair")
 
 
 def _looked(session: Session) -> dict[str, Any]:
@@ -58,7 +62,8 @@ def _said(found: dict[str, Any], repaired: bool) -> list[str]:
 
 
 def _arguments(parser: Parser) -> None:
-    parser.option("--repair", action="store_true", help="mend counters, loads, missing indexes and triggers, and what belongs to nothing")
+    mends = "mend counters, loads, missing indexes and triggers, and what belongs to nothing; set aside what cannot be read"
+    parser.option("--repair", action="store_true", help=mends)
     as_json(parser)
 
 

@@ -32,7 +32,7 @@ def cleanup(session: Session, args: Args) -> int:
     from app import offline
 
     alone = args.dry_run and not session.client.runtime_up()
-    given = {"dry_run": args.dry_run}
+    given = {"dry_run": args.dry_run, "sure": args.yes}
     found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
     if found["paused"]:
         raise Usage(f"{_unsaid(found['paused'])}Nothing is removed.", "Mend it; nothing is removed while it is wrong.")
@@ -86,6 +86,7 @@ def _kept(many: int) -> list[str]:
 
 def _arguments(parser: Parser) -> None:
     parser.option("--dry-run", action="store_true", help="only say what would go, by which rule")
+    parser.option("--yes", action="store_true", help="the clock is right, though it was put far ahead")
     as_json(parser)
 
 

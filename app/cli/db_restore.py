@@ -119,7 +119,7 @@ def _state(present: str) -> str:
 
 def _carried(carried: Told) -> list[tuple[int, str]]:
     """What is brought over from the time since, and what cannot be."""
-    tasks, ended, lost = carried["tasks"], carried["ended"], carried["lost"]
+    tasks, ended, lost, unreadable = carried["tasks"], carried["ended"], carried["lost"], carried["unreadable"]
     return [
         (len(tasks), f"{_count(len(tasks), 'task')} submitted since {_is(len(tasks))} brought over: {_numbers(tasks)}"),
         (len(ended), f"{_count(len(ended), 'task')} ended since and {_is(len(ended))} not run again: {_numbers(ended)}"),
@@ -127,6 +127,9 @@ def _carried(carried: Told) -> list[tuple[int, str]]:
         (carried["alive"], f"{_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
         (len(lost), f"{'up to ' if carried['at_most'] else ''}{_count(len(lost), 'task')} submitted since cannot be read and "
                     f"{_is(len(lost))} lost: {_numbers(lost)}"),
+        (len(unreadable), f"{_count(len(unreadable), 'task')} submitted since cannot be read and {_is(len(unreadable))} left out: "
+                          f"{_numbers(unreadable)}"),
+        (carried["aside"], f"what cannot be read of the rest is set aside ({carried['aside']:,}): taskdeck operations"),
         (carried["unknown"], f"{_count(carried['unknown'], 'run')} that the backup does not know: of which task cannot be told"),
         (carried["held"], f"so {_count(carried['held'], 'waiting task')} may have run and {_is(carried['held'])} held; to let one go: "
                           "taskdeck release TASK"),
@@ -208,7 +211,7 @@ def _moment(text: str) -> str:
 
 
 def _arguments(parser: Parser) -> None:
-    parser.option("ids", nargs="*", metavar="ID", help=f"{WHICH} or a database that a restore put aside; none: the newest good one")
+    parser.option("ids", nargs="*", metavar="ID", help=f"{WHICH} or one that a restore or an upgrade kept; none: the newest good one")
     parser.option(
         "--at", metavar="TIME", type=read(_moment),
         help="the newest good one of that time or before: 10:00, 'yesterday 10:00', 2026-01-31T08:00, or 2h for so long ago",

@@ -22,7 +22,7 @@ def doctor(session: Session, args: Args) -> int:
     from app.health.look import look
 
     asked = _asked(session)
-    found = list(look(session.home, asked, None if isinstance(asked, Problem) else _newest(session), _refused))
+    found = list(look(session.home, asked, None if isinstance(asked, Problem) else _newest(session), _refused, session.keys))
     if args.json or args.jsonl:
         output.document([finding.as_dict() for finding in found], args.jsonl)
     else:

@@ -21,10 +21,11 @@ _OF_A_COPY = frozenset({"db promote", "version", "completion", "demo"})
 _GLOBALS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
 
 
-def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
-    """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two."""
+def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
+    """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two; `keys` says what is
+    wrong with the keys that a user chose."""
     output.begin()
-    code = _guarded(lambda: _dispatch(argv, deck, serve))
+    code = _guarded(lambda: _dispatch(argv, deck, serve, keys))
     return _guarded(output.flush) or code
 
 
@@ -54,7 +55,7 @@ def _own_fault(error: Exception) -> str:
     return f"a fault of Taskdeck itself: {type(error).__name__}: {error}{place}."
 
 
-def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int]) -> int:
+def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
     before, given = _globals(argv)
     if "version" in before:
         given = ["version"]
@@ -64,7 +65,7 @@ def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., in
         given = [*given, "--help"]
     if given[:1] == ["--help"]:
         return _print(_overview())
-    session = Session(before.get("home"), deck, serve)
+    session = Session(before.get("home"), deck, serve, keys)
     try:
         return _bare(session, before) if not given else _verb(session, given)
     finally:

@@ -6,8 +6,8 @@ from app.cli import groups, output, times
 from app.cli.changes import finish
 from app.cli.options import DURATION, LIMIT, Args, Command, Parser, as_json, as_rows, read
 from app.cli.table import Column, Span
-from app.core import amounts
-from app.core.clean import clean, cut
+from app.core import amounts, changed
+from app.core.clean import clean
 from app.errors import Conflict, Usage
 
 TYPE_CHECKING = False
@@ -46,25 +46,8 @@ def _row(operation: dict[str, Any]) -> list[Span]:
         (clean(operation["by"]), ""),
         (clean(operation["verb"]), ""),
         (clean(operation["object"] or ""), ""),
-        (_change(operation.get("before"), operation.get("after")), "dim"),
+        (changed.line(operation["object"] or "", operation.get("before"), operation.get("after")), "dim"),
     ]
-
-
-def _change(before: Any, after: Any) -> str:
-    """`priority 0 → 5`: what is different afterwards."""
-    was, now = (value if isinstance(value, dict) else {} for value in (before, after))
-    different = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    return ", ".join(
-        f"{clean(key)} {_short(key, was[key]) + ' → ' if key in was else ''}{_short(key, now.get(key))}" for key in different
-    )
-
-
-def _short(key: str, value: Any) -> str:
-    import json
-
-    if key == "bytes" and type(value) is int:
-        return amounts.size(value)
-    return cut(clean(value if isinstance(value, str) else json.dumps(value)), 40)
 
 
 def undo(session: Session, args: Args) -> int:

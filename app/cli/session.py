@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One command. `deck(home, ascii, read_only)` and `serve(home, …)` are handed in: the command line imports
-    neither."""
+    """One command. `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are handed in: the command line imports
+    none of them."""
 
-    def __init__(self, home: str | None, deck: Callable[..., int], serve: Callable[..., int]) -> None:
+    def __init__(self, home: str | None, deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> None:
         self.at(home)
         self._client: Client | None = None
         self.deck = deck
         self.serve = serve
+        self.keys = keys
 
     @property
     def home(self) -> str:

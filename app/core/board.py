@@ -30,6 +30,16 @@ class RuntimeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What something in the home takes: its name there (that of a folder ends with `/`), bytes of the disk, and whether all of it was
+    counted."""
+
+    name: str
+    bytes: int
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """The machine. Memory in MiB, disk in bytes free where the home is."""
 
@@ -40,6 +50,8 @@ class HostFacts:
     memory_used: float | None = None
     load: float | None = None
     disk_free: int | None = None
+    largest: tuple[Taken, ...] = ()
+    """What takes the most of that disk in the home, the largest first: counted while there is too little room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +230,14 @@ class ReplicaFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LockFacts:
+    """Another program holds the database's write lock: since when (UNIX seconds), and which, "" where that cannot be known."""
+
+    since: float
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything the dashboard shows. `counts` is tasks by status; `waiting_total` counts all that wait (next holds the first)."""
 
@@ -226,6 +246,10 @@ class Board:
     runtime: RuntimeFacts = field(default_factory=RuntimeFacts)
     host: HostFacts = field(default_factory=HostFacts)
     database: str = "ok"
+    lock: LockFacts | None = None
+    """None: the database can be had."""
+    measured_at: float | None = None
+    """When what stands as measured was, where no runtime is up to measure; None: at `at`."""
     backup: BackupFacts | None = None
     """None: none are taken here, or not known."""
     replica: ReplicaFacts | None = None
@@ -255,8 +279,11 @@ class Board:
 
 _LINES: dict[str, type] = {
     "queues": QueueLine, "pools": PoolLine, "running": RunningLine, "next": NextLine, "ended": EndedLine, "alerts": AlertLine,
+    "largest": Taken,
 }  # fmt: skip
-_ONE: dict[str, type] = {"runtime": RuntimeFacts, "host": HostFacts, "news": News, "backup": BackupFacts, "replica": ReplicaFacts}
+_ONE: dict[str, type] = {
+    "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": News, "backup": BackupFacts, "replica": ReplicaFacts,
+}  # fmt: skip
 
 
 def _build(kind: type, found: Mapping[str, Any]) -> Any:

@@ -23,7 +23,8 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far."""
+    """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far; `aside`: it is held since it cannot be
+    read, which no release mends."""
 
     uuid: str
     number: int
@@ -40,6 +41,7 @@ class Subject:
     attempt: int
     retries: int
     parents: tuple[Parent, ...]
+    aside: bool = False
 
     @property
     def unmet(self) -> list[Parent]:

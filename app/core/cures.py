@@ -36,7 +36,7 @@ def cures(world: World) -> tuple[Cure, ...]:
 
 def _release(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
     """A hold that somebody set: on the task itself, or on one that it waits for."""
-    if "held" in codes:
+    if "held" in codes and not case.subject.aside:
         waits = "blocked" if world.subject.unmet else "scheduled" if world.subject.not_before_in else None
         status = waits or "queued"
         worth, gain = brings(world, world.view, world.task, status=status, held_by=None)

@@ -7,12 +7,12 @@ readable.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import tomlkit
 import yaml
 
 from app.core.amounts import quoted
@@ -27,6 +27,9 @@ _SPREAD = ("properties", "$defs", "definitions")
 """Keys of a JSON Schema whose entries get a line each."""
 _PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
 """Text without controls, direction marks and the like, which are written as escapes."""
+_UNSEEN = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that needs no quotes."""
 
 
 def read(text: str, format: str) -> dict[str, Any]:
@@ -111,14 +114,8 @@ def _toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         if value is None:
             where = ".".join(clean(str(step)) for step in path)
             raise Refused(f"{where} is null, which TOML cannot hold.", "Take YAML: taskdeck export --format yaml")
-    root = tomlkit.document()
-    for kind, tables in document.items():
-        parent = tomlkit.table(is_super_table=True)
-        for name, body in tables.items():
-            parent.append(name, _table(body))
-        if tables:
-            root.append(kind, parent)
-    return tomlkit.dumps(root)
+    tables = (_definition(f"{_key(kind)}.{_key(name)}", body) for kind, found in document.items() for name, body in found.items())
+    return "\n".join(table for found in tables for table in found)
 
 
 def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -129,51 +126,56 @@ def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...]
         yield from _leaves(inner, (*path, step))
 
 
-def _table(body: Mapping[str, Any]) -> Any:
+def _definition(path: str, body: Mapping[str, Any]) -> Iterator[str]:
     """One definition: plain keys first, then what needs a table of its own."""
-    table = tomlkit.table()
-    own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
-    for key in (*(key for key in body if key not in own), *(key for key in body if key in own)):
-        table.append(key, _spread(body[key]) if key in own else _value(body[key]))
-    return table
+    own = {key: value for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
+    plain = [f"{_key(key)} = {_value(value)}\n" for key, value in body.items() if key not in own]
+    if plain or not own:
+        yield "".join((f"[{path}]\n", *plain))
+    for key, value in own.items():
+        yield "".join((f"[{path}.{_key(key)}]\n", *_spread(value)))
 
 
 def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
     return key == "parameters" or any(isinstance(inner, str) and "\n" in inner for inner in value.values())
 
 
-def _spread(body: Mapping[str, Any]) -> Any:
-    table = tomlkit.table()
+def _spread(body: Mapping[str, Any]) -> Iterator[str]:
     for key, value in body.items():
         if key in _SPREAD and isinstance(value, Mapping) and value:
             for name, inner in value.items():
-                table.append(tomlkit.key([key, name]), _value(inner))
+                yield f"{_key(key)}.{_key(name)} = {_value(inner)}\n"
         else:
-            table.append(key, _value(value))
-    return table
+            yield f"{_key(key)} = {_value(value)}\n"
 
 
-def _value(value: Any) -> Any:
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _basic(name)
+
+
+def _value(value: Any) -> str:
+    """A value within a line; what is neither text nor a number, truth, list nor table is in no definition."""
     if isinstance(value, Mapping):
-        table = tomlkit.inline_table()
-        for key, inner in value.items():
-            table.append(key, _value(inner))
-        return table
+        return "{" + ", ".join(f"{_key(key)} = {_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
-        array = tomlkit.array()
-        for inner in value:
-            array.append(_value(inner))
-        return array
-    return _string(value) if isinstance(value, str) else tomlkit.item(value)
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, str):
+        return _string(value)
+    return str(value).lower()
 
 
-def _string(text: str) -> Any:
+def _string(text: str) -> str:
     """Scripts as they were typed: in single quotes, over several lines where they have some."""
     if not _PLAIN_LINES.fullmatch(text) or "'''" in text or text.endswith("'"):
-        return tomlkit.item(text)
+        return _basic(text)
     if "\n" in text:
-        return tomlkit.value(f"'''\n{text}'''")
-    return tomlkit.string(text, literal='"' in text and "'" not in text)
+        return f"'''\n{text}'''"
+    return f"'{text}'" if '"' in text and "'" not in text else _basic(text)
+
+
+def _basic(text: str) -> str:
+    """In double quotes. JSON's escapes are TOML's too; what JSON leaves as it is and nobody can see is escaped here."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -44,7 +44,7 @@ def trouble(home: str, problem: Problem) -> Finding:
     if problem.code == "damaged-database" and not readable and "Newest good backup" not in problem.message:
         aside, database = quote(os.path.join(home, "damaged")), quote(os.path.join(home, "taskdeck.db"))
         cure = f"mkdir {aside} && mv {database} {database}-* {aside}"  # and not what was kept before a restore
-    return Finding(about, cut(clean(problem.message), 300), "broken", clean(cure))
+    return Finding(about, cut(clean(problem.message), 300), "hint" if problem.code == "older-database" else "broken", clean(cure))
 
 
 def runtime(home: str, found: dict[str, Any]) -> Finding:
@@ -138,6 +138,14 @@ def database(home: str, found: dict[str, Any]) -> Finding:
         return Finding("database", text)
     sick = found["state"] in ("disk full", "read-only")
     return Finding("database", text, "broken", _cure(home, found["state"]) if sick else taskdeck(home, "db check"))
+
+
+def empty(home: str, found: dict[str, Any]) -> Iterator[Finding]:
+    """Is there a queue to submit to, and a pool below it?"""
+    for kind in ("pool", "queue"):
+        if not found[f"{kind}s"]:
+            text = f"there is no {kind} at all, so no task can be submitted"
+            yield Finding(f"{kind}s", text, "broken", taskdeck(home, "db check --repair"))
 
 
 def lying(home: str, found: dict[str, Any], refused: Callable[[str], object]) -> Finding:

@@ -8,23 +8,27 @@ from app.health.finding import Finding, taskdeck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     Refused = Callable[[str], object]
+    Keys = Callable[[Mapping[str, str], str], str]
     Asked = dict[str, Any] | Problem
     """What `status` says, or why it says nothing."""
 
 
-def look(path: str, asked: Asked, newest: str | None = None, refused: Refused | None = None) -> Iterator[Finding]:
+def look(
+    path: str, asked: Asked, newest: str | None = None, refused: Refused | None = None, keys: Keys | None = None
+) -> Iterator[Finding]:
     """Everything there is to find about the home at `path`; `newest` is when its newest task was submitted (ISO). Where no runtime is up
-    `refused` is called with the home, and raises what would keep the next from starting."""
+    `refused` is called with the home, and raises what would keep the next from starting. `keys` says what is wrong with the keys that
+    the user chose, in a file."""
     status = None if isinstance(asked, Problem) else asked
     ours = list(process.all_ours())
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", home.versions),
         ("home", lambda: home.home(path)),
-        ("config", settings.settings),
+        ("config", lambda: settings.settings(keys)),
         ("disk", lambda: disk.disk(path)),
         ("files", lambda: disk.files(path)),
         ("clock", lambda: clock.clock(path, status, newest)),
@@ -61,5 +65,6 @@ def _living(path: str, asked: Asked, ours: list[process.Ours], refused: Refused 
         yield from living.alone(path, ours)
     up = asked["runtime"]["state"] == "running"
     yield living.database(path, asked["database"]) if up or not refused else living.lying(path, asked["database"], refused)
+    yield from living.empty(path, asked)
     yield from backups.backups(path, asked["backup"])
     yield from backups.replica(path, asked["replica"])

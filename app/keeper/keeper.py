@@ -13,6 +13,8 @@ other has died, reads what the dead one wrote, and forks a new keeper below itse
   i intent, p pid, s stop, e exit, r refused, v void (nothing was started after all), f forgotten.
 * An exit is written before it is reaped. If it cannot be written the zombie is left, and tried again each second.
 * A run with neither parent alive cannot be waited for: it is looked at each second and ends `lost`.
+* Each journal file begins with what tells it from a copy of it. In a copy of a home what ran then is another home's: it
+  is `lost` at once, and never touched.
 * Each protocol has names of its own in the run folder, so that after an upgrade the keeper of the previous one goes on
   beside ours until its last run is over. When none of that protocol lives its journal is taken over, by who gets its
   lock: at the beginning, at each hello, and when `inherit` is asked. Its folder is renamed into ours: that is one step,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"  # of the Taskdeck that this file is part of
 PROTOCOL = 2
 PREVIOUS = PROTOCOL - 1
+COPIED = "a copy"  # the boot of a journal file that tells of another home's runs
 TAKEN = ".taken"  # how the names of journals that were taken over end
 SEGMENT = 512 * 1024  # bytes preallocated for one journal file
 EXIT_ROOM = 512  # bytes set aside for the exit of each living run
@@ -418,6 +421,17 @@ class Segment:
         self.mine = False
 
     @property
+    def file(self) -> list[int]:
+        """What no copy of the file has, and the file itself keeps where its home is moved to."""
+        found = os.fstat(self.fd)
+        return [found.st_dev, found.st_ino]
+
+    @property
+    def past(self) -> str:
+        """Why a run that it tells of cannot be followed, when it is of another boot than ours."""
+        return "the home was copied while it ran" if self.boot == COPIED else "host restarted"
+
+    @property
     def taken(self) -> bool:
         """Was it taken over from a keeper of the previous protocol?"""
         return "/" in self.name
@@ -534,7 +548,8 @@ class Ledger:
         """Take in one record."""
         letter = next(iter(record))
         if letter == "boot":
-            segment.boot = record["boot"]
+            copied = record["boot"] == self.boot and record.get("file", segment.file) != segment.file
+            segment.boot = COPIED if copied else record["boot"]
         elif letter == "f":
             for runid in record["f"]:
                 self.drop(runid)
@@ -649,7 +664,7 @@ class Ledger:
         segment.mine, segment.boot = True, self.boot
         try:
             allocate(segment.fd)
-            segment.append({"boot": self.boot, "protocol": PROTOCOL})
+            segment.append({"boot": self.boot, "protocol": PROTOCOL, "file": segment.file})
         except OSError:
             self.delete(segment)
             raise
@@ -1022,7 +1037,7 @@ class House:
         if leader:
             self.ledger.note_if_possible(run, "p", run.leader(leader))
         else:
-            reason = "supervisors killed" if same_boot else "host restarted"
+            reason = "supervisors killed" if same_boot else run.segments[0].past
             self.ledger.note_if_possible(run, "e", run.lost(reason))
 
     def candidates(self, run: Run) -> list[Process]:
@@ -1327,7 +1342,7 @@ class Keeper(Role):
     def watch(self, run: Run) -> None:
         """A run that has no parent of ours: it is lost now, or when it ends."""
         if run.segments[0].boot != self.ledger.boot:
-            return self.lose(run, "host restarted")
+            return self.lose(run, run.segments[0].past)
         self.orphans[run.id] = run
 
     def look_at_orphans(self) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from app import paths
 from app.core import amounts
 from app.errors import Usage
 from app.service import backups
-from db import clock
-from db.backup.store import Backup, Store
+from db import clock, restore
+from db.backup.store import Store
 from db.errors import DamagedDatabase, Problem
 
 OUT_OF_REACH = "no good backup of it is within reach"
-SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, backups.UNKNOWN)
+SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, "No backup of it can be seen", backups.UNKNOWN)
 """What says already what can be done."""
 
 
@@ -41,18 +42,47 @@ def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
         found = newest(home)
     except Usage as unknown:
         return DamagedDatabase(f"{damage.message} {unknown.message}", "Mend it, then see: taskdeck db restore --dry-run")
+    if found is None and (why := _far(home)):
+        return DamagedDatabase(f"{damage.message} No backup of it can be seen: {why.message}", why.hint)
     if found is None:
-        return DamagedDatabase(f"{damage.message} There is no good backup of it.", damage.without_backup)
+        perhaps = " What may be one is told by: taskdeck db backups." if _doubtful(home) else ""
+        return DamagedDatabase(f"{damage.message} There is no good backup of it.{perhaps}", damage.without_backup)
     now, at = clock.utcnow(), clock.parse(found.at)
     old = amounts.age((now - at).total_seconds())
-    said = f"{damage.message} Newest good backup: {amounts.clock(at, now)}, {old} old."
-    return DamagedDatabase(said, "See what would change: taskdeck db restore --dry-run")
+    said = f"{damage.message} Newest good backup: {amounts.clock(at, now)}, {old} old{', from before an upgrade' if found.named else ''}."
+    return DamagedDatabase(said, f"See what would change: taskdeck db restore --dry-run{found.named}")
 
 
-def newest(home: Path) -> Backup | None:
-    """The newest good backup of a home, as far as that can be told. Raises Usage as `folder` does."""
-    where = folder(home)
+def _far(home: Path) -> Problem | None:
+    """Why the folder of the backups cannot be looked into."""
     try:
-        return next(reversed(Store(where, paths.database(home)).good()), None)
-    except (Problem, OSError):
-        return None
+        backups.within_reach(home)
+    except Problem as why:
+        return why
+    return None
+
+
+def _doubtful(home: Path) -> bool:
+    """Whether there are good backups that may be of another home, or of this one."""
+    with suppress(Problem, OSError):
+        return any(one.doubtful and one.verified for one in Store(folder(home), paths.database(home)).backups())
+    return False
+
+
+class Newest(NamedTuple):
+    """A good backup of the stored time `at`; `named`: what is to follow `db restore`, nothing for the one that it takes by itself."""
+
+    at: str
+    named: str
+
+
+def newest(home: Path) -> Newest | None:
+    """The newest good backup of a home, as far as that can be told, or the copy from before an upgrade where that is newer. Raises Usage
+    as `folder` does."""
+    where, database = folder(home), paths.database(home)
+    found: list[Newest] = []
+    with suppress(Problem, OSError):
+        found += [Newest(one.at, "") for one in Store(where, database).good()[-1:]]
+    with suppress(OSError):
+        found += [Newest(one.at, f" {one.path.name}") for one in restore.before_upgrades(database)[-1:]]
+    return max(found, default=None)

@@ -14,9 +14,10 @@ from typing import Any
 
 from app import paths
 from app.core.clean import clean
-from app.errors import Problem, as_dict
+from app.errors import Problem, Storage, as_dict
 from app.runtime.advice import advice
 from app.runtime.feed import Feed
+from app.runtime.heldup import telling
 from app.runtime.lock import user_name
 from app.service import verbs
 from app.service.call import Call
@@ -75,7 +76,7 @@ class Control:
             if request.get("verb") == "watch":
                 await self._until_gone(self._watch(writer), ahead)
                 return
-            answer = await self._until_gone(self._answer(call, request), ahead)
+            answer = await self._until_gone(self._answer(call, request, writer), ahead)
             if answer is None:
                 return
             writer.write(answer)
@@ -99,18 +100,27 @@ class Control:
             writer.write(b'{"wake": 1}\n')
             await writer.drain()
 
-    async def _answer(self, call: Call, request: dict[str, Any]) -> bytes:
+    async def _answer(self, call: Call, request: dict[str, Any], writer: asyncio.StreamWriter) -> bytes:
         try:
             call = replace(call, by=_from(call.by, request.get("from")))
-            result = await verbs.answer(call, str(request.get("verb")), request.get("args") or {})
+            with telling(call.db, lambda text, first: _say(writer, {"waits": text} | ({"note": text} if first else {}))):
+                result = await verbs.answer(call, str(request.get("verb")), request.get("args") or {})
             return await _answered(result)
         except Problem as problem:
             told = advice(self._home, problem) if isinstance(problem, DamagedDatabase) else problem
             return _line({"error": as_dict(told)})
         except Exception as error:
             log.exception("verb %s failed", request.get("verb"))
+            if self._call.live is not None and (done := await self._call.live.set_aside()):
+                return _line({"error": as_dict(_unreadable(done))})
             said = f"something went wrong inside Taskdeck ({type(error).__name__}); it was written to {paths.runtime_log(self._home)}."
             return _line({"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}})
+
+
+def _unreadable(done: list[str]) -> Storage:
+    """What to say when rows that cannot be read kept somebody from an answer."""
+    more = f", and {len(done) - 1:,} more" if len(done) > 1 else ""
+    return Storage(f"the database held what cannot be read, which was set aside ({clean(done[0])}{more}).", "Try again.")
 
 
 def _caller(writer: asyncio.StreamWriter) -> str:

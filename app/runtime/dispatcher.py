@@ -8,7 +8,6 @@ a round that is lost to a crash is made up for by the next one.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from sqlalchemy import Connection
 from app import engines, paths
 from app.core.ids import uuid7
 from app.errors import Problem, Storage
+from app.runtime.aside import Aside
 from app.runtime.keepers import Keepers
 from app.runtime.outcome import judge
 from app.service import view
@@ -74,7 +74,7 @@ class Orders:
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    next_due: str | None = None
+    next_due: float | None = None
 
     def judge(self, run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
         """What an end means; it is kept which queue had it."""
@@ -99,6 +99,7 @@ class Dispatcher:
         self.db = db
         self.home = home
         self.habits = view.Habits()
+        self.aside = Aside(db)
         self.halted: str | None = None
         self.draining = False
         self.trouble: str | None = None
@@ -180,6 +181,9 @@ class Dispatcher:
             return await self._disk_refuses(news, problem)
         except Exception as error:
             log.exception("a round failed")
+            if await self.aside.look():
+                self._put_back(news)
+                return self.wake()
             self.trouble = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
             await self._one_by_one(news)
             return
@@ -250,7 +254,8 @@ class Dispatcher:
         for env_id in {row.env_id for row in orders.launches} - self._environments.keys():
             orders.environments[env_id] = dispatch.environment(c, env_id)
         orders.wanted = dispatch.wanted(c)
-        orders.next_due = dispatch.next_due(c)
+        due = dispatch.next_due(c)
+        orders.next_due = None if due is None else clock.unix(due)
         return orders
 
     def _with_log(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -316,26 +321,35 @@ class Dispatcher:
             tally.ended += 1
             tally.failed += status not in (Run.SUCCEEDED, Run.CANCELLED)
 
-    def _wake_at(self, due: str | None) -> None:
+    def _wake_at(self, due: float | None) -> None:
         """Look again the moment the next scheduled or retrying task's time comes."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if due is not None:
-            seconds = max(0.0, clock.unix(due) - time.time()) + 0.001
+            seconds = max(0.0, due - time.time()) + 0.001
             self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
 
     def _spawn(self, keeping: Keepers, row: Any) -> None:
+        """Tell the keeper of one run; what is wrong with it is no other's business."""
         self._sent.add(row.runid)
         try:
-            keeping.spawn(self._order(row))
+            order = self._order(row)
         except Problem as problem:  # a secret that is not where it should be
-            self.hear({"is": "ended", "run": row.runid, "code": 126, "reason": str(problem), "at": time.time()})
+            self._refuse(row.runid, str(problem))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            log.exception("run %s of task #%d cannot be started", row.runid, row.number)
+            self._refuse(row.runid, "what it should run cannot be read")
+        else:
+            keeping.spawn(order)
+
+    def _refuse(self, runid: str, reason: str) -> None:
+        """End a run that cannot be started."""
+        self.hear({"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()})
 
     def _order(self, row: Any) -> dict[str, Any]:
         """The keeper's order for one claimed run."""
-        launch = json.loads(row.launch)
-        base = self._environments[row.env_id] | (json.loads(row.env) if row.env else {})
+        launch, base = row.launch, self._environments[row.env_id] | row.env
         env = engines.environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": row.runid,
@@ -343,6 +357,8 @@ class Dispatcher:
             "TASKDECK_ATTEMPT": str(row.attempt),
         }
         cwd = os.fsdecode(row.cwd) if isinstance(row.cwd, bytes) else row.cwd
+        if not launch["argv"]:
+            raise ValueError("nothing to run")
         return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
                 "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 

@@ -27,11 +27,13 @@ from app.runtime.backing import Backing
 from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.indexing import Indexing
 from app.runtime.replicating import Replicating
+from app.runtime.room import largest
 from app.runtime.settings import Settings
-from app.runtime.steady import Steady
-from app.runtime.usage import Usage, disk_trouble, kind
+from app.runtime.steady import Steady, last_sample
+from app.runtime.usage import Usage, disk_trouble, kind, needs_room
 from app.service import cleanup, history, replica, slas
-from db import alerts, clock, moves, operations, reads, schema, slowlog, timed
+from db import alerts, aside, clock, moves, operations, reads, schema, seed, slowlog, sql, timed
+from db.check import none_at_all
 from db.engine import Database
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ LATE = 5.0
 
 CALM = 60.0
 """Seconds without another that end what is told of a duty that was late."""
+
+COUNTED = 60.0
+"""Seconds for which it is known what takes the room on a full disk."""
 
 FIGURE = "figure-"
 """What the alerts about figures that cannot be read begin with."""
@@ -58,18 +63,21 @@ class Duty:
 class Duties:
     """The runtime's duties over its parts."""
 
-    def __init__(self, db: Database, dispatcher: Dispatcher, usage: Usage, settings: Settings | None = None) -> None:
+    def __init__(
+        self, db: Database, dispatcher: Dispatcher, usage: Usage, settings: Settings | None = None, steady: Steady | None = None
+    ) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self.indexing = Indexing(db)
         self.replicating = Replicating(db, dispatcher.home)
         self.backing = Backing(db, Path(usage.home))
         self.settings = settings or Settings(paths.config_file())
-        self._steady = Steady()
+        self._steady = steady or Steady()
         self._folders = cycle(cleanup.FOLDERS)
         self._tick = time.monotonic()
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] | None = None
         self._late: dict[str, float] = {}
+        self._counted_at = float("-inf")
         self._silent = False
         """Alerts cannot be written, which has been said."""
 
@@ -80,6 +88,7 @@ class Duties:
             Duty("timeouts", 1, self.dispatcher.stop_overdue),
             Duty("slas", 1, self.slas),
             Duty("usage", 2, self.measure),
+            Duty("room", 2, self.count_room),
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.sample),
             Duty("history", 60, self.count),
@@ -105,7 +114,9 @@ class Duties:
         """Measure once and look what backups there are, for the first board. A disk that is full keeps no runtime from coming up."""
         self.db.slow.mind(self.settings.upkeep.slow.threshold)
         with suppress(Problem):  # a duty tells of it
-            self._steady.begin(await self.db.read(_last_sample))
+            self._steady.begin(await self.db.read(last_sample))
+            self._tell_of("empty", await self.db.read(_empty))
+            self._tell_of("aside", await self.db.read(_aside))
         await self._guarded(Duty("usage", 2, self.measure))
         await self.backing.remember(self.settings.upkeep.backup)
 
@@ -121,7 +132,8 @@ class Duties:
                 self._halt(WORDS.get(trouble.code, "disk trouble"))
         except Exception as error:
             log.exception("duty %s failed", duty.name)
-            self._problems[problem] = f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
+            if not await self.dispatcher.aside.anywhere():
+                self._problems[problem] = f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
         self._time(duty, time.monotonic() - began)
         await self._tell()
 
@@ -194,6 +206,14 @@ class Duties:
         for runid in self.usage.over_limit([(runid, limit) for runid, _, limit in runs]):
             await self.dispatcher.stop_run(runid, "log limit")
 
+    async def count_room(self) -> None:
+        """What takes the room, while there is too little of it."""
+        if not needs_room(self.dispatcher.halted):
+            self.usage.largest, self._counted_at = (), float("-inf")
+        elif time.monotonic() - self._counted_at >= COUNTED:
+            self._counted_at = time.monotonic()
+            self.usage.largest = await asyncio.to_thread(largest, self.usage.home)
+
     async def _look_at_disk(self, touch: bool) -> None:
         """Halt the starting, or let it go on. What was halted goes on once a row could be written, and not before."""
         trouble = await asyncio.to_thread(disk_trouble, self.usage.home, touch)
@@ -210,8 +230,10 @@ class Duties:
         return None
 
     async def reconcile(self) -> None:
-        """Loads against the active runs; drift is repaired and told."""
+        """Loads against the active runs; drift is repaired and told. So is that no task can be submitted."""
         await self.db.write(_repair)
+        self._tell_of("empty", await self.db.read(_empty))
+        self._tell_of("aside", await self.db.read(_aside))
 
     async def sample(self) -> None:
         """A row for each queue and pool, of the minute that ended."""
@@ -266,11 +288,6 @@ class Duties:
         await cleanup.sweep(self.db, self.usage.home, next(self._folders))
 
 
-def _last_sample(c: Connection) -> str | None:
-    """When a runtime was last up, to the minute."""
-    return c.exec_driver_sql("SELECT max(minute) FROM samples").scalar()
-
-
 def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:
     rows = c.exec_driver_sql(
         "SELECT i.runid, i.pid, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id "
@@ -294,6 +311,18 @@ def _repair(c: Connection) -> None:
     if wrong:
         log.error("loads were wrong and are mended: %s", ", ".join(wrong))
         operations.record(c, moves.SYSTEM, "reconcile", "loads", before=wrong)
+
+
+def _empty(c: Connection) -> str | None:
+    lacking = sql.column(c, seed.LACKING)
+    return f"{none_at_all(lacking[0])}; to have one made: taskdeck db check --repair" if lacking else None
+
+
+def _aside(c: Connection) -> str | None:
+    held = aside.held(c)
+    more = f" and {len(held) - 1:,} more" if len(held) > 1 else ""
+    cure = "cancel and submit anew, or see what a backup has: taskdeck db restore --dry-run"
+    return f"task #{held[0]}{more} cannot be read as it was stored, and is held; {cure}" if held else None
 
 
 def _sample(c: Connection, tallies: dict[str, tuple[int, int, int]], used: dict[str, tuple[float, float]]) -> None:

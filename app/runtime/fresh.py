@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
-import psutil
-from sqlalchemy import Connection
-
 from app import paths
 from app.errors import Storage
 from app.runtime.inplace import CLOSED, check_in_place
 from app.service.checking import lacking
-from db import check, migrate, named, restore, schema
+from db import check, migrate, restore
 from db.engine import Database
-from db.moves import SYSTEM
+from db.seed import seed
 
 
 def look_over(home: Path) -> None:
@@ -115,13 +111,3 @@ def prepare(home: Path) -> list[str]:
     path = paths.database(home)
     check_in_place(home)
     return migrate.migrate(path, seed)
-
-
-def seed(c: Connection) -> None:
-    """Pool `default`: this machine. Queue `default` on it. Only where there is no pool at all."""
-    if c.execute(schema.pools.select().limit(1)).first() is not None:
-        return
-    cores = len(os.sched_getaffinity(0))
-    memory = round(psutil.virtual_memory().total / 2**20)
-    named.create(c, schema.pools, "default", {"total_cpu": float(cores), "total_memory": float(memory)}, SYSTEM)
-    named.create(c, schema.queues, "default", {"pool": "default", "capacity": cores}, SYSTEM)

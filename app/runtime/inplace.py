@@ -10,10 +10,10 @@ from pathlib import Path
 from app import paths
 from app.errors import Usage
 from app.runtime.advice import OUT_OF_REACH, folder, newest
-from db import check, restore
+from db import restore
 from db.backup import keeping
 from db.backup.store import Store
-from db.errors import DamagedDatabase, Problem
+from db.errors import DamagedDatabase, Problem, damaged
 
 CLOSED = "closed"
 """The file in `run/` that says that a runtime has let go of the database in peace."""
@@ -35,14 +35,14 @@ def check_in_place(home: Path) -> None:
     backups lie."""
     path = paths.database(home)
     if restore.unfinished(path):
-        raise check.damaged(path, "a restore was cut short, and its log lies beside the one before that")
+        raise damaged(path, "a restore was cut short, and its log lies beside the one before that")
     if path.exists() and path.stat().st_size:
         return
     used = _used(home)
     if not used and not _backed_up(home):
         return
     if path.exists():
-        raise check.damaged(path, "it is empty")
+        raise damaged(path, "it is empty")
     raise _gone(home, used)
 
 
@@ -60,7 +60,7 @@ def _gone(home: Path, used: bool) -> DamagedDatabase:
     away += [f"its backups: {where}"] if where.parent != home and _backed_up(home) else []
     anew = f"To begin anew, move away {', and '.join(away)}"
     if found is not None:
-        return DamagedDatabase(f"{said} {anew}.", "Bring it back: taskdeck db restore")
+        return DamagedDatabase(f"{said} {anew}.", f"Bring it back: taskdeck db restore{found.named}")
     said = f"{said} There was one, and {OUT_OF_REACH} ({where})."
     return DamagedDatabase(said, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}")
 
@@ -69,7 +69,7 @@ def _used(home: Path) -> bool:
     """Whether the home shows that there was a database: what ran has a log, a runtime has had it, or something of it is left."""
     runs, run, path = home / "runs", home / "run", paths.database(home)
     had = (run / CLOSED).exists() or any(run.glob("journal*"))  # keepers begin their journals when there is a database
-    return had or os.path.lexists(f"{path}-wal") or bool(restore.kept(path)) or runs.is_dir() and any(runs.iterdir())
+    return had or os.path.lexists(f"{path}-wal") or bool(restore.all_kept(path)) or runs.is_dir() and any(runs.iterdir())
 
 
 def _backed_up(home: Path) -> bool:

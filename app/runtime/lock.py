@@ -30,7 +30,8 @@ LOOK = 0.05
 
 @contextmanager
 def hold_lock(home: Path) -> Iterator[None]:
-    """Hold the lock of `home`; its file says who does. Raises RuntimeExists."""
+    """Hold the lock of `home`; its file says who does. Raises RuntimeExists, and Refused in somebody else's home."""
+    paths.refuse_strangers(home)
     fd = os.open(home / "run" / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         looked = False

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from app import paths
 from app.core.clean import clean, cut
@@ -120,14 +121,20 @@ class Us:
         return [f"{self.origin}20", *([self.history] if self.history else [])]
 
 
+_TURNS: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
+"""One copies at a time: the place of another would be told to have what went to the one before."""
+
+
 class Replicating:
     """Copies the database of a home to where it is to be copied."""
 
     def __init__(self, db: Database, home: Path) -> None:
         self._db, self._home = db, home
+        self._turn = _TURNS.setdefault(db, asyncio.Lock())
 
     async def choose(self, target: str | None, by: str) -> Replica | None:
-        """Copy there from now on, and once at once. Raises Conflict for what cannot be."""
+        """Copy there from now on, and once at once. Raises Conflict for what cannot be, and where no copy can be made there while a good
+        one is elsewhere, which goes on."""
         if target is None:
             await self._db.write(replicas.choose, None, origin(self._home), by)
             return None
@@ -135,12 +142,31 @@ class Replicating:
             raise Conflict("there is no sqlite3_rsync on this machine.", "Type: pip install 'taskdeck[replica]'")
         host, folder = parted(target)
         us = await self._us(None)
-        if not host:
-            await asyncio.to_thread(self._fits, Path(folder), us)
-        elif isinstance(found := await self._asked(host, Path(folder), us), Lying) and not us.may_have(found):
+        problem = await self._far(target, us) if host else await asyncio.to_thread(self._fits, Path(folder), us)
+        async with self._turn:
+            if good := await self._good_elsewhere(target):
+                problem = problem or await self._copy(host, Path(folder))
+                if problem:
+                    raise Conflict(f"no copy can be made in {target}: {problem}. The one in {good} goes on.", "Choose another place.")
+            await self._db.write(replicas.choose, target, us.origin, by)
+            return await self._sync()
+
+    async def _good_elsewhere(self, target: str) -> str | None:
+        """Where a good copy is that would be given up for one at `target`."""
+        replica = await self._db.read(replicas.find)
+        good = replica is not None and replica.target != target and replica.synced_at and not replica.problem
+        return replica.target if replica and good else None
+
+    async def _far(self, target: str, us: Us) -> str | None:
+        """Why the other host cannot be asked what lies there. Raises Conflict for what cannot be."""
+        found = await self._asked(*_place(target), us)
+        if isinstance(found, str):
+            return found
+        if found.promoted:
+            raise Conflict(f"{target} is a home of its own. It was not touched.", "Choose an empty folder.")
+        if not us.may_have(found):
             raise Conflict(f"{target} {found.whose()}. It was not touched.", f"Choose another folder, or remove {paths.REPLICA} there.")
-        await self._db.write(replicas.choose, target, us.origin, by)
-        return await self.sync()
+        return None
 
     async def _us(self, replica: Replica | None) -> Us:
         history = await self._db.read(replicas.history)
@@ -168,6 +194,10 @@ class Replicating:
 
     async def sync(self) -> Replica | None:
         """Copy now; None when nowhere. What keeps it from its end is written down with it."""
+        async with self._turn:
+            return await self._sync()
+
+    async def _sync(self) -> Replica | None:
         replica = await self._db.read(replicas.find)
         if replica is None:
             return None

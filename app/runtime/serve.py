@@ -29,13 +29,14 @@ from app.runtime.control import Control
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
-from app.runtime.fresh import let_go_in_peace, prepare_apart
+from app.runtime.fresh import let_go_in_peace, prepare_apart, unsure
 from app.runtime.inplace import RESCUED, put_back
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
 from app.runtime.replicating import Replicating, refuse_copy
 from app.runtime.settings import Settings
+from app.runtime.steady import Steady
 from app.runtime.usage import Usage
 from app.service.call import Call
 from db import dispatch
@@ -59,6 +60,7 @@ class Runtime:
     feed: Feed
     demo: bool = False
     settings: Settings = field(default_factory=lambda: Settings(paths.config_file()))
+    steady: Steady = field(default_factory=Steady)
     since: float = field(default_factory=time.time)
     boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,6 +85,15 @@ class Runtime:
     def upkeep(self) -> Upkeep:
         """How the data is to be looked after."""
         return self.settings.upkeep
+
+    @property
+    def clock_doubt(self) -> str:
+        """Why the clock may not say what is old."""
+        return self.steady.doubt()
+
+    async def set_aside(self) -> list[str]:
+        """Look for rows that cannot be read and set them aside; what was done, in words."""
+        return await self.dispatcher.aside.anywhere()
 
     async def replicate(self, to: str | None, by: str) -> Replica | None:
         """Copy the database there from now on, or nowhere."""
@@ -113,13 +124,16 @@ class Runtime:
             if self.dispatcher.keeping is not None:
                 self.dispatcher.keeping.signal(runid, number)
 
-    def stop(self, drain: bool, by: str) -> None:
-        """End, now or when nothing runs any more, and leave the mark that says who wished it."""
+    def mark_stopped(self, by: str) -> None:
+        """Leave the mark that says who wished the runtime to end. Raises Storage."""
         try:
             paths.mark_stopped(self.home, by, f"{datetime.now():%H:%M}")
         except OSError as error:
             said = f"no mark can be left that the runtime was stopped: {(error.strerror or 'unknown').lower()}. It goes on."
             raise Storage(said, f"To end it all the same: kill {os.getpid()}") from None
+
+    def stop(self, drain: bool) -> None:
+        """End, now or when nothing runs any more."""
         self.dispatcher.draining = drain
         if not drain:
             self.ending.set()
@@ -198,6 +212,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
     """A runtime that answers. The caller holds the lock of `home`, whose database is of this version."""
     async with AsyncExitStack() as stack:
         opened: list[Database] = []
+        doubtful = unsure(home)
         stack.enter_context(let_go_in_peace(home, opened))
         db = await stack.enter_async_context(open_database(paths.database(home), writable=True))
         opened.append(db)
@@ -208,7 +223,9 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
-        duties = Duties(db, dispatcher, usage, runtime.settings)
+        if doubtful:
+            await dispatcher.aside.look()
+        duties = Duties(db, dispatcher, usage, runtime.settings, runtime.steady)
         await duties.begin()  # before anything may start: the disk may have no room for it
         await dispatcher.round()
         runtime.loops = [

@@ -6,6 +6,8 @@ import logging
 import time
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from app.core import amounts
 from app.core.upkeep import DAY
 from db import clock
@@ -21,6 +23,8 @@ class Steady:
         """The last look: what the clock said, and the machine's own seconds."""
         self._from = 0.0
         """The machine's own seconds from which on the clock is believed."""
+        self._ahead = 0.0
+        """Seconds that it was ahead when it was doubted last."""
 
     def begin(self, stored: str | None) -> None:
         """The runtime comes up; the last stored time of the one before, if any, is as a look just now."""
@@ -33,11 +37,21 @@ class Steady:
         at, since = self._seen or (now, seconds)
         ahead = (now - at).total_seconds() - (seconds - since)
         if ahead > DAY:
-            self._from = seconds + DAY
+            self._from, self._ahead = seconds + DAY, ahead
             said = "the clock is %s ahead of what was stored last; for a day nothing is removed, as it may be wrong: taskdeck doctor"
             log.warning(said, amounts.age(ahead))
         self._seen = (now, seconds)
         return seconds >= self._from
+
+
+    def doubt(self) -> str:
+        """Why the clock may not say what is old; empty when it may."""
+        return "" if self.look() else f"the clock was {amounts.age(self._ahead)} ahead of what was stored last, and may be wrong."
+
+
+def last_sample(c: Connection) -> str | None:
+    """When a runtime was last up, to the minute."""
+    return c.exec_driver_sql("SELECT max(minute) FROM samples").scalar()
 
 
 def _seconds() -> float:

@@ -14,7 +14,7 @@ import psutil
 
 from app import paths
 from app.core import amounts
-from app.core.board import HostFacts, RunUse
+from app.core.board import HostFacts, RunUse, Taken
 from app.core.clean import clean
 from app.health.disk import least_free
 
@@ -81,6 +81,8 @@ class Usage:
     home: Path
     runs: dict[str, Measured] = field(default_factory=dict)
     host: HostFacts = field(default_factory=HostFacts)
+    largest: tuple[Taken, ...] = ()
+    """What takes the most room in the home, as it was counted last; told with the host."""
 
     def look(self, runs: Sequence[tuple[str, int]]) -> None:
         """Measure these runs, (runid, pid of the leader) each, and the machine."""
@@ -107,6 +109,7 @@ class Usage:
         return HostFacts(
             name=os.uname().nodename, cores=cores, cpu_used=psutil.cpu_percent() / 100 * cores, memory_total=memory.total / 2**20,
             memory_used=(memory.total - memory.available) / 2**20, load=os.getloadavg()[0], disk_free=shutil.disk_usage(self.home).free,
+            largest=self.largest,
         )  # fmt: skip
 
     def over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
@@ -194,6 +197,11 @@ def disk_trouble(home: Path, touch: bool) -> str | None:
         return None
     figures = f"{amounts.size(free)} of {amounts.size(total)} free, {amounts.size(least)} needed to start anything"
     return f"{'disk nearly full' if free else 'disk full'} ({clean(os.fspath(home))}: {figures})"
+
+
+def needs_room(halted: str | None) -> bool:
+    """Whether nothing starts because the disk has too little room."""
+    return kind(halted) in ("disk full", "disk nearly full")
 
 
 def kind(trouble: str | None) -> str | None:

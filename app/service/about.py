@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +12,7 @@ from app.core import sla
 from app.core.past import MARGIN, Past, rounded_memory
 from app.service import find, kin, metrics, past, views
 from app.service.call import Call
-from db import clock, named, reads
+from db import clock, named, operations, reads
 from db.kin import acts
 from db.rows import PoolRow, SlaRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING
@@ -100,5 +99,5 @@ def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) ->
 
 def _act(found: Any) -> Told:
     """Something that somebody changed about it: {at, by, verb, before, after}."""
-    before, after = (json.loads(text) if text else {} for text in (found.before, found.after))
+    before, after = (operations.told(text) or {} for text in (found.before, found.after))
     return {"at": found.created_at, "by": found.by, "verb": found.verb, "before": before, "after": after}

@@ -18,9 +18,12 @@ async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
     """Begin to end the runtime; with `drain` when nothing runs any more. It leaves a mark, so that only `serve` starts one again."""
     if call.live is None:
         raise Conflict("no runtime is up; there is nothing to stop.")
-    with suppress(Storage):  # a disk that is full keeps no runtime from being stopped
-        await call.db.write(operations.record, call.by, "stop", "runtime", None, {"drain": drain})
-    call.live.stop(drain, call.by)
+    call.live.mark_stopped(call.by)  # where that is refused nothing was done, and nothing is to stand in the log of operations
+    try:
+        with suppress(Storage):  # a disk that is full keeps no runtime from being stopped
+            await call.db.write(operations.record, call.by, "stop", "runtime", None, {"drain": drain})
+    finally:  # whoever asked may have hung up, and the mark is there
+        call.live.stop(drain)
     return {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +37,7 @@ from app.service.board import (
     midnight,
 )
 from app.service.call import Call
-from db import asof, clock, reads
+from db import asof, clock, operations, reads
 from db.states import ACTIVE, ENDED, WAITING
 
 DAY = timedelta(days=1)
@@ -101,7 +100,7 @@ class Then:
             self.notes.append("Capacities and what was paused are as of now.")
         for change in changes or ():
             kind, _, name = change.object.partition(" ")
-            take_back(found[kind], change.verb, name, json.loads(change.before) if change.before else {})
+            take_back(found[kind], change.verb, name, operations.told(change.before) or {})
         return found["queue"], found["pool"]
 
     def board(self) -> Board:
@@ -121,7 +120,7 @@ class Then:
             counts={} if queued is None or load is None else {**later(found, states), "running": load, "queued": queued},
             today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in BAD),
             waiting_total=max(queued or 0, len(waiting)),
-            queues=tuple(self._queue_lines(oldest(found, states))), pools=tuple(self._pool_lines()),
+            queues=tuple(self._queue_lines(queued_in(found, states))), pools=tuple(self._pool_lines()),
             running=tuple(self._running_line(row, states) for row in running),
             next=tuple(self._next_line(row, states) for row in waiting), ended=tuple(self._ended(again)), alerts=tuple(self._alerts()),
             ever=True,
@@ -149,21 +148,32 @@ class Then:
 
     # -- lines ----------------------------------------------------------------------------------------------------
 
-    def _queue_lines(self, oldest: Mapping[str, tuple[int, str]]) -> Iterable[QueueLine]:
+    def _queue_lines(self, queued: Mapping[str, list[Any]]) -> Iterable[QueueLine]:
         for row in sorted(self.queues.values(), key=lambda row: (-row["priority"], row["name"])):
             name, sample = row["name"], self.here.get(("queue", row["name"]))
             load, waits = (sample.running, sample.waiting) if sample else (None, None)
             by = row["status_by"] if row["status"] != "active" else None
-            found, since = oldest.get(name, (0, ""))
-            first = clock.unix(since) if waits and found >= waits else None
-            yield QueueLine(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._word(row, load),  # type: ignore[arg-type]
+            of = queued.get(name, [])
+            first = clock.unix(min(task.created_at for task in of)) if waits and len(of) >= waits else None
+            yield QueueLine(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._word(row, load, of),  # type: ignore[arg-type]
                             row["priority"], by, self.trend.starts(name))  # fmt: skip
 
-    def _word(self, row: Mapping[str, Any], load: int | None) -> str:
-        """What the queue did; whether there was room for its first task is not known."""
+    def _word(self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]) -> str:
+        """What the queue did. Which task was its first goes by the places and priorities they have now."""
         if self.pools.get(row["pool"], {"status": "active"})["status"] != "active":
             return "pool off"
-        return row["status"] if row["status"] != "active" else "full" if (load or 0) >= row["capacity"] else "open"
+        if row["status"] != "active":
+            return row["status"]
+        return "full" if (load or 0) >= row["capacity"] else "no room" if self._no_room(row["pool"], queued) else "open"
+
+    def _no_room(self, pool: str, queued: Sequence[Any]) -> bool:
+        """Whether the first of these tasks asked for more than was free in the pool."""
+        sample, whole = self.here.get(("pool", pool)), self.pools.get(pool)
+        if not (queued and sample and whole):
+            return False
+        first = min(queued, key=lambda task: (-task.front, -task.priority, task.number))
+        free = whole["total_cpu"] - (sample.used_cpu or 0), whole["total_memory"] - (sample.used_memory or 0)
+        return first.cpu > free[0] + 1e-6 or first.memory > free[1] + 1e-6
 
     def _pool_lines(self) -> Iterable[PoolLine]:
         for row in sorted(self.pools.values(), key=lambda row: row["name"]):
@@ -217,13 +227,13 @@ def later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
     return Counter(state for row in found if (state := states.get(row.uuid)) in ("scheduled", "blocked", "held"))
 
 
-def oldest(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, tuple[int, str]]:
-    """{queue: (how many of these were queued there, when the first of them was submitted)}."""
-    times: dict[str, list[str]] = {}
+def queued_in(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, list[Any]]:
+    """{queue: those of these tasks that were queued there}."""
+    of: dict[str, list[Any]] = {}
     for row in found:
         if states.get(row.uuid) == "queued":
-            times.setdefault(row.queue, []).append(row.created_at)
-    return {queue: (len(of), min(of)) for queue, of in times.items()}
+            of.setdefault(row.queue, []).append(row)
+    return of
 
 
 def take_back(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shlex
 import signal
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -21,10 +21,11 @@ from sqlalchemy import Connection
 from app import config, paths
 from app.core.clean import clean, cut
 from app.core.upkeep import Backup as Settings
-from app.errors import Conflict, Problem, Usage
+from app.errors import Conflict, Problem, Storage, Usage
 from app.service.call import Call
-from db import files, migrate, operations, restore
+from db import files, migrate, operations, restore, sql
 from db.backup import keeping, room
+from db.backup import restore_tool as tool
 from db.backup.mirror import mirror
 from db.backup.store import Backup, Fault, Store
 from db.backup.taking import Rules, take
@@ -57,7 +58,7 @@ def folder(home: Path, chosen: Settings) -> Path:
 
     That one is named by the home and by where it really is: a home that was moved begins a new one, and the old one stays as it is.
     """
-    return Path(chosen.folder) / _name(Path(os.path.realpath(home))) if chosen.folder else home / "backups"
+    return Path(chosen.folder) / tool.folder_name(os.path.realpath(home)) if chosen.folder else home / "backups"
 
 
 def require_above(folder: Path, undone: str) -> None:
@@ -68,13 +69,9 @@ def require_above(folder: Path, undone: str) -> None:
         raise Conflict(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
 
 
-def _name(home: Path) -> str:
-    return f"{home.name[:40]}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}"
-
-
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
     """Take one now: see `finished`; `to` is an absolute path of another folder, in which nothing is pruned."""
-    taken, chosen = await take_asked(call, full, to)
+    taken, chosen = await take_asked(call, full, to, not (call.live and call.live.clock_doubt))
     if call.live is not None:
         if chosen:
             await mirrored(call, folder(call.home, chosen))
@@ -82,12 +79,13 @@ async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Ro
     return await finished(call, taken, chosen)
 
 
-async def take_asked(call: Call, full: bool, to: str | None) -> tuple[Backup, Settings | None]:
-    """Take one for somebody who asked, and the settings by which a program is run after it; None where none is. Raises Problem."""
+async def take_asked(call: Call, full: bool, to: str | None, prune: bool) -> tuple[Backup, Settings | None]:
+    """Take one for somebody who asked, and the settings by which a program is run after it; None where none is. `prune`: the clock may say
+    what is outdated. Raises Problem."""
     chosen = settings() if to is None else config.read(paths.config_file()).upkeep.backup
     if to is not None and (not to.startswith("/") or "\0" in to):
         raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
-    taken = await take_one(call, chosen, full, Path(to) if to else None)
+    taken = await take_one(call, chosen if prune else replace(chosen, keep=None), full, Path(to) if to else None)
     return taken, chosen if to is None else None
 
 
@@ -141,6 +139,7 @@ async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | 
     def work(step: Callable[[], None]) -> Backup:
         if to is not None or chosen.folder:
             require_above(to or Path(chosen.folder or ""), room.UNDONE)
+        migrate.version_of(call.db.path)  # what has lost it could not be restored
         taken = take(call.db.path, where, rules, full, beside, step)
         if rules.keep is not None:
             with suppress(OSError):  # the next one tries again
@@ -181,7 +180,7 @@ async def _beside(call: Call) -> dict[str, bytes]:
 
     texts = {}
     with suppress(OSError):
-        texts["config"] = Path(paths.config_file()).read_bytes()
+        texts["config"] = config.contents(paths.config_file())
     with suppress(Problem, sqlite3.Error):
         texts["definitions"] = (await definitions.export(call)).encode()
     return texts
@@ -199,7 +198,7 @@ async def verify(call: Call, *, id: str | None = None) -> Row:
 
 def listed(home: Path) -> list[Row]:
     """The backups of a home, oldest first; neither database nor runtime is needed."""
-    return [as_row(found) for found in Store(folder(home, settings()), paths.database(home)).backups()]
+    return [as_row(found) for found in within_reach(home).backups()]
 
 
 def left_behind(home: Path) -> Row | None:
@@ -214,15 +213,51 @@ def left_behind(home: Path) -> Row | None:
 
 
 def kept(home: Path) -> Row:
-    """What restores have put aside: {"files": [{path, at, bytes}], oldest first; "keep": seconds that all but the newest stay, or null}."""
-    found = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in restore.kept(paths.database(home))]
+    """What restores and upgrades have put aside: {"files": [{path, at, bytes}], oldest first; "keep": seconds that all but the newest
+    stay, or null}."""
+    found = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in restore.all_kept(paths.database(home))]
     return {"files": found, "keep": settings().keep}
 
 
 def store_of(home: Path, ident: str | None) -> Store:
     """Where the backup lies that a path names, which may be any folder; else that of the home."""
     where = os.path.dirname(ident or "")
-    return Store(Path(os.path.abspath(where))) if where else Store(folder(home, settings()), paths.database(home))
+    return Store(Path(os.path.abspath(where))) if where else within_reach(home)
+
+
+def within_reach(home: Path) -> Store:
+    """The backups of the home. Raises Storage where their folder is not there though some were taken, or cannot be made."""
+    chosen, database = settings(), paths.database(home)
+    where = folder(home, chosen)
+    if _is_missing(where):
+        above = Path(chosen.folder).parent if chosen.folder else where.parent
+        if chosen.folder and _is_missing(Path(chosen.folder)) and _is_missing(above):
+            said = f"the folder of the backups is out of reach: there is no {clean(str(above))}."
+            raise Storage(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
+        if (newest := _newest_told(database)) and not (home / "backups" / newest).exists():  # else the settings came after it
+            raise Storage(f"the folder of the backups is gone: {clean(str(where))}.", "Is its disk mounted? Else: taskdeck db backup")
+    return Store(where, database)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether nothing is there; what cannot be looked at is told by who opens it."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _newest_told(database: Path) -> str | None:
+    """The file of the newest good backup that the database tells of, where it can be read."""
+    with suppress(*sql.FAILED):
+        if database.exists():
+            with closing(sqlite3.connect(files.undisturbed_uri(database), uri=True)) as c:
+                row = c.execute(_GOOD).fetchone()
+                return row[3] if row else None
+    return None
 
 
 def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None) -> Row:
@@ -305,12 +340,13 @@ def _mark_bad(store: Store, ident: str, why: str) -> None:
 
 
 def as_row(backup: Backup) -> Row:
-    """{id, kind, at, path, bytes, verified, base, problem, stranger, doubtful}: `at` as stored, `bytes` of its file; `stranger`: the
-    database of another home that it is of, null for one of our own; `doubtful`: one that it is of and that may be another home's."""
+    """{id, kind, at, path, bytes, verified, base, problem, stranger, doubtful, unreadable}: `at` as stored, `bytes` of its file;
+    `stranger`: the database of another home that it is of, null for one of our own; `doubtful`: one that it is of and that may be another
+    home's; `unreadable`: what of it cannot be read."""
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
         "verified": backup.verified, "base": backup.base, "problem": backup.problem, "stranger": backup.stranger,
-        "doubtful": backup.doubtful,
+        "doubtful": backup.doubtful, "unreadable": list(backup.unreadable),
     }  # fmt: skip
 
 

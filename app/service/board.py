@@ -23,6 +23,7 @@ from app.core.board import (
     Board,
     EndedLine,
     HostFacts,
+    LockFacts,
     News,
     NextLine,
     PoolLine,
@@ -90,14 +91,17 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     newest = _backup(c, call, now)
     counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = _TODAY.of(c, clock.stamp(midnight(now)))
+    before = {} if call.live else reads.last_measures(c)
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
-        database=database(call), backup=newest.facts() if newest else None, replica=_replica(c),
+        database=database(call), lock=_lock(call, now),
+        measured_at=max((clock.unix(row.updated_at) for row in before.values()), default=None),
+        backup=newest.facts() if newest else None, replica=_replica(c),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
         failed=sum(_UNSEEN.of(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
         queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
-        pools=tuple(_pool(row, _measured(call, active, row.name), trend) for row in reads.pools(c)),
+        pools=tuple(_pool(row, _measured(call, active, row.name), trend, before.get(row.name)) for row in reads.pools(c)),
         running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, line)),
         ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
     )  # fmt: skip
@@ -116,6 +120,12 @@ def database(call: Call) -> str:
     """`ok`, or what keeps it from being written."""
     halted = (call.live.halted if call.live else None) or ""
     return next((state for begin, state in AILING.items() if halted.startswith(begin)), "ok")
+
+
+def _lock(call: Call, now: datetime) -> LockFacts | None:
+    """Who keeps the runtime from the database, if somebody does."""
+    held = call.db.held()
+    return LockFacts(now.timestamp() - held.seconds, held.by) if held else None
 
 
 LATE = 2.5
@@ -224,10 +234,12 @@ def _measured(call: Call, active: Sequence[ActiveRow], pool: str) -> tuple[float
     return sum(cpu for cpu, _ in used), sum(memory for _, memory in used)
 
 
-def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend) -> PoolLine:
+def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any) -> PoolLine:
+    """A pool with what it takes now, or without a runtime took `before`."""
     cpu, memory = measured or (None, None)
+    took = (before.measured_cpu, before.measured_memory) if before else (cpu, memory)
     return PoolLine(
-        row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, cpu, memory,
+        row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, *took,
         trend.shares(row.name, "measured_cpu", row.total_cpu, cpu), trend.shares(row.name, "measured_memory", row.total_memory, memory),
     )  # fmt: skip
 

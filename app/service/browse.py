@@ -31,7 +31,8 @@ WAYS = ("after", "before", "from")
 MOST = 1000
 """Rows of a page at most."""
 NAMED = 8
-"""Tasks that a review names."""
+"""Tasks that a review names unless it is asked for more."""
+MOST_NAMED = 500
 
 
 async def browse(
@@ -101,21 +102,25 @@ def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tup
     return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
 
 
-async def review(call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None) -> dict[str, Any]:
-    """What a selection comes to: how many tasks, of which states, the first by name, and how many others wait for them to succeed."""
-    return await (call.db.read(_of_ids, ids) if filter is None else call.db.read(_of_filter, filter))
+async def review(
+    call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = NAMED
+) -> dict[str, Any]:
+    """What a selection comes to: how many tasks, of which states, the `first` so many by name, and how many others wait for them to
+    succeed."""
+    first = min(first, MOST_NAMED)
+    return await (call.db.read(_of_ids, ids, first) if filter is None else call.db.read(_of_filter, filter, first))
 
 
-def _of_filter(c: Connection, filter: str) -> dict[str, Any]:
+def _of_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
     wanted = find.chosen_by(c, filter)
-    first = pages.uuids(c, pages.page(c, wanted, "number", True, None, False, NAMED).rowids)
+    first = pages.uuids(c, pages.page(c, wanted, "number", True, None, False, most).rowids)
     return _reviewed(c, pages.states(c, wanted), first, pages.matching(c, pages.going(wanted)), [])
 
 
-def _of_ids(c: Connection, ids: Sequence[str | int] | None) -> dict[str, Any]:
+def _of_ids(c: Connection, ids: Sequence[str | int] | None, most: int) -> dict[str, Any]:
     uuids, refused = find.uuids(c, ids, None)
     places = pages.places(c, uuids)
-    return _reviewed(c, pages.states_of(c, places), uuids[:NAMED], places, refused)
+    return _reviewed(c, pages.states_of(c, places), uuids[:most], places, refused)
 
 
 def _reviewed(

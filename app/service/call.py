@@ -26,6 +26,15 @@ class Live(Protocol):
         """How the data is to be looked after."""
         ...
 
+    @property
+    def clock_doubt(self) -> str:
+        """Why the clock may not say what is old enough to go; empty when it may."""
+        ...
+
+    async def set_aside(self) -> list[str]:
+        """Look for rows that cannot be read and set them aside; what was done, in words."""
+        ...
+
     async def replicate(self, to: str | None, by: str) -> Replica | None:
         """Copy the database there from now on, or nowhere; the copy after it was made once. Raises Conflict."""
         ...
@@ -62,7 +71,11 @@ class Live(Protocol):
         """Start things again after a drain was begun."""
         ...
 
-    def stop(self, drain: bool, by: str) -> None:
+    def mark_stopped(self, by: str) -> None:
+        """Leave the mark that says who wished the runtime to end. Raises Storage."""
+        ...
+
+    def stop(self, drain: bool) -> None:
         """Begin to end the runtime."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from sqlalchemy import Connection
 
 from app import paths
 from app.core import amounts
-from app.errors import Conflict
-from app.service import traces
+from app.errors import Conflict, Problem
+from app.service import backups, traces
 from app.service.call import Call
 from db import check as checks
-from db import operations
+from db import moves, operations
+from db.backup.store import Store
 
 
 async def check(call: Call) -> dict[str, Any]:
@@ -29,7 +31,8 @@ async def repair(call: Call) -> dict[str, Any]:
         raise Conflict("no runtime is up, so nothing was done.", "Type: taskdeck db check --repair")
     damage = await asyncio.to_thread(checks.damage, call.db.path)
     lost = [] if damage else await asyncio.to_thread(logs_of_nobody, call.home)
-    done = [] if damage else await call.db.write(mend, lost, call.by)
+    given = await asyncio.to_thread(highest, call.home)
+    done = [] if damage else await call.db.write(mend, lost, call.by, given)
     problems = await asyncio.to_thread(examine, call.home, True)
     return {"ok": not problems, "done": done, "problems": problems}
 
@@ -43,10 +46,20 @@ def examine(home: Path, live: bool) -> list[str]:
     if torn or problems and checks.damage(path):
         return [*torn, *problems]
     problems = [*([] if live else checks.missing_last(path, logs, traces.began(home))), *problems]
+    problems += checks.number_known_elsewhere(path, highest(home))
     with checks.reading(path) as c:
         strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
         lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]
     return [*problems, *_keeper(strange, lost), *_logs(home, alone)]
+
+
+def highest(home: Path) -> int:
+    """The highest number of a task that its backups or the jobs that live know of; 0 where there are none to be read."""
+    found = list(traces.numbers(home))
+    with suppress(Problem, OSError):  # a folder that is out of reach, or settings that do not say which
+        own = Store(backups.folder(home, backups.settings()), paths.database(home)).own()
+        found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
+    return max((number for number in found if number < moves.LAST), default=0)
 
 
 def lacking(home: Path, path: Path | None = None) -> list[str]:
@@ -82,9 +95,10 @@ def logs_of_nobody(home: Path) -> list[str]:
         return [runid for runid in checks.strangers(c, logs) if runid not in runs]
 
 
-def mend(c: Connection, logs: list[str], by: str) -> list[str]:
-    """Mend the rows, and let the cleanup remove these logs; what was done, which goes into the log of operations."""
-    done = checks.repair(c)
+def mend(c: Connection, logs: list[str], by: str, highest: int = 0) -> list[str]:
+    """Mend the rows, and let the cleanup remove these logs; what was done, which goes into the log of operations. No number up to
+    `highest` is given again."""
+    done = checks.repair(c, highest)
     if logs:
         checks.discard(c, logs)
         done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs that no row knows will be removed by the cleanup")

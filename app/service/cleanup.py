@@ -21,7 +21,7 @@ from app import config, paths
 from app.core import amounts
 from app.core.clean import clean as shown
 from app.core.upkeep import DAY, Backup, Rule, Upkeep
-from app.errors import Usage
+from app.errors import Conflict, Usage
 from app.service import backups
 from app.service.call import Call
 from db import clock, moves, operations, restore, retention, sql
@@ -74,8 +74,9 @@ class Report:
         return {name: number for name, number in {**asdict(self.all()), **self.others}.items() if number}
 
 
-async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
-    """Remove what is old now, or say only what would go.
+async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> dict[str, Any]:
+    """Remove what is old now, or say only what would go; `sure`: a person says that the clock is right. Raises Conflict while it may be
+    wrong.
 
     {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}], "runs", "tasks", "logs", "rows", "others":
     {table: rows}, "kept", "unknown", "paused", "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `kept` the old runs
@@ -86,6 +87,8 @@ async def cleanup(call: Call, *, dry_run: bool = False) -> dict[str, Any]:
     upkeep = call.live.upkeep if call.live else config.read(paths.config_file()).upkeep
     if upkeep.doubt and not dry_run:
         raise Usage(f"{upkeep.doubt} Nothing was removed.", "Mend it; nothing is removed while it is wrong.")
+    if call.live and not dry_run and not sure and (doubt := call.live.clock_doubt):
+        raise Conflict(f"{doubt} Nothing was removed.", "If it is right: taskdeck db cleanup --yes")
     before = await call.db.read(retention.size)
     report = await _done(call, upkeep, dry_run)
     after = await call.db.read(retention.size)

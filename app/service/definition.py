@@ -24,14 +24,18 @@ from db import clock, operations
 LONGEST = 256 * 1024
 """Characters of one definition."""
 
+Row = Mapping[str, Any]
+"""A definition by the names of its columns."""
+
 
 async def show(call: Call, *, kind: str, name: str) -> dict[str, Any]:
     """{"text", "format"}: one definition as it is stored. Format is toml, or yaml where TOML cannot hold it. Raises NotFound."""
-    found = await call.db.read(_stored, _kind(kind), name)
-    if found is None:
+    row = await call.db.read(_row, _kind(kind), name)
+    if row is None:
         known = await call.db.read(definitions.names, _kind(kind))
         raise find.named(_word(kind), name, known)
-    return {"text": found[0], "format": found[1]}
+    text, format = await asyncio.to_thread(_text, kind, name, row)
+    return {"text": text, "format": format}
 
 
 async def check(call: Call, *, kind: str, text: str, name: str | None = None, format: str = "toml") -> dict[str, Any]:
@@ -44,7 +48,9 @@ async def check(call: Call, *, kind: str, text: str, name: str | None = None, fo
     wanted, faults = await asyncio.to_thread(_examined, _kind(kind), name, text, format)
     if wanted is None:
         return {"name": name, "faults": faults, "before": "", "after": "", "fields": {}}
-    return await call.db.read(_looked_over, kind, name, text, format, wanted)
+    stored, change = await call.db.read(_looked_over, kind, wanted)
+    (found,) = wanted[kind]
+    return await asyncio.to_thread(_told, kind, found, text, format, name is None, stored, change)
 
 
 async def set_(
@@ -126,18 +132,26 @@ def _faulty(faults: list[dict[str, Any]]) -> Usage:
     return Usage("; ".join(fault["message"] for fault in faults) + ".", "Nothing was changed.")
 
 
-def _looked_over(
-    c: Connection, kind: str, name: str | None, text: str, format: str, wanted: Definitions
-) -> dict[str, Any]:
-    found = next(iter(wanted[kind]))
-    stored = _stored(c, kind, found)
-    answer = {"name": found, "before": "" if name is None or stored is None else stored[0]}
+def _looked_over(c: Connection, kind: str, wanted: Definitions) -> tuple[Row | None, definitions.Change | Problem]:
+    """What is stored under that name, and what would be done to it or why it cannot be."""
+    (found,) = wanted[kind]
+    stored = _row(c, kind, found)
     try:
         (change,) = definitions.plan(c, wanted)
     except Problem as problem:
-        return answer | {"faults": [_fault(None, problem.message, text)], "after": "", "fields": {}}
-    faults = [_fault(None, f"{kind}.{clean(found)}: is the name of another one", text)] if name is None and stored else []
-    return answer | {"faults": faults, "after": _text(kind, found, change.values, format), "fields": change.fields}
+        return stored, problem
+    return stored, change
+
+
+def _told(
+    kind: str, name: str, text: str, format: str, new: bool, stored: Row | None, change: definitions.Change | Problem
+) -> dict[str, Any]:
+    """The answer of `check`."""
+    answer = {"name": name, "before": "" if new or stored is None else _text(kind, name, stored)[0]}
+    if isinstance(change, Problem):
+        return answer | {"faults": [_fault(None, change.message, text)], "after": "", "fields": {}}
+    faults = [_fault(None, f"{kind}.{clean(name)}: is the name of another one", text)] if new and stored else []
+    return answer | {"faults": faults, "after": _text(kind, name, change.values, format)[0], "fields": change.fields}
 
 
 # --- storing ------------------------------------------------------------------------------------------------------------------------
@@ -147,8 +161,8 @@ def _set(
     c: Connection, by: str, kind: str, name: str | None, text: str, format: str, was: str | None, wanted: Definitions
 ) -> dict[str, Any]:
     found = next(iter(wanted[kind]))
-    stored = _stored(c, kind, found)
-    if (stored[0] if stored else None) != was:
+    stored = _row(c, kind, found)
+    if (_text(kind, found, stored)[0] if stored else None) != was:
         raise _meanwhile(c, kind, found, gone=stored is None, new=was is None)
     (change,) = definitions.plan(c, wanted)
     definitions.make(c, change, by)
@@ -173,21 +187,16 @@ def _meanwhile(c: Connection, kind: str, name: str, gone: bool, new: bool) -> Pr
 # --- as text ------------------------------------------------------------------------------------------------------------------------
 
 
-def _stored(c: Connection, kind: str, name: str) -> tuple[str, str] | None:
-    """What is stored under that name, as text, and its format."""
-    row = definitions.existing(c, kind).get(name)
-    if row is None:
-        return None
-    body = definitions.document_of(kind, row)
-    try:
-        return formats.write({kind: {name: body}}, "toml"), "toml"
-    except Refused:
-        return formats.write({kind: {name: body}}, "yaml"), "yaml"
+def _row(c: Connection, kind: str, name: str) -> Row | None:
+    """What is stored under that name."""
+    return definitions.existing(c, kind).get(name)
 
 
-def _text(kind: str, name: str, values: Mapping[str, Any], format: str) -> str:
-    """A definition that is not stored yet, in the words that it will be shown in."""
+def _text(kind: str, name: str, values: Row, format: str = "toml") -> tuple[str, str]:
+    """A definition as text, and its format: YAML where TOML cannot hold it. Takes time, so never within the event loop: what is read
+    from the database is read there."""
+    document = {kind: {name: definitions.document_of(kind, values)}}
     try:
-        return formats.write({kind: {name: definitions.document_of(kind, values)}}, format)
+        return formats.write(document, format), format
     except Refused:
-        return formats.write({kind: {name: definitions.document_of(kind, values)}}, "yaml")
+        return formats.write(document, "yaml"), "yaml"

@@ -61,7 +61,7 @@ async def export(call: Call, *, format: str = "toml") -> str:
     """All definitions as text, in a fixed order. Raises Refused when TOML cannot hold one."""
     from app.core import formats
 
-    return formats.write(await call.db.read(_documents), format)
+    return await asyncio.to_thread(formats.write, await call.db.read(_documents), format)
 
 
 def _checked(text: str, format: str) -> Definitions:

@@ -227,6 +227,8 @@ def _some(names: Sequence[str]) -> str:
 
 def no_queue(name: str, known: Sequence[str]) -> NotFound:
     """There is no queue of that name for tasks to wait in; how to make it, where it is no slip of the fingers."""
+    if not known:
+        return NotFound(f'no queue "{cut(clean(name), 60)}", and no other.', "Have one made: taskdeck db check --repair")
     if nearest(name, known) or valid_name(name):
         return named("queue", name, known)
     make = f"Make it: taskdeck queue create {shlex.quote(name)}"

@@ -181,19 +181,21 @@ async def history(
 ) -> dict[str, Any]:
     """One metric over a span, told apart by queue, pool or template; `within` shows those of one queue, pool or template only.
 
-    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it and it is counted, rows:
-    [{name (None: all), series: {word: a value or None for each bucket}, total: {word: one figure of the span}}], more: rows left
-    out}. Durations are percentiles right to 5 %; None is what is not known, or of nothing.
+    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it and it is counted, since: UNIX
+    seconds of the first minute of the span that a runtime saw (None: of none), rows: [{name (None: all), series: {word: a value or
+    None for each bucket}, total: {word: one figure of the span}}], more: rows left out}. Durations are percentiles right to 5 %; None
+    is what is not known, or of nothing.
     """
     _check(span, metric, by, within or {})
     frame = Frame.ending(_minute(), SPANS[span])
-    known, found = await call.db.read(_read, frame, metric, by, within or {})
+    known, since, found = await call.db.read(_read, frame, metric, by, within or {})
     rows = await asyncio.to_thread(_LOOKS[metric], found, frame, known)
     first, rest = rows[:1], sorted(rows[1:], key=lambda row: (-row.pop("weight"), row["name"]))
     first[0].pop("weight")
     return {
         "span": span, "metric": metric, "by": by, "within": within or {}, "step": frame.span.minutes * 60,
-        "at": [begin * 60 for begin in frame.begins], "known": known, "rows": [*first, *rest[:ROWS]], "more": max(0, len(rest) - ROWS),
+        "at": [begin * 60 for begin in frame.begins], "known": known, "since": since,
+        "rows": [*first, *rest[:ROWS]], "more": max(0, len(rest) - ROWS),
     }  # fmt: skip
 
 
@@ -208,19 +210,19 @@ def _check(span: Any, metric: Any, by: Any, within: Any) -> None:
         raise Usage(f"{metric} is known within: {', '.join(inside)}, each by its name.")
 
 
-def _read(c: Connection, frame: Frame, metric: str, by: str, within: Mapping[str, str]) -> tuple[list[bool], Any]:
-    now = _minute()
-    known = frame.known(store.sampled(c, frame.first), now)
+def _read(c: Connection, frame: Frame, metric: str, by: str, within: Mapping[str, str]) -> tuple[list[bool], int | None, Any]:
+    now, sampled = _minute(), store.sampled(c, frame.first)
+    known, since = frame.known(sampled, now), min(sampled) * 60 if sampled else None
     if metric in ("cpu", "memory"):
-        return known, _levels(c, store.pool_levels, _pools(c, within), frame, by)
+        return known, since, _levels(c, store.pool_levels, _pools(c, within), frame, by)
     if metric == "waiting":
-        return known, _levels(c, store.queue_levels, _queues(c, by, within), frame, by)
+        return known, since, _levels(c, store.queue_levels, _queues(c, by, within), frame, by)
     until = _counted(c, now)
     rows = store.kept(c, frame.span.minutes, frame.first, now + 1, within, (metric,))
     if until + TAIL > now:
         rows += _tail(c, frame, until, now, within)
         until = now + 1
-    return [seen and begin < until for seen, begin in zip(known, frame.begins, strict=True)], (by, metric, rows)
+    return [seen and begin < until for seen, begin in zip(known, frame.begins, strict=True)], since, (by, metric, rows)
 
 
 def _counted(c: Connection, now: int) -> int:

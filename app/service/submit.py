@@ -20,12 +20,13 @@ from app.core.clean import clean, cut, valid_name
 from app.core.ids import nth, uuid7
 from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
-from app.service import find, views
+from app.service import find, given, views
 from app.service.call import Call
 from db import clock, moves, named, operations, reads
 from db.errors import DiskFull
 from db.rows import Placed, PoolRow, QueueRow, TemplateRow
 
+NOTHING = "Nothing was submitted."
 DEFAULT_QUEUE = "default"
 LARGEST_BATCH = 1_000_000
 LARGE_BATCH = 5_000
@@ -103,13 +104,16 @@ class Batch:
             here.setdefault(row["name"], []).append(at)
         edges: dict[int, list[int]] = {}
         found = []
+        missing: list[Problem] = []
         for at, spec in self.after:
             for kind, references in (("success", spec.after), ("any", spec.after_any)):
                 for reference in references:
                     inner = self._inner(here, reference, at)
                     edges.setdefault(at, []).extend(inner)
-                    uuids = [self.rows[i]["uuid"] for i in inner] or [find.task(self.c, reference).uuid]
+                    uuids = [self.rows[i]["uuid"] for i in inner] or _known(self.c, reference, missing)
                     found += [{"task_id": self.rows[at]["uuid"], "parent_id": uuid, "kind": kind} for uuid in uuids]
+        if missing:
+            raise _together(missing)
         self._no_cycle(edges)
         return list({(row["task_id"], row["parent_id"]): row for row in found}.values())
 
@@ -136,6 +140,38 @@ class Batch:
             row["env_id"] = sha
         numbers = list(moves.submit(self.c, self.rows, links, self.origin.by).values())
         record(self.c, self.origin.by, numbers)
+
+
+def _filled(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> Batch:
+    """With the rows of all of them. Raises Problem; of a single task with all that is wrong."""
+    batch = Batch(c, origin, first)
+    for spec in specs:
+        try:
+            batch.add(spec)
+        except Problem as problem:
+            found = [problem]
+            for reference in (*spec.after, *spec.after_any) if len(specs) == 1 else ():
+                _known(c, reference, found)
+            raise _together(found) from None
+    return batch
+
+
+def _known(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
+    """The uuid of the task that is meant; what is wrong with the reference goes to `missing`."""
+    try:
+        return [find.task(c, reference).uuid]
+    except Problem as problem:
+        missing.append(problem)
+        return []
+
+
+def _together(problems: Sequence[Problem]) -> Problem:
+    """All of them as one of the first's kind."""
+    first, *others = problems
+    if not others:
+        return first
+    said = dict.fromkeys(problem.message.replace(NOTHING, "").rstrip(". ") for problem in problems)
+    return type(first)(f"{'; '.join(said)}. {NOTHING}", first.hint)
 
 
 _NUMBER = re.compile(r"#?[0-9]+")
@@ -186,17 +222,18 @@ def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any])
     return {"argv": spec.argv}, "exec"
 
 
-def fits(pool: PoolRow, cpu: float, memory: float, undone: str = "Nothing was submitted.") -> None:
-    """Refuse what could never start."""
-    for word, asked, total, write, option in (
-        ("memory", memory, pool.total_memory, amounts.memory, "memory"),
-        ("cpu", cpu, pool.total_cpu, amounts.plain, "cpu"),
-    ):
-        if asked > total + 1e-6:
-            raise Refused(
-                f"needs {write(asked)} {word}, but pool {clean(pool.name)} has {write(total)} in all: it could never start. {undone}",
-                f"Ask for less, or: taskdeck pool set {clean(pool.name)} --{option} {write(asked)}",
-            )
+def fits(pool: PoolRow, cpu: float, memory: float, undone: str = NOTHING) -> None:
+    """Refuse what could never start, with all that there is too little of."""
+    asked = (("memory", memory, pool.total_memory, amounts.memory), ("cpu", cpu, pool.total_cpu, amounts.plain))
+    lacking = [(word, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
+    if lacking:
+        needs = " and ".join(f"{needed} {word}" for word, needed, _ in lacking)
+        has = " and ".join(total for *_, total in lacking)
+        options = " ".join(f"--{word} {needed}" for word, needed, _ in lacking)
+        raise Refused(
+            f"needs {needs}, but pool {clean(pool.name)} has {has} in all: it could never start. {undone}",
+            f"Ask for less, or: taskdeck pool set {clean(pool.name)} {options}",
+        )
 
 
 def _time(at: str | int | float | None) -> str | None:
@@ -254,9 +291,11 @@ async def submit(
     if dry_run:
         return await call.db.read(_dry, specs, origin)
     try:
-        return await call.db.write(_store, specs, origin, first)
+        stored = await call.db.write(_store, specs, origin, first)
     except DiskFull as problem:
         raise problem.instead("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
+    await given.note(call.home, max(row["number"] for row in stored))
+    return stored
 
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -279,17 +318,13 @@ def _checked(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
 
 
 def _dry(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
-    batch = Batch(c, origin, uuid7())
-    for spec in specs:
-        batch.add(spec)
+    batch = _filled(c, specs, origin, uuid7())
     batch.parents()
     return [{**row, "env": None, **views.masked(row["parameters"], row["launch"])} for row in batch.rows]
 
 
 def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
-    batch = Batch(c, origin, first)
-    for spec in specs:
-        batch.add(spec)
+    batch = _filled(c, specs, origin, first)
     batch.store()
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.placed(c, uuids)}
@@ -318,7 +353,9 @@ async def submit_lines(
     first = _identifier(uuid)
     parsed = await asyncio.to_thread(_parse_lines, text)
     try:
-        return await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
+        stored = await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
+        await given.note(call.home, max(stored["numbers"]))
+        return stored
     except DiskFull as problem:
         raise problem.instead("No task was accepted.") from None
     finally:

@@ -69,6 +69,14 @@ def _trace(runid: str, records: Records) -> Trace:
     return Trace(runid, number, told="f" not in records, attempt=attempt)
 
 
+def numbers(home: Path) -> Iterator[int]:
+    """The numbers of the tasks whose jobs live, as those were started with them."""
+    for records in told(home).values():
+        number, _ = _marks(records.get("p"))
+        if number is not None:
+            yield number
+
+
 def _marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
     """The number of the task and the attempt that a living process was started with."""
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):

@@ -13,7 +13,7 @@ from app.core import amounts, forecast
 from app.core.case import Parent, Subject, Why
 from app.core.explain import explain_all
 from app.core.plan import Active, PoolView, QueueView, View, Waiting, plan
-from db import clock, dispatch, reads
+from db import aside, clock, dispatch, reads
 from db.rows import QueueRow, TaskRow
 from db.states import WAITING, Task
 
@@ -134,7 +134,8 @@ def subject(c: Connection, task: TaskRow) -> Subject:
         else ()
     )
     return Subject(task.uuid, task.number, task.name, task.queue, task.status, task.priority, task.cpu, task.memory,
-                   task.held_by if task.hold else None, due, at, again, task.attempts, task.retries, parents)  # fmt: skip
+                   task.held_by if task.hold else None, due, at, again, task.attempts, task.retries, parents,
+                   (task.held_by or "").startswith(aside.HELD_BY))  # fmt: skip
 
 
 def _until(text: str | None, now: datetime) -> float | None:

@@ -13,7 +13,7 @@ from app.core import amounts
 from app.core.case import Why
 from app.core.clean import MASK, clean, is_secret_name
 from app.errors import Usage
-from app.paths import log_path
+from app.paths import log_path, stopped
 from app.service import cures, find, view
 from app.service.call import Call
 from db import clock, reads
@@ -135,7 +135,10 @@ def _notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[str, t
 
 def halted(call: Call) -> str | None:
     """Why nothing starts at all."""
-    return call.live.halted if call.live is not None else "no runtime is up"
+    if call.live is not None:
+        return call.live.halted
+    stop = stopped(call.home)
+    return f"no runtime since {clean(stop[1])}" if stop else "no runtime is up"
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:

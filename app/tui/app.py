@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events
+from textual import events, on
 from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -29,7 +29,9 @@ from app.core.board import Board, RuntimeFacts
 from app.core.clean import width
 from app.core.signs import BAD
 from app.errors import Problem
+from app.tui import unread
 from app.tui.backingup import BackingUp, told
+from app.tui.banner import Banner, needs_room
 from app.tui.batch import Batch
 from app.tui.confirm import NAMED
 from app.tui.errands import Errands
@@ -37,6 +39,8 @@ from app.tui.faults import record
 from app.tui.feed import Feed
 from app.tui.footer import key_name
 from app.tui.inorder import happens, obeyed
+from app.tui.lastknown import DOWN, with_last_known
+from app.tui.lately import Lately
 from app.tui.look import Look, Span
 from app.tui.memory import Memory
 from app.tui.past import REFUSAL, Past
@@ -71,6 +75,8 @@ IN_PASSING = ("warn", "dim")
 """Styles of what is said to a key that did nothing."""
 AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """What a board would say of a database that it cannot be read from, by the code of the problem."""
+UNDONE = 50
+"""Things that `u` takes back, one after the other."""
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
 
@@ -99,6 +105,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         Binding("7", "go('rules')", "Alerts and SLAs", id="place.rules"),
         Binding("9", "go('history')", "History", id="place.history"),
         Binding("O", "go('operations')", "Operations: who did what", id="place.operations"),
+        Binding("S", "start_runtime", "Start the runtime", id="deck.start"),
+        Binding("B", "go('database')", "Database: size, backups, what cleanup would free", id="place.database"),
     ]
 
     board: var[Board | None] = var(None, init=False)
@@ -121,21 +129,25 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """`settings.keys` are checked already. `told`, not cleaned yet, is what is said first."""
         super().__init__(driver_class=driver_class)
         self.settings = settings
-        self.client_factory = client_factory
+        self._new_client = client_factory
         self.look = look or Look()
         self.read_only = read_only
         self.home = home
         self.now = now
         self.ticks = ticks
         self.memory = Memory(home)
-        self.undoing: tuple[Deed, ...] = ()
+        self._undoing: list[tuple[str, tuple[Deed, ...]]] = []
+        """What `u` takes back, the latest last, each with what was said of it, safe."""
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the board does not show yet, by uuid."""
-        self.errands = Errands(client_factory)
+        self.errands = Errands(self.client_factory)
+        """What changes something: it may wait for the database, and its turn."""
+        self.questions = Errands(self.client_factory, name="questions")
+        """What is read for a key, which waits for no change."""
         self.past = Past(self._ask_past, self._past_moved, lambda text: self.say(self.look.theirs(text), "warn"), self.now)
         self.seen = Seen(self.memory, self.now)
         self.feed = Feed(
-            client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
+            self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
         )  # fmt: skip
         self.acted_at = 0.0
         """UNIX seconds at which this deck last changed something."""
@@ -148,11 +160,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._latest: Board | None = None
         """The board that came while nothing was drawn."""
         self._said: tuple[Span, float] | None = None
+        self._lately = Lately()
         self._said_in_passing = False
         """Whether that is a refusal or a hint, which is over with the next key and with its screen; what was done is neither."""
         self._said_on: Screen[Any] | None = None
         """The screen on which it was said, whatever dialog stood over it."""
         self._backing_up: BackingUp | None = None
+        self.unread = ""
+        """Why there was never a board, until one comes; safe."""
         self._trouble: Span | None = None
         """What was said when no board could be had, until one can."""
         self._said_once: set[str] = set()
@@ -167,6 +182,15 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         wanted = settings.theme or self.memory.get("theme", "quiet")
         self.theme = wanted if wanted in names else "quiet"
         self.set_keymap(dict(settings.keys))
+
+    def client_factory(self) -> Client:
+        """A client of its own, which says where a verb waits for the database."""
+        client = self._new_client()
+        client.waits = lambda text: self.call_later(self._held_up, text)
+        return client
+
+    def _held_up(self, text: str) -> None:
+        self.say(f"{self.look.theirs(text[:1].upper() + text[1:])}.", "warn", stays=True)
 
     def get_default_screen(self) -> DeckScreen:
         return DeckScreen()
@@ -189,10 +213,12 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if self._told:
             self.say(self.look.theirs(self._told), "warn", stays=True)
         self.errands.start()
+        self.questions.start()
         self.feed.start()
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
-            self.errands.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
+            self.questions.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
         self.set_interval(AWAY / 2, self._looked)
+        self.set_timer(unread.LONG, self._still_nothing)
         self.set_timer(AHEAD, Thread(target=import_form, name="import", daemon=True).start)
 
     def _looked(self) -> None:
@@ -210,6 +236,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.seen.looked(self.now())
         self.feed.stop()
         self.errands.stop()
+        self.questions.stop()
 
     async def on_event(self, event: events.Event) -> None:
         """Keys act in the order they were typed, however fast.
@@ -296,12 +323,12 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if self.resting:
             self._latest = board
             return
-        self._latest = None
-        self.board = self._dated(board)
+        self._latest, self.unread = None, ""
+        self.board = with_last_known(self._dated(board), self.board)
         # Without a runtime the next look will say the same again, as long as one is to be brought up.
         if self._trouble is not None and (board.runtime.state != "none" or self.read_only):
             self._trouble_over()
-        shown = {row.uuid: row.priority for row in (*board.running, *board.next)}
+        shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
         asked = self.asked_priorities
         self.asked_priorities = {
             uuid: asked[uuid] for uuid in asked.keys() & shown.keys() if shown[uuid] != asked[uuid]
@@ -341,8 +368,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def _no_runtime(self) -> None:
         """Keep what is shown, and say that nothing lives."""
         board = self.board or Board()
-        if board.runtime.state not in ("none", "stopped"):
-            self.board = replace(board, runtime=RuntimeFacts("none", since=self.now(), demo=board.runtime.demo))
+        if board.runtime.state not in DOWN:
+            gone = RuntimeFacts("none", since=self.now(), demo=board.runtime.demo)
+            self.board = replace(board, runtime=gone, lock=None, measured_at=board.at or None)
 
     def _feed_lost(self, error: Exception, lives: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
@@ -350,13 +378,20 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.call_later(self._no_board, self.look.theirs(text), lives, ails)
 
     def _no_board(self, text: str, lives: bool, ails: str | None) -> None:
-        """No board can be had: say why, and what ails the database when that is why."""
-        if not lives:
+        """No board can be had: say why, and what ails the database when that is why; for good where there never was one."""
+        never = self.board is None or bool(self.unread)
+        if not lives and not never:
             self._no_runtime()
         if ails:
-            self.board = replace(self.board or Board(), database=ails)
+            self.board, self.unread = replace(self.board or Board(), database=ails), ""
+        elif never:
+            self.board, self.unread = replace(unread.UNREAD, home=str(self.home or "")), text
         self.say(text, "broken")
         self._trouble = self.said()
+
+    def _still_nothing(self) -> None:
+        if self.board is None:
+            self._no_board(unread.NO_ANSWER, True, None)
 
     def _trouble_over(self) -> None:
         """What was said of it goes, if nothing else was said since."""
@@ -367,7 +402,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     # The past
 
     def _ask_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
-        self.errands.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
+        self.questions.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
 
     def _past_moved(self) -> None:
         if self.deck:
@@ -395,6 +430,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def _say(self, text: str, style: str, seconds: float, stays: bool | None = None) -> None:
         self._said = ((self.look.own(text), style), self.ticks() + seconds)
+        self._lately.note(self.now(), *self._said[0])
         self._said_in_passing = style in IN_PASSING if stays is None else not stays
         self._said_on = self._page
         for screen in self.screen_stack[-1:]:
@@ -415,6 +451,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """The uppermost screen with a message line."""
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, (DeckScreen, PageScreen))), None)
 
+    def action_said_lately(self) -> None:
+        """What was said lately, in full: a line has room for little."""
+        from app.tui.screens.names import ROOM, NamesScreen
+
+        if not isinstance(self.screen, ModalScreen):
+            lines = self._lately.lines(self.now(), min(ROOM, self.size.width - 4))
+            self.push_screen(NamesScreen("Said lately, the newest first", lines, back="back"))
+
     def say_once(self, text: str) -> None:
         """Say something that need not be said twice."""
         if text not in self._said_once:
@@ -426,6 +470,12 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if self._said and self.ticks() < self._said[1] and not (self._said_in_passing and self._said_on is not self._page):
             return self._said[0]
         return (self.look.own(BACKING_UP), "dim") if self._backing_up is not None else None
+
+    @on(Banner.Clicked)
+    def _banner_clicked(self) -> None:
+        """What is said of a full disk leads to what would make room."""
+        if self.board and needs_room(self.board):
+            self.open_database()
 
     # Verbs
 
@@ -446,25 +496,36 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Ask these of the runtime, in order, without waiting; the answers go to the message line."""
         if self.refuses():
             return
+        self._ask(deeds, Batch(self, len(deeds)))
+
+    def _ask(self, deeds: Sequence[Deed], batch: Batch) -> None:
         self.acted_at = self.now() + ACTED
-        batch = Batch(self, len(deeds))
         for deed in deeds:
             self.errands.send(deed.verb, deed.args, batch.taker(deed))
 
     @property
     def can_undo(self) -> bool:
         """Whether there is something of this deck to undo."""
-        return bool(self.undoing)
+        return bool(self._undoing)
+
+    @property
+    def undone_next(self) -> str:
+        """What was said of what `u` takes back now; "" when there is nothing."""
+        return self._undoing[-1][0] if self._undoing else ""
+
+    def can_be_undone(self, said: str, deeds: Sequence[Deed]) -> None:
+        """`u` takes it back by these, and then what was done before it. `said` is safe."""
+        self._undoing = [*self._undoing, (said, tuple(deeds))][-UNDONE:]
 
     def action_undo(self) -> None:
-        """Undo the last thing that can be undone."""
+        """Undo the last thing that can be undone, then the one before it."""
         if self.refuses():
             return
-        deeds, self.undoing = self.undoing, ()
-        if deeds:
-            self.do(deeds)
+        if self._undoing:
+            said, deeds = self._undoing.pop()
+            self._ask(deeds, Batch(self, len(deeds), said))
         else:
-            self.say("Nothing to undo.", stays=False)
+            self.say("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""
@@ -502,7 +563,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
         """`show` of the first few tasks, for a question; an empty list when that fails."""
-        self.errands.run_with(
+        self.questions.run_with(
             lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:NAMED]],
             lambda found, error: self.call_later(then, found or []),
         )
@@ -511,9 +572,13 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Copy something of a task to the clipboard."""
         from app.tui.copying import text_of
 
-        self.errands.run_with(
+        self.questions.run_with(
             lambda client: text_of(what, uuid, client), lambda text, error: self.call_later(self._copied, text, error)
         )
+
+    def copy_text(self, text: str) -> None:
+        """Copy this to the clipboard."""
+        self._copied(text, None)
 
     def _copied(self, text: str | None, error: Exception | None) -> None:
         if error is None and text:
@@ -546,7 +611,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             self.exit(0)
             return
         self._broke_at = self.ticks()
-        self.say("ctrl+c stops nothing here. q leaves the deck (again ctrl+c too); the jobs go on.")
+        self.say("ctrl+c stops nothing here. q leaves the deck, ctrl+c again too; jobs go on.")
 
     # Faults
 

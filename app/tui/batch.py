@@ -18,8 +18,10 @@ BY_FILTER = ("cancel", "hold", "front")
 class Batch:
     """The answers to deeds that were asked together, said in one line."""
 
-    def __init__(self, app: TaskdeckApp, count: int) -> None:
+    def __init__(self, app: TaskdeckApp, count: int, takes_back: str = "") -> None:
+        """`takes_back`: what was said, when it was done, of what these deeds undo; safe."""
         self._app = app
+        self._takes_back = takes_back
         self._open = count
         self._texts: list[str] = []
         self._undo: list[Deed] = []
@@ -56,7 +58,10 @@ class Batch:
     def _tell(self) -> None:
         if self._operations:
             self._undo.append(Deed("undo", {"ids": self._operations}, "Undone:"))
-        if self._undo:
-            self._app.undoing = tuple(self._undo)
         texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]
-        self._app.say("  ".join([*texts, *(["u undo"] if self._undo else [])]), "warn" if self._failed else "", stays=True)
+        if self._undo:
+            self._app.can_be_undone(self._takes_back or texts[0], self._undo)
+            texts = [*texts, "u undo"]
+        elif self._takes_back and (before := self._app.undone_next):
+            texts = [*texts, f"u undo: {before}"]
+        self._app.say("  ".join(texts), "warn" if self._failed else "", stays=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from app.core.clean import pad
+from app.tui.confirm import some, unnamed
 from app.tui.look import STATES, STRANGE, Look, Span
 from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import Deed
 
+FIRST = 200
+"""Tasks that a review is asked to name."""
 _WAITING = ("scheduled", "blocked", "held", "queued", "retrying")
 _ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 _MEANS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -34,13 +37,19 @@ def ask_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Ques
     body: list[list[Span]] = [[(f"{title}: {total:,} of {found['total']:,} that match.", "")]]
     body.append([(look.cut(look.theirs(f"filter  {words or 'all tasks'}"), 66), "dim")])
     body += [[], *(_counted(status, n, verb, look) for status, n in able.items())]
-    named = [task for task in found["first"] if task["status"] in able]
-    body += [[], *(_named(task, look) for task in named)] if named else []
-    if total > len(named):
-        body.append([(look.own(f"… and {total - len(named):,} more"), "dim")])
+    names = [_named(task, look) for task in found["first"] if task["status"] in able]
+    beyond = total - len(names)
+    body += [*([[]] if names else []), *some(names, look, beyond)]
     if verb == "cancel" and found.get("dependants"):
         body += [[], [(f"{found['dependants']:,} that depend on them are cancelled too.", "warn")]]
-    return Question(title, body, [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "leave them")], safe="n")
+    answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "leave them")]
+    return Question(title, body, answers, safe="n", names=_list(names, beyond, look))
+
+
+def _list(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequence[list[Span]]:
+    """What `enter` lists, and how many there are beside."""
+    listed = unnamed(names)
+    return [*listed, [(look.own(f"… and {beyond:,} more"), "dim")]] if listed and beyond else listed
 
 
 def _counted(status: str, n: int, verb: str, look: Look) -> list[Span]:

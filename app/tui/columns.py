@@ -65,25 +65,49 @@ class Place(NamedTuple):
     width: int
 
 
-def layout(columns: Sequence[Column], room: int, contents: Sequence[int] = (), skip: int = 0) -> tuple[Place, ...]:
-    """Places of the columns that fit in `room` cells; `contents` are the widest contents, `skip` leaves out as many
-    of the columns that may be dropped, from the left (sideways scrolling)."""
-    shown = _scrolled(columns, skip)
-    wanted = {i: _wanted(columns[i], contents[i] if i < len(contents) else 0) for i in shown}
-    widths = {i: min(wanted[i], columns[i].floor or wanted[i]) for i in shown}
-    spare = room - GUTTER - sum(widths[i] + columns[i].gap for i in shown) + columns[shown[0]].gap
-    for i in sorted((i for i in shown if columns[i].drop), key=lambda i: columns[i].drop):
-        if spare >= 0:
-            break
-        spare += widths.pop(i) + columns[i].gap
-        shown = [n for n in shown if n != i]
-    _grow(columns, widths, _restore(columns, widths, wanted, spare))
+def layout(columns: Sequence[Column], room: int, contents: Sequence[int] = (), begin: int = 0) -> tuple[Place, ...]:
+    """Places of the columns that fit in `room` cells; `contents` are the widest contents. Where not all fit, `begin` n shows, of those
+    that may go, as many as there is room for from the n-th on (sideways scrolling); 0 those of most worth."""
+    wanted, least = _widths(columns, contents)
+    shown = _shown(columns, least, room, begin)
+    widths = {i: least[i] for i in shown}
+    _grow(columns, widths, _restore(columns, widths, wanted, _spare(columns, shown, least, room)))
     return _places(columns, shown, widths)
 
 
-def _scrolled(columns: Sequence[Column], skip: int) -> list[int]:
-    droppable = [i for i, column in enumerate(columns) if column.drop][: max(0, skip)]
-    return [i for i in range(len(columns)) if i not in droppable]
+def furthest(columns: Sequence[Column], room: int, contents: Sequence[int] = ()) -> int:
+    """The last `begin` that shows more: the one that brings the last column in; 0 where all fit."""
+    _, least = _widths(columns, contents)
+    may_go = _may_go(columns)
+    if len(_shown(columns, least, room, 0)) == len(columns):
+        return 0
+    brings = (begin for begin in range(1, len(may_go)) if may_go[-1] in _shown(columns, least, room, begin))
+    return next(brings, len(may_go))
+
+
+def _widths(columns: Sequence[Column], contents: Sequence[int]) -> tuple[list[int], list[int]]:
+    """What each column wants, and how narrow it may become."""
+    wanted = [_wanted(column, contents[i] if i < len(contents) else 0) for i, column in enumerate(columns)]
+    return wanted, [min(cells, column.floor or cells) for cells, column in zip(wanted, columns, strict=True)]
+
+
+def _may_go(columns: Sequence[Column]) -> list[int]:
+    return [i for i, column in enumerate(columns) if column.drop]
+
+
+def _shown(columns: Sequence[Column], least: Sequence[int], room: int, begin: int) -> list[int]:
+    may_go = _may_go(columns)
+    shown = [i for i in range(len(columns)) if not begin or i not in may_go[: begin - 1]]
+    for i in reversed(may_go) if begin else sorted(may_go, key=lambda i: columns[i].drop):
+        if _spare(columns, shown, least, room) >= 0:
+            break
+        shown = [n for n in shown if n != i]
+    return shown
+
+
+def _spare(columns: Sequence[Column], shown: Sequence[int], least: Sequence[int], room: int) -> int:
+    """Cells left with these columns at their least."""
+    return room - GUTTER - sum(least[i] + columns[i].gap for i in shown) + columns[shown[0]].gap
 
 
 def _wanted(column: Column, content: int) -> int:
@@ -96,7 +120,7 @@ def _growing(columns: Sequence[Column], widths: dict[int, int]) -> list[int]:
     return sorted((i for i in widths if columns[i].grow), key=lambda i: columns[i].grow)
 
 
-def _restore(columns: Sequence[Column], widths: dict[int, int], wanted: dict[int, int], spare: int) -> int:
+def _restore(columns: Sequence[Column], widths: dict[int, int], wanted: Sequence[int], spare: int) -> int:
     """Give columns that stand at their floor what they want first; what is left of `spare`."""
     for i in _growing(columns, widths):
         more = max(0, min(spare, wanted[i] - widths[i]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from app.tui.placeverbs import Place, called, drain
 from app.tui.screens.help import bindings_of
 from app.tui.screens.palette import Command, from_bindings
 from app.tui.terminal import ClicksOnlyDriver
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 DATABASE = "backup restore cleanup retention replica check verify repair config settings stats"
 """What people look for that the page of the database shows, or says how to do."""
+
+MOUSE_OFF = "The mouse is the terminal's: it selects text there. Clicks come back with :mouse on."
+MOUSE_ON = "Clicks and the wheel are the deck's again."
 
 
 def commands_of(app: TaskdeckApp) -> list[Command]:
@@ -33,9 +37,13 @@ def _bound(app: TaskdeckApp) -> list[Command]:
 
 def _queues(app: TaskdeckApp) -> list[Command]:
     queues = app.board.queues if app.board else ()
-    return [
-        Command(f"queue {app.look.theirs(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues
-    ]
+    tasks = [Command(f"queue {app.look.theirs(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues]
+    return [*tasks, *(_drain(app, place) for place in (*queues, *(app.board.pools if app.board else ())))]
+
+
+def _drain(app: TaskdeckApp, place: Place) -> Command:
+    does = "resume, it drains" if place.status == "draining" else "drain, what runs there ends and nothing new starts"
+    return Command(f"{app.look.theirs(called(place))}: {does}", lambda: app.do(drain(place)))
 
 
 def _own(app: TaskdeckApp) -> list[Command]:
@@ -47,6 +55,7 @@ def _own(app: TaskdeckApp) -> list[Command]:
         Command("mouse on", partial(_mouse, app, True)),
         Command("back up now: apart, while the work goes on", app.back_up, also="backup"),
         Command("database: sizes, backups, what was slow", partial(app.action_go, "database"), also=DATABASE),
+        Command("messages: what was said lately, in full", app.action_said_lately),
         Command("failures: all are seen", partial(_seen, app)),
         *(Command(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
         *(Command(name, leave) for name in ("quit", "q", "wq", "q!")),
@@ -62,6 +71,7 @@ def _usual(app: TaskdeckApp) -> None:
 def _mouse(app: TaskdeckApp, on: bool) -> None:
     if isinstance(app._driver, ClicksOnlyDriver):
         app._driver.use_mouse(on)
+    app.say(MOUSE_ON if on else MOUSE_OFF)
 
 
 def _seen(app: TaskdeckApp) -> None:
@@ -71,5 +81,7 @@ def _seen(app: TaskdeckApp) -> None:
 
 def _welcome(app: TaskdeckApp) -> None:
     app.action_place(0)
-    if app.deck:
+    if app.board and app.board.ever:
+        app.say("The first-run lines are for a deck without a task; ? shows the keys.", "warn")
+    elif app.deck:
         app.deck.action_welcome()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
@@ -14,13 +14,17 @@ from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import TaskRow
 
 NAMED = 8
-"""So many objects are named; the others are counted."""
+"""So many objects are named; the others are counted, and listed when they are asked for."""
+
+Line = list[Span]
+_Row = TypeVar("_Row", bound=TaskRow)
 
 
 def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look) -> Question:
     """Cancel these? `details` are answers of `show`, for grace and dependants; fewer than the rows when they failed."""
     waiting = sum(isinstance(row, NextLine) for row in rows)
-    body: list[list[Span]] = [[(f"Cancel {_tasks(len(rows))}?", "")], [], *_named(rows, now, look)]
+    names = _named(rows, look, lambda row: _lost(row, now))
+    body: list[Line] = [[(f"Cancel {_tasks(len(rows))}?", "")], [], *some(names, look)]
     if found := dependants(rows, details):
         body += [[], [(look.theirs(_depending(found, len(rows))), "warn")]]
     if waiting < len(rows):
@@ -33,51 +37,66 @@ def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], no
     ]
     if 0 < waiting < len(rows):
         answers.append(Answer("e", f"only the waiting {waiting}"))
-    return Question("Cancel", body, answers, safe="n")
+    return Question("Cancel", body, answers, safe="n", names=unnamed(names))
 
 
 def ask_again(rows: Sequence[TaskRow], look: Look) -> Question | None:
-    """Run these again? One asks nothing."""
+    """Run those of these that ended again? One asks nothing."""
     if len(rows) < 2:
         return None
-    body = [[(f"Run {_tasks(len(rows))} again?", "")], [], *_named(rows, 0.0, look)]
-    return Question("Run again", body, [Answer("y", f"run {len(rows)} again"), Answer("n", "leave them")], safe="n")
+    count, names, left = _ended(rows, look)
+    body = [[(f"Run {_tasks(count)} again?", "")], [], *some(names, look), *left]
+    answers = [Answer("y", f"run {count} again" if count > 1 else "run it again"), Answer("n", "leave them" if count > 1 else "leave it")]
+    return Question("Run again", body, answers, safe="n", names=unnamed(names))
 
 
 def ask_delete(rows: Sequence[TaskRow], look: Look) -> Question:
-    """Delete these?"""
-    body = [[(f"Delete {_tasks(len(rows))} with log and history?", "")], [], *_named(rows, 0.0, look)]
-    return Question(
-        "Delete",
-        body,
-        [Answer("y", f"delete {len(rows)}" if len(rows) > 1 else "delete it"), Answer("n", "keep")],
-        safe="n",
-    )
+    """Delete those of these that ended?"""
+    count, names, left = _ended(rows, look)
+    body = [[(f"Delete {_tasks(count)} with log and history?", "")], [], *some(names, look), *left]
+    answers = [Answer("y", f"delete {count}" if count > 1 else "delete it"), Answer("n", "keep")]
+    return Question("Delete", body, answers, safe="n", names=unnamed(names))
+
+
+def _ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[Line], list[Line]]:
+    """How many of these ended, their lines, and what is said of the others."""
+    ended = [row for row in rows if isinstance(row, EndedLine)]
+    return len(ended), _named(ended, look, how_text), left_out(len(rows) - len(ended), "not ended")
+
+
+def left_out(count: int, why: str) -> list[Line]:
+    """That so many of the marked ones are not meant: `2 more are marked, and left out: not ended.`"""
+    return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked, and left out: {why}.", "warn")]] if count else []
 
 
 def _tasks(count: int) -> str:
     return "1 task" if count == 1 else f"{count:,} tasks"
 
 
-def _named(rows: Sequence[TaskRow], now: float, look: Look) -> list[list[Span]]:
-    lines: list[list[Span]] = []
-    digits = max((len(str(row.number)) for row in rows[:NAMED]), default=0)
-    for row in rows[:NAMED]:
-        sign = STATES.get(row.status, STRANGE)
-        name = pad(look.cut(look.theirs(row.name), 20, "middle"), 20)
-        lines.append(
-            [
-                (look.glyph(sign), sign.style),
-                (f" {row.number:>{digits}} {name}  ", ""),
-                (look.cut(look.output(_what(row, now)), 38), ""),
-            ]
-        )
-    if len(rows) > NAMED:
-        lines.append([(look.own(f"… and {len(rows) - NAMED} more"), "dim")])
-    return lines
+def some(lines: Sequence[Line], look: Look, beyond: int = 0) -> list[Line]:
+    """As many of the lines as a question has, and how many there are more; `beyond`: of which there are no lines."""
+    more = max(0, len(lines) - NAMED) + beyond
+    listed = " (↵ lists them)" if len(lines) > NAMED else ""
+    return [*lines[:NAMED], *([[(look.own(f"… and {more:,} more{listed}"), "dim")]] if more else [])]
 
 
-def _what(row: TaskRow, now: float) -> str:
+def unnamed(lines: Sequence[Line]) -> Sequence[Line]:
+    """All lines, where `some` are not all."""
+    return lines if len(lines) > NAMED else ()
+
+
+def _named(rows: Sequence[_Row], look: Look, what: Callable[[_Row], str]) -> list[Line]:
+    digits = max((len(str(row.number)) for row in rows), default=0)
+    return [_line(row, digits, what(row), look) for row in rows]
+
+
+def _line(row: TaskRow, digits: int, what: str, look: Look) -> Line:
+    sign = STATES.get(row.status, STRANGE)
+    name = pad(look.cut(look.theirs(row.name), 20, "middle"), 20)
+    return [(look.glyph(sign), sign.style), (f" {row.number:>{digits}} {name}  ", ""), (look.cut(look.output(what), 38), "")]
+
+
+def _lost(row: TaskRow, now: float) -> str:
     if isinstance(row, EndedLine):
         return how_text(row)
     if isinstance(row, NextLine):

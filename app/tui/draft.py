@@ -9,8 +9,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -120,22 +120,29 @@ _SHELL = (
 _SHELL_WORDS = frozenset(_SHELL.split())
 
 
-def faults(draft: Draft, base: str, now: datetime) -> list[str]:
-    """What is wrong with the fields, a sentence each; what only the runtime knows is not among it."""
-    found = [text for text in (_command_fault(draft), _cwd_fault(draft, base), _name_fault(draft)) if text]
+def faults(draft: Draft, base: str, now: datetime) -> dict[str, str]:
+    """{field: what is wrong with it, a sentence}; what only the runtime knows is not among it. What is to be run is `command`."""
+    found = {"command": _command_fault(draft), "cwd": _cwd_fault(draft, base), "name": _name_fault(draft)}
     for name, label, parse in _PARSERS:
-        found += _fault(label, draft.value(name), parse)
-    return found + _fault("Start at", draft.value("at"), lambda text: amounts.parse_time(text, now))
+        found[name] = _fault(label, draft.value(name), parse)
+    found["at"] = _fault("Start at", draft.value("at"), lambda text: amounts.parse_time(text, now))
+    return {name: text for name, text in found.items() if text}
 
 
-def _fault(label: str, text: str, parse: Callable[[str], object]) -> list[str]:
+def without(draft: Draft, faulty: Collection[str]) -> Draft:
+    """The draft without these fields, so that the rest can be looked over; `true` stands for what is to be run."""
+    sound = replace(draft, values={name: text for name, text in draft.values.items() if name not in faulty})
+    return replace(sound, kind="command", command="true") if "command" in faulty else sound
+
+
+def _fault(label: str, text: str, parse: Callable[[str], object]) -> str:
     if not text:
-        return []
+        return ""
     try:
         parse(text)
     except ValueError as error:
-        return [f"{label} {error}"]
-    return []
+        return f"{label} {error}"
+    return ""
 
 
 _PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (

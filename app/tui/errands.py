@@ -1,4 +1,4 @@
-"""Errands: the thread that carries verbs to the runtime, one after the other, so that no key ever waits for one."""
+"""Errands: a thread that carries verbs to the runtime, one after the other, so that no key ever waits for one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class VerbClient(Protocol):
 class Errands(Thread):
     """Runs calls in their order. `done(answer, error)` is called in this thread after each."""
 
-    def __init__(self, client_factory: Callable[[], VerbClient]) -> None:
-        super().__init__(name="errands", daemon=True)
+    def __init__(self, client_factory: Callable[[], VerbClient], name: str = "errands") -> None:
+        super().__init__(name=name, daemon=True)
         self._client_factory = client_factory
         self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], Done] | None] = SimpleQueue()
 

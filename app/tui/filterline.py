@@ -9,12 +9,18 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widgets import Input
+
+from app.tui.footer import Hint
+from app.tui.pasting import OneLine
 
 Complete = Callable[[str], Sequence[str]]
+FILTERING = [
+    Hint("↵", "keep", "enter", 0), Hint("esc", "clear", "escape", 0), Hint("tab", "complete", "tab", 1), Hint("↑", "earlier", "up", 2),
+]  # fmt: skip
+"""The keys of the footer while it is open."""
 
 
-class FilterLine(Input):
+class FilterLine(OneLine):
     """Typed words filter at once; enter and ↓ keep them, esc clears."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,6 +44,7 @@ class FilterLine(Input):
         self._complete: Complete = lambda text: ()
         self._history: list[str] = []
         self._back = 0
+        self.is_open = False
 
     def offer(self, complete: Complete) -> None:
         """What tab completes by: the lines that a text may become."""
@@ -45,7 +52,7 @@ class FilterLine(Input):
 
     def open(self, words: str) -> None:
         """Begin with these words."""
-        self.display = True
+        self.display = self.is_open = True
         self.value = words
         self._back = 0
 
@@ -53,7 +60,7 @@ class FilterLine(Input):
         """Close; the words that were kept can be had again with ↑."""
         if keep and self.value.strip() and self.value not in self._history[-1:]:
             self._history.append(self.value)
-        self.display = False
+        self.display = self.is_open = False
         self.post_message(self.Left(keep))
 
     def on_blur(self) -> None:

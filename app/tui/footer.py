@@ -41,6 +41,8 @@ def key_name(key: str) -> str:
 
 
 EDIT = Hint("e", "edit", "e", 11)
+_PLACE = (Hint("↵", "its tasks", "enter", 1), Hint("w", "why", "w", 6))
+"""Of a queue or a pool."""
 QUIT = Hint("q", "quit", "q", 0)
 BACK = Hint("q", "back", "q", 0)
 
@@ -60,19 +62,23 @@ NEW = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
 """What `n` makes in the panes that are not of tasks."""
 
 
-def hints_for(item: Any, *, undo: bool, stopped: bool, pane: str = "work") -> list[Hint]:
-    """The keys for the row under the cursor of the deck, or for a pane without rows."""
+def hints_for(
+    item: Any, marked: Sequence[Hint] | None = None, *, undo: bool, stopped: bool, pane: str = "work"
+) -> list[Hint]:
+    """The keys for the row under the cursor of the deck, or those that mean the marks where there are any, or for a pane without rows."""
     start = [Hint("S", "start runtime", "S", 1)] if stopped else []
     undoing = [Hint("u", "undo", "u", 12)] if undo else []
     new = [Hint("n", "new", "n", 3), Hint("/", "filter", "slash", 4)]
+    if marked is not None:
+        return [*start, *marked, *_marks(item), *new, *undoing, HELP, QUIT]
     if item is None:
         new = [Hint("n", NEW.get(pane, "new task"), "n", 3), Hint(":", "commands", "colon", 4)]
     return [*start, *row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
 
 
 READING = frozenset({
-    "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape", "tab", "left", "right", "b", "i", "o", "V",
-    "comma", "full_stop", "0",
+    "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape", "tab", "left", "right", "up", "b", "i",
+    "o", "V", "comma", "full_stop", "0",
 })  # fmt: skip
 """Keys that change nothing; `n` is the next match of a log."""
 PAST = [
@@ -94,10 +100,10 @@ def row_hints(item: Any) -> list[Hint]:
         return _alert_hints(item)
     if isinstance(item, QueueLine):
         resume = item.status != "active"
-        return [Hint("↵", "its tasks", "enter", 1), Hint("p", "resume queue" if resume else "pause queue", "p", 7), EDIT]
+        return [*_PLACE, Hint("p", "resume queue" if resume else "pause queue", "p", 7), EDIT]
     if isinstance(item, (PoolRow, PoolLine)):
         pool = item.pool if isinstance(item, PoolRow) else item
-        return [Hint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7), EDIT]
+        return [*_PLACE, Hint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7), EDIT]
     return _task_hints(item)
 
 
@@ -127,6 +133,10 @@ def _marks(item: Any) -> list[Hint]:
 def _rare(item: Any) -> list[Hint]:
     if isinstance(item, NextLine):
         return [Hint("e", "edit", "e", 12), Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14)]
+    if isinstance(item, QueueLine):
+        return [Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14), Hint("D", "delete", "D", 15)]
+    if isinstance(item, (PoolRow, PoolLine)):
+        return [Hint("y", "copy", "y", 14), Hint("D", "delete", "D", 15)]
     if isinstance(item, EndedLine):
         return [Hint("D", "delete", "D", 13), Hint("y", "copy", "y", 14)]
     return [Hint("y", "copy", "y", 14)] if isinstance(item, RunningLine) else []
@@ -164,7 +174,7 @@ class KeyLine(Lines):
             return hint
         from app.tui.keymap import shown_key
 
-        key = shown_key([node for node, _ in self.screen._binding_chain], hint.key, keys)
+        key = shown_key([node for node, _ in self.app.screen._binding_chain], hint.key, keys)
         return hint if key == hint.key else replace(hint, shown=key_name(key), key=key)
 
     def fit(self) -> None:
@@ -182,7 +192,7 @@ TROUBLE = ("warn", "broken")
 
 
 class MessageLine(Lines):
-    """What was done last, an error, or more about the row under the cursor."""
+    """What was done last, an error, or more about the row under the cursor. A click shows in full what was said lately."""
 
     def __init__(self, id: str = "message") -> None:
         super().__init__(id=id)
@@ -196,8 +206,12 @@ class MessageLine(Lines):
     def redraw(self) -> None:
         """Draw again in the width there is."""
         room = self.size.width - 1
-        spans = [(in_room(text, room, self.look) if style in TROUBLE else text, style) for text, style in self._spans]
+        alone = len(self._spans) == 1
+        spans = [(in_room(text, room, self.look) if alone or style in TROUBLE else text, style) for text, style in self._spans]
         self.draw([self.look.strip([(" ", ""), *spans], self.size.width)])
 
     def fit(self) -> None:
         self.redraw()
+
+    async def on_click(self) -> None:
+        await self.app.run_action("said_lately")

@@ -19,11 +19,13 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from app.core.clean import clean, pad, width
+from app.core.clean import pad, width
+from app.tui.beside import LeftBeside
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.inorder import InOrder, Typed
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
+from app.tui.pasting import OneLine, in_one_line, pasted
 from app.tui.sturdy import SturdyScreen
 
 LABEL = 11
@@ -119,8 +121,8 @@ class Field(Lines):
         self.draw([self.look.strip([*spans, *hint], room)])
 
 
-class Entry(Input):
-    """A one-line input into which nothing is pasted, and of which nothing is drawn, that a terminal would act on.
+class Entry(OneLine):
+    """A one-line input of which nothing is drawn that a terminal would act on.
 
     It has no border by a rule of its own: Textual's `compact` styles each of a form's many inputs once more before it is mounted.
     """
@@ -133,10 +135,6 @@ class Entry(Input):
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _drawn(self.value, look)
         return Text(shown, no_wrap=True, overflow="ignore", end="")
-
-    def _on_paste(self, event: events.Paste) -> None:
-        # The paste itself is done by the base's handler, which runs after this one, and takes the first line only.
-        event.text = pasted(in_one_line(event.text))
 
 
 class Slot(InOrder, Entry):
@@ -198,18 +196,6 @@ def _drawn(text: str, look: Look) -> str:
     """A safe text of as many characters, so that a cursor stands where it should."""
     shown = look.theirs(text)
     return shown if len(shown) == len(text) else "".join([look.theirs(c)[:1] or "?" for c in text])
-
-
-def pasted(text: str) -> str:
-    """Pasted text with stand-ins for what could drive a terminal or hide; newlines and tabs stay."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join("\t".join(clean(part) for part in line.split("\t")) for line in lines)
-
-
-def in_one_line(text: str, joint: str = " ") -> str:
-    """Text without its line breaks, of which several lines lose their margins too."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return joint.join(lines) if len(lines) > 1 else text
 
 
 def entry(id: str, value: str = "") -> Entry:
@@ -409,9 +395,10 @@ class Choices(Doc):
             self.screen.dismiss(self.cursor[1:])
 
 
-class PickScreen(ModalScreen[str | None], SturdyScreen[str | None]):
+class PickScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     """The list of what may be picked, under its field; dismisses with the value, None for as before."""
 
+    BOX = "#pick-box"
     CSS_PATH = "styles/form.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False),

@@ -1,4 +1,4 @@
-"""The header: where one is, what lives, what the database and the machine say. And the banner for trouble below it.
+"""The header: where one is, what lives, what the database and the machine say. The banner for trouble is below it (`banner`).
 
 Host, runtime and database are never dropped; the others go as the terminal gets narrow.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 
 from textual import events
 from textual.message import Message
@@ -30,6 +29,24 @@ LATE_TICK = 2.0
 Place = tuple[str, str]
 """A screen in the strip of places: its digit and its name."""
 PLACES: tuple[Place, ...] = (("0", "Deck"), ("5", "Tasks"), ("6", "Templates"), ("7", "Alerts"), ("9", "History"))
+
+
+COUNTED = {
+    "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked", "held": "status:held",
+    "scheduled": "status:scheduled", "later": "status:blocked,held,scheduled", "failed": "status:failed,timed-out,lost",
+}  # fmt: skip
+"""The filter that shows what a counter counts."""
+
+
+class Link(str):
+    """A text that leads somewhere when it is clicked: to a place by its digit, or to the tasks that a filter means."""
+
+    to: str
+
+    def __new__(cls, text: str, to: str) -> Link:
+        made = super().__new__(cls, text)
+        made.to = to
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +101,13 @@ def _lag(runtime: RuntimeFacts, look: Look, short: bool) -> list[Span]:
     return [(f" {lag}" if short else f"  tick {lag}", "dim")]
 
 
-def database_spans(state: str, look: Look) -> list[Span]:
-    """`db ok`, or in capitals what ails it."""
-    return [("db ok", "dim")] if state == "ok" else [(f"db {look.theirs(state).upper()}", "broken")]
+def database_spans(board: Board, now: float, look: Look) -> list[Span]:
+    """`db ok`, `db LOCKED 4s` while another program has it, or in capitals what ails it."""
+    if board.database != "ok":
+        return [(f"db {look.theirs(board.database).upper()}", "broken")]
+    if board.lock:
+        return [(f"db LOCKED {amounts.age(max(0.0, now - board.lock.since))}", "broken")]
+    return [("db ok", "dim")]
 
 
 def backup_spans(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
@@ -111,9 +132,9 @@ def right_spans(board: Board, now: float, look: Look, width: int, slow: bool = F
     short = width < WIDE
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before, nothing is known of the runtime nor of the database
-        spans = [*runtime_spans(board.runtime, now, look, short), ("  ", ""), *database_spans(board.database, look)]
+        spans = [*runtime_spans(board.runtime, now, look, short), ("  ", ""), *database_spans(board, now, look)]
     spans += backup_spans(board.backup, now, width) + replica_spans(board.replica)
-    if board.host.load is not None and width >= 115:
+    if board.host.load is not None and board.measured_at is None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
     return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]
 
@@ -129,8 +150,12 @@ def counter_spans(board: Board, failures: int, short: bool) -> list[Span]:
     if short:
         later = [("later", sum(n for _, n in later))]
     shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
-    spans: list[Span] = [(f"{amounts.count(n)} {word} ", "") for word, n in shown]
-    return [*spans, (f"{amounts.count(failures)} failed ", "broken")] if failures else spans
+    spans: list[Span] = [(_counter(n, word), "") for word, n in shown]
+    return [*spans, (_counter(failures, "failed"), "broken")] if failures else spans
+
+
+def _counter(count: int, word: str) -> Link:
+    return Link(f"{amounts.count(count)} {word} ", COUNTED[word])
 
 
 def header_lines(
@@ -146,7 +171,7 @@ def header_lines(
     lines = [join(left, right, width)]
     if not short:
         places: list[Span] = [
-            (f" {digit} {name}", "bold" if digit == bearings.here else "dim")
+            (Link(f" {digit} {name}", digit), "bold" if digit == bearings.here else "dim")
             for digit, name in bearings.places
         ]
         lines.append(join(places, counter_spans(board, bearings.failures, short=False), width))
@@ -171,7 +196,7 @@ def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Spa
         return [
             *spans,
             *(
-                (f"[{digit}]" if digit == bearings.tab else f" {digit} ", "bold" if digit == bearings.tab else "dim")
+                (Link(f"[{digit}]" if digit == bearings.tab else f" {digit} ", digit), "bold" if digit == bearings.tab else "dim")
                 for digit, _ in bearings.places
             ),
         ]
@@ -190,60 +215,21 @@ def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
     return [*shown, (" " * max(0, room), ""), *right]
 
 
-def banner_lines(board: Board, now: float, look: Look, width: int) -> list[list[Span]]:
-    """Up to two lines when nothing starts, with what to do; none in good times."""
-    text = trouble(board, now)
-    if not text:
-        return []
-    first, *more = wrap(look.theirs(text), max(20, width - 4))
-    return [[(f" {look.own('✗')} {first}", "broken")], *([(f"   {line}", "broken")] for line in more[:1])]
-
-
-LOST = ("DAMAGED", "GONE")
-"""How a database is that does not come back by itself."""
-
-
-def trouble(board: Board, now: float) -> str:
-    """What keeps everything from starting, what goes on, what to do; "" in good times."""
-    runtime, running = board.runtime, len(board.running)
-    jobs = {0: "No job runs", 1: "The job runs on"}.get(running, f"The {running} jobs run on") if board.at else "Jobs run on"
-    if runtime.state == "stopped":
-        who = runtime.stopped_by or "someone"
-        return (
-            f"NO RUNTIME{_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. "
-            f"{jobs}; what ends is kept. S starts it again, or: taskdeck serve"
-        )
-    if runtime.state == "none":
-        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. Trying to start one."
-    if board.database in LOST:
-        cure = "taskdeck stop && taskdeck db restore --dry-run"
-        return f"DATABASE {board.database}: {board.home}. Nothing is stored. {jobs}; what ends is kept. Type: {cure}"
-    if board.database != "ok":
-        return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
-    if runtime.halted:
-        return f"Nothing starts: {runtime.halted}. {jobs}; nothing is lost. Dispatch resumes by itself."
-    return ""
-
-
-def _since(runtime: RuntimeFacts, now: float) -> str:
-    return "" if runtime.since is None else f" since {wall(runtime.since, now)}"
-
-
 class Header(Lines):
     """The first line or two of every screen."""
 
     @dataclass
     class Clicked(Message):
-        """A cell of the header was clicked."""
+        """What leads somewhere was clicked: `to` is as of its `Link`."""
 
-        x: int
-        y: int
+        to: str
 
     def __init__(self, id: str = "header") -> None:
         super().__init__(id=id)
         self._board = Board()
         self._bearings = Bearings()
         self._slow = False
+        self._drawn: Sequence[Sequence[Span]] = ()
 
     def on_mount(self) -> None:
         self.set_timer(SLOW, self._is_slow)
@@ -261,21 +247,22 @@ class Header(Lines):
         """Draw again, with the time of now."""
         width = self.size.width
         lines = header_lines(self._board, self._bearings, self.now, self.look, width, self._slow)
-        self.draw([self.look.strip(spans, width) for spans in lines][: self.size.height])
+        self._drawn = lines[: self.size.height]
+        self.draw([self.look.strip(spans, width) for spans in self._drawn])
 
     def fit(self) -> None:
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:
-        self.post_message(self.Clicked(event.x, event.y))
+        spans = self._drawn[event.y] if event.y < len(self._drawn) else ()
+        if (text := span_at(spans, event.x)) and isinstance(text, Link):
+            self.post_message(self.Clicked(text.to))
 
 
-class Banner(Lines):
-    """Trouble, in up to two lines below the header."""
-
-    def show(self, lines: Sequence[Sequence[Span]]) -> None:
-        """Show these lines; none hides the banner."""
-        height = len(lines)
-        if self.styles.height is None or self.styles.height.value != height:
-            self.styles.height = height
-        self.draw([self.look.strip(spans, self.app.size.width) for spans in lines])
+def span_at(spans: Sequence[Span], cell: int) -> str | None:
+    """The text that stands at this cell of a line."""
+    for text, _ in spans:
+        cell -= wide([(text, "")])
+        if cell < 0:
+            return text
+    return None

@@ -86,7 +86,7 @@ class Keyboard:
         self._size += len(piece)
         self._paste = None if over else paste
         if over or self._size > MOST:
-            from app.tui.form import pasted
+            from app.tui.pasting import pasted
 
             yield events.Paste(pasted("".join(paste)))
             paste.clear()

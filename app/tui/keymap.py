@@ -53,7 +53,7 @@ def settled(keys: Keys, path: str) -> tuple[dict[str, str], str]:
     try:
         return checked(there, path), told
     except Usage as problem:
-        return {}, f"{problem.message} All keys are as they come."
+        return {}, f"{problem.message} Usual keys hold."
 
 
 def known(keys: Keys, path: str) -> tuple[Keys, str]:
@@ -129,8 +129,9 @@ def _refuse_clash(place: Iterable[type[DOMNode]], keys: Keys, path: str) -> None
         for key in keys.get(binding.id or "", binding.key).split(","):
             other = taken.setdefault(key, binding)
             if other.id != binding.id and other.action != binding.action and (binding.id in keys or other.id in keys):
-                what = f'"{other.description}" ({other.id}) and "{binding.description}" ({binding.id})'
-                raise Usage(f"{path}: the key {clean(key)} would be {what} in the same place.", "Choose another key for one of them.")
+                # Short, for a line of the deck: both names are what one has to see.
+                both = f"{other.id} and {binding.id}"
+                raise Usage(f"{path}: {clean(key)} would be both {both}.", "Choose another key for one of them.")
 
 
 def merged(node: type[DOMNode]) -> list[Binding]:

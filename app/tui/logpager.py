@@ -182,6 +182,11 @@ class Pager:
         self._tell("the log was cut and begins anew")
         self.end()
 
+    def hush(self) -> None:
+        """What was noted is over, since the reader goes on; but not what became of the file."""
+        if self._note != self._fate:
+            self._note = ""
+
     def _tell(self, note: str) -> None:
         self._note = note
         self._notes += bool(note)

@@ -71,6 +71,8 @@ class Reader:
 
     def _obey(self, command: Command) -> None:
         """Do as asked, on the log as it is by now: a look at its size is due before, and is all that `grown` asks."""
+        if command is not Pager.grown:
+            self._pager.hush()
         grew = self._look() if command is Pager.grown or monotonic() >= self._look_at else False
         changed = command is not Pager.grown and command(self._pager) is not False
         self._owes_page = self._owes_page or grew or changed

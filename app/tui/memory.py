@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from app.paths import stranger
 
 T = TypeVar("T")
 MOST = 256 * 1024
@@ -29,12 +32,23 @@ class Memory:
         value = self._values.get(name, default)
         return value if isinstance(value, type(default)) else default
 
+    def latest(self, name: str, default: T) -> T:
+        """As `get`, with what another deck of this home put there since."""
+        found = self._stored()
+        if name in found:
+            self._values[name] = found[name]
+        return self.get(name, default)
+
+    def change(self, name: str, default: T, change: Callable[[T], T]) -> None:
+        """Remember what `change` makes of the latest: what other decks of this home added to a list stays in it."""
+        self.put(name, change(self.latest(name, default)))
+
     def put(self, name: str, value: Any) -> None:
         """Remember a JSON-able value. What other decks of this home put meanwhile stays."""
         if self._values.get(name) == value:
             return
         self._values = {**self._values, **self._stored(), name: value}
-        if self._path is not None:
+        if self._path is not None and stranger(self._path.parent) is None:
             with suppress(OSError):
                 self._write(self._path)
 

@@ -5,7 +5,7 @@ Refreshing keeps the cursor on its row and the row on its line. Marks stay on ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ NEAR = 60
 class PagedTable(Table):
     """One part, of which a window is held. Whoever fills it answers `Wanted`."""
 
+    TELLS_HIDDEN = True
+
     @dataclass
     class Wanted(Message):
         """More rows are wanted: "before" or "after" those held, or from the "first" or the "last" of all."""
@@ -34,6 +36,8 @@ class PagedTable(Table):
         self.more_after = False
         self.marked: dict[str, Any] = {}
         """The rows behind the marks, also those that are not in the window."""
+        self.everything = False
+        """Whether all rows are marked, seen or not."""
         self._to_edge = 0
 
     @property
@@ -67,6 +71,23 @@ class PagedTable(Table):
     def forget_marks(self) -> None:
         """Marks stay until they are taken away."""
 
+    def hidden(self, narrowed: bool) -> list[str]:
+        """The keys of the marks on rows that are none of those shown, as far as is known: all of them where the rows are those of
+        another filter, which began anew (`narrowed`); else where all rows are held, or those above and below by their numbers."""
+        gone = [key for key in self.marked if key not in self._index]
+        if not gone or narrowed or not (self.more_before or self.more_after):
+            return gone
+        numbers = [row.number for row in self.rows]
+        ordered = numbers == sorted(numbers, reverse=True)
+        return [key for key in gone if ordered and numbers and numbers[-1] < self.marked[key].number < numbers[0]]
+
+    def unmark(self, keys: Iterable[str]) -> None:
+        """Take these marks away."""
+        for key in keys:
+            self.marked.pop(key, None)
+            self.marks.discard(key)
+        self.post_message(self.Moved(self))
+
     def chosen(self) -> list[Any]:
         """The marked rows in the order they were marked, else the one under the cursor."""
         return list(self.marked.values()) or ([self.item] if self.item is not None else [])
@@ -79,8 +100,9 @@ class PagedTable(Table):
         super().action_mark()
 
     def marks_said(self) -> str:
-        """The screen says it, which knows of all that a filter means."""
-        return ""
+        if self.everything:
+            return ", all marked"
+        return f", {len(self.marked):,} marked" if self.marked else ""
 
     def clear_marks(self) -> bool:
         """Take all marks away; False when there were none."""

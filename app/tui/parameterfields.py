@@ -63,6 +63,10 @@ class ParameterFields(InOrder, Lines, can_focus=True):
 
         about: str
 
+    @dataclass
+    class Left(Message):
+        """A field was left: what is missing in it is told now."""
+
     def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[Path, str]) -> None:
         super().__init__()
         self.template = template
@@ -82,6 +86,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self.ready = False
         """Whether the fields stand there."""
         self._judge()
+        self._filling = replace(self._filling, quiet=frozenset(self._place_of(finding) for finding in self.findings if finding.missing))
 
     def compose(self) -> ComposeResult:
         yield slot("parameter")
@@ -124,6 +129,21 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         """How many are still to be filled in."""
         return sum(finding.missing for finding in self.findings)
 
+    @property
+    def told(self) -> list[parameters.Finding]:
+        """What is told to be wrong: that a field is empty only when it was left."""
+        return [finding for finding in self.findings if self._filling.tells(self._place_of(finding), finding)]
+
+    def _place_of(self, finding: parameters.Finding) -> Path:
+        """The field, or the object, that it is about."""
+        return self._filling.outline.place(finding.path)
+
+    def tell_all(self) -> None:
+        """Tell of all that is missing: it is to be submitted."""
+        self._filling = replace(self._filling, quiet=frozenset())
+        if self.ready:
+            self._arrange()
+
     def fill(self, texts: Mapping[Path, str]) -> None:
         """Hold these texts instead."""
         self._filling = replace(self._filling, texts=dict(texts))
@@ -157,7 +177,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         found += [parameters.Finding(one.path, f"{one.name} must be a JSON object") for one in outlined.unread(texts)]
         places: dict[Path, list[parameters.Finding]] = {}
         for finding in found:
-            places.setdefault(outlined.place(finding.path), []).append(finding)
+            places.setdefault(self._place_of(finding), []).append(finding)
         order = {path: number for number, path in enumerate([*outlined.objects, *outlined.fields])}
         self.findings = [finding for path in sorted(places, key=lambda p: order.get(p, -1)) for finding in places[path]]
         self._filling = replace(self._filling, faults=places)
@@ -199,6 +219,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
     def leave(self, by: int) -> None:
         """Give the focus to the field of the form that stands below, or above."""
         self.commit()
+        self._was_left()
         self.screen.set_focus(self, scroll_visible=False)
         self._hide_editors()
         self._at = -1
@@ -261,6 +282,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if not self.findable:
             return
         self.commit()
+        self._was_left()
         self._finding = True
         self._find.value = ""
         self._filling = replace(self._filling, query="")
@@ -318,10 +340,20 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         """Put the cursor on a row; what is typed from here on is that row's."""
         target = self._rows[max(0, min(at, len(self._rows) - 1))]
         self.commit()
+        if not _same(target, self._row):
+            self._was_left()
         self._at = next((at for at, row in enumerate(self._rows) if _same(row, target)), 0)
         self._arrange()
         self._show_editor()
         self._tell()
+
+    def _was_left(self) -> None:
+        """The field under the cursor is left."""
+        row, before = self._row, self._filling
+        if isinstance(row, Slot):
+            self._filling = before.left(row.field.path)
+        if self._filling.quiet != before.quiet:
+            self.post_message(self.Left())
 
     def _show_editor(self) -> None:
         row = self._row
@@ -405,6 +437,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             and self.screen.focused not in (None, self, *self.children)
             and self.app.screen is self.screen
         ):
+            self._was_left()
             self._at, self._finding = -1, False
             self._hide_editors()
             self._arrange()
@@ -461,7 +494,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             tops.append(len(lines))
             here = at == self._at and self.has_focus
             lines += schemaform.lines_of(row, of, look, whole=bool(self._filling.query), here=here)
-        general = tuple(self._filling.faults.get((), ()))
+        general = self._filling.told(())
         lines += schemaform.fault_lines(general, of, look)
         if not self._rows and self._filling.query:
             lines.append((("No parameter has these words. esc shows all.", "dim"),))

@@ -10,6 +10,7 @@ from textual.strip import Strip
 
 from app.tui.columns import Cells, Column, content_width
 from app.tui.look import Look, Span
+from app.tui.ruletext import Says
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,12 @@ class View:
 
     part: Part
     title: str = ""
-    tail: str | Callable[[View], str] = ""
+    tail: str | Callable[[View], Sequence[Says]] = ""
+    """What stands at the right end of its rule, or what is said there of the window as it is."""
+    must: bool = False
+    """Whether that is said whatever it hides."""
+    together: int = 1
+    """Rows that are kept in sight together, from the one under the cursor on."""
     empty: Sequence[Sequence[Span]] = ()
     rows: Sequence[Any] = ()
     offset: int = 0
@@ -58,7 +64,7 @@ class View:
     def reveal(self, row: int | None) -> None:
         """Clamp the window, with `row` in it when it is one of this part's."""
         if row is not None:
-            self.offset = min(max(self.offset, row - self.height + 1), row)
+            self.offset = min(max(self.offset, row - self.height + self.together), row)
         self.offset = max(0, min(self.offset, len(self.rows) - self.height))
 
     def widen(self, columns: Sequence[Column], cells: Sequence[Cells]) -> None:

@@ -111,6 +111,8 @@ class Past:
         else:
             self._answer = {key: answer[key] for key in ("up", "first", "last", "before", "after")}
             self._wanted, self.board, self.notes = answer["at"], Board.from_dict(answer["board"]), answer["notes"]
+            if asked < answer["at"] == answer["first"]:
+                self._say(f"There is nothing before {wall(answer['at'], self._now())}, the first minute that was written down.")
             self._show()
 
     def _fail(self, why: str) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from textual import on
 from textual.app import App
+from textual.screen import ModalScreen
 
 from app.core import query
 from app.core.board import QueueLine
+from app.tui.header import COUNTED, Header
 from app.tui.screens.deck import DeckScreen
 
 if TYPE_CHECKING:
     from app.client import Client
     from app.tui.app import TaskdeckApp
     from app.tui.screens.palette import Command
+
+
+OF_DIGITS = {"5": "go('tasks')", "6": "go('templates')", "7": "go('rules')", "9": "go('history')"}
+"""The actions of the places that are screens; the other digits are the deck and its panes."""
 
 
 def import_form() -> None:
@@ -53,10 +60,34 @@ class Places(App[int]):
 
     def action_go(self, place: str) -> None:
         """Go to one of the screens that are a place; from another place, not on top of it. The deck comes back to now."""
+        self._go_down()
+        getattr(self, f"open_{place}")()
+
+    def _go_down(self) -> None:
+        """To the deck as it is now, below all that stands on it."""
         self.back_to_now()
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        getattr(self, f"open_{place}")()
+
+    @on(Header.Clicked)
+    async def _header_clicked(self, event: Header.Clicked) -> None:
+        """What was clicked in the header leads there; a form, or a question, is not left by it."""
+        if isinstance(self.screen, ModalScreen) or hasattr(self.screen, "takes_keys"):
+            return
+        if event.to.isdigit():
+            await self.run_action(OF_DIGITS.get(event.to) or f"place({event.to})")
+        else:
+            self.show_counted(event.to)
+
+    def show_counted(self, words: str) -> None:
+        """The tasks that a counter counts: on the deck there, else in the list of all."""
+        from app.tui.screens.tasks import TasksScreen
+
+        if isinstance(self.screen, (DeckScreen, TasksScreen)):
+            self.screen.show_counted(words)
+        else:
+            self._go_down()
+            self.open_tasks(words, "ended" if words == COUNTED["failed"] else "number")
 
     def open_tasks(self, words: str = "", order: str = "number") -> None:
         """All tasks, those that the words of a filter mean, in an order."""
@@ -152,7 +183,11 @@ class Places(App[int]):
         """Every key that works here."""
         from app.tui.screens.help import HelpScreen, bindings_of
 
-        self.push_screen(HelpScreen(bindings_of(self.screen.active_bindings)))
+        self.push_screen(HelpScreen(bindings_of(self.screen.active_bindings)), self._press)
+
+    def _press(self, key: str | None) -> None:
+        if key:
+            self.simulate_key(key)
 
     def action_palette(self) -> None:
         """Every command by its name."""

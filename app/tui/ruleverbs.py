@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.board import AlertLine
+from app.tui.confirm import some, unnamed
 from app.tui.look import Look
 from app.tui.panes.rules import RuleRow
 from app.tui.screens.choice import Answer, Question
-from app.tui.verbs import Deed, Unfit
+from app.tui.verbs import Deed, Unfit, acknowledged
 
 Rules = Mapping[str, RuleRow]
 SPANS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
@@ -23,16 +24,11 @@ def acknowledge(rows: Sequence[Any]) -> list[Deed]:
     firing = [row for row in rows if isinstance(row, AlertLine) and row.status == "firing"]
     named = [row for row in rows if isinstance(row, RuleRow) and row.firing and row.until is None]
     ids: list[str | int] = [row.id for row in firing]
-    deeds = [_acknowledged(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))] if firing else []
-    deeds += [_acknowledged([row.name], row.name) for row in named]
+    deeds = [acknowledged(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))] if firing else []
+    deeds += [acknowledged([row.name], row.name) for row in named]
     if not deeds:
         raise Unfit("a acknowledges an alert that fires.")
     return deeds
-
-
-def _acknowledged(ids: Sequence[str | int], about: str) -> Deed:
-    back = Deed("alert.unack", {"ids": list(ids)}, "Not acknowledged any more:", object=about)
-    return Deed("alert.ack", {"ids": list(ids)}, "Acknowledged", (back,), about)
 
 
 def rules_of(rows: Sequence[Any], rules: Rules) -> list[RuleRow]:
@@ -97,9 +93,9 @@ def unsilence(rules: Sequence[RuleRow]) -> list[Deed]:
 
 
 def switch(rules: Sequence[RuleRow]) -> list[Deed]:
-    """Turn rules off, and those that are off on."""
+    """Turn rules off, or on where all of them are off."""
     deeds = []
-    for rule in rules:
+    for rule in [rule for rule in rules if rule.enabled] or rules:
         on, off = ({"name": rule.name, "enabled": enabled} for enabled in (True, False))
         said = {True: "On again:", False: "Turned off:"}
         back = Deed("sla.set", on if rule.enabled else off, said[rule.enabled], object=rule.name)
@@ -110,16 +106,15 @@ def switch(rules: Sequence[RuleRow]) -> list[Deed]:
 def ask_delete(rules: Sequence[RuleRow], look: Look) -> Question:
     """Whether to take rules away."""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
-    lines = [[(f"  {look.cut(look.theirs(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules[:SHOWN]]
-    more = [[(f"  and {len(rules) - SHOWN} more", "")]] if len(rules) > SHOWN else []
+    names = [[(f"  {look.cut(look.theirs(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules]
     closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
     one = len(rules) == 1
     body = [
-        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")], *lines, *more, [],
+        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")], *some(names, look), [],
         [(f"{closes}u brings {'it' if one else 'them'} back; p only turns {'it' if one else 'them'} off.", "")],
     ]  # fmt: skip
     answers = [Answer("y", f"delete {'it' if one else len(rules)}"), Answer("n", "keep" + (" it" if one else " them"))]
-    return Question("Delete", body, answers, safe="n")
+    return Question("Delete", body, answers, safe="n", names=unnamed(names))
 
 
 def delete(rules: Sequence[RuleRow]) -> list[Deed]:

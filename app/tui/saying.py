@@ -13,7 +13,8 @@ BEGINNING = 4
 """Cells that what is wrong keeps at least before what to do about it."""
 
 _PATH = re.compile(r"(?<![^\s(\"':=])/[^\s()\"',;]*[^\s()\"',;.:]")
-_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z])")
+_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z]) )")
+"""Where one begins: with a capital, or with the key that it is about."""
 
 
 def in_room(text: str, room: int, look: Look) -> str:

@@ -48,12 +48,14 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A field: the text that stands in it, whether that text was typed, and what is wrong with it."""
+    """A field: the text that stands in it, whether that text was typed, and what is told to be wrong with it."""
 
     field: Field
     text: str
     typed: bool
     faults: tuple[Finding, ...] = ()
+    wrong: bool = False
+    """Whether anything is wrong with it, told or not."""
 
 
 Row = Heading | Slot
@@ -69,6 +71,20 @@ class Filling:
     faults: Mapping[Path, Sequence[Finding]] = field(default_factory=dict)
     folds: Folds = field(default_factory=dict)
     query: str = ""
+    quiet: frozenset[Path] = frozenset()
+    """What was missing from the beginning and nobody has come to yet: that it is missing is not told."""
+
+    def told(self, path: Path) -> tuple[Finding, ...]:
+        """What is wrong with a field, or an object, as far as it is told."""
+        return tuple(fault for fault in self.faults.get(path, ()) if self.tells(path, fault))
+
+    def tells(self, path: Path, fault: Finding) -> bool:
+        """Whether it is told that this is wrong with a field, or an object."""
+        return not fault.missing or path not in self.quiet
+
+    def left(self, path: Path) -> Filling:
+        """The same when a field was left: its want is told, and that of the objects around it."""
+        return replace(self, quiet=frozenset(one for one in self.quiet if path[: len(one)] != one))
 
 
 def rows_of(filling: Filling) -> list[Row]:
@@ -97,16 +113,15 @@ def matches(found: Field, query: str) -> bool:
 def _group_rows(filling: Filling, number: int, group: Group) -> Iterator[Row]:
     fields = [found for found in group.fields if not _is_unused_rest(filling, found)]
     told = [_slot(filling, found) for found in fields]
-    faults = tuple(filling.faults.get(group.path, ())) if group.path else ()
-    if not fields and not faults:
+    wrong = bool(group.path and filling.faults.get(group.path))
+    if not fields and not wrong:
         return
     plain, hidden = [slot for slot in told if not _folds_away(slot)], [slot for slot in told if _folds_away(slot)]
-    is_open = filling.folds.get(f"group {number}", bool(plain or faults))
+    is_open = filling.folds.get(f"group {number}", bool(plain or wrong))
     if group.title or group.path:
-        wrong = sum(len(slot.faults) for slot in told)
-        yield Heading(
-            f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about, wrong=wrong
-        )
+        faults = filling.told(group.path) if group.path else ()
+        count = sum(len(slot.faults) for slot in told)
+        yield Heading(f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about, wrong=count)
     if is_open:
         yield from plain
         yield from _hidden_rows(filling, number, hidden, bool(plain))
@@ -122,7 +137,7 @@ def _hidden_rows(filling: Filling, number: int, hidden: Sequence[Slot], beside: 
 
 
 def _folds_away(slot: Slot) -> bool:
-    return slot.field.hidden and not slot.typed and not slot.faults
+    return slot.field.hidden and not slot.typed and not slot.wrong
 
 
 def _is_unused_rest(filling: Filling, found: Field) -> bool:
@@ -136,8 +151,8 @@ def _title(group: Group) -> str:
 
 def _slot(filling: Filling, found: Field) -> Slot:
     typed = filling.texts.get(found.path, "")
-    faults = tuple(filling.faults.get(found.path, ()))
-    return Slot(found, typed or default_of(filling, found), bool(typed), faults)
+    wrong = bool(filling.faults.get(found.path))
+    return Slot(found, typed or default_of(filling, found), bool(typed), filling.told(found.path), wrong)
 
 
 def default_of(filling: Filling, found: Field) -> str:

@@ -39,9 +39,8 @@ class Seen:
 
     def opened(self, uuid: str) -> None:
         """One failure was looked at."""
-        before = self._uuids()
-        if uuid not in before:
-            self._memory.put("opened", [*before, uuid][-MOST:])
+        if uuid not in self._uuids():
+            self._memory.change("opened", [], lambda before: [*(known for known in before if known != uuid), uuid][-MOST:])
 
     def all(self, now: float) -> None:
         """All failures so far were looked at."""

@@ -139,7 +139,7 @@ def farewell(board: Board | None, failure: BaseException | None = None) -> str:
     """The line that the shell gets: what goes on as far as that is known, and how to come back or to stop it; "" when a demo ends,
     which says more."""
     sorry = f"The deck failed ({type(failure).__name__}); details in run/deck.log of the home. " if failure else ""
-    if board is None:
+    if board is None or (not board.at and board.database != "ok"):
         return f"{sorry}Back: taskdeck"
     if board.runtime.demo:
         return sorry.rstrip()

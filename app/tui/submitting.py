@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from app.client import Client
 
 
+FULL = "disk-full"
+"""The code of the problem that a full disk is."""
+NOTHING = "Nothing was submitted."
+
+
 def all_templates(client: Client) -> Sequence[Mapping[str, Any]]:
     """All templates; what checks their parameters is loaded here, in the thread that asks."""
     rows = client.call("template.ls", {})
@@ -28,9 +33,24 @@ def last_of(client: Client, template: str) -> Mapping[str, Any] | None:
     return client.call("show", {"id": rows[0]["uuid"]}) if rows else None
 
 
-def verdict(client: Client, args: Mapping[str, Any]) -> tuple[str, str]:
+def verdict(client: Client, args: Mapping[str, Any], home: str) -> tuple[str, str]:
     """Why the runtime would refuse this submission ("" when it would not), and the name that the task would have."""
     try:
         return "", str(client.call("submit", dict(args))[0]["name"])
     except Problem as problem:
-        return getattr(problem, "message", str(problem)), ""
+        return _told(problem, home), ""
+
+
+def submitted(client: Client, args: Mapping[str, Any], home: str) -> Any:
+    """Submit; what the runtime answers. Raises the Problem it ends with."""
+    try:
+        return client.call("submit", dict(args))
+    except Problem as problem:
+        raise Problem(_told(problem, home)) from problem
+
+
+def _told(problem: Problem, home: str) -> str:
+    """Why, and what to do about it. That nothing was submitted is plain in a form that stands there still."""
+    if problem.code != FULL:
+        return f"{problem.message.replace(NOTHING, '').strip()} {problem.hint}".strip()
+    return f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then ctrl+j."

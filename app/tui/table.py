@@ -17,9 +17,10 @@ from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
 
-from app.tui.columns import Cells, Place, heads, layout, row_strip
+from app.tui.columns import Cells, Place, furthest, heads, layout, row_strip
 from app.tui.lines import Lines
 from app.tui.parts import Grid, Part, View
+from app.tui.ruletext import Says, fitted, sideways
 
 NARROW = 100
 """Below this many cells of terminal, parts show their narrow grid."""
@@ -33,6 +34,8 @@ class Table(Lines, can_focus=True):
 
     ONE_CLICK: ClassVar[bool] = False
     """Whether a click opens its row at once."""
+    TELLS_HIDDEN: ClassVar[bool] = False
+    """Whether it is always said how many columns do not fit, and not only once one went along them."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", id="table.down", group=Binding.Group("Move")),
         Binding("k,up", "move(-1)", "Up", id="table.up", group=Binding.Group("Move")),
@@ -85,13 +88,16 @@ class Table(Lines, can_focus=True):
         """The filter as the title says it."""
         self.note = ""
         """Beside the first title: `loading`, or how old the rows are."""
+        self.sign: Says = ()
+        """What the first rule says in any case."""
         self.moment: float | None = None
         """UNIX seconds that ages count to when the rows are those of another time."""
         self.jumped_at = float("-inf")
         """When the row under the cursor last went away beneath it (monotonic seconds)."""
         self._all: dict[str, Sequence[Any]] = {}
         self._index: dict[str, tuple[int, int]] = {}
-        self._skip = 0
+        self._begin = 0
+        """How far the columns were gone along to the right, as `columns.layout` has it."""
         self._at: list[tuple[int, int] | None] = []
         self._was_lit = False
         """Whether the cursor was shown when the button of the mouse went down."""
@@ -173,6 +179,10 @@ class Table(Lines, can_focus=True):
         keys = sorted(self.marks, key=lambda key: self._index[key]) or [self.cursor]
         return [row for row in map(self.find, keys) if row is not None]
 
+    def marked_rows(self) -> list[Any]:
+        """The marked rows; none where none is."""
+        return self.chosen() if self.marks else []
+
     def go(self, key: str) -> bool:
         """Put the cursor on the row with this key; False when it is not shown."""
         if key not in self._index:
@@ -216,6 +226,7 @@ class Table(Lines, can_focus=True):
         held = self._index.get(self.cursor or "", (0, None))
         shares = self.shares(height)
         cells = [self._cells(v, view, shares[v][0], held) for v, view in enumerate(self.views)]
+        self._begin = min(self._begin, max(self._furthest(view, room) for view in self.views))
         for v, (view, (lines, blanks)) in enumerate(zip(self.views, shares, strict=True)):
             if lines >= 0:
                 strips += self._part(v, view, cells[v], room, self.lit and held[0] == v)
@@ -246,8 +257,9 @@ class Table(Lines, can_focus=True):
 
     def _part(self, v: int, view: View, cells: Sequence[Cells], room: int, focused: bool) -> list[Strip]:
         grid, look, window = self._grid(view), self.look, view.window()
-        places = layout(grid.columns, room, self._contents(view), self._skip)
-        strips = [self._rule(view, grid, places, room, focused)]
+        begin = min(self._begin, self._furthest(view, room))
+        places = layout(grid.columns, room, self._contents(view), begin)
+        strips = [self._rule(view, grid, places, room, focused, begin)]
         self._at.append(None)
         for n, (row, row_cells) in enumerate(zip(window, cells, strict=True)):
             strips.append(self._row(view, grid, places, room, row, row_cells))
@@ -261,17 +273,31 @@ class Table(Lines, can_focus=True):
         strips += [Strip.blank(room)] * max(0, count)
         self._at += [None] * max(0, count)
 
-    def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool) -> Strip:
+    def _furthest(self, view: View, room: int) -> int:
+        return furthest(self._grid(view).columns, room, self._contents(view)) if self._begin else 0
+
+    def _out_of_sight(self, view: View, grid: Grid, places: Sequence[Place], begin: int) -> str:
+        """What is said of the columns that are left out; nothing where that goes without saying."""
+        if not view.rows or not (begin or self.TELLS_HIDDEN):
+            return ""
+        left = max(0, begin - 1)
+        return sideways(left, len(grid.columns) - len(places) - left, self.look)
+
+    def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool, begin: int) -> Strip:
         title = view.title
         if view is self.views[0]:
             title += self.marks_said() + (f" /{self.keep_text}" if self.keep_text else "")
             title += f"  {self.note}" if self.note else ""
-        tail = view.tail(view) if callable(view.tail) else view.tail
-        state = (title, tail, places if view.rows else None, room, focused, self.look)
+        says = tuple(view.tail(view)) if callable(view.tail) else ((view.tail,),) if view.tail else ()
+        must = (self.sign,) if self.sign and view is self.views[0] else ()
+        says, must = ((), (*says, *must)) if view.must else (says, must)
+        must += ((out,),) if (out := self._out_of_sight(view, grid, places, begin)) else ()
+        state = (title, says, must, places if view.rows else None, room, focused, self.look)
         if view.rule and view.rule[0] == state:
             return view.rule[1]
-        shown = [(2, title), *(heads(grid.columns, places) if view.rows else ())]
-        text = self.look.rule(room, shown, tail, focused)
+        shown = heads(grid.columns, places) if view.rows else []
+        title, tail = fitted(title, [head for head in shown if head[1]], says, must, room)
+        text = self.look.rule(room, [(2, title), *shown], tail, focused)
         strip = self.look.strip([(text, "title" if focused else "dim")], room)
         view.rule = (state, strip)
         return strip
@@ -368,9 +394,8 @@ class Table(Lines, can_focus=True):
                 return
 
     def action_sideways(self, by: int) -> None:
-        """Leave out columns from the left to make room for those that did not fit, or bring them back."""
-        most = max(sum(1 for column in self._grid(view).columns if column.drop) for view in self.views)
-        self._skip = max(0, min(self._skip + by, most - 1))
+        """Go along the columns where not all fit, until the last one is in, or back."""
+        self._begin = max(0, self._begin + by)
         self.redraw()
 
     def action_open(self) -> None:
@@ -383,6 +408,7 @@ class Table(Lines, can_focus=True):
         if self.cursor is not None:
             self.marks ^= {self.cursor}
             self.action_move(1)
+            self.post_message(self.Moved(self))
             self.redraw()
 
     def marks_said(self) -> str:
@@ -393,5 +419,7 @@ class Table(Lines, can_focus=True):
         """Take all marks away; False when there were none."""
         had = bool(self.marks)
         self.marks.clear()
+        if had:
+            self.post_message(self.Moved(self))
         self.redraw()
         return had

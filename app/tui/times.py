@@ -12,6 +12,11 @@ def wall(at: float, now: float, seconds: bool = False) -> str:
     return amounts.clock(datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds)
 
 
+def old(at: float, now: float) -> str:
+    """When it was, and how long ago: `10:31:02, 11m old`."""
+    return f"{wall(at, now, seconds=True)}, {amounts.age(max(0.0, now - at))} old"
+
+
 def elapsed(seconds: float) -> str:
     """A duration that counts up on screen: whole seconds, so that it does not flicker."""
     return f"{max(0, int(seconds))}s" if seconds < 10 else amounts.duration(seconds)

@@ -80,9 +80,14 @@ _TURNS: dict[str, tuple[str, str, str, str]] = {
     "hold": ("hold", "Held", "release", "Released"),
     "release": ("release", "Released", "hold", "Held"),
 }
+STOPS = ("pause", "hold")
+"""The turns after which it does not go on."""
 
 
-def _turn(row: TaskRow) -> str | None:
+def turn(row: Any) -> str | None:
+    """What `p` does to a row: pause, resume, hold or release; None to one that it does nothing to."""
+    if isinstance(row, (QueueLine, PoolLine)):
+        return "pause" if row.status == "active" else "resume"
     if isinstance(row, RunningLine):
         return {"paused": "resume", "running": "pause", "starting": "pause"}.get(row.status)
     if isinstance(row, NextLine):
@@ -90,15 +95,26 @@ def _turn(row: TaskRow) -> str | None:
     return None
 
 
+def turns(rows: Sequence[Any]) -> list[tuple[str, Any]]:
+    """What `p` does to which of these rows, places once each. All go one way: where one of them goes on, those that do are stopped."""
+    found = {row.key: (turned, row) for row in map(_turned_row, rows) if (turned := turn(row))}
+    stops = [pair for pair in found.values() if pair[0] in STOPS]
+    return stops or list(found.values())
+
+
+def _turned_row(row: Any) -> Any:
+    """What `p` on a row is about: the line of a task, the pool of either of its two rows."""
+    return row.pool if isinstance(row, PoolRow) else plain(row)
+
+
 def pause(rows: Sequence[Any]) -> list[Deed]:
     """Make it not go on, or undo that: pause, continue, hold, release; for queues and pools pause and resume."""
-    places = [deed for row in rows if (deed := _pause_place(row)) is not None]
-    tasks = task_rows(rows)
-    turns = sorted(((turn, row) for row in tasks if (turn := _turn(row))), key=lambda pair: pair[0])
-    deeds = [_turned(turn, [row for _, row in pairs]) for turn, pairs in groupby(turns, key=lambda pair: pair[0])]
-    if not (places or deeds):
+    found, tasks = turns(rows), task_rows(rows)
+    if not found:
         raise Unfit(f"Nothing to pause: {_have(tasks)} ended." if tasks else "Nothing to pause here.")
-    return [*places, *deeds]
+    places = [_turned_place(turned, row) for turned, row in found if isinstance(row, (QueueLine, PoolLine))]
+    of_tasks = sorted((pair for pair in found if isinstance(pair[1], (RunningLine, NextLine))), key=lambda pair: pair[0])
+    return [*places, *(_turned(name, [row for _, row in pairs]) for name, pairs in groupby(of_tasks, key=lambda pair: pair[0]))]
 
 
 def _turned(turn: str, rows: Sequence[TaskRow]) -> Deed:
@@ -106,15 +122,12 @@ def _turned(turn: str, rows: Sequence[TaskRow]) -> Deed:
     return Deed(verb, {"ids": ids(rows)}, said, (Deed(back, {"ids": ids(rows)}, unsaid),))
 
 
-def _pause_place(row: Any) -> Deed | None:
-    place = row.pool if isinstance(row, PoolRow) else row
-    if not isinstance(place, (QueueLine, PoolLine)):
-        return None
+def _turned_place(turned: str, place: QueueLine | PoolLine) -> Deed:
     kind = "queue" if isinstance(place, QueueLine) else "pool"
     name = f"{kind} {place.name}"
     stop = Deed(f"{kind}.pause", {"name": place.name}, "Paused", object=name)
     go = Deed(f"{kind}.resume", {"name": place.name}, "Resumed", object=name)
-    first, back = (stop, go) if place.status == "active" else (go, stop)
+    first, back = (stop, go) if turned == "pause" else (go, stop)
     return Deed(first.verb, first.args, first.said, (back,), name)
 
 
@@ -156,14 +169,13 @@ def acknowledge(rows: Sequence[Any]) -> list[Deed]:
     firing = [row for row in rows if isinstance(row, AlertLine) and row.status == "firing"]
     if not firing:
         raise Unfit("a acknowledges a firing alert.")
-    return [
-        Deed(
-            "alert.ack",
-            {"ids": [row.id for row in firing]},
-            "Acknowledged",
-            object=", ".join(row.sla for row in firing),
-        )
-    ]
+    return [acknowledged([row.id for row in firing], ", ".join(dict.fromkeys(row.sla for row in firing)))]
+
+
+def acknowledged(ids: Sequence[str | int], about: str) -> Deed:
+    """Acknowledge these: alerts by their ids, or a rule by its name, which is all of it that fires."""
+    back = Deed("alert.unack", {"ids": list(ids)}, "Not acknowledged any more:", object=about)
+    return Deed("alert.ack", {"ids": list(ids)}, "Acknowledged", (back,), about)
 
 
 def delete(rows: Sequence[TaskRow]) -> list[Deed]:

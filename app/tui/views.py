@@ -37,7 +37,11 @@ def saved(memory: Memory) -> list[SavedView]:
 
 
 def _theirs(memory: Memory) -> list[SavedView]:
-    return [view for found in memory.get("views", []) if (view := _view(found)) is not None]
+    return _read(memory.latest("views", []))
+
+
+def _read(stored: list[Any]) -> list[SavedView]:
+    return [view for found in stored if (view := _view(found)) is not None]
 
 
 def _view(found: Any) -> SavedView | None:
@@ -55,15 +59,18 @@ def lettered(views: Sequence[SavedView]) -> list[tuple[str, SavedView]]:
 
 def save(memory: Memory, view: SavedView) -> None:
     """Keep a view, in place of one of the same name."""
-    others = [asdict(other) for other in _theirs(memory) if other.name != view.name]
-    memory.put("views", [*others, asdict(view)])
+    memory.change("views", [], lambda stored: [*_without(stored, view.name), asdict(view)])
 
 
 def forget(memory: Memory, name: str) -> bool:
     """Let go of a saved view; False when there was none."""
     before = _theirs(memory)
-    memory.put("views", [asdict(view) for view in before if view.name != name])
+    memory.change("views", [], lambda stored: _without(stored, name))
     return any(view.name == name for view in before)
+
+
+def _without(stored: list[Any], name: str) -> list[dict[str, Any]]:
+    return [asdict(view) for view in _read(stored) if view.name != name]
 
 
 def name_fault(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from app.core import amounts
@@ -15,6 +16,8 @@ from app.tui.verbs import Deed
 _HOLDERS = 3
 _TITLES = (14, 28)
 """Cells that the names of cures get, at least and at most."""
+_TITLE_LINES = 3
+"""Lines that one gets at most: what it is about has names of any length."""
 _NOT_REASONS = (
     (("held",), "not held"),
     (("dependency",), "no dependencies"),
@@ -100,11 +103,9 @@ def _cure(facts: Facts, cure: Mapping[str, Any], title: str, room: int) -> Itera
     able = bool(cure["verb"])
     style, target = ("", f"cure:{cure['name']}") if able else ("dim", "")
     gain = facts.look.theirs(facts.look.own(cure["gain"]))
-    first, *more = wrap(gain, facts.room - room - 6)
-    name = pad(facts.look.cut(title, room, "middle"), room)
-    yield Row(((f"{name}  ", "bold" if able else "dim"), (first, style)), target)
-    for text in more:
-        yield Row(((f"{' ' * (room + 2)}{text}", style),))
+    names = wrap(facts.look.cut(title, room * _TITLE_LINES, "middle"), room)
+    for n, (name, text) in enumerate(zip_longest(names, wrap(gain, facts.room - room - 6), fillvalue="")):
+        yield Row(((f"{pad(name, room)}  ", "bold" if able else "dim"), (text, style)), "" if n else target)
 
 
 def deed(cure: Mapping[str, Any]) -> Deed:

@@ -22,6 +22,7 @@ import ctypes.util
 import errno
 import hashlib
 import importlib
+import io
 import json
 import os
 import re
@@ -117,7 +118,7 @@ def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 def entries(folder: str) -> list[dict[str, Any]]:
     """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
     beside, of, history, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
-    own header; those that were taken long ago have no history."""
+    own header, and has no `what`; those that were taken long ago have no history."""
     taken, bad, pruned = {}, {}, set()
     for said in manifest(folder)[0]:
         if said["what"] == "taken":
@@ -261,7 +262,8 @@ class Opened:
         """What the manifest says of it."""
         names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
         more = {"number": self.header.get("number", 0), "history": self.header.get("history"), "bytes": self.bytes, "digest": self.digest}
-        return dict({name: self.header[name] for name in names}, **more)
+        said = dict({name: self.header[name] for name in names}, **more)
+        return dict(said, **{name: None if said[name] is None else str(said[name]) for name in ("of", "history")})
 
     def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """(numbers of pages from 0, those pages as bytes), frame by frame."""
@@ -631,9 +633,68 @@ def _asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[str, An
     return named(found, ident)
 
 
+def folder_name(home: str) -> str:
+    """What the folder of a home's backups is called, beside those of others; `home` is where it really is."""
+    return "%s-%s" % (os.path.basename(home)[:40], hashlib.sha256(os.fsencode(home)).hexdigest()[:8])
+
+
+def _homes(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The backups that say whose they are, home by home: those of one place, or of one history."""
+    homes: list[tuple[set[tuple[str, str]], list[dict[str, Any]]]] = []
+    for entry in found:
+        marks = {(name, entry[name]) for name in ("of", "history") if entry.get(name)}
+        same = [home for home in homes if home[0] & marks]
+        if marks:
+            homes = [home for home in homes if home not in same]
+            homes.append((marks.union(*(home[0] for home in same)), [one for home in same for one in home[1]] + [entry]))
+    return [entries for _, entries in homes]
+
+
+def _place_of(entry: dict[str, Any]) -> str:
+    """Where the database lay that it is of, as a terminal may show it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in entry.get("of") or "an unknown place")
+
+
+def _of_this_folder(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are not surely of another home than the one whose folder this is, told by where it lies or by what was taken into it.
+    Raises Unknown where neither tells which home that is."""
+    homes, where = _homes(found), os.path.realpath(folder)
+    if len(homes) < 2:
+        return found
+
+    def placed(entry: dict[str, Any]) -> bool:
+        home = os.path.dirname(entry.get("of") or "")
+        try:
+            return home == os.path.dirname(where) or folder_name(home) == os.path.basename(where)
+        except UnicodeEncodeError:  # no name of a folder
+            return False
+
+    for tells in (placed, lambda entry: "what" in entry):
+        ours = [home for home in homes if any(map(tells, home))]
+        if len(ours) == 1:
+            theirs = {entry["id"] for home in homes if home is not ours[0] for entry in home}
+            return [entry for entry in found if entry["id"] not in theirs]
+    some = "; ".join("%s of %s" % (home[-1]["id"], _place_of(home[-1])) for home in homes)
+    raise Unknown("there are backups of %d homes here: name the one to restore by its ID, see list (%s)" % (len(homes), some))
+
+
+def _newest_of(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
+    """The last good one of that time or before, of the home whose folder this is; what is passed over is said. Raises Unknown."""
+    ours = _of_this_folder(folder, found)
+    theirs = [entry for entry in found if entry not in ours and entry["at"] <= at]
+    if theirs:
+        last = max(theirs, key=lambda entry: entry["at"])
+        said = "%s and others" % last["id"] if len(theirs) > 1 else last["id"]
+        print("restore.py: passed over, of another home (%s): %s. To restore it, name its ID" % (_place_of(last), said), file=sys.stderr)
+    return pick(ours, at=at)
+
+
 def _list(folder: str, args: argparse.Namespace) -> int:
-    for entry in _found(folder):
-        print("%-32s %s %12d  %s" % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good"))
+    found = _found(folder)
+    several = len(_homes(found)) > 1
+    for entry in found:
+        whose = ", of %s" % _place_of(entry) if several else ""
+        print("%-32s %s %12d  %s%s" % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good", whose))
     return 0
 
 
@@ -657,7 +718,7 @@ def _verify(folder: str, args: argparse.Namespace) -> int:
 
 def _restore(folder: str, args: argparse.Namespace) -> int:
     found = _found(folder)
-    entry = _asked(folder, found, args.id) if args.id else pick(found, at=stored_time(args.at))
+    entry = _asked(folder, found, args.id) if args.id else _newest_of(folder, found, stored_time(args.at))
     beside = _place(args.file)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
         wrong = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
@@ -706,4 +767,6 @@ def main(given: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a place may have letters that a terminal has not
     sys.exit(main(sys.argv[1:]))

@@ -39,7 +39,7 @@ class Backup:
     """One backup. `kind` is full or increment; `base`: what an increment is built upon; `at`: its time as stored; `bytes`: of its
     file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task; `stranger`: where the database
     of another home lies that it is of, None for one of our own; `doubtful`: where one lies that may be another home's, None where it is
-    known whose it is."""
+    known whose it is; `unreadable`: what of it cannot be read, though it can be restored."""
 
     id: str
     kind: str
@@ -55,6 +55,7 @@ class Backup:
     facts: Mapping[str, Any]
     stranger: str | None = None
     doubtful: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 class Fault(NamedTuple):
@@ -125,8 +126,10 @@ class Store:
         Storage, and what `step` raises."""
         with told(self.folder, room.UNCHECKED):
             found = self.entries()
+            chosen = tool.pick(found, backup.id)
             try:
-                return _faults(backup.id, *tool.check_whole(str(self.folder), found, tool.pick(found, backup.id), str(image), step))
+                unread = _faults(backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable])
+                return unread + _faults(backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step))
             except tool.Damaged as damaged:
                 return [Fault(damaged.ident, damaged.why, True)]
 
@@ -174,28 +177,40 @@ class _Whose(NamedTuple):
 def _whose(found: list[dict[str, Any]], database: Path) -> _Whose:
     """Ours are those that were taken where ours lies, and those of our history, which a home keeps where it is moved to, promoted or
     restored; where ours cannot be read, what was taken of it tells. Of the others, one that has no history, as no number was given yet or
-    as it is of long ago, may be another's, unless we took one in the same place after it. It is ours all the same where none is surely
-    so: the home was moved. What does not say where it was taken is ours."""
+    as it is of long ago, may be another's, unless we took one in the same place after it or it came along when the home was moved. Where
+    ours cannot be read and none is surely ours, all are: it is what there is. What does not say where it was taken is ours."""
     place = os.path.realpath(database)
-    ours = {_history(database)} - {None} or {entry.get("history") for entry in found if entry.get("of") == place} - {None}
+    known, mine = _history(database)
+    ours = {mine} - {None} or {entry.get("history") for entry in found if entry.get("of") == place} - {None}
     sure = {entry["id"]: entry for entry in found if entry.get("of") == place or entry.get("history") in ours}
     elsewhere = [entry for entry in found if entry.get("of") is not None and entry["id"] not in sure]
     theirs = {entry["id"]: entry["of"] for entry in elsewhere if ours and entry.get("history")}
-    left = [entry for entry in elsewhere if entry["id"] not in theirs] if sure else []
+    left = [entry for entry in elsewhere if entry["id"] not in theirs] if sure or known else []
     last = {entry.get("of"): entry["at"] for entry in sorted(sure.values(), key=lambda entry: entry["at"])}
-    doubtful = {entry["id"]: entry["of"] for entry in left if entry.get("history") or last.get(entry["of"], "") < entry["at"]}
+    unsure = [entry for entry in left if entry.get("history") or last.get(entry["of"], "") < entry["at"]]
+    doubtful = {entry["id"]: entry["of"] for entry in unsure if not _came_along(entry, database, mine)}
     return _Whose(frozenset(sure), theirs, doubtful)
 
 
-def _history(database: Path) -> str | None:
-    if not database.exists():
-        return None
-    with suppress(*sql.FAILED), closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
-        return tool.history(c)
-    return None
+def _came_along(entry: Mapping[str, Any], database: Path, mine: str | None) -> bool:
+    """Whether the home was where it was taken: that is a copy of it, or is gone and our folder in the home tells how it was taken, which
+    it does not of a file that was put there."""
+    there, history = _history(Path(entry["of"]))
+    in_home = Path(entry["path"]).parent.parent == database.parent
+    return history is not None and history == mine if there else in_home and "what" in entry and not os.path.lexists(entry["of"])
+
+
+def _history(database: Path) -> tuple[bool, str | None]:
+    """Whether there is a database that can be read, and its history."""
+    with suppress(OSError, *sql.FAILED):
+        if database.exists():
+            with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
+                return True, tool.history(c)
+    return False, None
 
 
 def _backup(entry: Mapping[str, Any], whose: _Whose) -> Backup:
     names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
     told = {name: entry[name] for name in names} | {"path": Path(entry["path"]), "verified": entry["problem"] is None}
+    told["unreadable"] = tuple(entry.get("unreadable", ()))
     return Backup(**told, stranger=whose.strangers.get(entry["id"]), doubtful=whose.doubtful.get(entry["id"]))

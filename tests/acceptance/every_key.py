@@ -40,6 +40,7 @@ from app.tui.screens.editor import EditorScreen, ReviewScreen
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.history import HistoryScreen
 from app.tui.screens.log import LogScreen
+from app.tui.screens.names import NamesScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen
 from app.tui.screens.palette import PaletteScreen
 from app.tui.screens.submit import SubmitScreen
@@ -197,6 +198,7 @@ VISITS = (
     Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),
     Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
     Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
+    Visit("what was said", NamesScreen, None, (QUEUES, (":", "▌Commands"), ("messages\r", "▌Said lately"))),
     Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌ Theme"))),
     Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌ Copy"))),
     Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌ Signal"))),

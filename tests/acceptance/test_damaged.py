@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 
 from app import paths
 from app.runtime import fresh, inplace
+from app.runtime.advice import Newest
 from db.errors import DamagedDatabase
 from tests.acceptance.house import House
 from tests.corruption import trials
@@ -82,7 +84,7 @@ def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: P
     there = other / "backups"
     database.unlink()
     monkeypatch.setattr(inplace, "folder", lambda _: there)
-    monkeypatch.setattr(inplace, "newest", lambda _: there)
+    monkeypatch.setattr(inplace, "newest", lambda _: Newest("2026-01-02T00:00:00.000000Z", ""))
 
     fresh.look_over(home)
     (home / "run" / inplace.CLOSED).touch()
@@ -257,6 +259,7 @@ def test_a_runtime_on_a_database_that_cannot_be_read_is_stopped_and_restored(hou
 
 def test_a_deck_over_a_damaged_database_says_so_and_that_the_runtime_lives(house: House):
     house.submit("--hold", "-n", "to be seen", "--", "true")
+    house.ok("db", "backup")
     with house.terminal(columns=80, rows=24) as shown:
         shown.wait("to be seen")
         with (house.home / "taskdeck.db").open("r+b") as file:
@@ -264,8 +267,12 @@ def test_a_deck_over_a_damaged_database_says_so_and_that_the_runtime_lives(house
             file.write(random.Random(2).randbytes((house.home / "taskdeck.db").stat().st_size - 2 * 4096))
         assert house.td("submit", "--", "true").returncode == 5
         shown.wait(lambda t: "DATABASE DAMAGED" in t.text and "taskdeck stop &&" in t.text and "NO RUNTIME" not in t.text)
+        assert "to be seen" in shown.text
+        shown.type("5").wait(lambda t: "5 Tasks" in t.text and "DATABASE DAMAGED" in t.text and "taskdeck stop &&" in t.text)
+        shown.type("q").wait("3 Running 0")
         house.ok("stop")
-        shown.wait("NO RUNTIME").type("q").end()
+        shown.wait(lambda t: "NO RUNTIME" in t.text and "DATABASE DAMAGED" in t.text)
+        shown.wait(lambda t: "to be seen" in t.text and re.search(r"3 Running 0  as of \d\d:\d\d:\d\d, \d+s old", t.text)).type("q").end()
 
 
 def test_a_home_that_was_killed_is_looked_over_and_goes_on(runtime: Living):

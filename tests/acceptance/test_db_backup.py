@@ -185,7 +185,8 @@ def test_what_restores_put_aside_is_told_with_the_backups_and_can_be_gone_back_t
     (kept,) = house.home.glob("taskdeck.db.before-restore-*")
 
     told = house.td("db", "backups")
-    assert "a database that a restore put aside lies in the home" in told.stderr and "all but the newest go after 30d" in told.stderr
+    assert "a database that a restore or an upgrade kept lies in the home" in told.stderr
+    assert "all but the newest go after 30d" in told.stderr
     assert f"taskdeck db restore {kept.name}\n" in told.stderr and house.td("db", "backups", "-o", "name").stderr == ""
     assert "night" not in house.ok("queue", "ls")
     house.ok("db", "restore", kept.name, "--yes")

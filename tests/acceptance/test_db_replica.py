@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,34 @@ def test_a_copy_on_another_host_goes_over_ssh(house: House, tmp_path: Path, monk
     house.ok("stop")
     synced(house)
     assert replica(house)["promoted"] and not (there / "replica.db").exists()
+
+
+def test_a_good_copy_is_not_given_up_for_a_place_that_takes_none(house: House, far: Path, tmp_path: Path):
+    before = replica(house)["target"]
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "taskdeck.db").touch()
+
+    gone = house.td("db", "replica", "set", f"far:{tmp_path}/gone")
+    theirs = house.td("db", "replica", "set", f"far:{tmp_path}/home")
+
+    assert gone.returncode == 4 and f"no copy can be made in far:{tmp_path}/gone" in gone.stderr and f"{before} goes on" in gone.stderr
+    assert theirs.returncode == 4 and f"far:{tmp_path}/home is a home of its own. It was not touched" in theirs.stderr
+    assert replica(house)["target"] == before and replica(house)["problem"] is None
+    assert not (tmp_path / "gone").exists() and [path.name for path in (tmp_path / "home").iterdir()] == ["taskdeck.db"]
+
+
+def test_a_place_that_is_chosen_again_while_a_copy_goes_there_has_one(house: House, far: Path, tmp_path: Path):
+    slow, busy, both, go = (tmp_path / name for name in ("bin/ssh", "busy", "both", "go"))
+    copying = f"mkdir {busy} || touch {both}; until test -e {go}; do sleep 0.02; done; sh -c \"$*\"; rmdir {busy}; exit 0"
+    first = f"case $* in *sqlite3_rsync*) {copying};; esac\necho >> {tmp_path}/asked"
+    slow.write_text(slow.read_text().replace("\nexec", f"\n{first}\nexec"))
+    with ThreadPoolExecutor() as apart:
+        sets = [apart.submit(house.td, "db", "replica", "set", f"far:{far}") for _ in range(2)]
+        until(lambda: busy.exists() and (tmp_path / "asked").read_text().count("\n") > 2, "a copy on its way, and another wanted")
+        go.touch()
+        assert [done.result().returncode for done in sets] == [0, 0]
+
+    assert not both.exists() and replica(house)["problem"] is None and replica(house)["at"]
 
 
 FAR = 'while [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"'

@@ -191,6 +191,39 @@ def test_numbers_are_passed_over_only_where_some_may_have_been_given(house: Hous
     assert house.json("db", "restore", "--yes")["carried"]["next"] == 1002
 
 
+def lost_and_restored(house: House) -> dict[str, Any]:
+    """The database goes to pieces while no runtime is up, and the newest backup takes its place; what was carried over."""
+    house.ok("stop")
+    database = house.home / "taskdeck.db"
+    database.write_bytes(b"\xff" * database.stat().st_size)
+    carried = house.json("db", "restore", "--yes")["carried"]
+    house.ok("serve", "--detach")
+    return carried
+
+
+def test_no_number_comes_again_though_the_database_is_lost_again_before_the_next_backup(house: House):
+    given = [int(house.submit("--hold", "--", "true")) for _ in range(2)]
+    house.ok("db", "backup")
+
+    for _ in range(3):
+        carried = lost_and_restored(house)
+        assert carried["lost"] == given[2:] and carried["next"] > max(given)
+        given.append(int(house.submit("--hold", "--", "true")))
+
+    assert len({*given}) == len(given)
+
+
+def test_more_tasks_than_a_restore_passes_over_are_told_as_lost_and_their_numbers_do_not_come_again(house: House):
+    house.submit("--hold", "--", "true")
+    house.ok("db", "backup")
+    house.ok("submit", "--each", "--hold", "--", "true", input="".join(f"{n}\n" for n in range(1500)))
+
+    carried = lost_and_restored(house)
+
+    assert carried["lost"] == [*range(2, 1502)] and carried["next"] > 1501
+    assert int(house.submit("--hold", "--", "true")) > 1501
+
+
 def test_on_a_terminal_it_says_what_would_change_and_asks(house: House):
     house.submit("--hold", "-c", "true")
     house.ok("db", "backup")

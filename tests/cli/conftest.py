@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from app.__main__ import _keys
 from app.cli.main import run
 from tests.cli.answering import Answering
 
@@ -35,7 +36,7 @@ def cli(
 
     def command(*words: str, feed: bytes = b"") -> Said:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(feed)))
-        code = run(list(words), deck=_not_here, serve=_not_here)
+        code = run(list(words), deck=_not_here, serve=_not_here, keys=_keys)
         return Said(code, *capfd.readouterr())
 
     return command

@@ -40,9 +40,9 @@ def test_what_restores_put_aside_is_said_in_a_sentence():
 
     assert db_backup.kept({"files": [], "keep": 60.0}) == ""
     one = db_backup.kept({"files": [file], "keep": None})
-    assert one.startswith("a database that a restore put aside lies in the home (2.0K). Back to ")
+    assert one.startswith("a database that a restore or an upgrade kept lies in the home (2.0K). Back to ")
     two = db_backup.kept({"files": [file, file], "keep": 14 * 86400.0})
-    assert two.startswith("2 databases that restores put aside lie in the home (4.0K); all but the newest go after 14d. Back to ")
+    assert two.startswith("2 databases that restores or upgrades kept lie in the home (4.0K); all but the newest go after 14d. Back to ")
     assert two.endswith(": taskdeck db restore taskdeck.db.before-restore-x")
 
 

@@ -6,18 +6,22 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from app.errors import Problem, Storage, Usage
 from app.health import living, process
+from db.errors import OlderDatabase
 from tests.cli.test_showing import STATUS
 from tests.living import Living
 
 PAIR = {"pid": os.getpid(), "guard_pid": os.getppid()}
 """Two processes of which one is above the other."""
-WELL = {**STATUS, "keeper": PAIR, "pools": [], "queues": []}
+WELL = {**STATUS, "keeper": PAIR, "pools": [{"name": "default", "total_cpu": 1.0, "total_memory": 1.0}],
+        "queues": [{"name": "default", "pool": "default", "capacity": 1}]}  # fmt: skip
 
 
 def findings(cli, *words):
@@ -87,6 +91,14 @@ def test_a_database_that_cannot_be_read_is_broken_and_the_rest_is_still_told(ans
     assert {"versions", "home", "disk", "files", "clock", "limits"} <= found.keys()
 
 
+def test_a_database_of_an_earlier_version_is_a_hint_with_what_upgrades_it(answering, cli, home):
+    answering(status=OlderDatabase(home / "taskdeck.db", "0001", "0005"))
+
+    code, found = findings(cli)
+
+    assert (code, found["database"]["cure"]) == (0, f"taskdeck --home {home} db migrate")
+
+
 def test_the_cure_of_a_damaged_database_keeps_it_aside_and_lets_a_new_one_be_made(cli, database, home):
     database.write_bytes(b"no database at all, but text that is long enough")
 
@@ -94,6 +106,27 @@ def test_the_cure_of_a_damaged_database_keeps_it_aside_and_lets_a_new_one_be_mad
     os.system(found["database"]["cure"])
 
     assert (code, findings(cli)[0]) == (1, 0) and (home / "damaged" / "taskdeck.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('"task.cancle" = "ctrl+e"', 'no action "task.cancle". Nearest: task.cancel; passed over.'),
+        ('"task.cancel" = "ctrl+ee"', 'there is no key "ctrl+ee".'),
+        ('"task.cancel" = "p"', "p would be both task.cancel and task.pause. Usual keys hold."),
+        ('"task.cancel" = "f9"', None),
+    ],
+)
+def test_keys_that_do_not_hold_are_told_with_the_file_to_mend(answering, cli, tmp_path, keys, said):
+    path = tmp_path / "config" / "taskdeck" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[keys]\n{keys}\n")
+    answering(status=WELL, ls={"tasks": []})
+
+    found = findings(cli)[1]["config"]
+
+    assert found["ok"] == (said is None) and found["text"].startswith(str(path)) and (said or "") in found["text"]
+    assert said is None or found["cure"].endswith(str(path))
 
 
 def test_a_home_that_is_a_file_is_broken(cli, tmp_path):
@@ -138,6 +171,18 @@ def test_what_keeps_it_from_looking_is_told_by_its_name_with_one_command(answeri
     found = findings(cli)[1][check]
 
     assert not found["ok"] and found["cure"].startswith(cure)
+
+
+def test_a_home_that_can_take_nothing_is_broken_and_mended_by_the_cure(cli, database, home):
+    with closing(sqlite3.connect(database)) as c:
+        c.executescript("DELETE FROM queues; DELETE FROM pools")
+
+    code, found = findings(cli, "--home", str(home))
+    assert code == 1 and found["queues"]["text"] == "there is no queue at all, so no task can be submitted"
+    assert found["pools"]["cure"] == found["queues"]["cure"]
+    assert cli(*shlex.split(found["queues"]["cure"])[1:]).code == 0
+
+    assert not {"pools", "queues"} & findings(cli, "--home", str(home))[1].keys()
 
 
 def test_a_real_home_is_well_while_it_lives_and_after_it_was_stopped(runtime: Living, td):

@@ -212,7 +212,7 @@ def test_how_large_a_backup_is_stands_in_its_operation_as_people_read_it(answeri
     answering(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "db backup", "object": "backup x",
                            "before": None, "after": {"bytes": 376832}}])  # fmt: skip
 
-    assert cli("operations").out.rstrip().endswith("bytes 368K")
+    assert cli("operations").out.rstrip().endswith("backup x  368K")
 
 
 def test_operations_are_asked_for_by_who_what_and_when(answering, cli):
@@ -298,6 +298,11 @@ def test_operations_tell_what_changed(answering, cli):
     answering(operations=[row])
 
     assert cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")
+    answering(operations=[row | {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}])
+    assert cli("operations").out.splitlines()[1].endswith("ann  submit  task #7  task #7")
+    rule = {"conditions": {"preset": "finishes-within", "value": "45m"}, "actions": {}}
+    answering(operations=[row | {"verb": "sla create", "object": "sla a", "before": None, "after": rule}])
+    assert "{" not in cli("operations").out and cli("operations").out.splitlines()[1].endswith("sla a  finishes within 45m")
 
 
 def paged(*pages):

@@ -1,5 +1,7 @@
 """What is written reads back the same, and nothing that is read can do harm."""
 
+import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -60,6 +62,31 @@ def test_a_parameter_gets_a_line_of_its_own() -> None:
     parameters = {"type": "object", "properties": {"a": {"type": "string"}, "b c": {"type": "string"}}}
     text = formats.write({"templates": {"x": {"parameters": parameters}}}, "toml")
     assert 'properties.a = {type = "string"}\nproperties."b c" = {type = "string"}' in text
+
+
+def calls(parameters: int) -> int:
+    """How many functions are called to write so many parameters."""
+    made: Counter[str] = Counter()
+    properties = {f"p{n}": {"type": "string", "description": "what it is"} for n in range(parameters)}
+    document = {"templates": {"x": {"parameters": {"type": "object", "properties": properties}}}}
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, arg: made.update((event,)))
+    try:
+        formats.write(document, "toml")
+    finally:
+        sys.setprofile(before)
+    return made["call"] + made["c_call"]
+
+
+def test_what_is_four_times_as_long_takes_no_more_than_four_times_the_work() -> None:
+    assert calls(200) < 4.2 * calls(50)
+
+
+def test_what_nobody_can_see_is_written_as_an_escape() -> None:
+    document = {"templates": {"a": {"description": "\x7f\x85\u2028\ufeff\x1b"}}}
+    text = formats.write(document, "toml")
+    assert r'"\u007f\u0085\u2028\ufeff\u001b"' in text
+    assert formats.read(text, "toml") == document
 
 
 def test_null_is_written_in_yaml_only() -> None:

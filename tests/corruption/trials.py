@@ -27,7 +27,7 @@ def furnish(home: Path, tasks: int) -> None:
     migrate.migrate(path)
     engine = write_engine(path)
     with engine.begin() as c:
-        from app.runtime.fresh import seed
+        from db.seed import seed
 
         seed(c)
         made = Made(c)

@@ -557,3 +557,14 @@ def test_a_disk_that_fills_up_leaves_nothing_but_a_clear_error(live: Path, folde
     assert done.stdout.split() in (["disk-full", "5"], ["storage", "5"]) and done.stderr == ""
     assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
     assert take(live, folder, ALWAYS).verified
+
+
+def test_a_backup_with_a_row_that_cannot_be_read_is_not_called_well(database: Path, folder: Path, tmp_path: Path):
+    with closing(sqlite3.connect(database, isolation_level=None)) as c:
+        c.execute("UPDATE queues SET updated_at = 'never'")
+
+    taken = take(database, folder, ALWAYS)
+
+    assert taken.verified and taken.unreadable == ("1 row of queues without a time in updated_at",)
+    (fault,) = Store(folder).check(taken, tmp_path / "image")
+    assert (fault.own, fault.why) == (False, "1 row of queues without a time in updated_at; see: taskdeck db check")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -67,6 +67,58 @@ def test_it_restores_the_newest_of_a_time(away: Path, tmp_path: Path):
     assert early.returncode == 1 and "no good backup of 20" in early.stderr and not (tmp_path / "early.db").exists()
 
 
+LATER = "2100-01-01"
+
+
+@pytest.fixture
+def theirs(away: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backup:
+    """A newer backup of another home, put among those of one."""
+    other = tmp_path / "other" / "live.db"
+    other.parent.mkdir()
+    writing.make(other, 3)
+    soon = clock.utcnow() + timedelta(seconds=5)  # else one has the name of the other
+    with monkeypatch.context() as later:
+        later.setattr(clock, "utcnow", lambda: soon)
+        found = take(other, tmp_path / "other" / "backups", Rules())
+    shutil.copy(found.path, away)
+    return found
+
+
+def test_the_newest_of_a_time_is_of_the_home_whose_folder_it_is(away: Path, theirs: Backup, tmp_path: Path):
+    done = restore(away, "restore", "--at", LATER, tmp_path / "restored.db")
+
+    assert writing.assert_exact(tmp_path / "restored.db") == 350 and done.returncode == 0
+    assert f"passed over, of another home ({tmp_path}/other/live.db): {theirs.id}. To restore it, name its ID" in done.stderr
+    assert restore(away, "restore", theirs.id, tmp_path / "theirs.db").returncode == 0
+    assert writing.assert_exact(tmp_path / "theirs.db") == 3
+    listed = {line.split()[0]: line.split(", of ")[1] for line in restore(away, "list").stdout.splitlines()}
+    assert listed.pop(theirs.id) == f"{tmp_path}/other/live.db" and [*listed.values()] == [f"{tmp_path}/live.db"] * 2
+
+
+@pytest.mark.parametrize("lies", ["in the home", "named for it"])
+def test_without_a_manifest_where_the_folder_lies_says_whose_it_is(away: Path, theirs: Backup, tmp_path: Path, lies: str):
+    (away / "manifest.jsonl").unlink()
+    (tmp_path / "disk").mkdir()
+    folder = away.rename(tmp_path / "disk" / tool.folder_name(str(tmp_path)) if lies == "named for it" else tmp_path / "moved")
+
+    assert restore(folder, "restore", "--at", LATER, tmp_path / "restored.db").returncode == 0
+    assert writing.assert_exact(tmp_path / "restored.db") == 350
+
+
+def test_where_nothing_says_whose_folder_it_is_none_is_chosen(away: Path, theirs: Backup, tmp_path: Path):
+    (away / "manifest.jsonl").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    folder = away.rename(tmp_path / "elsewhere" / "backups")
+    full, increment = (one for one in taken(folder) if one.id != theirs.id)
+
+    done = restore(folder, "restore", "--at", LATER, tmp_path / "restored.db")
+
+    assert done.returncode == 1 and not (tmp_path / "restored.db").exists()
+    assert "there are backups of 2 homes here: name the one to restore by its ID, see list" in done.stderr
+    assert f"{increment.id} of {tmp_path}/live.db" in done.stderr and f"{theirs.id} of {tmp_path}/other/live.db" in done.stderr
+    assert restore(folder, "restore", full.id, tmp_path / "restored.db").returncode == 0
+
+
 def test_it_overwrites_nothing(away: Path, tmp_path: Path):
     (tmp_path / "mine").write_text("mine")
 
@@ -83,7 +135,7 @@ def test_it_says_which_folder_is_missing_and_leaves_nothing(away: Path, tmp_path
     done = restore(away, "restore", taken(away)[0].id, tmp_path / "nodir" / "x.db")
 
     assert done.returncode == 1 and done.stderr == f"restore.py: there is no folder {tmp_path}/nodir: make it first\n"
-    assert restore(away, "restore", "--at", "now", tmp_path / "x.db").returncode == 0
+    assert restore(away, "restore", "--at", LATER, tmp_path / "x.db").returncode == 0
     assert {path.name for path in tmp_path.iterdir()} >= {"x.db"} and not list(tmp_path.glob(".restore-*"))
 
 
@@ -91,7 +143,7 @@ def test_where_there_is_no_backup_it_says_so(away: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     shutil.copy(away / "restore.py", tmp_path / "empty")
 
-    for words in (["list"], ["verify"], ["restore", "--at", "now", tmp_path / "x.db"]):
+    for words in (["list"], ["verify"], ["restore", "--at", LATER, tmp_path / "x.db"]):
         done = restore(tmp_path / "empty", *words)
         assert (done.returncode, done.stdout) == (1, "") and done.stderr == f"restore.py: there is no backup in {tmp_path}/empty\n"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.core.ids import uuid7
-from db import check
+from db import check, clock
 from db.engine import write_engine
-from db.errors import DamagedDatabase, Storage
+from db.errors import DamagedDatabase, Storage, damaged
 from tests.db.making import Made
 
 
@@ -119,6 +119,35 @@ def test_a_counter_that_cannot_go_on_gives_no_number_and_is_set_to_the_highest(w
     assert repaired(worked) == ["the next task will be #3"] and check.check(worked) == []
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "INSERT INTO forgotten VALUES ('r', 't', 40, 'succeeded', NOW, NOW, NOW)",
+        "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann', 'cancel', 'task #40', NOW, NOW)",
+        "INSERT INTO operations (\"by\", verb, object, after, created_at, updated_at) "
+        "VALUES ('ann', 'submit', '8 tasks', '{\"first\": 33, \"last\": 40}', NOW, NOW)",
+        "INSERT INTO operations (\"by\", verb, object, after, created_at, updated_at) "
+        "VALUES ('ann', 'db restore', 'backup', '{\"passed_over\": [3, 40]}', NOW, NOW)",
+    ],
+)
+@pytest.mark.parametrize("counter", ["DELETE FROM counters WHERE name = 'task-number'", "UPDATE counters SET value = 3"])
+def test_no_number_of_a_task_that_is_gone_comes_again(worked: Path, told: str, counter: str):
+    change(worked, f"{told}; {counter}".replace("NOW", f"'{clock.now()}'"))
+
+    assert any(line.endswith("there is #40") for line in check.check(worked))
+    assert "the next task will be #41" in repaired(worked) and check.check(worked) == []
+
+
+def test_a_number_that_only_others_know_of_is_not_given_again(worked: Path):
+    assert check.number_known_elsewhere(worked, 2) == []
+    assert check.number_known_elsewhere(worked, 40) == ["the last number given is said to be 2, a backup or a job knows of #40"]
+    engine = write_engine(worked)
+    with engine.begin() as c:
+        assert check.repair(c, 40) == ["the next task will be #41"]
+    engine.dispose()
+    assert check.number_known_elsewhere(worked, 40) == []
+
+
 def test_a_queue_that_tasks_wait_in_is_made_anew_and_paused(worked: Path):
     change(worked, "DELETE FROM queues WHERE name = 'default'")
 
@@ -127,6 +156,24 @@ def test_a_queue_that_tasks_wait_in_is_made_anew_and_paused(worked: Path):
     assert check.check(worked) == []
     with closing(sqlite3.connect(worked)) as c:
         assert c.execute("SELECT name, pool, status, current_load FROM queues").fetchall() == [("default", "default", "paused", 1)]
+
+
+@pytest.mark.parametrize(
+    ("lost", "found", "made"),
+    [
+        ("DELETE FROM queues; DELETE FROM pools", ["pool", "queue"], ["pool default", "queue default"]),
+        ("DELETE FROM queues", ["queue"], ["queue default"]),
+    ],
+)
+def test_a_home_that_was_made_in_part_has_its_pool_and_its_queue_made_anew(database: Path, lost: str, found: list[str], made: list[str]):
+    change(database, lost)
+    assert check.check(database) == [f"there is no {kind} at all, so no task can be submitted" for kind in found]
+
+    done = repaired(database)
+
+    assert [line.split(" made anew")[0] for line in done] == made
+    assert "in pool default, paused: see what it should be, then taskdeck queue resume default" in done[-1]
+    assert check.check(database) == [] and repaired(database) == []
 
 
 def test_a_row_that_breaks_a_rule_of_its_table_is_damage(worked: Path):
@@ -147,7 +194,7 @@ def test_text_that_is_none_is_damage(worked: Path, found: bytes):
     worked.write_bytes(data)
 
     with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*(no UTF-8|to utf-8 column 'reason').*\)"):
-        raise check.damaged(worked, check.check(worked)[0])
+        raise damaged(worked, check.check(worked)[0])
 
 
 def test_what_cannot_be_derived_is_only_told(worked: Path):
@@ -169,3 +216,26 @@ def test_the_quick_look_says_what_is_damaged(worked: Path):
     with pytest.raises(DamagedDatabase, match="the database is damaged") as told:
         check.quick(worked)
     assert "It was not written to." in str(told.value) and check.damage(worked)
+
+
+@pytest.mark.parametrize(
+    ("change_to", "told", "done"),
+    [
+        ("tasks SET launch = '{\"a' WHERE number = 1", "1 row of tasks without JSON in launch",
+         "task #1: its launch cannot be read, so it is held"),
+        ("tasks SET tags = '[]'", "2 rows of tasks without JSON in tags", "task #2: its tags cannot be read, so it is held"),
+        ("tasks SET not_before = 'soon' WHERE number = 1", "1 row of tasks without a time in not_before",
+         "task #1: its not_before cannot be read, so it is held"),
+        ("tasks SET created_at = '2026-02-30T10:42:07.123456Z' WHERE number = 1", "1 row of tasks without a time in created_at",
+         "task #1: its created_at cannot be read, so it is held"),
+        ("queues SET updated_at = 7", "1 row of queues without a time in updated_at", "row 1 of queues: its updated_at cannot be read"),
+        ("instances SET start_time = '2026'", "1 row of instances without a time in start_time", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_found_and_set_aside(worked: Path, change_to: str, told: str, done: str):
+    change(worked, f"UPDATE {change_to}")
+
+    assert check.check(worked) == [told]
+    assert done in " ".join(repaired(worked))
+
+    assert check.check(worked) == [] and repaired(worked) == []

@@ -220,7 +220,67 @@ def tear_in_a_page(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
-@pytest.mark.parametrize("spoil", [spoil_header, tear, tear_in_a_page])
+def root_of(path: Path, name: str) -> int:
+    """Where in the file the first page of a table or index begins, with nothing left beside the file."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return (file.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0] - 1) * 4096
+
+
+def write_at(path: Path, place: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(data)
+
+
+def empty_the_page_of_the_version(path: Path) -> None:
+    write_at(path, root_of(path, "alembic_version") + 4, b"\0")
+
+
+def empty_the_first_page(path: Path) -> None:
+    write_at(path, 100 + 3, b"\0\0")
+
+
+def forget_the_version(path: Path) -> None:
+    change(path, "DELETE FROM alembic_version")
+
+
+def say_two_versions(path: Path) -> None:
+    change(path, "INSERT INTO alembic_version VALUES ('0001')")
+
+
+def lose_the_table_of_the_version(path: Path) -> None:
+    change(path, "DROP TABLE alembic_version")
+
+
+def lose_all_tables(path: Path) -> None:
+    path.unlink()
+    migrate._prepare(path)
+
+
+def flip_the_version(path: Path, bit: int) -> None:
+    """In the row, not in its index."""
+    root, page = root_of(path, "alembic_version"), path.read_bytes()
+    at = page.index(migrate.HEAD.encode(), root, root + 4096) + 3
+    write_at(path, at, bytes([page[at] ^ bit]))
+
+
+def flip_the_version_to_an_older(path: Path) -> None:
+    flip_the_version(path, 1)
+
+
+def flip_the_version_to_a_newer(path: Path) -> None:
+    flip_the_version(path, 2)
+
+
+LOST = (
+    empty_the_page_of_the_version, empty_the_first_page, forget_the_version, say_two_versions, lose_the_table_of_the_version,
+    lose_all_tables, flip_the_version_to_an_older, flip_the_version_to_a_newer,
+)  # fmt: skip
+"""Ways to lose the version of a database."""
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, tear, tear_in_a_page, *LOST])
 def test_a_damaged_file_is_refused_and_unchanged(database: Path, spoil):
     spoil(database)
     before = database.read_bytes()
@@ -228,8 +288,37 @@ def test_a_damaged_file_is_refused_and_unchanged(database: Path, spoil):
     with pytest.raises(DamagedDatabase, match="damaged") as told:
         migrate.migrate(database)
 
-    assert database.read_bytes() == before
-    assert told.value.exit_code == 5
+    assert database.read_bytes() == before and not (database.parent / "backups").exists()
+    assert told.value.exit_code == 5 and type(told.value) is DamagedDatabase
+
+
+def test_a_database_that_has_no_tables_is_not_replaced(home: Path):
+    path = home / "taskdeck.db"
+    change(path, "VACUUM")
+    before = path.read_bytes()
+
+    with pytest.raises(DamagedDatabase, match="another program"):
+        migrate.migrate(path)
+
+    assert before and path.read_bytes() == before
+
+
+def test_an_empty_file_becomes_a_database(home: Path):
+    path = home / "taskdeck.db"
+    path.touch()
+
+    assert migrate.migrate(path) == [f"created at {migrate.HEAD}"]
+
+
+def test_damage_that_the_copy_before_an_upgrade_shows_is_told_as_damage(database: Path, monkeypatch: pytest.MonkeyPatch):
+    index = query(database, "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'queues'")[0][0]
+    write_at(database, root_of(database, index) + 3, b"\0\0")
+    monkeypatch.setattr(migrate, "HEAD", "0999")
+
+    with pytest.raises(DamagedDatabase, match="the database is damaged.*It was not written to"):
+        migrate.migrate(database)
+
+    assert list((database.parent / "backups").iterdir()) == []
 
 
 def test_a_folder_in_the_place_of_the_database_is_told(home: Path):

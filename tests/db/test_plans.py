@@ -228,7 +228,8 @@ def test_the_dispatcher_reads_a_queue_in_its_order_from_the_index(recorder: Reco
 
 def test_ten_thousand_scheduled_tasks_do_not_slow_a_round_down(recorder: Recorder, home: Path):
     recorder.c.exec_driver_sql(
-        "UPDATE tasks SET status = 'scheduled', not_before = '2099' WHERE number > ? AND number <= ?", (50_000, 60_000)
+        "UPDATE tasks SET status = 'scheduled', not_before = '2099-01-01T00:00:00.000000Z' WHERE number > ? AND number <= ?",
+        (50_000, 60_000),
     )
     rounds(recorder.c, home)
 

@@ -21,6 +21,7 @@ from db import check, clock, ledger, migrate, moves, named, operations, reads, r
 from db.engine import write_engine
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase
 from db.ledger import Carried, Trace
+from db.restore import DamagedBackup
 from tests.db.making import Made
 
 
@@ -194,6 +195,26 @@ def test_what_was_wished_since_stays_so_though_the_clock_was_set_back(database: 
     assert then.restored().cancelled == 1 and statuses(database) == {1: "cancelled"}
 
 
+def test_a_second_restore_keeps_what_was_held_and_wished_after_the_first_though_the_clock_was_set_back(
+    database: Path, image, monkeypatch: pytest.MonkeyPatch
+):
+    ahead = clock.utcnow() + timedelta(hours=2)
+    with monkeypatch.context() as patched, writing(database) as made:
+        patched.setattr(clock, "utcnow", lambda: ahead)
+        made.task(name="ran")
+        cancelled = made.task()
+        operations.record(made.c, "ann", "submit", "2 tasks #1–#2")
+    then, run = image(), Trace(uuid7())
+    database.unlink()
+    then.restored([run])
+    with writing(database) as made:
+        moves.cancel(made.c, [cancelled], "ann")
+
+    carried = then.restored([run])
+
+    assert statuses(database) == {1: "held", 2: "cancelled"} and carried.cancelled == 1 and check.check(database) == []
+
+
 def test_what_was_wished_before_the_backup_is_not_undone_by_an_older_database(database: Path, image):
     with writing(database) as made:
         held = made.task()
@@ -226,7 +247,7 @@ def test_a_backup_of_a_later_version_is_told_as_one_and_makes_no_file(tmp_path: 
         file.executescript("UPDATE alembic_version SET version_num = '9999'")
 
     for restored in (then.restored, lambda: restore.image(then.rebuild, tmp_path / "then.db", 1)):
-        with pytest.raises(NewerDatabase, match="^the backup is newer than this program. Nothing was restored. Upgrade Taskdeck.$"):
+        with pytest.raises(NewerDatabase, match="^the backup b? ?is newer than this program. Nothing was restored. Upgrade Taskdeck.$"):
             restored()
 
     assert not list(tmp_path.iterdir())
@@ -704,12 +725,27 @@ def test_a_bit_that_flipped_in_the_schema_costs_no_task(database: Path, image, f
     assert statuses(database) == {1: "succeeded", 2: "queued"} and check.check(database) == []
 
 
-def test_a_row_whose_text_is_none_is_not_brought_over_and_the_others_are(database: Path, image):
+def test_a_byte_that_is_no_text_costs_no_task_where_it_only_tells_something(database: Path, image):
+    then = image()
+    with writing(database) as made:
+        made.task(name="the spoilt one")
+        made.run(made.task())
+        made.c.exec_driver_sql("UPDATE instances SET logs = 'a ruined line'")
+    database.write_bytes(database.read_bytes().replace(b"spoilt", b"sp\xefilt").replace(b"ruined", b"ru\xe9ned"))
+
+    carried = then.restored()
+
+    assert not carried.whole and carried.lost == [] and statuses(database) == {1: "queued", 2: "running"} and check.check(database) == []
+    with closing(sqlite3.connect(database)) as c:
+        found = c.execute("SELECT name, logs FROM tasks, instances WHERE number = 1").fetchall()
+    assert found == [("the sp\ufffdilt one", "a ru\ufffdned line")]
+
+
+def test_a_task_whose_command_is_no_text_is_not_brought_over_and_the_others_are(database: Path, image):
     then = image()
     with writing(database) as made:
         made.task()
-        made.task()
-        made.c.exec_driver_sql("UPDATE tasks SET reason = 'spoilt' WHERE number = 2")
+        made.task(launch={"argv": ["spoilt"]})
     flip(database, b"spoilt", 2)
 
     carried = then.restored()
@@ -755,7 +791,7 @@ def test_a_backup_that_breaks_a_rule_is_not_put_in_place(database: Path, image):
     then = image()
     flip(then.path, b"success20", 4, 0x40)
 
-    with pytest.raises(DamagedDatabase, match=r"the backup is damaged \(1 row breaks the rule of dependencies: kind IN"):
+    with pytest.raises(DamagedBackup, match=r"the backup b is damaged \(1 row breaks the rule of dependencies: kind IN"):
         then.restored()
 
 
@@ -843,7 +879,7 @@ def test_a_backup_that_is_damaged_is_not_put_in_place(database: Path, image):
     spoil(then.path, "tasks")
     before = database.read_bytes()
 
-    with pytest.raises(DamagedDatabase, match="Nothing was restored"):
+    with pytest.raises(DamagedBackup, match="Nothing was restored"):
         then.restored()
 
     assert database.read_bytes() == before and not list(database.parent.glob("*restor*"))
@@ -1081,3 +1117,58 @@ def test_without_a_database_to_tell_all_that_waited_is_held_though_no_run_left_a
     carried = then.restored(highest=3)
 
     assert statuses(database) == {1: "succeeded", 2: "held", 3: "held"} and (carried.unknown, carried.held) == (0, 2)
+
+
+UNREAD = "UPDATE tasks SET launch = '{' WHERE number = 3"
+NO_ENVIRONMENT = "UPDATE environments SET variables = '{' WHERE sha256 = 'e3'"
+
+
+def _with_environment(made: Made, sha256: str) -> str:
+    uuid = made.task()
+    moves.keep_environment(made.c, sha256, '{"A": "1"}')
+    made.c.exec_driver_sql("UPDATE tasks SET env_id = ? WHERE uuid = ?", (sha256, uuid))
+    return uuid
+
+
+@pytest.mark.parametrize("damage", [UNREAD, NO_ENVIRONMENT])
+def test_a_task_submitted_since_that_cannot_be_read_is_left_out(database: Path, image: Callable[[], Image], damage: str):
+    with writing(database) as made:
+        made.task()
+    backup = image()
+    with writing(database) as made:
+        _with_environment(made, "e2")
+        _with_environment(made, "e3")
+    with closing(sqlite3.connect(database, isolation_level=None)) as file:
+        file.execute(damage)
+
+    done = backup.restored()
+
+    assert (done.tasks, done.unreadable, done.next) == ([2], [3], 4)
+    assert statuses(database) == {1: "queued", 2: "queued"} and check.check(database) == []
+
+
+def test_what_the_backup_has_of_a_task_that_cannot_be_read_stays(database: Path, image: Callable[[], Image]):
+    with writing(database) as made:
+        made.task()
+    backup = image()
+    with closing(sqlite3.connect(database, isolation_level=None)) as file:
+        file.execute("UPDATE tasks SET launch = '{', not_before = 'soon'")
+
+    backup.restored()
+
+    assert query(database, "SELECT json_valid(launch), status FROM tasks") == [(1, "queued")] and check.check(database) == []
+
+
+def test_what_cannot_be_read_of_the_backup_itself_or_goes_on_is_set_aside(database: Path, image: Callable[[], Image]):
+    with writing(database) as made:
+        made.task()
+        made.c.exec_driver_sql("UPDATE tasks SET parameters = '{'")
+    backup = image()
+    with writing(database) as made:
+        made.run(made.task())
+        made.c.exec_driver_sql("UPDATE tasks SET tags = '{' WHERE number = 2")
+
+    done = backup.restored()
+
+    assert (done.tasks, done.unreadable, done.aside, done.alive) == ([2], [], 2, 1)
+    assert statuses(database) == {1: "held", 2: "running"} and check.check(database) == []

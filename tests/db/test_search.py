@@ -169,13 +169,14 @@ def test_words_are_asked_for_by_each_three_letters():
     assert search.match(["xy"]) is None
 
 
+_AT = "2026-11-25T10:00:00.000000Z"
 _OLD_QUEUE = (
-    "INSERT INTO pools (name, total_cpu, total_memory, status, created_at, updated_at) VALUES ('p', 1, 1, 'active', '', '')",
-    "INSERT INTO queues (name, capacity, status, pool, created_at, updated_at) VALUES ('q', 1, 'active', 'p', '', '')",
+    f"INSERT INTO pools (name, total_cpu, total_memory, status, created_at, updated_at) VALUES ('p', 1, 1, 'active', '{_AT}', '{_AT}')",
+    f"INSERT INTO queues (name, capacity, status, pool, created_at, updated_at) VALUES ('q', 1, 'active', 'p', '{_AT}', '{_AT}')",
 )
-_OLD_TASK = """
+_OLD_TASK = f"""
 INSERT INTO tasks (uuid, name, number, type, status, parameters, created_at, updated_at, queue, tags, cwd, launch, submitted_by)
-VALUES (?, ?, ?, 'exec', 'queued', '{}', '2026-11-25', '2026-11-25', 'q', '{}', '/', '{"argv": ["true"]}', 'ann')
+VALUES (?, ?, ?, 'exec', 'queued', '{{}}', '{_AT}', '{_AT}', 'q', '{{}}', '/', '{{"argv": ["true"]}}', 'ann')
 """
 
 
@@ -192,7 +193,7 @@ def test_a_database_without_an_index_is_upgraded_at_once_and_searched_before_it_
             c.exec_driver_sql(statement)
         for at in range(20):
             c.exec_driver_sql(_OLD_TASK, (f"019a{at:04}-0000-7000-8000-000000000000", f"work {at}", at + 1))
-        c.exec_driver_sql("INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', 20, '', '')")
+        c.exec_driver_sql(f"INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', 20, '{_AT}', '{_AT}')")
 
     assert migrate.migrate(path)[-1] == f"upgraded from 0001 to {migrate.HEAD}"
 

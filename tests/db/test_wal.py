@@ -6,7 +6,8 @@ import os
 import shutil
 import sqlite3
 import struct
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_last_frame_that_was_written_twice_is_one_transaction(killed: Path):
     log = Path(f"{killed}-wal")
     data = log.read_bytes()
     words, last = ">" if data[3] & 1 else "<", list(wal._frames(log, 4))[0]
-    again = wal._sum(words, last, last.sum)
+    again = wal._sum(words, last.head + last.page, last.sum)
     log.write_bytes(data + data[-FRAME:][:16] + struct.pack(">2I", *again) + last.page)
     assert wal._seen(killed) == 6
     flip(killed, 4)
@@ -158,3 +159,36 @@ def test_a_database_whose_log_is_cut_is_damaged(database: Path):
 
     assert check.lost_writes(left) == ["its log is damaged, and what was written last is behind that"]
     assert check.damage(left) == [], "what SQLite sees is in order"
+
+
+@pytest.fixture
+def read_only(killed: Path, tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
+    """The same on a medium that cannot be written, with this for the index of its log."""
+    place = tmp_path / "medium"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a file system")
+
+    def made(index: bytes) -> Path:
+        for ending in ("", "-wal"):
+            shutil.copy(f"{killed}{ending}", place)
+        (place / f"{killed.name}-shm").write_bytes(index)
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        return place / killed.name
+
+    yield made
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize("index", [b"", b"\0" * 32768, b"\xff" * 32768])
+@pytest.mark.parametrize("damaged", [None, 2])
+def test_an_index_that_cannot_be_written_says_nothing(
+    killed: Path, read_only: Callable[[bytes], Path], index: bytes, damaged: int | None
+):  # fmt: skip
+    if damaged is not None:
+        flip(killed, damaged)
+
+    found = read_only(index)
+
+    assert rows(found) == (5 if damaged is None else damaged)
+    assert wal.cut_short(found) is (damaged is not None)

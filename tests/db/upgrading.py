@@ -54,7 +54,7 @@ def _fill(path: Path) -> None:
     _make(path, migrate.HEAD)
     engine = write_engine(path)
     with engine.begin() as c:
-        from app.runtime.fresh import seed
+        from db.seed import seed
 
         seed(c)
         made = Made(c)

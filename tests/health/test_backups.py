@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ def ago(**how: float) -> str:
 
 
 def backup(**values: Any) -> dict[str, Any]:
-    return {"at": ago(), "late": False, "folder": "/mnt/second/deck-1", "gone": None} | values
+    return {"at": ago(), "late": False, "folder": "/srv/deck/backups", "gone": None} | values
 
 
 def copy(**values: Any) -> dict[str, Any]:
@@ -27,12 +28,12 @@ def copy(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("found", "state", "says"),
     [
-        (backup(), "well", "the newest 41m old, in /mnt/second/deck-1, restored and checked"),
-        (backup(late=True), "hint", "the newest 41m old, in /mnt/second/deck-1: late"),
-        (backup(at=None), "well", "none yet in /mnt/second/deck-1"),
-        (backup(at=None, late=True, gone="its folder is gone"), "broken", "none: its folder is gone: /mnt/second/deck-1"),
-        (backup(at=None, late=True, gone="its file is gone"), "broken", "the newest is lost: its file is gone: /mnt/second/deck-1"),
-        (backup(folder="/mnt/\x1b[2J"), "well", "/mnt/␛[2J"),
+        (backup(), "well", "the newest 41m old, in /srv/deck/backups, restored and checked"),
+        (backup(late=True), "hint", "the newest 41m old, in /srv/deck/backups: late"),
+        (backup(at=None), "well", "none yet in /srv/deck/backups"),
+        (backup(at=None, late=True, gone="its folder is gone"), "broken", "none: its folder is gone: /srv/deck/backups"),
+        (backup(at=None, late=True, gone="its file is gone"), "broken", "the newest is lost: its file is gone: /srv/deck/backups"),
+        (backup(folder="/srv/deck/\x1b[2J"), "well", "/srv/deck/␛[2J"),
     ],
 )
 def test_the_newest_backup_its_age_and_its_folder_are_told(found: dict[str, Any], state: str, says: str):
@@ -40,6 +41,40 @@ def test_the_newest_backup_its_age_and_its_folder_are_told(found: dict[str, Any]
     (one,) = looked_at.backups(HOME, found | {"at": at})
     assert (one.check, one.state) == ("backups", state) and says in one.text
     assert one.cure == ("" if state == "well" else f"taskdeck --home {HOME} db backup")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That of a home, within the one that the settings name."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config" / "taskdeck").mkdir(parents=True)
+    (tmp_path / "config" / "taskdeck" / "config.toml").write_text(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    return tmp_path / "disk" / "there" / "deck-1"
+
+
+def test_where_no_backup_can_be_put_nothing_is_well(folder: Path, tmp_path: Path):
+
+    def look(**more: Any) -> Any:
+        (one,) = looked_at.backups(HOME, backup(folder=str(folder), **more))
+        return one
+
+    none = look(at=None)
+    assert none.state == "broken" and none.cure == f"mkdir -p {tmp_path}/disk"
+    assert none.text.startswith(f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be made")
+    assert ", and no other can be taken: there is no folder" in look().text
+    (tmp_path / "disk").mkdir()
+    assert look(at=None).state == "well"
+    folder.parent.touch()
+    assert look(at=None).text.endswith(f"can be taken: {folder.parent} is no folder")
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    folder.parent.mkdir(parents=True)
+    monkeypatch.setattr(looked_at.os, "access", lambda path, how: False)
+
+    (one,) = looked_at.backups(HOME, backup(at=None, folder=str(folder)))
+
+    assert one.state == "broken" and one.text.endswith(f"{folder.parent} cannot be written to")
 
 
 def test_that_none_are_taken_is_a_hint_to_the_settings():

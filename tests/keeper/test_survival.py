@@ -3,11 +3,14 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import uuid
 
 import pytest
+
+from tests.keeper.homes import Home
 
 GATED = "while [ ! -e {0} ]; do sleep 0.01; done; exit {1}"
 
@@ -130,6 +133,41 @@ def test_a_restarted_host_ends_its_runs_as_lost(home):
     home.revive()
 
     assert (home.known(run)["lost"], home.known(run)["reason"]) == (True, "host restarted")
+
+
+@pytest.mark.parametrize("known", ["pid", "intent"])
+def test_in_a_copy_of_a_home_what_runs_in_the_other_is_lost_and_never_stopped(home, tmp_path, is_alive, known):
+    run = home.spawn("sleep", "60", wait=False)
+    pid = home.event("started", run)["pid"]
+    copy = Home(tmp_path / "copy")
+    shutil.copytree(home.journal, copy.journal)
+    if known == "intent":
+        (segment,) = copy.journal.iterdir()
+        segment.write_bytes(b"".join(line for line in segment.read_bytes().splitlines(True) if not line.startswith(b'{"p"')))
+
+    try:
+        copy.revive()
+        assert (copy.known(run)["lost"], copy.known(run)["reason"]) == (True, "the home was copied while it ran")
+        copy.send("stop", run=run, reason="cancel", grace=0)
+        copy.settle()
+    finally:
+        copy.end()
+
+    assert is_alive(pid) and home.kill("pid") and home.known(run)["is"] == "started"
+
+
+def test_a_home_that_was_moved_goes_on_with_what_runs(home, tmp_path):
+    run = home.spawn("sleep", "60")
+    home.kill_both()
+    moved = Home(home.path.rename(tmp_path / "moved"))
+
+    try:
+        moved.revive()
+        assert moved.known(run)["is"] == "started"
+        moved.send("stop", run=run, reason="cancel", grace=1)
+        assert moved.event("ended", run)["stop"] == "cancel"
+    finally:
+        moved.end()
 
 
 @pytest.mark.parametrize("tail", (b'{"i":"half-a-rec', b"[" * 100_000 + b"\n"), ids=("torn", "nested"))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from app import paths
+from app.runtime import heldup
 from app.runtime.control import Control
 from app.runtime.feed import Feed
 from app.runtime.lock import user_name
@@ -23,6 +24,7 @@ from app.service import verbs
 from app.service.call import Call
 from app.version import PROTOCOL, VERSION
 from db.engine import Database
+from tests.holding import held
 from tests.service.conftest import Up
 from tests.service.ready import submitted
 
@@ -237,6 +239,38 @@ async def test_notes_come_before_the_answer_of_their_verb(served: Served):
 
     assert "#1 is held" in note["note"]
     assert answer["result"][0]["code"] == 125
+
+
+async def test_a_verb_that_waits_for_the_database_says_so_by_whom_and_again_until_it_is_answered(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(heldup, "FIRST", 0.05)
+    monkeypatch.setattr(heldup, "AGAIN", 0.05)
+    async with served.line() as line:
+        with held(paths.database(served.home)) as pid:
+            first = await line.ask("submit", {"tasks": [{"argv": ["true"]}]})
+            again = await line.next()
+            assert "result" in await served.ask("ls"), "what is read waits for nobody"
+        while "waits" in (answer := await line.next()):
+            pass
+
+    said = first["waits"]
+    assert said.startswith("it waits for the database, which another program holds (python") and said.endswith(f", pid {pid})")
+    assert (first["note"], again) == (said, {"waits": said}), "a note once"
+    assert answer["result"][0]["number"] == 1
+
+
+async def test_a_verb_that_takes_long_for_another_reason_does_not_blame_the_database(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(heldup, "FIRST", 0.05)
+    async with served.line() as submitting, served.line() as line:
+        await line.ask("submit", {"tasks": [{"argv": ["true"], "hold": True}]})
+        await line.send(b'{"verb": "wait", "args": {"ids": [1], "timeout": 2}}\n')
+        assert "is held" in (await line.next())["note"]
+        with held(paths.database(served.home)):
+            await submitting.ask("submit", {"tasks": [{"argv": ["true"]}]})
+            assert (await line.next())["error"]["code"] == "wait-timeout"
 
 
 async def test_a_fault_of_ours_is_told_without_its_trace_and_written_down(

@@ -20,7 +20,7 @@ from app.runtime.dispatcher import GRACE, Dispatcher
 from app.runtime.duties import Duties, Duty
 from app.runtime.settings import Settings
 from app.runtime.usage import Usage, disk_trouble
-from app.service import alerts, views
+from app.service import alerts, checking, views
 from app.service import operations as log
 from app.service.call import Call
 from db import clock
@@ -268,6 +268,19 @@ async def test_wrong_loads_are_mended_and_told(call: Call, duties: Duties, caplo
     assert (await execute(call, "SELECT current_load FROM queues"))[0][0] == 0
     assert "loads were wrong and are mended: default" in caplog.text
     assert [(row["verb"], row["by"]) for row in await log.ls(call, limit=1)] == [("reconcile", "taskdeck")]
+
+
+async def test_a_home_without_a_queue_is_an_alert_from_the_start_until_it_has_one(call: Call, duties: Duties, db: Database):
+    await execute(call, "DELETE FROM queues")
+
+    await duties.begin()
+    (alert,) = await alerts.ls(call)
+    assert alert["text"] == "there is no queue at all, so no task can be submitted; to have one made: taskdeck db check --repair"
+
+    await db.write(checking.mend, [], "ann")
+    await duties.reconcile()
+    await duties._tell()
+    assert await alerts.ls(call) == []
 
 
 async def test_each_minute_is_one_row_of_each_queue_and_pool(

@@ -11,6 +11,8 @@ import pytest
 from app.runtime import steady
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
+from app.runtime.feed import Feed
+from app.runtime.serve import Runtime
 from app.runtime.steady import Steady
 from app.runtime.usage import Usage
 from app.service import views
@@ -53,12 +55,26 @@ def test_one_that_jumps_ahead_is_believed_after_a_day(passing: Pass):
     found = Steady()
     assert found.look()
 
+    assert not found.doubt()
     passing(days=58)
-    assert not found.look()
+    assert found.doubt() == "the clock was 58d ahead of what was stored last, and may be wrong."
     passing(23, 1)
     assert not found.look()
     passing(1)
     assert found.look()
+
+
+async def test_what_the_duties_saw_of_the_clock_a_verb_is_told(db: Database, dispatcher: Dispatcher, home: Path, passing: Pass):
+    runtime = Runtime(home, dispatcher, Usage(home), Feed())
+    duties = Duties(db, dispatcher, Usage(home), steady=runtime.steady)
+    await duties.sample()
+    assert not runtime.clock_doubt
+
+    passing(days=58)
+    await duties.cleanup()
+    assert runtime.clock_doubt
+    passing(24, 1)
+    assert not runtime.clock_doubt
 
 
 async def test_what_is_old_by_a_clock_far_ahead_of_what_was_stored_last_stays_for_a_day(

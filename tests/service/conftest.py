@@ -13,6 +13,7 @@ from app.core.upkeep import Upkeep
 from app.runtime.feed import Feed
 from app.service.call import Call
 from db.engine import Database
+from db.errors import Storage
 from tests.db.making import Made
 
 
@@ -21,14 +22,20 @@ class Up:
 
     def __init__(self, feed: Feed) -> None:
         self.halted: str | None = None
+        self.clock_doubt = ""
         self.feed = feed
         self.uses: dict[str, RunUse] = {}
         self.signals: list[tuple[list[str], int]] = []
         self.stops: list[tuple[bool, str]] = []
+        self.refuses: Storage | None = None
+        self._marked = ""
 
     @property
     def upkeep(self) -> Upkeep:
         return Upkeep()
+
+    async def set_aside(self) -> list[str]:
+        return []
 
     def facts(self) -> RuntimeFacts:
         return RuntimeFacts(state="running", pid=1)
@@ -51,8 +58,13 @@ class Up:
     def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))
 
-    def stop(self, drain: bool, by: str) -> None:
-        self.stops.append((drain, by))
+    def mark_stopped(self, by: str) -> None:
+        if self.refuses:
+            raise self.refuses
+        self._marked = by
+
+    def stop(self, drain: bool) -> None:
+        self.stops.append((drain, self._marked))
 
 
 class Worker:

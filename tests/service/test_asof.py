@@ -194,6 +194,19 @@ async def test_what_was_changed_since_is_taken_back(call: Call):
     assert {queue.name: (queue.status, queue.word) for queue in then.queues}["default"] == ("active", "open")
 
 
+async def test_a_queue_whose_first_task_asked_for_more_than_was_free_had_no_room(call: Call):
+    free = (await queues.pool_show(call, name="default"))["total_cpu"] - 2.0  # as sampled
+    small = await task(call, 700, cpu=free)
+    assert [queue.word for queue in (await board(call, 500)).queues] == ["open"]
+
+    await task(call, 690, cpu=free + 1)
+    assert [queue.word for queue in (await board(call, 500)).queues] == ["open"]
+
+    await execute(call, "UPDATE tasks SET priority = -5 WHERE number = ?", small)
+    assert [queue.word for queue in (await board(call, 500)).queues] == ["no room"]
+    assert [queue.word for queue in (await board(call, 800)).queues] == ["open"]
+
+
 async def test_settings_are_those_of_now_when_too_much_was_done_since(call: Call, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("db.asof.OPERATIONS", 1)
     for capacity in (3, 4, 5):

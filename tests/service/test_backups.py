@@ -8,8 +8,10 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from app.service.call import Call
 from db.backup import keeping, room, taking
 from db.backup import restore_tool as tool
 from db.backup.store import NoBackup, Store
-from db.errors import DiskFull, Storage
+from db.errors import DamagedDatabase, DiskFull, Storage
 from tests.backup import trials
 from tests.service.ready import submitted
 
@@ -143,6 +145,30 @@ async def test_good_ones_in_the_home_are_told_once_the_settings_name_another_fol
     assert shlex.split(said.rpartition(": ")[2]) == ["taskdeck", "db", "restore", "/a home/it's/x.backup"]
     await backups.backup(call)
     assert backups.left_behind(call.home) is None
+
+
+async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(call: Call, configure: Configure, tmp_path: Path):
+    configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    asks = (backups.listed, backups.checked, lambda home: backups.store_of(home, None))
+
+    def each_is_told(said: str) -> None:
+        for ask in asks:
+            with pytest.raises(Storage, match=said):
+                ask(call.home)
+
+    each_is_told(f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk mounted")
+    (tmp_path / "disk").mkdir()
+    assert backups.listed(call.home) == [] and backups.checked(call.home)["checked"] == 0
+    taken = await backups.backup(call)
+    await backups.mirrored(call, Path(taken["path"]).parent)
+    (tmp_path / "disk").rename(tmp_path / "away")
+    each_is_told("is out of reach")
+    damage = advice.advice(call.home, DamagedDatabase("it is damaged."))
+    assert damage.message.startswith("it is damaged. No backup of it can be seen: the folder of the backups is out of reach")
+    (tmp_path / "disk").mkdir()
+    each_is_told(f"the folder of the backups is gone: {tmp_path}/disk/there/")
+    elsewhere = f"{tmp_path}/away/{Path(taken['path']).relative_to(tmp_path / 'disk')}"
+    assert backups.checked(call.home, elsewhere) == well(1)
 
 
 async def test_verify_passes_by_what_others_named_as_we_do(call: Call):
@@ -396,6 +422,17 @@ async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: C
     await backups.backup(call)
 
     assert (old.exists(), newest.exists()) == (False, True)
+
+
+async def test_of_a_database_that_has_lost_its_version_none_is_taken(call: Call):
+    with closing(sqlite3.connect(call.db.path)) as c:
+        c.execute("DELETE FROM alembic_version")
+        c.commit()
+
+    with pytest.raises(DamagedDatabase, match="0 rows of alembic_version"):
+        await backups.backup(call)
+
+    assert backups.listed(call.home) == []
 
 
 async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):

@@ -6,10 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from sqlalchemy import Connection, insert
+
 from app import paths
 from app.core.board import Board
 from app.service import board, queues, tasks
 from app.service.call import Call
+from db import clock, schema
+from db.engine import Database
+from db.writelock import Held
 from tests.service.ready import execute, submitted
 
 
@@ -146,3 +152,46 @@ async def test_a_runtime_that_was_stopped_is_said_to_be_and_by_whom(call: Call):
     found: dict[str, Any] = await board.status(call)
 
     assert (found["runtime"]["state"], found["runtime"]["stopped_by"]) == ("stopped", "bob")
+
+
+async def test_what_waits_is_told_since_when_there_is_no_runtime(call: Call):
+    await submitted(call)
+    assert [line.why_short for line in (await seen(call)).next] == ["nothing starts: no runtime is up"]
+
+    paths.mark_stopped(call.home, "bob", "10:31")
+
+    assert [line.why_short for line in (await seen(call)).next] == ["nothing starts: no runtime since 10:31"]
+
+
+async def test_without_a_runtime_pools_have_what_was_measured_last_and_when(call: Call, db: Database):
+    assert (await seen(call)).measured_at is None
+    for minute, cpu in (("10:30", 3.0), ("10:31", 1.5)):
+        await db.write(_sampled, f"2026-11-25T{minute}:00.000000Z", f"2026-11-25T{minute}:02.000000Z", cpu)
+
+    found = await seen(call)
+
+    assert [(pool.measured_cpu, pool.measured_memory) for pool in found.pools] == [(1.5, 100.0)]
+    assert found.measured_at == clock.unix("2026-11-25T10:31:02.000000Z")
+
+
+async def test_with_a_runtime_nothing_is_of_before(live: Call, db: Database):
+    await db.write(_sampled, "2026-11-25T10:31:00.000000Z", "2026-11-25T10:31:02.000000Z", 1.5)
+
+    found = await seen(live)
+
+    assert (found.measured_at, found.pools[0].measured_cpu) == (None, 0.0)
+
+
+def _sampled(c: Connection, minute: str, at: str, cpu: float) -> None:
+    for kind in ("queue", "pool"):
+        row = {"kind": kind, "name": "default", "minute": minute, "measured_cpu": cpu, "measured_memory": 100.0}
+        c.execute(insert(schema.samples), row | {"created_at": minute, "updated_at": at})
+
+
+async def test_who_keeps_the_runtime_from_the_database_is_on_the_board_and_since_when(live: Call, monkeypatch: pytest.MonkeyPatch):
+    assert (await seen(live)).lock is None
+    monkeypatch.setattr(live.db, "held", lambda: Held(4.0, "sqlite3, pid 4711"))
+
+    found = await seen(live)
+
+    assert found.lock is not None and found.lock.by == "sqlite3, pid 4711" and found.at - found.lock.since == pytest.approx(4.0)

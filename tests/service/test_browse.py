@@ -135,6 +135,7 @@ async def test_a_review_counts_and_names_what_a_filter_chooses(call: Call):
     assert [row["name"] for row in said["first"]] == ["encode two", "encode one"]
     assert (await review(call, ids=[1, 4, 99]))["dependants"] == 1
     assert len((await review(call, ids=[1, 4, 99]))["refused"]) == 1
+    assert [len((await review(call, **what, first=1))["first"]) for what in ({"filter": "encode"}, {"ids": [1, 4]})] == [1, 1]
 
 
 async def test_a_verb_takes_what_a_filter_keeps_and_what_the_list_shows(call: Call):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -12,12 +14,17 @@ import pytest
 from app import offline, paths
 from app.core.ids import uuid7
 from app.errors import Conflict
+from app.runtime import fresh
 from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
-from db import check, moves
+from db import check, migrate, moves
+from db.backup.taking import Rules, take
 from db.engine import write_engine
-from tests.db.making import Made
+from db.errors import BehindDatabase, DamagedDatabase
+from tests.db.making import Made, submit
+from tests.db.upgrading import old
+from tests.living import until
 
 EARLY = "01000000-0000-7000-8000-000000000000"
 """A run from long before all that a database of now knows of."""
@@ -125,6 +132,45 @@ def test_nothing_is_mended_where_what_was_written_last_is_missing(home: Path, ru
     assert checking.lacking(home), "the next start is refused still"
     assert offline.advice(str(home)).endswith("There is no good backup of it. Take one of what is in it, and bring that up to date: "
                                               "taskdeck db backup && taskdeck db restore")  # fmt: skip
+
+
+@pytest.mark.parametrize("revision", migrate.KNOWN[:-1])
+def test_an_upgrade_of_what_lacks_its_end_is_refused_as_a_start_is_and_has_the_same_way_out(home: Path, tmp_path: Path, revision: str):
+    path = Path(shutil.copy(old(tmp_path, revision), paths.database(home)))
+    log(home, uuid7())
+
+    with pytest.raises(BehindDatabase, match="began after all that it knows of"):
+        fresh.prepare_apart(home)
+    with pytest.raises(DamagedDatabase, match="There is no good backup of it. Take one of what is in it"):
+        offline.migrate_home(str(home))
+    assert migrate.version_of(path) == revision and not (home / "backups").exists()
+
+    offline.backup(str(home), {}, lambda said: None)
+    assert offline.restore_home(str(home), None, None, lambda told: True)["restored"]
+    fresh.prepare_apart(home)
+    assert migrate.version_of(path) == migrate.HEAD
+
+
+def test_a_number_that_only_a_backup_knows_of_does_not_come_again(home: Path, database: Path):
+    submit(database, "first")
+    submit(database, "second")
+    take(database, home / "backups", Rules())
+    with closing(sqlite3.connect(database)) as c:
+        c.executescript("DELETE FROM events; DELETE FROM tasks; DELETE FROM counters WHERE name = 'task-number'")
+
+    assert "the last number given is said to be 0, a backup or a job knows of #2" in checking.examine(home, live=False)
+    assert "the next task will be #3" in offline.repair_home(str(home))["done"] and checking.examine(home, live=False) == []
+
+
+def test_a_number_that_only_a_job_knows_of_does_not_come_again(home: Path, database: Path):
+    job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"})
+    try:
+        runid = uuid7()
+        journal(home, {"i": runid, "at": 1.0}, {"p": runid, "pid": job.pid, "ticks": traces._began_at(job.pid)})
+        until(lambda: checking.highest(home) == 7)
+    finally:
+        job.kill()
+        job.wait()
 
 
 async def test_mending_is_an_operation_and_needs_a_runtime(call: Call):

@@ -17,7 +17,7 @@ import pytest
 from app import paths
 from app.core.clean import MASK
 from app.core.upkeep import DAY, Backup, Retention, Rule, Upkeep
-from app.errors import Usage
+from app.errors import Conflict, Storage, Usage
 from app.service import admin, backups, cleanup
 from app.service import operations as log
 from app.service.call import Call
@@ -112,6 +112,36 @@ async def test_of_what_is_old_the_last_successes_are_counted(db: Database, upkep
     told = await cleanup.cleanup(call, dry_run=True)
 
     assert (told["kept"], told["runs"]) == (7, 13)
+
+
+async def test_while_the_clock_may_be_wrong_a_person_removes_nothing_without_saying_that_it_is_right(
+    db: Database, live: Call, up: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(type(up), "upkeep", Upkeep(retention=Retention(all=Rule(keep=DAY))))
+    up.clock_doubt = "the clock was 58d ahead of what was stored last, and may be wrong."
+    await work(db, 3, 20)
+
+    with pytest.raises(Conflict) as refused:
+        await cleanup.cleanup(live)
+    assert str(refused.value) == f"{up.clock_doubt} Nothing was removed. If it is right: taskdeck db cleanup --yes"
+    told = await cleanup.cleanup(live, dry_run=True)
+    assert (await cleanup.cleanup(live, sure=True))["runs"] == told["runs"] > 0
+
+
+async def test_a_backup_that_a_person_takes_while_the_clock_may_be_wrong_prunes_none(
+    live: Call, up: Any, monkeypatch: pytest.MonkeyPatch
+):
+    first = await backups.backup(live, full=True)
+    years_on = clock.utcnow() + timedelta(days=3650)
+    monkeypatch.setattr(clock, "utcnow", lambda: years_on)
+    up.clock_doubt = "the clock was 3650d ahead of what was stored last, and may be wrong."
+
+    for _ in range(3):
+        await backups.backup(live, full=True)
+    assert Path(first["path"]).exists()
+    up.clock_doubt = ""
+    await backups.backup(live, full=True)
+    assert not Path(first["path"]).exists()
 
 
 async def test_while_it_is_not_known_what_may_go_nothing_does(db: Database, live: Call, up: Any, monkeypatch: pytest.MonkeyPatch):
@@ -318,6 +348,15 @@ async def test_that_somebody_stopped_the_runtime_is_in_the_operation_log(live: C
 
     assert (row["by"], row["verb"], row["object"], row["after"], row["undoable"]) == ("ann", "stop", "runtime", {"drain": True}, False)
     assert up.stops == [(True, "ann")]
+
+
+async def test_a_stop_that_is_refused_is_in_no_operation_log(live: Call, up: Any):
+    up.refuses = Storage("no mark can be left")
+
+    with pytest.raises(Storage):
+        await admin.stop(live)
+
+    assert (await log.ls(live, verb="stop"), up.stops) == ([], [])
 
 
 async def test_what_looks_secret_by_its_name_is_not_told_and_an_undo_has_it_all_the_same(call: Call):

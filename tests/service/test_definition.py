@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from app.core import formats
 from app.errors import Conflict, NotFound, Problem, Usage
-from app.service import definition, verbs
+from app.service import definition, definitions, verbs
 from app.service.call import Call
 from db.operations import By
 
@@ -170,3 +172,18 @@ async def test_what_toml_cannot_hold_is_edited_as_yaml(call: Call):
 async def test_a_kind_that_there_is_not_is_refused(call: Call):
     with pytest.raises(Usage, match="Nearest: templates"):
         await definition.show(call, kind="template", name="x")
+
+
+async def test_no_text_is_made_where_all_others_wait_for_it(greet: Call, monkeypatch: pytest.MonkeyPatch):
+    write, loops = formats.write, []
+
+    def noting(*args: Any) -> str:
+        loops.append(asyncio._get_running_loop())
+        return write(*args)
+
+    monkeypatch.setattr(formats, "write", noting)
+    await definition.show(greet, kind="templates", name="greet")
+    await definition.check(greet, kind="templates", name="greet", text=GREET.replace("5m", "6m"))
+    await definition.set_(greet, kind="templates", name="greet", text=GREET.replace("5m", "6m"), was=GREET)
+    await definitions.export(greet)
+    assert loops == [None] * 5

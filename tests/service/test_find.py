@@ -155,6 +155,10 @@ async def test_a_selection_chooses_by_status_queue_name_tag_and_age(call: Call):
         await chosen(queue="defualt")
 
 
+def test_where_there_is_no_queue_at_all_it_is_said_how_there_is_one():
+    assert str(find.no_queue("default", [])) == 'no queue "default", and no other. Have one made: taskdeck db check --repair'
+
+
 async def test_a_state_that_is_none_names_the_nearest_and_all(call: Call):
     with pytest.raises(Usage, match='no state "faild". Nearest: failed.*States: scheduled, blocked'):
         await tasks.cancel(call, select={"status": "faild"})

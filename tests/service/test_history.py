@@ -183,6 +183,7 @@ async def test_minutes_that_no_runtime_saw_are_gaps_and_not_zero(call: Call, ask
 
     series = answer["rows"][0]["series"]["ended"]
     assert [value for value, known in zip(series, answer["known"], strict=True) if known] == [0, 0, 0]
+    assert answer["since"] == answer["at"][answer["known"].index(True)]
     assert sum(value or 0 for value in series) == 1  # what is there is shown, also out of a gap
     assert series.count(None) >= 55
 
@@ -200,7 +201,7 @@ async def test_a_home_without_a_past_answers_with_gaps_only(ask):
     for metric, groupings in history.METRICS.items():
         for by in groupings:
             answer = await ask(metric, by=by)
-            assert not any(answer["known"]) and answer["rows"][0]["name"] is None
+            assert not any(answer["known"]) and answer["since"] is None and answer["rows"][0]["name"] is None
             lines = [line for row in answer["rows"] for line in row["series"].values()]
             assert all(value is None for line in lines for value in line) and all(len(line) == 96 for line in lines)
 

@@ -11,8 +11,8 @@ import pytest
 from app.core.clean import MASK
 from app.core.ids import uuid7
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import given, queues, submit, templates, views
 from app.service import operations as log
-from app.service import queues, submit, templates, views
 from app.service.call import Call
 from tests.service.ready import execute, operations, submitted
 
@@ -52,6 +52,19 @@ async def test_a_task_asks_for_one_core_and_no_memory_unless_it_says_so(call: Ca
     }
     assert asked == {"cpu": 1.0, "memory": 0.0, "priority": 0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "timeout": None,
                      "queue": "default"}  # fmt: skip
+
+
+async def test_the_highest_number_is_told_outside_the_database_too(call: Call):
+    await submitted(call)
+    assert given.read(call.home).highest == 1
+    given.pass_over(call.home, 41, [2, 41])
+
+    await lines(call, *[{"argv": ["true"]}] * 3)
+    assert given.read(call.home) == (41, ((2, 41),))
+    await execute(call, "UPDATE counters SET value = 41 WHERE name = 'task-number'")
+    await lines(call, *[{"argv": ["true"]}] * 3)
+
+    assert given.read(call.home) == (44, ((2, 41),))
 
 
 async def test_where_it_stands_is_answered(call: Call):
@@ -339,6 +352,24 @@ async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Ca
     with pytest.raises(Refused, match="needs 3 cpu, but pool gpu has 2 in all"):
         await submitted(call, queue="gpu", cpu=3)
     assert (await submitted(call, queue="gpu", cpu=2, memory="32G"))["status"] == "queued"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_all_that_is_wrong_with_a_task_is_told_at_once(call: Call, dry_run: bool):
+    await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
+    await queues.queue_create(call, name="gpu", pool="gpu")
+    task = {"argv": ["true"], "queue": "gpu", "cpu": 99, "memory": "40G", "after": ["98"], "after_any": ["gone"]}
+
+    with pytest.raises(Refused) as told:
+        await submit.submit(call, tasks=[task], dry_run=dry_run)
+    with pytest.raises(NotFound) as missing:
+        await submit.submit(call, tasks=[task | {"cpu": 1, "memory": 0}], dry_run=dry_run)
+
+    assert str(told.value) == (
+        "needs 40.0G memory and 99 cpu, but pool gpu has 32.0G and 2 in all: it could never start; "
+        'no task "98"; no task "gone". Nothing was submitted. Ask for less, or: taskdeck pool set gpu --memory 40.0G --cpu 99'
+    )
+    assert missing.value.message == 'no task "98"; no task "gone". Nothing was submitted.'
 
 
 @pytest.mark.parametrize("tasks", [[], "true", [5], [None], [["true"]]])

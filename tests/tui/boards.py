@@ -17,6 +17,7 @@ from app.core.board import (
     QueueLine,
     RunningLine,
     RuntimeFacts,
+    Taken,
 )
 
 NOW = datetime(2026, 11, 25, 10, 42, 7, tzinfo=UTC).timestamp()
@@ -160,14 +161,16 @@ def trouble() -> Board:
     runtime = RuntimeFacts("stopped", None, NOW - 11 * MINUTE - 7, "ann")
     alerts = (alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
     waits = tuple(replace(line, why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
-    return replace(busy(), at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
+    return replace(busy(), measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
 
 
 def halted() -> Board:
     """The disk is full."""
     runtime = replace(busy().runtime, halted="disk full since 10:31")
     late = BackupFacts(NOW - 3 * 86400, late=True)
-    return replace(busy(), runtime=runtime, backup=late, database="disk full", host=replace(busy().host, disk_free=0))
+    largest = (Taken("runs/", int(41.2 * 1024**3)), Taken("backups/", int(3.1 * 1024**3)))
+    host = replace(busy().host, disk_free=0, largest=largest)
+    return replace(busy(), runtime=runtime, backup=late, database="disk full", host=host)
 
 
 def empty() -> Board:

@@ -12,6 +12,7 @@ from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
+from app.client import READING
 from app.core.board import Board
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
@@ -25,6 +26,8 @@ class Recording:
         self.board = board
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {}
+        self.held: tuple[Event, str] | None = None
+        """What a verb that changes something waits for, and what is said of that."""
         self.resumed = 0
         self.closed = 0
 
@@ -56,6 +59,8 @@ class Recording:
 class RecordedClient:
     """A client of a Recording."""
 
+    waits: Callable[[str], object] | None = None
+
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._over = Event()
@@ -63,6 +68,10 @@ class RecordedClient:
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
         """Remember it and answer."""
         self._recording.asked.append((verb, args or {}))
+        if self._recording.held and self.waits and verb not in READING:
+            freed, said = self._recording.held
+            self.waits(said)
+            assert freed.wait(20)
         return self._recording.answer(verb, args or {})
 
     def watch(self) -> Iterator[None]:

@@ -473,6 +473,27 @@ def test_the_tasks_of_a_rule_are_found_by_its_parts():
     assert ruleverbs.tasks_words(row, {"a": row}) == 'queue:"big box" name:nightly tag:env=prod'
 
 
+def test_rules_are_turned_off_together_and_on_where_all_of_them_are_off():
+    on, off = rule_row(sla("a")), rule_row(sla("b", enabled=False))
+    assert [deed.args for deed in ruleverbs.switch([on, off])] == [{"name": "a", "enabled": False}]
+    assert [deed.args for deed in ruleverbs.switch([off])] == [{"name": "b", "enabled": True}]
+
+
 def test_the_deck_s_pane_shows_how_long_a_silence_lasts_yet():
     row = AlertLine(1, "a", "critical", "silenced", "", "", "", NOW, until=NOW + 5 * HOUR - 20)
     assert alerts_pane.narrow_cells(row, Look(), NOW)[-1].text == "quiet 5h"
+
+
+async def test_the_footer_tells_what_can_be_done_with_the_marks() -> None:
+    app = deck(answers())
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "a ack 1 marked  s silence 2 marked  esc unmark" in screen_text(app)[-1])
+        await pilot.press("space")  # about Taskdeck itself: there is no rule to be silenced
+        await until(pilot, lambda: "a ack 2 marked  esc unmark" in screen_text(app)[-1])
+        await pilot.press("escape")
+        for rule in ("rule:old-rule", "rule:etl-late"):
+            assert screen.table.go(next(row.key for row in screen.table.view("rules").rows if rule.endswith(row.name)))
+            await pilot.press("space")
+        await until(pilot, lambda: "s silence 2 marked  p turn off 1 marked" in screen_text(app)[-1])

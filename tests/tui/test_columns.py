@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.tui.columns import Bar, Cell, Column, heads, layout, row_strip
+from app.tui.columns import Bar, Cell, Column, furthest, heads, layout, row_strip
 from app.tui.look import Look
 
 COLUMNS = (
@@ -15,8 +15,8 @@ COLUMNS = (
 )
 
 
-def widths(room: int, contents: tuple[int, ...] = (), skip: int = 0) -> dict[str, int]:
-    return {COLUMNS[place.number].head: place.width for place in layout(COLUMNS, room, contents, skip)}
+def widths(room: int, contents: tuple[int, ...] = (), begin: int = 0) -> dict[str, int]:
+    return {COLUMNS[place.number].head: place.width for place in layout(COLUMNS, room, contents, begin)}
 
 
 def test_all_columns_stand_at_their_least_when_there_is_just_room():
@@ -40,8 +40,24 @@ def test_numbers_are_never_cut_but_widen_their_column():
     assert widths(37, (6,))["ID"] == 6
 
 
-def test_going_sideways_leaves_out_columns_from_the_left():
-    assert widths(29, skip=1) == {"ID": 4, "NAME": 10, "OUTPUT": 11}
+MANY = (Column("ID", 4, gap=0), *(Column(head, 5, drop=drop) for head, drop in zip("ABCDE", (2, 1, 1, 3, 1), strict=True)))
+
+
+def along(begin: int, room: int = 24) -> str:
+    return "".join(MANY[place.number].head for place in layout(MANY, room, (), begin)).removeprefix("ID")
+
+
+def test_going_sideways_shows_the_columns_in_their_order_until_the_last_one_is_in():
+    assert [along(begin) for begin in range(4)] == ["ADE", "ABC", "BCD", "CDE"]
+    assert furthest(MANY, 24) == 3
+
+
+def test_where_all_columns_fit_there_is_nowhere_to_go():
+    assert furthest(MANY, 60) == 0
+
+
+def test_the_last_column_is_shown_alone_where_there_is_room_for_one_only():
+    assert [along(furthest(MANY, room), room) for room in (12, 11)] == ["E", ""]
 
 
 def test_heads_stand_over_their_columns():

@@ -59,7 +59,7 @@ BUSY_120 = """
   1051 ● 夜间备份 verify     default   4m40s no limit        –  0.9/1   0.6/1.0G  checked 41 of 120 archives
   1052 ‖ sha256 photos       default     31s █·····   5%     –  0.0/1   0.3/0.5G  paused by ann 2m ago
 
-─ Next to start ──────────── QUEUE ─── WAITS START ─ WHY IT WAITS ────────────────────────────────────── first 7 of 31 ─
+─ Next to start ──────────── QUEUE ─── WAITS START ─ WHY IT WAITS ───────────────────────── first 7 of 31: 5 shows all ─
   1049 ○ resnet50-sweep-08   gpu       2h12m    ~6m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv   media       41m    ~2m  queue media is full (2 of 2); first of 14; #1039 ends next
   1054 ○ encode S02E07.mkv   media       41m   ~33m  queue media is full (2 of 2); second of 14
@@ -85,7 +85,7 @@ BUSY_120 = """
 
 BUSY_80 = """
  render01  7 running 22 waiting 9 later 3 failed       ● 4120 3ms  db ok  10:42
-─ 1 Queues 5 ── LOAD ───────────── WAIT  OLDEST ─ STARTED ─── STATE ── +1 idle ─
+─ 1 Queues 5 ── LOAD ───────────── WAIT  OLDEST ─ STARTED ─── STATE ── +1 more ─
   media         ██████████   2/2     14      41m  ▄▅▅▆▅▇▆▅▄▅  ● full
   gpu           █████·····   2/4      5    2h12m  ▂▁▂▂▁▂▂▁▂▂  ● no room
   default       ██········   2/8      1       3s  ▃▄▃▆█▇▄▃▃▄  ○ open
@@ -93,13 +93,13 @@ BUSY_80 = """
 ─ 2 Pools ─────────────────────────────────────────── █ used ▒ reserved · free ─
   gpu        cpu ██████▒▒··  6.0/8 use  5.1  mem ████████▒· 30.0/32G use 24.8G
   main       cpu ███████▒▒·  7.0/8 use  5.7  mem ██▒·······  9.5/32G use  6.1G
-━▌3 Running 7 ━━━━━━━━━━━━━ QUEUE ━ ELAPSED  LIMIT  LEFT  CPU ━━━━ MEMORY ━━━━━━
+━▌3 Running 7  first 5 ━━━━ QUEUE ━ ELAPSED  LIMIT  LEFT  CPU ━━━━ MEMORY ━━━━━━
 › 1042 ● resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!
   1047 ● nightly-etl        etl       2h31m    84%  ~12m 0.9/1    2.6/4.0G
   1043 ● resnet50-sweep-07  gpu       1h02m    26%   ~2h 2.2/2    13.0/18G
   1039 ● encode S02E04.mkv  media    57m12s    95%   ~2m 1.9/2    1.2/2.0G
   1050 ● encode S02E05.mkv  media    12m07s    20%  ~33m 1.9/2    1.4/2.0G
-─ Next to start ─────────── START  WHY IT WAITS ──────────────── first 2 of 31 ─
+─ Next to start ─────────── START  WHY IT WAITS ─── first 2 of 31: 5 shows all ─
   1049 ○ resnet50-sweep-08    ~6m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv    ~2m  queue full 2/2; 1st of 14; #1039 ends next
 ─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
@@ -122,7 +122,7 @@ async def test_the_busy_deck_at_80_by_24():
 async def test_in_ascii_the_deck_is_the_same_with_other_signs():
     shown = await drawn(boards.busy(), (80, 24), look=Look(ascii=True))
     assert shown[9:11] == [
-        "=[3 Running 7 ============= QUEUE = ELAPSED  LIMIT  LEFT  CPU ==== MEMORY ======",
+        "=[3 Running 7  first 5 ==== QUEUE = ELAPSED  LIMIT  LEFT  CPU ==== MEMORY ======",
         "> 1042 * resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!",
     ]
     assert shown[2] == "  media         ##########   2/2     14      41m  3556586535  * full"
@@ -193,7 +193,7 @@ async def test_of_a_database_that_no_board_can_be_had_from_only_that_is_said():
         await until(pilot, lambda: any("the database is damaged." in line for line in screen_text(app)))
         shown = screen_text(app)
         late.may.set()
-    assert "loading" not in shown[0] and "Nothing starts. Jobs run on; what ends is kept." in "\n".join(shown)
+    assert "loading" not in shown[0] and "Jobs run on; what ends is kept." in " ".join(" ".join(shown).split())
     claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
     assert not [line for line in shown if any(claim in line for claim in claims)]
 
@@ -246,7 +246,8 @@ async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again(
 async def test_a_full_disk_is_shouted_in_the_header_and_explained_below():
     shown = await drawn(boards.halted(), (120, 40))
     assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
-    assert shown[2].startswith(" ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The 7 jobs run on")
+    assert shown[2] == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost."
+    assert shown[3].startswith("   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B shows")
     assert any("disk 0B!" in line for line in shown)
 
 
@@ -406,6 +407,43 @@ async def test_many_that_ended_leave_a_line_for_what_else_is_empty():
     assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
     below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
     assert shown[below - 1] == "" and "ago" in shown[below - 2]
+
+
+SOME = tuple(boards.ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") for n in range(1, 30))
+
+
+@pytest.mark.parametrize(("size", "keys", "said"), [
+    ((120, 40), (), "first 9 of 29: 5 shows all  today 141 ok, 3 failed"), ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
+    ((80, 24), ("end",), "these 3 of 29: 5 shows all"),
+])  # fmt: skip
+async def test_where_not_all_that_ended_is_shown_the_rule_says_so(size: tuple[int, int], keys: tuple[str, ...], said: str):
+    shown = await drawn(replace(boards.busy(), running=(), ended=SOME), size, *keys)
+    rule = next(line for line in shown if "Just ended" in line)
+    assert said in rule
+
+
+async def test_where_not_all_that_runs_is_shown_the_rule_says_so_at_any_width():
+    """You should see it at the right end where there is room, and behind the title at 80 cells."""
+    board = replace(boards.busy(), running=tuple(boards.running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
+    for size, said in (((80, 24), "━▌3 Running 40  first 5 ━"), ((120, 40), "first 10 of 40 ━"), ((200, 50), " of 40: 5 shows all ━")):
+        rule = next(line for line in await drawn(board, size) if "3 Running" in line)
+        assert said in rule and "QUEUE" in rule
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 50)])
+@pytest.mark.parametrize("pane", ["1", "2", "3", "4"])
+async def test_a_zoomed_pane_says_so_and_how_to_see_all_again(size: tuple[int, int], pane: str):
+    shown = await drawn(boards.busy(), size, pane, "z")
+    rule = next(line for line in shown if line[1:].lstrip("▌ ").startswith(f"{pane} "))
+    assert "zoomed: z shows all panes" in rule or "zoomed (z)" in rule
+    assert shown[-1].startswith(" z all panes  ")
+    again = await drawn(boards.busy(), size, pane, "z", "z")
+    assert not any("zoomed" in line or "all panes" in line for line in again)
+
+
+async def test_where_one_pane_has_the_screen_anyway_nothing_is_zoomed():
+    shown = await drawn(boards.busy(), (70, 20), "z")
+    assert not any("zoomed" in line or "all panes" in line for line in shown)
 
 
 def some_alerts(firing: int, resolved: int) -> Board:

@@ -6,21 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from textual import events
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict
 from app.tui.app import TaskdeckApp
+from app.tui.beside import LeftBeside
 from app.tui.filterline import FilterLine
 from app.tui.footer import MessageLine
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.deck import DeckScreen
 from app.tui.screens.leave import LeaveScreen
+from app.tui.screens.task import TaskScreen
 from app.tui.sturdy import SturdyScreen
 from app.tui.table import Table
 from tests.tui import boards
@@ -118,6 +122,21 @@ async def test_what_was_done_is_said_and_u_undoes_it():
         assert "Continued #1042" in await deck.says("Continued")
 
 
+async def test_a_verb_that_waits_for_the_database_says_so_and_what_came_of_it_and_holds_up_no_question():
+    async with opened() as deck:
+        freed = Event()
+        deck.recording.held = freed, "it waits for the database, which another program holds (sqlite3\x1b[2J, pid 4711)"
+        await (await deck.on(1042)).press("p")
+        said = await deck.says("It waits for the database")
+        assert said.strip().endswith("holds (sqlite3␛[2J, pid 4711)."), said
+
+        await (await deck.on(1039)).press("x")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        await deck.press("escape", "5", "q")
+        freed.set()
+        assert "Paused #1042 a task.  u undo" in await deck.says("Paused")
+
+
 async def test_p_on_a_queue_pauses_it_and_on_a_paused_one_resumes_it():
     async with opened() as deck:
         await deck.press("1", "p")
@@ -190,6 +209,45 @@ async def test_a_click_on_a_line_of_a_list_picks_it():
         await (await deck.on(1039)).press("y")
         await click_on(deck, "its number")
         await until(deck.pilot, lambda: deck.app.clipboard == "#1039")
+
+
+async def test_what_is_clicked_on_in_the_help_is_done_and_so_are_its_own_keys():
+    async with opened() as deck:
+        await click_on(deck, "? help")
+        await until(deck.pilot, lambda: "Digits go places" in "\n".join(screen_text(deck.app)))
+        await click_on(deck, "i ids")
+        await until(deck.pilot, lambda: "task.cancel" in "\n".join(screen_text(deck.app)))
+        await click_on(deck, "q close")
+        await until(deck.pilot, lambda: deck.app.screen is deck.screen)
+        await click_on(deck, "? help")
+        await until(deck.pilot, lambda: "Digits go places" in "\n".join(screen_text(deck.app)))
+        await click_on(deck, "Pause, continue, hold")
+        assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
+        assert deck.app.screen is deck.screen
+
+
+@pytest.mark.parametrize("key", ["question_mark", "colon", "w", "x", "y", "T"])
+async def test_a_click_beside_a_box_leaves_it(key: str):
+    async with opened() as deck:
+        await deck.press(key)
+        await until(deck.pilot, lambda: deck.app.screen is not deck.screen)
+        box = deck.app.screen
+        assert isinstance(box, LeftBeside)
+        inside = deck.app.screen.query_one(box.BOX).region
+        await deck.pilot.click(offset=(inside.x, inside.y))
+        assert deck.app.screen is box, "a click on its frame does not leave it"
+        await deck.pilot.click(offset=(1, deck.app.size.height - 1))
+        await until(deck.pilot, lambda: deck.app.screen is deck.screen)
+        assert deck.recording.verbs().count("cancel") == 0
+
+
+async def test_why_is_opened_and_closed_by_its_own_line():
+    async with opened() as deck:
+        for words, there in (("esc closes", DeckScreen), ("opens the task", TaskScreen)):
+            await deck.press("w")
+            await until(deck.pilot, lambda: any("opens the task" in line for line in screen_text(deck.app)))
+            await click_on(deck, words)
+            await until(deck.pilot, lambda there=there: isinstance(deck.app.screen, there))
 
 
 async def test_a_click_in_the_question_at_leaving_answers_it_in_lines_that_are_broken_too():
@@ -338,7 +396,7 @@ async def test_a_refusal_is_told_in_its_own_words():
         deck.recording.answers["pause"] = {"done": [], "refused": [{"message": "#1042 has ended."}], "notes": []}
         await (await deck.on(1042)).press("p")
         assert "Refused: #1042 has ended." in await deck.says("Refused")
-        assert not deck.app.undoing
+        assert not deck.app.can_undo
 
 
 async def test_a_problem_of_the_runtime_is_told_and_offers_no_undo():
@@ -346,7 +404,7 @@ async def test_a_problem_of_the_runtime_is_told_and_offers_no_undo():
         deck.recording.answers["hold"] = Conflict("the disk is full.", "Free space, then again.")
         await (await deck.on(1053)).press("p")
         assert "Not done: the disk is full. Free space, then again." in await deck.says("disk is full")
-        assert not deck.app.undoing
+        assert not deck.app.can_undo
 
 
 async def test_a_verb_is_refused_when_its_row_changed_a_moment_ago():
@@ -409,6 +467,15 @@ async def test_enter_on_a_queue_shows_its_tasks_and_q_comes_back():
         assert isinstance(deck.app.screen, DeckScreen)
 
 
+@pytest.mark.parametrize("open_with", ["slash", "colon"])
+async def test_lines_that_are_pasted_where_one_is_typed_are_joined(open_with: str):
+    async with opened() as deck:
+        await deck.press(open_with)
+        await until(deck.pilot, lambda: isinstance(deck.app.focused, Input))
+        deck.app.post_message(events.Paste("queue:gpu\n  sweep\x1b[2J\r\n\nx\n"))
+        await until(deck.pilot, lambda: isinstance(deck.app.focused, Input) and deck.app.focused.value == "queue:gpu sweep␛[2J x")
+
+
 async def test_escape_takes_the_marks_away_and_says_so():
     async with opened() as deck:
         await deck.press("space", "space", "escape")
@@ -418,8 +485,9 @@ async def test_escape_takes_the_marks_away_and_says_so():
 
 @pytest.mark.parametrize(("key", "says"), [("l", "l shows the log"), ("w", "w tells why"), ("y", "y copies")])
 async def test_a_key_for_tasks_says_on_another_row_what_it_is_for(key: str, says: str):
-    async with opened() as deck:
-        await deck.press("1", key)
+    of_no_task = boards.alert(9, "full", "critical", "firing", "host /srv", "91% > 90%", 60)
+    async with opened(replace(boards.busy(), alerts=(of_no_task,))) as deck:
+        await deck.press("4", key)
         assert f"{says} of a task; there is none under the cursor." in deck.message()
 
 
@@ -460,10 +528,51 @@ async def test_help_is_made_from_the_bindings_of_the_place():
         assert deck.app.screen is deck.screen
 
 
+async def test_u_goes_back_step_by_step_and_names_what_it_takes_back_next():
+    async with opened() as deck:
+        await (await deck.on(1042)).press("p")
+        await deck.says("Paused")
+        await (await deck.on(1053)).press("p")
+        await deck.says("Held")
+        await deck.press("u")
+        assert "u undo: Paused #1042" in await deck.says("Released")
+        await deck.press("u")
+        await deck.says("Continued")
+        assert [verb for verb in deck.recording.verbs() if verb in ("release", "resume")] == ["release", "resume"]
+        await deck.press("u")
+        await deck.says("Nothing to undo here; O shows what was done, and takes it back.")
+
+
+async def test_the_palette_keeps_what_is_written_in_capitals_and_says_how_much_is_out_of_sight():
+    async with opened() as deck:
+        await deck.press("colon")
+        await until(deck.pilot, lambda: any("Commands" in line and "more" in line for line in screen_text(deck.app)))
+        await deck.press(*"alerts")
+        await until(deck.pilot, lambda: any("SLA alerts" in line for line in screen_text(deck.app)))
+
+
 async def test_the_palette_finds_a_verb_by_its_words():
     async with opened() as deck:
         await (await deck.on(1042)).press("colon", *"pause", "enter")
         assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
+
+
+async def test_while_the_filter_line_is_open_the_footer_is_for_it():
+    async with opened() as deck:
+        await deck.press("slash")
+        assert footer(deck).strip() == "↵ keep  esc clear  tab complete  ↑ earlier"
+        await deck.press("escape")
+        assert "? help  q quit" in footer(deck)
+
+
+@pytest.mark.parametrize(("typed", "said"), [
+    ("welcome", "The first-run lines are for a deck without a task"), ("mouse off", "Clicks come back with :mouse on."),
+    ("mouse on", "Clicks and the wheel are the deck's again."),
+])  # fmt: skip
+async def test_a_command_that_changes_nothing_that_is_seen_says_what_it_did(typed: str, said: str):
+    async with opened() as deck:
+        await deck.press("colon", *typed, "enter")
+        await deck.says(said)
 
 
 async def test_the_palette_goes_to_a_queue():
@@ -567,6 +676,67 @@ async def test_the_marks_are_counted():
         assert any(line.startswith(" *1042 ●") for line in shown)
         await deck.press("escape")
         assert any(line.startswith("  1042 ●") for line in screen_text(deck.app))
+
+
+def footer(deck: Deck) -> str:
+    return screen_text(deck.app)[-1]
+
+
+@pytest.mark.parametrize(("numbers", "offered"), [
+    ((1042, 1043), "x cancel 2 marked  p pause 2 marked  e edit 2 marked  esc unmark"),
+    ((1053,), "x cancel 1 marked  p hold 1 marked  t to front 1 marked  esc unmark"),
+    ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r run again 1 marked"), ((1048,), "r run again 1 marked"),
+])  # fmt: skip
+async def test_the_footer_tells_what_can_be_done_with_the_marks(numbers: tuple[int, ...], offered: str):
+    """The cursor stands on other rows than the marked ones: what is offered is for the marks."""
+    async with opened() as deck:
+        for number in numbers:
+            await (await deck.on(number)).press("space")
+        await deck.on(1047 if numbers != (1042, 1043) else 1053)
+        assert footer(deck).startswith(f" {offered}")
+        for word in ("open", "log", "why", "copy"):
+            assert word not in footer(deck)
+        await deck.press("escape")
+        assert "marked" not in footer(deck) and "open" in footer(deck)
+
+
+async def test_a_mark_on_the_last_row_is_in_the_footer_at_once():
+    async with opened() as deck:
+        await deck.press("1", "G", "space")
+        await until(deck.pilot, lambda: footer(deck).startswith(" p resume 1 marked"))
+        await deck.press("k", "space")
+        await until(deck.pilot, lambda: footer(deck).startswith(" p pause 1 marked"))
+
+
+async def test_p_over_marks_goes_one_way_which_the_footer_names():
+    board = boards.busy()
+    first, second, *others = board.next
+    async with opened(replace(board, next=(first, replace(second, status="held"), *others))) as deck:
+        for row in (first, second):
+            await (await deck.on(row.number)).press("space")
+        assert "p hold 1 marked" in footer(deck)
+        await deck.press("p")
+        assert await deck.asked("hold") == [{"ids": [first.uuid]}]
+        assert "release" not in deck.recording.verbs()
+
+
+async def test_p_over_marked_places_pauses_those_that_are_open_and_resumes_where_all_are_paused():
+    async with opened() as deck:
+        await deck.press("1", "G", "space", "k", "space", "p")
+        assert await deck.asked("queue.pause") == [{"name": deck.screen.board.queues[-2].name}]  # type: ignore[union-attr]
+        await deck.press("G", "space", "p")
+        assert await deck.asked("queue.resume") == [{"name": "backup"}]
+
+
+async def test_marked_alerts_are_acknowledged_together_and_u_takes_it_back():
+    async with opened() as deck:
+        await deck.press("4", "space", "space")
+        assert footer(deck).startswith(" a ack 1 marked  esc unmark")
+        await deck.press("a")
+        assert await deck.asked("alert.ack") == [{"ids": [1]}]
+        assert "Acknowledged encode-on-time.  u undo" in await deck.says("Acknowledged")
+        await deck.press("u")
+        assert await deck.asked("alert.unack") == [{"ids": [1]}]
 
 
 async def test_held_down_a_key_that_does_nothing_is_told_once(monkeypatch: pytest.MonkeyPatch):

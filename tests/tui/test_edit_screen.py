@@ -170,7 +170,7 @@ async def test_several_tasks_are_edited_as_one():
         await until(pilot, lambda: asked(found))
         assert asked(found)[0] == {"ids": list(rows), "fields": {"memory": 4096.0}}
         await until(pilot, lambda: app.can_undo)
-        assert sorted(deed.args["fields"]["memory"] for deed in app.undoing) == [2048.0, 12288.0]
+        assert sorted(deed.args["fields"]["memory"] for deed in app._undoing[-1][1]) == [2048.0, 12288.0]
 
 
 async def test_leaving_changes_nothing_and_ctrl_r_brings_back_what_was_typed():

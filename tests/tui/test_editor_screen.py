@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Event
 from typing import Any
 
 import pytest
 
 from app.client import Client
+from app.config import Config
 from app.errors import NotFound, Problem, Remote
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
@@ -132,6 +134,60 @@ async def test_keys_typed_in_a_burst_are_text_and_saving_waits_for_the_last_look
         await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         assert screen.area.text.startswith('[templates.encodeq?:0u]\nengine = "shell"x\n')
         assert answers.asked("definition.check")[-1]["text"] == screen.area.text
+
+
+class Slow(Definitions):
+    """It takes until `ready` to read the definition, which fails with `wrong` if that is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready = Event()
+        self.wrong: Problem | None = None
+
+    def show(self, args: Mapping[str, Any]) -> Any:
+        assert self.ready.wait(10)
+        return self.wrong or super().show(args)
+
+
+async def test_what_is_typed_while_it_is_read_goes_into_the_text_and_is_saved():
+    answers = Slow()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_editor("templates", "encode")
+        await until(pilot, lambda: shown(app, "loading; what is typed goes into it when it is there"))
+        burst(app, "end", *" # q?", "ctrl+j")
+        await pilot.pause()
+        answers.ready.set()
+        await until(pilot, lambda: isinstance(app.screen, ReviewScreen) and shown(app, "+ [templates.encode] # q?"))
+
+
+@pytest.mark.parametrize("leave", ["escape", "f5"])
+async def test_one_can_leave_while_it_is_read(leave: str):
+    answers = Slow()
+    app = deck(answers, settings=Config(keys={"form.leave": leave}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_editor("templates", "encode")
+        await until(pilot, lambda: shown(app, "loading"))
+        await pilot.press("x", leave)
+        await until(pilot, lambda: not isinstance(app.screen, EditorScreen))
+        answers.ready.set()
+
+
+async def test_what_could_not_be_read_is_told_and_read_again():
+    answers = Slow()
+    answers.wrong = Remote("no answer for 10s.")
+    answers.ready.set()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_editor("templates", "encode")
+        await until(pilot, lambda: shown(app, "✗ it could not be read; ctrl+r reads it again"))
+        assert shown(app, "no answer for 10s.") and shown(app, "ctrl+r read again")
+        await pilot.press("x", "ctrl+j")
+        await until(pilot, lambda: shown(app, "There is nothing to save"))
+        answers.wrong = None
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: shown(app, "✓ says what is stored"))
+        assert not shown(app, "could not be read; ctrl+r")
 
 
 async def test_what_was_typed_is_kept_when_it_is_left_and_ctrl_r_goes_between_that_and_what_is_stored():

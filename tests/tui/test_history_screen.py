@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.look import Look
 from app.tui.screens.history import HistoryScreen
 from app.tui.table import Table
+from tests.tui import boards
 from tests.tui.answers import Answers, deck, until
 from tests.tui.boards import HOSTILE, NOW
 from tests.tui.screen_text import screen_text
@@ -135,6 +138,25 @@ async def test_b_shows_the_deck_as_of_the_moment():
         assert asked["at"].startswith("2026-11-25T10:")
 
 
+async def test_b_shows_no_deck_of_a_moment_that_no_runtime_saw():
+    answers = Answers(history=young, board_at=lambda args: answer_at(NOW // 60 * 60 - 300))
+    async with opened(answers) as (pilot, app, _):
+        await pilot.press("left", "left", "left")
+        await until(pilot, lambda: "← → moment" in text(app) and "b the deck then" not in text(app))
+        await pilot.press("b")
+        await until(pilot, lambda: "Nothing is known of that moment: no runtime was up." in text(app))
+        assert answers.asked("board.at") == []
+
+
+async def test_b_shows_the_first_minute_there_is_where_the_moment_began_before_it():
+    answers = Answers(history=young, board_at=lambda args: answer_at(NOW // 60 * 60 - 420))
+    async with opened(answers) as (pilot, app, _):
+        await pilot.press("left", "b")
+        await until(pilot, lambda: "AS OF" in text(app))
+        (asked,) = answers.asked("board.at")
+        assert datetime.fromisoformat(asked["at"]).timestamp() == NOW // 60 * 60 - 420
+
+
 async def test_enter_tells_a_group_apart_and_escape_leaves_it():
     answers = Answers(history=answer)
     async with opened(answers) as (pilot, app, screen):
@@ -169,11 +191,38 @@ async def test_the_chart_is_of_the_row_under_the_cursor():
 
 async def test_a_home_without_a_past_says_so():
     async with opened(Answers(history=lambda args: answer(args, {by: [] for by in NAMES}, known=False))) as (pilot, app, _):
-        await until(pilot, lambda: "Nothing is known yet" in text(app))
+        await until(pilot, lambda: "No minute has been sampled yet; the first shows in a minute or two." in text(app))
         for _ in SERIES:
             await pilot.press("tab")
             await pilot.pause()
         assert app.failure is None
+
+
+def young(args: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a home whose first minute was sampled seven minutes ago, in which something ended before."""
+    found = answer(args)
+    since = NOW - 7 * 60
+    return found | {"since": since, "known": [begin + found["step"] > since for begin in found["at"]]}
+
+
+async def test_a_young_home_says_how_much_of_history_there_is():
+    async with opened(Answers(history=young)) as (pilot, app, _):
+        await until(pilot, lambda: "  7m of history so far; ← → looks at a moment, b shows the deck then." in text(app))
+        await pilot.press("left")
+        await until(pilot, lambda: "so far" in text(app) and "of history" not in text(app))
+
+
+async def test_before_its_first_minute_it_says_when_that_shows_also_when_something_was_done():
+    app = deck(Answers(history=lambda args: answer(args) | {"known": [False] * 96, "since": None}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        board = app.board or boards.busy()
+        running, none = ("running", NOW - 30, "yet; the first shows at "), ("stopped", None, "yet: a runtime does that, and none is up.")
+        for state, since, says in (running, none):
+            app.board = replace(board, runtime=replace(board.runtime, state=state, since=since))
+            await pilot.press("9")
+            await until(pilot, lambda says=says: f"No minute has been sampled {says}" in text(app))
+            await pilot.press("q")
 
 
 async def test_a_reading_that_fails_keeps_what_is_shown_and_says_why():

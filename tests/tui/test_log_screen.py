@@ -8,15 +8,18 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import pytest
 from pytest import MonkeyPatch
 from textual import events
 from textual.app import App
 from textual.widgets import Input
 
+from app.tui.logpager import Page
 from app.tui.logview import LogView
 from app.tui.screens.choice import ChoiceScreen
-from app.tui.screens.log import LogScreen
+from app.tui.screens.log import LogScreen, _tail
 from tests.tui.answers import BOARD, WHY, Answers, deck, line, log_answer, run, task, until
+from tests.tui.recording import Clock
 from tests.tui.screen_text import screen_text
 
 
@@ -83,6 +86,27 @@ async def test_a_search_is_typed_and_its_matches_are_counted(tmp_path: Path) -> 
         await until(pilot, lambda: isinstance(app.focused, LogView))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, LogScreen))
+
+
+async def test_what_was_noted_of_a_key_is_over_with_the_next_one(tmp_path: Path) -> None:
+    text = "".join(f"line {n}{' WARNING' if n == 10 else ''}\n" for n in range(50))
+    app = deck(running_on(a_log(tmp_path / "x.log", text)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        await pilot.press("g", "slash", *"warning", "enter")
+        await until(pilot, lambda: "match 1 of 1, case ignored" in line(app, 21))
+        app.ticks = Clock()
+        for keys in (("G",), ("slash", "escape")):
+            await pilot.press("n")
+            await until(pilot, lambda: "round from the last to the first" in line(app, 22))
+            await pilot.press(*keys)
+            await until(pilot, lambda: "round" not in line(app, 22))
+
+
+@pytest.mark.parametrize(("matches", "said"), [(0, "0 matches"), (1, "1 match"), (1204, "1,204 matches")])
+def test_one_match_is_one(matches: int, said: str) -> None:
+    assert _tail(Page(searched="x", matches=matches)) == f"{said}, case ignored"
 
 
 async def test_what_came_while_another_window_had_the_focus_is_there_with_it_again(tmp_path: Path) -> None:
@@ -249,7 +273,8 @@ async def test_a_burst_of_keys_behind_a_slash_is_typed_into_the_line_and_what_fo
     tmp_path: Path,
 ) -> None:
     text = "".join(f"line {n}{' neq' if n % 10 == 0 else ''}\n" for n in range(100))
-    app = deck(running_on(a_log(tmp_path / "x.log", text)))
+    answers = running_on(a_log(tmp_path / "x.log", text))
+    app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1042")
         await until(pilot, lambda: "following" in line(app, 1))
@@ -259,11 +284,7 @@ async def test_a_burst_of_keys_behind_a_slash_is_typed_into_the_line_and_what_fo
         assert line(app, 21) == " /"
         burst(app, "line 9\x1bn")
         await until(pilot, lambda: "match 3 of 10" in line(app, 21))
-        assert not answers_of(app).asked("cancel")
-
-
-def answers_of(app: Any) -> Answers:
-    return app.client_factory
+        assert not answers.asked("cancel")
 
 
 async def test_what_is_searched_before_the_log_is_there_is_found_when_it_is(tmp_path: Path) -> None:

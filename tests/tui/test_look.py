@@ -76,3 +76,7 @@ def test_the_footer_uses_every_cell_and_cuts_no_key():
     hints = [Hint("a", "bc", "a", 1), Hint("d", "ef", "d", 0)]
     assert fit(hints, UNICODE, 10) == hints
     assert fit(hints, UNICODE, 9) == hints[1:]
+
+
+def test_arrows_go_both_ways_in_ascii():
+    assert Look(ascii=True).own("← →") == "<- ->"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from app.tui import views
 from app.tui.memory import Memory
 from app.tui.seen import MOST, Seen
+from app.tui.views import SavedView
 from tests.tui import boards
 
 
@@ -29,6 +31,23 @@ def test_two_decks_of_a_home_do_not_forget_what_the_other_put(tmp_path: Path):
     assert [found.get(name, 0) for name in "abc"] == [1, 2, 3]
 
 
+def test_two_decks_of_a_home_save_views_beside_each_other(tmp_path: Path):
+    one, other = Memory(tmp_path), Memory(tmp_path)
+    views.save(one, SavedView("va", "queue:a"))
+    views.save(other, SavedView("vb", "queue:b"))
+    assert [view.name for view in views.saved(one)[-2:]] == ["va", "vb"]
+
+    assert views.forget(one, "vb") and not views.forget(other, "vb")
+    assert [view.name for view in views.saved(Memory(tmp_path))] == [*(view.name for view in views.OURS), "va"]
+
+
+def test_failures_seen_at_one_deck_stay_seen_when_another_sees_more(tmp_path: Path):
+    one, other = Seen(Memory(tmp_path)), Seen(Memory(tmp_path))
+    one.opened("a")
+    other.opened("b")
+    assert Memory(tmp_path).get("opened", []) == ["a", "b"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"zoomed": 7}', "\x00\xff", "[" * 100_000], ids=repr)
 def test_a_file_that_makes_no_sense_counts_as_none(tmp_path: Path, text: str):
     (tmp_path / "deck.json").write_text(text, encoding="latin-1")
@@ -43,6 +62,15 @@ def test_a_home_that_cannot_be_written_to_is_no_trouble(tmp_path: Path):
     memory.put("zoomed", "work")
     assert memory.get("zoomed", "") == "work"
     assert not (tmp_path / "not there").exists()
+
+
+def test_a_deck_of_root_leaves_nothing_in_the_home_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    Memory(tmp_path).put("layout", "wide")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_failures_stay_until_they_are_looked_at():

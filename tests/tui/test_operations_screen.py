@@ -97,6 +97,29 @@ async def test_backups_are_told_apart_with_their_size():
             assert shown(app, "backup 20261126T004540Z-increment")  # in full, below the list
 
 
+async def test_a_submission_says_which_tasks_it_made_and_what_was_made_has_no_before():
+    made = done(4, verb="queue create", object="queue media", before=None, after={"pool": "default", "capacity": 3})
+    some = done(3, verb="submit", object="3 tasks #1–#3", name=None, before=None, after={"first": 1, "last": 3})
+    one = done(2, verb="submit", before=None, after={"first": 1052, "last": 1052})
+    app = deck(Answers(operations=[made, some, one]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app, "queue create")
+        assert shown(app, "pool default, capacity 3") and not shown(app, "none →")
+        assert shown(app, "  pool         default")
+        await pilot.press("j")
+        await until(pilot, lambda: shown(app, "  made         tasks #1–#3"))
+        await pilot.press("j")
+        await until(pilot, lambda: shown(app, "  made         task #1052"))
+
+
+async def test_marks_are_taken_back_together_says_the_footer():
+    app = deck(Answers(operations=ROWS, undo=WOULD))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("space", "space", "space")
+        await until(pilot, lambda: screen_text(app)[-1].startswith(" u take back 2 marked  esc unmark"))
+
+
 async def test_in_ascii_nothing_else_is_drawn():
     app = deck(Answers(operations=ROWS), look=Look(ascii=True, colour=False, utf8=False))
     async with app.run_test(size=(80, 24)) as pilot:

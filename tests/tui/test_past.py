@@ -115,6 +115,16 @@ def test_there_is_nothing_before_the_first_minute(asked: Asked):
     assert asked.past.moment == MINUTE - 7200 + 40
 
 
+def test_a_step_beyond_the_first_minute_says_that_it_ends_there(asked: Asked):
+    asked.past.step(-600)
+    ((_, then),) = asked.waiting
+    then(answer_at(MINUTE - 7200), None)
+
+    first = f"{datetime.fromtimestamp(MINUTE - 7200):%H:%M}"
+    assert asked.said == [f"There is nothing before {first}, the first minute that was written down."]
+    assert asked.past.label.startswith(f"AS OF {first}")
+
+
 def test_a_home_without_a_past_stays_at_now(asked: Asked):
     asked.past.step(-1)
     asked.answer(board=None)
@@ -145,6 +155,17 @@ async def test_the_deck_goes_back_refuses_verbs_there_and_returns():
 
         await pilot.press("0")
         await until(pilot, lambda: "AS OF" not in line(app, 0))
+
+
+@pytest.mark.parametrize("pane", ["1", "3"])
+async def test_why_it_is_so_now_is_not_told_under_another_time(pane: str):
+    app = deck(Answers(board_at=lambda args: answer_at(MINUTE - 660)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("comma", pane)
+        await until(pilot, lambda: "AS OF" in line(app, 0))
+        await pilot.press("w")
+        await until(pilot, lambda: "w tells why it is so now, and this is the past: 0 returns to now." in line(app, 22))
+        assert app.screen is app.deck
 
 
 async def test_that_it_is_now_is_not_said_over_the_past():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from app.tui.look import Look
 from tests.tui.recording import an_app, until
 from tests.tui.screen_text import screen_text
@@ -24,6 +26,24 @@ async def test_there_are_words_for_signs_and_bars_and_one_pane_at_a_time():
         await until(pilot, lambda: "1 Queues" in "\n".join(screen_text(app)))
         line = next(line for line in screen_text(app) if "media" in line)
         assert "100% full" in line and line.rstrip().endswith(" full")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_what_is_drawn_elsewhere_is_a_word_or_a_number_under_its_heading(size: tuple[int, int]):
+    """You should see each alert's state once, as a word, and how many tasks each queue started."""
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "3 Running 7" in "\n".join(screen_text(app)))
+        await pilot.press("4")
+        await until(pilot, lambda: "encode-on-time" in "\n".join(screen_text(app)))
+        rows = [line for line in screen_text(app) if re.search("encode-on-time|gpu-wait|etl-by", line)]
+        assert len(rows) == 3 and not any("~" in line[:10] for line in rows), rows
+        assert [line.count(word) for line, word in zip(rows, ("firing", "acked", "pending"), strict=True)] == [1, 1, 1]
+        await pilot.press("1")
+        await until(pilot, lambda: "1 Queues" in "\n".join(screen_text(app)))
+        head, row = (next(line for line in screen_text(app) if word in line) for word in ("1 Queues", "media"))
+        at = head.index("STARTED" if size[0] < 100 else "LAST 30m")
+        assert row[at:].startswith("42 in 30m")
 
 
 async def test_the_terminals_cursor_stands_on_the_row():

@@ -25,6 +25,7 @@ from textual.widgets import Input
 
 from app.core.clean import width
 from app.tui.app import TaskdeckApp
+from app.tui.errands import Errands
 from app.tui.logview import LogView
 from app.tui.look import Look
 from app.tui.screens.away import AwayScreen
@@ -203,9 +204,13 @@ async def settled(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
 
 def _errands(app: TaskdeckApp) -> list[Event]:
     """Each is set when the errands that were sent before it, or what a log was asked before it, are done."""
+    return [*map(_carried, (app.errands, app.questions)), *(_asked(view) for view in app.screen.query(LogView) if view.is_open)]
+
+
+def _carried(errands: Errands) -> Event:
     done = Event()
-    app.errands.run_with(lambda client: None, lambda answer, error: done.set())
-    return [done, *(_asked(view) for view in app.screen.query(LogView) if view.is_open)]
+    errands.run_with(lambda client: None, lambda answer, error: done.set())
+    return done
 
 
 def _asked(view: LogView) -> Event:

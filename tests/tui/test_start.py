@@ -92,7 +92,7 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
     ("text", "said", "shown"),
     [
         ('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n', 'no action "task.cancl". Nearest: task.cancel; passed over.', b"f2"),
-        ('[keys]\n"task.cancel" = "q"\n', "All keys are as they come.", b"help"),
+        ('[keys]\n"task.cancel" = "q"\n', "q would be both task.cancel and page.back", b"help"),
         (
             'theme = "quiett"\n[retention]\nkep = "3d"\n',
             'config.toml, line 3: retention: there is no setting "kep"; passed over, 1 more.', b"help",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.tui import equal, origin
-from app.tui.draft import Draft, draft_of, faults, shell_signs, shell_word, spec
+from app.tui.draft import Draft, draft_of, faults, shell_signs, shell_word, spec, without
 from tests.tui.answers import task
 
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_a_program_may_be_called_like_a_word_of_the_shell(tmp_path: Path, monkey
 
 
 def test_shell_text_in_command_is_no_task() -> None:
-    [fault] = faults(command("for i in *; do echo $i; done"), "/", NOW)
+    [fault] = faults(command("for i in *; do echo $i; done"), "/", NOW).values()
 
     assert fault == 'Command: "for" is a word of the shell, not a program. Take Run: shell text.'
 
@@ -105,8 +105,11 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     draft = command("true 'x", cwd=str(tmp_path / "meda"), priority="high", cpu="-1", memory="lots", timeout="5x",
                     retries="1.5", at="someday", name="a/b")  # fmt: skip
-    found = faults(draft, "/", NOW)
+    faulty = faults(draft, "/", NOW)
+    found = list(faulty.values())
 
+    assert list(faulty) == ["command", "cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "at"]
+    assert spec(without(draft, faulty)) == {"argv": ["true"]}
     assert found[0] == "Command: no closing quotation"
     assert found[1] == f"In: {tmp_path}/meda does not exist. Did you mean {tmp_path}/media?"
     assert [text.split()[0] for text in found[2:]] == [
@@ -123,14 +126,14 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
 
-    assert faults(command("true", cwd="x"), str(tmp_path), NOW) == [f"In: {tmp_path}/x is no directory."]
+    assert faults(command("true", cwd="x"), str(tmp_path), NOW) == {"cwd": f"In: {tmp_path}/x is no directory."}
 
 
 def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
     draft = command("true", cwd=str(tmp_path), priority="-5", cpu="0.5", memory="2G", timeout="1h30m", retries="2",
                     retry_delay="5m", at="tomorrow 02:00", name="夜间备份")  # fmt: skip
 
-    assert faults(draft, "/", NOW) == []
+    assert faults(draft, "/", NOW) == {}
 
 
 def test_the_equal_line_is_read_back_by_a_shell_as_the_same_words() -> None:

@@ -8,7 +8,7 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from app.errors import Usage
+from app.errors import Refused, Usage
 from app.tui.app import TaskdeckApp
 from app.tui.form import Pick, PickScreen
 from app.tui.screens.submit import SubmitScreen
@@ -156,6 +156,23 @@ async def test_what_the_form_refused_goes_with_the_form_and_what_it_did_stays() 
         await until(pilot, lambda: shows(app, "3 Running") and shows(app, "Submitted #1063."))
 
 
+async def test_what_the_form_and_what_the_runtime_has_against_it_are_told_together_and_why_again_when_it_is_sent() -> None:
+    """You should see the fault of a field and what could never start, whole, and nowhere that nothing was submitted."""
+    why = 'needs 100T memory and 99 cpu, but pool default has 15.6G and 2 in all: it could never start; no task "99".'
+    never = Refused(f"{why} Nothing was submitted.", "Ask for less, or: taskdeck pool set default --memory 100T --cpu 99")
+    answers = form(submit=lambda args: never)
+    app = standing(deck(answers))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true", "tab", *"/nowhere")
+        await until(pilot, lambda: shows(app, "✗ In: /nowhere does not exist.") and shows(app, "✗ needs 100T memory and 99 cpu"))
+        assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not shows(app, "Nothing was submitted")
+
+        await pilot.press("ctrl+u", "ctrl+j")
+        await until(pilot, lambda: line(app, 22).startswith(" Not submitted: needs 100T memory and 99 cpu, but pool default has"))
+        assert shows(app, 'no task "99". Ask for less')
+
+
 async def test_what_the_runtime_refuses_is_not_submitted_and_not_said_to_be_submittable() -> None:
     why = "the disk is full (/srv/machines/render01/taskdeck, 0 bytes free). The task was not accepted."
     full = DiskFull(why, "Free space, then try again.")
@@ -169,12 +186,23 @@ async def test_what_the_runtime_refuses_is_not_submitted_and_not_said_to_be_subm
         await pilot.press(*"true")
         await until(pilot, lambda: shows(app, "It can be submitted."))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: line(app, 22).startswith(" Not submitted: the disk is full (/"))
-        assert line(app, 22).endswith("Free space, then try again.")
+        await until(pilot, lambda: line(app, 22).startswith(" Not submitted: the disk is full a"))
+        assert line(app, 22).endswith("Free space in /var/lib…askdeck, then ctrl+j.")
         assert shows(app, "✗ the disk is full") and not shows(app, "It can be submitted.")
 
         await pilot.press("s")
         await until(pilot, lambda: shows(app, "It can be submitted."))
+
+
+async def test_what_a_full_disk_means_is_known_before_it_is_sent() -> None:
+    app = standing(deck(form(submit=DiskFull("the disk is full (/x, 0 bytes free).", "Free space, then try again."))))
+    said = "the disk is full and a task must be on disk to be accepted. Free space in /var/lib/taskdeck, then ctrl+j."
+    async with app.run_test(size=(130, 40)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true")
+        await until(pilot, lambda: shows(app, f"✗ {said}"))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: line(app, 38) == f" Not submitted: {said}")
 
 
 async def test_several_lines_that_are_pasted_as_a_command_are_taken_as_shell_text() -> None:
@@ -219,18 +247,48 @@ async def test_shell_signs_in_a_command_are_told() -> None:
         await until(pilot, lambda: shows(app, "| is plain text here: no shell runs a command"))
 
 
+async def test_that_a_parameter_is_missing_is_wrong_once_its_field_was_left() -> None:
+    """You should see nothing in red before, and the rest of what is missing still calmly said."""
+    two = {"type": "object", "required": ["input", "crf"],
+           "properties": {"input": {"type": "string", "description": "the file"}, "crf": {"type": "integer", "maximum": 51}}}  # fmt: skip
+    app = deck(form(template_ls=[ENCODE | {"parameters": two}]))
+    async with app.run_test(size=(80, 30)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", "left", "tab", "right", "tab")
+        await until(pilot, lambda: shows(app, "Still to fill in: input, crf."))
+        assert not shows(app, "✗") and not shows(app, "to mend")
+        await pilot.press("a", "backspace")
+        assert not shows(app, "✗")
+        await pilot.press("tab")
+        await until(pilot, lambda: shows(app, "✗             input is required: the file"))
+        await until(pilot, lambda: shows(app, "1 thing to mend before it can be submitted: input"))
+        assert shows(app, "Still to fill in: crf.") and not shows(app, "crf is required")
+        await pilot.press("9", "9")
+        await until(pilot, lambda: shows(app, "crf must be at most 51, not 99"))
+
+
+async def test_all_that_is_missing_is_told_when_it_is_to_be_submitted() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 30)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("shift+tab", "left", "tab", "right")
+        await until(pilot, lambda: shows(app, "Still to fill in: input."))
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: shows(app, "✗             input is required: the file"))
+        assert shows(app, "1 thing to mend before it can be submitted: input") and shows(app, "Not submitted: input is required")
+
+
 async def test_a_template_has_a_field_for_each_parameter() -> None:
-    """You should see input marked as required, crf with its bounds and default, a choice, a switch, and what is missing."""
+    """You should see input marked as required, crf with its bounds and default, a choice, a switch, and what is still missing."""
     answers = form()
     app = deck(answers)
     async with app.run_test(size=(80, 30)) as pilot:
         await opened(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
-        await until(pilot, lambda: shows(app, "✗             input is required: the file"))
-        assert shows(app, "Parameters 5, 1 to fill in")
-        assert shows(app, "1 thing to mend before it can be submitted: input")
+        await until(pilot, lambda: shows(app, "Still to fill in: input.") and shows(app, "Parameters 5, 1 to fill in"))
+        assert not shows(app, "✗")
         assert shows(app, "taskdeck submit encode -p input=…")
-        assert shows(app, "input*        [                                      ] the file")
+        await until(pilot, lambda: shows(app, "input*        [                                      ] the file"))
         assert shows(app, "crf           [23      ] 0 to 51")
         assert shows(app, "preset        [medium ▾] one of 3")
         assert shows(app, "faststart     [x]")

@@ -359,7 +359,8 @@ async def test_cures_stand_below_the_reasons_with_the_cursor_on_the_first() -> N
         assert lines[at].startswith("━▌What you can do ━")
         assert lines[at + 1] == "› ask for less memory           12 past runs used at most 9.1G; 11G is p95 +"
         assert lines[at + 2].strip() == "20%; no sooner: needs 11.0G, 2.0G free"
-        assert lines[at + 3].startswith("  cancel #1042 r…et50-sweep-06  frees 12.0G now; its 3h18m are lost; it starts")
+        assert lines[at + 3].startswith("  cancel #1042                  frees 12.0G now; its 3h18m are lost; it starts")
+        assert lines[at + 4].startswith("  resnet50-sweep-06             ")
         assert lines[at + 5] == "  to the front (t)              it is first already"
         assert lines[23].startswith(" ↵ do it  p hold  x cancel  t to front")
 

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from app.core import query
+from app.errors import NotFound
 from app.service.browse import COLUMNS
 from app.tui.app import TaskdeckApp
 from app.tui.memory import Memory
@@ -22,6 +23,7 @@ from tests.tui.recording import Clock, Recording, burst, until
 from tests.tui.screen_text import screen_text
 
 COUNT = 5000
+COLUMNS_OF_ALL = ("state", "queue", "age", "time", "priority", "cpu", "memory", "by", "result")
 STATES = ("queued", "succeeded", "failed")
 
 
@@ -46,11 +48,17 @@ class Many(Recording):
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
         return self.browse(**args) if verb == "browse" else super().answer(verb, args)
 
+    def kept(self, meant: query.Query, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """As the runtime finds them, where "media" is the only queue, and every word is found everywhere."""
+        if any(term.kind == "queue" and not all(one.fits("media") for one in term.patterns) for term in meant.terms):
+            raise NotFound("no queue of that name.")
+        meant = query.Query(tuple(term for term in meant.terms if term.kind != "word"))
+        return [one for one in rows if query.matches(meant, query.Facts(one["number"], one["name"], one["status"], queue="media"))]
+
     def browse(self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after") -> dict[str, Any]:
         found = [row(n) for n in range(self.newest, 0, -1)]
         if filter:
-            states = query.parse(filter, boards_now()).terms[0].states
-            found = [one for one in found if one["status"] in states]
+            found = self.kept(query.parse(filter, boards_now()), found)
         numbers = [one["number"] for one in found]
         if way == "before":
             end = len(found) if at is None else numbers.index(at[1])
@@ -153,6 +161,60 @@ async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
         await tasks.until("The filter is cleared.", "Tasks 5,000")
 
 
+async def test_a_queue_typed_a_letter_at_a_time_is_not_found_until_it_is_whole():
+    async with opened() as tasks:
+        await tasks.press("slash")
+        for letter in "queue:media":
+            await tasks.press(letter)
+            await until(tasks.pilot, tasks.screen.settled.is_set)
+        await tasks.press("enter")
+        await tasks.until("Tasks 5,000 of 5,000 /queue:media")
+        assert "no queue" not in tasks.text() and "old" not in tasks.text()
+
+
+async def test_a_queue_that_is_none_is_told_and_the_next_filter_is_read():
+    async with opened() as tasks:
+        await tasks.press("slash", *"queue:medai", "enter")
+        await tasks.until("no queue of that name.")
+        await tasks.press("f")
+        await tasks.until("/status:active")
+        await tasks.press("slash", *"queue:medai", "enter", "escape")
+        await tasks.until("The filter is cleared.", "Tasks 5,000 ")
+        cast(Clock, tasks.app.ticks).at += 5
+        await tasks.press("j", "p")
+        await until(tasks.pilot, lambda: "Nothing to pause: it has ended." in tasks.text())
+
+
+async def test_words_that_came_while_wrong_ones_were_read_are_read_too():
+    async with opened() as tasks:
+        began, typed, browse = Event(), Event(), tasks.many.browse
+
+        def slow(**args: Any) -> Any:
+            if args["filter"] == "queue:medi":
+                began.set()
+                assert typed.wait(20)
+            return browse(**args)
+
+        tasks.many.browse = slow  # type: ignore[method-assign]
+        await tasks.press("slash", *"queue:medi")
+        await until(tasks.pilot, began.is_set)
+        await tasks.press(*["backspace"] * len("queue:medi"), *"status:queued", "enter")
+        typed.set()
+        await tasks.until("Tasks 1,666 of 5,000 /status:queued")
+        assert "no queue" not in tasks.text()
+
+
+async def test_rows_near_their_end_do_not_ask_again_and_again_for_what_cannot_be_read():
+    async with opened() as tasks:
+        tasks.many.browse = lambda **_: (_ for _ in ()).throw(OSError("no such home"))  # type: ignore[method-assign]
+        await tasks.press(*["pagedown"] * 6)
+        await tasks.until("no such home")
+        asked = len(tasks.many.verbs())
+        for _ in range(20):
+            await tasks.press("j")
+        assert len(tasks.many.verbs()) - asked < 5
+
+
 async def test_the_cursor_stays_on_its_task_when_the_filter_goes():
     async with opened() as tasks:
         await tasks.press("slash", *"status:failed", "enter")
@@ -239,6 +301,27 @@ async def test_columns_are_chosen_by_letters_and_remembered():
         await tasks.until("STATE")
 
 
+async def test_going_along_the_columns_ends_with_the_last_one_says_what_is_out_of_sight_and_ends_where_there_is_room():
+    memory = Memory()
+    memory.put("tasks.columns", list(COLUMNS_OF_ALL))
+    async with opened(size=(80, 24), memory=memory) as tasks:
+        await tasks.until(" 5› ━")
+        assert "STATE" not in tasks.text()
+        await tasks.press("right")
+        await tasks.until("STATE", "QUEUE")
+        await tasks.press(*["right"] * 9)
+        await tasks.until("WHY / RESULT", "‹")
+        last = tasks.text()
+        assert "‹4 ━" in last and "STATE" not in last
+        await tasks.press("left", "left")
+        await tasks.until("‹2 1› ━")
+        await tasks.pilot.resize_terminal(160, 24)
+        await tasks.until("STATE", "PRIO", "WHY / RESULT")
+        assert "‹" not in tasks.text()
+        await tasks.pilot.resize_terminal(80, 24)
+        await tasks.until(" 5› ━")
+
+
 async def test_marks_stay_on_rows_that_left_the_window():
     async with opened() as tasks:
         await tasks.press("space", "space", "G")
@@ -246,6 +329,42 @@ async def test_marks_stay_on_rows_that_left_the_window():
         assert [one.number for one in tasks.screen.paged.chosen()] == [5000, 4999]
         await tasks.press("escape")
         assert tasks.screen.paged.chosen() == [tasks.screen.table.item]
+
+
+async def test_marks_that_the_filter_hides_are_taken_away_once_it_is_more_than_a_beginning():
+    async with opened() as tasks:
+        await tasks.press("space", "space", "space")
+        await tasks.press("slash", *"#49")
+        await tasks.until("Tasks 1 of 5,000, 3 marked /#49")
+        await tasks.press("backspace", "backspace", "backspace", *"status:succeeded", "enter")
+        await tasks.until("Tasks 1,667 of 5,000, 1 marked /status:succeeded", "Unmarked 2 tasks that are not among what the filter shows.")
+        assert [one.number for one in tasks.screen.paged.chosen()] == [4999]
+        await tasks.press("escape", "slash", *"status:failed")
+        await tasks.until("1 marked /status:failed")
+        await tasks.press("escape")
+        await tasks.until("Tasks 5,000, 1 marked")
+
+
+async def test_a_mark_goes_when_its_task_is_not_what_the_filter_means_any_more():
+    async with opened("status:waiting") as tasks:
+        await tasks.press("j", "space", "j", "space")
+        held, kept = [one.number for one in tasks.screen.paged.chosen()]
+        rows = tasks.many.kept
+        tasks.many.kept = lambda meant, found: [one for one in rows(meant, found) if one["number"] != held]  # type: ignore[method-assign]
+        tasks.screen.reread()
+        await tasks.until("1 marked", "Unmarked a task that is not among what the filter shows.")
+        assert [one.number for one in tasks.screen.paged.chosen()] == [kept]
+
+
+async def test_the_footer_is_for_the_marks_and_for_all_that_are_marked():
+    async with opened() as tasks:
+        await tasks.press("space", "space")
+        await tasks.until(" 2 marked  ", "Tasks 5,000, 2 marked")
+        assert " 2 marked  " in screen_text(tasks.app)[-1] and "open" not in screen_text(tasks.app)[-1]
+        await tasks.press("escape", "f", "asterisk")
+        await tasks.until("x cancel all marked")
+        await tasks.press("escape")
+        await until(tasks.pilot, lambda: "all marked" not in screen_text(tasks.app)[-1])
 
 
 async def test_a_range_is_marked_from_the_last_mark_to_the_cursor():
@@ -281,6 +400,45 @@ async def test_all_that_a_filter_means_is_cancelled_after_a_review_that_names_it
         assert asked["select"]["filter"].startswith("status:running,scheduled,")
         assert asked["select"]["filter"].endswith(" until:2026-11-25T10:42:07+00:00 status:waiting")
         await tasks.until("Cancelled 1,667 tasks.")
+
+
+async def test_mark_all_is_offered_under_a_filter_and_says_no_number_that_may_change():
+    async with opened(size=(160, 30)) as tasks:
+        assert "mark all" not in screen_text(tasks.app)[-1]
+        await tasks.press("f", "f")
+        await tasks.until("* mark all")
+        await tasks.press("asterisk")
+        await tasks.until("All that the filter means are marked: a verb asks first.")
+
+
+@pytest.mark.parametrize(("keys", "said"), [
+    (("f", "escape"), "The filter is cleared."), (("space", "escape"), "The marks are taken away."),
+    (("f", "asterisk"), "All that the filter means"),
+])  # fmt: skip
+async def test_what_a_key_did_to_the_list_is_not_said_on_the_next_screen(keys: tuple[str, ...], said: str):
+    async with opened() as tasks:
+        await tasks.press(*keys)
+        await tasks.until(said)
+        tasks.many.answers["template.ls"] = []
+        tasks.app.open_templates()
+        await tasks.until("6 Templates", "q back")
+        assert said not in tasks.text()
+
+
+async def test_while_the_filter_line_is_open_the_footer_is_for_it():
+    async with opened() as tasks:
+        await tasks.press("slash")
+        await until(tasks.pilot, lambda: screen_text(tasks.app)[-1].strip() == "↵ keep  esc clear  tab complete  ↑ earlier")
+        await tasks.press("enter")
+        await until(tasks.pilot, lambda: screen_text(tasks.app)[-1].endswith("? help  q back"))
+
+
+async def test_a_task_opened_from_the_list_says_so_at_its_head():
+    async with opened() as tasks:
+        await tasks.press("enter")
+        await until(tasks.pilot, lambda: screen_text(tasks.app)[0].startswith(" Tasks › "))
+        await tasks.press("q", "n")
+        await until(tasks.pilot, lambda: screen_text(tasks.app)[0].startswith(" Tasks › New task"))
 
 
 async def test_star_without_a_filter_never_means_every_task():

@@ -88,4 +88,4 @@ async def test_the_keys_of_the_popover_stay_in_sight_on_a_small_terminal() -> No
     async with app.run_test(size=(60, 16)) as pilot:
         app.open_why("1049")
         await until(pilot, lambda: any("1 needs 12.0G" in line for line in screen_text(app)))
-        await until(pilot, lambda: any("↵ opens the task   esc closes" in line for line in screen_text(app)))
+        await until(pilot, lambda: any("↵ opens the task  esc closes" in line for line in screen_text(app)))

@@ -211,8 +211,8 @@ OPERATIONS = [
                reason="it took something back itself", before={"memory": 8192.0}, after={"memory": 12288.0}),
     _operation(25, verb="set", object="task #1049", name="resnet50-sweep-08", undone_by=26, undoable=False,
                reason="it was taken back already", before={"memory": 12288.0}, after={"memory": 8192.0}),
-    _operation(24, verb="submit", object="tasks #1053–#1055", name="encode S02E06.mkv and 2 more", before=None, after={"last": 1055},
-               undoable=False, reason="cancel the task instead"),
+    _operation(24, verb="submit", object="tasks #1053–#1055", name="encode S02E06.mkv and 2 more", before=None,
+               after={"first": 1053, "last": 1055}, undoable=False, reason="cancel the task instead"),
     _operation(23, verb="front", by="夜班", object="task #1053", name="encode S02E06.mkv", before={"front": 0}, after={"front": 1}),
 ]  # fmt: skip
 

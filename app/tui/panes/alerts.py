@@ -38,14 +38,14 @@ SEVERITIES = {
 
 
 def head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
-    """The sign, the severity, the rule."""
+    """The sign, the severity, the rule. In a plain look the state at the end of the row is the one word for it."""
     word, firing, acknowledged = SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
     style = (
         firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
     )
     sign = ALERTS.get(alert.status, STRANGE)
     return (
-        Cell(look.glyph(sign), style),
+        Cell("" if look.plain else look.glyph(sign), style),
         Cell(word, style),
         Cell(look.theirs(alert.sla), "dim" if style == "dim" else ""),
     )

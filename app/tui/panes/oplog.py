@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from app.core import amounts, difference
+from app.core import amounts, changed, difference
 from app.core.clean import pad, width
 from app.tui.columns import Cell, Cells, Column
 from app.tui.doc import wrap
@@ -52,18 +52,12 @@ class Operation:
 
 def operation(row: Mapping[str, Any]) -> Operation:
     """A row of an answer of `operations`."""
-    change = ", ".join(map(difference.sentence, difference.telling(row["before"], row["after"]))) or _made(row["after"])
+    change = changed.line(row["object"], row["before"], row["after"])
     return Operation(
         row["id"], datetime.fromisoformat(row["at"]).timestamp(), row["by"], row["verb"], row["object"], row.get("name"), row.get("source"),
         bool(row.get("here")), row.get("undoes"), row.get("undone_by") is not None, bool(row.get("undoable")), row.get("reason") or "",
         change, row,
     )  # fmt: skip
-
-
-def _made(after: Any) -> str:
-    """How large what was made is, as a backup; "" where that is not known."""
-    size = after.get("bytes") if isinstance(after, Mapping) else None
-    return amounts.size(size) if isinstance(size, (int, float)) and not isinstance(size, bool) else ""
 
 
 def from_where(row: Operation) -> str:
@@ -126,11 +120,20 @@ OPERATIONS = Part("operations", Grid(_WIDE, _cells), Grid(_NARROW, _narrow_cells
 def about(row: Operation, room: int, now: float, look: Look) -> list[list[Span]]:
     """Who, when, from where; before and after of all that changed; whether it can be undone."""
     lines: list[list[Span]] = [[(f"  {look.own(_who(row, now, look))}", "")]]
-    for changed in difference.fields(row.facts.get("before"), row.facts.get("after")):
-        # What a template was made from says the same once more.
-        lines += _field(changed, room, look) if changed.name != "template" else ()
+    lines += _differences(row, room, look)
     said, style = _undo(row)
     return [*lines, *([(f"  {line}", style)] for line in wrap(look.own(look.theirs(said)), room - 3))]
+
+
+def _differences(row: Operation, room: int, look: Look) -> Iterator[list[Span]]:
+    before, after = row.facts.get("before"), row.facts.get("after")
+    if numbers := changed.made(after):
+        yield [(f"  {pad('made', 12)} ", "dim"), (look.own(look.theirs(numbers)), "bold")]
+        return
+    for found in difference.fields(before, after):
+        # What a template was made from says the same once more.
+        if found.name != "template":
+            yield from _field(found, room, look, one=before is None or after is None)
 
 
 def _who(row: Operation, now: float, look: Look) -> str:
@@ -145,19 +148,24 @@ def _undo(row: Operation) -> tuple[str, str]:
     return f"It cannot be undone: {row.reason}.", "dim"
 
 
-def _field(changed: difference.Field, room: int, look: Look) -> Iterator[list[Span]]:
-    """One line where that will do, else the difference line by line."""
-    label, was, now = difference.name(changed.name), changed.before, changed.after
+def _field(field: difference.Field, room: int, look: Look, one: bool) -> Iterator[list[Span]]:
+    """One line where that will do, else the difference line by line. `one`: there is only one state, before or after."""
+    label, was, now = difference.name(field.name), field.before, field.after
     long = [value for value in (was, now) if isinstance(value, (dict, list)) or "\n" in str(value) or width(str(value)) > room // 3]
     if not long:
-        yield [(f"  {pad(look.theirs(label), 12)} ", "dim"), *_both(changed, look)]
+        yield [(f"  {pad(look.theirs(label), 12)} ", "dim"), *(_only(field, look) if one else _both(field, look))]
         return
     yield [(f"  {look.theirs(label)}", "dim")]
     yield from differing(difference.text_of(was), difference.text_of(now), look)
 
 
-def _both(changed: difference.Field, look: Look) -> list[Span]:
-    was, now = (look.theirs(difference.short(changed.name, value)) for value in changed[1:])
+def _only(field: difference.Field, look: Look) -> list[Span]:
+    value = field.after if field.before is None else field.before
+    return [(look.theirs(difference.short(field.name, value)), "")]
+
+
+def _both(field: difference.Field, look: Look) -> list[Span]:
+    was, now = (look.theirs(difference.short(field.name, value)) for value in field[1:])
     return [(was, ""), (look.own(" → "), "dim"), (now, "bold")]
 
 

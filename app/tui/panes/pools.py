@@ -11,12 +11,15 @@ from app.core import amounts
 from app.core.board import Board, HostFacts, PoolLine
 from app.tui.columns import Cell, Cells, Column, TwoTone
 from app.tui.look import Look, Span, wide
-from app.tui.parts import Grid, Part
+from app.tui.parts import Grid, Part, View
+from app.tui.ruletext import Says
 from app.tui.table import Table
-from app.tui.times import wall
+from app.tui.times import old
 
 STALE = 30.0
 """Seconds after which measurements are called old."""
+OF_MEMORY = "/memory"
+"""What the key of a pool's second line ends with; no name has a slash."""
 LITTLE_DISK = 1024**3
 """Bytes free under which the disk is marked."""
 
@@ -52,7 +55,7 @@ class PoolRow:
 
     @property
     def key(self) -> str:
-        return f"{self.pool.key}/memory" if self.memory else self.pool.key
+        return self.pool.key + OF_MEMORY if self.memory else self.pool.key
 
 
 def _bar(used: float | None, reserved: float | None, total: float) -> Cell:
@@ -84,6 +87,9 @@ def wide_cells(row: PoolRow, look: Look, now: float) -> Cells:
 
 
 def _history(shares: Sequence[float], look: Look) -> Cell:
+    """How much of it was used over half an hour; in a plain look the mean."""
+    if look.plain:
+        return Cell(f"{sum(shares) / len(shares):.0%} mean" if shares else "", "dim")
     return Cell(look.spark(shares, 8, top=1.0), "dim")
 
 
@@ -114,21 +120,44 @@ class PoolsPane(Table):
     def __init__(self) -> None:
         super().__init__((POOL_PART,), id="pools")
         self._host = HostFacts()
+        self._legend = ""
 
     def show_board(self, board: Board) -> None:
         """Show the pools of a board."""
         self._host = board.host
         view = self.views[0]
-        view.title = "2 Pools"
-        view.tail = self._tail(board)
+        measured = self._measured(board)
+        # On a wide terminal the heads leave no room behind them: they give way.
+        view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
+        self._legend = self.look.own(measured or "█ used ▒ reserved · free") if self.is_narrow else ""
+        view.tail, view.must = self._rule_says, True
         kinds = (False,) if self.is_narrow else (False, True)
+        view.together = len(kinds)
         self.show({"pools": [PoolRow(pool, memory) for pool in board.pools for memory in kinds]})
 
-    def _tail(self, board: Board) -> str:
-        age = self.now - board.at
-        if board.at and age > STALE:
-            return f"measured {wall(board.at, self.now, seconds=True)}, {amounts.age(age)} old"
-        return self.look.own("█ used ▒ reserved · free") if self.is_narrow else ""
+    def _rule_says(self, view: View) -> list[Says]:
+        """What the bars mean, and how many pools are not in sight."""
+        says: list[Says] = [(self._legend,)] if self._legend else []
+        shown, every = len(view.window()) // view.together, len(view.rows) // view.together
+        if shown >= every:
+            return says
+        if view.offset:
+            return [*says, (f"these {shown} of {every:,}", f"{shown} of {every:,}")]
+        return [*says, (f"+{every - shown:,} more", f"+{every - shown:,}")]
+
+    def go(self, key: str) -> bool:
+        """The cursor stands on the line with the pool's name."""
+        return super().go(key.removesuffix(OF_MEMORY))
+
+    def action_move(self, by: int) -> None:
+        """A step is a pool, whatever lines it has."""
+        super().action_move(by * self.views[0].together if abs(by) == 1 else by)
+
+    def _measured(self, board: Board) -> str:
+        """When all this was measured, if that is not now."""
+        at = board.measured_at or board.at
+        late = board.measured_at is not None or self.now - at > STALE
+        return f"measured {old(at, self.now)}" if at and late else ""
 
     def draw(self, strips: Sequence[Strip]) -> None:
         """On a wide terminal the last line is the host's, when no pool needs it."""

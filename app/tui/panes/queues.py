@@ -6,7 +6,8 @@ from app.core import amounts
 from app.core.board import Board, QueueLine
 from app.tui.columns import Bar, Cell, Cells, Column
 from app.tui.look import QUEUES, STRANGE, Look
-from app.tui.parts import Grid, Part
+from app.tui.parts import Grid, Part, View
+from app.tui.ruletext import Says
 from app.tui.table import Table
 
 FEW = 7
@@ -43,9 +44,16 @@ def cells(queue: QueueLine, look: Look, now: float) -> Cells:
         Cell(look.own(f"{load}/{queue.capacity}")),
         Cell(look.own(amounts.count(queue.waiting))),
         Cell(look.own(oldest)),
-        Cell(look.spark(queue.starts, 10, top=max(FEW, *queue.starts, 0)), "dim"),
+        Cell(_starts(queue, look), "dim"),
         Cell(look.theirs(queue.word) if look.plain else f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),
     )
+
+
+def _starts(queue: QueueLine, look: Look) -> str:
+    """What it started in half an hour; in a plain look how many."""
+    if look.plain:
+        return f"{amounts.count(sum(queue.starts))} in 30m" if queue.starts else ""
+    return look.spark(queue.starts, 10, top=max(FEW, *queue.starts, 0))
 
 
 QUEUE_PART = Part("queues", Grid(_WIDE, cells), Grid(_NARROW, cells))
@@ -69,17 +77,22 @@ class QueuesPane(Table):
         super().fit()
 
     def _choose(self) -> None:
-        """Those in which nothing waits stand last where there is no room for all."""
-        rows, fit = self._queues, max(1, self.size.height - 1)
-        if len(rows) > fit:
-            rows = tuple(sorted(rows, key=lambda queue: not queue.waiting))
+        """Where there is no room for all, those in which something waits stand first, and last those in which nothing runs either."""
+        rows = self._queues
+        if len(rows) > max(1, self.size.height - 1):
+            rows = tuple(sorted(rows, key=lambda queue: (not queue.waiting, not queue.load)))
         view = self.views[0]
         view.title = f"1 Queues {len(rows)}" if self.is_narrow and self._known else "1 Queues"
-        view.tail = _hidden(rows[fit:])
+        view.tail, view.must = _out_of_sight, True
         self.show({"queues": rows})
 
 
-def _hidden(rows: tuple[QueueLine, ...]) -> str:
-    if not rows:
-        return ""
-    return f"+{len(rows)} more" if any(queue.waiting for queue in rows) else f"+{len(rows)} idle"
+def _out_of_sight(view: View) -> list[Says]:
+    """How many are not in sight."""
+    shown = len(view.window())
+    rest = view.rows[shown:]
+    if not rest:
+        return []
+    if view.offset:
+        return [(f"these {shown} of {len(view.rows):,}",)]
+    return [(f"+{len(rest):,} {'more' if any(queue.waiting or queue.load for queue in rest) else 'idle'}",)]

@@ -11,6 +11,7 @@ from app.core.board import Board, EndedLine, RunningLine
 from app.tui.look import Span
 from app.tui.panes.workrows import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
 from app.tui.parts import View
+from app.tui.ruletext import Says
 from app.tui.table import Table
 
 LINGER = 5.0
@@ -34,6 +35,7 @@ class WorkPane(Table):
         self._gone: dict[str, Gone] = {}
         self._ran: tuple[RunningLine | Gone, ...] = ()
         self._waiting_total = 0
+        self._today = ""
 
     def show_board(self, board: Board) -> None:
         """Show the work of a board."""
@@ -48,11 +50,11 @@ class WorkPane(Table):
         view.tail = self._some
         view.empty = self.guidance or self._says(nothing_runs(board) if board.at else "")
         waiting = self.view("next")
-        waiting.title, waiting.tail = "Next to start", self._first
+        waiting.title, waiting.tail = "Next to start", self._next
         waiting.empty = self._says("Nothing waits." if board.at else "")
         done = self.view("ended")
-        done.title = "Just ended"
-        done.tail = f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
+        done.title, done.tail = "Just ended", self._over
+        self._today = f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         at = self._flat(self.cursor)
         self.show({"running": running, "next": board.next, "ended": ended})
         if self._let_go and isinstance(self.item, EndedLine):
@@ -66,15 +68,25 @@ class WorkPane(Table):
         text = self.look.theirs(nothing) if self.keep is None else "None that the filter shows; esc shows all."
         return [[("  " + text, "dim")]]
 
-    def _some(self, view: View) -> str:
-        shown = len(view.window())
-        return f"{'first' if not view.offset else 'these'} {shown} of {len(view.rows)}" if shown < len(view.rows) else ""
+    def _some(self, view: View) -> list[Says]:
+        """Which of its rows are in sight, when not all are."""
+        return self._cut(view, len(view.rows), "first {} of {}", "first {}")
 
-    def _first(self, view: View) -> str:
-        if self.keep:
-            return ""
-        shown, total = len(view.window()), max(self._waiting_total, len(view.rows))
-        return f"{'first' if not view.offset else 'these'} {shown} of {total:,}" if total > shown else ""
+    def _next(self, view: View) -> list[Says]:
+        """The same of those that wait; of them the board has only the first."""
+        return self._cut(view, len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)), "first {} of {}", "{1}")
+
+    def _over(self, view: View) -> list[Says]:
+        """The same of those that ended, and how many did today."""
+        return [*self._some(view), *([(self._today,)] if self._today else [])]
+
+    def _cut(self, view: View, total: int, *wordings: str) -> list[Says]:
+        shown = len(view.window())
+        if shown >= total:
+            return []
+        long, *short = (text.format(shown, f"{total:,}") for text in wordings)
+        all_of_them = () if self.keep else (f"{long}: 5 shows all",)
+        return [tuple(text.replace("first", "these") if view.offset else text for text in (*all_of_them, long, *short))]
 
     def _linger(self, board: Board) -> tuple[tuple[RunningLine | Gone, ...], tuple[EndedLine, ...]]:
         """The running rows with those that ended a moment ago in their places, and the other ended ones."""

@@ -22,6 +22,7 @@ from app.tui.doc import Section, rule
 from app.tui.footer import Hint
 from app.tui.lines import Lines
 from app.tui.look import Span
+from app.tui.markedkeys import MARK, marked_alert_hints
 from app.tui.panes.rules import ALERT_PART, RULE_PART, RuleRow, alert_line, rule_row
 from app.tui.parts import Part
 from app.tui.ruledoc import alert_lines, rule_lines
@@ -154,6 +155,8 @@ class AlertsScreen(ListScreen):
     def row_hints(self) -> list[Hint]:
         row = self.table.item
         new = Hint("n", "new rule", "n", 3)
+        if marked := self.table.marked_rows():
+            return [*marked_alert_hints(marked, self._has_rule), MARK, new]
         if isinstance(row, RuleRow):
             turn = Hint("p", "turn off" if row.enabled else "turn on", "p", 6)
             tasks = [] if row.facts.get("metric") else [Hint("↵", "its tasks", "enter", 1)]
@@ -165,6 +168,9 @@ class AlertsScreen(ListScreen):
             edit = [Hint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
             return [*ack, *silence, *task, new, *edit, *self._rare()]
         return [new, *self._rare()]
+
+    def _has_rule(self, row: Any) -> bool:
+        return isinstance(row, RuleRow) or row.sla in self.rules
 
     def _rare(self) -> list[Hint]:
         delete = [Hint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []

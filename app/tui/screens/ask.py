@@ -12,13 +12,15 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from app.tui.beside import LeftBeside
 from app.tui.form import entry
 from app.tui.sturdy import SturdyScreen
 
 
-class AskScreen(ModalScreen[str | None], SturdyScreen[str | None]):
+class AskScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     """Asks for a line. Dismisses with it, stripped, or None when it was left; `fault` names what is wrong with one."""
 
+    BOX = "#ask"
     DEFAULT_CSS = """
     AskScreen { align: center middle; background: transparent; }
     AskScreen #ask { width: 60; max-width: 100%; height: 4; border: solid ansi_default; background: $background; }

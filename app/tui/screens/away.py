@@ -14,13 +14,15 @@ from textual.screen import ModalScreen
 from app.core import amounts
 from app.core.clean import pad
 from app.core.signs import BAD
+from app.tui.beside import LeftBeside
+from app.tui.footer import Hint
 from app.tui.look import ALERTS, STATES, STRANGE, Look, Span
 from app.tui.screens.choice import BOX, Answer, Box, Question, answer_at, box_lines
 from app.tui.sturdy import SturdyScreen
 from app.tui.times import ago, wall
 
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
-GOING = (*"0123456789", "O", "question_mark", "colon")
+GOING = (*"0123456789", "O", "B", "question_mark", "colon")
 """Keys that only go somewhere."""
 
 
@@ -64,9 +66,10 @@ def _alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
     return [(look.glyph(sign), sign.style), (f" {look.cut(look.theirs(alert['sla']), 20)} on {about}", "")]
 
 
-class AwayScreen(ModalScreen[str | None], SturdyScreen[str | None]):
+class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     """Tells it. Dismisses with "f" when what failed is to be shown, with another key that is to be pressed below, or None."""
 
+    BOX = "#box"
     DEFAULT_CSS = "AwayScreen { align: center middle; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,escape,q,space", "leave", "Go on", id="away.leave"),
@@ -76,6 +79,10 @@ class AwayScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     def __init__(self, found: Mapping[str, Any]) -> None:
         super().__init__()
         self._found = found
+
+    def box_keys(self) -> Sequence[Hint]:
+        failed = [Hint("f", "what failed", "f", 1)] if self._found["bad"] else []
+        return [Hint("↵", "go on", "enter", 0), *failed]
 
     def compose(self) -> ComposeResult:
         yield Box(id="box")

@@ -16,8 +16,11 @@ from textual.geometry import Offset
 from textual.screen import ModalScreen
 
 from app.core.clean import width
+from app.tui.beside import LEAVE, LeftBeside
+from app.tui.footer import Hint
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
+from app.tui.screens.names import NamesScreen
 from app.tui.sturdy import SturdyScreen
 
 DEAF = 0.25
@@ -44,6 +47,8 @@ class Question:
     column: bool = False
     deaf: float = DEAF
     """Seconds for which a question that loses something hears only the safe answer."""
+    names: Sequence[Sequence[Span]] = ()
+    """All that it is about, where the body names but some: `enter` lists them while the mark stands on the safe answer."""
 
 
 def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
@@ -83,6 +88,25 @@ def windowed(lines: list[_T], height: int, at: int) -> list[_T]:
     room = max(1, height - 2)
     first = max(1, min(at - room // 2, len(lines) - 1 - room))
     return [lines[0], *lines[first : first + room], lines[-1]]
+
+
+def marked_gaps(lines: Sequence[list[Span]], seen: Sequence[int], cells: int, look: Look) -> Sequence[list[Span]]:
+    """The lines of a box, with how many there was no room for: above in its first line, below in its last."""
+    if len(seen) < 3:
+        return lines
+    above, below = seen[1] - 1, seen[-1] - seen[-2] - 1
+    first = _noted(lines[0], f"{above} more above", cells, look) if above else lines[0]
+    # In a plain look the last line is an answer, below which nothing is.
+    last = _noted(lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look) if below else lines[-1]
+    return [first, *lines[1:-1], last]
+
+
+def _noted(line: Sequence[Span], note: str, cells: int, look: Look) -> list[Span]:
+    """A line with a note at its right end, in place of some of the frame."""
+    if look.plain:
+        return [*line, (f"  ({note})", "dim")]
+    text, style = line[0]
+    return [(f"{text[: cells - width(note) - 4]} {note} {text[-2:]}", style)]
 
 
 def _framed(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[Span]:
@@ -128,9 +152,10 @@ class Box(Lines):
         return event.screen_offset - self.region.offset if event.screen_offset in self.region else None
 
 
-class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
+class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     """Asks a question; dismisses with the key of the answer, or None for the safe one."""
 
+    BOX = "#box"
     DEFAULT_CSS = "ChoiceScreen { align: center middle; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "The marked answer", id="dialog.take"),
@@ -150,6 +175,10 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
     def compose(self) -> ComposeResult:
         yield Box(id="box")
 
+    def box_keys(self) -> Sequence[Hint]:
+        take = Hint("↵", "list them" if self.question.names else "take the marked answer", "enter", 0)
+        return take, Hint("↑ ↓" if self.question.column else "← →", "mark", "down" if self.question.column else "right", 1), LEAVE
+
     def on_mount(self) -> None:
         self._opened = cast(Any, self.app).ticks()
         self._draw()
@@ -163,7 +192,7 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         lines = box_lines(self.question, self._marked, cells, box.look)
         at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
         self._seen = windowed(list(range(len(lines))), self.app.size.height, at)
-        box.show([lines[line] for line in self._seen], cells)
+        box.show(marked_gaps([lines[line] for line in self._seen], self._seen, cells, box.look), cells)
 
     def action_mark(self, by: int) -> None:
         """Mark the next answer."""
@@ -171,8 +200,12 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         self._draw()
 
     def action_take(self) -> None:
-        """Take the marked answer."""
-        self._take(self.question.answers[self._marked].key)
+        """Take the marked answer; list first what a question could not name, where that answer is the safe one."""
+        key = self.question.answers[self._marked].key
+        if key == self.question.safe and self.question.names:
+            self.app.push_screen(NamesScreen(self.question.title, self.question.names))
+        else:
+            self._take(key)
 
     def action_leave(self) -> None:
         """Leave everything as it was."""
@@ -183,6 +216,10 @@ class ChoiceScreen(ModalScreen[str | None], SturdyScreen[str | None]):
         if event.character in [answer.key for answer in self.question.answers]:
             event.stop()
             self._take(cast(str, event.character))
+
+    def leave_as_it_was(self) -> None:
+        """As esc does."""
+        self.action_leave()
 
     @on(events.Click)
     def _clicked(self, event: events.Click) -> None:

@@ -43,7 +43,7 @@ class DatabaseScreen(PageScreen):
         self.query_one(Doc).focus()
 
     def heading(self) -> str:
-        return self.look.own("Deck › Database")
+        return self.look.own(f"{self.opened_from} › Database")
 
     def hints(self) -> list[Hint]:
         plan = [Hint("↵", "its plan", "enter", 1)] if self.query_one(Doc).cursor else []

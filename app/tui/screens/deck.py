@@ -12,19 +12,26 @@ from textual.widgets import Input
 
 from app.core.board import Board, RunningLine, RuntimeFacts
 from app.tui import guidance
+from app.tui.banner import age_said, needs_room
+from app.tui.beside import in_sight, keys_over
 from app.tui.changes import Changes
-from app.tui.footer import PAST, KeyLine, MessageLine, harmless, hints_for
+from app.tui.filterline import FILTERING, FilterLine
+from app.tui.footer import PAST, Hint, KeyLine, MessageLine, harmless, hints_for
 from app.tui.header import PLACES, Bearings, Header
 from app.tui.look import Span
+from app.tui.markedkeys import marked_alert_hints, marked_hints
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deckfilter import DeckFilter
 from app.tui.screens.decklayout import PANES, Pane
-from app.tui.screens.deckverbs import DeckVerbs
+from app.tui.screens.deckverbs import DeckVerbs, leads
 from app.tui.sturdy import Sturdy
 from app.tui.table import Table
 
 COMING_UP = Board(runtime=RuntimeFacts("starting"))
 """What is shown until the first board came."""
+MAKE_ROOM = Hint("↵", "what can go", "enter", 1)
+"""Of a row that leads nowhere else, on a full disk."""
+SHOW_ALL = Hint("z", "all panes", "z", 2)
 NEWS = 10.0
 """Seconds for which what somebody else did stays in the message line."""
 
@@ -80,12 +87,12 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             return
         self.changes.note(board, self.deck.ticks())
         self.board = board
-        if self.app.screen is self:
+        if in_sight(self):
             self.show_board()
 
     def _tick(self) -> None:
         """A second has gone: ages and clocks, and rows that lingered."""
-        if self.app.screen is self and not self.deck.resting:
+        if in_sight(self) and not self.deck.resting:
             self.show_board()
 
     def on_screen_resume(self) -> None:
@@ -103,6 +110,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         self.place_panes(board)
         for pane in self.panes:
             pane.moment = self.deck.past.moment
+            pane.note = "" if self.deck.past.active or pane.id == "pools" else age_said(board, self.deck.now())
             if pane.display:
                 self._show_pane(pane, board)
         self._chrome(board)
@@ -120,7 +128,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         first_run = self._guided and self.board is not None and not board.ever
         if first_run and not self._asked_doctor:
             self._asked_doctor = True
-            self.deck.errands.send("doctor", {}, self._doctor_says)
+            self.deck.questions.send("doctor", {}, self._doctor_says)
         narrow = self.app.size.width < 100
         self.query_one(WorkPane).guidance = (
             guidance.welcome(board.home, self._faults, self.look, narrow) if first_run else ()
@@ -140,11 +148,29 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def bottom(self) -> None:
         """Draw message line and keys for what is so now."""
+        self.refresh_keys()
+        self.query_one(MessageLine).show(self._message(self.board or COMING_UP))
+
+    def refresh_keys(self) -> None:
+        """Draw the keys that work now: its own, or those of the box over it."""
+        if self._up:
+            self.query_one(KeyLine).show(keys_over(self) or self._keys())
+
+    def _keys(self) -> Sequence[Hint]:
         board = self.board or COMING_UP
         stopped = board.runtime.state == "stopped"
-        hints = hints_for(self.table.item, undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
-        self.query_one(KeyLine).show(PAST if self.deck.past.active else harmless(hints) if self.deck.read_only else hints)
-        self.query_one(MessageLine).show(self._message(board))
+        hints = hints_for(self.table.item, self._marked_hints(), undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
+        hints[:0] = [MAKE_ROOM] if needs_room(board) and self.table.item is not None and not leads(self.table.item) else []
+        hints[:0] = [SHOW_ALL] if self.zoomed and not self.small else []
+        keys = PAST if self.deck.past.active else harmless(hints) if self.deck.read_only else hints
+        return FILTERING if self.query_one(FilterLine).is_open else keys
+
+    def _marked_hints(self) -> list[Hint] | None:
+        """The keys that mean the marks of the pane, where it has any."""
+        rows = self.table.marked_rows()
+        if not rows:
+            return None
+        return marked_alert_hints(rows) if self.table.id == "alerts" else marked_hints(rows)
 
     def _message(self, board: Board) -> Sequence[Span]:
         """What was just said, else more of the row under the cursor, else what somebody did."""
@@ -173,6 +199,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
     @on(Table.Moved)
     def _cursor_moved(self) -> None:
         if self._up:
+            self.show_banner(self.deck.past.board or self.board or COMING_UP)
             self.bottom()
 
     def action_clear(self) -> None:
@@ -196,12 +223,6 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """Keys that hands bring from elsewhere are explained, once each."""
         if event.key in ELSEWHERE and not isinstance(self.focused, Input):
             self.deck.say_once(f"{event.key.upper()} is {ELSEWHERE[event.key]} here.")
-
-    @on(Header.Clicked)
-    def _header_clicked(self, event: Header.Clicked) -> None:
-        """A click on the counters goes on to the next state."""
-        if event.y == (1 if self.app.size.width >= 100 else 0):
-            self.action_states()
 
 
 ELSEWHERE: dict[str, str] = {"f3": "/", "f4": "/", "f9": "x", "f10": "q", "delete": "D", "insert": "n"}

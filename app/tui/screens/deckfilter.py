@@ -11,6 +11,7 @@ from app.core.board import Board
 from app.tui import filters
 from app.tui.filterline import FilterLine
 from app.tui.footer import MessageLine
+from app.tui.header import COUNTED
 from app.tui.panes.work import WorkPane
 from app.tui.screens.decklayout import DeckLayout
 
@@ -33,6 +34,7 @@ class DeckFilter(DeckLayout):
         line.open(self.words)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
+        self.show_board()
 
     @on(FilterLine.Changed)
     def _filtering(self, event: FilterLine.Changed) -> None:
@@ -50,6 +52,7 @@ class DeckFilter(DeckLayout):
             self.deck.open_tasks(words)
         self.query_one(MessageLine).display = True
         self.set_focus(self.query_one(WorkPane))
+        self.show_board()
 
     def _apply_filter(self) -> None:
         name, state = ("", None) if not self._state else filters.STATES[self._state - 1]
@@ -84,6 +87,16 @@ class DeckFilter(DeckLayout):
             work.action_edge(-1)
             self.deck.say("The latest that failed. All of them, and older ones: 5, then F.")
         else:
+            self._apply_filter()
+
+    def show_counted(self, words: str) -> None:
+        """What a counter of the header counts."""
+        self.clear_filter()
+        self.set_focus(self.query_one(WorkPane))
+        if words == COUNTED["failed"]:
+            self.action_failed()
+        else:
+            self.words = words
             self._apply_filter()
 
     def clear_filter(self) -> bool:

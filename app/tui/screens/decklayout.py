@@ -10,20 +10,24 @@ from textual.screen import Screen
 
 from app.core.board import Board
 from app.tui.arrange import FULL, Arrangement, arrange, resized
+from app.tui.banner import Banner
 from app.tui.filterline import FilterLine
 from app.tui.footer import KeyLine, MessageLine
-from app.tui.header import WIDE, Banner, Header, banner_lines
+from app.tui.header import WIDE, Header
 from app.tui.look import Look
 from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.pools import PoolsPane
 from app.tui.panes.queues import QueuesPane
 from app.tui.panes.work import WorkPane
+from app.tui.screens.deckverbs import leads
 from app.tui.table import Table
+from app.tui.unread import banner_of
 
 if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 PANES = ("queues", "pools", "work", "alerts")
+ZOOMED = ("zoomed: z shows all panes", "zoomed (z)")
 Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
 
 
@@ -84,10 +88,9 @@ class DeckLayout(Screen[None]):
         if not width:
             return
         self.small = width < FULL[0] or height < FULL[1] or self.look.plain
-        banner = banner_lines(board, self.deck.now(), self.look, width)
-        self.query_one(Banner).show(banner)
+        banner = self.show_banner(board)
         counts = (len(board.queues), len(board.pools), len(board.alerts))
-        places = arrange(width, height, len(banner), *counts, self.deck.memory.get(self._sizes, {}))
+        places = arrange(width, height, banner, *counts, self.deck.memory.get(self._sizes, {}))
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")
         self._set_height(self.query_one(Header), places.header)
@@ -95,10 +98,18 @@ class DeckLayout(Screen[None]):
         self._place_top(places, one)
         self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL[1])
 
+    def show_banner(self, board: Board) -> int:
+        """Say what is in trouble; in how many lines."""
+        row, banner = self.table.item, self.query_one(Banner)
+        lines = banner_of(self.deck, banner, board, enter=row is not None and not leads(row))
+        banner.show(lines)
+        return len(lines)
+
     def _place_panes(self, places: Arrangement, one: str | None) -> None:
         heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
         for pane in self.panes:
             pane.narrow = not places.wide
+            pane.sign = ZOOMED if one and not self.small else ()
             pane.display = one in (None, pane.id)
             self._set_height(pane, "1fr" if one else heights[pane.id or ""])
 

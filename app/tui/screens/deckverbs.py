@@ -11,12 +11,14 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from app.core import amounts
-from app.core.board import AlertLine, NextLine, QueueLine, RunningLine
+from app.core.board import AlertLine, Board, NextLine, PoolLine, QueueLine, RunningLine
 from app.core.clean import middle
-from app.tui import verbs
+from app.tui import placeverbs, verbs
+from app.tui.banner import needs_room
 from app.tui.changes import FRESH, Changes
-from app.tui.confirm import ask_again, ask_cancel, ask_delete, dependants
+from app.tui.confirm import ask_again, ask_cancel, ask_delete, dependants, left_out
 from app.tui.look import STATES, STRANGE
+from app.tui.panes.pools import PoolRow
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.table import Table
 from app.tui.verbs import Deed, TaskRow, Unfit
@@ -56,7 +58,6 @@ class DeckVerbs(Screen[None]):
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
         Binding("s", "silence", "Silence the rule of an alert", id="alert.silence"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
-        Binding("S", "app.start_runtime", "Start the runtime", id="deck.start"),
     ]
     changes: Changes
 
@@ -125,7 +126,13 @@ class DeckVerbs(Screen[None]):
 
     def action_priority(self, by: int) -> None:
         """Up or down by one."""
-        self._do(lambda: verbs.priority(verbs.task_rows(self._rows()), by, self.deck.asked_priorities))
+        self._do(lambda: self._other_priority(self._rows(), by))
+
+    def _other_priority(self, rows: Sequence[Any], by: int) -> list[Deed]:
+        asked = self.deck.asked_priorities
+        if places := placeverbs.places(rows):
+            return placeverbs.priority(places, by, asked)
+        return verbs.priority(verbs.task_rows(rows), by, asked)
 
     def action_acknowledge(self) -> None:
         """Acknowledge alerts."""
@@ -137,7 +144,7 @@ class DeckVerbs(Screen[None]):
         if not isinstance(line, AlertLine):
             self.deck.say("s silences the rule of an alert; there is none under the cursor.", "warn")
             return
-        self.deck.errands.run_with(
+        self.deck.questions.run_with(
             lambda client: client.call("sla.show", {"name": line.sla}),
             lambda rule, error: self.app.call_later(self._ask_silence, rule, error),
         )  # fmt: skip
@@ -190,7 +197,19 @@ class DeckVerbs(Screen[None]):
 
     def action_delete(self) -> None:
         """Delete, asks always."""
+        if placeverbs.places(self.table.chosen()):
+            self._delete_places()
+            return
         self._settled(verbs.delete, ask_delete)
+
+    def _delete_places(self) -> None:
+        places: list[placeverbs.Place] = []
+
+        def make() -> Question:
+            places.extend(placeverbs.places(self._rows()))
+            return placeverbs.ask_delete(places, self.deck.look)
+
+        self._ask(make, lambda key: self._do(lambda: placeverbs.delete(places)))
 
     def _settled(self, verb: Callable[[Sequence[TaskRow]], list[Deed]], ask: Callable[..., Question | None]) -> None:
         def make() -> Question | None:
@@ -209,7 +228,9 @@ class DeckVerbs(Screen[None]):
             rows.extend(verbs.task_rows(self._rows()))
             verbs.signal(rows, int(signal.SIGTERM), "TERM")
             answers = [*(Answer(key, f"{name:5} {does}") for key, name, does in SIGNALS), Answer("n", "nothing")]
-            body = [[(f"Send a signal to {_names(rows, self.deck.look.theirs)}", "")]]
+            running = [row for row in rows if isinstance(row, RunningLine)]
+            left = left_out(len(rows) - len(running), "not running")
+            body = [[(f"Send a signal to {_names(running, self.deck.look.theirs)}", "")], *left]
             return Question("Signal", body, answers, safe="n", column=True)
 
         def act(key: str) -> None:
@@ -237,7 +258,7 @@ class DeckVerbs(Screen[None]):
         if not rows:
             self.deck.say("R fills the form with a task; there is none under the cursor.", "warn")
             return
-        self.deck.errands.run_with(
+        self.deck.questions.run_with(
             lambda client: client.call("show", {"id": rows[0].uuid}),
             lambda task, error: self.app.call_later(self._open_form, task, error),
         )  # fmt: skip
@@ -255,6 +276,9 @@ class DeckVerbs(Screen[None]):
         if rows := verbs.task_rows([self.table.item]):
             question = copying.question(rows[0], self.deck.look)
             self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy(rows[0].uuid, key) if key else None)
+        elif places := placeverbs.places([self.table.item]):
+            place, question = places[0], placeverbs.ask_copy(places[0], self.deck.look)
+            self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy_text(placeverbs.copied(place, key)) if key else None)
         else:
             self.deck.say("y copies of a task; there is none under the cursor.", "warn")
 
@@ -264,8 +288,19 @@ class DeckVerbs(Screen[None]):
     def _opened(self, event: Table.Opened) -> None:
         if isinstance(event.item, QueueLine):
             self.deck.show_queue(event.item)
+        elif isinstance(event.item, PoolRow):
+            self._open_pool(event.item.pool)
         elif uuid := _uuid(event.item):
             self.deck.open_task(uuid)
+        elif self.deck.board and needs_room(self.deck.board):
+            self.deck.open_database()
+
+    def _open_pool(self, pool: PoolLine) -> None:
+        """The tasks of all queues that draw from a pool."""
+        if names := placeverbs.queues_of(pool, self.deck.board or Board()):
+            self.deck.open_tasks(placeverbs.tasks_of(names))
+        else:
+            self.deck.say(self.deck.look.theirs(f"No queue draws from pool {pool.name}."), "warn")
 
     def action_log(self) -> None:
         """The log of the row."""
@@ -273,9 +308,34 @@ class DeckVerbs(Screen[None]):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
-        """Why it waits, or ended so."""
-        if uuid := self._uuid_for("w tells why"):
+        """Why it waits, or ended so; of a queue or a pool why it starts nothing. All of it is of now, and never told under another time."""
+        if self.deck.past.active and self is self.deck.deck:
+            self.deck.say("w tells why it is so now, and this is the past: 0 returns to now.", "warn")
+            return
+        if places := placeverbs.places([self.table.item]):
+            self._why_place(places[0])
+        elif uuid := self._uuid_for("w tells why"):
             self.deck.open_why(uuid)
+
+    def _why_place(self, place: placeverbs.Place) -> None:
+        """Why the first in line there waits; where nothing does, how it stands."""
+        board, look = self.deck.board or Board(), self.deck.look
+        names = placeverbs.queues_of(place, board)
+        if first := placeverbs.first_in_line(names, board):
+            self.deck.open_why(first.uuid)
+        elif not placeverbs.waits(names, board):
+            self.deck.say(placeverbs.standing(place, look))
+        else:
+            asked = {"filter": placeverbs.tasks_of(names, "status:queued,retrying"), "order": "number", "down": False, "limit": 1}
+            self.deck.questions.send("browse", asked, lambda found, error: self.app.call_later(self._why_first, place, found, error))
+
+    def _why_first(self, place: placeverbs.Place, found: Mapping[str, Any] | None, error: Exception | None) -> None:
+        if error or not found:
+            self.deck.say(self.deck.look.theirs(str(error)), "warn")
+        elif not found["rows"]:
+            self.deck.say(placeverbs.standing(place, self.deck.look))
+        elif self.app.screen is self:
+            self.deck.open_why(dict(zip(found["columns"], found["rows"][0], strict=True))["uuid"])
 
     def _uuid_for(self, what: str) -> str | None:
         """The uuid of the task that the row is about; on another row None, and it is said what the key is for."""
@@ -296,6 +356,11 @@ class DeckVerbs(Screen[None]):
 
         new = {"queues": new_queue_screen, "pools": new_pool_screen, "alerts": rule_screen}[self.table.id]
         self.app.push_screen(new(self.deck.client_factory))
+
+
+def leads(row: Any) -> bool:
+    """Whether the row can be opened."""
+    return isinstance(row, (QueueLine, PoolRow)) or _uuid(row) is not None
 
 
 def _uuid(row: Any) -> str | None:

@@ -51,6 +51,7 @@ _KEYS = [
 class EditScreen(PageScreen, ModalScreen[bool]):
     """Fields over what is stored. Dismisses with whether anything was asked of the runtime."""
 
+    ABOUT_ONE = True
     AUTO_FOCUS = ""
     """None: what is typed early would land in it, and not where the cursor is going to be."""
     DEFAULT_CSS = """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.timer import Timer
@@ -23,10 +23,11 @@ from app.errors import NotFound, Problem
 from app.tui.doc import Doc, Row, Section
 from app.tui.footer import Hint
 from app.tui.form import Script, Words
-from app.tui.inorder import KeysInOrder
+from app.tui.inorder import KeysInOrder, Typed
 from app.tui.look import Span
 from app.tui.panes.oplog import differing
 from app.tui.screens.page import PageScreen
+from app.tui.screens.reading import SLOW
 from app.tui.verbs import Deed
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         self._wants_to_save = False
         self._put_away: Draft | None = None
         self._notice = ""
+        self._unreadable = False
 
     # -- the widgets ------------------------------------------------------------------------------------------------
 
@@ -121,8 +123,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         if self.edited is None:
             self._begin(Draft(_NEW[self.kind], None))
         else:
-            self.area.read_only = True
-            self.call("definition.show", {"kind": self.kind, "name": self.edited}, self._have)
+            self._load()
 
     @property
     def area(self) -> Script:
@@ -145,18 +146,50 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
 
     def keys(self) -> list[Hint]:
         faulty = [Hint("ctrl+g", "to the fault", "ctrl+g", 1)] if self._looked and self._looked["faults"] else []
-        last = [Hint("ctrl+r", "as stored" if self.typed else "as typed before", "ctrl+r", 2)] if self.typed or self._put_away else []
+        words = "read again" if self._unreadable else "as stored" if self.typed else "as typed before"
+        last = [Hint("ctrl+r", words, "ctrl+r", 2)] if self._unreadable or self.typed or self._put_away else []
         return [Hint("ctrl+j", "save", "ctrl+j", 0), *faulty, *last, Hint("esc", "leave, kept", "escape", 0)]
 
     # -- what it begins with ----------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        self.area.read_only, self._unreadable = True, False
+        self.set_timer(SLOW, self._still_loading)
+        self.call("definition.show", {"kind": self.kind, "name": self.edited}, self._have)
+
+    def _still_loading(self) -> None:
+        if not (self._begun or self._unreadable):
+            self.query_one("#verdict", Words).show(("loading; what is typed goes into it when it is there", "dim"))
+
+    @property
+    def _begun(self) -> bool:
+        """Whether there is a text."""
+        return self._start is not None
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether there is a text to type in, or will be none; until then what is typed is kept for it."""
+        return self._begun or self._unreadable
+
+    def take(self, event: Typed) -> None:
+        """One can leave also while there is nothing yet."""
+        if isinstance(event, events.Key) and not self._begun and self._leaves(event.key):
+            self.action_leave()
+        else:
+            super().take(event)
+
+    def _leaves(self, key: str) -> bool:
+        return any(binding.action == "leave" for _, found in self._binding_chain for binding in found.key_to_bindings.get(key, ()))
 
     def _have(self, answer: Mapping[str, Any]) -> None:
         self.area.read_only = self.deck.read_only
         self._begin(Draft(answer["text"], answer["text"], answer["format"]))
 
     def _begin(self, start: Draft) -> None:
-        """Show what is stored, or what was typed here before."""
+        """Show what is stored, or what was typed here before; then what was typed ahead of it."""
         self._start = start
+        self.query_one("#verdict", Words).show()
+        self.post_message(self.Waiting())
         draft = self._drafts.get(self._key)
         if draft is None or draft.text == start.text:
             self._put(start)
@@ -205,7 +238,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         self._changed()
 
     def _changed(self) -> None:
-        if self._start is None:
+        if not self._begun:
             return
         self._looked = None
         if self._timer:
@@ -250,6 +283,11 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     def refused(self, text: str) -> None:
         self._wants_to_save = False
         super().refused(text)
+        if not self._begun:
+            self._keys.clear()
+            self._unreadable = True
+            self.query_one("#verdict", Words).show((self.look.own("✗ it could not be read; ctrl+r reads it again"), "late"))
+            self.refresh_chrome()
 
     def action_fault(self) -> None:
         """Put the cursor on what is wrong first."""
@@ -266,6 +304,9 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         """Show what storing it changes, and store it after that."""
         if self.deck.read_only:
             self.say("Read only: nothing is changed from here.", "warn")
+            return
+        if not self._begun:
+            self.say("There is nothing to save: it could not be read.", "warn", stays=False)
             return
         if self._looked is None or self._looked_at != self.area.text:
             self._wants_to_save = True
@@ -316,17 +357,20 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     def _done(self, answer: Mapping[str, Any]) -> None:
         self._drafts.pop(self._key, None)
         name = str(answer["name"])
+        said = self.look.theirs(f"Saved {_WORDS[self.kind]} {name}.")
         if ids := answer.get("operations"):
-            self.deck.undoing = (Deed("undo", {"ids": list(ids)}, "Taken back:"),)
+            self.deck.can_be_undone(said, [Deed("undo", {"ids": list(ids)}, "Taken back:")])
         self.dismiss(name)
-        self.say(self.look.theirs(f"Saved {_WORDS[self.kind]} {name}.  u undo"))
+        self.say(f"{said}  u undo")
 
     # -- leaving ----------------------------------------------------------------------------------------------------
 
     def action_stored(self) -> None:
         """What is stored in place of what was typed; again brings that back."""
         self._notice = ""
-        if self._start is not None and self.typed:
+        if not self._begun:
+            self._load()
+        elif self._start is not None and self.typed:
             self._put_away = Draft(self.area.text, self._was, self._format)
             self._put(self._start)
         elif self._put_away is not None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
 from textual.screen import ModalScreen
 
 from app.core.clean import pad
-from app.tui.footer import key_name
+from app.tui.beside import LeftBeside
+from app.tui.footer import Hint, KeyLine, key_name
 from app.tui.lines import Lines
 from app.tui.look import Span
 from app.tui.sturdy import SturdyScreen
@@ -20,13 +24,20 @@ RULES = (
     "Digits go places. A lower-case letter is a verb on the row under",
     "the cursor, or on the marks: it can be undone, or it asks. Upper",
     "case is the same, stronger. q and esc close the topmost thing.",
-    "All of it is also in the palette (:) and under the mouse.",
+    "All is also in the palette (:); a click on a line below does it.",
     "i shows the ids by which [keys] in config.toml gives other keys.",
 )
 KEYS = 24
 
 
-def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[list[Span]]:
+class HelpLine(NamedTuple):
+    """A line: its safe spans, and the key that a click on it is."""
+
+    spans: Sequence[Span] = ()
+    key: str | None = None
+
+
+def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[HelpLine]:
     """All bindings with a description, by the first word of their id; keys of one action together. `ids`: their ids instead of what they
     do."""
     groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
@@ -34,16 +45,17 @@ def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[list[Span
         if binding.id and binding.description:
             group = (binding.id or "other").split(".")[0]
             keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description, binding.id), [])
-            keys += [name for name in [key_name(binding.key)] if name not in keys]
-    lines: list[list[Span]] = [[(rule, "dim")] for rule in RULES]
+            keys += [binding.key] if binding.key not in keys else []
+    lines = [HelpLine([(rule, "dim")]) for rule in RULES]
     for group in sorted(groups, key=_rank):
-        lines += [[], [(_TITLES.get(group, group.capitalize()), "bold")]]
+        lines += [HelpLine(), HelpLine([(_TITLES.get(group, group.capitalize()), "bold")])]
         lines += [_line(keys, name if ids else says) for (_, says, name), keys in groups[group].items()]
     return lines
 
 
-def _line(keys: Sequence[str], says: str) -> list[Span]:
-    return [("  " + pad("  ".join(keys), KEYS), ""), (says, "")]
+def _line(keys: Sequence[str], says: str) -> HelpLine:
+    names = dict.fromkeys(map(key_name, keys))
+    return HelpLine([("  " + pad("  ".join(names), KEYS), ""), (says, "")], keys[0])
 
 
 _TITLES = {
@@ -72,13 +84,19 @@ def bindings_of(active: Mapping[str, ActiveBinding]) -> list[Binding]:
 class Page(Lines):
     """Lines in a frame, moved by whole lines."""
 
-    def __init__(self, lines: Sequence[Sequence[Span]], title: str) -> None:
+    @dataclass
+    class Clicked(Message):
+        """A line was clicked that tells of a key."""
+
+        key: str
+
+    def __init__(self, lines: Sequence[HelpLine], title: str) -> None:
         super().__init__(id="page")
         self._all = lines
         self._title = title
         self._top = 0
 
-    def show(self, lines: Sequence[Sequence[Span]]) -> None:
+    def show(self, lines: Sequence[HelpLine]) -> None:
         """Show other lines, from where one is."""
         self._all = lines
         self.move(0)
@@ -88,17 +106,14 @@ class Page(Lines):
         room, height = self.size
         body = self._all[self._top : self._top + height - 1]
         below = len(self._all) - self._top - len(body)
-        rule = self.look.rule(room, [(2, self._title)], f"{below} more below, j" if below else "q closes", focused=True)
-        rows = [[("  ", ""), *((self.look.own(text), style) for text, style in line)] for line in body]
+        rule = self.look.rule(room, [(2, self._title)], f"{below} more below" if below else "", focused=True)
+        rows = [[("  ", ""), *((self.look.own(text), style) for text, style in line.spans)] for line in body]
         self.draw([self.look.strip([(rule, "title")], room), *(self.look.strip(row, room) for row in rows)])
 
     def move(self, by: int) -> None:
         """Move by lines."""
         self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
         self.redraw()
-
-    def on_mount(self) -> None:
-        self.set_class(self.look.ascii, "-ascii")
 
     def fit(self) -> None:
         self.move(0)
@@ -109,14 +124,22 @@ class Page(Lines):
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         self.move(-3)
 
+    def on_click(self, event: events.Click) -> None:
+        at = self._top + event.y - 1
+        if event.y and at < len(self._all) and (key := self._all[at].key):
+            self.post_message(self.Clicked(key))
 
-class HelpScreen(ModalScreen[None], SturdyScreen[None]):
-    """What every key does here."""
 
+class HelpScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+    """What every key does here. Dismisses with the key of the line that was clicked, or None."""
+
+    BOX = "#help"
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen #page { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
-    HelpScreen #page.-ascii { border: ascii $foreground; }
+    HelpScreen #help { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
+    HelpScreen #help.-ascii { border: ascii $foreground; }
+    HelpScreen #page { height: 1fr; width: 1fr; }
+    HelpScreen KeyLine { height: 1; width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape,question_mark,f1", "dismiss", "Close", id="help.close"),
@@ -134,8 +157,22 @@ class HelpScreen(ModalScreen[None], SturdyScreen[None]):
         self._live = bindings
         self._ids = False
 
+    def box_keys(self) -> Sequence[Hint]:
+        return CLOSE  # the others stand in the box, where they can be clicked
+
     def compose(self) -> ComposeResult:
-        yield Page(help_lines(self._live), "Keys")
+        with Vertical(id="help"):
+            yield Page(help_lines(self._live), "Keys")
+            yield KeyLine()
+
+    def on_mount(self) -> None:
+        page = self.query_one(Page)
+        self.query_one("#help").set_class(page.look.ascii, "-ascii")
+        self.query_one(KeyLine).show(HINTS)
+
+    @on(Page.Clicked)
+    def _clicked(self, event: Page.Clicked) -> None:
+        self.dismiss(event.key)
 
     def action_ids(self) -> None:
         """Show the ids of the actions instead of what they do, or what they do again."""
@@ -145,3 +182,7 @@ class HelpScreen(ModalScreen[None], SturdyScreen[None]):
     def action_move(self, by: int) -> None:
         """Move by lines."""
         self.query_one(Page).move(by)
+
+
+HINTS = (Hint("space", "page down", "space", 2), Hint("b", "up", "b", 2), Hint("i", "ids", "i", 1), Hint("q", "close", "q", 0))
+CLOSE = (Hint("esc", "close", "escape", 0),)

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from app.core import amounts, history
+from app.core.board import Board, RuntimeFacts
 from app.tui import chart
 from app.tui.chart import Canvas, Plot
 from app.tui.footer import Hint
@@ -21,6 +22,7 @@ from app.tui.lines import Lines
 from app.tui.look import Span, wide
 from app.tui.screens.page import Line, PageScreen
 from app.tui.table import Table
+from app.tui.times import wall
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -176,9 +178,13 @@ class HistoryScreen(PageScreen):
         steps = [f"{kind} {self.look.theirs(name) or '(none)'}" for kind, name in self.within.items()]
         return self.look.own(" › ".join(["9 History", *steps]))
 
+    @property
+    def crumb(self) -> str:
+        return "History"
+
     def hints(self) -> list[Hint]:
         look = [Hint("← →", "moment", "left", 2), Hint("tab", "metric", "tab", 1), Hint("o", "span", "o", 3), Hint("f", "group", "f", 4)]
-        then = [Hint("b", "the deck then", "b", 1)] if self._moment is not None else []
+        then = [Hint("b", "the deck then", "b", 1)] if self._knows_moment else []
         row = self.table.item
         return [*then, *look, *([Hint("↵", "open", "enter", 5)] if row and self._leads(row) else [])]
 
@@ -284,9 +290,11 @@ class HistoryScreen(PageScreen):
 
     def _figures(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
         """What is so at the moment under the cursor."""
-        if not any(answer["known"]) and not any(row.total.values()):
-            return [("  Nothing is known yet: figures come a minute after a runtime came up.", "warn")]
+        if not any(answer["known"]):
+            return [(f"  {unsampled(self.board, self.now)}", "warn")]
         if (at := self._moment) is None:
+            if little := so_far(answer, self.now):
+                return [(f"  {little}", ""), (self.look.own("; ← → looks at a moment, b shows the deck then."), "dim")]
             return [(self.look.own("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
         spans: list[Span] = [(f"  {self._when(answer, at)}", "bold")]
         if not answer["known"][at] and all(line.values[at] is None for line in row.lines):
@@ -390,9 +398,17 @@ class HistoryScreen(PageScreen):
         if self._answer is None or self._moment is None:
             self.say(self.look.own("First choose a moment with ← →."), "warn")
             return
-        at = self._answer["at"][self._moment]
+        if not self._knows_moment:
+            self.say("Nothing is known of that moment: no runtime was up.", "warn")
+            return
+        at = max(self._answer["at"][self._moment], self._answer.get("since") or 0)
         self.deck.action_place(0)
         self.deck.past.go(at)
+
+    @property
+    def _knows_moment(self) -> bool:
+        """Whether there is a moment under the cursor, and a runtime saw it."""
+        return self._answer is not None and self._moment is not None and self._answer["known"][self._moment]
 
     def action_back(self) -> None:
         """Leave the moment, then the group, then the screen."""
@@ -404,6 +420,24 @@ class HistoryScreen(PageScreen):
             self._to_all()
         else:
             self.dismiss(None)
+
+
+def unsampled(board: Board | None, now: float) -> str:
+    """That there is no figure yet, and when there will be: a runtime takes them each minute, the screen reads them in the next."""
+    runtime = board.runtime if board else RuntimeFacts()
+    if board and runtime.state != "running":
+        return "No minute has been sampled yet: a runtime does that, and none is up."
+    first = None if runtime.since is None else (runtime.since // 60 + 2) * 60
+    when = f"at {wall(first, now)}" if first is not None and first > now else "in a minute or two"
+    return f"No minute has been sampled yet; the first shows {when}."
+
+
+def so_far(answer: Mapping[str, Any], now: float) -> str:
+    """How much there is where the chart has room for far more, so that nobody takes the rest for nothing done; else ""."""
+    since, begins = answer.get("since"), answer["at"]
+    if since is None or since < begins[len(begins) // 2]:
+        return ""
+    return f"{amounts.age(max(60.0, now - since))} of history so far"
 
 
 def plot_of(answer: Mapping[str, Any], row: GroupRow, width: int, height: int) -> Plot:

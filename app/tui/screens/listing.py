@@ -15,7 +15,8 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.tui import filters
-from app.tui.filterline import FilterLine
+from app.tui.beside import in_sight
+from app.tui.filterline import FILTERING, FilterLine
 from app.tui.footer import BACK, HELP, Hint, MessageLine
 from app.tui.parts import Part
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
@@ -121,12 +122,18 @@ class ListScreen(PageScreen):
     def heading(self) -> str:
         return self.look.own(self.TITLE_TEXT)
 
+    @property
+    def crumb(self) -> str:
+        return self.TITLE_TEXT.removeprefix(self.PLACE).lstrip()
+
     def hints(self) -> list[Hint]:
         hints = self.row_hints()
         hints.append(Hint("/", "filter", "slash", 4))
         return [*hints, Hint("o", "order", "o", 9)] if self.ORDERS else hints
 
     def keys(self) -> list[Hint]:
+        if self.query_one(FilterLine).is_open:
+            return FILTERING
         undo = [Hint("u", "undo", "u", 12)] if self.deck.can_undo else []
         return [*self.hints(), *undo, HELP, BACK]
 
@@ -136,7 +143,7 @@ class ListScreen(PageScreen):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.app.screen is self:
+        if in_sight(self):
             self.freshened()
 
     @on(Table.Moved)
@@ -152,6 +159,7 @@ class ListScreen(PageScreen):
         line.open(self.words)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
+        self.refresh_chrome()
 
     @on(FilterLine.Changed)
     def _typed(self, event: FilterLine.Changed) -> None:
@@ -166,6 +174,7 @@ class ListScreen(PageScreen):
             self.filtered()
         self.query_one(MessageLine).display = True
         self.set_focus(self.query(Table).first())
+        self.refresh_chrome()
 
     def filter_by(self, words: str) -> None:
         """Show what these words mean."""
@@ -176,9 +185,9 @@ class ListScreen(PageScreen):
         """Clear the filter, then the marks; then there is nothing left but to go back."""
         if self.words:
             self.filter_by("")
-            self.say("The filter is cleared.")
+            self.say("The filter is cleared.", stays=False)
         elif self.table.clear_marks():
-            self.say("The marks are taken away.")
+            self.say("The marks are taken away.", stays=False)
         else:
             self.dismiss(None)
 

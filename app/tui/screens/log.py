@@ -68,6 +68,8 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         self._from = ""
         """Where the text comes from, when it is not the file."""
         self._notes = 0
+        self._noted: Span | None = None
+        """The note of the log that was said last, until it is over."""
         self._searched = False
         self._sought = ""
         """What to look for once there is a log."""
@@ -236,19 +238,30 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         searched = self.look.cut(self.look.theirs(page.searched), line.size.width // 2)
         text = self.look.rule(line.size.width, [(2, searched)] if searched else [], _tail(page))
         line.show([(text, "dim" if not page.below else "bold")])
-        if page.notes != self._notes:
-            self._notes = page.notes
+        if page.note and page.notes != self._notes:
             self.say(page.note, stays=False)
+            self._noted = self.deck.said()
+        elif not page.note:
+            self._hush_note()
+        self._notes = page.notes
+
+    def _hush_note(self) -> None:
+        """What was noted of the last key is over with the next one."""
+        if self._noted is not None and self.deck.said() == self._noted:
+            self.deck.hush()
+        self._noted = None
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
     def action_search(self) -> None:
         """Open the line for a text to look for."""
+        self._hush_note()
         self.line.open("search", "/")
         self.refresh_chrome()
 
     def action_save(self) -> None:
         """Open the line for the path of a file."""
+        self._hush_note()
         super().action_save()
         self.refresh_chrome()
 
@@ -335,7 +348,7 @@ def _tail(page: Page) -> str:
     if page.searched:
         if page.progress < 100:
             return f"{page.matches:,} so far, {page.progress}% searched"
-        place = f"match {page.match:,} of {page.matches:,}" if page.match else f"{page.matches:,} matches"
+        place = f"match {page.match:,} of {page.matches:,}" if page.match else f"{page.matches:,} match{'' if page.matches == 1 else 'es'}"
         return f"{place}, case ignored"
     if page.below:
         return f"{page.below:,} new line{'' if page.below == 1 else 's'} below, f"

@@ -38,6 +38,8 @@ class OneRow:
 class OneTask(PageScreen, DeckVerbs):
     """A screen about one task, with the deck's verbs on it. `row.item` is set by what the screen reads."""
 
+    ABOUT_ONE = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.changes = Changes()

@@ -15,10 +15,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core import amounts, difference
+from app.tui.confirm import some, unnamed
 from app.tui.detail import Detail, Made
 from app.tui.doc import Doc, Row, Section
+from app.tui.filterline import FILTERING, FilterLine
 from app.tui.footer import HELP, Hint
 from app.tui.look import Look
+from app.tui.markedkeys import MARK, UNMARK
 from app.tui.panes.oplog import OPERATIONS, Operation, about, from_where, operation
 from app.tui.parts import Part
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
@@ -37,8 +40,6 @@ AGAIN = 1000
 """Of those that were read, so many are read again when something changes."""
 NEAR = 20
 """Rows before the end at which the next page is read."""
-NAMED = 8
-"""Operations that a question names."""
 
 _WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
@@ -121,11 +122,14 @@ class OperationsScreen(ListScreen):
         row = self.table.item
         if not isinstance(row, Operation):
             return []
+        if marked := self.table.marked_rows():
+            able = sum(isinstance(row, Operation) and row.undoable for row in marked)
+            return [*([Hint("u", f"take back {able:,} marked", "u", 1)] if able else []), UNMARK, MARK]
         undo = [Hint("u", "take back", "u", 1)] if row.undoable else []
         return [Hint("↵", "all of it", "enter", 2), *undo, Hint("space", "mark", "space", 8), Hint("y", "copy", "y", 9)]
 
     def keys(self) -> list[Hint]:
-        return [*self.hints(), HELP, BACK]
+        return FILTERING if self.query_one(FilterLine).is_open else [*self.hints(), HELP, BACK]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -247,15 +251,14 @@ def ask_undo(rows: Sequence[Operation], found: Mapping[str, Any], look: Look) ->
     """Take these back? `found` is what the runtime says of it."""
     room = 66
     body = [[(f"Take {'this' if len(rows) == 1 else f'these {len(rows):,}'} back?", "bold")], []]
-    body += [[(look.cut(look.own(look.theirs(done["text"])), room), "")] for done in found["done"][:NAMED]]
-    if len(rows) > NAMED:
-        body.append([(look.own(f"… and {len(rows) - NAMED:,} more"), "dim")])
+    names = [[(look.cut(look.own(look.theirs(done["text"])), room), "")] for done in found["done"]]
+    body += some(names, look)
     if others := [row for row in rows if not row.here]:
         who = ", ".join(dict.fromkeys(look.theirs(row.by) for row in others))
         body += [[], [(look.cut(f"Done elsewhere, by {who}.", room), "warn")]]
     if refused := found["refused"]:
         body += [[], [(look.cut(look.theirs(f"{len(refused):,} cannot be: {refused[0]['message']}"), room), "warn")]]
-    return Question("Undo", body, [Answer("y", "take it back"), Answer("n", "leave it")], safe="n")
+    return Question("Undo", body, [Answer("y", "take it back"), Answer("n", "leave it")], safe="n", names=unnamed(names))
 
 
 def title(row: Operation, room: int, look: Look) -> str:

@@ -9,11 +9,17 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from app.core.board import Board
+from app.tui.banner import Banner
+from app.tui.beside import in_sight, keys_over
 from app.tui.footer import BACK, HELP, Hint, KeyLine, MessageLine, harmless
 from app.tui.header import WIDE, Bearings, Header
 from app.tui.lines import Lines
 from app.tui.look import Span
 from app.tui.screens.reading import Reading
+from app.tui.unread import banner_of
+
+FULL = 24
+"""Lines of a terminal from which on what is in trouble has two of them."""
 
 
 class Line(Lines):
@@ -49,6 +55,7 @@ class PageScreen(Reading):
 
     def compose(self) -> ComposeResult:
         yield Header()
+        yield Banner()
         yield from self.body()
         yield MessageLine()
         yield KeyLine()
@@ -63,6 +70,18 @@ class PageScreen(Reading):
     def heading(self) -> str:
         """Where one is, safe text for the header: `Deck › #1042 name`."""
         return ""
+
+    @property
+    def crumb(self) -> str:
+        """How the titles of screens that were opened from here begin; "" where they begin as this one's."""
+        return ""
+
+    @property
+    def opened_from(self) -> str:
+        """The place that this was opened from, which `q` leads back to: `Tasks`, or `Deck`."""
+        stack = self.app.screen_stack
+        below = stack[: stack.index(self)] if self in stack else stack
+        return next((screen.crumb for screen in reversed(below) if isinstance(screen, PageScreen) and screen.crumb), "Deck")
 
     def hints(self) -> list[Hint]:
         """The keys that work here now, without help and back."""
@@ -81,7 +100,20 @@ class PageScreen(Reading):
         failures = seen.unseen(self.board) if seen and self.board else 0
         bearings = Bearings(title=self.heading(), here=self.PLACE, failures=failures, read_only=bool(getattr(self.app, "read_only", False)))
         self.query_one(Header).show(self.board or Board(), bearings)
-        self.query_one(KeyLine).show(harmless(self.keys()) if getattr(self.app, "read_only", False) else self.keys())
+        self._show_banner()
+        self.refresh_keys()
+
+    def refresh_keys(self) -> None:
+        """Draw the keys that work now: its own, or those of the box over it."""
+        own = harmless(self.keys()) if getattr(self.app, "read_only", False) else self.keys()
+        for line in self.query(KeyLine):
+            line.show(keys_over(self) or own)
+
+    def _show_banner(self) -> None:
+        """What is in trouble, as on the deck; where there is little room only what it is."""
+        banner = self.query_one(Banner)
+        lines = banner_of(self.app, banner, self.board) if self.board else []
+        banner.show(lines if self.app.size.height >= FULL else lines[:1])
 
     def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
         """Put a safe text into the message line for a while; what a key was of no use for does not stay when the screen is left."""
@@ -136,8 +168,9 @@ class PageScreen(Reading):
 
     def every_second(self) -> None:
         """Time goes on: ages and clocks are drawn again. Only on the screen that is seen."""
-        if self.app.screen is self and not getattr(self.app, "resting", False):
+        if in_sight(self) and not getattr(self.app, "resting", False):
             self.query_one(Header).redraw()
+            self._show_banner()
             self.refresh_message()
 
     def action_leave(self) -> None:

@@ -14,16 +14,20 @@ from textual.containers import Container
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from app.tui.beside import LeftBeside
 from app.tui.columns import Cell, Cells, Column
-from app.tui.footer import key_name
+from app.tui.footer import Hint, key_name
 from app.tui.look import Look
-from app.tui.parts import Grid, Part
+from app.tui.parts import Grid, Part, View
+from app.tui.pasting import OneLine
+from app.tui.ruletext import Says
 from app.tui.sturdy import SturdyScreen
 from app.tui.table import Table
 
 GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
 """The groups of bindings that are commands; the others move about."""
 
+KEYS = (Hint("↵", "do it", "enter", 0), Hint("↑ ↓", "choose", "down", 1), Hint("esc", "close", "escape", 0))
 _NUMBER = re.compile(r"#?(\d{1,12})")
 
 
@@ -47,7 +51,8 @@ def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object]) -> 
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
         if binding.description and group in GROUPS and binding.action not in found:
-            title = f"{binding.description[0].lower()}{binding.description[1:]}"
+            says = binding.description
+            title = says if says[1:2].isupper() else f"{says[0].lower()}{says[1:]}"
             found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key))
     return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
 
@@ -68,6 +73,11 @@ def _cells(command: Command, look: Look, now: float) -> Cells:
     return Cell(look.own(look.theirs(command.title))), Cell(look.own(command.by_key), "dim")
 
 
+def _out_of_sight(view: View) -> list[Says]:
+    shown, every = len(view.window()), len(view.rows)
+    return [] if shown >= every else [(f"these {shown} of {every:,}" if view.offset else f"+{every - shown:,} more",)]
+
+
 _PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("", 6, 12, fits=True)), _cells))
 
 
@@ -82,9 +92,10 @@ class CommandList(Table):
         return True
 
 
-class PaletteScreen(ModalScreen[Command | None], SturdyScreen[Command | None]):
+class PaletteScreen(LeftBeside, ModalScreen[Command | None], SturdyScreen[Command | None]):
     """Type words, choose a line. Dismisses with the command chosen."""
 
+    BOX = "#palette"
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
     PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; border: solid $foreground; }
@@ -100,9 +111,12 @@ class PaletteScreen(ModalScreen[Command | None], SturdyScreen[Command | None]):
         self._commands = commands
         self._go = go
 
+    def box_keys(self) -> Sequence[Hint]:
+        return KEYS
+
     def compose(self) -> ComposeResult:
         with Container(id="palette"):
-            yield Input(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
+            yield OneLine(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
             yield CommandList((_PART,), id="commands")
 
     def on_mount(self) -> None:
@@ -118,6 +132,7 @@ class PaletteScreen(ModalScreen[Command | None], SturdyScreen[Command | None]):
             commands = [Command(f"go to #{found}", lambda: self._go(found)), *commands]
         table = self.query_one(CommandList)
         table.view("commands").title = f"Commands {len(commands)}"
+        table.view("commands").tail, table.view("commands").must = _out_of_sight, True
         table.view("commands").empty = [[("  Nothing by that name.", "dim")]]
         table.show({"commands": commands})
         if commands:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import work
+from textual.screen import ModalScreen
 
 from app.core import amounts
 from app.core.board import Board
 from app.errors import NotFound, Problem
+from app.tui.beside import in_sight
 from app.tui.look import Look
 from app.tui.sturdy import SturdyScreen
 
@@ -26,6 +28,9 @@ SLOW = 0.15
 
 class Reading(SturdyScreen[Any]):
     """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
+
+    ABOUT_ONE: ClassVar[bool] = False
+    """Whether it is about one thing, so that a reading that finds it missing is the end of it; in a list, only what a filter names is."""
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__()
@@ -79,7 +84,7 @@ class Reading(SturdyScreen[Any]):
 
     def _reread(self) -> None:
         self._waits_to_reread = False
-        if self.app.screen is self:
+        if self.app.screen is self or (in_sight(self) and not isinstance(self, ModalScreen)):
             self.reread()
 
     def on_screen_resume(self) -> None:
@@ -110,7 +115,7 @@ class Reading(SturdyScreen[Any]):
             then(found)
             if mended:
                 self.mended()
-        elif isinstance(error, Problem) and error.exit_code == NotFound.exit_code:
+        elif self.ABOUT_ONE and _is_missing(error):
             self.missing(str(error))
         else:
             self.unread(str(error))
@@ -149,7 +154,10 @@ class Reading(SturdyScreen[Any]):
             self.call_later(then, work(client))
         # Whatever goes wrong in this thread is told on the screen that asked.
         except Exception as error:
-            missing = isinstance(error, Problem) and error.exit_code == NotFound.exit_code
-            self.call_later(self.missing if missing else self.refused, str(error))
+            self.call_later(self.missing if _is_missing(error) else self.refused, str(error))
         finally:
             client.close()
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, Problem) and error.exit_code == NotFound.exit_code

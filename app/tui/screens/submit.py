@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -22,17 +22,20 @@ from app.core.clean import MASK
 from app.core.fields import Path
 from app.core.ids import uuid7
 from app.core.outline import outline
+from app.core.parameters import Finding
 from app.tui import origin
-from app.tui.draft import KINDS, Draft, draft_of, faults, shell_signs, shell_word, spec, words
+from app.tui.draft import KINDS, Draft, draft_of, faults, shell_signs, shell_word, spec, without, words
 from app.tui.equal import quoted, submit_words
 from app.tui.footer import Hint
-from app.tui.form import Choice, Field, Pick, Rule, Slot, Tick, Words, pasted
+from app.tui.form import Choice, Field, Pick, Rule, Slot, Tick, Words
 from app.tui.header import WIDE
 from app.tui.inorder import KeysInOrder
 from app.tui.look import Span
 from app.tui.parameterfields import ParameterFields
+from app.tui.pasting import pasted
+from app.tui.saying import in_room
 from app.tui.screens.page import PageScreen
-from app.tui.submitting import all_templates, last_of, verdict
+from app.tui.submitting import all_templates, last_of, submitted, verdict
 from app.tui.taskfields import task_fields
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 CHECK_AFTER = 0.15
 """Seconds without a change after which the runtime is asked whether it would take the task."""
 SHOWN_FAULTS = 3
+BEGINNING = 30
+"""Characters that are told at least of why something was not submitted."""
 NARROW = 72
 """Cells of a terminal below which small fields stand under each other."""
 LOW = 20
@@ -177,7 +182,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             return self.look.own(f"#{self._again['number']} {self.look.cut(name, 24)} › Run again")
         if self._template is not None:
             return self.look.own(f"Templates › {self.look.cut(self.look.theirs(self._template), 24)} › New task")
-        return self.look.own("Deck › New task")
+        return self.look.own(f"{self.opened_from} › New task")
 
     def keys(self) -> list[Hint]:
         fields = self._parameter_fields if self.draft.kind == "template" else None
@@ -209,7 +214,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         """A name that the task was given because it had none is not kept: it follows the command."""
         nameless = {name: value for name, value in spec(self.draft).items() if name != "name"}
         args = {"tasks": [nameless], **self._origin, "dry_run": True}
-        self.ask(lambda client: verdict(client, args)[1], lambda usual: self._unname(task, usual))
+        self.ask(lambda client: verdict(client, args, "")[1], lambda usual: self._unname(task, usual))
 
     def _unname(self, task: Mapping[str, Any], usual: str) -> None:
         name = self.query_one("#name", Input)
@@ -331,6 +336,11 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         event.stop()
         self.query_one("#about", Words).show((self.look.theirs(event.about), "dim"))
 
+    @on(ParameterFields.Left)
+    def _field_left(self, event: ParameterFields.Left) -> None:
+        event.stop()
+        self._show_verdict()
+
     def _show(self) -> None:
         """Draw what follows from the draft, and ask the runtime about it soon."""
         if self.draft.kind != self._shown_kind:
@@ -374,10 +384,14 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         shown = self.look.own(" │ ").join(self.look.theirs(word) for word in found)
         return (f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}" if found else "", "dim")
 
+    def _faulty(self) -> dict[str, str]:
+        """What is wrong with the fields that every task has, by field."""
+        return faults(self.draft, self._origin["cwd"], datetime.fromtimestamp(self.now, UTC))
+
     def _faults(self) -> list[str]:
         """All that is wrong, a sentence each."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
-        found = faults(self.draft, self._origin["cwd"], datetime.fromtimestamp(self.now, UTC))
+        found = list(self._faulty().values())
         gone = self.draft.template and self._asked_templates and self.draft.template not in self._templates
         if self.draft.kind == "template" and gone:
             found.append(f"There is no template {self.look.theirs(self.draft.template)} any more.")
@@ -390,7 +404,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         if not found or self._untouched():
             self.query_one("#verdict", Words).show((self._outlook(), "dim"))
         elif self.draft.kind == "template" and self._parameter_fields is not None and not self._refusal:
-            self.query_one("#verdict", Words).show((self._to_mend(found), "broken"))
+            self.query_one("#verdict", Words).show(*self._to_mend(found, self._parameter_fields))
         else:
             self.query_one("#verdict", Words).show(*self._listed(found))
 
@@ -400,14 +414,17 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             shown[-1] = (f"{shown[-1][0]} (and {len(found) - SHOWN_FAULTS} more)", "broken")
         return shown
 
-    def _to_mend(self, found: Sequence[str]) -> str:
-        """How many things are wrong, and where: what is wrong with a parameter stands beside it."""
-        fields = self._parameter_fields
-        findings = fields.findings if fields else []
-        names = dict.fromkeys(finding.name for finding in findings)
-        told = [*found[: len(found) - len(findings)], ", ".join(name or "all together" for name in names)]
-        things = "1 thing" if len(found) == 1 else f"{len(found)} things"
-        return self.look.theirs(f"{things} to mend before it can be submitted: {'; '.join(filter(None, told))}")
+    def _to_mend(self, found: Sequence[str], fields: ParameterFields) -> list[Span]:
+        """How many things are wrong, and where: what is wrong with a parameter stands beside it. What only was not come to yet is not
+        wrong."""
+        told = fields.told
+        others = found[: len(found) - len(fields.findings)]
+        count = len(others) + len(told)
+        where = "; ".join(filter(None, [*others, _named(told)]))
+        things = "1 thing" if count == 1 else f"{count} things"
+        mend = self.look.theirs(f"{things} to mend before it can be submitted: {where}")
+        fill = self.look.theirs(f"Still to fill in: {_named([finding for finding in fields.findings if finding not in told])}.")
+        return [*([(mend, "broken")] if count else []), *([(fill, "dim")] if len(told) < len(fields.findings) else [])]
 
     def _untouched(self) -> bool:
         """Whether there is nothing yet to find fault with."""
@@ -453,17 +470,18 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         missing = [finding.path for finding in fields.findings if finding.missing] if fields else []
         return [self.look.own(f"-p {self.look.theirs(str(path[0]))}=…") for path in missing if len(path) == 1]
 
-    def _spec(self, shown: bool = False) -> dict[str, Any]:
+    def _spec(self, shown: bool = False, faulty: Collection[str] = ()) -> dict[str, Any]:
         """The specification of the task, its parameters as texts where `-p` would read the same from them.
 
-        `shown`: for the eye, with secrets masked.
+        `shown`: for the eye, with secrets masked. `faulty`: fields that are left out.
         """
-        fields = self._parameter_fields if self.draft.kind == "template" else None
+        draft = without(self.draft, faulty)
+        fields = self._parameter_fields if draft.kind == "template" else None
         if fields is None:
-            return spec(self.draft)
+            return spec(draft)
         texts, values = parameters.texts(fields.shown_values if shown else fields.values, fields.schema)
         given = ({"parameter_texts": texts} if texts else {}) | ({"parameters": values} if values else {})
-        return spec(self.draft, given)
+        return spec(draft, given)
 
     # -- asking the runtime ---------------------------------------------------------------------------------------
 
@@ -473,26 +491,35 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         self._timer = self.set_timer(CHECK_AFTER, self._check)
 
     def _check(self) -> None:
-        """Ask whether the runtime would take it, unless it is plain that it would not."""
+        """Ask whether the runtime would take it; of one that is plainly wrong, whether it would take the rest."""
         self._asked += 1
-        if not self._faults():
-            asked, args = self._asked, self._submission() | {"dry_run": True}
-            self.ask(lambda client: verdict(client, args), lambda said: self._judged(asked, said))
+        faulty = self._faulty()
+        if len(faulty) == len(self._faults()):
+            asked, args = self._asked, self._submission(faulty) | {"dry_run": True}
+            home = self._home
+            self.ask(lambda client: verdict(client, args, home), lambda said: self._judged(asked, not faulty, said))
 
-    def _judged(self, asked: int, verdict: tuple[str, str]) -> None:
+    def _judged(self, asked: int, whole: bool, verdict: tuple[str, str]) -> None:
         if asked == self._asked:
-            self._refusal, self._default_name = verdict
-            self._accepted = not self._refusal
+            self._refusal, name = verdict
+            self._default_name = name if whole else self._default_name
+            self._accepted = whole and not self._refusal
             self._show_verdict()
             self._show_equal()
 
-    def _submission(self) -> dict[str, Any]:
-        return {"tasks": [self._spec()], **self._origin}
+    @property
+    def _home(self) -> str:
+        return self.board.home if self.board else "the home"
+
+    def _submission(self, faulty: Collection[str] = ()) -> dict[str, Any]:
+        return {"tasks": [self._spec(faulty=faulty)], **self._origin}
 
     def action_submit(self) -> None:
         """Submit, unless something is plainly wrong. The same draft sent twice is one task."""
         self.draft = self._typed()
         if self._faults():
+            if fields := self._parameter_fields:
+                fields.tell_all()
             self._show_verdict()
             self.not_done("Not submitted", self._faults()[0])
         elif getattr(self.app, "read_only", False):
@@ -501,7 +528,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             self.say("Not submitted: the template is being read.", "warn")
         elif not self._sending:
             self._sending = True
-            self.call("submit", self._submission() | {"uuid": self._uuid}, self._submitted)
+            args, home = self._submission() | {"uuid": self._uuid}, self._home
+            self.ask(lambda client: submitted(client, args, home), self._submitted)
 
     def _submitted(self, answer: Sequence[Mapping[str, Any]]) -> None:
         app = cast(Any, self.app)
@@ -517,8 +545,14 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             self._asked += 1
             self._accepted, self._refusal = False, text
             self._show_verdict()
-        super().refused(f"Not submitted: {text}" if sent else text)
+        super().refused(self._not_submitted(text) if sent else text)
         self._begin()
+
+    def _not_submitted(self, text: str) -> str:
+        """All of it stands above: where there is too little room to begin with why, what to do about it is left out here."""
+        whole = f"Not submitted: {text}"
+        begins = in_room(whole, self.size.width - 1, self.look).startswith(whole[:BEGINNING])
+        return whole if begins else f"{whole.split('. ')[0].rstrip('.')}."
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
@@ -589,3 +623,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         if self._again is None or typed != self._opened_with:
             cast(Any, self.app).kept_draft = typed
         self.dismiss(None)
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    """The parameters that findings are about."""
+    return ", ".join(dict.fromkeys(finding.name or "all together" for finding in findings))

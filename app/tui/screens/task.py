@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.tui import fitting, kindoc, taskdoc, timedoc, whydoc
+from app.tui.beside import in_sight
 from app.tui.doc import Doc, Section
 from app.tui.facts import ACTIVE, WAITING, Facts, headline, title
 from app.tui.footer import Hint
@@ -68,7 +69,7 @@ class TaskScreen(OneTask):
 
     def heading(self) -> str:
         known = self._known
-        return self.look.own(f"Deck › {title(self._facts(known)) if known else self.look.theirs(self._ident)}")
+        return self.look.own(f"{self.opened_from} › {title(self._facts(known)) if known else self.look.theirs(self._ident)}")
 
     def hints(self) -> list[Hint]:
         if self._known is None:
@@ -183,7 +184,7 @@ class TaskScreen(OneTask):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.app.screen is self:
+        if in_sight(self):
             self.draw()
             if self.freshness:
                 self.reread()

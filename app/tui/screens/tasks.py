@@ -12,9 +12,12 @@ from textual.binding import Binding, BindingType
 
 from app.core import amounts, query
 from app.tui import views
-from app.tui.bulk import ask_all, deeds_of
+from app.tui.bulk import FIRST, ask_all, deeds_of
 from app.tui.changes import Changes
+from app.tui.filterline import FilterLine
 from app.tui.footer import Hint, row_hints
+from app.tui.header import COUNTED
+from app.tui.markedkeys import all_hints, marked_hints
 from app.tui.paging import PagedTable
 from app.tui.panes import listed
 from app.tui.parts import Part
@@ -32,7 +35,7 @@ PAGE = 200
 MOST = 800
 """Rows that are held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
-FAILED = "status:failed,timed-out,lost"
+FAILED = COUNTED["failed"]
 FOR_ALL = "All that the filter means are marked: x p r t D are for them; esc takes the mark back."
 STATES = ("", "status:active", "status:waiting", FAILED)
 """What `f` goes through."""
@@ -73,8 +76,6 @@ class TasksScreen(ListScreen, DeckVerbs):
         self.order = order
         self.changes = Changes()
         self.words = words
-        self.everything = False
-        """Whether all that the filter means is marked, seen or not."""
         self.total: int | None = None
         self._asked: tuple[str, str] | None = None
         """The way that is being read, and what was typed then."""
@@ -85,6 +86,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._order_before: tuple[str, bool] | None = None if order == "number" else ("number", True)
         """The order to come back to when the filter goes that came with this one."""
         self._shown_order = ""
+        self._shown_words = words
+        self._narrowed = False
+        """Whether the rows are those of another filter since the marks were last held against them."""
         self.settled = asyncio.Event()
         """Whether the rows are those that were asked for; a key waits for them, so that no verb meets a row of before."""
 
@@ -103,6 +107,15 @@ class TasksScreen(ListScreen, DeckVerbs):
         return PagedTable(listed.part(self.chosen_columns), id="list")
 
     @property
+    def everything(self) -> bool:
+        """Whether all that the filter means is marked, seen or not."""
+        return self.paged.everything
+
+    @everything.setter
+    def everything(self, all_of_it: bool) -> None:
+        self.paged.everything = all_of_it
+
+    @property
     def paged(self) -> PagedTable:
         """The table."""
         return self.query_one(PagedTable)
@@ -116,9 +129,11 @@ class TasksScreen(ListScreen, DeckVerbs):
     def row_hints(self) -> list[Hint]:
         """As on the deck, and what this list has beside."""
         item = self.table.item
-        mark = [Hint("space", "mark", "space", 10), Hint("*", "mark all", "asterisk", 10)] if item is not None else []
+        mark = [Hint("space", "mark", "space", 10)] if item is not None else []
+        mark += [Hint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
         rest = [Hint("n", "new", "n", 3), *mark, Hint("V", "views", "V", 8), Hint("i", "columns", "i", 13)]
-        return [*row_hints(item), *rest]
+        marked = all_hints() if self.everything else marked_hints(rows) if (rows := self.paged.marked_rows()) else None
+        return [*(row_hints(item) if marked is None else marked), *rest]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -150,7 +165,8 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     @on(PagedTable.Wanted)
     def _more(self, event: PagedTable.Wanted) -> None:
-        if self._asked is None or event.way in ("first", "last"):
+        # What could not be read is asked for again at the next news, and not by each drawing of the rows there are.
+        if event.way in ("first", "last") or (self._asked is None and not self._failed):
             self._want(event.way)
 
     def _want(self, way: str) -> None:
@@ -192,16 +208,23 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._asked = None
         if words == self.words:
             self._show(way, answer)
+            self._unmark_hidden()
+        self._go_on()
+
+    def unread(self, text: str) -> None:
+        """Say so, where no other words stand in the filter by now; they are read in any case."""
+        words, self._asked = self._asked[1] if self._asked else self.words, None
+        if words == self.words:
+            super().unread(text)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read what was wanted meanwhile."""
         wanted, self._next = self._next, None
         if wanted is not None:
             self._want(wanted)
         if wanted not in ("first", "here") or self._asked is None:
             self.settled.set()
-
-    def unread(self, text: str) -> None:
-        self._asked = self._next = None
-        self.settled.set()
-        super().unread(text)
 
     def _show(self, way: str, answer: Mapping[str, Any]) -> None:
         table, rows = self.paged, listed.listed(answer["columns"], answer["rows"])
@@ -214,6 +237,8 @@ class TasksScreen(ListScreen, DeckVerbs):
             table.cursor, table.jumped_at = None, self.ticks
             table.views[0].offset = 0
         self._shown_order = self.order
+        self._narrowed = self._narrowed or self._shown_words != self.words
+        self._shown_words = self.words
         if len(rows) > MOST:
             rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
         self.total, self._complete = answer["total"], answer["complete"]
@@ -226,7 +251,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         view = self.paged.views[0]
         some = "more" if self.total is None else amounts.count(self.total)
         self._of = of
-        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said() + self._marks_said()
+        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said()
         self.paged.keep_text = self.look.theirs(self.words)
         view.tail = "" if self._complete else "not all was searched"
         nothing = "No task was submitted yet; n makes one." if not of else "No task is what the filter says; esc shows all."
@@ -236,11 +261,6 @@ class TasksScreen(ListScreen, DeckVerbs):
         if self.order == "number" and self.down:
             return ""
         return f" by {self.order} {self.look.own('↓' if self.down else '↑')}"
-
-    def _marks_said(self) -> str:
-        if self.everything:
-            return ", all marked"
-        return f", {len(self.paged.marked):,} marked" if self.paged.marked else ""
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -255,6 +275,13 @@ class TasksScreen(ListScreen, DeckVerbs):
         if on:
             self._order_before, self.order, self.down = (self.order, self.down), "ended", True
         self.filter_by(FAILED if on else "")
+
+    def show_counted(self, words: str) -> None:
+        """What a counter of the header counts."""
+        if words != FAILED:
+            self.filter_by(words)
+        elif self.words != FAILED:
+            self.action_failed()
 
     def action_columns(self) -> None:
         """Choose the columns: a letter shows one or takes it away."""
@@ -329,11 +356,10 @@ class TasksScreen(ListScreen, DeckVerbs):
             return
         self.everything = not self.everything
         if not self.everything:
-            self.say("The marks are taken away.")
+            self.say("The marks are taken away.", stays=False)
         else:
             self.paged.clear_marks()
-            what = f"All {amounts.count(self.total) if self.total is not None else ''} that the filter means are".replace("  ", " ")
-            self.say(f"{what} marked: a verb asks first. esc takes it back.")
+            self.say("All that the filter means are marked: a verb asks first. esc takes it back.", stays=False)
         self._title_again()
 
     def action_mark_range(self) -> None:
@@ -355,12 +381,29 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _title_again(self) -> None:
         self._title(self._of)
         self.paged.redraw()
+        self.refresh_chrome()
+
+    @on(FilterLine.Left)
+    def _filter_stays(self, event: FilterLine.Left) -> None:
+        if event.keep:
+            self._unmark_hidden()
+
+    def _unmark_hidden(self) -> None:
+        """No mark is left on what the filter hides, once that is more than a beginning in its line."""
+        if self.query_one(FilterLine).is_open or self._shown_words != self.words:
+            return
+        narrowed, self._narrowed = self._narrowed and bool(self.words.strip()), False
+        if self.words.strip() and (hidden := self.paged.hidden(narrowed)):
+            self.paged.unmark(hidden)
+            self._title_again()
+            tasks = "a task that is" if len(hidden) == 1 else f"{len(hidden):,} tasks that are"
+            self.say(f"Unmarked {tasks} not among what the filter shows.", "warn")
 
     def action_clear(self) -> None:
         if self.everything:
             self.everything = False
             self._title_again()
-            self.say("The marks are taken away.")
+            self.say("The marks are taken away.", stays=False)
         else:
             super().action_clear()
 
@@ -405,7 +448,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         """Ask before a verb goes to all that match, naming what will happen."""
         words = self.words
         at = self.now
-        self.call("review", {"filter": words}, lambda found: self._reviewed(verb, words, at, found))
+        self.call("review", {"filter": words, "first": FIRST}, lambda found: self._reviewed(verb, words, at, found))
 
     def _reviewed(self, verb: str, words: str, at: float, found: Mapping[str, Any]) -> None:
         if self.app.screen is not self:

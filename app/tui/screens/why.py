@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +12,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from app.tui import taskdoc, whydoc
+from app.tui.beside import LeftBeside
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.facts import ACTIVE, WAITING, Facts, expected, headline, title
+from app.tui.footer import Hint, KeyLine
 from app.tui.known import Known, gather
 from app.tui.screens.page import Line
 from app.tui.screens.reading import Reading
@@ -21,14 +23,16 @@ from app.tui.screens.reading import Reading
 if TYPE_CHECKING:
     from app.client import Client
 
+HINTS = (Hint("↵", "opens the task", "enter", 0), Hint("esc", "closes", "escape", 0))
 WIDEST, FRAME = 90, 4
 TOLD = 3
 """Cures that the popover tells; they are done on the screen of the task."""
 
 
-class WhyScreen(Reading, ModalScreen[Any]):
+class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
     """Why, in a box over the deck: `enter` opens the task, `esc` closes. Dismisses with what to open, or None."""
 
+    BOX = "#box"
     CSS_PATH = "../styles/why.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape,w", "dismiss(None)", "Close", id="why.close", show=False),
@@ -41,16 +45,19 @@ class WhyScreen(Reading, ModalScreen[Any]):
         self._known: Known | None = None
         self._asked: float | None = None
 
+    def box_keys(self) -> Sequence[Hint]:
+        return HINTS
+
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Line(id="head")
             yield Doc(id="why")
-            yield Line(id="foot")
+            yield KeyLine("foot")
 
     def on_mount(self) -> None:
         self.set_class(self.look.ascii, "-ascii")
         self.query_one(Doc).focus()
-        self.query_one("#foot", Line).show([(self.look.own(" ↵ opens the task   esc closes"), "dim")])
+        self.query_one(KeyLine).show(HINTS)
 
     def reread(self) -> None:
         self.read(lambda client: gather(client, self._ident), self._take)

@@ -1,0 +1,196 @@
+"""The banner below the header: what keeps everything from starting, what goes on meanwhile, what to do. In good times there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from textual import events
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from app.core import amounts
+from app.core.board import Board, RuntimeFacts, Taken
+from app.core.clean import width
+from app.tui.lines import Lines
+from app.tui.look import Look, Span
+from app.tui.saying import in_room
+from app.tui.times import old, wall
+
+INDENT = 3
+LEAST = 20
+DATABASE, START = "B", "S"
+"""The keys of the app for the page of the database, which shows what cleanup would free, and for a runtime that was stopped."""
+HOME = 12
+"""Cells that the path of the home keeps at least, where the text is made shorter otherwise."""
+SPARE = 8
+"""Cells that words leave empty at the end of the first line, at least, each time that two lines were too few."""
+LITTLE = 64 * 2**20
+"""Bytes free up to which that is why a disk takes nothing."""
+LOST = ("DAMAGED", "GONE")
+"""How a database is that does not come back by itself."""
+OLD = 30.0
+"""Seconds from which on what is shown is called old; over a database that is lost it is old when the next board does not come."""
+AT_ONCE = 5.0
+
+
+def banner_lines(board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S") -> list[list[Span]]:
+    """Up to two lines when nothing starts; none in good times. `key` shows what cleanup would free, `start` brings back a runtime that
+    was stopped; "" where no key does, as in a form."""
+    room = max(LEAST, cells - INDENT)
+    lines = _full(board, look, room, key) if needs_room(board) else _wrapped(trouble(board, now, start), look, room - 1)
+    if not lines:
+        return []
+    return [[(f" {look.own('✗')} {lines[0]}", "broken")], *([(f"   {line}", "broken")] for line in lines[1:])]
+
+
+def _wrapped(said: str, look: Look, room: int) -> list[str]:
+    """What is wrong in two lines, however little room: what to do about it stands at the end, and stays."""
+    text, lines = look.theirs(said), list[str]()
+    for spare in range(0, room, SPARE):
+        lines = wrap(in_room(text, 2 * room - spare, look), room)
+        if len(lines) <= 2:
+            break
+    return lines[:2]
+
+
+def trouble(board: Board, now: float, start: str) -> str:
+    """What keeps everything from starting, what goes on, what to do; "" in good times. A disk that is full has words of its own."""
+    runtime = board.runtime
+    jobs = _jobs(board, "No job runs", "The job runs on", "The {} jobs run on") if board.at else "Jobs run on"
+    if board.database in LOST:
+        first = "" if runtime.state in ("none", "stopped") else "taskdeck stop && "
+        cure = f"{first}taskdeck db restore --dry-run"
+        place = f": {board.home}" if board.home else ""
+        return f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is kept. Type: {cure}"
+    if runtime.state == "stopped":
+        who = runtime.stopped_by or "someone"
+        return (
+            f"NO RUNTIME{_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. "
+            f"{jobs}; what ends is kept. {f'{start} starts it again, or' if start else 'Start it again'}: taskdeck serve"
+        )
+    if runtime.state == "none":
+        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. Trying to start one."
+    if board.database != "ok":
+        return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
+    if runtime.halted:
+        by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
+        return f"Nothing starts: {runtime.halted}{by}. {jobs}; nothing is lost. Dispatch resumes by itself."
+    return ""
+
+
+def _since(runtime: RuntimeFacts, now: float) -> str:
+    return "" if runtime.since is None else f" since {wall(runtime.since, now)}"
+
+
+def _jobs(board: Board, none: str, one: str, more: str) -> str:
+    running = len(board.running)
+    return {0: none, 1: one}.get(running, more.format(f"{running:,}"))
+
+
+def age_said(board: Board, now: float) -> str:
+    """`as of 10:31:02, 11m old` when no board has come for long, else nothing."""
+    late = now - board.at > (AT_ONCE if board.database in LOST else OLD)
+    return f"as of {old(board.at, now)}" if board.at and late else ""
+
+
+# A full disk
+
+
+def needs_room(board: Board) -> bool:
+    """Whether nothing starts because the disk under the home is full, or nearly."""
+    return board.runtime.state == "running" and (board.database == "disk full" or _nearly(board))
+
+
+def _nearly(board: Board) -> bool:
+    return (board.runtime.halted or "").startswith("disk nearly full")
+
+
+def _full(board: Board, look: Look, room: int, key: str) -> list[str]:
+    home, free = look.theirs(board.home), board.host.disk_free
+    what = "DISK NEARLY FULL" if _nearly(board) and board.database == "ok" else "DISK FULL"
+    # A disk may take nothing though it has bytes free: it lacks inodes, or they are kept for others.
+    has = "" if free is None or (free > LITTLE and not _nearly(board)) else f"{amounts.size(free) if free else '0 bytes'} free"
+    on = _jobs(board, "No job runs", "The running job goes on", "The {} running jobs go on")
+    short = _jobs(board, "no job runs", "the job goes on", "the {} jobs go on")
+    first = _with_home(
+        home, look, room,
+        f"{what}: {{}}{f' has {has}' if has else ''}. Nothing new starts. {on}; nothing is lost.",
+        f"{what}: {{}}{f' has {has}' if has else ''}. Nothing starts; {short}.",
+        f"{what}: {{}}{f', {has}' if has else ''}. Nothing starts; {short}.",
+    )  # fmt: skip
+    bare = f"{what}{f': {has}' if has else ''}. Nothing starts"
+    first = first or _fit(room, look, (f"{bare}; {short}.", f"{bare}; jobs go on."))
+    return [first, _fit(room, look, _ways_out(board.host.largest, look, key))]
+
+
+def _with_home(home: str, look: Look, room: int, *texts: str) -> str:
+    """The first of these with the home in it that fits, rather in short words than with the home cut; "" when none does."""
+    for least in (width(home), min(width(home), HOME)):
+        for text in texts:
+            if (left := room - width(text.format(""))) >= least:
+                return text.format(look.cut(home, left, "middle"))
+    return ""
+
+
+def _ways_out(largest: Sequence[Taken], look: Look, key: str) -> Iterable[str]:
+    """What to do, the longest wording first."""
+    shows = f"{key} shows what cleanup would free" if key else ""
+    named = [f"{look.theirs(one.name)} {'' if one.whole else 'over '}{amounts.size(one.bytes)}" for one in largest]
+    if named:
+        yield f"Free space there: dispatch resumes by itself. Largest: {', '.join(named)}.  {shows}"
+        yield f"Free space there. Largest: {', '.join(named)}.  {shows}"
+        yield f"Largest: {', '.join(named)}.  {shows}"
+        yield f"Largest: {named[0]}.  {shows}"
+    yield f"Free space there: dispatch resumes by itself.  {shows}"
+    yield f"Free space there.  {shows}"
+    yield shows or "Free space there."
+
+
+def _fit(room: int, look: Look, texts: Iterable[str]) -> str:
+    """The first that fits, else the last one, cut."""
+    text = ""
+    for text in (look.own(text).rstrip() for text in texts):
+        if width(text) <= room:
+            return text
+    return look.cut(text, room)
+
+
+class Banner(Lines):
+    """Trouble, in up to two lines below the header."""
+
+    @dataclass
+    class Clicked(Message):
+        """It was clicked."""
+
+    def __init__(self, id: str = "banner") -> None:
+        super().__init__(id=id)
+
+    def lines(self, board: Board, enter: bool = False) -> list[list[Span]]:
+        """What there is to say of a board. `enter`: whether that shows what cleanup would free, rather than its own key."""
+        return banner_lines(
+            board, self.now, self.look, self.app.size.width, "↵" if enter else self._key(DATABASE), self._key(START)
+        )  # fmt: skip
+
+    def _key(self, key: str) -> str:
+        """The key that does now what this one does by default; "" where the app's keys do nothing."""
+        if isinstance(self.screen, ModalScreen):
+            return ""
+        keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
+        if not keys:
+            return key
+        from app.tui.footer import key_name
+        from app.tui.keymap import shown_key
+
+        return key_name(shown_key([self.app], key, keys))
+
+    def show(self, lines: Sequence[Sequence[Span]]) -> None:
+        """Show these lines; none hides the banner."""
+        height = len(lines)
+        if self.styles.height is None or self.styles.height.value != height:
+            self.styles.height = height
+        self.draw([self.look.strip(spans, self.app.size.width) for spans in lines])
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked())

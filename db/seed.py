@@ -1,0 +1,30 @@
+"""The pool and the queue that every home begins with, without which no task can be submitted."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+from sqlalchemy import Connection
+
+from db import named, schema, sql
+from db.moves import SYSTEM
+
+NAME = "default"
+"""Of either."""
+LACKING = " UNION ALL ".join(f"SELECT '{kind}' WHERE NOT EXISTS (SELECT 1 FROM {kind}s)" for kind in ("pool", "queue"))
+"""`pool` and `queue`, as far as there is none at all."""
+
+
+def seed(c: Connection) -> None:
+    """Pool `default`: this machine. Queue `default` on it. Only where there is no pool at all."""
+    if "pool" in sql.column(c, LACKING):
+        cores, _ = pool(c)
+        named.create(c, schema.queues, NAME, {"pool": NAME, "capacity": cores}, SYSTEM)
+
+
+def pool(c: Connection) -> tuple[int, int]:
+    """The pool alone; its cores and MiB."""
+    cores, memory = len(os.sched_getaffinity(0)), round(psutil.virtual_memory().total / 2**20)
+    named.create(c, schema.pools, NAME, {"total_cpu": float(cores), "total_memory": float(memory)}, SYSTEM)
+    return cores, memory

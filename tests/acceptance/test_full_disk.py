@@ -1,0 +1,59 @@
+"""A home on a small disk that is filled to its last byte: it is told where the room went, and all goes on once there is some."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import opened
+from tests.acceptance.house import House
+
+
+@pytest.fixture
+def small_house() -> Iterator[House]:
+    """A home on a disk of its own, of 40 MiB."""
+    with opened() as house:
+        house.home.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs", str(house.home)]
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no disk of its own can be made here ({done.stderr.strip()[-100:]}); it takes root")
+        try:
+            yield house
+        finally:
+            house.close()
+            subprocess.run(["umount", "-l", str(house.home)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Take the last byte of the disk."""
+    with path.open("wb", buffering=0) as file:
+        for size in (2**20, 4096, 1):
+            try:
+                while file.write(b"x" * size):
+                    pass
+            except OSError:
+                continue
+
+
+def test_a_deck_on_a_full_disk_says_where_the_room_went_what_could_go_and_that_nothing_is_lost(small_house: House):
+    house = small_house
+    house.submit("-n", "runs", "--", "sh", "-c", "until [ -e gate ]; do sleep 0.05; done")
+    (house.home / "stuff").mkdir()
+    with house.terminal() as deck:
+        deck.wait("● runs")
+        fill(house.home / "stuff" / "ballast")
+        deck.wait(f"✗ DISK FULL: {house.home} has 0 bytes free. Nothing new starts. The running job goes on; nothing is lost.")
+        deck.wait(lambda t: "dispatch resumes by itself. Largest: stuff/ 3" in t.text and "shows what cleanup would free" in t.text)
+        deck.type("B").wait("Deck › Database").wait("DISK FULL").wait("nothing is old enough to go").type("q").wait("3 Running")
+        deck.type("n").wait("New task").type("true\n")
+        deck.wait("Not submitted: the disk is full and a task must be on disk to be accepted.").type("\x1b").wait("3 Running")
+        (house.home / "stuff" / "ballast").unlink()
+        deck.wait(lambda t: "DISK FULL" not in t.text and "● runtime" in t.text and "db ok" in t.text)
+        deck.type("q")
+        assert deck.end() == 0
+    (house.work / "gate").touch()
+    assert house.td("wait", 1).returncode == 0

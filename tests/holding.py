@@ -1,0 +1,31 @@
+"""Another program that holds the database: a process of its own, as `sqlite3` in another terminal would be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_HOLD = """
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("BEGIN IMMEDIATE")
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int]:
+    """The lock of those who write is held; by which pid."""
+    command = [sys.executable, "-c", _HOLD, os.fspath(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdin is not None and program.stdout is not None
+        program.stdout.readline()
+        try:
+            yield program.pid
+        finally:
+            program.stdin.close()

@@ -1,0 +1,66 @@
+"""While a box stands over a screen, what is seen around it goes on, and the last line has the keys of the box."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.core.board import RuntimeFacts
+from app.tui.app import TaskdeckApp
+from app.tui.beside import LeftBeside
+from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from tests.tui import boards
+from tests.tui.recording import an_app, until
+from tests.tui.screen_text import screen_text
+
+KEYS = {
+    "question_mark": "space page down", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
+    "X": "↵ take the marked answer  ↑ ↓ mark  esc leave all as it was",
+}  # fmt: skip
+
+
+def shown(app: TaskdeckApp, text: str, line: int | None = None) -> bool:
+    lines = screen_text(app)
+    return text in (lines[line] if line is not None and lines else "\n".join(lines))
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_the_deck_goes_on_below_and_has_the_keys_of_the_box(key: str):
+    app, recording = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app, "x cancel", -1))
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, KEYS[key], -1))
+        assert not shown(app, "x cancel", -1)
+
+        app.board = replace(recording.board, runtime=RuntimeFacts("stopped", since=boards.NOW))
+        await until(pilot, lambda: shown(app, "NO RUNTIME", 0))
+        assert isinstance(app.screen, LeftBeside)
+
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, LeftBeside) and shown(app, "S start runtime", -1))
+
+
+async def test_the_list_goes_on_below_a_question():
+    app, recording = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: shown(app, "5 Tasks", 0) and "browse" in recording.verbs())
+        app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n")))
+        await until(pilot, lambda: shown(app, "↵ take the marked answer  ← → mark", -1))
+        before = recording.verbs().count("browse")
+        app.board = replace(recording.board, runtime=RuntimeFacts("stopped", since=boards.NOW))
+        await until(pilot, lambda: shown(app, "NO RUNTIME", 0) and recording.verbs().count("browse") > before)
+
+
+async def test_a_box_over_a_box_has_its_own_keys_in_the_last_line():
+    app, _ = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        lines = [[(f"line {n}", "")] for n in range(20)]
+        app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n", names=lines)))
+        await until(pilot, lambda: shown(app, "↵ list them", -1))
+        await pilot.press("enter")
+        await until(pilot, lambda: shown(app, "q back to the question", -1))
+        await pilot.press("q")
+        await until(pilot, lambda: shown(app, "↵ list them", -1))
