@@ -256,7 +256,7 @@ SCENES: dict[str, Scene] = {
     "log-80x24": Scene(80, 24, _running, after(lambda app: app.open_log("1042"), "following", "batch/s", "15 lines")),
     "new-task-80x24": Scene(80, 24, _form, type_a_task),
     "tasks-120x40": Scene(120, 40, _world, keys("5", "slash", *"status:failed", "enter", shown=("/status:failed", "✗"))),
-    "template-form-80x24": Scene(80, 24, _world, keys("6", "enter", shown=("Parameters", "submit encode"))),
+    "template-form-80x24": Scene(80, 24, _world, keys("6", "enter", shown=("Parameters", "submit encode", "Still to fill in: input"))),
     "history-120x40": Scene(120, 40, _world, keys("9", shown=("Throughput", "By queue", "all "))),
     "alerts-120x40": Scene(120, 40, _world, keys("7", shown=("encode-on-time", "Rules"))),
     "operations-80x24": Scene(80, 24, _world, keys("O", shown=("Operations", "ann"))),

@@ -49,8 +49,8 @@ def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House
 
     for said in (started, checked):
         assert said.returncode == 5 and "what was written last is missing: run " in said.stdout + said.stderr
-    refused_until_it_is_restored(house, backup == "before")
     if backup == "after":
+        refused_until_it_is_restored(house, backup=False)
         shutil.rmtree(house.home / "backups", ignore_errors=True)
         house.ok("db", "backup")
     carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]

@@ -276,7 +276,7 @@ async def test_what_has_no_rule_is_not_silenced_nor_edited():
         screen.table.go("alert:4")
         for key in ("s", "e", "D", "p"):
             await pilot.press(key)
-            await until(pilot, lambda: "nothing-starts is about Taskdeck itself: there is no rule to it." in text(app))
+            await until(pilot, lambda: "nothing-starts is about Taskdeck itself: there is no rule t… a acknowledges it." in text(app))
             assert app.screen is screen
         await pilot.press("enter")
         await until(pilot, lambda: "taskdeck doctor tells more" in text(app))

@@ -15,7 +15,7 @@ from tests.tui.recording import an_app, until
 from tests.tui.screen_text import screen_text
 
 KEYS = {
-    "question_mark": "space page down", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
+    "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
     "X": "↵ take the marked answer  ↑ ↓ mark  esc leave all as it was",
 }  # fmt: skip
 
@@ -61,6 +61,6 @@ async def test_a_box_over_a_box_has_its_own_keys_in_the_last_line():
         app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n", names=lines)))
         await until(pilot, lambda: shown(app, "↵ list them", -1))
         await pilot.press("enter")
-        await until(pilot, lambda: shown(app, "q back to the question", -1))
+        await until(pilot, lambda: shown(app, "esc back to the question", -1))
         await pilot.press("q")
         await until(pilot, lambda: shown(app, "↵ list them", -1))

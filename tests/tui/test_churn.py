@@ -11,7 +11,7 @@ import psutil
 from app.core.board import Board
 from tests.tui.recording import an_app, until
 
-BOARDS = 400
+BOARDS = 240
 """Each brings 17 rows that were never seen before."""
 
 

@@ -493,6 +493,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
     def _check(self) -> None:
         """Ask whether the runtime would take it; of one that is plainly wrong, whether it would take the rest."""
         self._asked += 1
+        if self.draft.kind == "template" and not self._asked_templates:
+            return  # its parameters are not known yet; it is looked at again when they are
         faulty = self._faulty()
         if len(faulty) == len(self._faults()):
             asked, args = self._asked, self._submission(faulty) | {"dry_run": True}
