@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 READING = frozenset({
     "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.backups", "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export", "history", "instances", "log",
-    "ls", "operations", "pool.ls", "pool.show", "queue.ls", "queue.show", "review", "show", "sla.history", "sla.ls", "sla.show",
-    "status", "template.ls", "template.show", "why",
+    "ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls", "queue.show", "review", "show", "sla.history", "sla.ls",
+    "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""
 

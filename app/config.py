@@ -134,11 +134,11 @@ def _told(wrong: Sequence[Wrong]) -> str:
     return (wrong[0].said + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")) if wrong else ""
 
 
-_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_SECOND, _MINUTE, _HOUR, _DAY = 1.0, 60.0, 3600.0, 86400.0
 
 
 def brief(upkeep: Upkeep) -> list[str]:
-    """A sentence about each time to keep that may be meant to be longer: who writes 1m may think of a month. Seconds are meant."""
+    """A sentence about each time to keep that may be meant to be longer: who writes 1m may think of a month."""
     from app.core.clean import clean
 
     rules = upkeep.retention
@@ -146,15 +146,16 @@ def brief(upkeep: Upkeep) -> list[str]:
     for kind, named in (("queue", rules.queues), ("template", rules.templates)):
         keeps |= {f"retention.{kind}.{clean(name)}": (rule.keep, _HOUR) for name, rule in named.items()}
     return [
-        f"[{where}] keeps only {_words(keep)} (m is minutes, d is days)"
+        f"[{where}] keeps only {_words(keep)} ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
         for where, (keep, least) in keeps.items()
-        if keep and _MINUTE <= keep < least
+        if keep and keep < least
     ]
 
 
 def _words(seconds: float) -> str:
-    """`1 minute`, `1.5 hours`."""
-    size, word = (_HOUR, "hour") if seconds >= _HOUR else (_MINUTE, "minute")
+    """`5 seconds`, `1 minute`, `1.5 hours`."""
+    sizes = (_HOUR, "hour"), (_MINUTE, "minute"), (_SECOND, "second")
+    size, word = next((one for one in sizes if seconds >= one[0]), sizes[-1])
     number = f"{seconds / size:.3g}"
     return f"{number} {word}{'' if number == '1' else 's'}"
 

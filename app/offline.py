@@ -21,7 +21,7 @@ from app.runtime.inplace import check_in_place, note_quiet, quiet_since
 from app.service import checking, given, traces
 from app.service.call import Call
 from db import check as checks
-from db import migrate, restore
+from db import clock, migrate, restore
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, NoBackup, Store
 from db.engine import memory_database, open_database, write_engine
@@ -304,16 +304,27 @@ def _chosen(home: Path, ident: str | None, at: str | None, any_home: bool = Fals
     store = store_of(home, ident)
     try:
         found = store.find(ident, at)
-    except NoBackup:
+    except NoBackup as none:
         if ident is not None and _is_database(ident):
             raise _no_backup(ident) from None
-        raise
+        raise none if ident is not None else _or_a_copy(home, at, none) from None
     if found.stranger and not any_home:
         raise _of_another(found)
     return _Chosen(
         {"id": found.id, "kind": found.kind, "at": found.at}, lambda target: store.rebuild(found, target), found.pages * found.page_size,
         max(highest, int(found.facts.get("highest") or 0)), noted.passed, last,
     )  # fmt: skip
+
+
+def _or_a_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
+    """The same, with the newest copy from before an upgrade, of the time `at` or before, where there is one."""
+    copies = [one for one in restore.before_upgrades(paths.database(home)) if at is None or one.at <= at]
+    if not copies:
+        return none
+    then, now = clock.parse(copies[-1].at), clock.utcnow()
+    old = amounts.age((now - then).total_seconds())
+    said = f"{none.message} There is a copy from before an upgrade: {amounts.clock(then, now)}, {old} old."
+    return NoBackup(said, f"See what would change: taskdeck db restore --dry-run {copies[-1].path.name}")
 
 
 def _of_another(found: Backup) -> Conflict:

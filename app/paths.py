@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from app.errors import Refused, Usage
 
@@ -35,30 +36,43 @@ def config_file() -> str:
 
 
 def refuse_strangers(home: str | Path) -> None:
-    """Raises Refused where somebody else has made the home: what root writes there its owner could not use any more."""
+    """Raises Refused where somebody else has made the home, or the database in it: what root writes there its owner could not use any
+    more."""
     if (owner := stranger(home)) is None:
         return
+    import shlex
+
+    user, where = _user(owner), shlex.quote(os.fspath(home))
+    if (mine := os.geteuid()) in _owners(home):
+        said = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
+        raise Refused(said, f"Give it to one of you: sudo chown -R {mine or owner}: {where}")
+    said = f"the home {home} belongs to {user}, not to you. Nothing was done."
+    raise Refused(said, f"As its owner: sudo -u {user} taskdeck --home {where}")
+
+
+def _user(uid: int) -> str:
+    """The name as a shell takes it."""
     import pwd
     import shlex
 
     try:
-        name = shlex.quote(pwd.getpwuid(owner).pw_name)
+        return shlex.quote(pwd.getpwuid(uid).pw_name)
     except KeyError:
-        name = f"'#{owner}'"
-    said = f"the home {home} belongs to {name}, not to you. Nothing was done."
-    raise Refused(said, f"As its owner: sudo -u {name} taskdeck --home {shlex.quote(os.fspath(home))}")
+        return f"'#{uid}'"
 
 
 def stranger(home: str | Path) -> int | None:
-    """The uid of somebody else who made what is there; None where it is ours, nothing is there, or it cannot be seen: the folder alone may
-    be anybody's."""
+    """The uid of somebody else who made any of what is there; None where it is ours, nothing is there, or it cannot be seen: the folder
+    alone may be anybody's."""
+    return next((owner for owner in _owners(home) if owner != os.geteuid()), None)
+
+
+def _owners(home: str | Path) -> list[int]:
+    found = []
     for name in ("run", DATABASE):
-        try:
-            owner = os.stat(os.path.join(home, name)).st_uid
-        except OSError:
-            continue
-        return None if owner == os.geteuid() else owner
-    return None
+        with suppress(OSError):
+            found.append(os.stat(os.path.join(home, name)).st_uid)
+    return found
 
 
 def make_home(home: Path) -> None:

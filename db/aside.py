@@ -14,19 +14,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import clock, legible, moves, operations, schema, sql
-from db.legible import IN_USE, Judges, Odd
+from db.legible import HELD_BY, IN_USE, NO_ENVIRONMENT, UNHELD, Judges, Odd
 from db.states import ENDED
 
 VERB = "set aside"
 """What it is called in the log of operations."""
-HELD_BY = "taskdeck: "
-"""What the name of who held a task begins with, the reason behind it."""
 UNREADABLE = "unreadable"
 """What a launch calls the values of its task that could not be read."""
 
 _RULE = '{"preset": "finishes-within", "value": "365d"}'
-_INSTEAD = {("tasks", "launch"): '{"argv": []}', ("slas", "conditions"): _RULE, ("environments", "variables"): "null"}
-"""Documents that are none of a person's; everywhere else it is an empty one. An environment stays one that nothing can run in."""
+_INSTEAD = {("tasks", "launch"): '{"argv": []}', ("slas", "conditions"): _RULE, ("environments", "variables"): NO_ENVIRONMENT}
+"""Documents that are none of a person's; everywhere else it is an empty one."""
 _NEVER = ("not_before", "retry_at", "deadline", "next_fire")
 """Times that are ahead: without one there is none. Another time says that something happened, as the row's own times are left to say."""
 
@@ -46,6 +44,19 @@ def held(c: Connection) -> list[int]:
     """The numbers of tasks that are held since they, or their environment, could not be read."""
     found = "SELECT number FROM tasks WHERE status = 'held' AND deleted_at IS NULL AND substr(held_by, 1, ?) = ? ORDER BY number"
     return sql.column(c, found, (len(HELD_BY), HELD_BY))
+
+
+def lost(launch: Mapping[str, Any]) -> list[str]:
+    """What a task with this launch was to run, with what and when, as far as it could not be read; without it that would be another
+    task."""
+    columns = schema.tasks.columns
+    return [name for name in launch.get(UNREADABLE, ()) if name in _NEVER or name in columns and legible.is_document(columns[name])]
+
+
+def without_environment(c: Connection) -> set[str]:
+    """The ids of held tasks whose environment was set aside."""
+    found = "SELECT uuid FROM tasks WHERE env_id IN (SELECT sha256 FROM environments WHERE variables = ?) AND hold"
+    return set(sql.column(c, found, (NO_ENVIRONMENT,)))
 
 
 def _mend(c: Connection, row: Odd) -> None:
@@ -92,11 +103,8 @@ def _task(c: Connection, row: Odd) -> list[tuple[str, str]]:
 
 def _environment(c: Connection, row: Odd) -> list[tuple[str, str]]:
     """No task can run in it; one that is submitted with the same brings it back."""
-    waits = (
-        "SELECT t.uuid, t.number FROM tasks t JOIN environments e ON e.sha256 = t.env_id WHERE e.rowid = ? "
-        f"AND t.status NOT IN ({', '.join(repr(str(state)) for state in sorted(ENDED))}) AND coalesce(substr(t.held_by, 1, ?), '') <> ?"
-    )
-    tasks = sql.rows(c, waits, (row.row, len(HELD_BY), HELD_BY))
+    waits = f"SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE rowid = ?) AND {UNHELD}"
+    tasks = sql.rows(c, waits, (row.row,))
     moves.hold(c, [task.uuid for task in tasks], True, f"{HELD_BY}its environment cannot be read")
     return [(f"task #{task.number}", "its environment cannot be read, so it is held") for task in tasks]
 

@@ -49,7 +49,7 @@ class DamagedDatabase(Storage):
     code = "damaged-database"
     why = ""
     """What was found, in SQLite's words."""
-    without_backup = "Move it away, or put a good copy there."
+    without_backup = "Move the database away, or put a good copy there."
     """What to do where there is no good backup of it."""
 
 

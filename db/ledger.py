@@ -435,6 +435,7 @@ def _bring_runs(c: Connection, done: Carried) -> None:
         "FROM old.events o WHERE (o.task_id IN (SELECT uuid FROM temp.fresh) OR o.task_id IN (SELECT task_id FROM temp.news)) "
         "AND NOT EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status AND r.created_at = o.created_at)",
     )
+    _let_go(c)
     done.runs = sql.value(c, "SELECT count(*) FROM temp.news")
 
 
@@ -511,10 +512,12 @@ def _made_anew(c: Connection, before: int) -> bool:
 
 # --- what people wished since ------------------------------------------------------------------------------------------------------
 
+_ASIDE = f"coalesce(substr(o.held_by, 1, {len(aside.HELD_BY)}), '') = '{aside.HELD_BY}'"
 _WISHES = f"""
 CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_listed(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
-FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE true
+FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE NOT (o.status IN ({_listed(WAITING)}) AND {_ASIDE})
 """
+"""What was set aside waits as the backup has it: that it is held, and what took the place of its values, was nobody's wish."""
 _DIFFERS = "o.updated_at <> r.updated_at"
 _LATER = f"""
 (o.updated_at > r.updated_at OR {_DIFFERS} AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
@@ -538,12 +541,36 @@ def _bring_wishes(c: Connection, done: Carried) -> set[str]:
         "AND r.status = o.status AND r.created_at = o.created_at) ORDER BY o.id",
     )
     moves.settle(c, sql.column(c, f"SELECT t.uuid {_WISHED} {_UNRUN}"), BY)
+    _hold_as_before(c)
     done.stay_held = sql.value(c, f"SELECT count(*) {_WISHED} {_UNRUN} AND t.status = 'held' AND NOT w.held")
     done.released = sql.value(c, f"SELECT count(*) {_WISHED} {_UNRUN} AND t.status IN ({_listed(WAITING)}) AND NOT t.hold AND w.held")
     done.deleted = sql.value(c, f"SELECT count(*) {_WISHED} t.deleted_at IS NOT NULL")
     cancelled = set(sql.column(c, f"SELECT t.uuid {_WISHED} {_UNRUN} AND t.status = 'cancelled' AND t.deleted_at IS NULL"))
     done.cancelled = len(cancelled)
     return cancelled
+
+
+def _hold_as_before(c: Connection) -> None:
+    """What a person had held when it was set aside is held by that one again."""
+    last = "SELECT e.by FROM old.events e WHERE e.task_id = o.uuid AND e.status = 'held' ORDER BY e.id DESC LIMIT 1"
+    found = (
+        f"SELECT o.uuid, ({last}) AS by FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid "
+        f"WHERE o.status = 'held' AND {_ASIDE} AND t.status IN ({_listed(WAITING)}) AND NOT t.hold"
+    )
+    for row in sql.rows(c, found):
+        if row.by is not None and not row.by.startswith(aside.HELD_BY):
+            moves.hold(c, [row.uuid], True, row.by)
+
+
+def _let_go(c: Connection) -> None:
+    """What was set aside between two attempts, and can be read in the backup, is tried again."""
+    found = (
+        "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id "
+        "WHERE o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM temp.fresh) "
+        f"AND o.status NOT IN ({_listed(ENDED)}) AND {_ASIDE} AND e.variables IS NOT '{legible.NO_ENVIRONMENT}' "
+        f"AND CASE WHEN json_valid(o.launch) THEN json_type(o.launch, '$.{aside.UNREADABLE}') IS NULL END"
+    )
+    moves.hold(c, sql.column(c, found), False, BY)
 
 
 def _take(c: Connection, columns: Sequence[str], which: str) -> None:

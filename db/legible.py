@@ -17,7 +17,7 @@ from sqlalchemy import JSON, Column, Table
 
 from db import clock, schema
 from db.backup import restore_tool as tool
-from db.states import ACTIVE, WAITING
+from db.states import ACTIVE, ENDED, WAITING
 
 Ask = Callable[[str], Iterable[Any]]
 """Gives the rows of a query."""
@@ -33,15 +33,27 @@ def _among(words: Iterable[str]) -> str:
     return f"status IN ({', '.join(sorted(repr(str(word)) for word in words))})"
 
 
+HELD_BY = "taskdeck: "
+"""What the name of who held a task begins with that cannot be read, the reason behind it."""
+NO_ENVIRONMENT = "null"
+"""What stands in the place of an environment that was set aside: nothing can run in it."""
+UNHELD = f"NOT {_among(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <> '{HELD_BY}'"
+"""Tasks that have not ended and are not held for it."""
+_ENVIRONMENT = (
+    f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {UNHELD}))"
+)
+"""What was set aside has been told: it is there once more when a task would start in it."""
 IN_USE = {
     "tasks": _among([*WAITING, "running"]), "instances": _among(ACTIVE), "alerts": "status <> 'resolved'",
-    "environments": "1", "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
+    "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
 }  # fmt: skip
 """The rows, by tables, that are read all the time: one that cannot be would keep all others from being seen."""
 Judges = Mapping[tuple[str, str], Callable[[Any], object]]
 """Who else looks at the documents of a column, by table and column: raises ValueError for one that means nothing."""
 NO_JUDGES: Judges = MappingProxyType({})
-ALL = {table.name: "1" for table in schema.metadata.sorted_tables if table.dialect_options["sqlite"]["with_rowid"]}
+ALL = {table.name: "1" for table in schema.metadata.sorted_tables if table.dialect_options["sqlite"]["with_rowid"]} | {
+    "environments": _ENVIRONMENT
+}
 """Every row; but of tables of figures, which are read by their keys."""
 MENDABLE = {table: which for table, which in ALL.items() if table != "operations"}
 """Those that may be written; operations are only ever added."""

@@ -223,6 +223,15 @@ def not_queued(c: Connection, limit: int) -> dict[Task, list[TaskRow]]:
     return found
 
 
+def next_attempt(c: Connection, queues: Sequence[str]) -> str | None:
+    """The task of these queues whose next attempt comes first."""
+    found = (
+        "SELECT uuid FROM tasks WHERE status = 'retrying' AND deleted_at IS NULL AND queue IN (SELECT value FROM json_each(?)) "
+        "ORDER BY retry_at LIMIT 1"
+    )
+    return next(iter(sql.column(c, found, (_json(queues),))), None)
+
+
 def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskRow]:
     """Tasks of these statuses that ended after `since`, newest first."""
     newest = " UNION ALL ".join(

@@ -221,6 +221,11 @@ def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, tm
     path.unlink()
     with pytest.raises(DamagedDatabase, match=f"the database is gone.*Bring it back: taskdeck db restore {copy.name}$"):
         inplace.check_in_place(home)
+    then = clock.from_unix(copy.stat().st_mtime - 3600)
+    for at, way_out in ((None, f"taskdeck db restore --dry-run {copy.name}"), (then, "See which there are: taskdeck db backups")):
+        with pytest.raises(NoBackup, match="^there is no good backup") as told:
+            offline.restore_home(os.fspath(home), None, at, lambda told: True, trial=True)
+        assert told.value.hint.endswith(way_out)
     done = offline.restore_home(os.fspath(home), named(copy), None, lambda told: True)
 
     assert done["restored"] and migrate.version_of(path) == migrate.HEAD and rows(path)["tasks"]
@@ -305,6 +310,24 @@ def test_in_the_home_of_another_nothing_is_written_or_started_and_it_can_be_read
 
     assert {path.name for path in {*backed_up.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}  # of who only reads
     assert offline.read(os.fspath(backed_up), "show", {"id": 1})["number"] == 1 and len(offline.backups(os.fspath(backed_up))) == 1
+
+
+@pytest.mark.parametrize("theirs", ["run", paths.DATABASE])
+def test_a_home_that_is_anothers_in_part_is_none_of_ours(tmp_path: Path, theirs: str, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / paths.DATABASE).touch()
+    real, mine = os.stat, os.geteuid()
+
+    def stat(path: Any, **more: Any) -> os.stat_result:
+        seen = real(path, **more)
+        return seen if not str(path).endswith(theirs) else os.stat_result((*seen[:4], 4_000_000, *seen[5:10]))
+
+    monkeypatch.setattr(os, "stat", stat)
+
+    with pytest.raises(Refused) as refused:
+        paths.refuse_strangers(tmp_path)
+    said = f"the home {tmp_path} belongs in part to '#4000000', not to you. Nothing was done."
+    assert str(refused.value) == f"{said} Give it to one of you: sudo chown -R {mine or 4_000_000}: {tmp_path}"
 
 
 def test_a_folder_of_another_in_which_nothing_is_yet_may_become_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ from app.cli.options import Args, Command, Parser, as_json
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
-from app.errors import Usage
+from app.errors import Remote, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,12 @@ def cleanup(session: Session, args: Args) -> int:
 
     alone = args.dry_run and not session.client.runtime_up()
     given = {"dry_run": args.dry_run, "sure": args.yes}
-    found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
+    try:
+        found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
+    except Remote as refused:
+        raise Remote(_unsaid(refused.message), refused.hint, refused.code, refused.exit_code) from None
     if found["paused"]:
-        raise Usage(f"{_unsaid(found['paused'])}Nothing is removed.", "Mend it; nothing is removed while it is wrong.")
+        raise Usage(_unsaid(f"{found['paused']} Nothing is removed."), "Mend it; nothing is removed while it is wrong.")
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
         return 0
@@ -46,11 +49,11 @@ def cleanup(session: Session, args: Args) -> int:
     return 0
 
 
-def _unsaid(paused: str) -> str:
-    """Why nothing is removed, where that was not told with what is passed over in config.toml."""
+def _unsaid(text: str) -> str:
+    """Of a refusal what was not told with what is passed over in config.toml."""
     from app import config, paths
 
-    return "" if paused in config.read(paths.config_file()).said else f"{paused} "
+    return text.removeprefix(config.read(paths.config_file()).doubt).lstrip()
 
 
 def _row(rule: dict[str, Any]) -> list[Span]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from app.cli.options import Command
 
-INTERRUPTED = 130
 NOBODY_READS = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
 
@@ -23,21 +22,23 @@ _GLOBALS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only"
 
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
     """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two; `keys` says what is
-    wrong with the keys that a user chose."""
+    wrong with the keys that a user chose. Raises KeyboardInterrupt for an interrupt, once all is closed and flushed."""
     output.begin()
-    code = _guarded(lambda: _dispatch(argv, deck, serve, keys))
+    try:
+        code = _guarded(lambda: _dispatch(argv, deck, serve, keys))
+    except KeyboardInterrupt:
+        _guarded(output.flush)
+        raise
     return _guarded(output.flush) or code
 
 
 def _guarded(work: Callable[[], int | None]) -> int:
-    """The exit code of `work`, whatever it ends with."""
+    """The exit code of `work`, whatever it ends with but an interrupt."""
     try:
         return work() or 0
     except Problem as problem:
         output.problem(problem)
         return problem.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         output.abandon()
         return NOBODY_READS

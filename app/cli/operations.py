@@ -53,13 +53,13 @@ def _row(operation: dict[str, Any]) -> list[Span]:
 def undo(session: Session, args: Args) -> int:
     """Take back the operations that are named, or the last thing that was done from this terminal once it was shown."""
     ids = args.ids or _last(session, args)
-    return finish(args, session.call("undo", ids=ids), lambda row: f"undone: {clean(row['text'])}") if ids else 0
+    return finish(args, session.call("undo", ids=ids), lambda row: f"undone: {_back(row)}") if ids else 0
 
 
 def _last(session: Session, args: Args) -> list[int]:
     """The operations of the last thing that was done from here. Raises Problem when they cannot be taken back, or nobody wants that."""
     found = session.call("undo", dry_run=True)
-    texts = [clean(row["text"]) for row in found["done"]]
+    texts = [_back(row) for row in found["done"]]
     if not texts:
         raise Conflict("; ".join(refusal["message"] for refusal in found["refused"]) or "there is nothing to undo.")
     shown = f"{'; '.join(texts[:NAMED])}{'; …' if len(texts) > NAMED else ''}"
@@ -70,6 +70,11 @@ def _last(session: Session, args: Args) -> list[int]:
         if not output.ask(f"Undo {many}{shown}?"):
             raise Usage("nothing was changed.")
     return [row["id"] for row in found["done"]]
+
+
+def _back(row: dict[str, Any]) -> str:
+    """What an undo does, `hold of #12 x: status held → queued`; a runtime of before this says what was done instead."""
+    return clean(row.get("back") or row["text"])
 
 
 def _operation(text: str) -> int:

@@ -8,7 +8,7 @@ from app.cli import look, output
 from app.cli.options import Args, Command, Parser, as_json, ids
 from app.cli.table import Line, wrap
 from app.core import amounts
-from app.core.clean import clean
+from app.core.clean import clean, cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,17 @@ def _one(task: dict[str, Any]) -> list[Line]:
         page.append([])
     for at, reason in enumerate(reasons, 1):
         page += _reason(at, output.for_home(clean(reason["text"])))
-    return page + _cures(task)
+    return page + _last_line(task) + _cures(task)
+
+
+def _last_line(task: dict[str, Any]) -> list[Line]:
+    """What a task that did not succeed said last."""
+    if not task.get("last_lines"):
+        return []
+    from app.cli.showing import last_lines
+
+    room = output.room()
+    return [[(f"  {line if room is None else cut(line, room - 2)}", "")] for line in last_lines(task)[-1:]]
 
 
 def _cures(task: dict[str, Any]) -> list[Line]:

@@ -41,7 +41,7 @@ def show(session: Session, args: Args) -> int:
         output.document(task, args.jsonl)
         return 0
     task["why"] = _reasons(session, task)
-    output.lines(_page(task, _last_lines(task), output.room(args.wide)))
+    output.lines(_page(task, last_lines(task), output.room(args.wide)))
     return 0
 
 
@@ -202,7 +202,7 @@ def _exit(run: dict[str, Any]) -> str:
     return amounts.MISSING if run.get("exit_code") is None else str(run["exit_code"])
 
 
-def _last_lines(task: dict[str, Any]) -> list[str]:
+def last_lines(task: dict[str, Any]) -> list[str]:
     """The end of the latest log, safe to show."""
     found = ["".join(text for text, _ in sgr_line(line)) for line in task.get("last_lines") or ()]
     return [line for line in found if line.strip()]

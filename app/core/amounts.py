@@ -133,6 +133,12 @@ def estimate(seconds: float | None) -> str:
     return f"~{minutes}m" if minutes < 60 else f"~{_hours(minutes * 60)}"
 
 
+def at_most(seconds: float) -> str:
+    """`40s` `7m` `1h19m`: as `estimate`, of a time that is no estimate but a bound, and so rounded up."""
+    whole = max(1, math.ceil(seconds))
+    return estimate(whole if whole < 60 else math.ceil(whole / 60) * 60)[1:]
+
+
 def clock(at: datetime, now: datetime, seconds: bool = False) -> str:
     """Local wall time: today `10:42`, within a week `Tue 23:10`, this year `11-03 23:10`, else `2025-11-03`."""
     here, today = at.astimezone(), now.astimezone()

@@ -27,6 +27,10 @@ class RuntimeFacts:
     demo: bool = False
     boottime: float | None = None
     """Seconds from the machine's start to that of the runtime: what no change of the clock moves."""
+    unheard_since: float | None = None
+    """UNIX seconds since when a deck has heard nothing of it, though it is there; only a deck sets it."""
+    cure: str = ""
+    """What to do about a database that is damaged or gone, where that was said; not cleaned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,8 @@ class RunningLine:
     output: str = ""
     note: str = ""
     """Replaces the last output when it is not plainly running: "paused by ann"."""
+    at_most: bool = False
+    """Whether `left` is no more than what its limit allows, as no past runs are known."""
 
     @property
     def key(self) -> str:

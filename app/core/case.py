@@ -23,8 +23,8 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far; `aside`: it is held since it cannot be
-    read, which no release mends."""
+    """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far, `failures` those since a person last
+    had it run again; `aside`: it is held since it cannot be read, which no release mends."""
 
     uuid: str
     number: int
@@ -39,9 +39,15 @@ class Subject:
     not_before_text: str | None
     retry_in: float | None
     attempt: int
+    failures: int
     retries: int
     parents: tuple[Parent, ...]
     aside: bool = False
+
+    @property
+    def last_attempt(self) -> int:
+        """The number of the last attempt that it may make by itself, if the next one is."""
+        return self.attempt + 1 + max(0, self.retries - self.failures)
 
     @property
     def unmet(self) -> list[Parent]:

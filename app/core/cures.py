@@ -82,17 +82,25 @@ def _less(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
         fields["cpu"] = past.cpu
     if fields:
         worth, gain = brings(world, world.view, replace(world.task, **fields))
-        used = " and ".join(_used(past, name, wanted) for name, wanted in fields.items())
-        told = f"{count(past.n)} past runs used at most {used} is p95 + 20%; {gain}"
+        used = " and ".join(_used(past, name) for name in fields)
+        asked = " and ".join(_asked(name, wanted) for name, wanted in fields.items())
+        told = f"{count(past.n)} past runs used at most {used}; {asked} {'is' if len(fields) == 1 else 'are'} p95 + 20%; {gain}"
         cure = Cure("less", f"ask for less {' and '.join(fields)}", told, worth=worth)
         yield setting(world, cure, {name: getattr(world.task, name) for name in fields}, fields)
 
 
-def _used(past: Past, name: str, wanted: float) -> str:
-    """`9.1G; 11G`: what was used, what would be asked for."""
-    if name == "memory":
-        return f"{memory(past.memory_most)}; {typed_memory(wanted)}"
-    return f"{plain(round(past.cpu_most or 0.0, 1))} cores; {plain(wanted)}"
+def _used(past: Past, name: str) -> str:
+    """`9.1G`, `0.5 cores`: the most that was used; never nothing."""
+    return memory(past.memory_most) if name == "memory" else _cores(max(0.1, round(past.cpu_most or 0.0, 1)))
+
+
+def _asked(name: str, wanted: float) -> str:
+    """`11G`, `1 core`: what would be asked for."""
+    return typed_memory(wanted) if name == "memory" else _cores(wanted)
+
+
+def _cores(many: float) -> str:
+    return f"{plain(many)} {'core' if many == 1 else 'cores'}"
 
 
 def _timeout(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 
-from app.core.amounts import clock, count, estimate, memory, ordinal, plain
+from app.core.amounts import at_most, clock, count, estimate, memory, ordinal, plain
 from app.core.case import Case, Reason
 from app.core.clean import clean, cut, width
 from app.core.plan import ACTIVE, Active, Spare, Waiting, fits, known_end
@@ -69,7 +69,7 @@ def _dependency(case: Case) -> Iterator[Reason]:
 def _retry(case: Case) -> Iterator[Reason]:
     subject = case.subject
     if subject.status == "retrying" and subject.retry_in is not None:
-        attempt = f"attempt {subject.attempt + 1} of {subject.retries + 1}"
+        attempt = f"attempt {subject.attempt + 1} of {subject.last_attempt}"
         wait = estimate(subject.retry_in)
         yield _reason("retry", f"{attempt} may start in {wait}; the last one did not succeed", f"{attempt} in {wait}")
 
@@ -157,9 +157,9 @@ def _frees(need: Need, runs: Sequence[Active], when: float) -> str:
     """`#1042 frees 12.0G in ~6m`, with what else must end."""
     if not runs:
         return "no end is known that frees enough"
-    first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_in(known_end(runs[0].ends_in))}"
+    first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_in(known_end(runs[0].ends_in), runs[:1])}"
     more = len(runs) - 1
-    return first if not more else f"{first}, {count(more)} more {'end' if more > 1 else 'ends'} {_in(when)}"
+    return first if not more else f"{first}, {count(more)} more {'end' if more > 1 else 'ends'} {_in(when, runs)}"
 
 
 def _late(need: Need, case: Case, enough: Sequence[Active]) -> str | None:
@@ -171,7 +171,7 @@ def _late(need: Need, case: Case, enough: Sequence[Active]) -> str | None:
 def _frees_shortly(need: Need, runs: Sequence[Active], when: float) -> str | None:
     if len(runs) == 1:
         return f"#{runs[0].number} frees {need.write(need.of(runs[0]))}"
-    return f"enough {_in(when)}" if runs else None
+    return f"enough {_in(when, runs)}" if runs else None
 
 
 def _in_line(case: Case) -> Iterator[Reason]:
@@ -222,8 +222,9 @@ def _behind_start(first: Waiting) -> Reason:
     return _reason("behind", f"behind #{first.number}, which starts now")
 
 
-def _in(seconds: float) -> str:
-    return f"in {estimate(seconds)}"
+def _in(seconds: float, runs: Sequence[Active] = ()) -> str:
+    """`in ~6m`; `within 6m` when of one of these runs only the limit is known."""
+    return f"in {estimate(seconds)}" if all(run.known for run in runs) else f"within {at_most(seconds)}"
 
 
 def _since(case: Case) -> str:

@@ -58,6 +58,12 @@ class Retention:
     templates: Mapping[str, Rule] = field(default_factory=dict)
     operations: float = 400 * DAY
 
+    @property
+    def keeps(self) -> list[float]:
+        """The seconds that each of the rules keeps, of those that go by time."""
+        rules = (self.all, *self.queues.values(), *self.templates.values())
+        return [self.operations, *(rule.keep for rule in rules if rule.keep)]
+
 
 @dataclass(frozen=True, slots=True)
 class Slow:

@@ -318,6 +318,12 @@ class Run:
         """The exit record of a run whose outcome cannot be known."""
         return self.exit(lost=True, reason=reason)
 
+    def lost_before(self) -> dict[str, Any]:
+        """The same of one that is of another boot than ours, or of another home: there it may live on, and nobody is to start it again."""
+        if self.segments[0].boot == COPIED:
+            return self.lost("the home was copied, or moved to another disk, while it ran") | {"again": False}
+        return self.lost("host restarted")
+
 
 def started(run: Run) -> dict[str, Any]:
     """The event of a run that is running."""
@@ -337,6 +343,7 @@ def ended(run: Run) -> dict[str, Any]:
         "reason": end.get("reason"),
         "stop": stop["reason"] if stop else None,
         "lost": end.get("lost", False),
+        "again": end.get("again", True),
         "started_at": run.facts["i"]["at"] if ran else None,
         "at": end["at"],
         "run_seconds": end["seconds"],
@@ -425,11 +432,6 @@ class Segment:
         """What no copy of the file has, and the file itself keeps where its home is moved to."""
         found = os.fstat(self.fd)
         return [found.st_dev, found.st_ino]
-
-    @property
-    def past(self) -> str:
-        """Why a run that it tells of cannot be followed, when it is of another boot than ours."""
-        return "the home was copied while it ran" if self.boot == COPIED else "host restarted"
 
     @property
     def taken(self) -> bool:
@@ -1037,8 +1039,7 @@ class House:
         if leader:
             self.ledger.note_if_possible(run, "p", run.leader(leader))
         else:
-            reason = "supervisors killed" if same_boot else run.segments[0].past
-            self.ledger.note_if_possible(run, "e", run.lost(reason))
+            self.ledger.note_if_possible(run, "e", run.lost("supervisors killed") if same_boot else run.lost_before())
 
     def candidates(self, run: Run) -> list[Process]:
         """The children that may be the one process started for an intent.
@@ -1342,7 +1343,7 @@ class Keeper(Role):
     def watch(self, run: Run) -> None:
         """A run that has no parent of ours: it is lost now, or when it ends."""
         if run.segments[0].boot != self.ledger.boot:
-            return self.lose(run, run.segments[0].past)
+            return self.lose(run, run.lost_before())
         self.orphans[run.id] = run
 
     def look_at_orphans(self) -> None:
@@ -1351,12 +1352,12 @@ class Keeper(Role):
             leader = process(run.pid)
             if not leader or leader.dead or leader.ticks != run.ticks:
                 del self.orphans[run.id]
-                self.lose(run, "supervisors killed")
+                self.lose(run, run.lost("supervisors killed"))
 
-    def lose(self, run: Run, reason: str) -> None:
+    def lose(self, run: Run, record: dict[str, Any]) -> None:
         """The outcome of this run cannot be known."""
         if run.lives:
-            self.ledger.note_if_possible(run, "e", run.lost(reason))
+            self.ledger.note_if_possible(run, "e", record)
             self.on_end(run)
 
     def on_link(self) -> None:

@@ -49,7 +49,7 @@ WORDS = {
 }
 """What keeps the database from being written, by the code of the problem."""
 
-_BARE = {"run", "code", "signal", "stop", "lost", "started_at", "at", "run_seconds"}
+_BARE = {"run", "code", "signal", "stop", "lost", "again", "started_at", "at", "run_seconds"}
 """What is left of an end that could not be recorded whole: numbers, and words of ours."""
 
 

@@ -17,9 +17,11 @@ _STOPPED = {"cancel": Run.CANCELLED, "timeout": Run.TIMED_OUT, "log limit": Run.
 
 
 def judge(run: RunFacts, end: dict[str, Any]) -> Verdict:
-    """`end` is the keeper's record: code, signal, reason, stop, lost. A stop that was asked for wins over a clean exit after it."""
+    """`end` is the keeper's record: code, signal, reason, stop, lost, again (false: it may live on, and no retry is to start it a second
+    time). A stop that was asked for wins over a clean exit after it."""
     status = _status(run, end)
-    retry_in = next_attempt(run.failures + 1, run.retries, run.retry_delay, status.value)
+    retries = run.retries if end.get("again", True) else 0
+    retry_in = next_attempt(run.failures + 1, retries, run.retry_delay, status.value)
     reason = _reason(status, run, end)
     # The keeper names programs and folders as they are, of any bytes.
     return Verdict(status, None if reason is None else clean(reason), retry_in)

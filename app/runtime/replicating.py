@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -139,7 +140,7 @@ class Replicating:
             await self._db.write(replicas.choose, None, origin(self._home), by)
             return None
         if tool() is None:
-            raise Conflict("there is no sqlite3_rsync on this machine.", "Type: pip install 'taskdeck[replica]'")
+            raise Conflict("there is no sqlite3_rsync on this machine.", f"Type: {shlex.quote(sys.executable)} -m pip install apsw")
         host, folder = parted(target)
         us = await self._us(None)
         problem = await self._far(target, us) if host else await asyncio.to_thread(self._fits, Path(folder), us)

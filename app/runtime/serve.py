@@ -24,9 +24,9 @@ from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
 from app.errors import Problem, Storage, as_dict
-from app.runtime.advice import advised
+from app.runtime.advice import advice, advised
 from app.runtime.control import Control
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.feed import Feed
 from app.runtime.fresh import let_go_in_peace, prepare_apart, unsure
@@ -41,7 +41,7 @@ from app.runtime.usage import Usage
 from app.service.call import Call
 from db import dispatch
 from db.engine import Database, open_database
-from db.errors import GoneDatabase
+from db.errors import DamagedDatabase, GoneDatabase
 from db.replicas import Replica
 
 log = logging.getLogger("app.runtime")
@@ -77,9 +77,14 @@ class Runtime:
         keeping = line if line and line.connected else None
         return RuntimeFacts(
             state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag, halted=self.halted, demo=self.demo,
-            boottime=self.boottime,
+            boottime=self.boottime, cure=self._cure(),
             keeper_pid=keeping.pid if keeping else None, guard_pid=keeping.guard_pid if keeping else None,
         )  # fmt: skip
+
+    def _cure(self) -> str:
+        """What to do about a damaged database; "" in good times."""
+        damaged = (self.dispatcher.halted or "").startswith(WORDS[DamagedDatabase.code])
+        return advice(self.home, DamagedDatabase("")).hint if damaged else ""
 
     @property
     def upkeep(self) -> Upkeep:
@@ -90,6 +95,11 @@ class Runtime:
     def clock_doubt(self) -> str:
         """Why the clock may not say what is old."""
         return self.steady.doubt()
+
+    @property
+    def clock_ahead(self) -> float:
+        """Seconds that the clock may be ahead."""
+        return self.steady.ahead()
 
     async def set_aside(self) -> list[str]:
         """Look for rows that cannot be read and set them aside; what was done, in words."""

@@ -24,7 +24,7 @@ class Steady:
         self._from = 0.0
         """The machine's own seconds from which on the clock is believed."""
         self._ahead = 0.0
-        """Seconds that it was ahead when it was doubted last."""
+        """Seconds that it went ahead since it was believed last."""
 
     def begin(self, stored: str | None) -> None:
         """The runtime comes up; the last stored time of the one before, if any, is as a look just now."""
@@ -37,16 +37,20 @@ class Steady:
         at, since = self._seen or (now, seconds)
         ahead = (now - at).total_seconds() - (seconds - since)
         if ahead > DAY:
-            self._from, self._ahead = seconds + DAY, ahead
+            self._from, self._ahead = seconds + DAY, ahead + (self._ahead if seconds < self._from else 0)
             said = "the clock is %s ahead of what was stored last; for a day nothing is removed, as it may be wrong: taskdeck doctor"
             log.warning(said, amounts.age(ahead))
         self._seen = (now, seconds)
         return seconds >= self._from
 
 
+    def ahead(self) -> float:
+        """Seconds that the clock may be ahead of what is so; 0 while it is believed."""
+        return 0.0 if self.look() else self._ahead
+
     def doubt(self) -> str:
         """Why the clock may not say what is old; empty when it may."""
-        return "" if self.look() else f"the clock was {amounts.age(self._ahead)} ahead of what was stored last, and may be wrong."
+        return f"the clock was {amounts.age(ahead)} ahead of what was stored last, and may be wrong." if (ahead := self.ahead()) else ""
 
 
 def last_sample(c: Connection) -> str | None:

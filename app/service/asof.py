@@ -49,7 +49,7 @@ async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
 
     `at` is an ISO time (local where it names no zone); without it only the bounds are told. The answer's times are UNIX seconds:
     `at` the minute that was taken, no earlier than `first` and no later than `last`; `before` and `after` the nearest minutes with a
-    sample. `up` says whether a runtime was. With no sample at all every one of them is None. `notes` says what could not be known.
+    sample. `up` says whether this minute has one. With no sample at all every one of them is None. `notes` says what could not be known.
     """
     return await call.db.read(_answer, call, None if at is None else _moment(at))
 
@@ -87,7 +87,7 @@ class Then:
         self.up = bool(self.here)
         taken = max((row.created_at for row in self.here.values()), default=clock.stamp(begin + timedelta(minutes=1)))
         self.now, self.at = clock.parse(taken), taken
-        self.notes: list[str] = [] if self.up else ["No runtime was up."]
+        self.notes: list[str] = [] if self.up else ["Nothing was written down for this minute."]
         self.trend = Trend(self.now, self.samples)
         self.queues, self.pools = self._settings()
 
@@ -139,7 +139,7 @@ class Then:
         return today + Counter(row.status for row in again if row.ended_at > midnight_then)
 
     def _sampled(self, column: str) -> int | None:
-        """The sum over all queues; None when no runtime was up."""
+        """The sum over all queues; None when nothing was written down."""
         return sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue") if self.up else None
 
     def _tell_missing(self, load: int | None, found: int) -> None:

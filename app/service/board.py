@@ -247,10 +247,11 @@ def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, befo
 def _running(c: Connection, call: Call, run: ActiveRow, now: datetime) -> RunningLine:
     used = call.live.usage(run.runid) if call.live else None
     started = clock.unix(run.start_time) if run.start_time else None
-    left = forecast.left(now.timestamp() - started, _HABITS.of(c, run.template), run.timeout) if started else None
+    past = _HABITS.of(c, run.template)
+    left = forecast.left(now.timestamp() - started, past, run.timeout) if started else None
     return RunningLine(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
-        run.priority, *(used or (None, None)), last_output(call, run.runid), _instead(run),
+        run.priority, *(used or (None, None)), last_output(call, run.runid), _instead(run), past is None and left is not None,
     )  # fmt: skip
 
 

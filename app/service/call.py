@@ -31,6 +31,11 @@ class Live(Protocol):
         """Why the clock may not say what is old enough to go; empty when it may."""
         ...
 
+    @property
+    def clock_ahead(self) -> float:
+        """Seconds that the clock may be ahead of what is so; 0 when it is believed."""
+        ...
+
     async def set_aside(self) -> list[str]:
         """Look for rows that cannot be read and set them aside; what was done, in words."""
         ...

@@ -76,7 +76,7 @@ class Report:
 
 async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> dict[str, Any]:
     """Remove what is old now, or say only what would go; `sure`: a person says that the clock is right. Raises Conflict while it may be
-    wrong.
+    so wrong that all would go by one of the rules.
 
     {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}], "runs", "tasks", "logs", "rows", "others":
     {table: rows}, "kept", "unknown", "paused", "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `kept` the old runs
@@ -87,8 +87,8 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     upkeep = call.live.upkeep if call.live else config.read(paths.config_file()).upkeep
     if upkeep.doubt and not dry_run:
         raise Usage(f"{upkeep.doubt} Nothing was removed.", "Mend it; nothing is removed while it is wrong.")
-    if call.live and not dry_run and not sure and (doubt := call.live.clock_doubt):
-        raise Conflict(f"{doubt} Nothing was removed.", "If it is right: taskdeck db cleanup --yes")
+    if call.live and not dry_run and not sure and call.live.clock_ahead >= min(upkeep.retention.keeps):
+        raise Conflict(f"{call.live.clock_doubt} Nothing was removed.", "If it is right: taskdeck db cleanup --yes")
     before = await call.db.read(retention.size)
     report = await _done(call, upkeep, dry_run)
     after = await call.db.read(retention.size)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +13,13 @@ from sqlalchemy import Connection, Table
 
 from app.core import spec
 from app.core.clean import clean, valid_name
+from app.core.plan import rank
 from app.errors import Conflict, Usage
 from app.service import find, slas
 from app.service.call import Call
-from db import named, reads, schema
+from db import dispatch, named, reads, schema
 from db.rows import QueueRow
+from db.states import WAITING
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     "capacity": TypeAdapter(spec.Capacity),
@@ -63,6 +66,25 @@ def queue_dicts(c: Connection) -> list[dict[str, Any]]:
          "word": _word(row, now[row.name])}
         for row in reads.queues(c)
     ]  # fmt: skip
+
+
+async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
+    """What waits in some queues: {"first": uuid of the task that starts first, or, where none is in line, of the one whose next attempt
+    comes first; "waiting": {status: tasks}}."""
+    return await call.db.read(_line, names)
+
+
+def _line(c: Connection, names: Sequence[str]) -> dict[str, Any]:
+    for name in names:
+        _QUEUE.known(c, name)
+    heads = [(row, task) for row in reads.queues(c) if row.name in names for task in dispatch.window(c, row.name, 1)]
+    now = reads.queues_now(c)
+    closed = {row.name: row.status != "active" or now[row.name].pool_status != "active" for row, _ in heads}
+    heads.sort(key=lambda head: (closed[head[0].name], -head[0].priority, *rank(head[1])))
+    counted = Counter[str]()
+    for (queue, status), n in reads.counters(c).items():
+        counted[status] += n if queue in names and status in WAITING else 0
+    return {"first": heads[0][1].uuid if heads else reads.next_attempt(c, names), "waiting": dict(+counted)}
 
 
 def _word(row: QueueRow, now: Any) -> str:

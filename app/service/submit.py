@@ -261,9 +261,18 @@ def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
 
 
+_FOLDERS = re.compile(
+    r"""(?:(?<![^\s<>=:;|&(])|(?<=["'])(?=[/~.$]))   # a word begins, or a quoted path
+        (?:\w+:(?=//))?(?:[^\s<>=:;|&()"'/]*/)+      # https:, and all up to the last slash
+        (?=[^\s<>=:;|&()"'/])                        # before what is called so""",
+    re.VERBOSE,
+)
+
+
 def as_name(text: str) -> str:
-    """`text` made into a valid name."""
-    name = cut(clean(text).replace("/", " ").strip().lstrip(". "), 60)
+    """`text` made into a valid name, with of each path its last part: `sort passwd | uniq`."""
+    words = _FOLDERS.sub("", clean(text)).replace("/", " ").split()
+    name = cut(" ".join(words).lstrip(". "), 60)
     return name if not valid_name(name) else "task"
 
 

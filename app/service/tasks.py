@@ -16,7 +16,7 @@ from app.core.outcome import signal_name
 from app.errors import Conflict, Problem, Refused, Stopped, Usage
 from app.service import find, submit, templates
 from app.service.call import Call
-from db import clock, moves, operations, reads, schema
+from db import aside, clock, moves, operations, reads, schema
 from db.errors import DiskFull
 from db.rows import PoolRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, Run, Task
@@ -293,15 +293,27 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Let held tasks start."""
+    """Let held tasks start; none that could not be read as it was stored."""
+    bare = await call.db.read(aside.without_environment)
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             raise Conflict(_ended_note(row, "release"))
         if not row.hold:
             raise _note(f"{_title(row)} is not held.")
+        refuse_unreadable(row, row.uuid in bare)
 
     return await _each(call, "release", ids, select, may, lambda c, rows: moves.hold(c, _uuids(rows), False, call.by))
+
+
+def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
+    """Refuse to let a task start without what could not be read of it, which a `bare` one's environment is."""
+    lost = [*aside.lost(row.launch), *(["environment"] if bare else [])]
+    if lost:
+        raise Conflict(
+            f"{_title(row)} stays held: its {' and '.join(lost)} cannot be read, and it would start without.",
+            f"Submit it anew, then: taskdeck cancel {row.number}. What is left of it: taskdeck show --json {row.number}",
+        )
 
 
 async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bool = False) -> dict[str, Any]:

@@ -38,8 +38,9 @@ class Step:
 async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Take operations back, or without ids all of the last call from this terminal; with `dry_run` only say what would be.
 
-    {"done": [{"id", "verb", "object", "number", "name", "text"}], "refused", "notes"}. What has changed since is refused, naming what
-    changed and by whom. Raises Refused when there is nothing to undo, NotFound for an operation that there is not.
+    {"done": [{"id", "verb", "object", "number", "name", "text", "back"}], "refused", "notes"}: `text` is what was done, `back` the same
+    the other way round. What has changed since is refused, naming what changed and by whom.
+    Raises Refused when there is nothing to undo, NotFound for an operation that there is not.
     """
     by = call.by if isinstance(call.by, By) else By(call.by)
     rows = await call.db.read(_chosen, by, ids)

@@ -131,4 +131,6 @@ def _check_fields(task: TaskRow, was: Mapping[str, Field], facts: Facts) -> None
         if name != "status" and getattr(task, name) != field.after:
             now = Field(name, field.after, getattr(task, name))
             raise has_changed(f"#{task.number}", f": {difference.sentence(now)}")
+    if "hold" in was and not was["hold"].before:
+        tasks.refuse_unreadable(task)
     tasks.refuse_room(facts.places, task, {name: field.before for name, field in was.items()})

@@ -77,6 +77,7 @@ VERBS: dict[str, Verb] = {
         "wait": tasks.wait,
         "queue.ls": queues.queue_ls,
         "queue.show": queues.queue_show,
+        "queue.line": queues.queue_line,
         "queue.create": queues.queue_create,
         "queue.set": queues.queue_set,
         "queue.rm": queues.queue_rm,

@@ -19,10 +19,12 @@ from db.states import WAITING, Task
 
 WINDOW = 64
 REMEMBERED = 30.0
+UNKNOWN_FOR = 2.0
+"""Seconds for which too few runs are remembered: soon there may be enough, and screens that ask anew would tell otherwise."""
 
 
 class Habits:
-    """How long each template's runs usually take; asked of the database once in 30 s, not at every round."""
+    """How long each template's runs usually take; asked of the database once in 30 s, 2 s while that is not known, not at every round."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, forecast.Usual | None]] = {}
@@ -32,7 +34,7 @@ class Habits:
         if template is None:
             return None
         asked, found = self._known.get(template, (-REMEMBERED, None))
-        if time.monotonic() - asked >= REMEMBERED:
+        if time.monotonic() - asked >= (REMEMBERED if found else UNKNOWN_FOR):
             found = forecast.usual(reads.past_run_seconds(c, template))
             self._known[template] = (time.monotonic(), found)
         return found
@@ -134,8 +136,8 @@ def subject(c: Connection, task: TaskRow) -> Subject:
         else ()
     )
     return Subject(task.uuid, task.number, task.name, task.queue, task.status, task.priority, task.cpu, task.memory,
-                   task.held_by if task.hold else None, due, at, again, task.attempts, task.retries, parents,
-                   (task.held_by or "").startswith(aside.HELD_BY))  # fmt: skip
+                   task.held_by if task.hold else None, due, at, again, task.attempts, task.failures, task.retries,
+                   parents, (task.held_by or "").startswith(aside.HELD_BY))  # fmt: skip
 
 
 def _until(text: str | None, now: datetime) -> float | None:

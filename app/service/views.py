@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from app.errors import Usage
 from app.paths import log_path, stopped
 from app.service import cures, find, view
 from app.service.call import Call
-from db import clock, reads
+from db import aside, clock, reads
 from db.rows import InstanceRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
@@ -66,7 +67,17 @@ def _launch(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any
     hidden = [value for value in _secrets(parameters) if value]
     if hidden and "argv" in shown:
         shown["argv"] = [_masked(word, hidden) for word in shown["argv"]]
+    if unread := launch.get(aside.UNREADABLE):
+        shown[aside.UNREADABLE] = {name: _masked(_left(text), hidden) for name, text in unread.items()}
     return shown
+
+
+_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*}?|[^,}]*)')
+
+
+def _left(text: str) -> str:
+    """What could not be read, as it was stored; what looks secret by its name is masked as far as its shape still tells."""
+    return clean(_PAIR.sub(lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if is_secret_name(pair[1]) else pair[0], text))
 
 
 def _masked(word: str, hidden: Sequence[str]) -> str:
@@ -194,9 +205,11 @@ def explained(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[
 def _answer(row: TaskRow, why: Why | None, c: Connection) -> dict[str, Any]:
     now = clock.utcnow()
     found = {"number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status, "queue": row.queue,
-             "waits": (now - clock.parse(row.created_at)).total_seconds(), "expected_start": None, "expected_in": None}  # fmt: skip
+             "waits": (now - clock.parse(row.created_at)).total_seconds(), "expected_start": None, "expected_in": None,
+             "last_lines": []}  # fmt: skip
     if why is None:
-        return {**found, "reasons": [_told(row, c)]}
+        failed = row.status in ENDED and row.status != Task.SUCCEEDED
+        return found | {"reasons": [_told(row, c)], "last_lines": _last_lines(c, row) if failed else []}
     if why.expected_in:
         first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
         found |= {"expected_start": amounts.span(first, last, now), "expected_in": list(why.expected_in)}

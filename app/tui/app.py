@@ -29,9 +29,9 @@ from app.core.board import Board, RuntimeFacts
 from app.core.clean import width
 from app.core.signs import BAD
 from app.errors import Problem
-from app.tui import unread
+from app.tui import silence, unread
 from app.tui.backingup import BackingUp, told
-from app.tui.banner import Banner, needs_room
+from app.tui.banner import DATABASE, Banner, needs_room
 from app.tui.batch import Batch
 from app.tui.confirm import NAMED
 from app.tui.errands import Errands
@@ -46,6 +46,7 @@ from app.tui.memory import Memory
 from app.tui.past import REFUSAL, Past
 from app.tui.places import Places, import_form
 from app.tui.screens.deck import DeckScreen
+from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.screens.page import PageScreen
 from app.tui.seen import AWAY, Seen
 from app.tui.start import run_deck
@@ -139,7 +140,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._undoing: list[tuple[str, tuple[Deed, ...]]] = []
         """What `u` takes back, the latest last, each with what was said of it, safe."""
         self.asked_priorities: dict[str, int] = {}
-        """Priorities that were asked for and that the board does not show yet, by uuid."""
+        """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
         self.errands = Errands(self.client_factory)
         """What changes something: it may wait for the database, and its turn."""
         self.questions = Errands(self.client_factory, name="questions")
@@ -149,6 +150,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.feed = Feed(
             self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
         )  # fmt: skip
+        self._silence = silence.Silence()
         self.acted_at = 0.0
         """UNIX seconds at which this deck last changed something."""
         self.failure: Exception | None = None
@@ -218,6 +220,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
             self.questions.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
         self.set_interval(AWAY / 2, self._looked)
+        self.set_interval(silence.EVERY, self._listened)
         self.set_timer(unread.LONG, self._still_nothing)
         self.set_timer(AHEAD, Thread(target=import_form, name="import", daemon=True).start)
 
@@ -328,11 +331,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         # Without a runtime the next look will say the same again, as long as one is to be brought up.
         if self._trouble is not None and (board.runtime.state != "none" or self.read_only):
             self._trouble_over()
-        shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
-        asked = self.asked_priorities
-        self.asked_priorities = {
-            uuid: asked[uuid] for uuid in asked.keys() & shown.keys() if shown[uuid] != asked[uuid]
-        }
+        if not any(isinstance(screen, DeckVerbs) for screen in self.screen_stack[1:]):
+            shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
+            self.asked_priorities = {key: asked for key, asked in self.asked_priorities.items() if key in shown}
+            self.shows_priorities(shown)
+
+    def shows_priorities(self, shown: Mapping[str, int]) -> None:
+        """The list that is acted on shows these by now: what is as it was asked for is counted from there again."""
+        self.asked_priorities = {key: asked for key, asked in self.asked_priorities.items() if shown.get(key) != asked}
 
     @property
     def resting(self) -> bool:
@@ -375,19 +381,30 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def _feed_lost(self, error: Exception, lives: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
         ails = AILS.get(error.code) if isinstance(error, Problem) else None
-        self.call_later(self._no_board, self.look.theirs(text), lives, ails)
+        self.call_later(self._no_board, self.look.theirs(text), lives, ails, error.hint if isinstance(error, Problem) else "")
 
-    def _no_board(self, text: str, lives: bool, ails: str | None) -> None:
+    def _no_board(self, text: str, lives: bool, ails: str | None, cure: str = "") -> None:
         """No board can be had: say why, and what ails the database when that is why; for good where there never was one."""
         never = self.board is None or bool(self.unread)
         if not lives and not never:
             self._no_runtime()
         if ails:
-            self.board, self.unread = replace(self.board or Board(), database=ails), ""
+            board = self.board or Board()
+            self.board, self.unread = replace(board, database=ails, runtime=replace(board.runtime, cure=cure)), ""
         elif never:
             self.board, self.unread = replace(unread.UNREAD, home=str(self.home or "")), text
         self.say(text, "broken")
         self._trouble = self.said()
+
+    def _listened(self) -> None:
+        """Say of a runtime that is up, and of which nothing is heard any more, since when; and when it is heard again."""
+        seconds, board = self._silence.look(self.feed.heard, self.ticks()), self.board
+        if board is None or board.runtime.state != "running" or self.resting:
+            return
+        silent = seconds >= silence.LONG
+        if silent is (board.runtime.unheard_since is None):
+            since = self.now() - seconds if silent else None
+            self.board = replace(board, runtime=replace(board.runtime, unheard_since=since))
 
     def _still_nothing(self) -> None:
         if self.board is None:
@@ -405,6 +422,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.questions.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
 
     def _past_moved(self) -> None:
+        if not self.past.active and self._trouble is None:
+            self.hush()  # what was said over the past was about it
         if self.deck:
             self.deck.show_board()
 
@@ -473,8 +492,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     @on(Banner.Clicked)
     def _banner_clicked(self) -> None:
-        """What is said of a full disk leads to what would make room."""
-        if self.board and needs_room(self.board):
+        """What is said of a full disk leads to what would make room, unless one is there."""
+        if self.board and needs_room(self.board) and getattr(self.screen, "KEY", "") != DATABASE:
             self.open_database()
 
     # Verbs

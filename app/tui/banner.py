@@ -15,7 +15,7 @@ from app.core.board import Board, RuntimeFacts, Taken
 from app.core.clean import width
 from app.tui.lines import Lines
 from app.tui.look import Look, Span
-from app.tui.saying import in_room
+from app.tui.saying import BEGINNING, in_room, last_sentence
 from app.tui.times import old, wall
 
 INDENT = 3
@@ -31,39 +31,53 @@ LITTLE = 64 * 2**20
 LOST = ("DAMAGED", "GONE")
 """How a database is that does not come back by itself."""
 OLD = 30.0
-"""Seconds from which on what is shown is called old; over a database that is lost it is old when the next board does not come."""
+"""Seconds from which on what is shown is called old; over a database that is lost, or of a runtime that does not answer, it is old when
+the next board does not come."""
 AT_ONCE = 5.0
 
 
-def banner_lines(board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S") -> list[list[Span]]:
-    """Up to two lines when nothing starts; none in good times. `key` shows what cleanup would free, `start` brings back a runtime that
-    was stopped; "" where no key does, as in a form."""
+def banner_lines(
+    board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S", most: int = 2
+) -> list[list[Span]]:
+    """Up to `most` lines, one or two, when nothing starts; none in good times. `key` shows what cleanup would free, `start` brings back
+    a runtime that was stopped; "" where no key does, as in a form."""
     room = max(LEAST, cells - INDENT)
-    lines = _full(board, look, room, key) if needs_room(board) else _wrapped(trouble(board, now, start), look, room - 1)
+    if needs_room(board):
+        lines = _full(board, look, room, key) if most > 1 else [_full_in_one(board, look, room, key)]
+    else:
+        lines = wrapped(look.theirs(trouble(board, now, start)), look, room - 1, most)
     if not lines:
         return []
     return [[(f" {look.own('✗')} {lines[0]}", "broken")], *([(f"   {line}", "broken")] for line in lines[1:])]
 
 
-def _wrapped(said: str, look: Look, room: int) -> list[str]:
-    """What is wrong in two lines, however little room: what to do about it stands at the end, and stays."""
-    text, lines = look.theirs(said), list[str]()
+def wrapped(text: str, look: Look, room: int, most: int) -> list[str]:
+    """What is wrong in one line or two, however little room: what to do about it stands at the end, and stays. `text` is safe."""
+    lines: list[str] = []
+    # Where what to do leaves room for little else it is all that is said: what is wrong stands in the header.
+    if most == 1 and room - width(last := last_sentence(text)) <= BEGINNING:
+        text = last
     for spare in range(0, room, SPARE):
-        lines = wrap(in_room(text, 2 * room - spare, look), room)
-        if len(lines) <= 2:
+        lines = wrap(in_room(text, most * room - spare, look), room)
+        if len(lines) <= most:
             break
-    return lines[:2]
+    return lines[:most]
 
 
 def trouble(board: Board, now: float, start: str) -> str:
     """What keeps everything from starting, what goes on, what to do; "" in good times. A disk that is full has words of its own."""
     runtime = board.runtime
     jobs = _jobs(board, "No job runs", "The job runs on", "The {} jobs run on") if board.at else "Jobs run on"
+    if runtime.unheard_since is not None:
+        return (
+            f"NO ANSWER from the runtime for {amounts.age(max(0.0, now - runtime.unheard_since))}. {jobs}. "
+            f"If it hangs: kill -9 {runtime.pid} && taskdeck serve. If it is stopped: kill -CONT {runtime.pid}"
+        )
     if board.database in LOST:
         first = "" if runtime.state in ("none", "stopped") else "taskdeck stop && "
-        cure = f"{first}taskdeck db restore --dry-run"
+        cure = runtime.cure or f"Type: {first}taskdeck db restore --dry-run"
         place = f": {board.home}" if board.home else ""
-        return f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is kept. Type: {cure}"
+        return f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is kept. {cure}"
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
         return (
@@ -91,7 +105,7 @@ def _jobs(board: Board, none: str, one: str, more: str) -> str:
 
 def age_said(board: Board, now: float) -> str:
     """`as of 10:31:02, 11m old` when no board has come for long, else nothing."""
-    late = now - board.at > (AT_ONCE if board.database in LOST else OLD)
+    late = now - board.at > (AT_ONCE if board.database in LOST or board.runtime.unheard_since is not None else OLD)
     return f"as of {old(board.at, now)}" if board.at and late else ""
 
 
@@ -100,18 +114,33 @@ def age_said(board: Board, now: float) -> str:
 
 def needs_room(board: Board) -> bool:
     """Whether nothing starts because the disk under the home is full, or nearly."""
-    return board.runtime.state == "running" and (board.database == "disk full" or _nearly(board))
+    runtime = board.runtime
+    return runtime.state == "running" and runtime.unheard_since is None and (board.database == "disk full" or _nearly(board))
 
 
 def _nearly(board: Board) -> bool:
     return (board.runtime.halted or "").startswith("disk nearly full")
 
 
+def _what(board: Board) -> str:
+    return "DISK NEARLY FULL" if _nearly(board) and board.database == "ok" else "DISK FULL"
+
+
+def _has(board: Board) -> str:
+    """`3.0M free`; "" where that is not why: a disk may take nothing though it has bytes free, as they are kept, or it lacks inodes."""
+    free = board.host.disk_free
+    return "" if free is None or (free > LITTLE and not _nearly(board)) else f"{amounts.size(free) if free else '0 bytes'} free"
+
+
+def _full_in_one(board: Board, look: Look, room: int, key: str) -> str:
+    what, has = _what(board), _has(board)
+    do = f"{key} shows what cleanup would free" if key else "Free space there."
+    bare = f"{what}{f': {has}' if has else ''}."
+    return _fit(room, look, (f"{bare} Nothing starts. {do}", f"{bare} {do}", f"{what}. {do}", do))
+
+
 def _full(board: Board, look: Look, room: int, key: str) -> list[str]:
-    home, free = look.theirs(board.home), board.host.disk_free
-    what = "DISK NEARLY FULL" if _nearly(board) and board.database == "ok" else "DISK FULL"
-    # A disk may take nothing though it has bytes free: it lacks inodes, or they are kept for others.
-    has = "" if free is None or (free > LITTLE and not _nearly(board)) else f"{amounts.size(free) if free else '0 bytes'} free"
+    home, what, has = look.theirs(board.home), _what(board), _has(board)
     on = _jobs(board, "No job runs", "The running job goes on", "The {} running jobs go on")
     short = _jobs(board, "no job runs", "the job goes on", "the {} jobs go on")
     first = _with_home(
@@ -167,15 +196,16 @@ class Banner(Lines):
     def __init__(self, id: str = "banner") -> None:
         super().__init__(id=id)
 
-    def lines(self, board: Board, enter: bool = False) -> list[list[Span]]:
-        """What there is to say of a board. `enter`: whether that shows what cleanup would free, rather than its own key."""
+    def lines(self, board: Board, enter: bool = False, most: int = 2) -> list[list[Span]]:
+        """What there is to say of a board, in one line or two. `enter`: whether that shows what cleanup would free, rather than its own
+        key."""
         return banner_lines(
-            board, self.now, self.look, self.app.size.width, "↵" if enter else self._key(DATABASE), self._key(START)
+            board, self.now, self.look, self.app.size.width, "↵" if enter else self._key(DATABASE), self._key(START), most
         )  # fmt: skip
 
     def _key(self, key: str) -> str:
-        """The key that does now what this one does by default; "" where the app's keys do nothing."""
-        if isinstance(self.screen, ModalScreen):
+        """The key that does now what this one does by default; "" where the app's keys do nothing, or one is where it leads."""
+        if isinstance(self.screen, ModalScreen) or getattr(self.screen, "KEY", "") == key:
             return ""
         keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
         if not keys:

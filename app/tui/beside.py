@@ -1,4 +1,5 @@
-"""Boxes over another screen, which goes on below and has their keys in its last line: a click beside one leaves it, as esc does."""
+"""Boxes over another screen, which goes on below and has their keys in its last line: a click beside one leaves it, as esc
+does, but for one on a key."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 from textual import events, on
+from textual.geometry import Offset
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
-from app.tui.footer import Hint
+from app.tui.footer import Hint, KeyLine
 
 TAKE, LEAVE = Hint("↵", "take it", "enter", 0), Hint("esc", "leave all as it was", "escape", 0)
 
@@ -32,7 +34,12 @@ class LeftBeside(MessagePump):
 
     @on(events.Click)
     def _clicked_beside(self, event: events.Click) -> None:
-        if event.screen_offset not in cast(Screen[Any], self).query_one(self.BOX).region:
+        box = cast(Screen[Any], self)
+        if event.screen_offset in box.query_one(self.BOX).region:
+            return
+        if key := _key_at(_below(box), event.screen_offset):
+            box.app.simulate_key(key)
+        else:
             self.leave_as_it_was()
 
     def leave_as_it_was(self) -> None:
@@ -50,6 +57,12 @@ def keys_over(screen: Screen[Any]) -> Sequence[Hint] | None:
     """The keys of the box that stands over a screen; None without one."""
     top = screen.app.screen
     return top.box_keys() if isinstance(top, LeftBeside) and top is not screen else None
+
+
+def _key_at(screen: Any, place: Offset) -> str | None:
+    """The key that is shown at a place of the screen that is seen around a box."""
+    lines = screen.query(KeyLine) if screen is not None else ()
+    return next((line.key_at(place.x - line.region.x) for line in lines if place in line.region), None)
 
 
 def _below(box: Screen[Any]) -> Any:

@@ -148,20 +148,24 @@ def _runs(facts: Facts) -> Iterator[str]:
 
 
 def ends_in(facts: Facts) -> list[float]:
-    """The seconds from now between which a run ends; nothing when that is not known."""
+    """The seconds from now between which a run ends, from 0 on when only its limit is known; nothing when that is not known."""
     if told := facts.about["ends_in"]:
         return [seconds - facts.since for seconds in told]
-    left = facts.line.left if facts.line else None
-    return [] if left is None else [left, left]
+    if facts.line is None or facts.line.left is None:
+        return []
+    left = facts.line.left
+    return [0.0, left] if facts.line.at_most and left > 0 else [left, left]
 
 
 def ending(facts: Facts) -> str:
-    """`ends 10:46–10:50 (~6m)`, by past runs or else by the board; "" when that is not known."""
+    """`ends 10:46–10:50 (~6m)`, by past runs or else by the board; `ends by 10:55 (at most 12m)` by its limit; "" when not known."""
     near = ends_in(facts)
     if not near:
         return ""
     if near[-1] < 0:
         return f"late {amounts.age(-near[-1])}"
+    if only_by_when(near):
+        return f"ends by {_span(facts, near[-1], near[-1])} (at most {amounts.at_most(near[-1])})"
     first = max(0.0, near[0])
     return f"ends {_span(facts, first, near[-1])} ({amounts.estimate((first + near[-1]) / 2)})"
 

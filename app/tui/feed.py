@@ -62,6 +62,8 @@ class Feed(Thread):
         self._may_start = start
         self._args = args
         self._lives = False
+        self.heard = 0
+        """Counts the signs of life of the runtime; read by the app's thread."""
         self._over = Event()
         self._again = Event()
 
@@ -96,6 +98,7 @@ class Feed(Thread):
         for _ in self._watcher.watch():
             if self._over.is_set():
                 return False
+            self.heard += 1
             self._read()
             lived = True
         if lived:
@@ -129,6 +132,7 @@ class Feed(Thread):
         """Show the board as it is now; the state of its runtime."""
         began = monotonic()
         board = Board.from_dict(self._reader.call("board", self._args()))
+        self.heard += 1
         if self._over.is_set():
             return board.runtime.state
         self._show(board)

@@ -182,9 +182,12 @@ class KeyLine(Lines):
 
     def on_click(self, event: events.Click) -> None:
         """A click on a key is that key."""
-        key = next((key for end, key in self._spots if event.x < end), None)
-        if key and event.x:
+        if key := self.key_at(event.x):
             self.app.simulate_key(key)
+
+    def key_at(self, x: int) -> str | None:
+        """The key to send for a click on a cell of the line; None where none stands."""
+        return next((key for end, key in self._spots if x < end), None) if x > 0 else None
 
 
 TROUBLE = ("warn", "broken")

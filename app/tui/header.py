@@ -66,7 +66,8 @@ class Bearings:
 
 
 def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) -> list[Span]:
-    """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, with the tick lag when it lives."""
+    """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO ANSWER 12s`, with the tick lag when it
+    lives."""
     if runtime.state in ("none", "stopped"):
         since = (
             ""
@@ -76,6 +77,8 @@ def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) ->
             else f" since {wall(runtime.since, now)}"
         )
         return [(f"{look.own('✗')} NO RUNTIME{since}", "broken")]
+    if runtime.unheard_since is not None:
+        return [(f"{look.own('✗')} NO ANSWER {amounts.age(max(0.0, now - runtime.unheard_since))}", "broken")]
     if runtime.halted:
         since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted else ""
         return [
@@ -102,7 +105,9 @@ def _lag(runtime: RuntimeFacts, look: Look, short: bool) -> list[Span]:
 
 
 def database_spans(board: Board, now: float, look: Look) -> list[Span]:
-    """`db ok`, `db LOCKED 4s` while another program has it, or in capitals what ails it."""
+    """`db ok`, `db LOCKED 4s` while another program has it, in capitals what ails it, or `db ?` while the runtime does not answer."""
+    if board.runtime.unheard_since is not None:
+        return [("db ?", "warn")]
     if board.database != "ok":
         return [(f"db {look.theirs(board.database).upper()}", "broken")]
     if board.lock:
@@ -139,23 +144,25 @@ def right_spans(board: Board, now: float, look: Look, width: int, slow: bool = F
     return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]
 
 
-def counter_spans(board: Board, failures: int, short: bool) -> list[Span]:
-    """`7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`; narrow: what waits for later together."""
+def counter_spans(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
+    """`7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`; narrow: what waits for later together. Of a minute of the past for
+    which nothing was written down: `– running – waiting`."""
     if not board.at:
         return []
     count = board.counts.get
+    unknown = board.runtime.state == "past" and not board.counts
     running = len(board.running) if count("running") is None else count("running", 0)
     waiting = count("queued", 0) + count("retrying", 0)
     later = [(word, count(word, 0)) for word in ("blocked", "held", "scheduled")]
     if short:
         later = [("later", sum(n for _, n in later))]
     shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
-    spans: list[Span] = [(_counter(n, word), "") for word, n in shown]
-    return [*spans, (_counter(failures, "failed"), "broken")] if failures else spans
+    spans: list[Span] = [(_counter(look.own(amounts.MISSING) if unknown else amounts.count(n), word), "") for word, n in shown]
+    return [*spans, (_counter(amounts.count(failures), "failed"), "broken")] if failures else spans
 
 
-def _counter(count: int, word: str) -> Link:
-    return Link(f"{amounts.count(count)} {word} ", COUNTED[word])
+def _counter(count: str, word: str) -> Link:
+    return Link(f"{count} {word} ", COUNTED[word])
 
 
 def header_lines(
@@ -174,7 +181,7 @@ def header_lines(
             (Link(f" {digit} {name}", digit), "bold" if digit == bearings.here else "dim")
             for digit, name in bearings.places
         ]
-        lines.append(join(places, counter_spans(board, bearings.failures, short=False), width))
+        lines.append(join(places, counter_spans(board, bearings.failures, short=False, look=look), width))
     return lines
 
 
@@ -200,7 +207,7 @@ def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Spa
                 for digit, _ in bearings.places
             ),
         ]
-    return [*spans, *counter_spans(board, bearings.failures, short=True)] if short else spans
+    return [*spans, *counter_spans(board, bearings.failures, short=True, look=look)] if short else spans
 
 
 def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:

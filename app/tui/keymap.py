@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pkgutil import walk_packages
@@ -114,13 +115,34 @@ _KEYS = frozenset([*(key.value for key in TextualKeys), *map(_character_to_key, 
 
 
 def _places(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:
-    """What has keys together: a screen, each list, log or form in it, and, but for dialogs, the app."""
+    """What has keys together: a screen, each list, log or form that may stand in it, and, but for dialogs, the app."""
     screens = [node for node in nodes if issubclass(node, Screen)]
     widgets = [node for node in nodes if issubclass(node, Widget) and not issubclass(node, Screen)]
     apps = [node for node in nodes if issubclass(node, App)]
     for screen in screens:
         around = () if issubclass(screen, ModalScreen) else tuple(apps)
-        yield from ((widget, screen, *around) for widget in [*widgets, screen])
+        there = widgets_of(screen)
+        yield from ((widget, screen, *around) for widget in [*(widget for widget in widgets if widget in there), screen])
+
+
+def widgets_of(screen: type[DOMNode]) -> set[type[DOMNode]]:
+    """The widgets that may stand in a screen, with their bases: those that its modules name, and those that theirs do."""
+    there: set[type[DOMNode]] = set()
+    seen, modules = set[str](), _modules(screen)
+    while modules:
+        if (module := modules.pop()) in seen:
+            continue
+        seen.add(module)
+        for kind in vars(sys.modules[module]).values():
+            if isinstance(kind, type) and issubclass(kind, Widget) and not issubclass(kind, Screen):
+                there.update(base for base in kind.__mro__ if issubclass(base, DOMNode))
+                modules += _modules(kind)
+    return there
+
+
+def _modules(kind: type) -> list[str]:
+    """The modules of ours that a class and its bases are written in."""
+    return [base.__module__ for base in kind.__mro__ if base.__module__.startswith("app.tui.")]
 
 
 def _refuse_clash(place: Iterable[type[DOMNode]], keys: Keys, path: str) -> None:
@@ -130,8 +152,13 @@ def _refuse_clash(place: Iterable[type[DOMNode]], keys: Keys, path: str) -> None
             other = taken.setdefault(key, binding)
             if other.id != binding.id and other.action != binding.action and (binding.id in keys or other.id in keys):
                 # Short, for a line of the deck: both names are what one has to see.
-                both = f"{other.id} and {binding.id}"
+                both = f"{_called(other)} and {_called(binding)}"
                 raise Usage(f"{path}: {clean(key)} would be both {both}.", "Choose another key for one of them.")
+
+
+def _called(binding: Binding) -> str:
+    """Its id, which those of Textual's own fields and lists have not."""
+    return binding.id or f'"{binding.description or binding.action}"'
 
 
 def merged(node: type[DOMNode]) -> list[Binding]:

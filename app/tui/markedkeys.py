@@ -40,7 +40,11 @@ def _of_tasks(rows: Sequence[Any]) -> list[Hint]:
 def _of_places(rows: Sequence[Any]) -> list[Hint]:
     """Of queues and pools, each of which is one even where it has two rows."""
     found = turns([row for row in rows if isinstance(row, (QueueLine, PoolLine, PoolRow))])
-    return _hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found))
+    return [
+        *_hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found)),
+        *_hint("+ -", "priority of", "plus", 13, _count(rows, QueueLine)),
+        *_hint("D", "delete", "D", 12, len(found)),
+    ]
 
 
 def marked_alert_hints(rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None) -> list[Hint]:

@@ -118,5 +118,5 @@ class Past:
     def _fail(self, why: str) -> None:
         """Stay where one was: at the minute that is shown, or now."""
         self._wanted = None if self.board is None else self.board.at - self.board.at % MINUTE
-        self._say(why)
         self._show()
+        self._say(why)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.core import amounts, query
 from app.core.board import Board, NextLine, PoolLine, QueueLine
-from app.tui.look import Look
+from app.tui.look import STATES, STRANGE, Look
 from app.tui.panes.pools import PoolRow
 from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import Deed, Unfit
@@ -101,27 +101,25 @@ def queues_of(place: Place, board: Board) -> list[str]:
     return [place.name] if isinstance(place, QueueLine) else [queue.name for queue in board.queues if queue.pool == place.name]
 
 
-def tasks_of(names: Sequence[str], status: str = "") -> str:
+def tasks_of(names: Sequence[str]) -> str:
     """The filter that means the tasks of these queues."""
-    return f"queue:{','.join(map(query.as_word, names))} {status}".rstrip()
+    return f"queue:{','.join(map(query.as_word, names))}"
 
 
 def first_in_line(names: Sequence[str], board: Board) -> NextLine | None:
     """The task that would start first in these queues, where the board has it."""
-    return next((row for row in board.next if row.queue in names and row.status in ("queued", "retrying")), None)
+    return next((row for row in board.next if row.queue in names and row.status == "queued"), None)
 
 
-def waits(names: Sequence[str], board: Board) -> bool:
-    """Whether any task waits in these queues."""
-    return any(queue.waiting for queue in board.queues if queue.name in names)
-
-
-def standing(place: Place, look: Look) -> str:
-    """How it stands, where nothing waits that it could start; safe."""
+def standing(place: Place, waiting: Mapping[str, int], look: Look) -> str:
+    """How it stands, where nothing is in line that it could start; safe. `waiting`: tasks by status."""
     name = look.cut(look.theirs(called(place)), 40, "middle")
+    others = ", ".join(f"{amounts.count(n)} {STATES.get(status, STRANGE).word}" for status, n in waiting.items())
     if place.status != "active":
         state = f"{place.status} by {look.theirs(place.paused_by)}" if isinstance(place, QueueLine) and place.paused_by else place.status
-        return f"Nothing waits in {name}, which is {state}. p resumes it."
+        return f"Nothing {'queued' if others else 'waits'} in {name}, which is {state}{f': {others}' if others else ''}. p resumes it."
+    if others:
+        return f"Nothing queued in {name}: {others}. ↵ shows its tasks."
     if isinstance(place, QueueLine):
         return f"Nothing waits in {name}: {place.load or 0} of {place.capacity} run."
     cpu, memory = amounts.cpu_pair(place.used_cpu, place.total_cpu), amounts.memory_pair(place.used_memory, place.total_memory)

@@ -17,6 +17,11 @@ _SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z]) )")
 """Where one begins: with a capital, or with the key that it is about."""
 
 
+def last_sentence(text: str) -> str:
+    """What to do about it."""
+    return _SENTENCE.split(text)[-1]
+
+
 def in_room(text: str, room: int, look: Look) -> str:
     """Safe text, at most `room` cells wide: first its paths are cut in their middle, then what is said before the last sentence."""
     over = width(text) - room
@@ -28,7 +33,7 @@ def in_room(text: str, room: int, look: Look) -> str:
         over = width(text) - room
         if over <= 0:
             return text
-    last = _SENTENCE.split(text)[-1]
+    last = last_sentence(text)
     left = room - width(last) - 1
     if last == text or left < BEGINNING:
         return look.cut(text, room)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FULL = "disk-full"
 """The code of the problem that a full disk is."""
 NOTHING = "Nothing was submitted."
+OF_A_SHELL = "Add: -p "
+"""How an advice begins that means the command line; in a form the fields stand there."""
 
 
 def all_templates(client: Client) -> Sequence[Mapping[str, Any]]:
@@ -52,5 +54,6 @@ def submitted(client: Client, args: Mapping[str, Any], home: str) -> Any:
 def _told(problem: Problem, home: str) -> str:
     """Why, and what to do about it. That nothing was submitted is plain in a form that stands there still."""
     if problem.code != FULL:
-        return f"{problem.message.replace(NOTHING, '').strip()} {problem.hint}".strip()
+        hint = "" if problem.hint.startswith(OF_A_SHELL) else problem.hint
+        return f"{problem.message.replace(NOTHING, '').strip()} {hint}".strip()
     return f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then ctrl+j."

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core import amounts
 from app.core.clean import MASK, is_secret_name, pad, width
+from app.core.signs import BAD
 from app.tui import fitting
 from app.tui.doc import Row, Section, wrap
 from app.tui.equal import as_typed, launch_text, quoted, spec_of, submit_words
@@ -169,8 +170,11 @@ def _kept(facts: Facts, rule: Mapping[str, Any]) -> Span:
     word, due = ("end" if finishes else "start"), facts.clock_at(rule["due"])
     if rule["done"] is not None:
         spare = rule["due"] - rule["done"]
-        done = "ended" if finishes else "started"
-        return (f"{done} in time, {amounts.age(spare)} to spare", "well") if spare >= 0 else (f"{done} {amounts.age(-spare)} late", "late")
+        well = not (finishes and facts.status in (*BAD, "cancelled"))
+        done = ("ended" if finishes else "started") if well else STATES[facts.status].word
+        if spare < 0:
+            return f"{done} {amounts.age(-spare)} late", "late"
+        return f"{done} {'in' if well else 'within the'} time, {amounts.age(spare)} to spare", "well" if well else ""
     spare = rule["due"] - facts.now
     if spare < 0:
         return f"must {word} by {due}   {amounts.age(-spare)} late", "late"

@@ -26,7 +26,9 @@ def task_fields() -> Iterable[Widget]:
         id="of-template",
     )
     yield Rule("Task", id="task-rule")
-    yield Field("In", slot("cwd"))
+    directory = slot("cwd")
+    directory.placeholder = "the directory; empty: where the deck started"
+    yield Field("In", directory)
     yield Field("Name", slot("name"), size=30)
     yield Field("Queue", Pick([], id="queue"), size=20)
     yield _line(_small("Priority", "priority", "higher first"), ("CPU", "cpu"), ("Memory", "memory"))

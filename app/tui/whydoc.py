@@ -70,11 +70,17 @@ def _holders(facts: Facts, of_memory: bool) -> Iterator[Row]:
     """The runs that hold the pool, the one that ends first on top."""
     for n, line in enumerate(_in_same_pool(facts)[:_HOLDERS]):
         holds = amounts.memory(line.memory) if of_memory else f"{amounts.plain(line.cpu)} cpu"
-        end = "end unknown" if line.left is None else f"ends in {amounts.estimate(line.left)}"
+        end = _end(line)
         room = max(12, min(25, facts.room - 43))
         name = facts.look.cut(f"#{line.number} {facts.look.theirs(line.name)}", room - 1, "middle")
         text = f"    {'' if n else 'held by':<9} {pad(name, room)} {holds:>7}   {end}"
         yield Row(((text, ""),), f"task:{line.uuid}")
+
+
+def _end(line: RunningLine) -> str:
+    if line.left is None:
+        return "end unknown"
+    return f"ends within {amounts.at_most(line.left)}" if line.at_most else f"ends in {amounts.estimate(line.left)}"
 
 
 def _in_same_pool(facts: Facts) -> list[RunningLine]:

@@ -111,7 +111,7 @@ def test_what_was_done_here_is_named_and_taken_back(house):
     house.ok("set", number, "--priority", "7")
 
     (last,) = house.json("operations", "--object", number, "--verb", "set", "--since", "1h")
-    assert house.ok("undo", last["id"]) == f"undone: set priority of #{number} true: priority 0 → 7\n"
+    assert house.ok("undo", last["id"]) == f"undone: set priority of #{number} true: priority 7 → 0\n"
     assert house.json("show", number)["priority"] == 0
     again = house.td("undo", last["id"])
     assert again.returncode == 4 and "already" in again.stderr

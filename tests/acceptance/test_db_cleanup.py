@@ -34,6 +34,7 @@ def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(house:
     assert house.ok("db", "cleanup", "--dry-run").splitlines() == [
         "nothing is old enough to go",
         "kept: 1 last success, the newest of each task name and of each template, however old",
+        "in config.toml [retention.queue.default] keeps only 0.001 seconds (s is seconds, d is days)",
     ]
     assert house.json("operations")[0]["verb"] == "db cleanup"
 
@@ -60,7 +61,7 @@ def test_nothing_goes_while_a_typo_may_be_about_how_long_things_are_kept_also_af
     for done, undone in ((dry, "Nothing is removed."), (real, "Nothing was removed.")):
         assert done.returncode == 2 and "config.toml, line 3: there is no setting \"bakup\". Nearest: backup." in done.stderr
         assert undone in done.stderr and "Mend it" in done.stderr
-    assert dry.stderr.count("line 3") == 1
+        assert done.stderr.count("line 3") == 1
     assert "That was passed over; nothing is removed until it is mended." in house.td("ls").stderr
     assert len(house.json("ls")) == 1
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 from app.cli.demo_end import end_all
+from app.errors import Conflict
+from app.runtime import replicating
 from app.runtime.replicating import Replicating, in_a_line
 from db.engine import open_database
 from tests.acceptance.house import House
@@ -143,6 +146,23 @@ def synced(house: House) -> None:
             await Replicating(db, house.home).sync()
 
     asyncio.run(sync())
+
+
+def test_without_the_program_it_says_what_brings_it_to_this_very_interpreter(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):  # fmt: skip
+    house.submit("--hold", "--", "/bin/true")
+    house.ok("stop")
+    monkeypatch.setattr(replicating, "tool", lambda: None)
+    monkeypatch.setattr(sys, "executable", "/srv/my tools/bin/python3")
+
+    async def choose() -> None:
+        async with open_database(house.home / "taskdeck.db", writable=True) as db:
+            await Replicating(db, house.home).choose(str(tmp_path / "second"), "ann")
+
+    with pytest.raises(Conflict) as refused:
+        asyncio.run(choose())
+    assert refused.value.hint == "Type: '/srv/my tools/bin/python3' -m pip install apsw"
 
 
 def test_a_copy_that_is_promoted_has_no_backups_of_another_home(house: House, tmp_path: Path):

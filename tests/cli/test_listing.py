@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
 
 import pytest
 
 from app.cli.listing import FIELDS as LISTED
 from app.core.clean import width
+from tests.acceptance.terminal import Terminal
 from tests.cli.answering import Several
 from tests.cli.on_terminal import on_terminal
 from tests.cli.rows import a_run, a_task, ago, listed
@@ -228,7 +234,10 @@ def test_operations_are_asked_for_by_who_what_and_when(answering, cli):
 
 
 UNDO = {
-    "done": [{"id": 31, "text": "hold of #12 x: status queued → held"}, {"id": 32, "text": "hold of #13 y"}],
+    "done": [
+        {"id": 31, "text": "hold of #12 x: status queued → held", "back": "hold of #12 x: status held → queued"},
+        {"id": 32, "text": "hold of #13 y"},
+    ],
     "refused": [],
     "notes": [],
 }
@@ -237,7 +246,7 @@ UNDO = {
 def test_an_operation_is_taken_back_by_its_number(answering, cli):
     runtime = answering(undo=UNDO)
 
-    assert cli("undo", "31", "#32").out == "undone: hold of #12 x: status queued → held\nundone: hold of #13 y\n"
+    assert cli("undo", "31", "#32").out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
     assert runtime.args("undo") == {"ids": [31, 32]}
     assert cli("undo", "x").code == 2
 
@@ -246,14 +255,27 @@ def test_the_last_thing_is_named_before_it_is_taken_back(answering, cli, home):
     runtime = answering(undo=UNDO)
 
     said = cli("undo")
-    assert said.code == 2 and "this would undo 2 operations, hold of #12 x: status queued → held; hold of #13 y." in said.err
+    assert said.code == 2 and "this would undo 2 operations, hold of #12 x: status held → queued; hold of #13 y." in said.err
     assert [args for _, args in runtime.asked] == [{"dry_run": True}]
 
     shown = on_terminal(home, "undo", typed=b"y\n", columns=200).decode()
-    assert "Undo 2 operations, hold of #12 x: status queued → held; hold of #13 y? [y/N]" in shown
+    assert "Undo 2 operations, hold of #12 x: status held → queued; hold of #13 y? [y/N]" in shown
     assert runtime.args("undo") == {"ids": [31, 32]}
     answering(undo={"done": [], "refused": [{"message": "it was taken back already", "exit_code": 4}], "notes": []})
     assert cli("undo", "--yes").code == 4
+
+
+def test_an_interrupt_at_a_question_ends_by_that_signal_so_that_a_shell_stops_its_list(answering, home):
+    runtime = answering(undo=UNDO)
+    undo = f"{shlex.quote(sys.executable)} -P -m app undo"
+    env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+
+    with Terminal(["bash", "-c", f"{undo}; echo went on"], env, Path.cwd(), 200, 24) as terminal:
+        terminal.wait("[y/N]").type("\x03")
+        code = terminal.end()
+
+    assert code == -signal.SIGINT and "went on" not in terminal.text
+    assert [args for _, args in runtime.asked] == [{"dry_run": True}]
 
 
 def test_without_a_runtime_states_may_be_old_and_that_is_said(td, runtime):

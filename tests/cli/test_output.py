@@ -53,7 +53,7 @@ def test_an_interrupt_is_quiet_and_says_that_the_task_goes_on(home, runtime):
         number = command.stdout.readline().decode().strip()
         os.kill(command.pid, signal.SIGINT)
         assert command.stderr.read().decode() == f"taskdeck: #{number} goes on. See: taskdeck --home {home} show {number}\n"
-    assert command.returncode == 130
+    assert command.returncode == -signal.SIGINT
     assert runtime.show(number)["status"] == "blocked"
 
 

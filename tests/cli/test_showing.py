@@ -160,11 +160,12 @@ def test_why_also_answers_for_what_runs_and_has_ended(answering, cli):
         **WAITING,
         "status": "failed",
         "reasons": [{"code": "ended", "text": "it has ended, failed: exit 1", "short": ""}],
+        "last_lines": ["one", "\x1b[31mno such file\x1b]0;x\x07", ""],
     }
     answering(why=[runs, ended])
 
     assert cli("why", "1", "2").out == (
-        "#1049 resnet50-sweep-08: it runs, attempt 1.\n\n#1049 resnet50-sweep-08: it has ended, failed: exit 1.\n"
+        "#1049 resnet50-sweep-08: it runs, attempt 1.\n\n#1049 resnet50-sweep-08: it has ended, failed: exit 1.\n  no such file\n"
     )
 
 

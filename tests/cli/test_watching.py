@@ -58,7 +58,7 @@ def test_another_size_of_the_terminal_is_drawn_at_once(watching: Terminal):
 def test_an_interrupt_leaves_the_last_page_and_a_clean_terminal(watching: Terminal):
     os.write(watching.keyboard, b"\x03")
 
-    assert watching.end() == 130
+    assert watching.end() == -signal.SIGINT
     assert "running 0  queued 0" in watching.text and "Traceback" not in watching.text
 
 
@@ -69,7 +69,7 @@ def test_in_a_pipe_an_answer_is_printed_when_it_says_something_new(runtime: Livi
         runtime.submit("true", hold=True)
         assert json.loads(command.stdout.readline())["counts"] == {"held": 1}
         command.send_signal(signal.SIGINT)
-        assert command.stderr.read() == b"" and command.wait() == 130
+        assert command.stderr.read() == b"" and command.wait() == -signal.SIGINT
 
 
 def test_what_only_moves_is_not_told_again():

@@ -168,6 +168,10 @@ def test_an_estimate_is_round() -> None:
     ]
 
 
+def test_a_bound_is_rounded_up() -> None:
+    assert [amounts.at_most(s) for s in (0, 33.2, 59.7, 366, 3599, 4681)] == ["1s", "34s", "1m", "7m", "1h", "1h19m"]
+
+
 def test_the_clock_tells_less_the_farther_away_it_is() -> None:
     now = datetime(2026, 11, 25, 10, 42, 7).astimezone()
     assert amounts.clock(now, now) == "10:42" and amounts.clock(now, now, seconds=True) == "10:42:07"

@@ -34,7 +34,7 @@ def past(peak: float, cores: float = 3.0, seconds: float = 100.0) -> Past:
 def world(view: View, task: Waiting, *, status: str = "queued", held_by: str | None = None, parents: tuple[Parent, ...] = (),
           **also: Any) -> World:  # fmt: skip
     subject = Subject(task.uuid, task.number, task.name, task.queue, status, task.priority, task.cpu, task.memory, held_by,
-                      None, None, None, 0, 0, parents)  # fmt: skip
+                      None, None, None, 0, 0, 0, parents)  # fmt: skip
     return World(view, subject, task, explain(view, subject, None), ELAPSED, **also)
 
 
@@ -70,7 +70,16 @@ def test_what_is_scarce_twice_is_asked_less_of_in_one_go():
     cure = by_name(cures(world(view, big, past=past(1024.0, cores=1.0))))["less"]
 
     assert cure.command == ("taskdeck", "set", "5", "--memory", "1.2G", "--cpu", "1.5")
+    assert cure.gain.startswith("12 past runs used at most 1.0G and 1 core; 1.2G and 1.5 cores are p95 + 20%; ")
     assert cure.gain.endswith("it starts at once")
+
+
+def test_what_hardly_used_a_core_is_not_said_to_have_used_none():
+    view = a_view(a_pool(8, 8 * 1024), a_queue("q", big := a_task(5, cpu=6, memory=1024)), a_run(1, cpu=6, memory=1024))
+
+    cure = by_name(cures(world(view, big, past=past(1024.0, cores=0.01))))["less"]
+
+    assert cure.gain.startswith("12 past runs used at most 0.1 cores; 0.1 cores is p95 + 20%; ")
 
 
 def test_the_run_to_cancel_is_the_one_that_helps_and_loses_least_and_it_asks():

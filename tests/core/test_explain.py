@@ -34,7 +34,7 @@ def asked(task: Waiting | None = None, **also: Any) -> Subject:
     """A task to ask about: a queued one in view, or any other."""
     of = task or a_task(1060)
     facts: dict[str, Any] = {"status": "queued", "held_by": None, "not_before_in": None, "not_before_text": None,
-                             "retry_in": None, "attempt": 0, "retries": 0, "parents": ()} | also  # fmt: skip
+                             "retry_in": None, "attempt": 0, "failures": 0, "retries": 0, "parents": ()} | also  # fmt: skip
     return Subject(of.uuid, of.number, of.name, of.queue, priority=of.priority, cpu=of.cpu, memory=of.memory, **facts)
 
 
@@ -204,12 +204,22 @@ def test_a_scheduled_task_says_its_time_and_expects_it_exactly():
 
 
 def test_a_task_between_two_attempts_says_which_comes_when():
-    why = explain(a_view(a_queue()), asked(status="retrying", retry_in=300.0, attempt=1, retries=3), None)
+    why = explain(a_view(a_queue()), asked(status="retrying", retry_in=300.0, attempt=1, failures=1, retries=3), None)
 
     assert why.reasons == (
         Reason("retry", "attempt 2 of 4 may start in ~5m; the last one did not succeed", "attempt 2 of 4 in ~5m"),
     )
     assert why.expected_in == (300.0, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "failures", "retries", "said"),
+    [(1, 1, 2, "attempt 2 of 3"), (4, 1, 2, "attempt 5 of 6"), (5, 2, 2, "attempt 6 of 6"), (2, 2, 0, "attempt 3 of 3")],
+)
+def test_what_a_person_had_run_again_has_its_retries_again(attempt: int, failures: int, retries: int, said: str):
+    subject = asked(status="retrying", retry_in=60.0, attempt=attempt, failures=failures, retries=retries)
+
+    assert explain(a_view(a_queue()), subject, None).reasons[0].short == f"{said} in ~1m"
 
 
 @pytest.mark.parametrize(("now", "since"), [(None, "01:02"), (1795604520.0, "01:02"), (1795741320.0, "Wed 01:02")])
@@ -325,3 +335,12 @@ def test_every_waiting_task_has_a_reason_that_agrees_with_the_plan(view: View):
         assert is_open(view, task) or {"queue-paused", "queue-draining", "pool-paused"} & set(codes(why))
         assert all(width(reason.short) <= 44 for reason in why.reasons)
         assert task not in decided.starts or why.expected_in == (0.0, 0.0)
+
+
+def test_what_frees_room_by_its_limit_only_does_so_within_a_time():
+    line = a_queue("q", a_task(1, memory=1024))
+    run = a_run(9, ends_in=33.5, known=False, limit=33.5, memory=1024)
+
+    (reason, *_) = explain(a_view(a_pool(memory=1024), line, run), asked(a_task(1, memory=1024)), 0).reasons
+
+    assert reason.text.endswith("0M free; #9 frees 1.0G within 34s")

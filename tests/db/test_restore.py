@@ -17,7 +17,7 @@ import pytest
 from app.core.ids import uuid7
 from app.runtime import fresh, inplace
 from app.service import slas
-from db import check, clock, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
+from db import aside, check, clock, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
 from db.engine import write_engine
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase
 from db.ledger import Carried, Trace
@@ -1119,6 +1119,7 @@ def test_without_a_database_to_tell_all_that_waited_is_held_though_no_run_left_a
     assert statuses(database) == {1: "succeeded", 2: "held", 3: "held"} and (carried.unknown, carried.held) == (0, 2)
 
 
+UNREAD_FIRST = "UPDATE tasks SET launch = '{' WHERE number = 1"
 UNREAD = "UPDATE tasks SET launch = '{' WHERE number = 3"
 NO_ENVIRONMENT = "UPDATE environments SET variables = '{' WHERE sha256 = 'e3'"
 
@@ -1172,3 +1173,66 @@ def test_what_cannot_be_read_of_the_backup_itself_or_goes_on_is_set_aside(databa
 
     assert (done.tasks, done.unreadable, done.aside, done.alive) == ([2], [], 2, 1)
     assert statuses(database) == {1: "held", 2: "running"} and check.check(database) == []
+
+
+def _set_aside(database: Path, *changes: str) -> list[str]:
+    """What a runtime sets aside of values that another program has changed."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as file:
+        for change in changes:
+            file.execute(change)
+    with writing(database) as made:
+        return aside.set_aside(made.c)
+
+
+def test_what_was_set_aside_since_waits_as_the_backup_has_it(database: Path, image: Callable[[], Image]):
+    with writing(database) as made:
+        made.task()
+        scheduled = made.task()
+        made.c.exec_driver_sql("UPDATE tasks SET not_before = '2999-01-01T00:00:00.000000Z' WHERE uuid = ?", (scheduled,))
+        moves.settle(made.c, [scheduled], "ann")
+        _with_environment(made, "e3")
+        held, released = made.task(), made.task()
+        moves.hold(made.c, [released], True, "ann")
+    backup = image()
+    with writing(database) as made:
+        moves.hold(made.c, [held], True, "bob")
+        moves.hold(made.c, [released], False, "ann")
+    odd = "UPDATE tasks SET launch = '{' WHERE number IN (1, 4, 5)", "UPDATE tasks SET not_before = 'soon' WHERE number = 2"
+    assert len(_set_aside(database, *odd, NO_ENVIRONMENT)) == 5
+
+    done = backup.restored()
+
+    assert statuses(database) == {1: "queued", 2: "scheduled", 3: "queued", 4: "held", 5: "held"}
+    assert query(database, "SELECT number, held_by FROM tasks WHERE hold ORDER BY number") == [(4, "bob"), (5, "ann")]
+    assert (done.stay_held, done.aside) == (0, 0) and check.check(database) == []
+
+
+def test_what_was_set_aside_and_cancelled_since_stays_cancelled(database: Path, image: Callable[[], Image]):
+    with writing(database) as made:
+        uuid = made.task()
+    backup = image()
+    _set_aside(database, "UPDATE tasks SET launch = '{'")
+    with writing(database) as made:
+        moves.cancel(made.c, [uuid], "ann")
+
+    assert backup.restored().cancelled == 1 and statuses(database) == {1: "cancelled"}
+
+
+@pytest.mark.parametrize(("before", "status"), [(False, "retrying"), (True, "held")])
+def test_what_was_set_aside_between_two_attempts_is_tried_again_where_the_backup_can_be_read(
+    database: Path, image: Callable[[], Image], before: bool, status: str
+):
+    with writing(database) as made:
+        again = made.task(retries=3, retry_delay=3600.0)
+    if before:
+        _set_aside(database, UNREAD_FIRST)
+        with writing(database) as made:
+            moves.hold(made.c, [again], False, "ann")
+    backup = image()
+    with writing(database) as made:
+        made.ran(again, code=1)
+    _set_aside(database, UNREAD_FIRST)
+
+    backup.restored()
+
+    assert statuses(database) == {1: status} and check.check(database) == []

@@ -32,12 +32,13 @@ def test_what_is_wrong_is_broken_with_the_file_to_mend(path: Path):
 
 
 def test_what_keeps_things_for_less_than_may_be_meant_is_a_hint(path: Path):
-    meant = '[retention.queue.scratch]\nkeep = "6h"\n[retention.queue.x]\nkeep = "5s"\n'
-    path.write_text(f'[backup]\nkeep = "12h"\n[retention]\nkeep = "1m"\n{meant}')
+    queues = '[retention.queue.meant]\nkeep = "6h"\n[retention.queue.x]\nkeep = "1s"\n'
+    path.write_text(f'[backup]\nkeep = "12h"\n[retention]\nkeep = "1m"\n{queues}')
 
     well, *brief = settings()
 
-    assert (well.state, well.text) == ("well", str(path)) and [one.state for one in brief] == ["hint", "hint"]
+    assert (well.state, well.text) == ("well", str(path)) and [one.state for one in brief] == ["hint"] * 3
     assert [one.text for one in brief] == [
         "[backup] keeps only 12 hours (m is minutes, d is days)", "[retention] keeps only 1 minute (m is minutes, d is days)",
+        "[retention.queue.x] keeps only 1 second (s is seconds, d is days)",
     ]  # fmt: skip

@@ -132,7 +132,8 @@ def test_a_restarted_host_ends_its_runs_as_lost(home):
 
     home.revive()
 
-    assert (home.known(run)["lost"], home.known(run)["reason"]) == (True, "host restarted")
+    told = home.known(run)
+    assert (told["lost"], told["reason"], told["again"]) == (True, "host restarted", True)
 
 
 @pytest.mark.parametrize("known", ["pid", "intent"])
@@ -147,7 +148,11 @@ def test_in_a_copy_of_a_home_what_runs_in_the_other_is_lost_and_never_stopped(ho
 
     try:
         copy.revive()
-        assert (copy.known(run)["lost"], copy.known(run)["reason"]) == (True, "the home was copied while it ran")
+        told = copy.known(run)
+        assert (told["lost"], told["reason"]) == (True, "the home was copied, or moved to another disk, while it ran")
+        copy.kill_both()
+        copy.revive()
+        assert copy.known(run)["again"] is False, "nobody starts again what may live on"
         copy.send("stop", run=run, reason="cancel", grace=0)
         copy.settle()
     finally:

@@ -155,6 +155,7 @@ class Asker:
             "definition.check": [{"kind": "queues", "text": "capacity = 3", "name": "gpu"}],
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
+            "queue.line": [{"names": ["gpu", "default"]}, {"names": []}],
             "sla.show": [{"name": "starts-within"}],
             "sla.history": [{"name": "starts-within"}, {"name": "wal-size"}],
             "template.show": [{"name": "encode"}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from app.runtime.fresh import prepare
@@ -93,6 +94,22 @@ def test_a_lost_run_is_run_again_only_when_the_task_allows_it(living: Living):
 
     assert [end["code"] for end in living.ended(uuid)] == [0]
     assert [run["status"] for run in living.show(uuid)["instances"]] == ["lost", "succeeded"]
+
+
+def test_what_may_run_on_in_the_home_that_was_copied_is_not_started_again_in_the_copy(runtime: Living, tmp_path: Path):
+    task = runtime.submit("sleep", "600", retries=3, retry_delay=0.0)
+    job = runtime.reach(task, "running")["instances"][0]["pid"]
+    runtime.kill()
+    copy = Living(tmp_path / "copy")
+    subprocess.run(["cp", "-a", runtime.home, copy.home], check=True)
+
+    try:
+        copy.start()
+        (end,) = copy.ended(task)
+        assert (end["status"], end["reason"]) == ("lost", "the home was copied, or moved to another disk, while it ran")
+        assert len(copy.show(task)["instances"]) == 1 and alive(job)
+    finally:
+        copy.end()
 
 
 def test_a_cancel_that_was_stored_is_carried_out_by_the_next_runtime(runtime: Living):

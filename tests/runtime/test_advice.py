@@ -10,6 +10,10 @@ import pytest
 from app import offline
 from app.errors import Usage
 from app.runtime import advice
+from app.runtime.dispatcher import Dispatcher
+from app.runtime.feed import Feed
+from app.runtime.serve import Runtime
+from app.runtime.usage import Usage as Measured
 from app.service import backups
 from app.service.call import Call
 from db.errors import DamagedDatabase
@@ -38,3 +42,12 @@ async def test_while_it_is_not_known_where_they_lie_that_is_what_is_said(call: C
     settings.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
     assert offline.named(os.fspath(call.home), None, None)["id"] == taken["id"]
     assert "Newest good backup" in advice.advice(call.home, DamagedDatabase("the database is damaged.")).message
+
+
+async def test_a_runtime_says_with_its_board_what_to_do_about_a_damaged_database(dispatcher: Dispatcher, home: Path):
+    dispatcher.keeping = None
+    runtime = Runtime(home, dispatcher, Measured(home), Feed())
+    assert runtime.facts().cure == ""
+
+    dispatcher.halted = "database damaged since 10:31"
+    assert runtime.facts().cure == DamagedDatabase.without_backup

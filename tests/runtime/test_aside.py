@@ -12,12 +12,13 @@ import pytest
 
 from app import paths
 from app.runtime import lock
+from app.runtime.aside import _any
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.usage import Usage
-from app.service import board, operations, slas, submit, tasks, views
+from app.service import board, operations, slas, submit, tasks, verbs, views
 from app.service.call import Call
-from db import check
+from db import check, legible
 from tests.living import Living, command, until
 from tests.runtime.conftest import Told, ended, started
 from tests.service.ready import execute, submitted
@@ -80,9 +81,8 @@ async def test_who_waits_in_an_environment_that_cannot_be_read_is_held_and_the_s
 
     assert [run["env"]["A"] for (run,) in told.of("spawn")] == ["2"]
     assert [(await shown(call, n))["held_by"] for n in (1, 2)] == ["taskdeck: its environment cannot be read"] * 2
-    await tasks.release(call, ids=[1])
-    await rounds(dispatcher)
-    assert (await shown(call, 1))["status"] == "held"
+    (refused,) = (await tasks.release(call, ids=[1]))["refused"]
+    assert refused["message"].startswith("#1 stays held: its environment cannot be read, and it would start without. ")
 
     await submit.submit(call, tasks=[spec], env={"A": "1"})
     await tasks.release(call, ids=[1, 2])
@@ -111,16 +111,72 @@ async def test_a_run_whose_times_cannot_be_read_goes_on_and_ends(call: Call, dis
     assert (await shown(call, 1))["status"] == "succeeded"
 
 
-async def test_what_a_released_one_should_run_is_not_guessed(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_an_environment_that_was_set_aside_is_told_once_and_again_when_a_task_would_start_in_it(call: Call, dispatcher: Dispatcher):
+    await submit.submit(call, tasks=[{"argv": ["true"]}], env={"A": "1"})
+    await execute(call, "UPDATE environments SET variables = '{'")
+    assert check.check(call.db.path) == ["1 row of environments without JSON in variables"]
+
+    assert await dispatcher.aside.anywhere() == ["task #1: its environment cannot be read, so it is held"]
+    assert check.check(call.db.path) == legible.of_image(call.db.path, lambda: None) == []
+    assert await call.db.write(check.repair) == [] and not await call.db.read(_any, False)
+
+    await tasks.cancel(call, ids=[1])
+    await execute(call, "UPDATE tasks SET hold = 0, held_by = NULL")
+    await tasks.retry(call, ids=[1])
+    await rounds(dispatcher)
+    assert (await shown(call, 1))["held_by"] == "taskdeck: its environment cannot be read"
+    assert check.check(call.db.path) == []
+
+
+async def test_what_a_task_should_run_is_not_guessed_when_it_is_asked_to_run_again(call: Call, dispatcher: Dispatcher, told: Told):
     await submitted(call)
     await execute(call, "UPDATE tasks SET launch = 'x'")
     await rounds(dispatcher)
-    await tasks.release(call, ids=[1])
+    await execute(call, "UPDATE tasks SET hold = 0, status = 'cancelled'")
 
+    await tasks.retry(call, ids=[1])
     await rounds(dispatcher)
 
     found = await shown(call, 1)
     assert (found["status"], found["instances"][0]["reason"], told.spawned) == ("failed", "exit 126: what it should run cannot be read", [])
+
+
+@pytest.mark.parametrize(("column", "stored"), [("launch", "launch = 'x'"), ("not_before", "not_before = 'soon'")])
+async def test_what_cannot_be_read_is_not_released_and_says_what_to_do(call: Call, dispatcher: Dispatcher, column: str, stored: str):
+    await submitted(call)
+    (held,) = (await verbs.answer(call, "hold", {"ids": [1]}))["operations"]
+    await execute(call, f"UPDATE tasks SET {stored}")
+    await dispatcher.aside.look()
+
+    done = await tasks.release(call, ids=[1])
+    undone = await verbs.answer(call, "undo", {"ids": [held]})
+
+    (refused,) = done["refused"]
+    assert refused["message"].startswith(
+        f"#1 stays held: its {column} cannot be read, and it would start without. Submit it anew, then: taskdeck cancel 1. "
+    )
+    assert not done["done"] and undone["refused"] and (await shown(call, 1))["status"] == "held"
+
+
+async def test_a_time_that_only_tells_something_keeps_no_task_from_being_released(call: Call, dispatcher: Dispatcher):
+    await submitted(call)
+    await execute(call, "UPDATE tasks SET created_at = 'x'")
+    await dispatcher.aside.look()
+
+    assert (await tasks.release(call, ids=[1]))["done"] and (await shown(call, 1))["status"] == "queued"
+
+
+async def test_what_is_left_of_it_is_shown_without_its_secrets(call: Call, dispatcher: Dispatcher):
+    await submitted(call)
+    text = '{"a": "\x1b[31mred", "api_token": "abc", "tokens": ["d", "e"], "password": "xy'
+    await execute(call, "UPDATE tasks SET parameters = ?", text)
+    await dispatcher.aside.look()
+    await dispatcher.aside.anywhere()
+
+    left = (await shown(call, 1))["launch"]["unreadable"]["parameters"]
+
+    assert left.startswith('{"a": "') and "red" in left and "\x1b" not in left
+    assert left.endswith('"api_token": •••, "tokens": •••, "password": •••')
 
 
 @pytest.mark.parametrize("conditions", ["{", "[]", '{"pr%set": "x"}'])

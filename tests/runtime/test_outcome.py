@@ -43,6 +43,8 @@ def facts(**more: Any) -> RunFacts:
         ({"stop_reason": "log limit"}, {"signal": 15}, Verdict(Run.FAILED, "log limit 5.0M", 2.0)),
         ({"log_limit": None}, {"stop": "log limit"}, Verdict(Run.FAILED, "log limit 1.0G", 2.0)),
         ({}, {"lost": True, "reason": "supervisors killed"}, Verdict(Run.LOST, "supervisors killed", 2.0)),
+        ({}, {"lost": True, "again": True}, Verdict(Run.LOST, None, 2.0)),
+        ({}, {"lost": True, "again": False, "reason": "copied"}, Verdict(Run.LOST, "copied")),
         ({}, {"lost": True}, Verdict(Run.LOST, "the outcome cannot be known", 2.0)),
         ({"failures": 1}, {"code": 3}, Verdict(Run.FAILED, "exit 3")),
         ({"retries": 0}, {"code": 3}, Verdict(Run.FAILED, "exit 3")),

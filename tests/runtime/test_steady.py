@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.upkeep import DAY
 from app.runtime import steady
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
@@ -64,6 +65,20 @@ def test_one_that_jumps_ahead_is_believed_after_a_day(passing: Pass):
     assert found.look()
 
 
+def test_one_that_jumps_twice_is_ahead_by_both_and_begins_anew_once_it_is_believed(passing: Pass):
+    found = Steady()
+    assert found.ahead() == 0
+
+    passing(days=20)
+    assert found.ahead() == 20 * DAY
+    passing(days=15)
+    assert found.ahead() == 35 * DAY
+    passing(24, 1)
+    assert found.ahead() == 0
+    passing(days=2)
+    assert found.ahead() == 2 * DAY
+
+
 async def test_what_the_duties_saw_of_the_clock_a_verb_is_told(db: Database, dispatcher: Dispatcher, home: Path, passing: Pass):
     runtime = Runtime(home, dispatcher, Usage(home), Feed())
     duties = Duties(db, dispatcher, Usage(home), steady=runtime.steady)
@@ -72,7 +87,7 @@ async def test_what_the_duties_saw_of_the_clock_a_verb_is_told(db: Database, dis
 
     passing(days=58)
     await duties.cleanup()
-    assert runtime.clock_doubt
+    assert runtime.clock_doubt and runtime.clock_ahead == 58 * DAY
     passing(24, 1)
     assert not runtime.clock_doubt
 

@@ -23,6 +23,7 @@ class Up:
     def __init__(self, feed: Feed) -> None:
         self.halted: str | None = None
         self.clock_doubt = ""
+        self.clock_ahead = 0.0
         self.feed = feed
         self.uses: dict[str, RunUse] = {}
         self.signals: list[tuple[list[str], int]] = []

@@ -243,7 +243,7 @@ async def test_a_minute_without_a_runtime_shows_what_is_known_and_no_counts(call
     answer = await at(call, HOUR)
 
     then = Board.from_dict(answer["board"])
-    assert answer["up"] is False and answer["notes"] == ["No runtime was up."]
+    assert answer["up"] is False and answer["notes"] == ["Nothing was written down for this minute."]
     assert [line.number for line in then.running] == [number]
     assert then.counts == {} and then.queues[0].load is None and then.pools[0].used_cpu is None
     assert then.runtime.state == "past"

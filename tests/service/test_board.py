@@ -61,7 +61,7 @@ async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, h
         "two 20%",
         1,
     )
-    assert running.left is not None and 590 < running.left <= 600
+    assert running.left is not None and 590 < running.left <= 600 and running.at_most
     (waits,) = found.next
     assert (waits.number, waits.status, waits.why_short != "") == (4, "queued", True)
     assert {line.number: line.how for line in found.ended} == {

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ async def test_while_the_clock_may_be_wrong_a_person_removes_nothing_without_say
     db: Database, live: Call, up: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(type(up), "upkeep", Upkeep(retention=Retention(all=Rule(keep=DAY))))
-    up.clock_doubt = "the clock was 58d ahead of what was stored last, and may be wrong."
+    up.clock_doubt, up.clock_ahead = "the clock was 58d ahead of what was stored last, and may be wrong.", 58 * DAY
     await work(db, 3, 20)
 
     with pytest.raises(Conflict) as refused:
@@ -126,6 +127,27 @@ async def test_while_the_clock_may_be_wrong_a_person_removes_nothing_without_say
     assert str(refused.value) == f"{up.clock_doubt} Nothing was removed. If it is right: taskdeck db cleanup --yes"
     told = await cleanup.cleanup(live, dry_run=True)
     assert (await cleanup.cleanup(live, sure=True))["runs"] == told["runs"] > 0
+
+
+@pytest.mark.parametrize(
+    ("keep", "ahead", "asked"),
+    [
+        (Retention(), 20 * DAY, False),
+        (Retention(), 30 * DAY, True),
+        (Retention(queues={"default": Rule(keep=20 * DAY)}), 20 * DAY, True),
+        (Retention(templates={"nightly": Rule(keep=20 * DAY)}), 20 * DAY, True),
+        (Retention(all=Rule(runs=9), operations=20 * DAY), 20 * DAY, True),
+        (Retention(all=Rule(runs=9)), 20 * DAY, False),
+    ],
+)
+async def test_a_clock_by_which_not_all_would_go_keeps_no_person_from_removing_what_is_old(
+    live: Call, up: Any, keep: Retention, ahead: float, asked: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(type(up), "upkeep", Upkeep(retention=keep))
+    up.clock_doubt, up.clock_ahead = "the clock was ahead of what was stored last, and may be wrong.", ahead
+
+    with pytest.raises(Conflict) if asked else nullcontext():
+        await cleanup.cleanup(live)
 
 
 async def test_a_backup_that_a_person_takes_while_the_clock_may_be_wrong_prunes_none(

@@ -10,7 +10,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
 from app.service import queues, slas, tasks, templates, views
 from app.service.call import Call
-from tests.service.ready import operations, submitted
+from tests.service.ready import execute, operations, submitted
 
 
 async def words(call: Call) -> dict[str, str]:
@@ -254,3 +254,32 @@ async def test_the_runs_of_a_queue_go_with_it_to_another_pool(call: Call, worker
     await queues.queue_set(call, name="default", pool="big")
 
     assert {row["name"]: row["used_cpu"] for row in await queues.pool_ls(call)} == {"big": 1.0, "default": 0.0}
+
+
+async def test_the_first_in_line_is_the_one_that_starts_first_and_all_that_waits_is_counted(call: Call):
+    for name, priority in (("low", 0), ("high", 5), ("off", 9)):
+        await queues.queue_create(call, name=name, capacity=1, priority=priority)
+    await queues.queue_pause(call, name="off")
+    for queue in ("low", "high", "off"):
+        await submitted(call, queue=queue)
+    urgent, front = await submitted(call, queue="low", priority=7), await submitted(call, queue="low")
+    await submitted(call, queue="low", hold=True)
+
+    found = await queues.queue_line(call, names=["low"])
+    assert found == {"first": urgent["uuid"], "waiting": {"queued": 3, "held": 1}}
+    await tasks.front(call, ids=[front["uuid"]], value=None)
+    assert (await queues.queue_line(call, names=["low"]))["first"] == front["uuid"]
+
+    both = await queues.queue_line(call, names=["off", "low", "high"])
+    assert (await views.show(call, id=both["first"]))["queue"] == "high"
+    assert (await queues.queue_line(call, names=["default"])) == {"first": None, "waiting": {}}
+
+
+async def test_where_none_is_in_line_the_next_attempt_is_first(call: Call):
+    late, soon = await submitted(call), await submitted(call)
+    for task, at in ((late, "2099-01-02"), (soon, "2099-01-01")):
+        await execute(call, f"UPDATE tasks SET status = 'retrying', retry_at = '{at}T00:00:00.000000Z' WHERE uuid = ?", task["uuid"])
+
+    assert (await queues.queue_line(call, names=["default"]))["first"] == soon["uuid"]
+    with pytest.raises(NotFound):
+        await queues.queue_line(call, names=["nosuch"])

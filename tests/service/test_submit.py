@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import given, queues, submit, templates, views
 from app.service import operations as log
 from app.service.call import Call
+from db.errors import Storage
 from tests.service.ready import execute, operations, submitted
 
 GREET = {
@@ -67,6 +71,44 @@ async def test_the_highest_number_is_told_outside_the_database_too(call: Call):
     assert given.read(call.home) == (44, ((2, 41),))
 
 
+def test_one_bit_that_has_flipped_in_what_was_given_moves_no_number(home: Path):
+    given.pass_over(home, 41, [2, 41])
+    file = home / "run" / given.NAME
+    whole = file.read_bytes()
+
+    for at, bit in product(range(len(whole)), range(8)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+        found = given.read(home)
+        assert found.highest in (0, 41) and found.passed in ((), ((2, 41),)) and found != (41, ((2, 41),)), (at, bit)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"9" * 26, b"", b"\xff\n" * 40, b"0000000000000000041\n"], ids=["nines", "empty", "bytes", "no sum"]
+)
+async def test_garbage_in_the_place_of_what_was_given_is_written_anew(call: Call, garbage: bytes):
+    (call.home / "run" / given.NAME).write_bytes(garbage)
+    assert given.read(call.home) == (0, ())
+
+    await submitted(call)
+
+    assert given.read(call.home) == (1, ())
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+async def test_what_is_no_file_tells_of_no_numbers_and_keeps_nobody_waiting(call: Call, make: Callable[[Path], None]):
+    make(call.home / "run" / given.NAME)
+
+    assert given.read(call.home) == (0, ())
+    assert (await submitted(call))["number"] == 1
+
+
+def test_a_folder_in_the_place_of_what_was_given_is_named_by_a_restore(home: Path):
+    (home / "run" / given.NAME).mkdir()
+
+    with pytest.raises(Storage, match=f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored. Move it away"):
+        given.pass_over(home, 41, [])
+
+
 async def test_where_it_stands_is_answered(call: Call):
     first, second = await submitted(call), await submitted(call)
 
@@ -112,6 +154,11 @@ async def test_tasks_share_one_stored_environment(call: Call):
         ({"argv": ["sh", "-c", "sleep 3; echo $x"]}, "sh"),
         ({"argv": ["sha256sum", "-b", "photos/"]}, "sha256sum photos"),
         ({"script": "  sort a | uniq\nwc -l\n"}, "sort a | uniq"),
+        ({"script": "sort /etc/passwd | uniq | head -3"}, "sort passwd | uniq | head -3"),
+        ({"script": "./train.sh  --out=/srv/x/ ~/in/a.csv >/dev/null 2>&1"}, "train.sh --out=x a.csv >null 2>&1"),
+        ({"script": '"$HOME/bin/get" https://example.org/d/a.tgz -v /srv/a:/b'}, '"get" a.tgz -v a:b'),
+        ({"script": "ls / && sed 's/a/b/' a/b"}, "ls && sed 's a b ' b"),
+        ({"script": "/" * 5000}, "task"),
         ({"argv": ["./.hidden"]}, "hidden"),
         ({"argv": ["x", "a\x1b]52;c;AAAA\x07.txt"]}, "x"),
         ({"script": "x\x1b]52;c;AAAA\x07"}, "x␛]52;c;AAAA␇"),

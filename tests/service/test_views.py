@@ -141,11 +141,14 @@ async def test_why_says_each_thing_that_keeps_a_task_waiting(live: Call, worker)
 
 async def test_why_of_an_ended_task_says_how_it_ended(live: Call, worker):
     await submitted(live)
-    await worker.run(1, 3)
+    await submitted(live)
+    await worker.run(1, 3, logs="it began\nno such file\n\n")
+    await worker.run(2, 0, logs="done\n")
 
-    ((answer),) = await views.why(live, ids=[1])
+    answer, well = await views.why(live, ids=[1, 2])
 
     assert answer["reasons"] == [{"code": "ended", "text": "it has ended, failed: exit 3", "short": "failed: exit 3"}]
+    assert (answer["last_lines"], well["last_lines"]) == (["it began", "no such file"], [])
 
 
 async def test_why_without_a_runtime_says_that_first(call: Call):
@@ -220,3 +223,23 @@ async def test_an_ambiguous_name_is_refused_by_every_reading_verb(call: Call):
     ):
         with pytest.raises(Conflict, match="#2, #1"):
             await look
+
+
+async def test_too_few_runs_are_not_remembered_for_long(call: Call, monkeypatch: pytest.MonkeyPatch):
+    """A screen that asks anew and one that asked before must not tell different ends."""
+    moment, runs = [1000.0], list[float]()
+    monkeypatch.setattr(view.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(view.reads, "past_run_seconds", lambda c, template: runs)
+    habits = view.Habits()
+
+    async def usual() -> Any:
+        return await call.db.read(lambda c: habits.of(c, "encode"))
+
+    assert await usual() is None
+    runs += [6.0, 7.0, 8.0]
+    moment[0] += 2.0
+    found = await usual()
+    assert found is not None and found.median == 7.0
+    runs[:] = [60.0] * 3
+    moment[0] += 29.0
+    assert await usual() == found

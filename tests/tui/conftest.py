@@ -8,6 +8,8 @@ import pytest
 from textual import _wait
 from textual.css.stylesheet import Stylesheet
 
+from app.tui import silence
+
 OFTEN = 1 / 125
 """Seconds between two looks at whether an app has come to rest."""
 
@@ -35,3 +37,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wait for rest looks this often."""
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", OFTEN)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", OFTEN / 20)
+
+
+@pytest.fixture(autouse=True)
+def heard_all_the_while(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doubles of a runtime send nothing by themselves, and a test may take as long as it takes."""
+    if request.module.__name__.rpartition(".")[2] != "test_silence":
+        monkeypatch.setattr(silence, "LONG", float("inf"))

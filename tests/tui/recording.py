@@ -49,6 +49,8 @@ class Recording:
             return self.answers[verb]
         if verb == "browse":
             return {"columns": [], "rows": [], "more_before": False, "more_after": False, "total": 0, "of": 0, "lag": 0, "complete": True}
+        if verb == "queue.line":
+            return {"first": None, "waiting": {}}
         done = [
             {"number": number_of(str(ident)), "name": "a task", "uuid": ident, "status": ""}
             for ident in args.get("ids", ())

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.board import AlertLine, Board, LockFacts
+from app.core.board import AlertLine, Board, LockFacts, RuntimeFacts
 from app.core.clean import width
 from app.errors import Remote
 from app.tui.app import TaskdeckApp
@@ -113,6 +113,14 @@ def test_without_a_runtime_a_damaged_database_is_what_matters_and_none_has_to_be
     assert "DATABASE DAMAGED" in words and "taskdeck stop" not in words and "db restore --dry-run" in words
 
 
+@pytest.mark.parametrize("state", ["running", "none"])
+def test_what_was_said_to_be_done_about_a_damaged_database_is_the_only_cure(state: str):
+    cure = "Move the database away, or put a good copy there."
+    words = " ".join(line.strip() for line in said(lost(runtime=RuntimeFacts(state, cure=cure)), 120))
+
+    assert words.endswith(f"what ends is kept. {cure}") and "restore" not in words
+
+
 def test_who_holds_the_database_is_named_in_the_header_and_where_it_keeps_things_from_starting():
     halted = replace(boards.busy().runtime, halted="database held by another program since 10:31")
     board = replace(boards.busy(), runtime=halted, lock=LockFacts(NOW - 4, "sqlite3, pid 4711"))
@@ -139,8 +147,8 @@ async def test_it_stands_on_every_screen(key: str, board: Board):
         await pilot.press(key)
         await until(pilot, lambda: len(app.screen_stack) == 2 and screen_text(app)[2].startswith(" ✗ "))
 
-        # In a form letters are text: there is no key to name.
-        cleanup, start = ("", "") if key == "n" else ("B", "S")
+        # In a form letters are text: there is no key to name; and what cleanup would free stands on the page of the database itself.
+        cleanup, start = "" if key in "nB" else "B", "" if key == "n" else "S"
         assert screen_text(app)[2:4] == [line.rstrip() for line in said(board, 120, key=cleanup, start=start)]
 
 
@@ -153,6 +161,26 @@ async def test_the_key_that_it_names_for_a_stopped_runtime_starts_one_on_every_p
         await until(pilot, lambda: "S starts it again" in " ".join(screen_text(app)[2:4]).replace("S    starts", "S starts"))
         await pilot.press("S")
         await until(pilot, lambda: recording.resumed == 1)
+
+
+@pytest.mark.parametrize("cells", [60, 80])
+@pytest.mark.parametrize(
+    ("board", "begins", "ends"),
+    [
+        (boards.trouble(), "NO RUNTIME since", "S starts it again, or: taskdeck serve"),
+        (boards.halted(), "DISK FULL", "B shows what cleanup would free"),
+        (nearly_full(), "DISK NEARLY FULL", "B shows what cleanup would free"),
+        (lost(home=LONG), "", "Type: taskdeck stop && taskdeck db restore --dry-run"),
+    ],
+    ids=["stopped", "full", "nearly", "damaged"],
+)  # fmt: skip
+async def test_on_a_page_with_little_room_it_is_one_line_with_what_to_do(board: Board, begins: str, ends: str, cells: int):
+    app = deck(Answers(board))
+    async with app.run_test(size=(cells, 16)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press("5")
+        await until(pilot, lambda: screen_text(app)[1].startswith(f" ✗ {begins}") and screen_text(app)[2].startswith("━▌"))
+        assert screen_text(app)[1].endswith(ends)
 
 
 async def test_on_a_page_with_little_room_it_is_one_line():
@@ -261,6 +289,18 @@ async def test_over_a_damaged_database_the_last_rows_stay_with_their_age():
         assert any("─ 2 Pools  measured 10:42:07, 1m old" in line for line in shown)
         assert any("─ 4 SLA alerts 3  as of 10:42:07, 1m old" in line for line in shown)
         assert any("resnet50-sweep-06" in line for line in shown)
+
+
+async def test_message_and_banner_have_one_cure_for_a_database_without_a_backup():
+    app, _ = an_app(boards.busy())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        app.feed.stop()
+        await pilot.pause()
+        cure = "Move the database away, or put a good copy there."
+        app._feed_lost(Remote("the database is damaged. There is no good backup of it.", cure, "damaged-database", 5), True)
+        await until(pilot, lambda: shows(app, "no good backup") and " ".join(" ".join(screen_text(app)).split()).count(cure) == 2)
+        assert not shows(app, "db restore")
 
 
 async def test_the_list_of_tasks_keeps_its_rows_over_a_damaged_database_and_says_how_old_they_are():

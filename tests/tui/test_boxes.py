@@ -10,6 +10,7 @@ from app.core.board import RuntimeFacts
 from app.tui.app import TaskdeckApp
 from app.tui.beside import LeftBeside
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.task import TaskScreen
 from tests.tui import boards
 from tests.tui.recording import an_app, until
 from tests.tui.screen_text import screen_text
@@ -64,3 +65,20 @@ async def test_a_box_over_a_box_has_its_own_keys_in_the_last_line():
         await until(pilot, lambda: shown(app, "esc back to the question", -1))
         await pilot.press("q")
         await until(pilot, lambda: shown(app, "↵ list them", -1))
+
+
+async def test_a_click_on_a_key_of_the_last_line_is_that_key_and_one_beside_them_leaves_the_box():
+    app, _ = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app, "x cancel", -1))
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen) and shown(app, "↑ ↓ mark", -1))
+        await pilot.click(offset=(screen_text(app)[-1].index("↑ ↓ mark"), 23))
+        await until(pilot, lambda: shown(app, "› t"))
+        await pilot.click(offset=(79, 23))
+        await until(pilot, lambda: not isinstance(app.screen, LeftBeside))
+
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, "↵ opens the task", -1))
+        await pilot.click(offset=(screen_text(app)[-1].index("opens the task"), 23))
+        await until(pilot, lambda: isinstance(app.screen, TaskScreen))

@@ -290,7 +290,18 @@ async def test_what_doctor_found_is_part_of_the_welcome():
 
 async def test_an_empty_running_part_says_why_nothing_runs():
     shown = await drawn(replace(boards.busy(), running=(), counts={"queued": 22}), (120, 40))
-    assert "  Nothing runs. 31 wait: queue backup is paused (p on it resumes it)." in shown
+    assert "  Nothing runs. 31 wait: 2 of them because queue backup is paused (p on it resumes it)." in shown
+
+
+async def test_a_queue_that_all_wait_for_is_all_that_is_named():
+    shown = await drawn(replace(boards.busy(), running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
+    assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
+
+
+async def test_a_run_of_which_only_the_limit_is_known_has_less_than_that_left():
+    first, *others = boards.busy().running
+    shown = await drawn(replace(boards.busy(), running=(replace(first, left=33.5, at_most=True), *others)), (120, 40))
+    assert any("1042" in line and " <34s " in line for line in shown)
 
 
 async def test_a_row_that_ended_stays_five_seconds_in_its_place():

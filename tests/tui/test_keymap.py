@@ -8,14 +8,15 @@ import pytest
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.keys import _character_to_key
 from textual.screen import ModalScreen, Screen
 
 from app.config import Config
 from app.errors import Usage
 from app.tui.app import TaskdeckApp
-from app.tui.keymap import all_nodes, checked, known, merged
+from app.tui.keymap import all_nodes, checked, known, merged, widgets_of
 from tests.tui import boards
-from tests.tui.recording import Recording, until
+from tests.tui.recording import Recording, an_app, until
 from tests.tui.screen_text import screen_text
 
 NODES = all_nodes()
@@ -77,6 +78,7 @@ def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
         ({"table.down": "x"}, ": x would be both "),
         ({"task.cancel": "j"}, ": j would be both "),
         ({"task.cancel": "5"}, ": 5 would be both "),
+        ({"form.submit": "ctrl+w"}, ': ctrl+w would be both "Delete left to start of word" and form.submit.'),
         ({"app.leave": "x"}, ": x would be both "),
         ({"dialog.take": "y"}, "may be an answer of a dialog"),
         ({"task.log": "nosuchkey"}, 'there is no key "nosuchkey"'),
@@ -87,6 +89,22 @@ def test_what_cannot_be_is_refused_by_name(keys: dict[str, str], says: str):
     with pytest.raises(Usage, match="config.toml") as refused:
         checked(keys, "config.toml")
     assert says in str(refused.value)
+
+
+def test_a_key_of_a_widget_that_never_stands_there_is_free():
+    assert checked({"names.close": "ctrl+w"}, "config.toml") == {"names.close": "ctrl+w"}
+
+
+@pytest.mark.parametrize("key", "012345679:?nBO")
+async def test_every_widget_with_keys_is_known_to_stand_where_it_does(key: str):
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.press(_character_to_key(key))
+        await until(pilot, lambda: key in "01234" or app.screen is not app.deck)
+        await pilot.pause()
+        with_keys = {base for widget in app.screen.query("*") for base in type(widget).__mro__ if base in NODES}
+        assert with_keys <= widgets_of(type(app.screen)), app.screen
 
 
 def test_actions_that_are_not_there_are_passed_over_and_told():

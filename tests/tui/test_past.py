@@ -157,6 +157,37 @@ async def test_the_deck_goes_back_refuses_verbs_there_and_returns():
         await until(pilot, lambda: "AS OF" not in line(app, 0))
 
 
+async def test_what_was_said_of_the_past_goes_with_it():
+    app = deck(Answers(board_at=lambda args: answer_at(MINUTE - 660)))
+    app.ticks = lambda: 0.0
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("comma")
+        await until(pilot, lambda: "AS OF" in line(app, 0))
+        await pilot.press("x")
+        await until(pilot, lambda: "This is the past: 0 returns to now." in line(app, 22))
+        await pilot.press("0")
+        await until(pilot, lambda: "AS OF" not in line(app, 0))
+        await until(pilot, lambda: "past" not in line(app, 22))
+
+
+async def test_why_there_is_no_past_is_said_at_now():
+    app = deck(Answers(board_at=lambda args: answer_at(MINUTE, board=None)))
+    app.ticks = lambda: 0.0
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("comma")
+        await until(pilot, lambda: "There is no past yet" in line(app, 22))
+
+
+@pytest.mark.parametrize(("counts", "says"), [({"running": 0, "queued": 3}, "Nothing ran."), ({}, "Nothing is known to have run.")])
+async def test_of_a_minute_in_which_nothing_ran_no_advice_of_now_is_given(counts: dict[str, int], says: str):
+    then = answer_at(MINUTE - 660)
+    then["board"] |= {"running": [], "counts": counts, "waiting_total": 3, "runtime": {"state": "past"}}
+    app = deck(Answers(board_at=lambda args: then))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("comma")
+        await until(pilot, lambda: any(f"{says} 3 waited." in line(app, n) for n in range(40)))
+
+
 @pytest.mark.parametrize("pane", ["1", "3"])
 async def test_why_it_is_so_now_is_not_told_under_another_time(pane: str):
     app = deck(Answers(board_at=lambda args: answer_at(MINUTE - 660)))
@@ -183,17 +214,19 @@ async def test_that_it_is_now_is_not_said_over_the_past():
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16)])
 async def test_the_deck_shows_a_minute_in_which_no_runtime_was_up(size: tuple[int, int]):
     """You should see a dash for what nobody knows."""
-    then = answer_at(MINUTE - 660, up=False, notes=["No runtime was up."])
+    then = answer_at(MINUTE - 660, up=False, notes=["Nothing was written down for this minute."])
     for queue in then["board"]["queues"]:
         queue |= {"load": None, "waiting": None, "oldest_at": None}
     for pool in then["board"]["pools"]:
         pool |= {"used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None}
-    then["board"]["counts"] = {}
+    then["board"] |= {"counts": {}, "runtime": {"state": "past"}}
     app = deck(Answers(board_at=lambda args: then))
     async with app.run_test(size=size) as pilot:
         await pilot.press("comma")
         await until(pilot, lambda: app.past.board is not None)
         await pilot.press("1")
         await until(pilot, lambda: any("–/2" in line(app, n) for n in range(size[1])))
+        top = f"{line(app, 0)}{line(app, 1)}"
+        assert size[0] < 80 or "– running – waiting" in top
 
         assert app.failure is None

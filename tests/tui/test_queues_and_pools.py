@@ -16,6 +16,7 @@ from app.core.clean import clean
 from app.errors import Conflict
 from app.tui import placeverbs
 from app.tui.app import TaskdeckApp
+from app.tui.panes.queues import QueuesPane
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.tasks import TasksScreen
 from app.tui.screens.why import WhyScreen
@@ -182,11 +183,37 @@ async def test_w_tells_why_the_first_in_line_there_waits(pane: str, key: str, fi
 
 async def test_w_asks_the_runtime_for_the_first_in_line_when_it_is_too_far_back_for_the_board():
     async with at("1", "queue:media", replace(boards.busy(), next=())) as (pilot, app, recording):
-        recording.answers["browse"] = {"columns": ["uuid"], "rows": [["0193f0c2-0000-7000-8000-000000001053"]]}
+        recording.answers["queue.line"] = {"first": "0193f0c2-0000-7000-8000-000000001053", "waiting": {"queued": 14}}
         await pilot.press("w")
         await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._ident.endswith("1053"))
-        (args,) = await asked(pilot, recording, "browse")
-        assert args == {"filter": "queue:media status:queued,retrying", "order": "number", "down": False, "limit": 1}
+        assert await asked(pilot, recording, "queue.line") == [{"names": ["media"]}]
+
+
+@pytest.mark.parametrize(("status", "says"), [
+    ("active", "Nothing queued in queue etl: 1 held, 1 scheduled. ↵ shows its tasks."),
+    ("paused", "Nothing queued in queue etl, which is paused: 1 held, 1 scheduled. p resumes it."),
+])  # fmt: skip
+async def test_what_waits_for_something_other_than_its_turn_is_counted_until_the_cursor_goes_on(status: str, says: str):
+    queues = tuple(replace(queue, status=status) if queue.name == "etl" else queue for queue in boards.QUEUES)
+    async with at("1", "queue:etl", replace(boards.busy(), queues=queues)) as (pilot, app, recording):
+        recording.answers["queue.line"] = {"first": None, "waiting": {"held": 1, "scheduled": 1}}
+        await pilot.press("w")
+        await until(pilot, lambda: says in text(app))
+        app.screen.query_one(QueuesPane).show_board(app.board or Board())
+        await pilot.pause()
+        assert says in text(app)
+        await pilot.press("j")
+        await until(pilot, lambda: "Nothing queued" not in text(app))
+
+
+async def test_the_keys_for_marked_queues_and_pools_are_offered():
+    async with at("1", "queue:gpu") as (pilot, app, _):
+        await pilot.press("g", "space", "space")
+        await until(pilot, lambda: "+ - priority of 2 marked" in text(app) and "D delete 2 marked" in text(app))
+    async with at("2", "pool:gpu") as (pilot, app, _):
+        await pilot.press("space")
+        await until(pilot, lambda: "D delete 1 marked" in text(app))
+        assert "priority of" not in text(app)
 
 
 @pytest.mark.parametrize(("pane", "key", "says"), [

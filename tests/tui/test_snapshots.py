@@ -260,6 +260,7 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
     await pilot.resize_terminal(*size)
     await settled(app, pilot)
     assert isinstance(app.ticks, Clock) and app.deck is not None
+    app.feed.heard += 1  # of a runtime something is heard all the while
     app.ticks.at += 60.0
     for key in [*("z" if app.deck.zoomed else ""), *["escape"] * 3, "3", "g"]:
         type_key(app, key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 
+import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
@@ -301,6 +303,54 @@ async def test_a_template_has_a_field_for_each_parameter() -> None:
 
     texts = [["input", "in.mkv"], ["crf", "25"], ["preset", "slow"], ["faststart", "false"]]
     assert submitted(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
+
+
+async def test_an_answer_about_another_draft_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """You should see no refusal of what stood there before, which nothing would take away again."""
+    asked, release, judged, judge = Event(), Event(), Event(), SubmitScreen._judged
+
+    def refuses(args: dict[str, Any]) -> Any:
+        asked.set()
+        release.wait(10)
+        return Usage("there is no program x.")
+
+    def judges(screen: SubmitScreen, *answer: Any) -> None:
+        judge(screen, *answer)
+        judged.set()
+
+    monkeypatch.setattr(SubmitScreen, "_judged", judges)
+    app = deck(form(submit=refuses))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("x")
+        await until(pilot, asked.is_set)
+        monkeypatch.setattr("app.tui.screens.submit.CHECK_AFTER", 60.0)
+        await pilot.press("y")
+        await until(pilot, lambda: shows(app, "taskdeck submit -- xy"))
+        release.set()
+        await until(pilot, judged.is_set)
+        await pilot.pause()
+        assert not shows(app, "there is no program")
+
+
+async def test_the_form_tells_what_the_template_gives_where_a_field_is_empty() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 30)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: shows(app, "[the directory; empty: where the deck started") and shows(app, "empty: no limit"))
+        await pilot.press("shift+tab", "left", "tab", "right")
+        await until(pilot, lambda: shows(app, "empty: 1h") and shows(app, "not set: media, as the template"))
+        assert not shows(app, "no limit")
+
+
+async def test_an_advice_for_a_shell_is_not_given_in_a_form() -> None:
+    refusal = Usage("encode needs input.", "Add: -p input=PATH")
+    app = deck(form(submit=refusal))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("x")
+        await until(pilot, lambda: shows(app, "encode needs input."))
+        assert not shows(app, "Add:")
 
 
 async def test_a_queue_is_picked_from_the_list() -> None:

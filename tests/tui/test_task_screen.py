@@ -111,6 +111,27 @@ async def test_a_running_task_shows_its_use_and_its_log_live(tmp_path: Path) -> 
         await until(pilot, lambda: any("epoch 42/50" in line for line in screen_text(app)))
 
 
+def only_by_limit(answers: Answers) -> Answers:
+    """The first run's end is known by its limit only."""
+    first, *others = answers.board.running
+    answers.board = replace(answers.board, running=(replace(first, at_most=True), *others))
+    return answers
+
+
+async def test_a_run_without_past_runs_ends_by_its_limit(tmp_path: Path) -> None:
+    app = deck(only_by_limit(running(tmp_path / "x.log")))
+    async with app.run_test(size=(80, 30)) as pilot:
+        app.open_task("1042")
+        await until(pilot, lambda: "ends by 10:48 (at most 6m)" in line(app, 1))
+
+
+async def test_a_holder_without_past_runs_ends_within_its_limit() -> None:
+    app = deck(only_by_limit(waiting()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: line(app, 4).endswith("ends within 6m"))
+
+
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 50)])
 async def test_log_message_line_and_keys_have_their_place_at_any_size(size: tuple[int, int], tmp_path: Path) -> None:
     app = deck(running(tmp_path / "x.log"))
@@ -559,6 +580,19 @@ async def test_rules_tell_the_time_there_is_to_spare_and_a_likely_miss() -> None
         assert "kept               ended in time, 1m to spare" in text
 
 
+async def test_a_task_that_failed_in_time_is_not_said_to_have_kept_its_rule_by_ending(tmp_path: Path) -> None:
+    rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within", "due": NOW + 2640, "done": NOW, "took": 1.0,
+            "late": False, "text": "", "short": ""}  # fmt: skip
+    row = failed(tmp_path).table["show"]
+    app = deck(Answers(about=about(row, *row["instances"], slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}])))
+    async with app.run_test(size=(80, 50)) as pilot:
+        app.open_task("1048")
+        await until(pilot, lambda: any("─ SLA ─" in text for text in screen_text(app)))
+        text = "\n".join(screen_text(app))
+        assert "on-time            failed within the time, 44m to spare" in text
+        assert "soon               started in time, 44m to spare" in text
+
+
 async def test_the_timeline_tells_where_the_time_went_and_history_who_changed_what(tmp_path: Path) -> None:
     """You should see a bar of waiting and running, its phases in words, and a priority that ann changed."""
     answers = failed(tmp_path)
@@ -667,3 +701,27 @@ async def test_enter_on_its_template_opens_that(tmp_path: Path) -> None:
         await until(pilot, lambda: "↵ template" in line(app, 39))
         await pilot.press("enter")
         await until(pilot, lambda: opened == [("templates", "thumbs")])
+
+
+async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has_it_before_the_screen() -> None:
+    """From 5: a press that comes before the screen reads again is not lost; what was changed elsewhere is counted from once seen."""
+    answers = waiting()
+    answers.table["set"] = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1049")
+        await until(pilot, lambda: "priority 5" in line(app, 1))
+
+        def asked() -> list[int]:
+            return [args["fields"]["priority"] for args in answers.asked("set")]
+
+        await pilot.press("+")
+        app._take(replace(BOARD, next=tuple(replace(row, priority=6) if row.number == 1049 else row for row in BOARD.next)))
+        await pilot.press("+")
+        await until(pilot, lambda: asked() == [6, 7])
+        for seen in (7, 2):
+            answers.table["show"] = task(priority=seen)
+            app.screen.reread()
+            await until(pilot, lambda seen=seen: f"priority {seen}" in line(app, 1))
+        await pilot.press("+")
+        await until(pilot, lambda: asked() == [6, 7, 3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, cast
 
@@ -44,6 +44,7 @@ class Many(Recording):
     def __init__(self) -> None:
         super().__init__(boards.busy())
         self.newest = COUNT
+        self.priorities: dict[int, int] = {}
 
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
         return self.browse(**args) if verb == "browse" else super().answer(verb, args)
@@ -66,7 +67,7 @@ class Many(Recording):
         else:
             begin = 0 if at is None else numbers.index(at[1]) + (way == "after")
             end = min(len(found), begin + limit)
-        page = found[begin:end]
+        page = [one | {"priority": self.priorities.get(one["number"], 0)} for one in found[begin:end]]
         return {
             "columns": list(COLUMNS), "rows": [[one[name] for name in COLUMNS] for one in page], "more_before": begin > 0,
             "more_after": end < len(found), "total": len(found), "of": self.newest, "lag": 0, "complete": True, "stopped": None,
@@ -477,3 +478,27 @@ async def test_lines_are_as_wide_as_the_screen(size: tuple[int, int]):
     async with opened(size=size) as tasks:
         assert {len(line.rstrip()) <= size[0] for line in screen_text(tasks.app)} == {True}
         assert "task 5000" in tasks.text()
+
+
+async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has_it_before_the_list():
+    """No press is lost, also on a task that the board has no row of; what was changed elsewhere is counted from once it is seen."""
+    async with opened() as tasks:
+        app, line = tasks.app, replace(tasks.many.board.next[0], uuid="u4998", number=4998)
+        tasks.screen.table.go("u4998")
+
+        def asked() -> list[int]:
+            return [args["fields"]["priority"] for verb, args in tasks.many.asked if verb == "set"]
+
+        for priority in (1, 2, 3):
+            await tasks.press("+")
+            app._take(replace(tasks.many.board, next=(replace(line, priority=priority),)))
+        app._take(tasks.many.board)
+        await tasks.press("+")
+        await until(tasks.pilot, lambda: asked() == [1, 2, 3, 4])
+
+        for seen in (4, 9):
+            tasks.many.priorities[4998] = seen
+            tasks.screen.reread()
+            await until(tasks.pilot, lambda seen=seen: tasks.screen.table.item.line.priority == seen)
+        await tasks.press("+")
+        await until(tasks.pilot, lambda: asked()[4:] == [10])

@@ -72,6 +72,7 @@ async def test_why_no_board_can_be_had_stands_under_the_head_until_one_comes(pro
         await pilot.press("5")
         await until(pilot, lambda: app.screen is not app.deck and "NOTHING CAN BE SHOWN" in text(app))
         assert "loading" not in screen_text(app)[0]
+        assert str(getattr(problem, "hint", "") or problem) in text(app)
         await pilot.press("q")
         assert farewell(app.board) == "Back: taskdeck"
         del runtime.answers["board"]

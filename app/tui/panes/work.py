@@ -138,10 +138,14 @@ def divide(lines: int, running: int, waiting: int) -> list[tuple[int, int]]:
 
 
 def nothing_runs(board: Board) -> str:
-    """Why the running part is empty: `Nothing runs. 2 wait: queue backup is paused (p resumes it).`"""
+    """Why the running part is empty: `Nothing runs. 2 wait: queue backup is paused (p on it resumes it).`; of the past only what was so."""
+    if board.runtime.state == "past":
+        ran = "Nothing ran." if board.counts else "Nothing is known to have run."
+        return f"{ran} {board.waiting_total:,} waited." if board.waiting_total else ran
     if not board.waiting_total:
         return "Nothing runs."
     paused = next((queue for queue in board.queues if queue.waiting and queue.status == "paused"), None)
     if paused:
-        return f"Nothing runs. {board.waiting_total:,} wait: queue {paused.name} is paused (p on it resumes it)."
+        part = "" if paused.waiting == board.waiting_total else f"{paused.waiting:,} of them because "
+        return f"Nothing runs. {board.waiting_total:,} wait: {part}queue {paused.name} is paused (p on it resumes it)."
     return f"Nothing runs. {board.waiting_total:,} wait: w on one says why."

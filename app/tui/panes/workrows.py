@@ -96,7 +96,12 @@ def _limit(row: RunningLine, now: float, look: Look) -> Cell:
 def _left(row: RunningLine, look: Look) -> Cell:
     if row.left is None:
         return Cell(look.own(amounts.MISSING))
-    return Cell(f"late {amounts.age(-row.left)}", "warn") if row.left < 0 else Cell(amounts.estimate(row.left))
+    return Cell(f"late {amounts.age(-row.left)}", "warn") if row.left < 0 else Cell(_until(row.left, row.at_most))
+
+
+def _until(left: float, at_most: bool) -> str:
+    """`~6m` by past runs, `<6m` when only the limit is known."""
+    return f"<{amounts.at_most(left)}" if at_most else amounts.estimate(left)
 
 
 def _memory(row: RunningLine, look: Look) -> Cell:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from app.errors import Problem, Storage, Usage
 from app.paths import config_file
+from app.tui.banner import DATABASE
 from app.tui.databasedoc import Read, sections
 from app.tui.doc import Doc
 from app.tui.footer import Hint
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class DatabaseScreen(PageScreen):
     """What was slow is read again with the board; sizes, which take reading the whole file, once."""
 
+    KEY = DATABASE
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("R", "measure", "Measure again", id="database.measure"),
         Binding("q,escape", "leave", "Back", id="page.back"),

@@ -17,7 +17,7 @@ from app.tui import placeverbs, verbs
 from app.tui.banner import needs_room
 from app.tui.changes import FRESH, Changes
 from app.tui.confirm import ask_again, ask_cancel, ask_delete, dependants, left_out
-from app.tui.look import STATES, STRANGE
+from app.tui.look import STATES, STRANGE, Span
 from app.tui.panes.pools import PoolRow
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.table import Table
@@ -60,6 +60,8 @@ class DeckVerbs(Screen[None]):
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
     ]
     changes: Changes
+    _told: tuple[str, Span | None] | None = None
+    """What was said of a queue or pool, behind its key."""
 
     @property
     def deck(self) -> TaskdeckApp:
@@ -319,23 +321,36 @@ class DeckVerbs(Screen[None]):
 
     def _why_place(self, place: placeverbs.Place) -> None:
         """Why the first in line there waits; where nothing does, how it stands."""
-        board, look = self.deck.board or Board(), self.deck.look
+        board = self.deck.board or Board()
         names = placeverbs.queues_of(place, board)
         if first := placeverbs.first_in_line(names, board):
             self.deck.open_why(first.uuid)
-        elif not placeverbs.waits(names, board):
-            self.deck.say(placeverbs.standing(place, look))
         else:
-            asked = {"filter": placeverbs.tasks_of(names, "status:queued,retrying"), "order": "number", "down": False, "limit": 1}
-            self.deck.questions.send("browse", asked, lambda found, error: self.app.call_later(self._why_first, place, found, error))
+            self.deck.questions.send(
+                "queue.line", {"names": names}, lambda found, error: self.app.call_later(self._why_first, place, found, error)
+            )
 
     def _why_first(self, place: placeverbs.Place, found: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or not found:
             self.deck.say(self.deck.look.theirs(str(error)), "warn")
-        elif not found["rows"]:
-            self.deck.say(placeverbs.standing(place, self.deck.look))
-        elif self.app.screen is self:
-            self.deck.open_why(dict(zip(found["columns"], found["rows"][0], strict=True))["uuid"])
+        elif self.app.screen is self and self._stands_on(place.key):
+            if found["first"]:
+                self.deck.open_why(found["first"])
+            else:
+                self.deck.say(placeverbs.standing(place, found["waiting"], self.deck.look))
+                self._told = place.key, self.deck.said()
+
+    def _stands_on(self, key: str) -> bool:
+        """Whether the cursor is on this queue or pool."""
+        return any(place.key == key for place in placeverbs.places([self.table.item]))
+
+    @on(Table.Moved)
+    def _left_row(self) -> None:
+        """What was said of a row goes with the cursor."""
+        if self._told and not self._stands_on(self._told[0]):
+            if self.deck.said() == self._told[1]:
+                self.deck.hush()
+            self._told = None
 
     def _uuid_for(self, what: str) -> str | None:
         """The uuid of the task that the row is about; on another row None, and it is said what the key is for."""

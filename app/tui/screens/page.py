@@ -47,6 +47,8 @@ class PageScreen(Reading):
     CSS_PATH = "../styles/page.tcss"
     PLACE: ClassVar[str] = ""
     """The digit of the place this is, if it is one."""
+    KEY: ClassVar[str] = ""
+    """The key of the app that opens it, where the banner names that elsewhere."""
 
     _unread: Span | None = None
     """What was said when it could not be read."""
@@ -110,10 +112,9 @@ class PageScreen(Reading):
             line.show(keys_over(self) or own)
 
     def _show_banner(self) -> None:
-        """What is in trouble, as on the deck; where there is little room only what it is."""
-        banner = self.query_one(Banner)
-        lines = banner_of(self.app, banner, self.board) if self.board else []
-        banner.show(lines if self.app.size.height >= FULL else lines[:1])
+        """What is in trouble, as on the deck; where there is little room in one line."""
+        banner, most = self.query_one(Banner), 2 if self.app.size.height >= FULL else 1
+        banner.show(banner_of(self.app, banner, self.board, most=most) if self.board else [])
 
     def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
         """Put a safe text into the message line for a while; what a key was of no use for does not stay when the screen is left."""

@@ -346,6 +346,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         if self.draft.kind != self._shown_kind:
             self._show_kind(self.draft.kind)
         self.query_one("#words", Words).show(self._words())
+        self._asked += 1  # what is answered from now on is about another draft
         self._accepted, self._refusal = False, ""
         self._show_verdict()
         self._show_equal()
@@ -437,7 +438,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             return _INVITES[self.draft.kind]
         if not self._accepted:
             return ""
-        name = self.draft.value("queue") or (self._templates.get(self.draft.template) or {}).get("queue") or "default"
+        name = self.draft.value("queue") or self._usual.get("queue") or "default"
         line = next((line for line in self._queues if line.name == name), None)
         if line is None:
             return "It can be submitted."
@@ -449,7 +450,18 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         name = self._default_name
         self._hint("#name", f"empty: {self.look.theirs(name)}" if name and not self.draft.value("name") else "")
         queue = next((line for line in self._queues if line.name == self.draft.value("queue")), None)
-        self._hint("#queue", f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting" if queue else "")
+        self._hint("#queue", f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting" if queue else self._usual_queue())
+        limit = self._usual.get("timeout")
+        self._hint("#timeout", "empty: no limit" if limit is None else f"empty: {amounts.duration(limit)}")
+
+    def _usual_queue(self) -> str:
+        usual = self._usual.get("queue")
+        return f"not set: {self.look.theirs(usual)}, as the template" if usual and not self.draft.value("queue") else ""
+
+    @property
+    def _usual(self) -> Mapping[str, Any]:
+        """The template that was picked, whose values a task has where it asks for no others."""
+        return self._templates.get(self.draft.template, {}) if self.draft.kind == "template" else {}
 
     def _hint(self, of: str, text: str) -> None:
         """What stands behind a field."""

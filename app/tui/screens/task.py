@@ -93,7 +93,8 @@ class TaskScreen(OneTask):
 
     def _take(self, known: Known) -> None:
         self._known, self._asked = known, self.now
-        self.row.item = row_of({**known.task, "status": self._facts(known).status}, self.board)
+        self.row.item = row = row_of({**known.task, "status": self._facts(known).status}, self.board)
+        self.deck.shows_priorities({row.uuid: row.priority})
         self._follow_log(known)
         self.draw()
         self.refresh_chrome()

@@ -242,6 +242,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         if len(rows) > MOST:
             rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
         self.total, self._complete = answer["total"], answer["complete"]
+        self.deck.shows_priorities({row.key: row.line.priority for row in rows})
         self.changes.note_states([(row.key, row.status) for row in rows], self.ticks)
         self._title(answer["of"])
         table.show_rows(rows, before, after)
