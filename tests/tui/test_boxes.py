@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,6 @@ from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.screens.task import TaskScreen
 from tests.tui import boards
 from tests.tui.recording import an_app, until
-from tests.tui.screen_text import screen_text
 
 KEYS = {
     "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
@@ -21,8 +21,15 @@ KEYS = {
 }  # fmt: skip
 
 
+def seen(app: TaskdeckApp) -> list[str]:
+    """What stands on the terminal, with what is below a box."""
+    update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    rows = getattr(update, "strips", [])
+    return ["".join(segment.text for strip in row for segment in strip if not segment.control).rstrip() for row in rows]
+
+
 def shown(app: TaskdeckApp, text: str, line: int | None = None) -> bool:
-    lines = screen_text(app)
+    lines = seen(app)
     return text in (lines[line] if line is not None and lines else "\n".join(lines))
 
 
@@ -58,6 +65,7 @@ async def test_the_list_goes_on_below_a_question():
 async def test_a_box_over_a_box_has_its_own_keys_in_the_last_line():
     app, _ = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app, "x cancel", -1))
         lines = [[(f"line {n}", "")] for n in range(20)]
         app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n", names=lines)))
         await until(pilot, lambda: shown(app, "↵ list them", -1))
@@ -73,12 +81,12 @@ async def test_a_click_on_a_key_of_the_last_line_is_that_key_and_one_beside_them
         await until(pilot, lambda: shown(app, "x cancel", -1))
         await pilot.press("X")
         await until(pilot, lambda: isinstance(app.screen, ChoiceScreen) and shown(app, "↑ ↓ mark", -1))
-        await pilot.click(offset=(screen_text(app)[-1].index("↑ ↓ mark"), 23))
+        await pilot.click(offset=(seen(app)[-1].index("↑ ↓ mark"), 23))
         await until(pilot, lambda: shown(app, "› t"))
         await pilot.click(offset=(79, 23))
         await until(pilot, lambda: not isinstance(app.screen, LeftBeside))
 
         await pilot.press("w")
         await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, "↵ opens the task", -1))
-        await pilot.click(offset=(screen_text(app)[-1].index("opens the task"), 23))
+        await pilot.click(offset=(seen(app)[-1].index("opens the task"), 23))
         await until(pilot, lambda: isinstance(app.screen, TaskScreen))
