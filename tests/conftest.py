@@ -38,7 +38,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 FIRST = (
-    "test_snapshots", "test_plans_of_a_runtime", "test_every_key", "test_restore", "test_backup", "test_deck_keys", "test_schema_form_cases",
+    "test_snapshots", "test_plans_of_a_runtime", "test_every_key", "test_restore", "test_backup", "test_deck_keys",
+    "test_schema_form_cases",
 )  # fmt: skip
 """The files that take longest. The rest is in the order of the folders, which has the slow ones before those that take a moment each."""
 
