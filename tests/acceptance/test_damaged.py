@@ -267,7 +267,7 @@ def test_a_deck_over_a_damaged_database_says_so_and_that_the_runtime_lives(house
             file.write(random.Random(2).randbytes((house.home / "taskdeck.db").stat().st_size - 2 * 4096))
         assert house.td("submit", "--", "true").returncode == 5
         shown.wait(lambda t: "DATABASE DAMAGED" in t.text and "taskdeck db restore --dry-run" in t.text and "NO RUNTIME" not in t.text)
-        assert "to be seen" in shown.text
+        shown.wait("to be seen")
         shown.type("5").wait(lambda t: "5 Tasks" in t.text and "DATABASE DAMAGED" in t.text and "taskdeck db restore --dry-run" in t.text)
         shown.type("q").wait("3 Running 0")
         house.ok("stop")
