@@ -204,12 +204,11 @@ def at_the_start(shown: Tmux | Terminal) -> None:
 
 
 def _leave(shown: Tmux | Terminal) -> None:
-    """Close what stands on the deck."""
-    for _ in range(6):
+    """Close what stands on the deck. By Escape: `q` that comes late, after what it was for, would end the deck itself."""
+    for _ in range(8):
         if not _on_deck(before := shown.lines):
-            leave = "q" if before[-1].endswith("q back") and not _in_a_box(before) else ESCAPE
             with suppress(AssertionError):
-                shown.type(leave).wait(lambda t, before=before: _changed(before, t.lines), seconds=1)
+                shown.type(ESCAPE).wait(lambda t, before=before: _changed(before, t.lines), seconds=1)
 
 
 def _on_deck(lines: list[str]) -> bool:
