@@ -37,6 +37,18 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+FIRST = (
+    "test_snapshots", "test_plans_of_a_runtime", "test_every_key", "test_restore", "test_backup", "test_deck_keys",
+    "test_schema_form_cases",
+)  # fmt: skip
+"""The files that take longest. The rest is in the order of the folders, which has the slow ones before those that take a moment each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """No worker is left alone with a long file at the end."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _kept_out_of_the_next_collections() -> Iterator[None]:
     """What a module has left for good, as the apps of the deck, is not looked through again with each of the modules after it."""
