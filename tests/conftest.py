@@ -22,8 +22,13 @@ from db.engine import Database, open_database
 from tests.living import Living, command
 
 
+SELDOM = (20_000, 20, 50)
+"""Thresholds of the collector: the apps of the deck are made by the thousand, and what is left of those of a module goes after it."""
+
+
 def pytest_configure() -> None:
     """Undo what tests were started with and the processes that they start would inherit."""
+    gc.set_threshold(*SELDOM)
     # Each of thousands of processes would compile the whole program anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -33,8 +38,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests wait for other processes, and for screens to come to rest, for a third of their time."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two for a core: tests wait for other processes, and for screens to come to rest, for half of their time."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 FIRST = (

@@ -497,3 +497,25 @@ async def test_the_footer_tells_what_can_be_done_with_the_marks() -> None:
             assert screen.table.go(next(row.key for row in screen.table.view("rules").rows if rule.endswith(row.name)))
             await pilot.press("space")
         await until(pilot, lambda: "s silence 2 marked  p turn off 1 marked" in screen_text(app)[-1])
+
+
+async def test_one_rule_is_edited_at_a_time():
+    app = deck(answers())
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, app)
+        for rule in screen.table.view("rules").rows[:2]:
+            assert screen.table.go(rule.key)
+            await pilot.press("space")
+        await pilot.press("e")
+        await until(pilot, lambda: "e edits one rule; 2 are marked." in text(app))
+        assert isinstance(app.screen, AlertsScreen)
+
+
+@pytest.mark.parametrize("key", "senDpa")
+async def test_reading_only_nothing_is_asked_that_would_change_something(key: str):
+    app = deck(answers(), read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(key)
+        await until(pilot, lambda: "Read only: nothing is changed from here." in text(app))
+        assert isinstance(app.screen, AlertsScreen)

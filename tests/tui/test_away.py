@@ -13,6 +13,7 @@ from app.tui.screens.deck import DeckScreen
 from tests.tui import boards
 from tests.tui.recording import an_app, until
 from tests.tui.screen_text import screen_text
+from tests.tui.test_boxes import seen, shown
 
 FOUND: dict[str, Any] = {
     "since": boards.NOW - 28_800,
@@ -101,3 +102,16 @@ async def test_nothing_is_drawn_while_another_window_has_the_focus():
         app.post_message(AppFocus())
         await until(pilot, lambda: "0 running" in screen_text(app)[0])
         assert "Not refreshed" not in "\n".join(screen_text(app))
+
+
+async def test_a_click_on_a_key_of_the_last_line_is_that_key_and_no_other():
+    async with coming_back(FOUND) as (app, _, pilot):
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen) and shown(app, "↵ go on  f what failed", -1))
+        await pilot.click(offset=(seen(app)[-1].index("go on"), 23))
+        await until(pilot, lambda: not isinstance(app.screen, AwayScreen))
+        await pilot.pause()
+        assert isinstance(app.screen, DeckScreen)
+    async with coming_back(FOUND) as (app, _, pilot):
+        await until(pilot, lambda: isinstance(app.screen, AwayScreen) and shown(app, "f what failed", -1))
+        await pilot.click(offset=(seen(app)[-1].index("what failed"), 23))
+        await until(pilot, lambda: type(app.screen).__name__ == "TasksScreen")

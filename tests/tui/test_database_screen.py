@@ -292,3 +292,8 @@ async def test_read_only_takes_no_backup():
     async with app.run_test(size=(120, 40)) as pilot:
         await backed_up(pilot, app, "Read only: nothing is changed from here.")
         assert home.asked("db.backup") == []
+
+
+def test_a_backup_that_is_good_but_for_what_cannot_be_read_says_so():
+    (line,) = [line for line in lines_of(Read([], [BACKUPS[0] | {"unreadable": ["2 rows of tasks", "1 of events"]}])) if "128M" in line]
+    assert line.endswith("good, but 2 rows of tasks; 1 of events")

@@ -936,3 +936,44 @@ async def test_digits_come_back_to_the_deck_from_anywhere():
         await deck.press("2")
         await until(deck.pilot, lambda: deck.app.screen is deck.screen)
         assert deck.screen.focused is deck.screen.panes[1]
+
+
+async def test_the_priority_of_what_is_marked_goes_up_as_often_as_it_is_pressed():
+    """The marks stay: the next + would else mean the row under the cursor, which nobody had marked."""
+    async with opened() as deck:
+        for number in (1053, 1054):
+            await (await deck.on(number)).press("space")
+        await deck.press("+", "+")
+        asked = await deck.asked("set", 4)
+        assert [(args["ids"], args["fields"]["priority"]) for args in asked] == [
+            ([UUID.format(number)], priority) for priority in (1, 2) for number in (1053, 1054)
+        ]
+        await deck.press("t")
+        await deck.asked("front")
+        await until(deck.pilot, lambda: not deck.screen.table.marks)
+
+
+async def test_what_was_refused_among_many_is_said_with_what_was_done():
+    async with opened() as deck:
+        for row in boards.NEXT[:4]:
+            await (await deck.on(row.number)).press("space")
+
+        def answer(verb: str, args: dict[str, Any]) -> Any:
+            if verb == "set" and args["ids"] == [boards.NEXT[2].uuid]:
+                return {"done": [], "refused": [{"number": 1054, "message": "#1054 has ended."}], "notes": []}
+            return Recording.answer(deck.recording, verb, args)
+
+        deck.recording.answer = answer  # type: ignore[method-assign]
+        await deck.press("+")
+        assert "Priority 0 → 1: #1049 a task.  And 2 more.  Refused: #1054 has ended.  u undo" in await deck.says("Refused")
+
+
+async def test_what_was_said_is_there_still_when_the_terminal_has_the_focus_again():
+    async with opened() as deck:
+        deck.app.settings = replace(deck.app.settings, unfocused="live")
+        deck.app.say("Paused #1042.")
+        deck.app.post_message(events.AppBlur())
+        await until(deck.pilot, lambda: not deck.app.app_focus)
+        deck.app.post_message(events.AppFocus())
+        await until(deck.pilot, lambda: deck.app.app_focus)
+        assert "Paused #1042." in await deck.says("Paused")

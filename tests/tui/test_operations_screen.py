@@ -14,6 +14,7 @@ from app.tui.panes.oplog import about, operation
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen, asked
 from app.tui.screens.task import TaskScreen
+from app.tui.table import Table
 from tests.tui.answers import Answers, deck, task, until
 from tests.tui.boards import NOW
 from tests.tui.screen_text import screen_text
@@ -285,3 +286,14 @@ def test_hostile_values_are_shown_as_text():
 
     assert not {c for c in text if ord(c) < 32 and c != "\n"} and "\u202e" not in text
     assert "[red]" in text
+
+
+async def test_a_filter_that_is_kept_before_its_answer_is_there_reads_no_further():
+    app = deck(Log(450))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, "Operations 200+")
+        screen.words = "x"
+        screen.filtered()
+        screen.post_message(Table.Moved(screen.table))
+        await until(pilot, lambda: shown(app, "Operations 200+ /x"))
+    assert app.failure is None

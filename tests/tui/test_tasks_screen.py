@@ -362,7 +362,7 @@ async def test_the_footer_is_for_the_marks_and_for_all_that_are_marked():
         await tasks.press("space", "space")
         await tasks.until(" 2 marked  ", "Tasks 5,000, 2 marked")
         assert " 2 marked  " in screen_text(tasks.app)[-1] and "open" not in screen_text(tasks.app)[-1]
-        await tasks.press("escape", "f", "asterisk")
+        await tasks.press("escape", "f", "f", "asterisk")
         await tasks.until("x cancel all marked")
         await tasks.press("escape")
         await until(tasks.pilot, lambda: "all marked" not in screen_text(tasks.app)[-1])
@@ -502,3 +502,34 @@ async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has
             await until(tasks.pilot, lambda seen=seen: tasks.screen.table.item.line.priority == seen)
         await tasks.press("+")
         await until(tasks.pilot, lambda: asked()[4:] == [10])
+
+
+@pytest.mark.parametrize(("words", "offered", "never"), [
+    ("status:ended", "r run again all marked  D delete all marked", "xpt"), ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
+    ("status:held", "", "xptrD"),
+])  # fmt: skip
+async def test_for_all_that_are_marked_only_keys_are_offered_that_are_for_one_of_them(words: str, offered: str, never: str):
+    """Of 3,334 rows not all are held: what the filter says of states decides. Of none that there are, nothing is for any."""
+    async with opened(size=(140, 30)) as tasks:
+        tasks.screen.filter_by(words)
+        await tasks.until(f"/{words}")
+        await until(tasks.pilot, lambda: tasks.screen.settled.is_set())
+        await tasks.press("asterisk")
+        await tasks.until("all marked")
+        footer = screen_text(tasks.app)[-1]
+        assert offered in footer and "space mark" not in footer
+        assert not any(f" {key} {word}" in footer for key in never for word in ("cancel", "hold", "to front", "run again", "delete"))
+
+
+async def test_all_rows_bear_the_mark_while_all_are_marked():
+    async with opened("status:waiting") as tasks:
+        await tasks.press("asterisk")
+        await until(tasks.pilot, lambda: any(line.startswith("›*4998") for line in screen_text(tasks.app)))
+        assert any(line.startswith(" *4995") for line in screen_text(tasks.app))
+
+
+async def test_all_that_a_wrong_filter_means_is_not_marked():
+    async with opened() as tasks:
+        await tasks.press("slash", *"status:nosuch", "enter", "asterisk")
+        await tasks.until("there is no state")
+        assert not tasks.screen.everything

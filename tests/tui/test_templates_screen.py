@@ -179,3 +179,13 @@ def test_hostile_definitions_are_shown_as_text():
     text = "".join(span for line in about(row, 80, Look()) for span, _ in line)
 
     assert not {c for c in text if ord(c) < 32} and "\u202e" not in text and "[b]" in text
+
+
+async def test_nothing_is_marked_where_no_verb_means_marks():
+    app = deck(Answers(template_ls=ROWS))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        before = screen.table.cursor
+        await pilot.press("space")
+        await until(pilot, lambda: shown(app, "space does nothing here"))
+        assert (screen.table.cursor, screen.table.marks) == (before, set())
