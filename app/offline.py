@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -21,11 +22,11 @@ from app.runtime.inplace import check_in_place, note_quiet, quiet_since
 from app.service import checking, given, traces
 from app.service.call import Call
 from db import check as checks
-from db import clock, migrate, restore
+from db import clock, legible, migrate, restore
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, NoBackup, Store
 from db.engine import memory_database, open_database, write_engine
-from db.errors import BehindDatabase, DamagedDatabase, OlderDatabase, damaged
+from db.errors import BehindDatabase, DamagedDatabase, OlderDatabase, UnnamedDatabase, damaged
 from db.operations import By
 
 
@@ -47,9 +48,22 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
     """
     with _usable(home):
         found = asyncio.run(_read(Path(home), verb, args))
-        if verb == "status" and _behind(Path(home)):
-            found["database"]["state"] = "DAMAGED"
+        if verb == "status" and (state := _ails(Path(home))):
+            found["database"]["state"] = state
         return found
+
+
+def _ails(home: Path) -> str:
+    """What is wrong with the database, which a look at its figures does not tell, where the last runtime did not let go of it in peace;
+    empty when nothing is."""
+    from app.runtime.fresh import unsure
+
+    if _behind(home):
+        return "DAMAGED"
+    if not unsure(home):
+        return ""
+    with checks.reading(paths.database(home)) as c:
+        return next(iter(legible.lines(c.execute, legible.IN_USE, checking.JUDGES)), "")
 
 
 async def _read(home: Path, verb: str, args: dict[str, Any]) -> Any:
@@ -80,7 +94,7 @@ def _blame(path: Path, error: Exception) -> None:
         return
     if version != migrate.HEAD:
         raise OlderDatabase(path, version, migrate.HEAD) from error
-    if not (wrong := checks.check(path)):
+    if not (wrong := checks.check(path, checking.JUDGES)):
         return
     if checks.damage(path):
         raise damaged(path, wrong[0]) from error
@@ -167,24 +181,42 @@ def repair_home(home: str) -> dict[str, Any]:
     from app.runtime.lock import hold_lock, user_name
 
     path = paths.database(Path(home))
-    with _usable(home), hold_lock(Path(home)):
+    with _usable(home), hold_lock(_made(Path(home))):
         restore.sweep(path)
         check_in_place(Path(home))
-        if (version := migrate.version_of(path)) is None:
+        by = By(user_name(os.getuid()))
+        done = _written(path, checking.name_version, by) if checks.is_unnamed(path) else []
+        try:
+            version = migrate.version_of(path)
+        except UnnamedDatabase as unnamed:
+            raise damaged(path, f"{unnamed.why}, and not all else of it is as in this version") from None
+        if version is None:
             raise _none_yet(Path(home))
         if version != migrate.HEAD:
             raise OlderDatabase(path, version, migrate.HEAD)
-        hurt = checks.damage(path) or checking.lacking(Path(home))
-        done = [] if hurt else _mend(path, checking.logs_of_nobody(Path(home)), By(user_name(os.getuid())), checking.highest(Path(home)))
+        if not (checks.damage(path) or checking.lacking(Path(home))):
+            done += _written(path, checking.mend, checking.logs_of_nobody(Path(home)), by, checking.highest(Path(home)))
         problems = checking.examine(Path(home), False)
     return {"ok": not problems, "done": done, "problems": problems}
 
 
-def _mend(path: Path, logs: list[str], by: str, highest: int) -> list[str]:
+def _made(home: Path) -> Path:
+    """The home, made around a database that may have come alone. Raises NotFound where there is neither, and DamagedDatabase where there
+    was one."""
+    if paths.database(home).exists():
+        paths.make_home(home)
+    elif not (home / "run").is_dir():
+        check_in_place(home)
+        raise _none_yet(home)
+    return home
+
+
+def _written(path: Path, mend: Callable[..., list[str]], *more: Any) -> list[str]:
+    """What `mend(c, …)` did in one transaction."""
     engine = write_engine(path)
     try:
         with engine.begin() as c:
-            return checking.mend(c, logs, by, highest)
+            return mend(c, *more)
     finally:
         engine.dispose()
 
@@ -423,6 +455,7 @@ def promote_home(home: str) -> int:
 def backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
     """Take a backup while no runtime has the home: what the verb db.backup answers; `note` is told what is waited for. Raises
     RuntimeExists."""
+    logging.basicConfig(format="taskdeck: %(message)s")  # what a runtime writes down, a person is told
     with _usable(home):
         _look_there(paths.database(Path(home)))
         paths.make_home(Path(home))
@@ -475,7 +508,11 @@ def kept(home: str) -> dict[str, Any]:
 
 
 def verify(home: str, ident: str | None) -> dict[str, Any]:
-    """Check one backup, or all; see `service.backups.checked`. The database is not looked at."""
+    """Check one backup, or all and what upgrades have kept; see `service.backups.checked`, and "copies": [{id, problem}], null where there
+    is none. The database is not looked at."""
     from app.service.backups import checked
 
-    return checked(Path(home), ident)
+    found = checked(Path(home), ident)
+    with _usable(home):
+        copies = restore.before_upgrades(paths.database(Path(home))) if ident is None else []
+        return found | {"copies": [{"id": one.path.name, "problem": restore.wrong_with(one)} for one in copies]}

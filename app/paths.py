@@ -120,9 +120,14 @@ def stopped_mark(home: str | Path) -> str:
 def mark_stopped(home: str | Path, by: str, at: str) -> None:
     """Leave the mark, whole or not at all. Raises OSError."""
     new = f"{stopped_mark(home)}.new"
-    with open(new, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        file.write(f"{by}\n{at}\n")
-    os.replace(new, stopped_mark(home))
+    try:
+        with open(new, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(f"{by}\n{at}\n")
+        os.replace(new, stopped_mark(home))
+    except OSError:
+        with suppress(OSError):
+            os.unlink(new)
+        raise
 
 
 STOPPED_CODE = 79

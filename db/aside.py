@@ -60,13 +60,20 @@ def without_environment(c: Connection) -> set[str]:
 
 
 def _mend(c: Connection, row: Odd) -> None:
-    """Put something that can be read where nothing can."""
+    """Put something that can be read where nothing can. Figures of nobody knows which time go."""
+    if _is_of_no_time(row):
+        return sql.run(c, f"DELETE FROM {row.table} WHERE rowid = ?", (row.row,))
     new = {name: _instead(row, name) for name in row.columns}
     if row.table == "tasks":
         launch = json.loads(new.get("launch") or row.values["launch"])
         new["launch"] = json.dumps({**launch, UNREADABLE: {name: str(row.values[name]) for name in row.columns}})
     sets = ", ".join(f'"{name}" = :{name}' for name in new)
     sql.run(c, f"UPDATE {row.table} SET {sets} WHERE rowid = :at", {**new, "at": row.row})
+
+
+def _is_of_no_time(row: Odd) -> bool:
+    """Whether it is a part of the row's key that cannot be read, which is a time."""
+    return any(schema.metadata.tables[row.table].columns[name].primary_key for name in row.columns)
 
 
 def _instead(row: Odd, name: str) -> str | None:
@@ -89,7 +96,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _told(c: Connection, row: Odd) -> list[tuple[str, str]]:
-    return [(f"row {row.row} of {row.table}", _named(row.columns))]
+    return [(f"row {row.row} of {row.table}", f"{_named(row.columns)}{', so it is removed' if _is_of_no_time(row) else ''}")]
 
 
 def _task(c: Connection, row: Odd) -> list[tuple[str, str]]:

@@ -21,20 +21,23 @@ from sqlalchemy.exc import IntegrityError
 from db import aside, clock, legible, migrate, moves, schema, seed, sql, wal
 from db.backup import restore_tool as tool
 from db.engine import explain
-from db.errors import BehindDatabase, DamagedDatabase, Storage, damaged
+from db.errors import BehindDatabase, DamagedDatabase, Problem, Storage, UnnamedDatabase, damaged
 from db.files import read_only_uri
+from db.legible import NO_JUDGES, Judges
 
 TOLD = 20
 """Faults of one sort that are told."""
 
 
-def check(path: Path) -> list[str]:
-    """What SQLite and we find wrong with the whole file; empty when it is well. Reads every page. Raises Storage when it cannot."""
+def check(path: Path, judges: Judges = NO_JUDGES) -> list[str]:
+    """What SQLite and we, and `judges`, find wrong with the whole file; empty when it is well. Reads every page. Raises Storage when it
+    cannot."""
     version = migrate.version_of(path)
     if found := damage(path):
         return found
     with reading(path) as c:
-        ours = [*(f"{kind} {name} is missing" for kind, name in _missing(c)), *legible.lines(c.execute)] if version == migrate.HEAD else []
+        ours = [f"{kind} {name} is missing" for kind, name in _missing(c)] if version == migrate.HEAD else []
+        ours += legible.lines(c.execute, judges=judges) if version == migrate.HEAD else []
         ours += [none_at_all(kind) for (kind,) in c.execute(seed.LACKING)]
     return [*ours, *disorder(path)]
 
@@ -99,6 +102,31 @@ def _missing(c: sqlite3.Connection) -> list[tuple[str, str]]:
     indexes = [str(index.name) for table in schema.metadata.sorted_tables for index in table.indexes]
     wanted = {"index": indexes, "trigger": list(schema.TRIGGERS)}
     return [(kind, name) for kind, names in wanted.items() for name in sorted({*names} - {*_names(c, kind)})]
+
+
+def is_unnamed(path: Path) -> bool:
+    """Whether a database has lost the row that says its version, and is whole and of this one in all else. Raises Storage."""
+    try:
+        migrate.version_of(path)
+    except UnnamedDatabase:
+        with reading(path) as c:
+            return not (broken(c) or _lacking(c) or _missing(c) or _unknown(c))
+    except Problem:
+        pass
+    return False
+
+
+def _unknown(c: sqlite3.Connection) -> list[str]:
+    """Tables and columns that no database of this version has."""
+    ours = {table.name: {column.name for column in table.columns} for table in schema.metadata.sorted_tables}
+    there = {name: {row[1] for row in c.execute(f"PRAGMA table_info({name})")} for name in ours}
+    return [name for name in _names(c, "table") if name != "alembic_version" and (name not in ours or there[name] != ours[name])]
+
+
+def name_version(c: Connection) -> str:
+    """Let the database say that it is of this version, as it does in all but its row; what was done, in words."""
+    sql.run(c, "INSERT INTO alembic_version VALUES (?)", (migrate.HEAD,))
+    return f"the version of the database, which was lost, set to {migrate.HEAD}: all of its tables are of that"
 
 
 def quick(path: Path) -> None:
@@ -251,14 +279,18 @@ _MENDS: dict[str, tuple[str, str]] = {
     "{} of tasks that are not there removed|run|runs": ("instances", _NO_TASK.format("task_id")),
     "{} of tasks that are not there removed|dependency|dependencies":
         ("dependencies", f"{_NO_TASK.format('task_id')} OR {_NO_TASK.format('parent_id')}"),
+    "{} of rules that are not there removed|silence|silences": ("silences", "sla_id NOT IN (SELECT id FROM slas)"),
 }  # fmt: skip
+_LOOSE = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", "slas", "id"), ("alerts", "task_id", "tasks", "uuid"),
+          ("backups", "parent_id", "backups", "id"))  # fmt: skip
+"""References without which a row is as good as ever: (table, column, what it refers to by which column)."""
 
 
-def repair(c: Connection, highest: int = 0) -> list[str]:
-    """Mend what follows from the rest: rows of tasks that are not there, queues that tasks wait in, a pool and a queue where there is
-    none, counters, the last number, loads, indexes and triggers; and set aside what cannot be read. What was done, in words. `highest`: a
-    number that was given, as others know."""
-    done = [*_made_anew(c), *_orphans(c), *aside.set_aside(c, legible.MENDABLE)]
+def repair(c: Connection, highest: int = 0, judges: Judges = NO_JUDGES) -> list[str]:
+    """Mend what follows from the rest: rows of tasks and rules that are not there, queues that tasks wait in, a pool and a queue where
+    there is none, counters, the last number, loads, indexes and triggers; and set aside what cannot be read. What was done, in words.
+    `highest`: a number that was given, as others know."""
+    done = [*_made_anew(c), *_orphans(c), *_loose(c), *aside.set_aside(c, legible.MENDABLE, judges)]
     done += [*_pool(c), *_queues(c), *_recount(c), *_renumber(c, highest)]
     return [*done, *(f"the figures of {name} counted anew" for name in moves.recount(c))]
 
@@ -286,6 +318,14 @@ def _orphans(c: Connection) -> Iterator[str]:
             sql.run(c, f"DELETE FROM {table} WHERE {lost}")
             said, one, more = words.split("|")
             yield said.format(f"{many:,} {one if many == 1 else more}")
+
+
+def _loose(c: Connection) -> Iterator[str]:
+    for table, column, parent, key in _LOOSE:
+        lost = f"{column} IS NOT NULL AND {column} NOT IN (SELECT {key} FROM {parent})"
+        if many := sql.value(c, f"SELECT count(*) FROM {table} WHERE {lost}"):
+            sql.run(c, f"UPDATE {table} SET {column} = NULL WHERE {lost}")
+            yield f"{many:,} {'row' if many == 1 else 'rows'} of {table} let go of {parent} that are not there"
 
 
 _NO_QUEUE = "SELECT queue FROM tasks UNION SELECT queue FROM templates WHERE queue IS NOT NULL EXCEPT SELECT name FROM queues ORDER BY 1"

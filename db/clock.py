@@ -35,10 +35,10 @@ SHAPE = f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0
 
 
 def is_time(value: object) -> bool:
-    """Whether `value` is a stored text that means a moment."""
+    """Whether `value` is a moment as it is stored: one that only means the same sorts elsewhere, and is never reached."""
     try:
-        return isinstance(value, str) and parse(value).tzinfo is not None
-    except ValueError:
+        return isinstance(value, str) and stamp(parse(value)) == value
+    except (ValueError, OverflowError):
         return False
 
 

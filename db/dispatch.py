@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from db import sql
+from db import clock, sql
 
 WINDOW = (
     "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template FROM tasks "
@@ -69,8 +69,11 @@ def wanted(c: Connection) -> list[Any]:
 
 
 def next_due(c: Connection) -> str | None:
-    """When the next scheduled or retrying task's time comes; what cannot be read counts as none of both, and may come first."""
-    return sql.value(c, NEXT_DUE)
+    """When the next scheduled or retrying task's time comes. Raises ValueError where what is first is no time: it would never come."""
+    found = sql.value(c, NEXT_DUE)
+    if found is not None and not clock.is_time(found):
+        raise ValueError("no time")
+    return found
 
 
 def environment(c: Connection, sha256: str) -> dict[str, str]:

@@ -59,15 +59,21 @@ class BehindDatabase(DamagedDatabase):
     without_backup = "Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore"
 
 
+class UnnamedDatabase(DamagedDatabase):
+    """The database does not say of which version it is; all else of it may be whole."""
+
+    without_backup = "See whether it is of this version, and if so mend it: taskdeck db check --repair"
+
+
 class GoneDatabase(DamagedDatabase):
     """The database file is no longer where it was opened."""
 
     code = "gone-database"
 
 
-def damaged(path: Path, what: str) -> DamagedDatabase:
+def damaged(path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase) -> DamagedDatabase:
     """The database at `path` is damaged, as SQLite says it in `what`."""
-    problem = DamagedDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
+    problem = kind(f"the database is damaged ({what}): {path}. It was not written to.")
     problem.why = what
     return problem
 

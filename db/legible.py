@@ -68,9 +68,9 @@ class Odd(NamedTuple):
     values: dict[str, Any]
 
 
-def lines(ask: Ask) -> list[str]:
-    """What cannot be read, a line for each column."""
-    many = Counter((row.table, name) for row in odd(ask) for name in row.columns)
+def lines(ask: Ask, where: Mapping[str, str] = ALL, judges: Judges = NO_JUDGES) -> list[str]:
+    """What cannot be read of the tables and conditions `where`, a line for each column."""
+    many = Counter((row.table, name) for row in odd(ask, where, judges) for name in row.columns)
     return [f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_what(table, name)} in {name}" for (table, name), n in many.items()]
 
 
@@ -78,11 +78,11 @@ def _what(table: str, name: str) -> str:
     return "JSON" if is_document(schema.metadata.tables[table].columns[name]) else "a time"
 
 
-def of_image(path: Path, step: Callable[[], None]) -> list[str]:
+def of_image(path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL) -> list[str]:
     """`lines` of a database file that nobody else has open. `step`, called now and then, may raise to give it up. Raises sqlite3.Error."""
     with closing(tool.open_image(str(path))) as c:
         c.set_progress_handler(step, 100_000)
-        return lines(c.execute)
+        return lines(c.execute, where)
 
 
 def odd(ask: Ask, where: Mapping[str, str] = ALL, judges: Judges = NO_JUDGES, of: str = "main") -> Iterator[Odd]:
@@ -100,8 +100,8 @@ def odd(ask: Ask, where: Mapping[str, str] = ALL, judges: Judges = NO_JUDGES, of
 
 
 def watched(table: Table) -> list[Column[Any]]:
-    """The columns with documents or times. Those of a key are looked up and never read."""
-    return [column for column in table.columns if not column.primary_key and (is_document(column) or column.type is schema.Time)]
+    """The columns with documents or times. Of those of a key only times are read; the others are looked up."""
+    return [column for column in table.columns if column.type is schema.Time or is_document(column) and not column.primary_key]
 
 
 def is_document(column: Column[Any]) -> bool:

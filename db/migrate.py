@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db import clock, sql
 from db.engine import explain, write_engine
-from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, damaged
+from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, damaged
 from db.files import flush, read_only_uri, remove
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 
@@ -65,7 +65,7 @@ def _said(c: sqlite3.Connection, path: Path) -> str:
         raise damaged(path, " ".join(wrong.replace("*** in database main ***", "").split()))
     found = c.execute("SELECT version_num FROM alembic_version").fetchall()
     if len(found) != 1:
-        raise damaged(path, f"{len(found)} rows of alembic_version, where there is one")
+        raise damaged(path, f"{len(found)} rows of alembic_version, where there is one", DamagedDatabase if found else UnnamedDatabase)
     return found[0][0]
 
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from db import check, clock, index, ledger, migrate, sql
+from db.backup import restore_tool as tool
 from db.engine import explain
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
 from db.files import BESIDE, existing_uri, flush, remove
@@ -336,6 +337,15 @@ def kept(present: Path) -> list[Kept]:
 def before_upgrades(present: Path) -> list[Kept]:
     """The copies that were made, and read, before upgrades, oldest first. Raises OSError."""
     return [Kept(path, at, _bytes(path)) for path, at in migrate.copies(present).items()]
+
+
+def wrong_with(copy: Kept) -> str | None:
+    """What is wrong with a copy from before an upgrade, in a line; None when it is well."""
+    try:
+        with closing(tool.open_image(os.fspath(copy.path))) as c:
+            return next((" ".join(line.split()) for line in check.broken(c, 1)), None)
+    except sql.FAILED as error:
+        return " ".join(str(error).split())
 
 
 def all_kept(present: Path) -> list[Kept]:

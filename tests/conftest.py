@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from app.runtime import fresh
 from app.service.call import Call
 from db.engine import Database, open_database
 from tests.living import Living, command
-
 
 SELDOM = (20_000, 20, 50)
 """Thresholds of the collector: the apps of the deck are made by the thousand, and what is left of those of a module goes after it."""
@@ -118,3 +118,13 @@ def runtime(living: Living) -> Living:
 def td(living: Living) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line on the home."""
     return partial(command, living.home)
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wall times are UTC here."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ import pytest
 from app import launch, offline, paths
 from app.cli import db_backup
 from app.core.ids import uuid7
-from app.errors import Conflict, Refused, Storage
+from app.errors import Conflict, NotFound, Refused, Storage
 from app.runtime import advice, inplace
 from app.runtime.fresh import prepare
 from app.runtime.lock import RuntimeExists, held, hold_lock
@@ -181,6 +182,53 @@ def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_u
         offline.read(os.fspath(backed_up), verb, {})
 
 
+@pytest.mark.parametrize("change", ["UPDATE tasks SET launch = '['", "UPDATE tasks SET not_before = '2026-11-25 10:00'"])
+def test_a_database_with_rows_that_cannot_be_read_is_not_called_well(backed_up: Path, change: str):
+    assert offline.read(os.fspath(backed_up), "status", {})["database"]["state"] == "ok"
+    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+        c.executescript(change)
+
+    found = offline.read(os.fspath(backed_up), "status", {})
+
+    assert re.fullmatch("1 row of tasks without (JSON in launch|a time in not_before)", found["database"]["state"])
+
+
+def test_a_rule_that_means_nothing_is_told_and_set_aside(home: Path):
+    prepare(home)
+    with closing(sqlite3.connect(paths.database(home))) as c:
+        row = "1, 'late', '{\"preset\": \"fin\"}', '{}', 2, 1, '2026-11-25T10:00:00.000000Z', '2026-11-25T10:00:00.000000Z'"
+        c.executescript(f"INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at, updated_at) VALUES ({row})")
+
+    with pytest.raises(Storage, match="not in order .1 row of slas without JSON in conditions"):
+        offline.read(os.fspath(home), "sla.ls", {})
+    done = offline.repair_home(os.fspath(home))
+
+    assert done == {"ok": True, "done": ["sla late: its conditions cannot be read, so it is disabled"], "problems": []}
+    assert [row["enabled"] for row in offline.read(os.fspath(home), "sla.ls", {})] == [False]
+
+
+def test_a_database_that_came_alone_is_mended_and_none_is_told_as_none_yet(database: Path, tmp_path: Path):
+    there = tmp_path / "there"
+    with pytest.raises(NotFound, match="there is no database in .*there yet"):
+        offline.repair_home(os.fspath(there))
+    assert not there.exists()
+    there.mkdir()
+    shutil.copy(database, there)
+
+    assert offline.repair_home(os.fspath(there)) == {"ok": True, "done": [], "problems": []}
+
+
+def test_a_mark_of_who_stopped_the_runtime_that_cannot_be_left_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(paths.os, "replace", refuse)
+    with pytest.raises(OSError, match="No space"):
+        paths.mark_stopped(home, "ann", "10:31")
+
+    assert list((home / "run").iterdir()) == []
+
+
 LOOKS = (
     "alert.ls", "board", "browse", "db.cleanup", "db.replica.status", "db.slow", "db.stats", "export", "history", "ls", "operations",
     "pool.ls", "queue.ls", "sla.ls", "status", "template.ls",
@@ -232,6 +280,22 @@ def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, tm
     assert len(rows(path)["tasks"]) == len(before["tasks"]) and offline.check_home(os.fspath(home)) == []
     assert [file["path"] for file in offline.kept(os.fspath(home))["files"]] == [os.fspath(copy)]
     assert rows(copy) == before
+
+
+def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path, tmp_path: Path):
+    shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home))
+    offline.migrate_home(os.fspath(home))
+    (copy,) = (home / "backups").iterdir()
+
+    found = offline.verify(os.fspath(home), None)
+    assert db_backup.said(found) == ["no backup yet", f"{copy.name}, a copy from before an upgrade, is well"]
+    with copy.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 4096)
+    found = offline.verify(os.fspath(home), None)
+
+    assert found["copies"][0]["problem"] and f"{copy.name}, a copy from before an upgrade, is bad: " in db_backup.said(found)[-1]
+    assert [file.name for file in (home / "backups").iterdir()] == [copy.name]
 
 
 def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_told(home: Path, tmp_path: Path):

@@ -150,7 +150,8 @@ def verify(session: Session, args: Args) -> int:
             output.line(line)
         if found["bad"]:
             output.note("what is bad counts no more. Take a new one: taskdeck db backup --full")
-    return DAMAGED if found["bad"] or found["odd"] or found["damaged_lines"] else 0
+    spoilt = any(copy["problem"] for copy in found["copies"])
+    return DAMAGED if found["bad"] or found["odd"] or found["damaged_lines"] or spoilt else 0
 
 
 def said(found: dict[str, Any]) -> list[str]:
@@ -160,9 +161,14 @@ def said(found: dict[str, Any]) -> list[str]:
     lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
     theirs = [f"{clean(one['id'])} is of another home ({clean(one['of'])}), and is never chosen" for one in found["strangers"]]
     theirs += [f"{clean(one['id'])} may be of another home ({clean(one['of'])}), and is not chosen by itself" for one in found["doubtful"]]
+    copies = [f"{clean(one['id'])}, a copy from before an upgrade, is {_how(one['problem'])}" for one in found.get("copies", ())]
     checked = found["checked"]
     well = f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"
-    return [*([*wrong, *lines] or [well]), *theirs]
+    return [*([*wrong, *lines] or [well]), *theirs, *copies]
+
+
+def _how(problem: str | None) -> str:
+    return f"bad: {clean(problem)}" if problem else "well"
 
 
 WHICH = "its ID, the first letters of that, or its file,"

@@ -66,7 +66,7 @@ def _needs(group: Any) -> None:
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
     add("--after", action="append", metavar="ID", help="start when that task has succeeded; may repeat")
     add("--after-any", action="append", metavar="ID", help="start when that task has ended; may repeat")
-    add("--at", type=read(at), metavar="TIME", help="not before 23:30, 2026-01-31T08:00, 2h from now")
+    add("--at", type=read(at), metavar="TIME", help="not before 23:30, 2026-01-31T08:00, 2h (from now)")
     add("--tag", dest="tags", action="append", type=pair, metavar="K=V", help="a tag to find it by; may repeat")
     add("--hold", action="store_true", help="keep it until taskdeck release")
     add("-C", "--cwd", metavar="DIR", help="run there instead of here")

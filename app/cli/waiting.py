@@ -84,6 +84,6 @@ def _arguments(parser: Parser) -> None:
 
 EXAMPLES = """\
   taskdeck wait 42 && echo well
-  taskdeck wait 42 43 44 --timeout 2h"""
+  taskdeck wait 42 43 44 --timeout 2h    (exits with the first code that is not 0)"""
 
 COMMANDS = {"wait": Command("wait for tasks to end, and exit with their code", wait, _arguments, EXAMPLES)}

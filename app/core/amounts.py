@@ -80,7 +80,7 @@ def parse_time(text: str, now: datetime) -> datetime:
         return found or _after(word, now)
     except (ValueError, OverflowError):
         raise ValueError(
-            f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h from now, not {quoted(text)}'
+            f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now), not {quoted(text)}'
         ) from None
 
 

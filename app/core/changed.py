@@ -17,7 +17,6 @@ _STATES = frozenset({"status", "run"})
 _TIMES = frozenset({"until", "not_before", "retry_at"})
 _UNTOLD = frozenset({"name", "created_at", "updated_at", "current_load", "by", "ids", "with", "uuid", "id", "type", "enabled"})
 """What tells nothing of what was made or taken away."""
-_WORDS = {"active": "open"}
 
 
 def line(obj: str, before: Any, after: Any) -> str:
@@ -87,7 +86,7 @@ def _value(obj: str, key: str, value: Any) -> str:
     if key == "bytes" and type(value) is int:
         return amounts.size(value)
     if key in _STATES and isinstance(value, str):
-        return clean(_WORDS.get(value, value.replace("_", " ")))
+        return clean(difference.STATES.get(value, value.replace("_", " ")))
     if key in _TIMES and isinstance(value, str):
         return _time(value)
     if _is_severity(obj, key) and type(value) is int:

@@ -19,6 +19,8 @@ _TIMES = frozenset({"timeout", "grace", "retry_delay"})
 _CORES = frozenset({"cpu", "total_cpu"})
 _NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay", "sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
+STATES = {"active": "open"}
+"""Stored states that are called otherwise."""
 
 
 class Field(NamedTuple):
@@ -95,7 +97,9 @@ def _words(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, float)) and (write := _writer(key)):
         return write(float(value))
-    return clean(value.replace("_", " ") if key == "status" else value) if isinstance(value, str) else clean(json.dumps(value))
+    if isinstance(value, str):
+        return clean(STATES.get(value, value.replace("_", " ")) if key == "status" else value)
+    return clean(json.dumps(value))
 
 
 def _writer(key: str) -> Callable[[float], str] | None:

@@ -126,6 +126,15 @@ def _holds(term: Term, facts: Facts, folded: str) -> bool:
     return value is not None and (_fits(term.patterns, value) if term.patterns else _within(term, value))
 
 
+def may_be(query: Query) -> frozenset[str]:
+    """The states that a task may be in which was asked for, by what is said of states."""
+    left = {*WAITING, "running", *ENDED}
+    for term in (term for term in query.terms if term.kind == "status"):
+        # A run that is paused is that of a running task, and not every running task's.
+        left = left - {*term.states} if term.no else left & {"running" if state in RUNS else state for state in term.states}
+    return frozenset(left)
+
+
 def _fits(patterns: Iterable[Pattern], value: str) -> bool:
     return any(pattern.fits(value) for pattern in patterns)
 

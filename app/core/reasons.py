@@ -41,7 +41,10 @@ def reasons(case: Case) -> tuple[Reason, ...]:
 
 def _halted(case: Case) -> Iterator[Reason]:
     if case.scene.view.halted is not None:
-        yield _reason("halted", f"nothing starts: {clean(case.scene.view.halted)}")
+        halted = clean(case.scene.view.halted)
+        what, _, rest = halted.partition(" (")
+        # Short, without what stands in brackets: where that is, and how much is free.
+        yield _reason("halted", f"nothing starts: {halted}", f"nothing starts: {what}{rest.rpartition(')')[2]}")
 
 
 def _held(case: Case) -> Iterator[Reason]:

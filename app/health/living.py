@@ -13,7 +13,7 @@ from app.errors import Problem
 from app.health import disk
 from app.health.finding import Finding, quote, restart, taskdeck
 from app.health.process import KEEPER, Ours, read, stands_still, stat, user_name
-from db.errors import BehindDatabase
+from db.errors import BehindDatabase, UnnamedDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def trouble(home: str, problem: Problem) -> Finding:
         from app.paths import config_file
 
         cure = f'"${{EDITOR:-vi}}" {quote(config_file())}'
-    readable = problem.hint == BehindDatabase.without_backup
+    readable = problem.hint in (BehindDatabase.without_backup, UnnamedDatabase.without_backup)
     if problem.code == "damaged-database" and not readable and "Newest good backup" not in problem.message:
         aside, database = quote(os.path.join(home, "damaged")), quote(os.path.join(home, "taskdeck.db"))
         cure = f"mkdir {aside} && mv {database} {database}-* {aside}"  # and not what was kept before a restore

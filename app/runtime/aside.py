@@ -9,8 +9,8 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from app.core import sla
 from app.errors import Storage
+from app.service.checking import JUDGES
 from db import aside, legible, sql
 from db.engine import Database
 
@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 AGAIN, AGAIN_WHOLE = 5.0, 60.0
 """Seconds in which nothing is looked for once more where nothing was found: in what is in use, and in every row there is."""
-
-JUDGES = {("slas", "conditions"): sla.parse}
 
 
 class Aside:

@@ -1,7 +1,8 @@
 """What the runtime does by the clock. APScheduler fires each duty; a duty is a short transaction or a wake-up, never a wait.
 
 Its traps: a job's misfire grace is one second by default, so ours is unlimited and coalesced; a duty that is still running is not
-started again. One that fails is written down and tried again at its next time.
+started again; a clock that is set ahead has it go through all the times that were missed, and one that is set back has it wait until the
+time is there again (`Every`, `mind_clock`). One that fails is written down and tried again at its next time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,34 @@ class Duty:
     run: Callable[[], Awaitable[None]]
 
 
+class Every(IntervalTrigger):
+    """Every so many seconds. Times that were missed are passed over: of a second each there may be millions."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The first time of its own after both."""
+        found = super().get_next_fire_time(previous_fire_time, now) or now  # there is no end to it
+        return found + max(0, (now - found) // self.interval + 1) * self.interval
+
+
+LOOK_AT_CLOCK = 1.0
+"""Seconds between two looks whether it was set back."""
+
+
+async def mind_clock(scheduler: AsyncIOScheduler) -> None:
+    """Let no duty wait for a time that was there already, for good."""
+    while True:
+        await asyncio.sleep(LOOK_AT_CLOCK)
+        follow_clock(scheduler)
+
+
+def follow_clock(scheduler: AsyncIOScheduler) -> None:
+    """Have each duty be due by the clock as it is now, where that was set back."""
+    now = datetime.now(UTC)
+    for job in scheduler.get_jobs():
+        if job.next_run_time - now > job.trigger.interval:
+            job.modify(next_run_time=now + job.trigger.interval)
+
+
 class Duties:
     """The runtime's duties over its parts."""
 
@@ -105,9 +135,10 @@ class Duties:
     def scheduler(self) -> AsyncIOScheduler:
         """APScheduler with every duty in it, not yet started."""
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # else a line each second for a duty that is late
-        scheduler = AsyncIOScheduler(job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = AsyncIOScheduler(job_defaults=defaults, timezone=UTC)
         for duty in self.table():
-            scheduler.add_job(self._guarded, IntervalTrigger(seconds=duty.every), args=[duty], id=duty.name)
+            scheduler.add_job(self._guarded, Every(seconds=duty.every, timezone=UTC), args=[duty], id=duty.name)
         return scheduler
 
     async def begin(self) -> None:

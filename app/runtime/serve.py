@@ -27,7 +27,7 @@ from app.errors import Problem, Storage, as_dict
 from app.runtime.advice import advice, advised
 from app.runtime.control import Control
 from app.runtime.dispatcher import WORDS, Dispatcher
-from app.runtime.duties import Duties
+from app.runtime.duties import Duties, mind_clock
 from app.runtime.feed import Feed
 from app.runtime.fresh import let_go_in_peace, prepare_apart, unsure
 from app.runtime.inplace import RESCUED, put_back
@@ -250,9 +250,12 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
-        watch = asyncio.create_task(runtime.while_home_is_ours(), name="home")
-        runtime.loops = [*runtime.loops, watch]
-        stack.push_async_callback(_end, [watch])
+        watching = [
+            asyncio.create_task(work, name=name)
+            for name, work in (("home", runtime.while_home_is_ours()), ("clock", mind_clock(scheduler)))
+        ]
+        runtime.loops = [*runtime.loops, *watching]
+        stack.push_async_callback(_end, watching)
         Path(paths.stopped_mark(home)).unlink(missing_ok=True)
         log.info("runtime up, pid %d, home %s", os.getpid(), home)
         yield runtime

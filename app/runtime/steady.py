@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from app.core import amounts
 from app.core.upkeep import DAY
-from db import clock
+from db import clock, sql
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,8 @@ class Steady:
         """Seconds that it went ahead since it was believed last."""
 
     def begin(self, stored: str | None) -> None:
-        """The runtime comes up; the last stored time of the one before, if any, is as a look just now."""
-        if stored is not None:
-            self._seen = (clock.parse(stored), _seconds())
+        """The runtime comes up; the last stored time of the one before, or the time that it is, is as a look just now."""
+        self._seen = (clock.utcnow() if stored is None else clock.parse(stored), _seconds())
 
     def look(self) -> bool:
         """Whether the clock went ahead by no more than a day beyond what the machine did, for a day now."""
@@ -43,7 +42,6 @@ class Steady:
         self._seen = (now, seconds)
         return seconds >= self._from
 
-
     def ahead(self) -> float:
         """Seconds that the clock may be ahead of what is so; 0 while it is believed."""
         return 0.0 if self.look() else self._ahead
@@ -54,8 +52,26 @@ class Steady:
 
 
 def last_sample(c: Connection) -> str | None:
-    """When a runtime was last up, to the minute."""
-    return c.exec_driver_sql("SELECT max(minute) FROM samples").scalar()
+    """When a runtime was last up, to the minute; where the clock went ahead within the last day of samples, when one was before that:
+    who comes up meanwhile is to doubt it as the one did that saw it."""
+    if (last := _last_before(c, ANY)) is None:
+        return None
+    day = timedelta(seconds=DAY)
+    begin = clock.stamp(clock.parse(last) - day)
+    if (before := _last_before(c, begin)) is None:
+        return last
+    first = sql.value(c, "SELECT min(minute) FROM samples WHERE minute >= ?", (begin,))
+    return before if first > clock.stamp(clock.parse(before) + day) else last
+
+
+ANY = "~"
+"""Behind all times."""
+
+
+def _last_before(c: Connection, time: str) -> str | None:
+    """The last minute before a stored time that can be read as one."""
+    found = sql.value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (time,))
+    return found if found is None or clock.is_time(found) else _last_before(c, found)
 
 
 def _seconds() -> float:

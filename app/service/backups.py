@@ -181,7 +181,7 @@ async def _beside(call: Call) -> dict[str, bytes]:
     texts = {}
     with suppress(OSError):
         texts["config"] = config.contents(paths.config_file())
-    with suppress(Problem, sqlite3.Error):
+    with suppress(Problem, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # a value may be damaged
         texts["definitions"] = (await definitions.export(call)).encode()
     return texts
 

@@ -373,6 +373,8 @@ _DONE = {
     "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
     "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "hears again of",
     "unack": "took back that was seen:", "undo": "took back a change of", "timeout": "timed out", "log": "stopped for its log",
+    "stop": "stopped the", "backup": "took", "cleanup": "cleaned up the", "repair": "repaired the", "reconcile": "counted anew the",
+    "retire": "retired", "restore": "took up again",
 }  # fmt: skip
 
 

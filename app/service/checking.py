@@ -10,13 +10,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import paths
-from app.core import amounts
+from app.core import amounts, sla
 from app.errors import Conflict, Problem
 from app.service import backups, traces
 from app.service.call import Call
 from db import check as checks
 from db import moves, operations
 from db.backup.store import Store
+from db.legible import Judges
+
+JUDGES: Judges = {("slas", "conditions"): sla.parse}
+"""What means something to the program alone: the database takes any document."""
 
 
 async def check(call: Call) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def examine(home: Path, live: bool) -> list[str]:
     """What is wrong, in words. While a runtime is up (`live`) a run may be on its way to the keeper, so none is missed there."""
     path = paths.database(home)
     runs, logs = traces.known_to_keeper(home), list(traces.logs(home))
-    problems = checks.check(path)
+    problems = checks.check(path, JUDGES)
     torn = [] if live else checks.lost_writes(path)
     if torn or problems and checks.damage(path):
         return [*torn, *problems]
@@ -95,10 +99,17 @@ def logs_of_nobody(home: Path) -> list[str]:
         return [runid for runid in checks.strangers(c, logs) if runid not in runs]
 
 
+def name_version(c: Connection, by: str) -> list[str]:
+    """Let a database that has lost its version say it again; what was done, which goes into the log of operations."""
+    done = [checks.name_version(c)]
+    operations.record(c, by, "db repair", "database", after=done)
+    return done
+
+
 def mend(c: Connection, logs: list[str], by: str, highest: int = 0) -> list[str]:
     """Mend the rows, and let the cleanup remove these logs; what was done, which goes into the log of operations. No number up to
     `highest` is given again."""
-    done = checks.repair(c, highest)
+    done = checks.repair(c, highest, JUDGES)
     if logs:
         checks.discard(c, logs)
         done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs that no row knows will be removed by the cleanup")

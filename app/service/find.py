@@ -21,6 +21,8 @@ from db.rows import TaskRow
 from db.states import Task
 
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
+_SEVERAL = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
+"""`21,22` or `21-23`, as other queues take it."""
 _LARGEST = 2**63 - 1
 _SELECTORS = ("status", "queue", "name", "tag", "since", "filter")
 
@@ -30,7 +32,8 @@ def task(c: Connection, ident: str | int) -> TaskRow:
     word = str(ident).strip()
     found = _look_up(c, word)
     if not found:
-        raise NotFound(f'no task "{cut(clean(word), 60)}".', "List: taskdeck ls")
+        apart = "Give several numbers one by one (--after may repeat). " if _SEVERAL.fullmatch(word) else ""
+        raise NotFound(f'no task "{cut(clean(word), 60)}".', f"{apart}List: taskdeck ls")
     if len(found) > 1:
         raise Conflict(_ambiguous(word, found), "Say which number.")
     return found[0]

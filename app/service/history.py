@@ -50,6 +50,7 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
     until, now = await db.read(store.counted_until), _minute()
     if until is None:
         return True
+    until = min(until, now)  # else nothing would be counted, where the clock was ahead for a while, until it is there again
     over, begin = time.monotonic() + budget, _first(until, now)
     while begin < now:
         minutes = range(begin, min(now, _end(begin, now)))

@@ -310,9 +310,11 @@ def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
     """Refuse to let a task start without what could not be read of it, which a `bare` one's environment is."""
     lost = [*aside.lost(row.launch), *(["environment"] if bare else [])]
     if lost:
+        over = row.status in ENDED
         raise Conflict(
-            f"{_title(row)} stays held: its {' and '.join(lost)} cannot be read, and it would start without.",
-            f"Submit it anew, then: taskdeck cancel {row.number}. What is left of it: taskdeck show --json {row.number}",
+            f"{_title(row)} stays {row.status if over else 'held'}: its {' and '.join(lost)} cannot be read, and it would start without.",
+            f"Submit it anew{'' if over else f', then: taskdeck cancel {row.number}'}. "
+            f"What is left of it: taskdeck show --json {row.number}",
         )
 
 
@@ -326,6 +328,7 @@ async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bo
             raise Conflict(
                 f"{_title(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}"
             )
+        refuse_unreadable(row)
 
     return await _each(call, "retry", ids, select, may, lambda c, rows: moves.retry(c, _uuids(rows), call.by))
 

@@ -213,7 +213,7 @@ def _answer(row: TaskRow, why: Why | None, c: Connection) -> dict[str, Any]:
     if why.expected_in:
         first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
         found |= {"expected_start": amounts.span(first, last, now), "expected_in": list(why.expected_in)}
-    elif row.status == Task.SCHEDULED and row.not_before:
+    elif row.status == Task.SCHEDULED and row.not_before and all(reason.code == "not-before" for reason in why.reasons):
         found["expected_start"] = amounts.clock(clock.parse(row.not_before), now)
     return {**found, "reasons": [{"code": r.code, "text": r.text, "short": r.short} for r in why.reasons]}
 

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +24,7 @@ from textual.filter import LineFilter, NoColor
 from textual.message_pump import MessagePump
 from textual.reactive import var
 from textual.screen import ModalScreen, Screen
+from textual.widget import AwaitMount
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
@@ -40,7 +42,6 @@ from app.tui.feed import Feed
 from app.tui.footer import key_name
 from app.tui.inorder import happens, obeyed
 from app.tui.lastknown import DOWN, with_last_known
-from app.tui.lately import Lately
 from app.tui.look import Look, Span
 from app.tui.memory import Memory
 from app.tui.past import REFUSAL, Past
@@ -67,13 +68,9 @@ __all__ = ["TaskdeckApp", "run_deck"]
 
 AHEAD = 0.5
 """Seconds after which what the form needs is imported: the rows are there by then."""
-SAID = 8.0
-"""Seconds for which something said stays in the message line."""
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
-IN_PASSING = ("warn", "dim")
-"""Styles of what is said to a key that did nothing."""
 AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """What a board would say of a database that it cannot be read from, by the code of the problem."""
 UNDONE = 50
@@ -148,7 +145,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.past = Past(self._ask_past, self._past_moved, lambda text: self.say(self.look.theirs(text), "warn"), self.now)
         self.seen = Seen(self.memory, self.now)
         self.feed = Feed(
-            self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=not read_only, args=self.seen.asked
+            self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=self.may_start, args=self.seen.asked
         )  # fmt: skip
         self._silence = silence.Silence()
         self.acted_at = 0.0
@@ -161,18 +158,13 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._told = told
         self._latest: Board | None = None
         """The board that came while nothing was drawn."""
-        self._said: tuple[Span, float] | None = None
-        self._lately = Lately()
-        self._said_in_passing = False
-        """Whether that is a refusal or a hint, which is over with the next key and with its screen; what was done is neither."""
-        self._said_on: Screen[Any] | None = None
-        """The screen on which it was said, whatever dialog stood over it."""
         self._backing_up: BackingUp | None = None
         self.unread = ""
         """Why there was never a board, until one comes; safe."""
         self._trouble: Span | None = None
         """What was said when no board could be had, until one can."""
-        self._said_once: set[str] = set()
+        self._resting_said: Span | None = None
+        """What was said when nothing was drawn any more."""
         self._idle_key: Span | None = None
         """What was said of the last key that does nothing."""
         self._broke_at = float("-inf")
@@ -196,6 +188,13 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def get_default_screen(self) -> DeckScreen:
         return DeckScreen()
+
+    def _get_screen(self, screen: Screen[Any] | str) -> tuple[Screen[Any], AwaitMount]:
+        """A screen with its widgets, whose styles are read before: from Python 3.12 on Textual's tasks begin at once, so that the widgets
+        would be styled without them."""
+        if isinstance(screen, Screen):
+            self._load_screen_css(screen)
+        return super()._get_screen(screen)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colour the one that drops colours: Textual, asked before our theme is known, would take one for greys."""
@@ -252,10 +251,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if isinstance(event, events.MouseUp):
             self._clicked_on = self.screen
         if isinstance(event, events.Key) and not event.is_forwarded and not self.too_small:
-            self._leave_said()
+            self.leave_said()
             if await self._acts(event):
-                if self._idle_key and self.said() == self._idle_key:
-                    self.hush()
+                self.unsay(self._idle_key)
                 return
         await super().on_event(event)
 
@@ -291,7 +289,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def on_key(self, event: events.Key) -> None:
         """A key that came up to here means nothing: said once, and over nothing that matters more."""
         screen = self.screen
-        if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self._page:
+        if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self.page:
             return
         if width(event.character) > 1:
             self.say_once("An input method is on: its characters are no keys. Press shift, or end it.")
@@ -329,7 +327,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._latest, self.unread = None, ""
         self.board = with_last_known(self._dated(board), self.board)
         # Without a runtime the next look will say the same again, as long as one is to be brought up.
-        if self._trouble is not None and (board.runtime.state != "none" or self.read_only):
+        if self._trouble is not None and (board.runtime.state != "none" or not self.may_start):
             self._trouble_over()
         if not any(isinstance(screen, DeckVerbs) for screen in self.screen_stack[1:]):
             shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
@@ -341,6 +339,11 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.asked_priorities = {key: asked for key, asked in self.asked_priorities.items() if shown.get(key) != asked}
 
     @property
+    def may_start(self) -> bool:
+        """Whether a runtime is brought up here without being asked for."""
+        return not self.read_only and self.settings.autostart
+
+    @property
     def resting(self) -> bool:
         """Whether nothing is drawn because another window has the focus."""
         return not self.app_focus and self.settings.unfocused == "still"
@@ -349,13 +352,13 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Stop with the focus, and say so; go on with it, from what is now."""
         screen = self.screen
         if not focus and self.resting:
-            self._say("Not refreshed while another window has the focus; a key or a click goes on.", "dim", float("inf"))
+            self.say("Not refreshed while another window has the focus; a key or a click goes on.", "dim", seconds=inf)
+            self._resting_said = self.said()
         elif focus:
-            self._said = None
             if self._latest is not None:
                 self._take(self._latest)
-            if isinstance(screen, (DeckScreen, PageScreen)):
-                screen.refresh_message()
+            self.unsay(self._resting_said)
+            self.show_said()
             if isinstance(screen, PageScreen):
                 screen.wake()
 
@@ -412,8 +415,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def _trouble_over(self) -> None:
         """What was said of it goes, if nothing else was said since."""
-        if self.said() == self._trouble:
-            self.hush()
+        self.unsay(self._trouble)
         self._trouble = None
 
     # The past
@@ -440,54 +442,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
                 self.hush()
             self.past.step(minutes)
 
-    # The message line
-
-    def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
-        """Put a safe text into the message line for a while. `stays`: whether it is news, and not over with the screen it is said on;
-        None: by its style."""
-        self._say(text, style, SAID, stays)
-
-    def _say(self, text: str, style: str, seconds: float, stays: bool | None = None) -> None:
-        self._said = ((self.look.own(text), style), self.ticks() + seconds)
-        self._lately.note(self.now(), *self._said[0])
-        self._said_in_passing = style in IN_PASSING if stays is None else not stays
-        self._said_on = self._page
-        for screen in self.screen_stack[-1:]:
-            if isinstance(screen, (DeckScreen, PageScreen)):
-                screen.refresh_message()
-
-    def hush(self) -> None:
-        """What was said holds no longer."""
-        self._say("", "", 0.0)
-
-    def _leave_said(self) -> None:
-        """What was said on another screen has been seen here when the next key comes."""
-        if self._said and self._said_on is not self._page:
-            self.hush()
-
     @property
-    def _page(self) -> Screen[Any] | None:
-        """The uppermost screen with a message line."""
-        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, (DeckScreen, PageScreen))), None)
-
-    def action_said_lately(self) -> None:
-        """What was said lately, in full: a line has room for little."""
-        from app.tui.screens.names import ROOM, NamesScreen
-
-        if not isinstance(self.screen, ModalScreen):
-            lines = self._lately.lines(self.now(), min(ROOM, self.size.width - 4))
-            self.push_screen(NamesScreen("Said lately, the newest first", lines, back="back"))
-
-    def say_once(self, text: str) -> None:
-        """Say something that need not be said twice."""
-        if text not in self._said_once:
-            self._said_once.add(text)
-            self.say(self.look.theirs(text))
-
-    def said(self) -> Span | None:
-        """What was said a moment ago, or that a backup is being taken, or None."""
-        if self._said and self.ticks() < self._said[1] and not (self._said_in_passing and self._said_on is not self._page):
-            return self._said[0]
+    def under_way(self) -> Span | None:
+        """That a backup is being taken."""
         return (self.look.own(BACKING_UP), "dim") if self._backing_up is not None else None
 
     @on(Banner.Clicked)

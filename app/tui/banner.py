@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 
 from textual import events
 from textual.message import Message
@@ -37,15 +38,15 @@ AT_ONCE = 5.0
 
 
 def banner_lines(
-    board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S", most: int = 2
+    board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S", most: int = 2, tries: bool = True
 ) -> list[list[Span]]:
     """Up to `most` lines, one or two, when nothing starts; none in good times. `key` shows what cleanup would free, `start` brings back
-    a runtime that was stopped; "" where no key does, as in a form."""
+    a runtime that was stopped; "" where no key does, as in a form. `tries`: whether the deck brings up a runtime by itself."""
     room = max(LEAST, cells - INDENT)
     if needs_room(board):
         lines = _full(board, look, room, key) if most > 1 else [_full_in_one(board, look, room, key)]
     else:
-        lines = wrapped(look.theirs(trouble(board, now, start)), look, room - 1, most)
+        lines = wrapped(look.theirs(trouble(board, now, start, tries)), look, room - 1, most)
     if not lines:
         return []
     return [[(f" {look.own('✗')} {lines[0]}", "broken")], *([(f"   {line}", "broken")] for line in lines[1:])]
@@ -64,7 +65,7 @@ def wrapped(text: str, look: Look, room: int, most: int) -> list[str]:
     return lines[:most]
 
 
-def trouble(board: Board, now: float, start: str) -> str:
+def trouble(board: Board, now: float, start: str, tries: bool) -> str:
     """What keeps everything from starting, what goes on, what to do; "" in good times. A disk that is full has words of its own."""
     runtime = board.runtime
     jobs = _jobs(board, "No job runs", "The job runs on", "The {} jobs run on") if board.at else "Jobs run on"
@@ -85,7 +86,8 @@ def trouble(board: Board, now: float, start: str) -> str:
             f"{jobs}; what ends is kept. {f'{start} starts it again, or' if start else 'Start it again'}: taskdeck serve"
         )
     if runtime.state == "none":
-        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. Trying to start one."
+        cure = "Trying to start one." if tries else f"{f'{start} starts one, or' if start else 'Start one'}: taskdeck serve"
+        return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. {cure}"
     if board.database != "ok":
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
     if runtime.halted:
@@ -199,8 +201,10 @@ class Banner(Lines):
     def lines(self, board: Board, enter: bool = False, most: int = 2) -> list[list[Span]]:
         """What there is to say of a board, in one line or two. `enter`: whether that shows what cleanup would free, rather than its own
         key."""
+        app: Any = self.app
+        start = "" if getattr(app, "read_only", False) else self._key(START)
         return banner_lines(
-            board, self.now, self.look, self.app.size.width, "↵" if enter else self._key(DATABASE), self._key(START), most
+            board, self.now, self.look, app.size.width, "↵" if enter else self._key(DATABASE), start, most, getattr(app, "may_start", True)
         )  # fmt: skip
 
     def _key(self, key: str) -> str:

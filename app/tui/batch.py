@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.tui.errands import Done
@@ -24,6 +25,8 @@ class Batch:
         self._takes_back = takes_back
         self._open = count
         self._texts: list[str] = []
+        self._refused: list[str] = []
+        """What was said of deeds that were not done, or not to all."""
         self._undo: list[Deed] = []
         self._operations: list[int] = []
         self._failed = False
@@ -34,14 +37,16 @@ class Batch:
 
     def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
         self._open -= 1
-        if error or (isinstance(answer, dict) and answer.get("refused")):
+        refused = error is not None or (isinstance(answer, dict) and bool(answer.get("refused")))
+        if refused:
             self._app.asked_priorities.clear()
+        texts = self._refused if refused else self._texts
         if error is None:
-            self._texts.append(sentence(deed, answer, self._app.look.theirs))
+            texts.append(sentence(deed, answer, self._app.look.theirs))
             self._note_undo(deed, answer)
         else:
             self._failed = True
-            self._texts.append(self._app.look.theirs(f"Not done: {error}"))
+            texts.append(self._app.look.theirs(f"Not done: {error}"))
             self._undo += [deed] if deed.verb == "undo" else ()
         if not self._open:
             self._tell()
@@ -58,10 +63,15 @@ class Batch:
     def _tell(self) -> None:
         if self._operations:
             self._undo.append(Deed("undo", {"ids": self._operations}, "Undone:"))
-        texts = self._texts if len(self._texts) < 3 else [self._texts[0], f"And {len(self._texts) - 1} more."]
+        texts = [*_short(self._texts, "more."), *_short(self._refused, "more were refused.")]
         if self._undo:
             self._app.can_be_undone(self._takes_back or texts[0], self._undo)
             texts = [*texts, "u undo"]
         elif self._takes_back and (before := self._app.undone_next):
             texts = [*texts, f"u undo: {before}"]
         self._app.say("  ".join(texts), "warn" if self._failed else "", stays=True)
+
+
+def _short(texts: Sequence[str], more: str) -> list[str]:
+    """Two of them at most, or the first and how many there are beside."""
+    return list(texts) if len(texts) < 3 else [texts[0], f"And {len(texts) - 1} {more}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,12 @@ _MEANS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 """By verb: what it is called, how what was done is said, the states it is for."""
 
 
+def verbs_for(statuses: Collection[str]) -> list[str]:
+    """The verbs that are for tasks in one of these states; to release is for when there are none to hold."""
+    able = [verb for verb, (_, _, states) in _MEANS.items() if not {*states}.isdisjoint(statuses)]
+    return [verb for verb in able if verb != "release" or "hold" not in able]
+
+
 def ask_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Question | None:
     """Do this to all of them? `found` is the answer of `review`; None when the verb is for none of them."""
     title, _, states = _MEANS[verb]
@@ -41,7 +47,8 @@ def ask_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Ques
     beyond = total - len(names)
     body += [*([[]] if names else []), *some(names, look, beyond)]
     if verb == "cancel" and found.get("dependants"):
-        body += [[], [(f"{found['dependants']:,} that depend on them are cancelled too.", "warn")]]
+        depend = "that depends on them is" if found["dependants"] == 1 else "that depend on them are"
+        body += [[], [(f"{found['dependants']:,} {depend} cancelled too.", "warn")]]
     answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "leave them")]
     return Question(title, body, answers, safe="n", names=_list(names, beyond, look))
 
@@ -55,7 +62,8 @@ def _list(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequence[list
 def _counted(status: str, n: int, verb: str, look: Look) -> list[Span]:
     sign = STATES.get(status, STRANGE)
     lost = ": work lost" if verb == "cancel" and status == "running" else ""
-    return [(f"{n:>9,} ", ""), (look.glyph(sign), sign.style), (f" {sign.word}{lost}", "warn" if lost else "")]
+    word = "" if look.plain else f" {sign.word}"
+    return [(f"{n:>9,} ", ""), (look.glyph(sign), sign.style), (f"{word}{lost}", "warn" if lost else "")]
 
 
 def _named(task: Mapping[str, Any], look: Look) -> list[Span]:

@@ -141,6 +141,8 @@ def _state(one: Told) -> tuple[str, str]:
         return f"of another home: {one['stranger']}", "warn"
     if one.get("doubtful") and not one["problem"]:
         return f"may be of another home: {one['doubtful']}", "warn"
+    if one.get("unreadable") and not one["problem"]:
+        return f"good, but {'; '.join(one['unreadable'])}", "warn"
     return (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")
 
 

@@ -25,6 +25,14 @@ SLOW = 0.15
 """Seconds after which the header says that the first board is waited for."""
 LATE_TICK = 2.0
 """Seconds of tick lag from which the header shouts."""
+TITLE = 20
+"""Cells of a title for which the other side gives way, as for the host."""
+QUIET_LAG, SINCE, CLOCK, AGES = range(1, 5)
+"""What of the right side goes where there is no room for host or title, one after the other: a tick lag that is no trouble, since when
+nothing starts, the clock, the age of backup and copy. The banner below tells of trouble too."""
+
+GAP = 2
+"""Cells behind the host."""
 
 Place = tuple[str, str]
 """A screen in the strip of places: its digit and its name."""
@@ -65,7 +73,7 @@ class Bearings:
     """On a small terminal: the digit of the pane that is shown; `places` are then the panes' digits."""
 
 
-def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) -> list[Span]:
+def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0) -> list[Span]:
     """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO ANSWER 12s`, with the tick lag when it
     lives."""
     if runtime.state in ("none", "stopped"):
@@ -80,10 +88,10 @@ def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) ->
     if runtime.unheard_since is not None:
         return [(f"{look.own('✗')} NO ANSWER {amounts.age(max(0.0, now - runtime.unheard_since))}", "broken")]
     if runtime.halted:
-        since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted else ""
+        since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted and gone < SINCE else ""
         return [
             (f"{look.own('‖')} NOTHING STARTS{f' since {look.theirs(since)}' if since else ''}", "warn"),
-            *_lag(runtime, look, short),
+            *_lag(runtime, look, short, gone),
         ]
     if runtime.pid is None:
         return []  # of a moment that is over, only its deeds are known
@@ -91,17 +99,17 @@ def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool) ->
     return [
         (sign, "alive"),
         (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""),
-        *_lag(runtime, look, short),
+        *_lag(runtime, look, short, gone),
     ]
 
 
-def _lag(runtime: RuntimeFacts, look: Look, short: bool) -> list[Span]:
+def _lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> list[Span]:
     if runtime.tick_lag is None:
         return []
     lag = f"{runtime.tick_lag * 1000:.0f}ms" if runtime.tick_lag < 1 else amounts.duration(runtime.tick_lag)
     if runtime.tick_lag > LATE_TICK:
         return [(f"  TICK {lag}!", "broken")]
-    return [(f" {lag}" if short else f"  tick {lag}", "dim")]
+    return [(f" {lag}" if short else f"  tick {lag}", "dim")] if gone < QUIET_LAG else []
 
 
 def database_spans(board: Board, now: float, look: Look) -> list[Span]:
@@ -132,16 +140,17 @@ def replica_spans(replica: ReplicaFacts | None) -> list[Span]:
     return [(f"  replica {amounts.age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
 
 
-def right_spans(board: Board, now: float, look: Look, width: int, slow: bool = False) -> list[Span]:
-    """The right side of the first line. `slow`: the first board, if it has not come, is waited for so long that this is said."""
+def right_spans(board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0) -> list[Span]:
+    """The right side of the first line. `slow`: the first board, if it has not come, is waited for so long that this is said. `gone`: up
+    to where it gave way, from `QUIET_LAG` to `AGES`."""
     short = width < WIDE
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before, nothing is known of the runtime nor of the database
-        spans = [*runtime_spans(board.runtime, now, look, short), ("  ", ""), *database_spans(board, now, look)]
-    spans += backup_spans(board.backup, now, width) + replica_spans(board.replica)
+        spans = [*runtime_spans(board.runtime, now, look, short, gone), ("  ", ""), *database_spans(board, now, look)]
+    spans += backup_spans(board.backup, now, width) + replica_spans(board.replica) if gone < AGES else []
     if board.host.load is not None and board.measured_at is None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
-    return [*spans, (f"  {wall(now, now, seconds=not short)} ", "")]
+    return [*spans, (f"  {wall(now, now, seconds=not short)} " if gone < CLOCK else " ", "")]
 
 
 def counter_spans(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
@@ -170,11 +179,15 @@ def header_lines(
 ) -> list[list[Span]]:
     """One line, or two from 100 cells on. `slow` as for `right_spans`."""
     short = width < WIDE
-    right = right_spans(board, now, look, width, slow)
-    left = _left(board, bearings, look, short)
+    left = _where(board, bearings, look, short)
+    least = min(wide(left), wide(left[:-1]) + TITLE) + 2 if bearings.title else wide(left)
+    sides = [right_spans(board, now, look, width, slow, gone) for gone in range(AGES + 1)]
+    right = next((side for side in sides if wide(side) + least <= width), sides[-1])
     if bearings.title:
         room = width - wide(right) - wide(left[:-1]) - 2
         left[-1] = (look.cut(bearings.title, room, "middle"), "bold")
+    elif short and not bearings.tab:
+        left += counter_spans(board, bearings.failures, short=True, look=look)
     lines = [join(left, right, width)]
     if not short:
         places: list[Span] = [
@@ -185,7 +198,8 @@ def header_lines(
     return lines
 
 
-def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Span]:
+def _where(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Span]:
+    """How the left side begins: what this deck is, on which host; or the title; on a small terminal which pane is shown."""
     host = look.cut(look.theirs(board.host.name if board.at else os.uname().nodename), 16)
     spans: list[Span] = [(" ", "")]
     if bearings.read_only:
@@ -198,16 +212,11 @@ def _left(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Spa
         return [*spans, (bearings.title, "bold")]
     if not short:
         spans.append(("Taskdeck  ", "bold"))
-    spans.append((f"{host}  ", ""))
-    if bearings.tab:
-        return [
-            *spans,
-            *(
-                (Link(f"[{digit}]" if digit == bearings.tab else f" {digit} ", digit), "bold" if digit == bearings.tab else "dim")
-                for digit, _ in bearings.places
-            ),
-        ]
-    return [*spans, *counter_spans(board, bearings.failures, short=True, look=look)] if short else spans
+    spans.append((f"{host}{' ' * GAP}", ""))
+    for digit, _ in bearings.places if bearings.tab else ():
+        here = digit == bearings.tab
+        spans.append((Link(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim"))
+    return spans
 
 
 def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
@@ -215,7 +224,7 @@ def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
     room = width - wide(right)
     shown: list[Span] = []
     for text, style in left:
-        if wide([(text.rstrip(), style)]) > room:
+        if wide([(text, style)]) > room:
             break
         shown.append((text, style))
         room -= wide([(text, style)])

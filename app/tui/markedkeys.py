@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from app.core import amounts
@@ -61,10 +61,16 @@ def marked_alert_hints(rows: Sequence[Any], silenced: Callable[[Any], bool] | No
     return [*hints, UNMARK]
 
 
-def all_hints() -> list[Hint]:
-    """The keys that mean all that a filter means."""
-    verbs = (("x", "cancel", 2), ("p", "hold", 7), ("t", "to front", 9), ("r", "run again", 3), ("D", "delete", 12))
-    return [*(Hint(key, f"{words} all marked", key, worth) for key, words, worth in verbs), UNMARK]
+_OF_ALL = {
+    "cancel": ("x", "cancel", 2), "hold": ("p", "hold", 7), "release": ("p", "release", 7), "front": ("t", "to front", 9),
+    "retry": ("r", "run again", 3), "rm": ("D", "delete", 12),
+}  # fmt: skip
+
+
+def all_hints(verbs: Collection[str]) -> list[Hint]:
+    """The keys that mean all that a filter means, for these verbs."""
+    keys = [_OF_ALL[verb] for verb in _OF_ALL if verb in verbs]
+    return [*(Hint(key, f"{words} all marked", key, worth) for key, words, worth in keys), UNMARK]
 
 
 def _count(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:

@@ -99,6 +99,9 @@ class PagedTable(Table):
             self.marked[item.key] = item
         super().action_mark()
 
+    def is_marked(self, key: str) -> bool:
+        return self.everything or super().is_marked(key)
+
     def marks_said(self) -> str:
         if self.everything:
             return ", all marked"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import on
-from textual.app import App
 from textual.screen import ModalScreen
 
 from app.core import query
 from app.core.board import QueueLine
 from app.tui.header import COUNTED, Header
+from app.tui.messages import Messages
 from app.tui.screens.deck import DeckScreen
 
 if TYPE_CHECKING:
@@ -29,14 +29,10 @@ def import_form() -> None:
     import app.tui.screens.submit  # noqa: F401
 
 
-class Places(App[int]):
+class Places(Messages):
     """An app that finds its way."""
 
     client_factory: Callable[[], Client]
-
-    def say(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
-        """Put a safe text into the message line for a while."""
-        raise NotImplementedError
 
     def saw(self, ident: str) -> None:
         """A task is looked at: if it failed, that was seen."""

@@ -121,6 +121,6 @@ def standing(place: Place, waiting: Mapping[str, int], look: Look) -> str:
     if others:
         return f"Nothing queued in {name}: {others}. ↵ shows its tasks."
     if isinstance(place, QueueLine):
-        return f"Nothing waits in {name}: {place.load or 0} of {place.capacity} run."
+        return f"Nothing waits in {name}: {place.load or 0} of {place.capacity} {'runs' if place.load == 1 else 'run'}."
     cpu, memory = amounts.cpu_pair(place.used_cpu, place.total_cpu), amounts.memory_pair(place.used_memory, place.total_memory)
     return f"Nothing waits for {name}: cpu {cpu} and memory {memory} are reserved."

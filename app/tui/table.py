@@ -72,8 +72,10 @@ class Table(Lines, can_focus=True):
         def control(self) -> Table:
             return self.table
 
-    def __init__(self, parts: Sequence[Part], *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, parts: Sequence[Part], *, id: str | None = None, classes: str | None = None, marks: bool = True) -> None:
+        """`marks`: whether rows can be marked; not where no verb means marks."""
         super().__init__(id=id, classes=classes)
+        self._takes_marks = marks
         self.views = [View(part) for part in parts]
         self.narrow: bool | None = None
         """Whether to use narrow grids; None: by the table's own width."""
@@ -304,7 +306,7 @@ class Table(Lines, can_focus=True):
 
     def _row(self, view: View, grid: Grid, places: Sequence[Place], room: int, row: Any, cells: Cells) -> Strip:
         under = self.lit and row.key == self.cursor
-        marked = row.key in self.marks
+        marked = self.is_marked(row.key)
         state = (cells, places, under, marked, room, self.look)
         kept = view.kept.get(row.key)
         if kept and kept[0] == state:
@@ -410,6 +412,14 @@ class Table(Lines, can_focus=True):
             self.action_move(1)
             self.post_message(self.Moved(self))
             self.redraw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where nothing can be marked there is no key for it."""
+        return action != "mark" or self._takes_marks
+
+    def is_marked(self, key: str) -> bool:
+        """Whether the row with this key is marked."""
+        return key in self.marks
 
     def marks_said(self) -> str:
         """How many rows are marked, behind the first title."""

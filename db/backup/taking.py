@@ -233,8 +233,8 @@ class _Taking:
             wrong = tool.check_image(str(image), header["facts"], self.step)
             if wrong:
                 self._blame_source(image)
-            elif base is None:  # it takes a third as long again, and what is older than the base was looked at with that
-                self.unreadable = legible.of_image(image, self.step)
+            else:  # all of it takes a third as long again, and what is not in use was looked at with the last full one
+                self.unreadable = legible.of_image(image, self.step, legible.IN_USE if base else legible.ALL)
             image.unlink()
         if wrong:
             keeping.mark_bad(self.store.folder, header["id"], wrong[0])

@@ -203,3 +203,13 @@ def test_it_goes_to_another_folder_and_as_lines_for_programs(house: House):
     assert house.json("db", "backups") == []
     house.ok("db", "backup")
     assert house.ok("db", "backups", "-o", "name").strip().endswith("-full")
+
+
+def test_what_is_odd_about_the_folder_is_told_by_the_program(house: House):
+    house.submit("--", "true")
+    house.ok("stop")
+    house.ok("db", "backup")
+    manifest = house.home / "backups" / "manifest.jsonl"
+    manifest.write_bytes(b"x" + manifest.read_bytes())
+
+    assert house.td("db", "backup").stderr.startswith(f"taskdeck: lines [1] of {manifest} were damaged; ")

@@ -268,8 +268,13 @@ from app.runtime.serve import Runtime
 from app.runtime import inside
 open_runtime = inside.open_runtime
 async def ended(self):
-    while not os.path.exists('broken'):
-        await asyncio.sleep(0.02)
+    gate, loop, told = os.open('break', os.O_RDONLY | os.O_NONBLOCK), asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(gate, told.set)
+    try:
+        await told.wait()
+    finally:
+        loop.remove_reader(gate)
+        os.close(gate)
     raise OSError(errno.EIO, 'Input/output error')
 def opened(home):
     if os.path.exists('broken'):
@@ -281,9 +286,11 @@ inside.open_runtime = opened
 
 
 def test_a_runtime_that_fails_leaves_the_deck_open_and_begins_again_by_itself(house: House):
+    os.mkfifo(house.work / "break")
     with spoilt(house, f"exec({FAILS_ON_REQUEST!r})").wait("● runtime").wait("db ok") as deck:
         _, job = gated(house, deck)
         (house.work / "broken").touch()
+        (house.work / "break").write_text("now")
         deck.wait("NO RUNTIME since").wait("Nothing starts. The job runs on; what ends is kept. Trying to start one.")
         deck.wait("cannot be used: Input/output error")
         (house.work / "broken").unlink()

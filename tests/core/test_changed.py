@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -15,14 +14,7 @@ TEMPLATE = {"engine": "exec", "schema": {"argv": ["echo"]}, "parameters": {}, "t
 QUIET = {"until": "2026-11-27T10:44:52.810256Z", "reason": "disk move", "by": "bob"}
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch):
-    """Wall times are UTC here."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 @pytest.mark.parametrize(("obj", "before", "after", "words"), [

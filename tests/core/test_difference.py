@@ -24,6 +24,8 @@ def test_only_what_differs_is_told_and_true_is_not_one():
         (Field("total_cpu", 0.5, 2), "cpu 0.5 → 2"),
         (Field("timeout", None, 90), "timeout no limit → 1m30s"),
         (Field("status", "queued", "timed_out"), "status queued → timed out"),
+        (Field("status", "active", "paused"), "status open → paused"),
+        (Field("name", "active", "b"), "name active → b"),
         (Field("hold", False, True), "hold no → yes"),
         (Field("name", "a", "\x1b[31mb"), "name a → ␛[31mb"),
         (Field("schema", {"script": "a\nb"}, None), "schema changed"),

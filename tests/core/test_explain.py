@@ -1,7 +1,5 @@
 """Why a task waits: the sentences people read, with their numbers."""
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,16 +16,6 @@ GPU_RUNS = (
     a_run(1042, "gpu", cpu=4, memory=12 * 1024, ends_in=360.0),
     a_run(1043, "gpu", cpu=2, memory=18 * 1024, ends_in=7200.0),
 )
-
-
-@pytest.fixture
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine in UTC."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def asked(task: Waiting | None = None, **also: Any) -> Subject:
@@ -250,6 +238,13 @@ def test_when_nothing_starts_at_all_that_comes_first_for_every_task():
     assert queued.reasons[0].short == blocked.reasons[0].short == "nothing starts: disk full since 10:31"
     assert codes(blocked) == ["halted", "dependency"]
     assert queued.expected_in is blocked.expected_in is None
+
+
+def test_the_short_reason_why_nothing_starts_leaves_out_where_that_is_and_keeps_since_when():
+    words = "disk nearly full (/var/lib/taskdeck (old): 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
+    (reason,) = explain(a_view(a_queue("q", a_task(1060)), halted=words), asked(), 0).reasons[:1]
+
+    assert (reason.text, reason.short) == (f"nothing starts: {words}", "nothing starts: disk nearly full since 10:31")
 
 
 def test_a_small_task_that_would_delay_the_reserved_one_names_it():

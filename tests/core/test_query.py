@@ -186,3 +186,12 @@ NAMES = {"queue": ["default", "media", "my queue"], "template": ["encode"], "by"
 )
 def test_the_last_word_is_completed(text: str, found: list[str]):
     assert completions(text, NAMES) == found
+
+
+@pytest.mark.parametrize(("line", "states"), [
+    ("", {*query.WAITING, "running", *query.ENDED}), ("encode since:2h", {*query.WAITING, "running", *query.ENDED}),
+    ("status:ended", {*query.ENDED}), ("status:failed,held", {"failed", "held"}), ("status:paused", {"running"}),
+    ("!status:waiting", {"running", *query.ENDED}), ("!status:paused status:active", {"running"}), ("status:held status:failed", set()),
+])  # fmt: skip
+def test_what_state_a_task_may_be_in_is_known_by_what_is_asked_for(line: str, states: set[str]):
+    assert query.may_be(parse(line, NOW)) == states

@@ -568,3 +568,13 @@ def test_a_backup_with_a_row_that_cannot_be_read_is_not_called_well(database: Pa
     assert taken.verified and taken.unreadable == ("1 row of queues without a time in updated_at",)
     (fault,) = Store(folder).check(taken, tmp_path / "image")
     assert (fault.own, fault.why) == (False, "1 row of queues without a time in updated_at; see: taskdeck db check")
+
+
+def test_an_increment_is_looked_at_for_what_is_in_use_and_cannot_be_read(database: Path, folder: Path):
+    assert take(database, folder, Rules()).unreadable == ()
+    with closing(sqlite3.connect(database, isolation_level=None)) as c:
+        c.execute("UPDATE queues SET updated_at = 'never'")
+
+    taken = take(database, folder, Rules())
+
+    assert (taken.kind, taken.unreadable) == ("increment", ("1 row of queues without a time in updated_at",))

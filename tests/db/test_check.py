@@ -10,6 +10,7 @@ import pytest
 
 from app.core.ids import uuid7
 from db import check, clock
+from db.backup.taking import Rules, take
 from db.engine import write_engine
 from db.errors import DamagedDatabase, Storage, damaged
 from tests.db.making import Made
@@ -70,6 +71,26 @@ def test_runs_and_dependencies_of_no_task_are_removed(worked: Path):
     assert "row 1 of instances refers to a missing row of tasks" in check.check(worked)
     assert {"1 run of tasks that are not there removed", "2 dependencies of tasks that are not there removed"} <= set(repaired(worked))
     assert not [line for line in check.check(worked) if "missing" in line]
+
+
+def test_rows_that_refer_to_what_is_not_there_keep_no_backup_from_being_taken_once_they_are_mended(worked: Path, tmp_path: Path):
+    at = "'2026-11-25T10:00:00.000000Z'"
+    change(
+        worked,
+        "PRAGMA foreign_keys = OFF; UPDATE pools SET sla_id = 77;"
+        f"INSERT INTO backups (id, kind, file, parent_id, bytes, created_at, updated_at) VALUES (1, 'full', 'a', 77, 1, {at}, {at});"
+        f"INSERT INTO silences (sla_id, by, until, created_at, updated_at) VALUES (77, 'ann', {at}, {at}, {at})",
+    )
+    with pytest.raises(Storage, match="is not in order .*Mend it: taskdeck stop && taskdeck db check --repair"):
+        take(worked, tmp_path / "backups", Rules())
+
+    done = repaired(worked)
+
+    assert done == [
+        "1 silence of rules that are not there removed", "1 row of pools let go of slas that are not there",
+        "1 row of backups let go of backups that are not there",
+    ]  # fmt: skip
+    assert check.check(worked) == [] and take(worked, tmp_path / "backups", Rules()).verified
 
 
 def test_indexes_and_triggers_that_are_gone_are_made_anew(worked: Path):

@@ -289,7 +289,7 @@ def test_a_damaged_file_is_refused_and_unchanged(database: Path, spoil):
         migrate.migrate(database)
 
     assert database.read_bytes() == before and not (database.parent / "backups").exists()
-    assert told.value.exit_code == 5 and type(told.value) is DamagedDatabase
+    assert (told.value.exit_code, told.value.code) == (5, DamagedDatabase.code)
 
 
 def test_a_database_that_has_no_tables_is_not_replaced(home: Path):

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from db import engine, writelock
 from db.engine import Database
@@ -19,26 +19,28 @@ def nothing(c: Connection) -> int:
     return 1
 
 
-async def known(db: Database) -> writelock.Held:
-    while (found := db.held()) is None:
-        await asyncio.sleep(0.01)
-    return found
-
-
-async def test_while_another_program_holds_it_that_is_known_and_by_which_and_all_can_be_read(db: Database):
-    news = asyncio.Event()
+async def test_while_another_program_holds_it_that_is_known_and_by_which_and_all_can_be_read(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):  # fmt: skip
+    news, begins, loop, now = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop(), [1000.0]
+    monkeypatch.setattr(writelock, "monotonic", lambda: now[0])
     db.after_commit(news.set)
     async with asyncio.timeout(20):
         assert await db.write(nothing) == 1 and db.held() is None
+        assert db._writer is not None
+        event.listen(db._writer, "before_cursor_execute", lambda *_: loop.call_soon_threadsafe(begins.set))
         with held(db.path) as pid:
             writing = asyncio.ensure_future(db.write(nothing))
-            first = await known(db)
+            await begins.wait()
+            assert db.held() is None and not db.holds_up(writing)
+            now[0] += writelock.LONG
+            first = db.held()
             assert await db.read(nothing) == 1
-            assert first.by.endswith(f", pid {pid}") and first.by.startswith("python")
+            assert first is not None and first.by.endswith(f", pid {pid}") and first.by.startswith("python")
             assert db.holds_up(writing) and not db.holds_up(asyncio.ensure_future(asyncio.sleep(0)))
-            while (later := await known(db)).seconds < first.seconds + 0.1:
-                await asyncio.sleep(0.01)
-            assert not writing.done() and later.seconds < 20
+            now[0] += 3
+            later = db.held()
+            assert not writing.done() and later is not None and later.seconds == first.seconds + 3
         assert await writing == 1
 
     assert db.held() is None

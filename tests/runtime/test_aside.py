@@ -57,7 +57,9 @@ async def test_a_task_that_cannot_be_read_is_held_and_the_others_start(call: Cal
     assert json.loads(kept[0])["unreadable"] == {column: '["argv": '}
 
 
-@pytest.mark.parametrize("text", ["soon", "1", "2026-13-40T10:00:00.000000Z"])
+@pytest.mark.parametrize(
+    "text", ["soon", "1", "2026-13-40T10:00:00.000000Z", "2026-11-25U10:00:00.000000Z", "0026-11-25T10:00:00.000000Z"]
+)
 async def test_a_task_of_no_time_is_held_and_does_not_start(call: Call, dispatcher: Dispatcher, told: Told, text: str):
     await submitted(call, at=3600)
     await submitted(call)
@@ -132,13 +134,14 @@ async def test_what_a_task_should_run_is_not_guessed_when_it_is_asked_to_run_aga
     await submitted(call)
     await execute(call, "UPDATE tasks SET launch = 'x'")
     await rounds(dispatcher)
-    await execute(call, "UPDATE tasks SET hold = 0, status = 'cancelled'")
+    await tasks.cancel(call, ids=[1])
 
-    await tasks.retry(call, ids=[1])
+    done = await tasks.retry(call, ids=[1])
     await rounds(dispatcher)
 
-    found = await shown(call, 1)
-    assert (found["status"], found["instances"][0]["reason"], told.spawned) == ("failed", "exit 126: what it should run cannot be read", [])
+    (refused,) = done["refused"]
+    assert refused["message"].startswith("#1 stays cancelled: its launch cannot be read, and it would start without. Submit it anew. ")
+    assert ((await shown(call, 1))["status"], told.spawned) == ("cancelled", [])
 
 
 @pytest.mark.parametrize(("column", "stored"), [("launch", "launch = 'x'"), ("not_before", "not_before = 'soon'")])
@@ -188,6 +191,18 @@ async def test_a_rule_that_cannot_be_read_is_disabled_and_the_board_is_there(cal
 
     assert await board.status(call)
     assert [row["enabled"] for row in await slas.ls(call)] == [False]
+
+
+async def test_figures_of_no_time_keep_no_runtime_from_coming_up_and_are_removed(call: Call, dispatcher: Dispatcher):
+    await Duties(call.db, dispatcher, Usage(call.home)).sample()
+    await execute(call, "UPDATE samples SET minute = 'r' || substr(minute, 2) WHERE kind = 'pool'")
+
+    await Duties(call.db, dispatcher, Usage(call.home)).begin()
+    assert check.check(call.db.path) == ["1 row of samples without a time in minute"]
+    (done,) = await dispatcher.aside.anywhere()
+
+    assert done.endswith(" of samples: its minute cannot be read, so it is removed") and check.check(call.db.path) == []
+    assert await call.db.read(board.read, call)
 
 
 async def test_a_duty_that_fails_over_such_a_value_does_not_the_next_time(call: Call, dispatcher: Dispatcher):

@@ -8,16 +8,18 @@ import logging
 import os
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from apscheduler.triggers.interval import IntervalTrigger
 
 from app import paths
 from app.health import disk
 from app.runtime.dispatcher import GRACE, Dispatcher
-from app.runtime.duties import Duties, Duty
+from app.runtime.duties import Duties, Duty, Every, follow_clock, mind_clock
 from app.runtime.settings import Settings
 from app.runtime.usage import Usage, disk_trouble
 from app.service import alerts, checking, views
@@ -52,6 +54,41 @@ def test_the_duties_of_the_design_are_there_at_its_pace(duties: Duties):
     promised = {"dispatch": 1, "timeouts": 1, "cleanup": 600, "slas": 5, "usage": 2, "samples": 60, "reconcile": 30}
     assert pace.keys() >= promised.keys()
     assert all(pace[name] <= every for name, every in promised.items())
+
+
+def test_a_clock_that_is_set_far_ahead_has_no_duty_go_through_what_was_missed(monkeypatch: pytest.MonkeyPatch):
+    begin = datetime(2026, 11, 25, 10, tzinfo=UTC)
+    asked: list[datetime] = []
+    every = Every(seconds=2, start_date=begin, timezone=UTC)
+    usual = IntervalTrigger.get_next_fire_time
+    monkeypatch.setattr(IntervalTrigger, "get_next_fire_time", lambda self, *of: asked.append(of[1]) or usual(self, *of))
+
+    assert every.get_next_fire_time(None, begin - timedelta(seconds=1)) == begin
+    assert every.get_next_fire_time(begin, begin) == begin + timedelta(seconds=2)
+    late = begin + timedelta(days=20 * 365, seconds=3)
+    assert every.get_next_fire_time(begin, late) == late + timedelta(seconds=1) and len(asked) == 3
+
+
+async def test_a_clock_that_is_set_back_has_no_duty_wait_until_it_is_there_again(duties: Duties, monkeypatch: pytest.MonkeyPatch):
+    fired = asyncio.Event()
+
+    async def fire() -> None:
+        fired.set()
+
+    monkeypatch.setattr(duties, "table", lambda: (Duty("one", 1, fire),))
+    scheduler = duties.scheduler()
+    scheduler.start()
+    (job,) = scheduler.get_jobs()
+    before = job.next_run_time
+    follow_clock(scheduler)
+    assert job.next_run_time == before
+    job.modify(next_run_time=before + timedelta(days=58))
+    minding = asyncio.create_task(mind_clock(scheduler))
+    try:
+        await asyncio.wait_for(fired.wait(), 20)
+    finally:
+        minding.cancel()
+        scheduler.shutdown(wait=False)
 
 
 async def test_a_duty_that_fails_is_written_down_and_fired_again_with_the_others(

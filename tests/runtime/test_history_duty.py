@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,24 @@ async def test_minutes_that_are_over_are_counted_by_a_duty(call: Call, duties: D
 
     rows = await execute(call, "SELECT width, started, ended, failed FROM history ORDER BY width")
     assert [tuple(row) for row in rows] == [(1, 1, 1, 1), (15, 1, 1, 1), (120, 1, 1, 1)]
+
+
+async def test_what_ends_after_the_clock_was_ahead_for_a_while_is_counted(
+    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+):
+    moment = [clock.utcnow() + timedelta(days=58)]
+    monkeypatch.setattr(clock, "utcnow", lambda: moment[0])
+    await a_run(call, dispatcher, told)
+    moment[0] += timedelta(minutes=5)
+    await duties.count()
+    moment[0] -= timedelta(days=58)
+    await a_run(call, dispatcher, told)
+    moment[0] += timedelta(minutes=5)
+
+    await duties.count()
+
+    rows = await execute(call, "SELECT at, ended FROM history WHERE width = 1 AND ended ORDER BY at")
+    assert [row.ended for row in rows] == [1, 1] and rows[0].at < clock.now()
 
 
 async def test_a_runtime_that_stops_while_it_counts_ends_without_a_fault(duties: Duties, monkeypatch: pytest.MonkeyPatch):

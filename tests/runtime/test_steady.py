@@ -65,6 +65,15 @@ def test_one_that_jumps_ahead_is_believed_after_a_day(passing: Pass):
     assert found.look()
 
 
+def test_one_that_jumps_ahead_just_after_the_first_start_is_not_believed(passing: Pass):
+    found = Steady()
+    found.begin(None)
+
+    passing(days=58)
+
+    assert not found.look()
+
+
 def test_one_that_jumps_twice_is_ahead_by_both_and_begins_anew_once_it_is_believed(passing: Pass):
     found = Steady()
     assert found.ahead() == 0
@@ -90,6 +99,27 @@ async def test_what_the_duties_saw_of_the_clock_a_verb_is_told(db: Database, dis
     assert runtime.clock_doubt and runtime.clock_ahead == 58 * DAY
     passing(24, 1)
     assert not runtime.clock_doubt
+
+
+async def test_a_clock_that_went_far_ahead_is_doubted_by_the_next_runtimes_too_until_one_was_up_for_a_day(
+    db: Database, dispatcher: Dispatcher, home: Path, passing: Pass
+):
+    async def runtime() -> Duties:
+        duties = Duties(db, dispatcher, Usage(home))
+        await duties.begin()
+        await duties.sample()
+        return duties
+
+    assert (await runtime())._steady.look()
+    passing(days=58)
+    for _ in range(2):
+        assert not (await runtime())._steady.look()
+        passing(1, 1 / 24)
+    for _ in range(24):
+        passing(1, 1 / 24)
+        assert (await runtime()).table()
+
+    assert (await runtime())._steady.look()
 
 
 async def test_what_is_old_by_a_clock_far_ahead_of_what_was_stored_last_stays_for_a_day(

@@ -29,7 +29,7 @@ from db.backup import restore_tool as tool
 from db.backup.store import NoBackup, Store
 from db.errors import DamagedDatabase, DiskFull, Storage
 from tests.backup import trials
-from tests.service.ready import submitted
+from tests.service.ready import execute, submitted
 
 Configure = Callable[[str], None]
 
@@ -64,6 +64,14 @@ async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_besi
     assert (found.facts["rows"]["tasks"], found.facts["highest"], found.facts["revision"]) == (3, 3, "0005")
     assert found.facts["newest_task"].startswith("#3 ") and found.facts["last_event"] > 0
     assert "[pools.default]" in (found.path.parent / f"definitions-{row['id']}.toml").read_text()
+
+
+async def test_definitions_that_cannot_be_written_keep_no_backup_from_being_taken(call: Call):
+    await execute(call, "UPDATE pools SET total_cpu = 'x'")
+
+    row = await backups.backup(call)
+
+    assert row["verified"] and not list(Path(row["path"]).parent.glob("definitions-*"))
 
 
 async def test_the_settings_travel_along(call: Call, configure: Configure):

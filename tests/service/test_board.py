@@ -13,7 +13,7 @@ from app import paths
 from app.core.board import Board
 from app.service import board, queues, tasks
 from app.service.call import Call
-from db import clock, schema
+from db import clock, operations, schema
 from db.engine import Database
 from db.writelock import Held
 from tests.service.ready import execute, submitted
@@ -195,3 +195,16 @@ async def test_who_keeps_the_runtime_from_the_database_is_on_the_board_and_since
     found = await seen(live)
 
     assert found.lock is not None and found.lock.by == "sqlite3, pid 4711" and found.at - found.lock.since == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("verb", "thing", "told"), [
+    ("stop", "runtime", "stopped the runtime"), ("db backup", "backup 20261127T104540Z-full", "took backup 20261127T104540Z-full"),
+    ("db cleanup", "database", "cleaned up the database"), ("template retire", "template a", "retired template a"),
+    ("db repair", "database", "repaired the database"), ("template restore", "template a", "took up again template a"),
+])  # fmt: skip
+async def test_what_somebody_did_is_a_sentence(call: Call, verb: str, thing: str, told: str):
+    await call.db.write(operations.record, "ann", verb, thing)
+
+    news = (await seen(call)).news
+
+    assert news is not None and f"{news.by} {news.text}" == f"ann {told}"

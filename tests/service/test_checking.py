@@ -151,6 +151,26 @@ def test_an_upgrade_of_what_lacks_its_end_is_refused_as_a_start_is_and_has_the_s
     assert migrate.version_of(path) == migrate.HEAD
 
 
+@pytest.mark.parametrize(
+    "more", ["", "CREATE TABLE later (id INTEGER)", "ALTER TABLE tasks ADD COLUMN later TEXT", "DROP INDEX idx_tasks_type"]
+)
+def test_a_lost_version_is_written_anew_only_where_all_else_is_of_this_one(home: Path, running: str, more: str):
+    path = paths.database(home)
+    with closing(sqlite3.connect(path)) as c:
+        c.executescript(f"DELETE FROM alembic_version; {more}")
+    with pytest.raises(DamagedDatabase, match="There is no good backup of it. .*taskdeck db check --repair$"):
+        offline.check_home(str(home))
+
+    if more:
+        with pytest.raises(DamagedDatabase, match="0 rows of alembic_version, where there is one, and not all .*Move the database away"):
+            offline.repair_home(str(home))
+        return
+    done = offline.repair_home(str(home))["done"]
+
+    assert done[0].startswith("the version of the database, which was lost, set to 0005") and migrate.version_of(path) == migrate.HEAD
+    assert offline.read(str(home), "operations", {"verb": "db repair"})
+
+
 def test_a_number_that_only_a_backup_knows_of_does_not_come_again(home: Path, database: Path):
     submit(database, "first")
     submit(database, "second")

@@ -54,6 +54,14 @@ async def test_what_means_no_task_is_not_found(call: Call, ident: str):
     assert str(told.value).startswith("no task ") and told.value.exit_code == 3
 
 
+@pytest.mark.parametrize(("ident", "apart"), [("21,22", True), ("#1-#3", True), ("1..3", True), ("21", False), ("night,job", False)])
+async def test_who_gives_several_in_one_word_is_told_to_give_them_one_by_one(call: Call, ident: str, apart: bool):
+    with pytest.raises(NotFound) as told:
+        await found(call, ident)
+
+    assert ("one by one" in told.value.hint) == apart
+
+
 async def test_digits_are_a_number_and_never_a_uuid_or_a_name(call: Call):
     await submitted(call, name="2")
 

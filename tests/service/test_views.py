@@ -139,6 +139,16 @@ async def test_why_says_each_thing_that_keeps_a_task_waiting(live: Call, worker)
     assert all(len(reason["short"]) <= 44 for row in answers for reason in row["reasons"])
 
 
+async def test_a_set_time_is_the_expected_start_only_where_nothing_else_keeps_it_waiting(live: Call):
+    await submitted(live, at="2h")
+    (free,) = await views.why(live, ids=[1])
+    await queues.queue_pause(live, name="default")
+    (closed,) = await views.why(live, ids=[1])
+
+    assert free["expected_start"] and closed["expected_start"] is None
+    assert [reason["code"] for reason in closed["reasons"]] == ["not-before", "queue-paused"]
+
+
 async def test_why_of_an_ended_task_says_how_it_ended(live: Call, worker):
     await submitted(live)
     await submitted(live)

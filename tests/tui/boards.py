@@ -157,11 +157,15 @@ def busy() -> Board:
 
 def trouble() -> Board:
     """Somebody stopped the runtime eleven minutes ago."""
-    why = "nothing starts: no runtime since 10:31"
     runtime = RuntimeFacts("stopped", None, NOW - 11 * MINUTE - 7, "ann")
     alerts = (alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
-    waits = tuple(replace(line, why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
+    waits = _all_wait("nothing starts: no runtime since 10:31")
     return replace(busy(), measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
+
+
+def _all_wait(why: str) -> tuple[NextLine, ...]:
+    """Everything waits for the same."""
+    return tuple(replace(line, why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
 
 
 def halted() -> Board:
@@ -170,7 +174,8 @@ def halted() -> Board:
     late = BackupFacts(NOW - 3 * 86400, late=True)
     largest = (Taken("runs/", int(41.2 * 1024**3)), Taken("backups/", int(3.1 * 1024**3)))
     host = replace(busy().host, disk_free=0, largest=largest)
-    return replace(busy(), runtime=runtime, backup=late, database="disk full", host=host)
+    waits = _all_wait("nothing starts: disk full since 10:31")
+    return replace(busy(), runtime=runtime, backup=late, database="disk full", host=host, next=waits, news=None)
 
 
 def empty() -> Board:

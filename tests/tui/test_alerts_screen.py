@@ -180,8 +180,12 @@ async def test_a_rule_on_a_figure_says_what_that_is_now_and_when_it_was_too_high
         await until(pilot, lambda: "now: replica 8m old" in text(app))
         assert "replica-lag stays below 5m" in text(app) and "every task" not in text(app)
         assert "too high 08:42\n" in text(app) and "  too high 01:42 to 01:47" in text(app)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not screen)
         before = len(found.asked("sla.history"))
-        await until(pilot, lambda: len(found.asked("sla.history")) > before)
+        await until(pilot, lambda: len(found.asked("sla.history")) > before)  # on it goes, below a box too
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
         await pilot.press("enter")
         await until(pilot, lambda: "replica-fresh is about Taskdeck itself, and no task." in text(app))
         assert "its tasks" not in text(app)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from textual.events import AppBlur, AppFocus
 
-from app.tui.screens.away import AwayScreen
+from app.tui.look import Look
+from app.tui.screens.away import AwayScreen, question
 from app.tui.screens.deck import DeckScreen
 from tests.tui import boards
 from tests.tui.recording import an_app, until
@@ -44,6 +45,12 @@ async def test_what_happened_is_told_with_numbers_and_names():
         text = "\n".join(screen_text(app))
         for part in ("While you were away", "1,204  ✓ succeeded", "9  ✗ failed", "1048 thumbs S02", "… and 9 more", "gpu-wait on #1049"):
             assert part in text
+
+
+def test_in_a_plain_look_a_state_is_said_once():
+    body = question(FOUND, boards.NOW, Look(ascii=True, plain=True), 20).body
+    lines = ["".join(text for text, _ in line).split() for line in body]
+    assert ["1,204", "succeeded"] in lines and ["9", "failed"] in lines
 
 
 @pytest.mark.parametrize("key", ["enter", "escape", "q", "space"])
@@ -115,3 +122,11 @@ async def test_a_click_on_a_key_of_the_last_line_is_that_key_and_no_other():
         await until(pilot, lambda: isinstance(app.screen, AwayScreen) and shown(app, "f what failed", -1))
         await pilot.click(offset=(seen(app)[-1].index("what failed"), 23))
         await until(pilot, lambda: type(app.screen).__name__ == "TasksScreen")
+
+
+async def test_what_there_is_no_room_for_is_counted_and_the_answers_stay():
+    more = FOUND | {"bad": [FOUND["bad"][0] | {"number": n} for n in range(9)]}
+    async with coming_back(more, size=(60, 16)) as (app, _, pilot):
+        await until(pilot, lambda: any("more lines" in line for line in screen_text(app)))
+        text = "\n".join(screen_text(app))
+        assert "You last looked" in text and "more lines" in text and "f  show what failed" in text

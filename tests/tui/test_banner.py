@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from app.config import Config
 from app.core.board import AlertLine, Board, LockFacts, RuntimeFacts
 from app.core.clean import width
 from app.errors import Remote
@@ -25,14 +26,7 @@ from tests.tui.screen_text import screen_text
 LONG = "/home/ann/.local/share/" + "deep/" * 30 + "taskdeck"
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch):
-    """Wall times are UTC here."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 def said(board: Board, cells: int, look: Look | None = None, key: str = "↵", start: str = "S") -> list[str]:
@@ -320,3 +314,22 @@ async def test_the_list_of_tasks_keeps_its_rows_over_a_damaged_database_and_says
 
         assert "DATABASE DAMAGED" in screen_text(app)[2] and "taskdeck db restore" in " ".join(screen_text(app)[2:4])
         assert shows(app, "resnet50-sweep-08")
+
+
+@pytest.mark.parametrize(("how", "says", "key"), [
+    ({}, "Trying to start one.", False), ({"read_only": True}, "Start one: taskdeck serve", False),
+    ({"settings": Config(autostart=False)}, "S starts one, or: taskdeck serve", True),
+], ids=["by itself", "only reads", "autostart = false"])  # fmt: skip
+async def test_a_deck_brings_up_a_runtime_only_where_it_may_and_says_what_else_does(how: dict[str, Any], says: str, key: bool):
+    board = replace(boards.busy(), runtime=RuntimeFacts("none", since=NOW))
+    app = deck(Answers(board), **how)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: says in " ".join(" ".join(screen_text(app)[1:3]).split()))
+        assert app.feed._may_start is (says == "Trying to start one.")
+        assert ("S start runtime" in screen_text(app)[-1]) is key
+
+
+async def test_a_deck_that_only_reads_offers_no_key_that_starts_what_was_stopped():
+    app = deck(Answers(boards.trouble()), read_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "Start it again: taskdeck serve" in " ".join(screen_text(app)[1:3]))

@@ -11,6 +11,7 @@ from app.core.board import RuntimeFacts
 from app.tui.app import TaskdeckApp
 from app.tui.beside import LeftBeside
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.leave import LeaveScreen
 from app.tui.screens.task import TaskScreen
 from tests.tui import boards
 from tests.tui.recording import an_app, until
@@ -90,3 +91,27 @@ async def test_a_click_on_a_key_of_the_last_line_is_that_key_and_one_beside_them
         await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, "↵ opens the task", -1))
         await pilot.click(offset=(seen(app)[-1].index("opens the task"), 23))
         await until(pilot, lambda: isinstance(app.screen, TaskScreen))
+
+
+async def test_at_leaving_to_leave_is_not_said_of_staying():
+    app, _ = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app, "x cancel", -1))
+        app.push_screen(LeaveScreen(boards.busy()))
+        await until(pilot, lambda: shown(app, "esc stay", -1) and not shown(app, "leave", -1))
+
+
+async def test_the_styles_of_a_screen_are_read_before_its_widgets_come(monkeypatch: pytest.MonkeyPatch):
+    """From Python 3.12 on Textual's tasks begin at once: the widgets would be styled, and placed, without them."""
+    register, read = TaskdeckApp._register, list[bool]()
+
+    def registered(self: TaskdeckApp, parent: Any, *nodes: Any, **more: Any) -> Any:
+        read.extend(self.stylesheet.has_source(str(path)) for node in nodes for path in getattr(node, "css_path", []))
+        return register(self, parent, *nodes, **more)
+
+    app, _ = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        monkeypatch.setattr(TaskdeckApp, "_register", registered)
+        await pilot.press("5")
+
+    assert read == [True]

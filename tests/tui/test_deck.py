@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
@@ -14,20 +13,13 @@ import pytest
 from app.core.board import Board
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
+from app.tui.panes.work import nothing_runs
 from db.errors import DamagedDatabase
 from tests.tui import boards
 from tests.tui.recording import Recording, an_app, until
 from tests.tui.screen_text import screen_text
 
-
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch):
-    """Wall times are UTC here."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 async def drawn(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
@@ -296,6 +288,7 @@ async def test_an_empty_running_part_says_why_nothing_runs():
 async def test_a_queue_that_all_wait_for_is_all_that_is_named():
     shown = await drawn(replace(boards.busy(), running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
     assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
+    assert nothing_runs(replace(boards.busy(), queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
 
 
 async def test_a_run_of_which_only_the_limit_is_known_has_less_than_that_left():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.core.board import BackupFacts, ReplicaFacts
+from app.core.clean import width as cells_of
 from app.tui.header import Bearings, header_lines
 from app.tui.look import Look
 from tests.tui import boards
@@ -44,3 +45,23 @@ def test_the_copy_is_told_only_when_it_is_late():
     assert "replica" not in first_line(120, None, ReplicaFacts(30.0))
     assert "  replica 5m!  " in first_line(80, None, ReplicaFacts(300.0, late=True))
     assert "  no replica!  " in first_line(80, None, ReplicaFacts(None, late=True))
+
+
+@pytest.mark.parametrize("bearings", [
+    Bearings(), Bearings(title="Deck › #1042 resnet50-sweep-06"), Bearings(read_only=True),
+    Bearings(tab="3", places=(("2", ""), ("3", ""))),
+], ids=["deck", "title", "read-only", "one pane"])  # fmt: skip
+@pytest.mark.parametrize("cells", [60, 80, 100])
+@pytest.mark.parametrize("lag", [0.003, 3.2], ids=["quiet", "late"])
+def test_whatever_is_in_trouble_one_sees_where_one_is_and_nothing_is_cut_off(bearings: Bearings, cells: int, lag: float):
+    board = boards.halted()
+    board = replace(board, runtime=replace(board.runtime, tick_lag=lag))
+    line = "".join(text for text, _ in header_lines(board, bearings, boards.NOW, Look(), cells)[0])
+
+    assert cells_of(line) == cells and "NOTHING STARTS" in line and "db DISK FULL" in line
+    if bearings.title:
+        assert line.startswith(" Deck › ") and "eep-06  " in line
+    elif not (bearings.read_only and cells == 60 and lag > 1):
+        assert "render01" in line
+    assert not bearings.read_only or line.startswith(" READ ONLY  ")
+    assert not bearings.tab or "[3]" in line

@@ -276,3 +276,15 @@ async def test_clicks_choose_a_metric_a_moment_and_a_row():
         await until(pilot, lambda: screen._moment is not None and 40 < screen._moment < 60)
         await pilot.click("#list", offset=(4, 2))
         await until(pilot, lambda: screen.query_one(Table).cursor == "queue:media")
+
+
+async def test_how_old_the_figures_are_goes_on_below_a_box():
+    answers = Answers(history=answer)
+    async with opened(answers) as (pilot, app, screen):
+        answers.table["history"] = Remote("no such home")
+        screen.reread()
+        await until(pilot, lambda: " old" in text(app))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not screen)
+        before = screen.table.note
+        await until(pilot, lambda: screen.table.note not in (before, ""))

@@ -21,6 +21,7 @@ from app.tui.screens.log import LogScreen, _tail
 from tests.tui.answers import BOARD, WHY, Answers, deck, line, log_answer, run, task, until
 from tests.tui.recording import Clock
 from tests.tui.screen_text import screen_text
+from tests.tui.test_boxes import shown
 
 
 def a_log(path: Path, text: str) -> str:
@@ -107,6 +108,30 @@ async def test_what_was_noted_of_a_key_is_over_with_the_next_one(tmp_path: Path)
 @pytest.mark.parametrize(("matches", "said"), [(0, "0 matches"), (1, "1 match"), (1204, "1,204 matches")])
 def test_one_match_is_one(matches: int, said: str) -> None:
     assert _tail(Page(searched="x", matches=matches)) == f"{said}, case ignored"
+
+
+def test_the_column_is_told_before_the_lines_are_counted() -> None:
+    assert _tail(Page(column=40)) == "column 41"
+    assert _tail(Page(column=40, line=3, lines=9)) == "column 41, line 3 of 9"
+
+
+async def test_a_log_goes_on_below_a_box(tmp_path: Path) -> None:
+    """You should see the new line, and the time it has run, behind the question."""
+    path = tmp_path / "x.log"
+    path.write_text("one\n")
+    started = BOARD.running[0].started_at or 0.0
+    app = deck(running_on(str(path)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        with path.open("a") as log:
+            log.write("two\n")
+        app.board = replace(BOARD, running=tuple(replace(run, runid="r1042") for run in BOARD.running[:1]))
+        app.now = lambda: started + 7270  # type: ignore[method-assign]
+        await until(pilot, lambda: shown(app, "  two") and shown(app, "2h01m", 1))
+        assert isinstance(app.screen, ChoiceScreen)
 
 
 async def test_what_came_while_another_window_had_the_focus_is_there_with_it_again(tmp_path: Path) -> None:

@@ -51,6 +51,18 @@ def test_a_filter_means_more_than_is_named_and_says_how_much_more_there_is():
     assert (len(question.names), question.names[-1][0][0]) == (FIRST + 1, f"… and {1000 - FIRST} more")
 
 
+def test_in_a_plain_look_a_state_is_said_once():
+    found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependants": 0}
+    said = words(ask_all("cancel", "queue:media", found, Look(ascii=True, plain=True)))
+    assert "2 running: work lost" in [line.strip() for line in said]
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, "1 that depends on them is"), (3, "3 that depend on them are")])
+def test_what_depends_on_all_is_counted_one_as_one(count: int, told: str):
+    found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependants": count}
+    assert f"{told} cancelled too." in words(ask_all("cancel", "queue:media", found, Look()))
+
+
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
 async def test_enter_lists_all_that_is_meant_and_comes_back_to_the_question(size: tuple[int, int]):
     app, recording = an_app()

@@ -16,6 +16,7 @@ from app.core.clean import clean
 from app.errors import Conflict
 from app.tui import placeverbs
 from app.tui.app import TaskdeckApp
+from app.tui.look import Look
 from app.tui.panes.queues import QueuesPane
 from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.tasks import TasksScreen
@@ -272,3 +273,8 @@ async def test_the_footer_offers_these_keys(pane: str, key: str, shown: tuple[st
 def test_a_copied_line_is_one_safe_line(name: str):
     line = placeverbs.copied(replace(boards.QUEUES[0], name=name), "s")
     assert clean(line) == line and "\n" not in line
+
+
+@pytest.mark.parametrize(("load", "told"), [(0, "0 of 4 run."), (1, "1 of 4 runs."), (2, "2 of 4 run.")])
+def test_one_that_runs_is_one(load: int, told: str):
+    assert placeverbs.standing(replace(boards.QUEUES[2], load=load), {}, Look()) == f"Nothing waits in queue etl: {told}"

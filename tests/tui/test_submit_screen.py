@@ -15,6 +15,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.form import Pick, PickScreen
 from app.tui.screens.submit import SubmitScreen
 from db.errors import DiskFull
+from tests.tui import boards
 from tests.tui.answers import Answers, deck, line, until
 from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.test_task_screen import EVIL, escapes
@@ -485,3 +486,13 @@ async def test_only_the_field_with_the_focus_is_marked() -> None:
         await until(pilot, lambda: marked() == [""])
         await pilot.press("shift+tab")
         await until(pilot, lambda: marked() == ["(•) a template"])
+
+
+async def test_on_a_full_disk_nothing_is_promised() -> None:
+    app = deck(Answers(boards.halted(), queue_ls=[], template_ls=[], submit=accepted))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"true")
+        await until(pilot, lambda: shows(app, "Nothing is taken while the disk is full"))
+        await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
+        assert not shows(app, "It can be submitted.")

@@ -505,8 +505,8 @@ async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has
 
 
 @pytest.mark.parametrize(("words", "offered", "never"), [
-    ("status:ended", "r run again all marked  D delete all marked", "xpt"), ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
-    ("status:held", "", "xptrD"),
+    ("status:ended", "r run again all marked  D delete all marked", "xpt"), ("status:held", "", "xptrD"),
+    ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
 ])  # fmt: skip
 async def test_for_all_that_are_marked_only_keys_are_offered_that_are_for_one_of_them(words: str, offered: str, never: str):
     """Of 3,334 rows not all are held: what the filter says of states decides. Of none that there are, nothing is for any."""
@@ -533,3 +533,27 @@ async def test_all_that_a_wrong_filter_means_is_not_marked():
         await tasks.press("slash", *"status:nosuch", "enter", "asterisk")
         await tasks.until("there is no state")
         assert not tasks.screen.everything
+
+
+async def test_why_it_cannot_be_read_is_said_again_and_again_but_not_over_what_was_done():
+    async with opened() as tasks:
+        tasks.many.browse = lambda **_: (_ for _ in ()).throw(OSError("no such home"))  # type: ignore[method-assign]
+        tasks.screen.reread()
+        await tasks.until("no such home")
+        tasks.app.say("Cancelled #5000.  u undo")
+        for _ in range(2):
+            asked = len(tasks.many.verbs())
+            tasks.screen.reread()
+            await until(tasks.pilot, lambda asked=asked: len(tasks.many.verbs()) > asked and tasks.screen._asked is None)
+            assert "Cancelled #5000." in screen_text(tasks.app)[-2]
+        tasks.app.hush()
+        tasks.screen.reread()
+        await tasks.until("no such home")
+
+
+async def test_a_counter_that_is_clicked_leaves_the_filter_line():
+    async with opened(size=(120, 30)) as tasks:
+        await tasks.press("slash", *"abc")
+        await tasks.pilot.click(offset=(screen_text(tasks.app)[1].index("waiting") + 1, 1))
+        await tasks.until("/status:queued,retrying", "x cancel")
+        assert tasks.screen.words == "status:queued,retrying"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 from app.tui.screens.task import TaskScreen
 from app.tui.screens.why import WhyScreen
@@ -89,3 +90,14 @@ async def test_the_keys_of_the_popover_stay_in_sight_on_a_small_terminal() -> No
         app.open_why("1049")
         await until(pilot, lambda: any("1 needs 12.0G" in line for line in screen_text(app)))
         await until(pilot, lambda: any("↵ opens the task  esc closes" in line for line in screen_text(app)))
+
+
+async def test_a_box_that_is_waited_for_says_so() -> None:
+    answered = Event()
+    app = deck(Answers(show=lambda _: task() if answered.wait(20) else {}, why=[WHY]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("loading" in line for line in screen_text(app)))
+        answered.set()
+        await until(pilot, lambda: any("1 needs" in line for line in screen_text(app)))
+        assert not any("loading" in line for line in screen_text(app))

@@ -144,8 +144,9 @@ def nothing_runs(board: Board) -> str:
         return f"{ran} {board.waiting_total:,} waited." if board.waiting_total else ran
     if not board.waiting_total:
         return "Nothing runs."
+    waits, which = ("1 waits", "it") if board.waiting_total == 1 else (f"{board.waiting_total:,} wait", "one")
     paused = next((queue for queue in board.queues if queue.waiting and queue.status == "paused"), None)
     if paused:
         part = "" if paused.waiting == board.waiting_total else f"{paused.waiting:,} of them because "
-        return f"Nothing runs. {board.waiting_total:,} wait: {part}queue {paused.name} is paused (p on it resumes it)."
-    return f"Nothing runs. {board.waiting_total:,} wait: w on one says why."
+        return f"Nothing runs. {waits}: {part}queue {paused.name} is paused (p on it resumes it)."
+    return f"Nothing runs. {waits}: w on {which} says why."

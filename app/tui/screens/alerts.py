@@ -18,6 +18,7 @@ from textual.widget import Widget
 from app.core import amounts
 from app.core.board import AlertLine
 from app.tui import ruleverbs
+from app.tui.beside import in_sight
 from app.tui.doc import Section, rule
 from app.tui.footer import Hint
 from app.tui.lines import Lines
@@ -271,7 +272,7 @@ class AlertsScreen(ListScreen):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.app.screen is self:
+        if in_sight(self):
             self._show_detail()
             if self._about.get("metric"):  # a figure changes though nothing is written
                 self._ask()
@@ -289,7 +290,9 @@ class AlertsScreen(ListScreen):
             self.table.clear_marks()
 
     def _rules(self) -> list[RuleRow]:
-        """The rules that the key means; raises Unfit when there is none."""
+        """The rules that the key means; raises Unfit when there is none, or nothing may be changed."""
+        if refusal := self.deck.refusal:
+            raise Unfit(refusal)
         return ruleverbs.rules_of(self.table.chosen(), self.rules)
 
     def _with_rules(self, act: Callable[[list[RuleRow]], None]) -> None:
@@ -335,11 +338,18 @@ class AlertsScreen(ListScreen):
 
     def action_edit(self) -> None:
         """The form of the rule."""
-        self._with_rules(lambda rules: self.app.push_screen(rule_screen(self.client_factory, rules[0].name)) and None)
+
+        def edit(rules: list[RuleRow]) -> None:
+            if len(rules) > 1:
+                raise Unfit(f"e edits one rule; {len(rules):,} are marked.")
+            self.app.push_screen(rule_screen(self.client_factory, rules[0].name))
+
+        self._with_rules(edit)
 
     def action_new(self) -> None:
         """The form for a new rule."""
-        self.app.push_screen(rule_screen(self.client_factory))
+        if not self.deck.refuses():
+            self.app.push_screen(rule_screen(self.client_factory))
 
     def action_past(self) -> None:
         """Show those that are over too, or not."""

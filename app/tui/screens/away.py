@@ -22,6 +22,8 @@ from app.tui.sturdy import SturdyScreen
 from app.tui.times import ago, wall
 
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
+BESIDE = 6
+"""Lines that are no lines of what is told: of the box, of its answers, and around it."""
 GOING = (*"0123456789", "O", "B", "question_mark", "colon")
 """Keys that only go somewhere."""
 
@@ -31,8 +33,8 @@ def is_worth_telling(found: Mapping[str, Any]) -> bool:
     return bool(found["alerts"]) or any(found["ended"].get(status) for status in _COUNTED)
 
 
-def question(found: Mapping[str, Any], now: float, look: Look) -> Question:
-    """The answer of `away` as a box."""
+def question(found: Mapping[str, Any], now: float, look: Look, most: int) -> Question:
+    """The answer of `away` as a box, with so many lines above the answers at most."""
     since = found["since"]
     body: list[list[Span]] = [[(f"You last looked {ago(since, now)} ({wall(since, now)}). Since then:", "")], []]
     body += [_counted(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
@@ -42,6 +44,8 @@ def question(found: Mapping[str, Any], now: float, look: Look) -> Question:
         body += [[(look.own(f"… and {amounts.count(more)} more"), "dim")]] if more > 0 else []
     if found["alerts"]:
         body += [[], *(_alert(alert, look) for alert in found["alerts"])]
+    if len(body) > most:
+        body = [*body[: most - 1], [(look.own(f"… {len(body) - most + 1} more lines"), "dim")]]
     answers = [Answer("↵", "go on")]
     answers += [Answer("f", "show what failed")] if found["bad"] else []
     return Question("While you were away", body, answers, safe="↵")
@@ -49,7 +53,7 @@ def question(found: Mapping[str, Any], now: float, look: Look) -> Question:
 
 def _counted(status: str, n: int, look: Look) -> list[Span]:
     sign = STATES[status]
-    return [(f"{amounts.count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), (f" {sign.word}", "")]
+    return [(f"{amounts.count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), ("" if look.plain else f" {sign.word}", "")]
 
 
 def _bad(task: Mapping[str, Any], now: float, look: Look) -> list[Span]:
@@ -96,8 +100,10 @@ class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(BOX, max(20, self.app.size.width - 2))
-        lines: Sequence[Sequence[Span]] = box_lines(question(self._found, cast(Any, self.app).now(), box.look), 0, cells, box.look)
-        box.show(lines[: max(4, self.app.size.height - 2)], cells)
+        box.show(box_lines(self._question(box.look), 0, cells, box.look), cells)
+
+    def _question(self, look: Look) -> Question:
+        return question(self._found, cast(Any, self.app).now(), look, self.app.size.height - BESIDE)
 
     def on_key(self, event: events.Key) -> None:
         """Any other key goes on too. One that goes somewhere does so; a verb typed at what came up by itself is not obeyed."""
@@ -107,12 +113,11 @@ class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
 
     @on(events.Click)
     def _clicked(self, event: events.Click) -> None:
-        """A click goes on, one on an answer gives it."""
+        """A click in the box goes on, one on an answer gives it."""
         box = self.query_one(Box)
-        asked = question(self._found, cast(Any, self.app).now(), box.look)
-        place = box.place_of(event)
-        answer = answer_at(asked, 0, place.y, place.x, box.size.width, box.look) if place else None
-        self.dismiss("f" if answer is not None and answer.key == "f" else None)
+        if place := box.place_of(event):
+            answer = answer_at(self._question(box.look), 0, place.y, place.x, box.size.width, box.look)
+            self.dismiss("f" if answer is not None and answer.key == "f" else None)
 
     def action_leave(self) -> None:
         """Go on."""

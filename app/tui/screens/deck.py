@@ -158,7 +158,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def _keys(self) -> Sequence[Hint]:
         board = self.board or COMING_UP
-        stopped = board.runtime.state == "stopped"
+        stopped = board.runtime.state == "stopped" or (board.runtime.state == "none" and not self.deck.may_start)
         hints = hints_for(self.table.item, self._marked_hints(), undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
         hints[:0] = [MAKE_ROOM] if needs_room(board) and self.table.item is not None and not leads(self.table.item) else []
         hints[:0] = [SHOW_ALL] if self.zoomed and not self.small else []

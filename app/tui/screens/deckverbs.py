@@ -90,14 +90,15 @@ class DeckVerbs(Screen[None]):
                 raise Unfit(f"{_short_name(row)} has changed just now ({word}). Look, and press again.")
         return rows
 
-    def _do(self, make: Callable[[], Sequence[Deed]]) -> None:
+    def _do(self, make: Callable[[], Sequence[Deed]], again: bool = False) -> None:
+        """Do it. The marks are for one verb, but for one that is given `again` and again."""
         try:
             self.deck.do(make())
         except Unfit as unfit:
             self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
         else:
             # The runtime may have answered behind the screen's back.
-            for table in self.query(Table):
+            for table in () if again else self.query(Table):
                 table.clear_marks()
 
     def _ask(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
@@ -105,6 +106,8 @@ class DeckVerbs(Screen[None]):
         screen."""
         if self.app.screen is not self:
             self.deck.say("The answer came late, so nothing was done. Press again.", "warn")
+            return
+        if self.deck.refuses():
             return
         try:
             question = make()
@@ -128,7 +131,7 @@ class DeckVerbs(Screen[None]):
 
     def action_priority(self, by: int) -> None:
         """Up or down by one."""
-        self._do(lambda: self._other_priority(self._rows(), by))
+        self._do(lambda: self._other_priority(self._rows(), by), again=True)
 
     def _other_priority(self, rows: Sequence[Any], by: int) -> list[Deed]:
         asked = self.deck.asked_priorities
@@ -348,8 +351,7 @@ class DeckVerbs(Screen[None]):
     def _left_row(self) -> None:
         """What was said of a row goes with the cursor."""
         if self._told and not self._stands_on(self._told[0]):
-            if self.deck.said() == self._told[1]:
-                self.deck.hush()
+            self.deck.unsay(self._told[1])
             self._told = None
 
     def _uuid_for(self, what: str) -> str | None:

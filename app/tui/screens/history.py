@@ -14,6 +14,7 @@ from textual.widget import Widget
 from app.core import amounts, history
 from app.core.board import Board, RuntimeFacts
 from app.tui import chart
+from app.tui.beside import in_sight
 from app.tui.chart import Canvas, Plot
 from app.tui.footer import Hint
 from app.tui.header import Header
@@ -158,7 +159,7 @@ class HistoryScreen(PageScreen):
         yield Line(id="chart-rule")
         yield Chart(id="chart")
         yield Line(id="figures")
-        yield Table([part_of("throughput")], id="list")
+        yield Table([part_of("throughput")], id="list", marks=False)
 
     @property
     def table(self) -> Table:
@@ -219,7 +220,7 @@ class HistoryScreen(PageScreen):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.app.screen is self:
+        if in_sight(self):
             self.freshened()
             if int(self.now // 60) != self._minute:
                 self.reread()

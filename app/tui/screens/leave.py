@@ -9,11 +9,13 @@ from textwrap import wrap
 from typing import Any, ClassVar, cast
 
 from app.core.board import Board
+from app.tui.footer import Hint
 from app.tui.look import Look, Span
 from app.tui.screens.choice import DEAF, Answer, Box, ChoiceScreen, Question, box_lines
 
 CELLS = 66
 BACKGROUND, STAND_STILL = "b", "o"
+STAY = Hint("esc", "stay", "escape", 0)
 
 
 class LeaveScreen(ChoiceScreen):
@@ -23,6 +25,10 @@ class LeaveScreen(ChoiceScreen):
 
     def __init__(self, board: Board) -> None:
         super().__init__(question(board))
+
+    def box_keys(self) -> Sequence[Hint]:
+        take, mark, _ = super().box_keys()
+        return take, mark, STAY  # to leave has another meaning here
 
     def _draw(self) -> None:
         box = self.query_one(Box)

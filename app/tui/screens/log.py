@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core import amounts
+from app.tui.beside import in_sight
 from app.tui.doc import wrap
 from app.tui.facts import ACTIVE
 from app.tui.footer import Hint
@@ -214,7 +215,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     def every_second(self) -> None:
         super().every_second()
-        if self.app.screen is self and self._live:
+        if in_sight(self) and self._live:
             self._draw_head()
 
     def _draw_head(self) -> None:
@@ -247,8 +248,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     def _hush_note(self) -> None:
         """What was noted of the last key is over with the next one."""
-        if self._noted is not None and self.deck.said() == self._noted:
-            self.deck.hush()
+        self.deck.unsay(self._noted)
         self._noted = None
 
     # -- keys -----------------------------------------------------------------------------------------------------
@@ -352,5 +352,6 @@ def _tail(page: Page) -> str:
         return f"{place}, case ignored"
     if page.below:
         return f"{page.below:,} new line{'' if page.below == 1 else 's'} below, f"
-    column = f"column {page.column + 1}, " if page.column else ""
-    return column + (f"line {page.line:,} of {page.lines:,}" if page.line and page.lines else "")
+    column = f"column {page.column + 1}" if page.column else ""
+    line = f"line {page.line:,} of {page.lines:,}" if page.line and page.lines else ""
+    return ", ".join(filter(None, (column, line)))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from app.core.board import Board, EndedLine, NextLine, RunningLine
+from app.tui.beside import in_sight
 from app.tui.changes import Changes
 from app.tui.facts import ACTIVE, WAITING
 from app.tui.logview import LogView
@@ -57,7 +58,7 @@ class OneTask(PageScreen, DeckVerbs):
             self.deck.say(f"#{row.number} was deleted." if row else self.look.theirs(text), "" if row else "warn")
 
     def on_screen_suspend(self) -> None:
-        self._watch_logs(False)
+        self._watch_logs(in_sight(self))
 
     def on_screen_resume(self) -> None:
         self._watch_logs(True)

@@ -183,7 +183,7 @@ class OperationsScreen(ListScreen):
         if fault:
             self.say(self.look.theirs(fault), "warn")
         self.table.filter((lambda row: True) if self.words else None, self.look.theirs(self.words))
-        self.rows = ()
+        self.rows, self.more = (), False
         self.reread()
 
     # -- the row under the cursor -----------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ class PageScreen(Reading):
     KEY: ClassVar[str] = ""
     """The key of the app that opens it, where the banner names that elsewhere."""
 
-    _unread: Span | None = None
-    """What was said when it could not be read."""
+    _unread: tuple[str, Span | None] = ("", None)
+    """Why it could not be read, and what was said of that."""
     _told_fault: tuple[str, Span | None] = ("", None)
     """The fault for which something was not done, and what was said of it."""
 
@@ -130,8 +130,7 @@ class PageScreen(Reading):
         fault, said = self._told_fault
         if said is not None and fault not in faults:
             self._told_fault = "", None
-            if cast(Any, self.app).said() == said:
-                cast(Any, self.app).hush()
+            cast(Any, self.app).unsay(said)
 
     def refresh_message(self) -> None:
         """Show what was said last, by this screen or by the answer to a verb, while it is fresh."""
@@ -141,14 +140,15 @@ class PageScreen(Reading):
             line.show([said] if said else [])
 
     def unread(self, text: str) -> None:
-        """It is said why until a reading goes well."""
-        super().unread(text)
-        self._unread = cast(Any, self.app).said()
+        """It is said why until a reading goes well, and once told not over anything else."""
+        why, told = self._unread
+        if text != why or cast(Any, self.app).said() in (None, told):
+            super().unread(text)
+            self._unread = text, cast(Any, self.app).said()
 
     def mended(self) -> None:
-        if self._unread is not None and cast(Any, self.app).said() == self._unread:
-            cast(Any, self.app).hush()
-        self._unread = None
+        cast(Any, self.app).unsay(self._unread[1])
+        self._unread = "", None
 
     def wake(self) -> None:
         """The terminal has the focus again."""

@@ -436,6 +436,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         """What would become of it, as far as the board tells."""
         if self._untouched():
             return _INVITES[self.draft.kind]
+        if self.board and self.board.database == "disk full":
+            return "Nothing is taken while the disk is full: a task must be on disk to be accepted."
         if not self._accepted:
             return ""
         name = self.draft.value("queue") or self._usual.get("queue") or "default"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 
 from app.core import amounts, query
 from app.tui import views
-from app.tui.bulk import FIRST, ask_all, deeds_of
+from app.tui.bulk import FIRST, ask_all, deeds_of, verbs_for
 from app.tui.changes import Changes
 from app.tui.filterline import FilterLine
 from app.tui.footer import Hint, row_hints
@@ -129,11 +129,20 @@ class TasksScreen(ListScreen, DeckVerbs):
     def row_hints(self) -> list[Hint]:
         """As on the deck, and what this list has beside."""
         item = self.table.item
-        mark = [Hint("space", "mark", "space", 10)] if item is not None else []
+        mark = [Hint("space", "mark", "space", 10)] if item is not None and not self.everything else []
         mark += [Hint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
         rest = [Hint("n", "new", "n", 3), *mark, Hint("V", "views", "V", 8), Hint("i", "columns", "i", 13)]
-        marked = all_hints() if self.everything else marked_hints(rows) if (rows := self.paged.marked_rows()) else None
-        return [*(row_hints(item) if marked is None else marked), *rest]
+        if self.everything:
+            return [*all_hints(verbs_for(self._states_of_all())), *rest]
+        rows = self.paged.marked_rows()
+        return [*(marked_hints(rows) if rows else row_hints(item)), *rest]
+
+    def _states_of_all(self) -> Collection[str]:
+        """The states that what the filter means is in, where all of it is held; else those that it may be in."""
+        table = self.paged
+        if not (table.more_before or table.more_after):
+            return {row.facts["status"] for row in table.rows}
+        return query.may_be(query.parse(self.words, datetime.fromtimestamp(self.now, UTC)))
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -279,6 +288,7 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def show_counted(self, words: str) -> None:
         """What a counter of the header counts."""
+        self.set_focus(self.paged)  # an open filter line is left: it would go on with other words
         if words != FAILED:
             self.filter_by(words)
         elif self.words != FAILED:
@@ -354,6 +364,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         """Mark all that the filter means, also what was not read; again takes that back."""
         if not self.words.strip():
             self.say("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
+            return
+        if fault := self._fault():
+            self.say(self.look.theirs(fault), "warn")
             return
         self.everything = not self.everything
         if not self.everything:
@@ -447,6 +460,8 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def _all(self, verb: str) -> None:
         """Ask before a verb goes to all that match, naming what will happen."""
+        if self.deck.refuses():
+            return
         words = self.words
         at = self.now
         self.call("review", {"filter": words, "first": FIRST}, lambda found: self._reviewed(verb, words, at, found))

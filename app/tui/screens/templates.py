@@ -65,6 +65,9 @@ class TemplatesScreen(ListScreen):
     def parts(self) -> Sequence[Part]:
         return (TEMPLATES,)
 
+    def make_table(self) -> Table:
+        return Table(self.parts(), id="list", marks=False)
+
     def below(self) -> Iterable[Widget]:
         yield Detail("e")
 

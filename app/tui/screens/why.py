@@ -71,7 +71,15 @@ class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
 
     def refused(self, text: str) -> None:
         """It could not be asked: say that in the box."""
-        self.query_one(Doc).show([Section("", (Row(((self.look.theirs(text), "warn"),)),))])
+        self._say(text, "warn")
+
+    def freshened(self) -> None:
+        """The box is not left empty for long."""
+        if self._known is None and self.freshness:
+            self._say(self.freshness, "dim")
+
+    def _say(self, text: str, style: str) -> None:
+        self.query_one(Doc).show([Section("", (Row(((self.look.theirs(text), style),)),))])
 
     def draw(self) -> None:
         """Draw what is known."""
