@@ -365,7 +365,8 @@ def _noted(c: Connection) -> dict[str, int]:
 
 
 def _noted_before(c: Connection, day: int) -> bool:
-    return _noted(c).get("day", day) < day
+    """Whether something was noted on another day; on one to come where the clock was ahead."""
+    return _noted(c).get("day", day) != day
 
 
 def _note(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
@@ -374,7 +375,7 @@ def _note(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
         operations.record(c, by, "db cleanup", "database", after=dict(removed))
         return
     noted, day = _noted(c), _today()
-    if noted.pop("day", day) < day:
+    if noted.pop("day", day) != day:
         operations.record(c, moves.SYSTEM, "db cleanup", "database", after={name: number for name, number in noted.items() if number})
         sql.run(c, "DELETE FROM counters WHERE name >= ? AND name < ?", (_NOTED, _NOTED[:-1] + "0"))
     now = clock.now()

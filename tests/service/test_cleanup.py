@@ -363,6 +363,20 @@ async def test_what_the_runtime_removes_is_in_the_operation_log_once_a_day(
     assert len({row["at"][:10] for row in rows}) == len(rows)
 
 
+async def test_what_was_removed_while_the_clock_was_ahead_is_in_the_operation_log_once_it_is_right(
+    call: Call, db: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    await db.write(day, begin, 0, 40)
+    for now in (begin + timedelta(days=58), begin + timedelta(hours=1)):
+        monkeypatch.setattr(clock, "utcnow", lambda now=now: now)
+        assert await log.ls(call, by="taskdeck", verb="db") == []
+        await cleanup.clean(db, home, Upkeep(retention=Retention(all=Rule(keep=DAY))))
+
+    (row,) = await log.ls(call, by="taskdeck", verb="db")
+    assert row["after"]["runs"] > 0
+
+
 async def test_that_somebody_stopped_the_runtime_is_in_the_operation_log(live: Call, up: Any):
     await admin.stop(live, drain=True)
 
