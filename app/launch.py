@@ -51,7 +51,7 @@ def dismiss(home: str) -> bool:
         if in_deck:  # TERM would close the deck as well; `stop` is a word of every version
             sock.sendall(b'{"verb": "stop", "args": {}}\n')
         else:
-            signal.pidfd_send_signal(gone, signal.SIGTERM)
+            signal.pidfd_send_signal(gone, signal.SIGINT)  # after TERM it would copy its database elsewhere first
         if not ended(home, pid, gone, in_deck, PATIENCE):
             raise Problem(f"the runtime, pid {pid}, did not end within {PATIENCE:.0f} s.", "See it: taskdeck status")
     finally:

@@ -49,3 +49,34 @@ def acts(c: Connection, obj: str, since: str, newest: int = 5000) -> list[Any]:
         "WHERE id > (SELECT coalesce(max(id), 0) FROM operations) - ? AND object = ? AND created_at >= ? ORDER BY id"
     )
     return sql.rows(c, found, (newest, obj, since))
+
+
+_LEFT_CANCELLED = """
+WITH RECURSIVE gone (uuid, number) AS (
+  SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))
+  UNION
+  SELECT t.uuid, t.number FROM gone g JOIN dependencies d ON d.parent_id = g.uuid JOIN tasks t ON t.uuid = d.task_id
+  WHERE d.kind = 'success' AND +t.status = 'cancelled' AND t.reason LIKE 'parent #' || g.number || ' %' AND t.deleted_at IS NULL
+)
+SELECT number FROM gone WHERE uuid NOT IN (SELECT value FROM json_each(?)) ORDER BY number
+"""
+
+
+def left_cancelled(c: Connection, uuids: Sequence[str]) -> list[int]:
+    """The numbers of those that were cancelled because one of these, or one so cancelled, ended without success."""
+    asked = json.dumps(list(uuids))
+    return [int(number) for number in sql.column(c, _LEFT_CANCELLED, (asked, asked))]
+
+
+_FAILED_PARENTS = (
+    "SELECT t.number, p.number AS parent, p.status FROM dependencies d "
+    "JOIN tasks t ON t.uuid = d.task_id JOIN tasks p ON p.uuid = d.parent_id "
+    "WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) "
+    "AND d.kind = 'success' AND p.status IN ('failed', 'timed_out', 'cancelled', 'lost') ORDER BY t.number, p.number"
+)
+
+
+def failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
+    """What ended without the success that one of these waits for, and is none of them: rows of number, parent, status."""
+    asked = json.dumps(list(uuids))
+    return sql.rows(c, _FAILED_PARENTS, (asked, asked))

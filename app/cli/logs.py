@@ -57,6 +57,14 @@ def _show(found: dict[str, Any], last: int | None) -> None:
         if len(found["runs"]) > 1:
             output.say(f"attempt {run['attempt']}: {clean(run['status'].replace('_', ' '))}")
         _write(run, last)
+        if run.get("log_bytes") == 0 and run["status"] in look.ENDED and run["status"] != "succeeded":
+            output.say(f"taskdeck: #{found['number']} {clean(found['name'])} wrote nothing: {_ended(run)}")
+
+
+def _ended(run: dict[str, Any]) -> str:
+    """How a run ended, and why."""
+    word = clean(run["status"].replace("_", " "))
+    return f"{word}, {output.for_home(clean(run['reason']))}" if run.get("reason") else word
 
 
 def _nothing(found: dict[str, Any]) -> str:

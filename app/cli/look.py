@@ -38,6 +38,12 @@ def state(status: str, ascii: bool = False) -> tuple[str, str]:
     return f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not STRANGE else status.replace('_', ' ')}", sign[3]
 
 
+def place(status: str) -> tuple[str, str]:
+    """A pool's word and its style: that of a queue which does the same."""
+    shown = "open" if status == "active" else status
+    return shown, WORDS.get(shown, "")
+
+
 def word(status: str) -> str:
     """`timed out`."""
     return SIGNS[status][2] if status in SIGNS else status.replace("_", " ")

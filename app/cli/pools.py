@@ -34,7 +34,7 @@ def row(pool: dict[str, Any]) -> list[Span]:
         (clean(pool["name"]), ""),
         (amounts.cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
         (amounts.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
-        (clean(pool["status"]), look.WORDS.get(pool["status"], "")),
+        look.place(clean(pool["status"])),
         (clean(pool.get("sla") or amounts.MISSING), ""),
     ]
 
@@ -43,7 +43,7 @@ def facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines of `pool show`."""
     return [
         ("what for", pool.get("description") or ""),
-        ("state", pool["status"]),
+        ("state", look.place(pool["status"])[0]),
         ("cpu", f"{amounts.cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
         ("memory", f"{amounts.memory_pair(pool['used_memory'], pool['total_memory'])} reserved"),
         ("sla", pool.get("sla") or ""),

@@ -216,7 +216,7 @@ def _pool(pool: dict[str, Any]) -> list[Span]:
         (amounts.cpu(measured), ""),
         (amounts.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
         (amounts.memory(memory), ""),
-        (clean(pool["status"]), look.WORDS.get(pool["status"], "")),
+        look.place(clean(pool["status"])),
     ]
 
 

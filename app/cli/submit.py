@@ -65,7 +65,7 @@ def _then(session: Session, args: Args, stored: list[dict[str, Any]], many: bool
 
 def _send(session: Session, args: Args, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     try:
-        more = {"dry_run": True} if args.dry_run else {"uuid": uuid7()}
+        more = {"dry_run": True} if args.dry_run else {"uuid": uuid7(), **({"explain": True} if _told(tasks) else {})}
         return session.call("submit", tasks=tasks, **origin.of(args), **more)
     except Problem as problem:
         raise _better(args, problem) from None
@@ -224,8 +224,13 @@ def _print(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
     else:
         output.raw("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()
-    if output.people() and len(stored) == 1 and "queue" in stored[0]:
+    if _told(stored) and "queue" in stored[0]:
         output.say(_where(stored[0]))
+
+
+def _told(tasks: list[dict[str, Any]]) -> bool:
+    """Is somebody told where these stand? A script is not, nor is it to wait for that to be found out."""
+    return output.people() and len(tasks) == 1
 
 
 def _where(row: dict[str, Any]) -> str:
@@ -233,9 +238,10 @@ def _where(row: dict[str, Any]) -> str:
     from app.core.amounts import ordinal
 
     stands = f"#{row['number']} {clean(row['name'])} is {row['status'].replace('_', ' ')} in {clean(row['queue'])}"
-    if row.get("position") is not None and (row.get("total") or 0) > 1:
+    short = clean(row.get("short") or "")
+    if row.get("position") is not None and (row.get("total") or 0) > 1 and f" of {row['total']:,}" not in short:
         stands += f", {ordinal(row['position'] + 1)} of {row['total']:,}"
-    return f"{stands}: {clean(row['short'])}" if row.get("short") else stands
+    return f"{stands}: {short}" if short else stands
 
 
 def _show_dry(args: Args, tasks: list[dict[str, Any]]) -> int:
@@ -247,9 +253,31 @@ def _show_dry(args: Args, tasks: list[dict[str, Any]]) -> int:
     for task in tasks:
         launch = task["launch"]
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
-        output.line(f"{clean(task['name'])}  queue {clean(task['queue'])}  in {clean(task['cwd'])}  {clean(line)}")
+        wishes = "".join(f"{wish}  " for wish in _wishes(args, task))
+        output.line(f"{clean(task['name'])}  queue {clean(task['queue'])}  {wishes}in {clean(task['cwd'])}  {clean(line)}")
     output.say(f"taskdeck: a dry run. {NOTHING}")
     return 0
+
+
+def _wishes(args: Args, task: dict[str, Any]) -> list[str]:
+    """What was asked of a task beyond what it is, by its template or here; of what is usual nothing."""
+    from app.cli import times
+    from app.core import amounts
+
+    said = {
+        "at": task.get("not_before") and times.moment(task["not_before"]),
+        "after": " ".join(f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else clean(one) for one in args.after or ()),
+        "after any end of": " ".join(map(clean, args.after_any or ())),
+        "priority": task.get("priority"),
+        "cpu": amounts.plain(task["cpu"]) if task.get("cpu", 1) != 1 else None,
+        "memory": amounts.memory(task["memory"]) if task.get("memory") else None,
+        "timeout": amounts.setting(task["timeout"]) if task.get("timeout") else None,
+        "retries": task.get("retries"),
+        "retry delay": args.retry_delay is not None and amounts.setting(task["retry_delay"]),
+        "grace": args.grace is not None and amounts.setting(task["grace"]),
+        "tag": " ".join(f"{clean(key)}={clean(value)}" for key, value in args.tags or ()),
+    }
+    return [f"{word} {wish}" for word, wish in said.items() if wish] + (["held"] if task.get("hold") else [])
 
 
 def _wait(session: Session, stored: list[dict[str, Any]]) -> int:

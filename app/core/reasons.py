@@ -56,7 +56,14 @@ def _held(case: Case) -> Iterator[Reason]:
 def _not_before(case: Case) -> Iterator[Reason]:
     wait = case.subject.not_before_in
     if wait is not None and wait > 0:
-        yield _reason("not-before", f"not before {clean(case.subject.not_before_text or _in(wait))}")
+        text = f"not before {clean(case.subject.not_before_text or _in(wait))}"
+        yield Reason("not-before", text, _fitted(text, _shut(case)))
+
+
+def _shut(case: Case) -> str | None:
+    """What keeps it from starting at its time too: the time alone would be taken for a promise."""
+    queue, pool = case.queue.status, case.room.pool.status
+    return f"queue {clean(queue)}" if queue != ACTIVE else f"pool {clean(pool)}" if pool != ACTIVE else None
 
 
 def _dependency(case: Case) -> Iterator[Reason]:

@@ -38,7 +38,7 @@ from app.runtime.replicating import Replicating, refuse_copy
 from app.runtime.settings import Settings
 from app.runtime.steady import Steady
 from app.runtime.usage import Usage
-from app.service.call import Call
+from app.service.call import DRAINING, Call
 from db import dispatch
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, GoneDatabase
@@ -48,6 +48,8 @@ log = logging.getLogger("app.runtime")
 
 LOOK = 2.0
 """Seconds between two looks at the home."""
+LAST_COPY = 10.0
+"""Seconds that the last copy of the database may take: a host that does not answer keeps nobody from stopping."""
 
 
 @dataclass
@@ -65,11 +67,13 @@ class Runtime:
     boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     loops: Sequence[asyncio.Task[None]] = ()
+    told_to_end: bool = False
+    """Whether somebody wished it to end, and not another runtime to take over: then what is copied elsewhere may be promoted there."""
 
     @property
     def halted(self) -> str | None:
         """Why nothing starts at all."""
-        return "the runtime is draining" if self.dispatcher.draining else self.dispatcher.halted
+        return DRAINING if self.dispatcher.draining else self.dispatcher.halted
 
     def facts(self) -> RuntimeFacts:
         """What there is to know of the runtime itself."""
@@ -144,10 +148,30 @@ class Runtime:
 
     def stop(self, drain: bool) -> None:
         """End, now or when nothing runs any more."""
-        self.dispatcher.draining = drain
+        self.dispatcher.draining, self.told_to_end = drain, True
         if not drain:
             self.ending.set()
         self.dispatcher.wake()
+
+    def terminate(self) -> None:
+        """End by a signal, as a machine that is shut down sends it."""
+        self.told_to_end = True
+        self.ending.set()
+
+    async def copy_at_last(self) -> None:
+        """Copy the database elsewhere once more, when nothing writes to it any more: nothing is missing where the copy is promoted now."""
+        if not self.told_to_end:
+            return
+        try:
+            async with asyncio.timeout(LAST_COPY):
+                replica = await Replicating(self.dispatcher.db, self.home).sync()
+            problem = replica.problem if replica else None
+        except TimeoutError:
+            problem = f"it took over {LAST_COPY:.0f} s"
+        except (Problem, OSError) as error:
+            problem = str(error)
+        if problem:
+            log.warning("the replica lacks what was written last: %s", problem)
 
     def end(self, runid: str, grace: float) -> None:
         """Begin to end a run; the keeper keeps that it was cancelled."""
@@ -157,7 +181,7 @@ class Runtime:
     def go_on(self) -> None:
         """End a drain, and lift the mark that it left."""
         if self.dispatcher.draining:
-            self.dispatcher.draining = False
+            self.dispatcher.draining = self.told_to_end = False
             Path(paths.stopped_mark(self.home)).unlink(missing_ok=True)
             log.info("the drain was ended")
             self.dispatcher.wake()
@@ -228,6 +252,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         opened.append(db)
         feed, dispatcher, usage = Feed(), Dispatcher(db, home), Usage(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)
+        stack.push_async_callback(runtime.copy_at_last)
         db.after_commit(feed.wake)
         db.after_commit(dispatcher.wake)
         dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
@@ -346,17 +371,17 @@ def log_to(path: str, foreground: bool) -> None:
 
 async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
     async with open_runtime(home, demo) as runtime:
-        _listen(runtime)
+        _listen(runtime, foreground=ready_fd is None)
         if ready_fd is not None:
             _report(ready_fd, {"pid": os.getpid()})
         await runtime.ended()
 
 
-def _listen(runtime: Runtime) -> None:
-    """TERM and INT end it; a terminal that hangs up is nothing to it."""
+def _listen(runtime: Runtime, foreground: bool) -> None:
+    """TERM and INT end it; in the background INT is how one that takes over does so. A terminal that hangs up is nothing to it."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runtime.ending.set)
+    loop.add_signal_handler(signal.SIGTERM, runtime.terminate)
+    loop.add_signal_handler(signal.SIGINT, runtime.terminate if foreground else runtime.ending.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
 

@@ -145,7 +145,7 @@ def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str
     seen = [row for row in chosen if row.status == "acknowledged"]
     alerts.unacknowledge(c, [row.id for row in seen])
     _record(c, by, "unack", seen, "firing")
-    notes = [f"Alert {row.id} ({clean(row.name)}) is not acknowledged." for row in chosen if row.status != "acknowledged"]
+    notes = [f"alert {row.id} ({clean(row.name)}) is not acknowledged." for row in chosen if row.status != "acknowledged"]
     return {"done": [_done(row, "firing") for row in seen], "refused": refused, "notes": notes}
 
 
@@ -192,7 +192,7 @@ def _done(row: AlertRow, status: str) -> dict[str, Any]:
 def _note(row: AlertRow) -> str:
     by = clean(row.acknowledged_by or "")
     said = f"was acknowledged by {by} already" if row.status == "acknowledged" else "has resolved"
-    return f"Alert {row.id} ({clean(row.name)}) {said}."
+    return f"alert {row.id} ({clean(row.name)}) {said}."
 
 
 # --- silencing ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from app.core.cure import Cure, Held, World
 from app.core.cures import cures
 from app.core.plan import View
 from app.service import past, view
-from app.service.call import Call
+from app.service.call import DRAINING, Call
 from db import clock, reads
 from db.rows import TaskRow
 
@@ -55,7 +55,7 @@ def _held(c: Connection) -> dict[int, Held]:
 
 def _to_start(call: Call) -> list[dict[str, Any]]:
     """When nothing starts at all because nobody starts it; a full disk is not ours to cure."""
-    if call.live is not None and call.live.halted != "the runtime is draining":
+    if call.live is not None and call.live.halted != DRAINING:
         return []
     what = "start the runtime" if call.live is None else "let it start things again"
     return [_told(Cure("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",

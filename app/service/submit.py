@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +21,10 @@ from app.core.clean import clean, cut, valid_name
 from app.core.ids import nth, uuid7
 from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
-from app.service import find, given, views
-from app.service.call import Call
+from app.service import find, given, view, views
+from app.service.call import DRAINING, Call
 from db import clock, moves, named, operations, reads
-from db.errors import DiskFull
+from db.errors import DiskFull, Storage
 from db.rows import Placed, PoolRow, QueueRow, TemplateRow
 
 NOTHING = "Nothing was submitted."
@@ -289,9 +290,10 @@ def _environment(c: Connection, env: dict[str, str]) -> str:
 
 async def submit(
     call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/", umask: int = 0o022,
-    env: dict[str, str] | None = None, dry_run: bool = False,
+    env: dict[str, str] | None = None, dry_run: bool = False, explain: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Store tasks, all or none; where each stands. With `dry_run` only what would be stored."""
+    """Store tasks, all or none; where each stands, and with `explain` why the first waits, which costs as much as storing it. With
+    `dry_run` only what would be stored."""
     first = _identifier(uuid)
     specs = [_checked(TaskSpec.model_validate, task) for task in tasks]
     if not specs:
@@ -304,7 +306,31 @@ async def submit(
     except DiskFull as problem:
         raise problem.instead("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
     await given.note(call.home, max(row["number"] for row in stored))
-    return stored
+    _note_halted(call)
+    return [stored[0] | {"short": await _short(call, stored[0]["uuid"])}, *stored[1:]] if explain else stored
+
+
+def _note_halted(call: Call) -> None:
+    """Say that what was stored does not start now, to a script too, which might wait for it."""
+    if call.live is not None and (halted := call.live.halted):
+        again = ". To have it start things again: taskdeck serve --detach" if halted == DRAINING else ""
+        call.note(f"nothing starts: {clean(halted)}{again}")
+
+
+async def _short(call: Call, uuid: str) -> str:
+    """Why it waits, as `ls` has it, or was cancelled at once. "" where nothing starts, which was noted, and where that cannot be read: the
+    task is stored all the same."""
+    if call.live is not None and call.live.halted:
+        return ""
+    with suppress(Storage):
+        return await call.db.read(_reason, uuid)
+    return ""
+
+
+def _reason(c: Connection, uuid: str) -> str:
+    rows = reads.by_uuids(c, [uuid])
+    why = view.reasons(c, view.Habits(), rows, None)
+    return next((reason.short for found in why.values() for reason in found.reasons), "".join(row.reason or "" for row in rows))
 
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -364,6 +390,7 @@ async def submit_lines(
     try:
         stored = await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
         await given.note(call.home, max(stored["numbers"]))
+        _note_halted(call)
         return stored
     except DiskFull as problem:
         raise problem.instead("No task was accepted.") from None

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, bindparam
 from app.core import amounts, spec
 from app.core.clean import clean, nearest
 from app.core.outcome import signal_name
+from app.core.reasons import ENDINGS
 from app.errors import Conflict, Problem, Refused, Stopped, Usage
 from app.service import find, submit, templates
 from app.service.call import Call
-from db import aside, clock, moves, operations, reads, schema
+from db import aside, clock, kin, moves, operations, reads, schema
 from db.errors import DiskFull
 from db.rows import PoolRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, Run, Task
@@ -330,7 +331,40 @@ async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bo
             )
         refuse_unreadable(row)
 
-    return await _each(call, "retry", ids, select, may, lambda c, rows: moves.retry(c, _uuids(rows), call.by))
+    notes: list[str] = []
+
+    def act(c: Connection, rows: list[TaskRow]) -> None:
+        uuids = _uuids(rows)
+        alone = kin.failed_parents(c, uuids)
+        moves.retry(c, uuids, call.by)
+        notes.extend([*_left_cancelled(rows, kin.left_cancelled(c, uuids)), *_in_spite(alone)])
+
+    done = await _each(call, "retry", ids, select, may, act)
+    done["notes"] += notes
+    return done
+
+
+_NAMED = 10
+"""So many tasks are named in a note."""
+
+
+def _left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) -> list[str]:
+    """What was cancelled with these does not come back with them."""
+    if not numbers:
+        return []
+    named = [str(number) for number in numbers[:_NAMED]]
+    more = f" and {len(numbers) - _NAMED:,} more" if numbers[_NAMED:] else ""
+    whom = _title(rows[0]) if len(rows) == 1 else "these"
+    too = "it" if len(numbers) == 1 else "them"
+    stays = "stays" if len(numbers) == 1 else "stay"
+    listed = ", ".join(f"#{number}" for number in named)
+    return [f"cancelled with {whom}, and {stays} so: {listed}{more}. To run {too} too: taskdeck retry {' '.join(named)}"]
+
+
+def _in_spite(alone: Sequence[Any]) -> list[str]:
+    """What runs though a task that it was after did not succeed."""
+    said = [f"#{row.number} runs all the same: #{row.parent}, which it was after, {ENDINGS[row.status]}." for row in alone[:_NAMED]]
+    return said + ([f"and {len(alone) - _NAMED:,} more such."] if alone[_NAMED:] else [])
 
 
 async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:

@@ -81,12 +81,11 @@ def trouble(board: Board, now: float, start: str, tries: bool) -> str:
         return f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is kept. {cure}"
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
-        return (
-            f"NO RUNTIME{_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. "
-            f"{jobs}; what ends is kept. {f'{start} starts it again, or' if start else 'Start it again'}: taskdeck serve"
-        )
+        cure = f"{start} starts it again, or: taskdeck serve" if start else "Start it again: taskdeck serve --detach"
+        return f"NO RUNTIME{_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. {jobs}; what ends is kept. {cure}"
     if runtime.state == "none":
-        cure = "Trying to start one." if tries else f"{f'{start} starts one, or' if start else 'Start one'}: taskdeck serve"
+        starts = f"{start} starts one, or: taskdeck serve" if start else "Start one: taskdeck serve --detach"
+        cure = "Trying to start one." if tries else starts
         return f"NO RUNTIME{_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. {cure}"
     if board.database != "ok":
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 
-DATABASE = "backup restore cleanup retention replica check verify repair config settings stats"
-"""What people look for that the page of the database shows, or says how to do."""
+ALSO = {"go('database')": "sizes backup restore cleanup retention replica check verify repair config settings stats slow"}
+"""What people look for that a place shows, or says how to do, by its action."""
 
 MOUSE_OFF = "The mouse is the terminal's: it selects text there. Clicks come back with :mouse on."
 MOUSE_ON = "Clicks and the wheel are the deck's again."
@@ -32,7 +32,7 @@ def _bound(app: TaskdeckApp) -> list[Command]:
     bindings = [binding for binding in bindings_of(live) if binding.action not in ("palette", "help_quit")]
     # An action is that of the node it is bound on: the app's places are none of the screen's.
     nodes = {found.binding.action: found.node for found in reversed(live.values())}
-    return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, nodes[action]))
+    return from_bindings(bindings, lambda action: app.call_later(app.run_action, action, nodes[action]), ALSO)
 
 
 def _queues(app: TaskdeckApp) -> list[Command]:
@@ -54,7 +54,6 @@ def _own(app: TaskdeckApp) -> list[Command]:
         Command("mouse off: the terminal selects text again", partial(_mouse, app, False)),
         Command("mouse on", partial(_mouse, app, True)),
         Command("back up now: apart, while the work goes on", app.back_up, also="backup"),
-        Command("database: sizes, backups, what was slow", partial(app.action_go, "database"), also=DATABASE),
         Command("messages: what was said lately, in full", app.action_said_lately),
         Command("failures: all are seen", partial(_seen, app)),
         *(Command(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),

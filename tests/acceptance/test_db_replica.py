@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ import pytest
 
 from app.cli.demo_end import end_all
 from app.errors import Conflict
-from app.runtime import replicating
+from app.runtime import replicating, serve
+from app.runtime.dispatcher import Dispatcher
+from app.runtime.feed import Feed
 from app.runtime.replicating import Replicating, in_a_line
+from app.runtime.usage import Usage
 from db.engine import open_database
 from tests.acceptance.house import House
 from tests.living import until
+from tests.service.ready import a_call
 
 
 def replica(house: House) -> Any:
@@ -101,6 +106,57 @@ def test_a_promoted_copy_is_a_home_whose_numbers_go_on_behind_those_that_may_hav
     assert house.td("db", "replica", "set", str(there)).returncode == 4
     assert int(house.ok("--home", str(there), "submit", "--", "/bin/true")) == fresh + 1
     house.ok("--home", str(there), "stop")
+
+
+def lacks(house: House, number: str, there: Path) -> bool:
+    return int(number) not in numbers(there / "replica.db")
+
+
+def test_what_was_submitted_last_is_in_the_copy_once_the_runtime_was_stopped(house: House, tmp_path: Path):
+    there = tmp_path / "second"
+    house.submit("--hold", "--", "/bin/true")
+    house.ok("db", "replica", "set", str(there))
+
+    by_word = house.submit("--hold", "--", "/bin/true")
+    assert lacks(house, by_word, there)
+    house.ok("stop")
+    assert not lacks(house, by_word, there)
+
+    house.ok("serve", "--detach")
+    pid = house.json("status")["runtime"]["pid"]
+    by_signal = house.submit("--hold", "--", "/bin/true")
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended")
+    assert not lacks(house, by_signal, there)
+
+
+def test_a_runtime_that_is_replaced_makes_no_last_copy(house: House, tmp_path: Path):
+    there = tmp_path / "second"
+    house.submit("--hold", "--", "/bin/true")
+    house.ok("db", "replica", "set", str(there))
+    late = house.submit("--hold", "--", "/bin/true")
+
+    house.ok("serve", "--detach", "--replace")
+
+    assert lacks(house, late, there)
+
+
+async def test_a_last_copy_that_does_not_come_to_its_end_keeps_nobody_from_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def never(self: Replicating) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Replicating, "sync", never)
+    monkeypatch.setattr(serve, "LAST_COPY", 0.05)
+    async with a_call(tmp_path) as call:
+        runtime = serve.Runtime(tmp_path, Dispatcher(call.db, tmp_path), Usage(tmp_path), Feed())
+        await runtime.copy_at_last()
+        assert caplog.messages == []
+        runtime.terminate()
+        await runtime.copy_at_last()
+
+    assert caplog.messages == ["the replica lacks what was written last: it took over 0 s"]
 
 
 def test_a_copy_is_not_promoted_while_jobs_of_its_home_run_on_without_a_runtime(house: House, tmp_path: Path):

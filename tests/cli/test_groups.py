@@ -113,7 +113,7 @@ def test_tables_of_definitions(answering, cli):
 
     assert rows == {
         "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
-        "pool": ["gpu", "6.0/8", "30.0/32G", "active", "–"],
+        "pool": ["gpu", "6.0/8", "30.0/32G", "open", "–"],
         "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
         "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "ok"],
         "alert": ["4", "▲", "CRIT", "on-time", "#7", "film", "12m", "acked", "ann", "57m", ">", "45m"],

@@ -63,6 +63,23 @@ def test_the_tail_of_a_large_log_ends_with_its_newline(answering, cli, tmp_path)
     assert cli("logs", "--tail", "2", "7").out == "line 49998\nline 49999\n"
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "said"),
+    [
+        ("failed", 'exit 127: no program "nope" in PATH', 'taskdeck: #7 x wrote nothing: failed, exit 127: no program "nope" in PATH\n'),
+        ("timed_out", None, "taskdeck: #7 x wrote nothing: timed out\n"),
+        ("succeeded", None, ""),
+        ("running", None, ""),
+    ],
+)
+def test_why_there_is_no_log_is_said_beside_it(answering, cli, tmp_path, status, reason, said):
+    found = log(status, (1, tmp_path / "none", ""))
+    found["runs"][0] |= {"log_bytes": 0, "reason": reason}
+    answering(log=found)
+
+    assert cli("logs", "7") == (0, "", said)
+
+
 def test_a_log_whose_file_has_gone_is_shown_as_it_was_kept(answering, cli, tmp_path):
     answering(log=log("failed", (1, tmp_path / "gone", "kept\nlines\n")))
 

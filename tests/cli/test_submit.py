@@ -262,3 +262,46 @@ def test_a_dry_run_says_what_would_run_and_prints_no_number(answering, cli):
         and said.out == "true  queue default  in /srv  echo 'a b'\n"
         and "Nothing was submitted" in said.err
     )
+
+
+def test_a_dry_run_says_what_else_was_asked(answering, cli, monkeypatch):
+    import time
+
+    wishes = {"not_before": "2099-01-30T23:00:00.000000Z", "priority": -2, "cpu": 0.5, "memory": 1536.0, "timeout": 5400.0,
+              "retries": 2, "retry_delay": 300.0, "grace": 5.0, "hold": True}  # fmt: skip
+    answering(submit=[{**STORED, **wishes, "cwd": "/srv", "launch": {"argv": ["true"]}}])
+    words = ("--at", "2099-01-31T08:00", "--after", "4", "--after", "#5", "--after-any", "name", "--retry-delay", "5m", "--tag", "k=v=w")
+
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        said = cli("submit", "--dry-run", *words, "--", "true")
+    time.tzset()
+
+    assert said.out == (
+        "true  queue default  at 31 Jan 2099 08:00  after #4 #5  after any end of name  priority -2  cpu 0.5  memory 1.5G  "
+        "timeout 1h30m  retries 2  retry delay 5m  tag k=v=w  held  in /srv  true\n"
+    )
+
+
+def test_the_person_who_typed_it_is_told_where_it_stands_and_why_it_waits(answering, cli, monkeypatch):
+    monkeypatch.setattr("app.cli.output.people", lambda: True)
+
+    def said(**more):
+        answering(submit=[STORED | more])
+        return " ".join(cli("submit", "--", "true").err.split())
+
+    paused = {"queue": "night", "position": 1, "total": 2, "short": "queue night is paused by ann since 14:02"}
+    assert said(**paused) == "#7 true is queued in night, second of 2: queue night is paused by ann since 14:02"
+    full = {"position": 1, "total": 2, "short": "queue full 2/2; 2nd of 2"}
+    assert said(**full) == "#7 true is queued in default: queue full 2/2; 2nd of 2"
+
+
+def test_why_a_task_waits_is_asked_for_people_only(answering, cli, monkeypatch):
+    runtime = answering(submit=[STORED])
+
+    cli("submit", "--", "true")
+    assert "explain" not in runtime.args("submit")
+    monkeypatch.setattr("app.cli.output.people", lambda: True)
+    cli("submit", "--", "true")
+    assert runtime.args("submit")["explain"] is True

@@ -191,6 +191,19 @@ def test_a_scheduled_task_says_its_time_and_expects_it_exactly():
     assert why == Why((Reason("not-before", "not before 23:30 today", "not before 23:30 today"),), (46020.0, 46020.0))
 
 
+@pytest.mark.parametrize(
+    ("queue", "pool", "shut"),
+    [("paused", "active", "queue paused"), ("draining", "active", "queue draining"), ("active", "paused", "pool paused")],
+)
+def test_a_scheduled_task_says_with_its_time_that_it_will_not_start_then(queue: str, pool: str, shut: str):
+    subject = asked(status="scheduled", not_before_in=46020.0, not_before_text="23:30")
+
+    why = explain(a_view(a_pool(status=pool), a_queue(status=queue)), subject, None)
+
+    assert why.reasons[0].short == f"not before 23:30; {shut}" and why.reasons[0].text == "not before 23:30"
+    assert why.expected_in is None
+
+
 def test_a_task_between_two_attempts_says_which_comes_when():
     why = explain(a_view(a_queue()), asked(status="retrying", retry_in=300.0, attempt=1, failures=1, retries=3), None)
 

@@ -86,7 +86,7 @@ async def test_what_cannot_be_acknowledged_is_told_and_the_rest_is(call: Call) -
     again = await late(call)
     done = await alerts.ack(call, ids=[found["id"], "soom", "99999999999999999999", again["id"], "\x1b[2J"])
     assert [row["id"] for row in done["done"]] == [again["id"]]
-    assert done["notes"] == [f"Alert {found['id']} (soon) was acknowledged by ann already."]
+    assert done["notes"] == [f"alert {found['id']} (soon) was acknowledged by ann already."]
     assert [row["exit_code"] for row in done["refused"]] == [3, 3, 3]
     assert "Nearest: soon" in done["refused"][0]["message"]
     assert "\x1b" not in done["refused"][2]["message"]
@@ -99,7 +99,7 @@ async def test_an_acknowledged_alert_resolves_like_any_other(call: Call) -> None
     await call.db.write(slas.evaluate, clock.utcnow())
     (row,) = await alerts.ls(call, all=True)
     assert (row["status"], row["acknowledged_by"]) == ("resolved", "ann")
-    assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [f"Alert {found['id']} (soon) has resolved."]
+    assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) has resolved."]
 
 
 async def test_an_acknowledgement_is_taken_back(call: Call) -> None:
@@ -108,7 +108,7 @@ async def test_an_acknowledgement_is_taken_back(call: Call) -> None:
     done = await alerts.unack(call, ids=["soon"])
     assert [(row["id"], row["status"]) for row in done["done"]] == [(found["id"], "firing")]
     assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [("firing", None)]
-    assert (await alerts.unack(call, ids=[found["id"]]))["notes"] == [f"Alert {found['id']} (soon) is not acknowledged."]
+    assert (await alerts.unack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) is not acknowledged."]
 
 
 async def test_those_resolved_lately_are_listed_by_how_long_ago_behind_the_open_ones(call: Call) -> None:

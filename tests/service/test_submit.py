@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -114,6 +115,36 @@ async def test_where_it_stands_is_answered(call: Call):
 
     assert (first["position"], first["total"], first["status"]) == (0, 1, "queued")
     assert (second["number"], second["position"], second["total"]) == (first["number"] + 1, 1, 2)
+
+
+async def test_why_it_waits_is_answered_where_that_was_asked(call: Call, worker):
+    await queues.queue_pause(call, name="default")
+    await queues.queue_create(call, name="shut", capacity=0)
+
+    async def short(**spec: Any) -> str:
+        (row,) = await submit.submit(call, tasks=[{"argv": ["true"], **spec}], env={}, explain=True)
+        return row["short"]
+
+    assert (await short()).startswith("queue default is paused by ann since ")
+    assert (await short(queue="shut")).startswith("queue full 0/0")
+    assert await short(hold=True) == "held by ann"
+    await worker.run((await submitted(call, name="parent"))["number"], 1)
+    assert re.fullmatch("parent #[0-9]+ failed", await short(after=["parent"]))
+
+
+async def test_what_is_submitted_while_nothing_starts_is_told_so(live: Call, up: Any, notes: list[str]):
+    await submitted(live)
+    assert notes == []
+
+    up.halted = "the runtime is draining"
+    (row,) = await submit.submit(live, tasks=[{"argv": ["true"]}], env={}, explain=True)
+    assert row["short"] == ""
+    await lines(live, {"argv": ["true"]})
+    assert notes == ["nothing starts: the runtime is draining. To have it start things again: taskdeck serve --detach"] * 2
+
+    up.halted = "disk full since 10:31"
+    await submitted(live)
+    assert notes[2:] == ["nothing starts: disk full since 10:31"]
 
 
 async def test_amounts_may_be_written_as_people_write_them(call: Call):

@@ -180,6 +180,31 @@ async def test_a_failed_task_runs_again_and_a_succeeded_one_only_with_again(call
     assert (await tasks.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
 
 
+async def test_a_retry_says_which_tasks_were_cancelled_with_it_and_stay_so(call: Call, worker):
+    for parents in ([], [1], [2], [1]):
+        await submitted(call, after=parents)
+    await worker.run(1, 1)
+
+    alone = await tasks.retry(call, ids=[1])
+    with_them = await tasks.retry(call, ids=[2, 3, 4])
+
+    assert alone["notes"] == ["cancelled with #1, and stay so: #2, #3, #4. To run them too: taskdeck retry 2 3 4"]
+    assert with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
+
+
+async def test_a_retry_of_a_child_alone_says_that_its_parent_did_not_succeed(call: Call, worker):
+    for parents in ([], [1], [], [3]):
+        await submitted(call, after=parents)
+    await worker.run(1, 1)
+    await worker.run(3, 1)
+
+    together = await tasks.retry(call, ids=[1, 2])
+    alone = await tasks.retry(call, ids=[4])
+
+    assert together["notes"] == []
+    assert alone["notes"] == ["#4 runs all the same: #3, which it was after, has failed."]
+
+
 async def test_what_has_not_ended_is_neither_retried_nor_removed(call: Call, worker):
     await submitted(call)
 

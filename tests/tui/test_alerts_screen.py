@@ -160,6 +160,13 @@ def about_lag(**more: Any) -> Answers:
     return answers(**{"alert_ls": [LATE], "sla_ls": [LAG], "alert_show": shown_late, "sla_history": history} | more)
 
 
+async def test_a_rule_on_a_figure_that_there_is_not_says_so_and_not_that_all_is_well():
+    app = deck(answers(alert_ls=[], sla_ls=[LAG | {"open": {}, "now": None, "stands": "no replica"}]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("7")
+        await until(pilot, lambda: any("replica-fresh" in row and row.rstrip().endswith("no replica") for row in screen_text(app)))
+
+
 async def test_an_alert_of_a_figure_is_told_with_its_rule_and_what_was():
     app = deck(about_lag())
     async with app.run_test(size=(80, 24)) as pilot:

@@ -317,7 +317,7 @@ async def test_the_list_of_tasks_keeps_its_rows_over_a_damaged_database_and_says
 
 
 @pytest.mark.parametrize(("how", "says", "key"), [
-    ({}, "Trying to start one.", False), ({"read_only": True}, "Start one: taskdeck serve", False),
+    ({}, "Trying to start one.", False), ({"read_only": True}, "Start one: taskdeck serve --detach", False),
     ({"settings": Config(autostart=False)}, "S starts one, or: taskdeck serve", True),
 ], ids=["by itself", "only reads", "autostart = false"])  # fmt: skip
 async def test_a_deck_brings_up_a_runtime_only_where_it_may_and_says_what_else_does(how: dict[str, Any], says: str, key: bool):
@@ -332,4 +332,4 @@ async def test_a_deck_brings_up_a_runtime_only_where_it_may_and_says_what_else_d
 async def test_a_deck_that_only_reads_offers_no_key_that_starts_what_was_stopped():
     app = deck(Answers(boards.trouble()), read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "Start it again: taskdeck serve" in " ".join(screen_text(app)[1:3]))
+        await until(pilot, lambda: "Start it again: taskdeck serve --detach" in " ".join(screen_text(app)[1:3]))

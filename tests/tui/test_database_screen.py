@@ -236,12 +236,13 @@ def test_the_copy_is_on_the_page_and_what_goes_is_a_sentence():
     assert any(line.endswith("nothing while config.toml is wrong") for line in lines_of(paused))
 
 
-@pytest.mark.parametrize("word", ["backup", "restore", "cleanup", "replica", "check", "config"])
+@pytest.mark.parametrize("word", ["backup", "restore", "cleanup", "replica", "check", "config", "slow"])
 async def test_the_palette_finds_the_page_by_what_one_looks_for(word: str):
     app = deck(Home())
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("colon", *word)
-        await until(pilot, lambda: shown(app, "database: sizes, backups"))
+        await until(pilot, lambda: shown(app, "database: size, backups, what cleanup would free"))
+        assert sum("database:" in row for row in screen_text(app)) == 1
         assert shown(app, "back up now") is (word == "backup")  # enter on another word takes no backup
 
 

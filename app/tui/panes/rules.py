@@ -17,8 +17,8 @@ from app.tui.parts import Grid, Part
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: its name, its sentence, its severity, and how it stands. `until` is when its silence ends, UNIX seconds; `facts` is
-    the row of `sla.ls`."""
+    """A rule: its name, its sentence, its severity, and how it stands. `until` is when its silence ends, UNIX seconds; `lacks` says
+    why there is no figure that it could be about; `facts` is the row of `sla.ls`."""
 
     name: str
     words: str
@@ -29,6 +29,7 @@ class RuleRow:
     until: float | None = None
     late: int = 0
     last_late: float | None = None
+    lacks: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -46,7 +47,8 @@ def rule_row(row: Mapping[str, Any]) -> RuleRow:
     found, silence = row.get("open") or {}, row.get("silence")
     return RuleRow(
         row["name"], row["words"], row["severity"], bool(row["enabled"]), found.get("firing", 0), found.get("acknowledged", 0),
-        unix(silence["until"]) if silence else None, row.get("late") or 0, unix(row.get("last_late")), row,
+        unix(silence["until"]) if silence else None, row.get("late") or 0, unix(row.get("last_late")),
+        row["stands"] if row.get("metric") and row.get("now") is None else "", row,
     )  # fmt: skip
 
 
@@ -128,7 +130,7 @@ def _rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
 
 
 def rule_state(rule: RuleRow, look: Look, now: float) -> Cell:
-    """`off`, `quiet 5h`, `firing 2`, `acked 1`, `ok`, `ok, late 9h ago`."""
+    """`off`, `quiet 5h`, `firing 2`, `acked 1`, `no replica`, `ok`, `ok, late 9h ago`."""
     if not rule.enabled:
         return Cell("off", "dim")
     if rule.until is not None:
@@ -138,6 +140,8 @@ def rule_state(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell(f"firing {rule.firing:,}{more}", "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
+    if rule.lacks:
+        return Cell(look.theirs(rule.lacks), "dim")
     if rule.last_late is not None:
         return Cell(f"ok, late {amounts.age(now - rule.last_late)} ago", "well")
     return Cell("ok", "well")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,15 +45,15 @@ class Command:
         return self.title
 
 
-def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object]) -> list[Command]:
-    """A command per action that a key does here."""
+def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]) -> list[Command]:
+    """A command per action that a key does here; some are found by other words too."""
     found: dict[str, Command] = {}
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
         if binding.description and group in GROUPS and binding.action not in found:
             says = binding.description
             title = says if says[1:2].isupper() else f"{says[0].lower()}{says[1:]}"
-            found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key))
+            found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key), also.get(binding.action, ""))
     return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
 
 
