@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -11,8 +12,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+SELDOM = 200_000
+"""Objects after which the collector looks for garbage while modules are read, a tenth of what that takes: there is none."""
+USUAL = gc.get_threshold()
+
+
 def main() -> None:
     """What the console script `taskdeck` runs. Does not return."""
+    gc.set_threshold(SELDOM)
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
@@ -51,6 +58,7 @@ def _deck(home: str, **options: Any) -> int:
 
     from app.tui.start import run_deck
 
+    gc.set_threshold(*USUAL)
     return run_deck(Path(home), **options)
 
 
@@ -60,6 +68,7 @@ def _deck_with_runtime(home: str, ascii: bool | None, read_only: bool, plain: bo
     from app.runtime.inside import Inside, own_process
     from app.tui.start import run_deck_with
 
+    gc.set_threshold(*USUAL)
     umask = own_process()
     return run_deck_with(Inside(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain)
 
@@ -69,6 +78,7 @@ def _serve(home: str, **options: Any) -> int:
 
     from app.runtime.serve import serve
 
+    gc.set_threshold(*USUAL)
     return serve(Path(home), **options)
 
 

@@ -94,23 +94,36 @@ class Living:
 
     def processes(self) -> Iterator[int]:
         """Runtime, keeper, guard and jobs of this home."""
-        home = os.fsencode(self.home)
-        marks = {home, MARK.encode() + b"=" + home}
-        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-            with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
-                if pid != os.getpid() and not marks.isdisjoint(text.split(b"\0")):
-                    yield pid
+        return processes(self._marks)
 
     def end(self) -> None:
-        """Kill all that is left of it: first those above, which would else begin anew."""
+        """Kill all that is left of it."""
         for client in (self.client, *self.others):
             client.close()
-        while left := list(self.processes()):
-            for pid in left:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            select.select([], [], [], 0.005)
+        end(self._marks)
+
+    @property
+    def _marks(self) -> set[bytes]:
+        home = os.fsencode(self.home)
+        return {home, MARK.encode() + b"=" + home}
+
+
+def processes(marks: set[bytes]) -> Iterator[int]:
+    """Processes with one of these among their words, or their variables as `NAME=value`."""
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+            if pid != os.getpid() and not marks.isdisjoint(text.split(b"\0")):
+                yield pid
+
+
+def end(marks: set[bytes]) -> None:
+    """Kill these processes: first those above, which would else begin anew."""
+    while left := list(processes(marks)):
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        select.select([], [], [], 0.005)
 
 
 def command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from app.client import Client
 from tests.acceptance.house import PROGRAM, House
 from tests.acceptance.sequences import faults
 from tests.acceptance.terminal import Terminal
-from tests.living import alive, until
+from tests.living import alive, end, until
 from tests.tui.on_a_pty import OnPty
 
 ROOT = Path(__file__).parents[2]
@@ -29,10 +29,9 @@ GATED = "until [ -e gate ]; do sleep 0.02; done; exit 5"
 
 @pytest.fixture
 def house(house: House) -> Iterator[House]:
-    """A home that a runtime is brought up in at the end: without one, nobody would see off the jobs and their keeper."""
+    """A home whose jobs and keeper are killed at the end, which the others leave to a runtime."""
     yield house
-    if any((house.home / "run").glob("keeper*.sock")):
-        house.ok("serve", "--detach")
+    end({os.fsencode(house.home), b"HOME=" + os.fsencode(house.work.parent)})
 
 
 def opened(house: House, columns: int = 80, rows: int = 24, **env: str) -> Terminal:

@@ -218,7 +218,7 @@ async def test_the_keys_for_marked_queues_and_pools_are_offered():
 
 
 @pytest.mark.parametrize(("pane", "key", "says"), [
-    ("1", "queue:etl", "Nothing waits in queue etl: 1 of 4 run."),
+    ("1", "queue:etl", "Nothing waits in queue etl: 1 of 4 runs."),
     ("2", "pool:gpu", "Nothing waits for pool gpu: cpu 6.0/8 and memory 30.0/32G are reserved."),
 ])  # fmt: skip
 async def test_where_nothing_waits_w_says_how_it_stands(pane: str, key: str, says: str):

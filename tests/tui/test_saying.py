@@ -58,7 +58,7 @@ def says(app: object, text: str) -> bool:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch):
     """What is said stays for as long as nothing takes it away."""
-    monkeypatch.setattr("app.tui.app.SAID", float("inf"))
+    monkeypatch.setattr("app.tui.messages.SAID", float("inf"))
 
 
 async def test_trouble_goes_with_the_board_of_a_runtime_and_stays_while_none_can_be_had(still: None):
