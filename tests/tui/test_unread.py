@@ -15,6 +15,7 @@ import pytest
 from app import client as app_client
 from app import paths
 from app.client import Client
+from app.config import Config
 from app.core.clean import width
 from app.errors import Conflict, Problem
 from app.tui import feed, unread
@@ -26,6 +27,8 @@ from tests.tui import boards
 from tests.tui.recording import Recording, until
 from tests.tui.screen_text import screen_text
 
+NONE_STARTED = Config(autostart=False)
+"""Else a real runtime would come up in the home, and outlive the test."""
 LOCKED = Problem("unable to open database file", "Look: taskdeck doctor")
 DENIED = Conflict("the home /srv/taskdeck belongs to somebody else, or may not be entered. Nothing was done.", "Choose another: --home DIR")
 
@@ -135,7 +138,7 @@ async def test_of_a_runtime_that_answers_nothing_that_is_said(home: Path, mute: 
     """Whether it does not greet, or greets and then hangs."""
     monkeypatch.setattr(app_client, "PATIENCE", 0.2)
     monkeypatch.setattr(unread, "LONG", 0.5)
-    app = a_deck(lambda: Client(home, source="deck"), home)
+    app = a_deck(lambda: Client(home, autostart=False, source="deck"), home, settings=NONE_STARTED)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "NOTHING CAN BE SHOWN" in text(app))
         assert "kill -CONT" in text(app) or "taskdeck stop" in text(app)
@@ -147,7 +150,7 @@ async def test_a_home_that_may_not_be_entered_is_told(home: Path, monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(app_client.os, "open", refused)
-    app = a_deck(lambda: Client(home, source="deck"), home)
+    app = a_deck(lambda: Client(home, autostart=False, source="deck"), home, settings=NONE_STARTED)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "NOTHING CAN BE SHOWN" in text(app))
         monkeypatch.undo()
