@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+DRAINING = "the runtime is draining"
+"""Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFacts:

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 
 from app import paths
-from app.core.board import HostFacts, RuntimeFacts, RunUse
+from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
 from app.errors import Problem, Storage, as_dict
 from app.runtime.advice import advice, advised
@@ -38,7 +38,7 @@ from app.runtime.replicating import Replicating, refuse_copy
 from app.runtime.settings import Settings
 from app.runtime.steady import Steady
 from app.runtime.usage import Usage
-from app.service.call import DRAINING, Call
+from app.service.call import Call
 from db import dispatch
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, GoneDatabase

@@ -12,9 +12,6 @@ from app.core.upkeep import Upkeep
 from db.engine import Database
 from db.replicas import Replica
 
-DRAINING = "the runtime is draining"
-"""Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
-
 
 class Live(Protocol):
     """A runtime that is up."""

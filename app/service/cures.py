@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app.core.board import DRAINING
 from app.core.case import Why
 from app.core.cure import Cure, Held, World
 from app.core.cures import cures
 from app.core.plan import View
 from app.service import past, view
-from app.service.call import DRAINING, Call
+from app.service.call import Call
 from db import clock, reads
 from db.rows import TaskRow
 

@@ -17,12 +17,13 @@ from sqlalchemy import Connection
 
 from app import engines
 from app.core import amounts, parameters
+from app.core.board import DRAINING
 from app.core.clean import clean, cut, valid_name
 from app.core.ids import nth, uuid7
 from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import find, given, view, views
-from app.service.call import DRAINING, Call
+from app.service.call import Call
 from db import clock, moves, named, operations, reads
 from db.errors import DiskFull, Storage
 from db.rows import Placed, PoolRow, QueueRow, TemplateRow

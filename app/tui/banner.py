@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 
 from app.core import amounts
-from app.core.board import Board, RuntimeFacts, Taken
+from app.core.board import DRAINING, Board, RuntimeFacts, Taken
 from app.core.clean import width
 from app.tui.lines import Lines
 from app.tui.look import Look, Span
@@ -91,7 +91,8 @@ def trouble(board: Board, now: float, start: str, tries: bool) -> str:
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
-        return f"Nothing starts: {runtime.halted}{by}. {jobs}; nothing is lost. Dispatch resumes by itself."
+        resumes = "It starts things again by: taskdeck serve --detach" if runtime.halted == DRAINING else "Dispatch resumes by itself."
+        return f"Nothing starts: {runtime.halted}{by}. {jobs}; nothing is lost. {resumes}"
     return ""
 
 

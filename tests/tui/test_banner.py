@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.config import Config
-from app.core.board import AlertLine, Board, LockFacts, RuntimeFacts
+from app.core.board import DRAINING, AlertLine, Board, LockFacts, RuntimeFacts
 from app.core.clean import width
 from app.errors import Remote
 from app.tui.app import TaskdeckApp
@@ -123,6 +123,12 @@ def test_who_holds_the_database_is_named_in_the_header_and_where_it_keeps_things
     assert database_spans(board, NOW + 60, Look()) == [("db LOCKED 1m", "broken")]
     assert database_spans(replace(board, lock=None), NOW, Look()) == [("db ok", "dim")]
     assert "since 10:31 (sqlite3, pid 4711). The 7 jobs run on" in " ".join(said(board, 120))
+
+
+def test_a_runtime_that_drains_does_not_resume_by_itself():
+    words = " ".join(said(replace(boards.busy(), runtime=replace(boards.busy().runtime, halted=DRAINING)), 80))
+
+    assert words.endswith("It starts things again by: taskdeck serve --detach")
 
 
 def test_in_good_times_it_says_nothing():
