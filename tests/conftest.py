@@ -38,8 +38,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for a core: tests wait for other processes, and for screens to come to rest, for half of their time."""
-    return 2 * len(os.sched_getaffinity(0))
+    """One more than there are cores: tests wait for other processes, and for screens to come to rest, for a third of their time."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 FIRST = (

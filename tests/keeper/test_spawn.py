@@ -116,7 +116,7 @@ def test_the_environment_is_what_was_given_and_nothing_else(home):
 
 def test_output_is_appended_to_the_log_and_the_log_is_private(home):
     run = str(uuid.uuid4())
-    home.log(run).parent.mkdir(parents=True)
+    home.log(run).parent.mkdir(0o700, parents=True)  # the other log may be put there too
     home.log(run).write_text("before\n")
 
     home.run("sh", "-c", "echo out; echo err >&2", run=run)
