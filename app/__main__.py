@@ -56,9 +56,10 @@ def _run(argv: list[str]) -> int:
 def _deck(home: str, **options: Any) -> int:
     from pathlib import Path
 
+    gc.set_threshold(*USUAL)
+    gc.disable()  # until the rest is read
     from app.tui.start import run_deck
 
-    gc.set_threshold(*USUAL)
     return run_deck(Path(home), **options)
 
 

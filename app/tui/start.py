@@ -41,6 +41,7 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, 
     # The feed's thread must not keep a key waiting for the interpreter's usual 5 ms.
     sys.setswitchinterval(0.001)
     gc.freeze()  # each full collection would look through all modules again: 70 ms in which no key is heard
+    gc.enable()
     app = TaskdeckApp(
         lambda: _client(home, read_only or not settings.autostart),
         read_only=read_only,
