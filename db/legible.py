@@ -48,6 +48,8 @@ IN_USE = {
     "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
 }  # fmt: skip
 """The rows, by tables, that are read all the time: one that cannot be would keep all others from being seen."""
+FEW = {table: which for table, which in IN_USE.items() if table not in ("tasks", "instances", "environments")}
+"""Those of them of which there are never many."""
 Judges = Mapping[tuple[str, str], Callable[[Any], object]]
 """Who else looks at the documents of a column, by table and column: raises ValueError for one that means nothing."""
 NO_JUDGES: Judges = MappingProxyType({})

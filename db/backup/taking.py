@@ -233,8 +233,8 @@ class _Taking:
             wrong = tool.check_image(str(image), header["facts"], self.step)
             if wrong:
                 self._blame_source(image)
-            else:  # all of it takes a third as long again, and what is not in use was looked at with the last full one
-                self.unreadable = legible.of_image(image, self.step, legible.IN_USE if base else legible.ALL)
+            else:  # tasks, runs and environments take as long as the increment itself: they are looked at with the next full one
+                self.unreadable = legible.of_image(image, self.step, legible.FEW if base else legible.ALL)
             image.unlink()
         if wrong:
             keeping.mark_bad(self.store.folder, header["id"], wrong[0])
