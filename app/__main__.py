@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 SELDOM = 200_000
-"""Objects after which the collector looks for garbage while modules are read, a tenth of what that takes: there is none."""
+"""Objects after which the collector looks for garbage while modules are read: there is none."""
 USUAL = gc.get_threshold()
 
 
