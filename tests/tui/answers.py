@@ -125,9 +125,9 @@ class _Client:
         }  # fmt: skip
 
     def watch(self) -> Iterator[None]:
-        """One change, then none until it is closed."""
-        yield
+        """No change until it is closed: the deck begins with the board, and one that a test puts in its place stays."""
         self._closed.wait()
+        return iter(())
 
     def start(self, resume: bool = False) -> None:
         """A runtime is up already."""
