@@ -70,9 +70,9 @@ class Client:
         while True:
             line = self._connected(reading=verb in READING or verb == "wait" and not self._may_start())
             if line is None:
-                from app import offline
+                from app.offline import reading
 
-                return offline.read(self.home, verb, args)
+                return reading.read(self.home, verb, args)
             began = time.monotonic()
             try:
                 return line.ask(verb, args, note, {"source": self.source, "origin": terminal()}, self.waits)

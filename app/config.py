@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +32,12 @@ UPKEEP = ("backup", "retention", "slow")
 """The sections that `app.core.upkeep` reads."""
 KEEPING = ("backup", "retention")
 """Those that say how long things are kept."""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+UNKNOWN = "So it is not known where the backups lie."
+"""What is said where the settings are wrong and may mean another folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """`autostart`: whether a command brings up a runtime when there is none. The others are the deck's: `theme`; `glyphs`, auto: as
     the terminal can; `mouse`; `unfocused`, whether it goes on drawing while another window has the focus; `keys`, the keys of actions by
     their ids, several with commas between."""
@@ -42,10 +47,10 @@ class Config:
     glyphs: str = "auto"
     mouse: str = "clicks"
     unfocused: str = "still"
-    keys: Mapping[str, str] = field(default_factory=dict)
-    backup: Mapping[str, Any] = field(default_factory=dict)
-    retention: Mapping[str, Any] = field(default_factory=dict)
-    slow: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, str] = _NOTHING
+    backup: Mapping[str, Any] = _NOTHING
+    retention: Mapping[str, Any] = _NOTHING
+    slow: Mapping[str, Any] = _NOTHING
 
     @property
     def upkeep(self) -> Upkeep:
@@ -55,14 +60,13 @@ class Config:
         return upkeep.parse({name: getattr(self, name) for name in UPKEEP})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a file says as far as it holds: the settings without those that are wrong, and a sentence about each of these, with the file
     and, where it can be told, the line; first those that may be about how long things are kept. `lost`: as `said`, of what may name the
     folder of the backups, which is not known then."""
 
     path: str
-    settings: Config = field(default_factory=Config)
+    settings: Config = Config()
     wrong: tuple[Wrong, ...] = ()
     lost: str = ""
 
@@ -90,6 +94,11 @@ class Reading:
         more = f", {len(others)} more" if others else ""
         return f"{self.briefly(first).partition('. ')[0].removesuffix('.')}; passed over{more}." if first else ""
 
+    def require_folder(self) -> None:
+        """Raises Usage while it is not known where the backups lie."""
+        if self.lost:
+            raise Usage(f"{self.lost} {UNKNOWN}", "Mend it.")
+
     @property
     def doubt(self) -> str:
         """As `said`, of what may be about how long things are kept: then it is not known what may be removed."""
@@ -99,7 +108,7 @@ class Reading:
     def in_doubt(self) -> frozenset[str]:
         """The sections of UPKEEP that are wrong, or are not there while there is one that may be theirs, misspelt."""
         names = {one.where[0] if one.where else "" for one in self.wrong}
-        astray = not names <= set(Config.__slots__)
+        astray = not names <= set(Config._fields)
         return frozenset(name for name in UPKEEP if name in names or (astray and not getattr(self.settings, name)))
 
     @property
@@ -113,7 +122,7 @@ class Reading:
 
 def _of_keeping(wrong: Wrong) -> bool:
     """Whether it may be about how long things are kept; what is not known may be."""
-    return not wrong.where or wrong.where[0] in KEEPING or wrong.where[0] not in Config.__slots__
+    return not wrong.where or wrong.where[0] in KEEPING or wrong.where[0] not in Config._fields
 
 
 def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
@@ -122,7 +131,7 @@ def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
 
     if where in (("backup",), ("backup", "folder")):
         return True
-    if where[0] in Config.__slots__ and (where[0] != "backup" or where[1] in Backup.__slots__):
+    if where[0] in Config._fields and (where[0] != "backup" or where[1] in Backup.__slots__):
         return False
     value = found[where[0]] if len(where) == 1 else found["backup"][where[1]]
     inside = value.values() if isinstance(value, dict) else [value]
@@ -162,18 +171,20 @@ def _words(seconds: float) -> str:
 
 def read(path: str) -> Reading:
     """What holds of the file at `path`, and what is wrong in it; without a file the defaults."""
-    import tomllib
-
     try:
         text = contents(path).decode()
-        return _checked(tomllib.loads(text), text, path)
     except FileNotFoundError:
         return Reading(path)
-    except tomllib.TOMLDecodeError as error:
-        return _unreadable(path, f"is not valid TOML: {error}")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
         return _unreadable(path, f"cannot be read: {why}")
+    import tomllib  # which most have no file for
+
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return _unreadable(path, f"is not valid TOML: {error}")
+    return _checked(found, text, path)
 
 
 def contents(path: str) -> bytes:
@@ -207,13 +218,13 @@ def _checked(found: Mapping[str, Any], text: str, path: str) -> Reading:
     said = tuple(one._replace(said=f"{_place(path, text, one)}: {one.said}") for one in wrong)
     made = Reading(path, Config(**well), said)
     lost = _told([one for one in said if _of_folder(one.where, found)])
-    return replace(made, lost=lost) if lost and made.upkeep.backup.folder is None else made
+    return made._replace(lost=lost) if lost and made.upkeep.backup.folder is None else made
 
 
 def _wrong(found: Mapping[str, Any]) -> Iterator[Wrong]:
     """Whatever of the settings cannot be."""
     for name, value in found.items():
-        if name not in Config.__slots__:
+        if name not in Config._fields:
             yield _unknown(name)
         elif name == "autostart" and not isinstance(value, bool):
             yield _bad((name,), f"{name} must be true or false.", f"Such as: {name} = false")
@@ -230,7 +241,7 @@ def _wrong(found: Mapping[str, Any]) -> Iterator[Wrong]:
 def _unknown(name: str) -> Wrong:
     from app.core.upkeep import no_such
 
-    return _bad((name,), no_such(name, Config.__slots__))
+    return _bad((name,), no_such(name, Config._fields))
 
 
 def _wrong_keys(value: Any) -> Iterator[Wrong]:

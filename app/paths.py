@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from contextlib import suppress
 
 from app.errors import Refused, Usage
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 DATABASE = "taskdeck.db"
 REPLICA = "replica.db"
 DATABASES = frozenset({DATABASE, REPLICA})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a disk without room refuses a file with."""
 
 
 def home_from(option: str | None) -> str:
@@ -118,16 +122,30 @@ def stopped_mark(home: str | Path) -> str:
 
 
 def mark_stopped(home: str | Path, by: str, at: str) -> None:
-    """Leave the mark, whole or not at all. Raises OSError."""
+    """Leave the mark whole or, where the disk has no room for what it says, empty. Raises OSError."""
     new = f"{stopped_mark(home)}.new"
     try:
-        with open(new, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(f"{by}\n{at}\n")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(fd, f"{by}\n{at}\n".encode())
+        finally:
+            os.close(fd)
         os.replace(new, stopped_mark(home))
     except OSError:
         with suppress(OSError):
             os.unlink(new)
         raise
+
+
+def _write_all(fd: int, text: bytes) -> None:
+    """Write all of a short text, or nothing where the disk is full."""
+    try:
+        if os.write(fd, text) == len(text):
+            return
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    os.ftruncate(fd, 0)
 
 
 STOPPED_CODE = 79
@@ -138,7 +156,8 @@ def stopped(home: str | Path) -> tuple[str, str] | None:
     """Who stopped the runtime, and when (local `10:31`); None when nobody did."""
     try:
         with open(stopped_mark(home), encoding="utf-8") as file:
-            by, at = file.read().split("\n")[:2]
+            said, when = file.read(), os.fstat(file.fileno()).st_mtime
+        by, at = said.split("\n")[:2] if said else ("somebody", time.strftime("%H:%M", time.localtime(when)))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return by, at

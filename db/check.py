@@ -7,10 +7,11 @@ nothing; what would have to be guessed is only told.
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -19,14 +20,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from db import aside, clock, legible, migrate, moves, schema, seed, sql, wal
-from db.backup import restore_tool as tool
-from db.engine import explain
 from db.errors import BehindDatabase, DamagedDatabase, Problem, Storage, UnnamedDatabase, damaged
-from db.files import read_only_uri
+from db.explain import explain
 from db.legible import NO_JUDGES, Judges
-
-TOLD = 20
-"""Faults of one sort that are told."""
+from db.reading import broken, lines, reading
 
 
 def check(path: Path, judges: Judges = NO_JUDGES) -> list[str]:
@@ -64,11 +61,6 @@ def damage(path: Path) -> list[str]:
             return found
     except DamagedDatabase as problem:
         return [problem.why or problem.message]
-
-
-def broken(c: sqlite3.Connection, most: int = TOLD) -> list[str]:
-    """What is wrong with pages, indexes and rows, as far as SQLite tells."""
-    return _lines(c, f"PRAGMA integrity_check({most})") or tool.broken_rules(c)
 
 
 def _read_all(c: sqlite3.Connection) -> None:
@@ -134,7 +126,7 @@ def quick(path: Path) -> None:
     if migrate.version_of(path) is None:
         return
     with reading(path) as c:
-        found = _lines(c, "PRAGMA quick_check(1)")
+        found = lines(c, "PRAGMA quick_check(1)")
     if found:
         raise damaged(path, found[0])
 
@@ -186,23 +178,6 @@ def _made(runid: str) -> str:
 def behind(path: Path, what: str) -> BehindDatabase:
     """The database at `path` lacks what was written last, as `what` says."""
     return BehindDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write. Raises Storage for what sqlite3 cannot do."""
-    try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
-            c.execute("BEGIN")  # what is compared is of one moment, while a runtime goes on writing
-            yield c
-    except sql.FAILED as error:
-        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
-
-
-def _lines(c: sqlite3.Connection, pragma: str) -> list[str]:
-    """What a check says, a line each. What SQLite says first of a file may be many in one row."""
-    lines = [line for row in c.execute(pragma) for line in row[0].splitlines()]
-    return [line for line in lines if line not in ("ok", "*** in database main ***")][:TOLD]
 
 
 def _foreign(c: sqlite3.Connection) -> list[str]:
@@ -345,7 +320,8 @@ def _queues(c: Connection) -> Iterator[str]:
     for name in wanted if pools else ():
         values = {"name": name, "pool": pools[0].name, "capacity": pools[0].cores, "status": "paused", "created_at": now, "updated_at": now}
         c.execute(schema.queues.insert().values(values))
-        yield f"queue {name} made anew in pool {pools[0].name}, paused: see what it should be, then taskdeck queue resume {name}"
+        open_ = f"taskdeck queue resume {shlex.quote(name)}"
+        yield f"queue {name} made anew in pool {pools[0].name}, paused: see what it should be, then {open_}"
 
 
 def _recount(c: Connection) -> Iterator[str]:

@@ -9,7 +9,6 @@ tasks' texts attached (`db.index`), the writer an empty one.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -23,30 +22,29 @@ from weakref import WeakKeyDictionary
 import aiosqlite
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.util import greenlet_spawn
 
 from db import index, schema, sql, timed
-from db.errors import BusyDatabase, DamagedDatabase, DiskFull, GoneDatabase, Problem, ReadOnlyDisk, Storage
+from db.errors import DamagedDatabase, GoneDatabase, ReadOnlyDisk
+from db.explain import BUSY_SECONDS, explain
 from db.files import existing_uri, read_only_uri
 from db.index import Found, Index
 from db.timed import Seat, SlowLog
 from db.writelock import LONG, Held, WriteLock
+from db.writer import write_engine
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY_SECONDS = 10.0
 READERS = 3
-LITTLE = 64 * 1024
-"""Bytes free below which what SQLite calls an error of the disk is a full one."""
 
 
 class Database:
     """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
 
     def __init__(
-        self, path: Path, readers: AsyncEngine, writer: Engine | None, found: Found | None = None, seat: Seat | None = None,
+        self, path: Path, readers: Engine, writer: Engine | None, found: Found | None = None, seat: Seat | None = None,
         lock: WriteLock | None = None,
     ) -> None:  # fmt: skip
         self.path = path
@@ -214,8 +212,13 @@ class Database:
         return await self._without_index(fn, *args, **kwargs)
 
     async def _once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._readers.connect() as c:
-            return await c.run_sync(fn, *args, **kwargs)
+        """As `AsyncConnection.run_sync` would: `sqlalchemy.ext.asyncio` reads the whole ORM, which nothing here uses, at each start."""
+
+        def work() -> T:
+            with self._readers.connect() as c:
+                return fn(c, *args, **kwargs)
+
+        return await greenlet_spawn(work)
 
     async def _without_index(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read once more what has failed, for SQLite does not say which file is damaged: if it fails again, the index is not."""
@@ -243,7 +246,7 @@ class Database:
         if self._thread is not None and self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go, self._writer)
             self._thread.shutdown()
-        await self._readers.dispose()
+        await greenlet_spawn(self._readers.dispose)
         self._indexing.shutdown()
         self.index.close()  # as the last that has it open, so that no log of it is left behind
 
@@ -269,11 +272,15 @@ async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database
 @asynccontextmanager
 async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[Database]:
     """An empty database that lives in memory, filled by `fill`: what a home that was never used reads as."""
-    engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
-    async with engine.begin() as c:
-        await c.run_sync(schema.metadata.create_all)
-        await c.run_sync(lambda c: index.attach_empty(c.exec_driver_sql))
-        await c.run_sync(fill)
+    engine = create_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+
+    def make() -> None:
+        with engine.begin() as c:
+            schema.metadata.create_all(c)
+            index.attach_empty(c.exec_driver_sql)
+            fill(c)
+
+    await greenlet_spawn(make)
     db = Database(Path(os.devnull), engine, None)
     try:
         yield db
@@ -290,32 +297,7 @@ def _file(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def write_engine(path: Path, seat: Seat | None = None, lock: WriteLock | None = None) -> Engine:
-    """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
-    With a `seat` its statements are timed."""
-
-    factory: Any = seat.connection if seat else sqlite3.Connection
-
-    def connect() -> sqlite3.Connection:
-        c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
-                            cached_statements=512, factory=factory)  # fmt: skip
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            "cache_size=-8192",
-        ):
-            c.execute(f"PRAGMA {pragma}")
-        index.attach_empty(c.execute)
-        return c
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    event.listen(engine, "begin", (lock or WriteLock(path)).take)
-    return engine
-
-
-def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> AsyncEngine:
+def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> Engine:
     """With no runtime the file is opened read-only, so that a look at it never checkpoints or creates anything."""
     seats = WeakKeyDictionary[Any, Seat]()
 
@@ -330,12 +312,13 @@ def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> AsyncEngine:
     def sit(c: Connection) -> None:
         seats[c.connection.driver_connection].caller = timed.caller.get()
 
-    engine = create_async_engine(
-        "sqlite+aiosqlite://", async_creator=connect, poolclass=AsyncAdaptedQueuePool, pool_size=READERS, max_overflow=0
-    )
-    event.listen(engine.sync_engine, "begin", sit)
-    event.listen(engine.sync_engine, "begin", found.follow)
-    event.listen(engine.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+    engine = create_engine(
+        "sqlite+aiosqlite://", creator=lambda: engine.dialect.loaded_dbapi.connect(async_creator_fn=connect),
+        poolclass=AsyncAdaptedQueuePool, pool_size=READERS, max_overflow=0,
+    )  # fmt: skip
+    event.listen(engine, "begin", sit)
+    event.listen(engine, "begin", found.follow)
+    event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     return engine
 
 
@@ -352,82 +335,3 @@ class translated:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, sql.FAILED) and (problem := explain(cause, self.path)):
             raise problem from error
-
-
-def explain(error: BaseException, path: Path) -> Problem | None:
-    """The problem behind one of `sql.FAILED`, or None when the fault is ours."""
-    said = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
-    for words, make in _MEANINGS:
-        if any(word in said for word in words):
-            return make(path, said)
-    return None
-
-
-def _full(path: Path, said: str) -> Problem:
-    stats = os.statvfs(path.parent)
-    free = f"{stats.f_bavail * stats.f_frsize} bytes free" if stats.f_favail or not stats.f_files else "no file more can be made"
-    return DiskFull(
-        f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs go on.",
-        "Free space, then try again.",
-    )
-
-
-def _damaged(path: Path, said: str) -> Problem:
-    problem = DamagedDatabase(
-        f"the database is damaged ({said}): {path}. It was not written to.",
-        "See what would change: taskdeck db restore --dry-run",
-    )
-    problem.why = said
-    return problem
-
-
-def _read_only(path: Path, said: str) -> Problem:
-    return ReadOnlyDisk(
-        f"the database cannot be written: {path} is read-only. Nothing was changed.",
-        "See whose it is, and whether its disk can be written.",
-    )
-
-
-def _went_read_only(folder: Path) -> bool:
-    """Whether the file system refuses a change. One that did so by itself, after an error, still says that it can be written."""
-    try:
-        os.utime(folder)
-    except OSError as error:
-        return error.errno == errno.EROFS
-    return False
-
-
-def _busy(path: Path, said: str) -> Problem:
-    return BusyDatabase(
-        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.",
-        "Try again.",
-    )
-
-
-def _has_no_room(folder: Path) -> bool:
-    """Whether there is no room for the little that SQLite needs to look at a database: its index of the log, a file of its own."""
-    try:
-        stats = os.statvfs(folder)
-    except OSError:
-        return False
-    return stats.f_bavail * stats.f_frsize < LITTLE or (stats.f_files > 0 and stats.f_favail == 0)
-
-
-def _unusable(path: Path, said: str) -> Problem:
-    if _has_no_room(path.parent):
-        return _full(path, said)
-    if _went_read_only(path.parent):
-        return _read_only(path, said)
-    return Storage(
-        f"the database cannot be used ({said}): {path}. Nothing was changed.",
-        "See whose it is, and whether its disk is well and can be written.",
-    )
-
-
-_MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
-    (("disk is full",), _full),
-    (("malformed", "not a database", "file is encrypted", "unsupported file format", "could not decode", "no UTF-8"), _damaged),
-    (("readonly", "read-only"), _read_only),
-    (("locked", "busy"), _busy),
-    (("disk i/o error", "unable to open"), _unusable),
-)

@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 from db import clock, sql
 
 _MARK = "history/minute"
+AGAIN = 3
+"""Minutes that are counted once more each time: an end may be recorded a moment after the minute in which it was."""
 
 
 class Kept(NamedTuple):

@@ -20,9 +20,10 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from db import aside, clock, legible, moves, operations, sql
-from db.engine import explain
+from db import adopted, aside, clock, legible, moves, operations, sql
+from db.adopted import Trace
 from db.errors import DamagedDatabase
+from db.explain import explain
 from db.files import existing_uri, read_only_uri, remove
 from db.states import ENDED, RUN_ENDED, WAITING, Run, Task
 
@@ -38,37 +39,17 @@ NAMED = 100
 """Numbers of lost tasks that are told one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A run as its keeper or its log shows it. `number`: of its task, where that is known; `told`: the keeper will tell of it by itself;
-    `ended`: at the UNIX time `end`, with `code` or `lost`."""
-
-    runid: str
-    number: int | None = None
-    told: bool = False
-    ended: bool = False
-    end: float | None = None
-    code: int | None = None
-    lost: bool = False
-    attempt: int = 1
-
-    @property
-    def status(self) -> str:
-        """How it ended, as far as its exit tells."""
-        return "lost" if self.lost or not self.ended else "succeeded" if self.code == 0 else "failed"
-
-
 @dataclass(slots=True)
 class Carried:
     """What was brought over. `tasks`: numbers of those submitted since; `renumbered`: those whose number the backup has given to another,
     with the new one; `runs`: how many began or ended since; `ended`: numbers of tasks that ended since and were restored as ended;
-    `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `held`: how many are
-    held because they may have run; `unknown`: runs of unknown tasks; `lost`: numbers given since whose tasks are gone, `at_most` where
-    it cannot be told which were passed over; `unreadable`: numbers of those submitted since that are left out, as they cannot be read;
-    `aside`: how much of what is restored cannot be read and was set aside; `passed_over`: the first and the last of the numbers that are
-    passed over now; `whole`: the present database could be read to the end; `next`: the next number. What was not brought over:
-    `dropped`, names of what was made since, by kind; `undone`, how many changes since that do not hold, by verb; `operations`, how many
-    there were since."""
+    `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `adopted`: numbers
+    of the tasks that were made for those of them whose own are lost; `held`: how many are held because they may have run; `unknown`: runs
+    of unknown tasks; `lost`: numbers given since whose tasks are gone, `at_most` where it cannot be told which were passed over;
+    `unreadable`: numbers of those submitted since that are left out, as they cannot be read; `aside`: how much of what is restored cannot
+    be read and was set aside; `passed_over`: the first and the last of the numbers that are passed over now; `whole`: the present database
+    could be read to the end; `next`: the next number. What was not brought over: `dropped`, names of what was made since, by kind;
+    `undone`, how many changes since that do not hold, by verb; `operations`, how many there were since."""
 
     tasks: list[int] = field(default_factory=list)
     renumbered: list[tuple[int, int]] = field(default_factory=list)
@@ -79,6 +60,7 @@ class Carried:
     runs: int = 0
     ended: list[int] = field(default_factory=list)
     alive: int = 0
+    adopted: list[int] = field(default_factory=list)
     held: int = 0
     unknown: int = 0
     lost: list[int] = field(default_factory=list)
@@ -284,7 +266,10 @@ _NEW_TASKS = f"""
 CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number, o.number AS was FROM old.tasks o
 WHERE o.status IN ({_listed(Task)}) AND typeof(o.number) = 'integer' AND o.deleted_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid)
+  AND NOT (o.number IN (SELECT number FROM main.tasks WHERE status NOT IN ({_listed(ENDED)}))
+    AND o.uuid IN (SELECT runid FROM old.instances))
 """
+"""But for one that was made for a run whose own task the backup has, and that may start: there that run is of that."""
 _STATE = (
     "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front", "hold", "held_by", "not_before",
     "updated_at",
@@ -312,7 +297,7 @@ def _carry(
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
-    held = [] if tells_all else _bring_traces(c, shown, done, judged)
+    held = [] if tells_all else _bring_traces(c, shown, done, judged, given.last)
     if not (follows or idle and not whole):
         held += _hold_waiting(c, _UNSEEN)
     _renumber(c, done, before, given, passed)
@@ -336,6 +321,8 @@ def _written_down(c: Connection, done: Carried, by: str, what: str) -> Carried:
     """The restore is one of the operations; no id of those that it takes away comes again."""
     figures: dict[str, Any] = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost)}
     figures["held"] = done.held
+    if done.adopted:
+        figures["adopted"] = done.adopted
     if done.passed_over:
         figures[PASSED_OVER] = done.passed_over
     last = sql.value(c, "SELECT max(id) FROM old.operations WHERE typeof(id) = 'integer'") or 0
@@ -606,16 +593,16 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
 # --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
 
 
-def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str]) -> list[str]:
+def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str], last: int) -> list[str]:
     """Runs that no row tells of; the tasks that are held for them. With the present database whole there are none. `judged`: those of
     unknown tasks that the backup knows of; of the others that are in the ledger the present database knows, and has held its own tasks
-    for them."""
+    for them. `last`: the highest number that may have been given."""
     given = json.dumps([trace.runid for trace in traces])
     _end_the_unseen(c, {trace.runid: trace for trace in traces})
     known: set[str] = set()
     for table in ("instances", "forgotten", "discarded_logs"):
         known |= {*sql.column(c, f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))", (given,))}
-    unknown = [trace.runid for trace in traces if trace.runid not in known and not _attributed(c, trace)]
+    unknown = [trace.runid for trace in traces if trace.runid not in known and not _attributed(c, trace, done, last)]
     earlier = {*sql.column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")} - judged
     held: list[str] = []
     if unknown:
@@ -647,32 +634,15 @@ def _end(c: Connection, task_id: str, trace: Trace) -> None:
     _write_down(c, trace.runid, task_id, trace.status, clock.now() if trace.end is None else clock.from_unix(trace.end))
 
 
-def _attributed(c: Connection, trace: Trace) -> bool:
-    """Give a run to its task where it is known; whether it was."""
-    rows = [] if trace.number is None else sql.rows(c, "SELECT * FROM main.tasks WHERE number = ?", (trace.number,))
-    if not rows:
-        return trace.number is not None
-    if rows[0].status not in ENDED and trace.told:
-        _insert_run(c, rows[0], trace)
-    elif rows[0].status not in ENDED:
-        _end(c, rows[0].uuid, trace)
-    return True
-
-
-def _insert_run(c: Connection, task: Any, trace: Trace) -> None:
-    """A run that goes on, as if it had just been claimed: the keeper's hello tells the rest."""
-    now = clock.now()
-    pool = sql.value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
-    sql.run(
-        c,
-        "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
-        "VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
-        (trace.runid, task.uuid, task.tags, trace.attempt, task.queue, pool, task.cpu, task.memory, now, now),
-    )
-    sql.run(
-        c, "UPDATE main.tasks SET status = 'running', attempts = ?, retry_at = NULL, started_at = ?, updated_at = ? WHERE uuid = ?",
-        (trace.attempt, now, now, task.uuid),
-    )  # fmt: skip
+def _attributed(c: Connection, trace: Trace, done: Carried, last: int) -> bool:
+    """Give a run to its task, or to one of its own where it goes on and that is lost; whether its task is known."""
+    if trace.goes_on:
+        number = adopted.take_in(c, trace, BY, lambda: max([last, *done.adopted, *(new for _, new in done.renumbered)]) + 1)
+        done.adopted += [] if number is None else [number]
+    elif trace.number is not None:
+        for uuid in sql.column(c, f"SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN ({_listed(ENDED)})", (trace.number,)):
+            _end(c, uuid, trace)
+    return trace.number is not None
 
 
 def _write_down(c: Connection, runid: str, task_id: str, status: str, ended_at: str) -> None:
@@ -772,7 +742,7 @@ def _renumber(c: Connection, done: Carried, before: int, given: _Given, passed: 
         done.lost = [number for number in range(before + 1, min(given.known, before + NAMED * 100) + 1) if number not in there]
         done.at_most = len(done.lost) >= UNSURE and sql.value(c, "SELECT count(*) FROM old.operations") == 0
     done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
-    last = max([given.last, *(new for _, new in done.renumbered)])
+    last = max([given.last, *done.adopted, *(new for _, new in done.renumbered)])
     now = clock.now()
     # When the first number was given tells one home's backups from another's; a backup from before that does not know it.
     sql.run(

@@ -4,21 +4,20 @@ is imported only where there is something to upgrade."""
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from db import clock, sql
-from db.engine import explain, write_engine
+from db import clock, earlier, sql
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, damaged
+from db.explain import explain
 from db.files import flush, read_only_uri, remove
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
+from db.writer import write_engine
 
 HEAD = "0005"
 KNOWN = ("0001", "0002", "0003", "0004", "0005")
@@ -98,7 +97,7 @@ def migrate(path: Path, seed: Callable[[Connection], None] = _nothing) -> list[s
 
 def _backup(path: Path) -> Path:
     """A copy by SQLite itself, checked, beside the others, before anything is changed."""
-    folder = _folder(path)
+    folder = earlier.copies_folder(path)
     target = folder / f"before-{HEAD}-{clock.now().replace(':', '')}.db"
     part = target.with_suffix(".part")
     try:
@@ -117,35 +116,11 @@ def _backup(path: Path) -> Path:
     return target
 
 
-def _folder(path: Path) -> Path:
-    """Where the copies lie that are made before an upgrade."""
-    return path.parent / "backups"
-
-
-_COPY = re.compile("before-[0-9]{4}-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6}Z)[.](db|part)(-journal)?")
-
-
 def _sweep(folder: Path) -> None:
     """Remove what one that was killed left behind; nobody else makes a copy, as the lock is held."""
     for name in os.listdir(folder):
-        if (match := _COPY.fullmatch(name)) and match[4] == "part":
+        if (match := earlier.COPY.fullmatch(name)) and match[4] == "part":
             (folder / name).unlink()
-
-
-def prune(path: Path, keep: float) -> None:
-    """Remove the copies from before upgrades that are older than `keep` seconds, but for the newest. Raises OSError."""
-    since = clock.stamp(clock.utcnow() - timedelta(seconds=keep))
-    for copy, at in [*copies(path).items()][:-1]:
-        if at < since:
-            copy.unlink()
-
-
-def copies(path: Path) -> dict[Path, str]:
-    """The stored times of the copies from before upgrades, by their paths, oldest first. Raises OSError."""
-    folder = _folder(path)
-    found = [match for name in (os.listdir(folder) if folder.is_dir() else []) if (match := _COPY.fullmatch(name)) and match[4] == "db"]
-    by_time = sorted((":".join(match.groups()[:3]), folder / match[0]) for match in found if not match[5])
-    return {copy: at for at, copy in by_time}
 
 
 def _copy(path: Path, part: Path) -> None:

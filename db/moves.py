@@ -180,6 +180,22 @@ def _take_numbers(c: Connection, many: int, now: str) -> int:
     return last - many + 1
 
 
+def next_number(c: Connection) -> int:
+    """A number that is never given out again. Raises Storage."""
+    return _take_numbers(c, 1, clock.now())
+
+
+def pass_numbers(c: Connection, last: int) -> None:
+    """Give out no number up to `last` any more."""
+    now = clock.now()
+    sql.run(
+        c,
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :last, :now, :now) "
+        "ON CONFLICT (name) DO UPDATE SET value = :last, updated_at = :now WHERE value < :last",
+        {"last": last, "now": now},
+    )
+
+
 def _first_status(task: dict[str, Any], now: str) -> Task:
     if task["hold"]:
         return Task.HELD

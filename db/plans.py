@@ -13,6 +13,8 @@ _NAMED = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"
 _WHERE = re.compile(r"\bWHERE\b(.*)", re.I | re.S)
 _COLUMN = re.compile(r'(?:"?(\w+)"?\.)?"?(\w+)"?')
 _WORDS = {"where", "on", "set", "order", "group", "limit", "left", "join", "inner", "cross", "indexed", "not", "using", "values", "select"}
+_INSTR = re.compile(r"\binstr\s*\(", re.I)
+_LIKE = re.compile(r'(?:"?\w+"?\.)?"?\w+"?\s+(?:NOT\s+)?LIKE\b', re.I)
 _CONDITION_ENDS = re.compile(r"\b(?:ORDER BY|GROUP BY|LIMIT|RETURNING|UNION)\b", re.I)
 
 
@@ -59,14 +61,34 @@ def aliases(statement: str) -> dict[str, str]:
 
 
 def columns_asked(statement: str, table: str, columns: Sequence[str]) -> list[str]:
-    """The columns of a table that the conditions of a statement name, in its order."""
+    """The columns of a table that the conditions of a statement name, in its order. Those within which a text is searched, by `instr` or
+    LIKE, are none of them: no index would help."""
     mine = {name for name, meant in aliases(statement).items() if meant == table}
     found: dict[str, None] = {}
-    for condition in _WHERE.findall(statement):
+    for condition in _WHERE.findall(_plain(statement)):
         for owner, name in _COLUMN.findall(_CONDITION_ENDS.split(condition)[0]):
             if name in columns and (not owner or owner in mine):
                 found[name] = None
     return list(found)
+
+
+def _plain(statement: str) -> str:
+    """A statement without what is searched by `instr` and LIKE."""
+    kept, at = [], 0
+    for call in _INSTR.finditer(statement):
+        if call.start() >= at:
+            kept.append(statement[at : call.start()])
+            at = _closed(statement, call.end())
+    return _LIKE.sub("", "".join([*kept, statement[at:]]))
+
+
+def _closed(statement: str, at: int) -> int:
+    """Where the parenthesis ends that is open at a place."""
+    depth = 1
+    while depth and at < len(statement):
+        depth += {"(": 1, ")": -1}.get(statement[at], 0)
+        at += 1
+    return at
 
 
 def missing(

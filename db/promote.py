@@ -6,45 +6,12 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 from db import check, index, replicas, restore, sql
-from db.engine import explain, write_engine
-from db.errors import DamagedDatabase, Problem, Storage
+from db.copies import damaged, unreadable
+from db.errors import Problem
 from db.files import flush, read_only_uri, remove
-
-
-class Copy(NamedTuple):
-    """Of which home it is, when it was begun (None: it cannot say), its highest number, and what ran at that time."""
-
-    origin: str
-    at: str | None
-    highest: int
-    running: list[int]
-
-
-def look(path: Path) -> Copy:
-    """What the copy at `path` says of itself. Raises Storage."""
-    try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
-            origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
-            highest = c.execute("SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'").fetchone()
-            running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
-            return Copy(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
-    except sql.FAILED as error:
-        raise _unreadable(error, path) from error
-
-
-def _unreadable(error: Exception, copy: Path) -> Problem:
-    problem = explain(error, copy)
-    if isinstance(problem, DamagedDatabase):
-        return _damaged(problem.why, copy)
-    return problem or Storage(f"the copy cannot be read ({error}): {copy}.")
-
-
-def _damaged(why: str, copy: Path) -> Storage:
-    """None of a home's own database, whose backups would be of no help."""
-    return Storage(f"the copy is damaged ({why}): {copy}. It was not changed.", "Promote another copy, or restore a backup.")
+from db.writer import write_engine
 
 
 def promote(copy: Path, target: Path, by: str) -> int:
@@ -82,13 +49,13 @@ def _copied(copy: Path, part: Path, by: str) -> int:
         _require_whole(part, copy)
         return _made(part, by)
     except sql.FAILED as error:
-        raise _unreadable(error, copy) from error
+        raise unreadable(error, copy) from error
 
 
 def _require_whole(path: Path, copy: Path) -> None:
     """Raises Storage. `path` is what was made of the copy."""
     if wrong := check.damage(path) or check.disorder(path):
-        raise _damaged(wrong[0], copy)
+        raise damaged(wrong[0], copy)
 
 
 def _made(part: Path, by: str) -> int:

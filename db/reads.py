@@ -50,6 +50,12 @@ def by_uuids(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     return _tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
 
 
+def changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
+    """Those of these tasks that something has become of after the event `since`."""
+    found = "SELECT value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM events e WHERE e.task_id = j.value AND e.id > ?)"
+    return {row[0] for row in sql.rows(c, found, (_json(uuids), since))}
+
+
 def placed(c: Connection, uuids: Sequence[str]) -> list[Placed]:
     """Where tasks stand, by uuid, in no order."""
     found = f"SELECT {', '.join(Placed._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
@@ -243,10 +249,11 @@ def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -
     return _tasks(c, chosen.order_by(tasks.c.ended_at.desc()).limit(limit))
 
 
-def ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED) -> dict[str, int]:
-    """Tasks that ended after `since`, by status."""
+def ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False) -> dict[str, int]:
+    """Tasks that ended after `since`, by status; `kept`: without those that were deleted, which costs a look at each row."""
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
-    ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ? GROUP BY status"
+    there = " AND +deleted_at IS NULL" if kept else ""
+    ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there} GROUP BY status"
     rows = c.exec_driver_sql(ended, (since,))
     return dict(rows.all())
 

@@ -9,26 +9,24 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 
 from db import check, clock, index, ledger, migrate, sql
-from db.backup import restore_tool as tool
-from db.engine import explain
+from db.earlier import BEFORE_RESTORE
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
+from db.explain import explain
 from db.files import BESIDE, existing_uri, flush, remove
+from db.reading import broken, reading
 
-KEPT = ".before-restore-"
 Rebuild = Callable[[Path], None]
 """Makes a file, which is not there yet, that holds the image of a backup."""
 
@@ -63,7 +61,7 @@ class Prepared:
 
 def stand(path: Path) -> Stand:
     """What is in a database. Raises Storage."""
-    with check.reading(path) as c:
+    with reading(path) as c:
         counted = dict(c.execute("SELECT status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"))
         newest = c.execute("SELECT number, created_at FROM tasks ORDER BY number DESC LIMIT 1").fetchone()
     return Stand(counted, *(newest or (None, None)))
@@ -119,8 +117,8 @@ def _damaged(what: str, why: str) -> DamagedBackup:
 
 def _sound(path: Path, what: str) -> None:
     """Raises DamagedBackup when the image is not whole."""
-    with check.reading(path) as c:
-        wrong = check.broken(c, 1)
+    with reading(path) as c:
+        wrong = broken(c, 1)
     if wrong:
         raise _damaged(what, wrong[0])
 
@@ -176,7 +174,7 @@ def _is_behind(path: Path, lacks: Callable[[Path], bool]) -> bool:
 def is_sound(path: Path) -> bool:
     """Whether every page of a database can be read and is in order, and it has the tables of one of ours."""
     try:
-        with check.reading(path) as c:
+        with reading(path) as c:
             there = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         return there >= ledger.NEEDED and not check.damage(path)
     except Problem:
@@ -223,7 +221,7 @@ def logs_aside(present: Path) -> None:
 
 
 def _kept_now(present: Path) -> Path:
-    return present.with_name(f"{present.name}{KEPT}{clock.now()[:26].replace(':', '')}")
+    return present.with_name(f"{present.name}{BEFORE_RESTORE}{clock.now()[:26].replace(':', '')}")
 
 
 def _beside(path: Path) -> list[str]:
@@ -312,70 +310,6 @@ def _with_its_log(present: Path) -> Path:
     marked = _marked(present)
     aside = marked is not None and not marked.is_(present) and marked.kept.exists() and "-wal" in _beside(marked.kept)
     return marked.kept if marked and aside else present
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A database that a restore has put aside at the stored time `at`, or was copied then; `bytes` with the log that may lie beside it."""
-
-    path: Path
-    at: str
-    bytes: int
-
-    def copy(self, target: Path) -> None:
-        """Make `target` one like it, with the log beside it. Raises OSError."""
-        for ending in ("", "-wal"):
-            if (source := Path(f"{self.path}{ending}")).exists():
-                shutil.copyfile(source, f"{target}{ending}")
-
-
-def kept(present: Path) -> list[Kept]:
-    """What restores have put aside, oldest first. Raises OSError."""
-    return [Kept(path, at, _bytes(path)) for path, at in _aside(present).items() if path.exists()]
-
-
-def before_upgrades(present: Path) -> list[Kept]:
-    """The copies that were made, and read, before upgrades, oldest first. Raises OSError."""
-    return [Kept(path, at, _bytes(path)) for path, at in migrate.copies(present).items()]
-
-
-def wrong_with(copy: Kept) -> str | None:
-    """What is wrong with a copy from before an upgrade, in a line; None when it is well."""
-    try:
-        with closing(tool.open_image(os.fspath(copy.path))) as c:
-            return next((" ".join(line.split()) for line in check.broken(c, 1)), None)
-    except sql.FAILED as error:
-        return " ".join(str(error).split())
-
-
-def all_kept(present: Path) -> list[Kept]:
-    """Both, oldest first. Raises OSError."""
-    return sorted([*kept(present), *before_upgrades(present)], key=lambda one: one.at)
-
-
-def _bytes(path: Path) -> int:
-    return sum(one.stat().st_size for ending in ("", *BESIDE) if (one := Path(f"{path}{ending}")).exists())
-
-
-def prune_kept(present: Path, keep: float) -> None:
-    """Remove what was put aside more than `keep` seconds ago, but for the newest database. Raises OSError."""
-    since, newest = clock.stamp(clock.utcnow() - timedelta(seconds=keep)), [one.path for one in kept(present)[-1:]]
-    for path, at in _aside(present).items():
-        if at < since and path not in newest:
-            remove(path)
-
-
-_KEPT_AT = re.compile(f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}[.][0-9]{{6}})(?:{'|'.join(BESIDE)})?")
-
-
-def _aside(present: Path) -> dict[Path, str]:
-    """The stored times by the paths, oldest first; of a database that was missing only the log may have been put there."""
-    found = {}
-    for path in present.parent.glob(f"{present.name}{KEPT}*"):
-        if match := _KEPT_AT.fullmatch(path.name.removeprefix(f"{present.name}{KEPT}")):
-            hour, minute, second = match.groups()
-            found[present.with_name(f"{present.name}{KEPT}{hour}{minute}{second}")] = f"{hour}:{minute}:{second}Z"
-    return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
 def sweep(present: Path) -> None:

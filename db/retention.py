@@ -32,6 +32,8 @@ Edge = tuple[str, str]
 """An end and a runid: what ended before it, by both, is beyond."""
 NOTHING: Edge = ("", "")
 EVERYTHING: Edge = ("~", "~")
+COUNTED = ("runs", "logs")
+"""The limits beyond which a run goes only once the history has counted it."""
 
 
 class Scope(NamedTuple):
@@ -57,13 +59,14 @@ class Rules(NamedTuple):
 
 class Part(NamedTuple):
     """The runs of one rule: which they are, and beyond which edges they go. `why` in the order of `edges`. `kept` are the tasks, as
-    JSON, that were the last of their name to succeed."""
+    JSON, that were the last of their name to succeed. What ended after `counted` goes by age only."""
 
     scope: Scope
     where: str
     given: Mapping[str, Any]
     edges: Mapping[str, Edge]
     kept: str
+    counted: Edge = EVERYTHING
 
     @property
     def runs(self) -> str:
@@ -73,7 +76,11 @@ class Part(NamedTuple):
     @property
     def edge(self) -> Edge:
         """What is beyond any of the edges goes."""
-        return max(self.edges.values(), default=NOTHING)
+        return max((min(edge, self.counted) if why in COUNTED else edge for why, edge in self.edges.items()), default=NOTHING)
+
+    def at_once(self) -> Part:
+        """The same without a wait for the history."""
+        return self._replace(counted=EVERYTHING)
 
     def why(self, run: Old) -> str:
         """`age`, `runs`, `logs` or `removed`."""
@@ -100,6 +107,8 @@ class Taken(NamedTuple):
 # --- what is to go ------------------------------------------------------------------------------------------------------------------
 
 _LISTED = ", ".join(f"'{word}'" for word in sorted(ENDED))
+_MAY = f"+t.status IN ({_LISTED}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
+"""Which tasks may lose runs, or go: none that has another attempt to come, or is in one."""
 _RUNS = "instances i JOIN tasks t ON t.uuid = i.task_id"
 _BY_END = "instances i INDEXED BY idx_instances_ended CROSS JOIN tasks t ON t.uuid = i.task_id"
 _BY_TASK = "tasks t CROSS JOIN instances i ON i.task_id = t.uuid"
@@ -137,10 +146,10 @@ def _part(c: Connection, scope: Scope, rules: Rules) -> Part:
     part = Part(scope, *_within(scope, rules), {}, "[]")
     edges: dict[str, Edge] = {"age": (scope.before, "")} if scope.before else {}
     if scope.runs is not None:
-        edges["runs"] = min(_counted(c), _edge_of_runs(c, part, scope.runs))
+        edges["runs"] = _edge_of_runs(c, part, scope.runs)
     if scope.logs is not None:
-        edges["logs"] = min(_counted(c), _edge_of_logs(c, part, scope.logs))
-    return part._replace(edges=edges)
+        edges["logs"] = _edge_of_logs(c, part, scope.logs)
+    return part._replace(edges=edges, counted=_counted(c))
 
 
 def _within(scope: Scope, rules: Rules) -> tuple[str, dict[str, str]]:
@@ -158,9 +167,9 @@ def _within(scope: Scope, rules: Rules) -> tuple[str, dict[str, str]]:
 
 
 def _counted(c: Connection) -> Edge:
-    """Until when the history has counted what ended: a run that is not counted yet goes by age only."""
+    """Until when the history has counted what ended, for good."""
     minute = history.counted_until(c)
-    return (clock.now() if minute is None else clock.from_unix(minute * 60), "")
+    return (clock.now() if minute is None else clock.from_unix((minute - history.AGAIN) * 60), "")
 
 
 def _edge_of_runs(c: Connection, part: Part, runs: int) -> Edge:
@@ -196,20 +205,34 @@ _BETWEEN = (
 
 def page(c: Connection, part: Part, after: Edge, limit: int = PAGE) -> list[Old]:
     """The oldest runs of a part that go, behind a run by its end and id."""
-    spare = "" if part.scope.kind == "removed" else f"AND t.pinned = 0 AND NOT {_LAST}"
     found = (
         f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
-        f"WHERE {_BETWEEN} AND {part.where} {spare} ORDER BY i.end_time, i.runid LIMIT :limit"
+        f"WHERE {_BETWEEN} AND {_goes(part)} ORDER BY i.end_time, i.runid LIMIT :limit"
     )
     given = {**part.given, **_edges(part, after), "kept": part.kept, "limit": limit}
     return [Old._make(row) for row in sql.rows(c, found, given)]
+
+
+def _goes(part: Part) -> str:
+    spare = "" if part.scope.kind == "removed" else f" AND NOT {_LAST}"
+    return f"{part.where} AND {_MAY}{spare}"
+
+
+def waiting(c: Connection, part: Part) -> tuple[int, int]:
+    """How many runs of a part go as soon as the history has counted them, and the bytes of their logs."""
+    hasty = part.at_once()
+    if hasty.edge == part.edge:
+        return 0, 0
+    found = f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND {_goes(part)}"
+    ((many, size),) = sql.rows(c, found, {**part.given, **_edges(hasty, part.edge), "kept": part.kept})
+    return many, size
 
 
 def spared(c: Connection, part: Part) -> int:
     """How many runs of a part stay as the last success of their template or of their task's name, and would go else."""
     if part.scope.kind == "removed":
         return 0
-    found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND t.pinned = 0 AND {_LAST}"
+    found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_MAY} AND {_LAST}"
     return sql.value(c, found, {**part.given, **_edges(part, NOTHING), "kept": part.kept})
 
 
@@ -238,17 +261,11 @@ def idle(c: Connection, part: Part, before: str, after: Edge, limit: int = PAGE)
 
 # --- runs and tasks -----------------------------------------------------------------------------------------------------------------
 
-_MAY = f"t.status IN ({_LISTED}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
-
 
 def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ()) -> Taken:
-    """Delete those of these runs that have ended, the tasks that have none left, and those of `tasks`; what became of each task goes
-    to the ledger. The logs are noted, to be removed once this is committed (see `discarded`)."""
-    going = (
-        f"SELECT i.runid, i.task_id FROM {_RUNS} WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL "
-        "AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
-    )
-    runs = dict(sql.rows(c, going, (json.dumps(list(runids)),)))
+    """Delete those of these runs whose tasks have ended, the tasks that have none left, and those of `tasks`; what became of each task
+    goes to the ledger. The logs are noted, to be removed once this is committed (see `discarded`)."""
+    runs = going(c, runids)
     now = clock.now()
     sql.run_many(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
     _delete(c, "instances", "runid", list(runs))
@@ -261,10 +278,19 @@ def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ()) -> T
     return Taken(list(runs), {row.uuid: row.bytes for row in left})
 
 
+def going(c: Connection, runids: Sequence[str]) -> dict[str, str]:
+    """Those of these runs that may go, each with its task: they and their tasks have ended."""
+    found = (
+        f"SELECT i.runid, i.task_id FROM {_RUNS} "
+        f"WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL AND {_MAY}"
+    )
+    return dict(sql.rows(c, found, (json.dumps(list(runids)),)))
+
+
 def _without_runs(c: Connection, tasks: Iterable[str]) -> list[Any]:
     found = (
         f"SELECT t.uuid, t.number, t.status, t.ended_at, {_TASK_ROW} AS bytes FROM tasks t "
-        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +{_MAY} "
+        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_MAY} "
         "AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid)"
     )
     return sql.rows(c, found, (json.dumps(list(tasks)),))
@@ -285,7 +311,7 @@ def would_remove(c: Connection, runs: Sequence[Old], seen: Counter[str], tasks: 
     of = json.dumps(list({run.task for run in runs}))
     all_ = dict(sql.rows(c, "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1", (of,)))
     last = [*(task for task, many in all_.items() if seen[task] == many), *tasks]
-    found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +{_MAY}"
+    found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_MAY}"
     return Taken([run.id for run in runs], dict(sql.rows(c, found, (json.dumps(last),))))
 
 

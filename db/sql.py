@@ -12,7 +12,9 @@ from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 Given = Sequence[Any] | Mapping[str, Any]
 FAILED = (sqlite3.Error, UnicodeDecodeError)

@@ -45,7 +45,7 @@ Shape = int | tuple[str, ...]
 """What is bound to a statement: how many values, or their names."""
 
 caller: ContextVar[str] = ContextVar("caller", default="")
-"""Who asks: a verb such as `browse`, or `duty slas`, or `dispatcher`."""
+"""Who asks: a verb such as `browse`, or `duty slas`, `dispatcher`, or `start` before that runs."""
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,11 @@ def test_whether_a_runtime_is_brought_up_is_read_whatever_else_is_wrong(tmp_path
 def test_no_file_is_the_defaults(tmp_path: Path):
     found = read(str(tmp_path / "config.toml"))
     assert (found.settings, found.said) == (Config(), "")
+
+
+def test_without_a_file_nothing_is_loaded_that_reads_one(tmp_path: Path):
+    program = f"import sys; from app.config import read; read({os.fspath(tmp_path / 'config.toml')!r}); print('tomllib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

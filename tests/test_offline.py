@@ -18,15 +18,16 @@ from typing import Any
 
 import pytest
 
-from app import launch, offline, paths
+from app import launch, paths
 from app.cli import db_backup
 from app.core.ids import uuid7
 from app.errors import Conflict, NotFound, Refused, Storage
+from app.offline import backing, choosing, copies, listing, mending, promoting, reading, restoring
 from app.runtime import advice, inplace
+from app.runtime.copied import refuse_copy
 from app.runtime.fresh import prepare
 from app.runtime.lock import RuntimeExists, held, hold_lock
-from app.runtime.replicating import refuse_copy
-from db import clock, migrate, restore
+from db import clock, earlier, migrate, restore
 from db.backup import keeping
 from db.backup import restore_tool as tool
 from db.backup.store import NoBackup
@@ -58,7 +59,7 @@ def priorities(home: Path) -> list[int]:
 
 
 def restored(home: Path, agree: Any) -> dict[str, Any]:
-    return offline.restore_home(os.fspath(home), None, None, agree, asks=True)
+    return restoring.restore_home(os.fspath(home), None, None, agree, asks=True)
 
 
 def test_nobody_is_kept_from_the_home_while_a_person_is_asked(backed_up: Path):
@@ -106,7 +107,7 @@ def test_while_a_runtime_has_the_home_nothing_that_it_writes_is_missed(backed_up
     log.write_text("said")
 
     def how() -> str:
-        return offline.restore_home(os.fspath(backed_up), None, None, lambda told: False, trial=True)["present"]
+        return restoring.restore_home(os.fspath(backed_up), None, None, lambda told: False, trial=True)["present"]
 
     with hold_lock(backed_up):
         assert how() == "whole"
@@ -124,7 +125,7 @@ def test_a_log_that_lies_where_a_new_file_is_to_come_is_not_made_its_own(backed_
     log.write_bytes(b"of another")
 
     with pytest.raises(Conflict, match=f"then.db{ending} is there already. Nothing was restored"):
-        offline.restore_to(os.fspath(backed_up), None, None, os.fspath(tmp_path / "then.db"))
+        restoring.restore_to(os.fspath(backed_up), None, None, os.fspath(tmp_path / "then.db"))
 
     assert not (tmp_path / "then.db").exists() and log.read_bytes() == b"of another"
 
@@ -140,22 +141,22 @@ def copy(home: Path, database: Path) -> Iterator[Path]:
 
 
 def test_a_home_that_was_promoted_while_another_was_asked_is_not_replaced(copy: Path):
-    told = offline.copy_at(os.fspath(copy))
+    told = copies.copy_at(os.fspath(copy))
     kept = paths.replica(copy).read_bytes()
-    offline.promote_home(os.fspath(copy))
+    promoting.promote_home(os.fspath(copy))
     submit(paths.database(copy), "since")
     paths.replica(copy).write_bytes(kept)  # the home that is copied has made it anew
 
     with pytest.raises(Conflict, match="is a home of its own already"):
-        offline.promote_home(os.fspath(copy))
+        promoting.promote_home(os.fspath(copy))
 
     assert told["running"] == [] and names(paths.database(copy)) == ["copied", "since"] and paths.replica(copy).exists()
 
 
-@pytest.mark.parametrize("act", [offline.repair_home, offline.migrate_home])
+@pytest.mark.parametrize("act", [mending.repair_home, mending.migrate_home])
 def test_a_mark_that_a_killed_restore_left_goes_before_anything_is_written(home: Path, database: Path, act: Any):
     mark = database.with_name(f"{database.name}.unfinished")
-    mark.write_text(f"{database.stat().st_ino} {'0' * 64} {database.name}{restore.KEPT}2026-11-26T000000.000000", "ascii")
+    mark.write_text(f"{database.stat().st_ino} {'0' * 64} {database.name}{earlier.BEFORE_RESTORE}2026-11-26T000000.000000", "ascii")
 
     act(os.fspath(home))
 
@@ -179,16 +180,16 @@ def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_u
         c.executescript(change)
 
     with pytest.raises(Storage, match=found):
-        offline.read(os.fspath(backed_up), verb, {})
+        reading.read(os.fspath(backed_up), verb, {})
 
 
 @pytest.mark.parametrize("change", ["UPDATE tasks SET launch = '['", "UPDATE tasks SET not_before = '2026-11-25 10:00'"])
 def test_a_database_with_rows_that_cannot_be_read_is_not_called_well(backed_up: Path, change: str):
-    assert offline.read(os.fspath(backed_up), "status", {})["database"]["state"] == "ok"
+    assert reading.read(os.fspath(backed_up), "status", {})["database"]["state"] == "ok"
     with closing(sqlite3.connect(paths.database(backed_up))) as c:
         c.executescript(change)
 
-    found = offline.read(os.fspath(backed_up), "status", {})
+    found = reading.read(os.fspath(backed_up), "status", {})
 
     assert re.fullmatch("1 row of tasks without (JSON in launch|a time in not_before)", found["database"]["state"])
 
@@ -200,22 +201,22 @@ def test_a_rule_that_means_nothing_is_told_and_set_aside(home: Path):
         c.executescript(f"INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at, updated_at) VALUES ({row})")
 
     with pytest.raises(Storage, match="not in order .1 row of slas without JSON in conditions"):
-        offline.read(os.fspath(home), "sla.ls", {})
-    done = offline.repair_home(os.fspath(home))
+        reading.read(os.fspath(home), "sla.ls", {})
+    done = mending.repair_home(os.fspath(home))
 
     assert done == {"ok": True, "done": ["sla late: its conditions cannot be read, so it is disabled"], "problems": []}
-    assert [row["enabled"] for row in offline.read(os.fspath(home), "sla.ls", {})] == [False]
+    assert [row["enabled"] for row in reading.read(os.fspath(home), "sla.ls", {})] == [False]
 
 
 def test_a_database_that_came_alone_is_mended_and_none_is_told_as_none_yet(database: Path, tmp_path: Path):
     there = tmp_path / "there"
     with pytest.raises(NotFound, match="there is no database in .*there yet"):
-        offline.repair_home(os.fspath(there))
+        mending.repair_home(os.fspath(there))
     assert not there.exists()
     there.mkdir()
     shutil.copy(database, there)
 
-    assert offline.repair_home(os.fspath(there)) == {"ok": True, "done": [], "problems": []}
+    assert mending.repair_home(os.fspath(there)) == {"ok": True, "done": [], "problems": []}
 
 
 def test_a_mark_of_who_stopped_the_runtime_that_cannot_be_left_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -243,56 +244,56 @@ def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: P
 
     for verb in LOOKS:
         try:
-            offline.read(os.fspath(home), verb, {"dry_run": True} if verb == "db.cleanup" else {})
+            reading.read(os.fspath(home), verb, {"dry_run": True} if verb == "db.cleanup" else {})
         except OlderDatabase as problem:
             refused.add(verb)
             assert f"earlier version ({revision!r}, this is {migrate.HEAD!r})" in problem.message and "taskdeck db migrate" in problem.hint
     with pytest.raises(OlderDatabase):
-        offline.repair_home(os.fspath(home))
+        mending.repair_home(os.fspath(home))
 
     assert {"status", "db.stats"} <= refused and not {"ls", "operations", "queue.ls"} & refused
-    assert offline.check_home(os.fspath(home)) == []
-    offline.migrate_home(os.fspath(home))
-    assert all(offline.read(os.fspath(home), verb, {}) is not None for verb in refused - {"db.cleanup", "db.replica.status"})
+    assert mending.check_home(os.fspath(home)) == []
+    mending.migrate_home(os.fspath(home))
+    assert all(reading.read(os.fspath(home), verb, {}) is not None for verb in refused - {"db.cleanup", "db.replica.status"})
 
 
 @pytest.mark.parametrize("named", [lambda copy: copy.name, os.fspath])
 def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, tmp_path: Path, named: Any):
     path = Path(shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home)))
     before = rows(path)
-    offline.migrate_home(os.fspath(home))
+    mending.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
     path.write_bytes(b"no database, " * 400)
 
     with pytest.raises(DamagedDatabase, match=f"Newest good backup: .*, from before an upgrade. .*db restore --dry-run {copy.name}$"):
-        offline.read(os.fspath(home), "ls", {})
+        reading.read(os.fspath(home), "ls", {})
     path.unlink()
     with pytest.raises(DamagedDatabase, match=f"the database is gone.*Bring it back: taskdeck db restore {copy.name}$"):
         inplace.check_in_place(home)
     then = clock.from_unix(copy.stat().st_mtime - 3600)
     for at, way_out in ((None, f"taskdeck db restore --dry-run {copy.name}"), (then, "See which there are: taskdeck db backups")):
         with pytest.raises(NoBackup, match="^there is no good backup") as told:
-            offline.restore_home(os.fspath(home), None, at, lambda told: True, trial=True)
+            restoring.restore_home(os.fspath(home), None, at, lambda told: True, trial=True)
         assert told.value.hint.endswith(way_out)
-    done = offline.restore_home(os.fspath(home), named(copy), None, lambda told: True)
+    done = restoring.restore_home(os.fspath(home), named(copy), None, lambda told: True)
 
     assert done["restored"] and migrate.version_of(path) == migrate.HEAD and rows(path)["tasks"]
-    assert len(rows(path)["tasks"]) == len(before["tasks"]) and offline.check_home(os.fspath(home)) == []
-    assert [file["path"] for file in offline.kept(os.fspath(home))["files"]] == [os.fspath(copy)]
+    assert len(rows(path)["tasks"]) == len(before["tasks"]) and mending.check_home(os.fspath(home)) == []
+    assert [file["path"] for file in listing.kept(os.fspath(home))["files"]] == [os.fspath(copy)]
     assert rows(copy) == before
 
 
 def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path, tmp_path: Path):
     shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home))
-    offline.migrate_home(os.fspath(home))
+    mending.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
 
-    found = offline.verify(os.fspath(home), None)
+    found = listing.verify(os.fspath(home), None)
     assert db_backup.said(found) == ["no backup yet", f"{copy.name}, a copy from before an upgrade, is well"]
     with copy.open("r+b") as file:
         file.seek(4096)
         file.write(b"x" * 4096)
-    found = offline.verify(os.fspath(home), None)
+    found = listing.verify(os.fspath(home), None)
 
     assert found["copies"][0]["problem"] and f"{copy.name}, a copy from before an upgrade, is bad: " in db_backup.said(found)[-1]
     assert [file.name for file in (home / "backups").iterdir()] == [copy.name]
@@ -300,8 +301,8 @@ def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path,
 
 def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_told(home: Path, tmp_path: Path):
     shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home))
-    offline.migrate_home(os.fspath(home))
-    offline.backup(os.fspath(home), {}, lambda text: None)
+    mending.migrate_home(os.fspath(home))
+    backing.backup(os.fspath(home), {}, lambda text: None)
 
     told = advice.advice(home, DamagedDatabase("the database is damaged."))
 
@@ -317,7 +318,7 @@ def test_no_runtime_is_kept_out_while_the_program_after_a_backup_runs(backed_up:
     config.parent.mkdir(parents=True)
     config.write_text(f"[backup]\nafter = {json.dumps(after)}\n")
 
-    taken = offline.backup(os.fspath(backed_up), {"full": True, "to": None}, lambda text: None)
+    taken = backing.backup(os.fspath(backed_up), {"full": True, "to": None}, lambda text: None)
 
     assert taken["after"] is None and taken["kind"] == "full" and not held(backed_up)
 
@@ -333,15 +334,15 @@ def test_no_backup_is_pruned_by_a_clock_far_ahead_of_the_last_runtime(backed_up:
     monkeypatch.setattr(clock, "utcnow", lambda: years_on)
 
     for _ in range(3):
-        offline.backup(os.fspath(backed_up), {"full": True}, lambda said: None)
+        backing.backup(os.fspath(backed_up), {"full": True}, lambda said: None)
 
     assert first.exists()
 
 
 def test_a_backup_that_was_taken_without_a_runtime_is_told_without_one(backed_up: Path):
-    taken = offline.backup(os.fspath(backed_up), {}, lambda text: None)
+    taken = backing.backup(os.fspath(backed_up), {}, lambda text: None)
 
-    told = offline.read(os.fspath(backed_up), "status", {})["backup"]
+    told = reading.read(os.fspath(backed_up), "status", {})["backup"]
 
     assert (told["at"], told["late"], told["gone"]) == (taken["at"], False, None)
 
@@ -351,16 +352,16 @@ def test_what_a_restore_put_aside_is_named_by_its_bare_name_or_where_it_lies(bac
     (tmp_path / "link").symlink_to(backed_up)
 
     for named in (kept.name, os.fspath(kept), os.fspath(tmp_path / "link" / kept.name)):
-        assert offline.named(os.fspath(backed_up), named, None)["kind"] == "kept"
+        assert choosing.named(os.fspath(backed_up), named, None)["kind"] == "kept"
     for elsewhere in (f"/nowhere/{kept.name}", os.fspath(tmp_path / kept.name)):
         with pytest.raises(NoBackup, match=f"there is no backup {elsewhere}"):
-            offline.named(os.fspath(backed_up), elsewhere, None)
+            choosing.named(os.fspath(backed_up), elsewhere, None)
 
 
 @pytest.mark.parametrize("act", [
-    lambda home: offline.backup(home, {}, lambda said: None), lambda home: offline.restore_home(home, None, None, lambda told: True),
-    lambda home: offline.restore_home(home, None, None, lambda told: False, trial=True), offline.migrate_home, offline.repair_home,
-    offline.promote_home, lambda home: launch.runtime(home),
+    lambda home: backing.backup(home, {}, lambda said: None), lambda home: restoring.restore_home(home, None, None, lambda told: True),
+    lambda home: restoring.restore_home(home, None, None, lambda told: False, trial=True), mending.migrate_home, mending.repair_home,
+    promoting.promote_home, lambda home: launch.runtime(home),
 ])  # fmt: skip
 def test_in_the_home_of_another_nothing_is_written_or_started_and_it_can_be_read(
     backed_up: Path, act: Any, monkeypatch: pytest.MonkeyPatch
@@ -373,7 +374,7 @@ def test_in_the_home_of_another_nothing_is_written_or_started_and_it_can_be_read
         act(os.fspath(backed_up))
 
     assert {path.name for path in {*backed_up.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}  # of who only reads
-    assert offline.read(os.fspath(backed_up), "show", {"id": 1})["number"] == 1 and len(offline.backups(os.fspath(backed_up))) == 1
+    assert reading.read(os.fspath(backed_up), "show", {"id": 1})["number"] == 1 and len(listing.listed(os.fspath(backed_up))) == 1
 
 
 @pytest.mark.parametrize("theirs", ["run", paths.DATABASE])
@@ -406,8 +407,8 @@ def test_a_file_that_was_put_aside_and_is_damaged_is_told_as_that_and_not_as_the
     home, said = os.fspath(backed_up), f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose"
 
     for act in (
-        lambda: offline.restore_home(home, kept.name, None, lambda told: False, trial=True),
-        lambda: offline.restore_to(home, kept.name, None, os.fspath(tmp_path / "then.db")),
+        lambda: restoring.restore_home(home, kept.name, None, lambda told: False, trial=True),
+        lambda: restoring.restore_to(home, kept.name, None, os.fspath(tmp_path / "then.db")),
     ):
         with pytest.raises(Storage, match=said):
             act()
@@ -417,7 +418,7 @@ def test_a_folder_of_backups_that_is_a_link_to_nothing_is_told(backed_up: Path, 
     (backed_up / "backups").rename(tmp_path / "away")
     (backed_up / "backups").symlink_to("/nowhere")
 
-    for look in (lambda home: offline.backups(home), lambda home: offline.verify(home, None)):
+    for look in (lambda home: listing.listed(home), lambda home: listing.verify(home, None)):
         with pytest.raises(Storage, match="the folder of the backups cannot be used: it is a link to /nowhere, which is not there"):
             look(os.fspath(backed_up))
 
@@ -426,7 +427,7 @@ def test_a_file_in_the_place_of_the_folder_of_backups_is_told(home: Path, databa
     (home / "backups").write_text("in the way")
 
     with pytest.raises(Storage, match="the folder of the backups cannot be used: not a directory"):
-        offline.verify(os.fspath(home), None)
+        listing.verify(os.fspath(home), None)
 
 
 def hurt(path: Path, table: str) -> None:
@@ -440,11 +441,11 @@ def hurt(path: Path, table: str) -> None:
 
 
 def test_a_database_that_is_damaged_is_not_up_to_date(backed_up: Path):
-    assert offline.migrate_home(os.fspath(backed_up)) == []
+    assert mending.migrate_home(os.fspath(backed_up)) == []
     hurt(paths.database(backed_up), "events")
 
     with pytest.raises(DamagedDatabase, match="the database is damaged .* Newest good backup"):
-        offline.migrate_home(os.fspath(backed_up))
+        mending.migrate_home(os.fspath(backed_up))
 
 
 def test_a_copy_whose_damage_is_no_text_is_a_copy_all_the_same(copy: Path):
@@ -471,18 +472,18 @@ def theirs(backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def strangers(home: Path) -> list[str]:
-    return [one["id"] for one in offline.backups(os.fspath(home)) if one["stranger"]]
+    return [one["id"] for one in listing.listed(os.fspath(home)) if one["stranger"]]
 
 
 def test_a_backup_of_another_home_is_told_and_never_chosen(backed_up: Path, theirs: str, tmp_path: Path):
     home, other = os.fspath(backed_up), os.fspath(tmp_path / "other" / paths.DATABASE)
 
-    (own,) = {one["id"] for one in offline.backups(home)} - {theirs}
-    assert offline.named(home, None, None)["id"] == own == take(paths.database(backed_up), backed_up / "backups", Rules()).base
-    assert offline.verify(home, None)["strangers"] == [{"id": theirs, "of": other}] and strangers(backed_up) == [theirs]
+    (own,) = {one["id"] for one in listing.listed(home)} - {theirs}
+    assert choosing.named(home, None, None)["id"] == own == take(paths.database(backed_up), backed_up / "backups", Rules()).base
+    assert listing.verify(home, None)["strangers"] == [{"id": theirs, "of": other}] and strangers(backed_up) == [theirs]
     with pytest.raises(Conflict, match=f"the backup {theirs} is of another home \\({other}\\). Nothing was restored. Into a file: "):
-        offline.named(home, theirs, None)
-    offline.restore_to(home, theirs, None, os.fspath(tmp_path / "theirs.db"))
+        choosing.named(home, theirs, None)
+    restoring.restore_to(home, theirs, None, os.fspath(tmp_path / "theirs.db"))
     assert names(tmp_path / "theirs.db") == ["theirs"]
 
 
@@ -492,15 +493,15 @@ def test_a_home_that_was_moved_knows_its_backups_and_one_without_a_database_take
 
     assert strangers(moved) == [theirs]
     paths.database(moved).unlink()
-    assert strangers(moved) == [] and len(offline.backups(os.fspath(moved))) == 2
-    restored = offline.restore_home(os.fspath(moved), offline.backups(os.fspath(moved))[0]["id"], None, lambda told: True)
+    assert strangers(moved) == [] and len(listing.listed(os.fspath(moved))) == 2
+    restored = restoring.restore_home(os.fspath(moved), listing.listed(os.fspath(moved))[0]["id"], None, lambda told: True)
     assert restored["restored"] and strangers(moved) == [theirs]
 
 
 def test_a_home_that_was_made_another_by_the_file_of_a_backup_knows_those_of_both(backed_up: Path, theirs: str):
     file = os.fspath(backed_up / "backups" / f"{theirs}.backup")
 
-    assert offline.restore_home(os.fspath(backed_up), file, None, lambda told: True)["restored"]
+    assert restoring.restore_home(os.fspath(backed_up), file, None, lambda told: True)["restored"]
 
     assert strangers(backed_up) == [] and "theirs" in names(paths.database(backed_up))
 
@@ -514,19 +515,19 @@ def without_history(path: Path) -> None:
 
 
 def doubtful(home: Path) -> list[str]:
-    return [one["id"] for one in offline.backups(os.fspath(home)) if one["doubtful"]]
+    return [one["id"] for one in listing.listed(os.fspath(home)) if one["doubtful"]]
 
 
 def test_one_that_does_not_say_of_which_home_it_is_is_never_chosen_beside_those_that_do(backed_up: Path, theirs: str, tmp_path: Path):
     without_history(backed_up / "backups" / f"{theirs}.backup")
     home, other = os.fspath(backed_up), os.fspath(tmp_path / "other" / paths.DATABASE)
 
-    (own,) = {one["id"] for one in offline.backups(home)} - {theirs}
-    assert offline.named(home, None, None)["id"] == own and (strangers(backed_up), doubtful(backed_up)) == ([], [theirs])
-    told = offline.verify(home, None)
+    (own,) = {one["id"] for one in listing.listed(home)} - {theirs}
+    assert choosing.named(home, None, None)["id"] == own and (strangers(backed_up), doubtful(backed_up)) == ([], [theirs])
+    told = listing.verify(home, None)
     assert (told["bad"], told["strangers"], told["doubtful"]) == ([], [], [{"id": theirs, "of": other}])
     assert db_backup.said(told)[1:] == [f"{theirs} may be of another home ({other}), and is not chosen by itself"]
-    assert offline.named(home, theirs, None)["id"] == theirs
+    assert choosing.named(home, theirs, None)["id"] == theirs
 
 
 def test_one_of_a_home_that_was_never_used_is_not_chosen_either(backed_up: Path, tmp_path: Path):
@@ -540,9 +541,9 @@ def test_one_of_a_home_that_was_never_used_is_not_chosen_either(backed_up: Path,
     (own,) = (backed_up / "backups").glob("*.backup")
     shutil.copy(taken.path, backed_up / "backups")
 
-    assert offline.named(os.fspath(backed_up), None, None)["id"] == own.stem and doubtful(backed_up) == [taken.id]
+    assert choosing.named(os.fspath(backed_up), None, None)["id"] == own.stem and doubtful(backed_up) == [taken.id]
     shutil.copy(own, fresh / "backups")
-    assert offline.named(os.fspath(fresh), None, None)["id"] == taken.id and len(doubtful(fresh)) == 1
+    assert choosing.named(os.fspath(fresh), None, None)["id"] == taken.id and len(doubtful(fresh)) == 1
 
 
 def test_one_that_does_not_say_whose_it_is_is_not_chosen_where_there_is_no_other(backed_up: Path, theirs: str):
@@ -552,14 +553,14 @@ def test_one_that_does_not_say_whose_it_is_is_not_chosen_where_there_is_no_other
         if theirs not in one.name:
             one.unlink()
 
-    assert (doubtful(backed_up), offline.read(home, "status", {})["backup"]["at"]) == ([theirs], None)
+    assert (doubtful(backed_up), reading.read(home, "status", {})["backup"]["at"]) == ([theirs], None)
     for at in (None, "9999-01-01T00:00:00.000000Z"):
         with pytest.raises(NoBackup):
-            offline.named(home, None, at)
+            choosing.named(home, None, at)
     hurt(paths.database(backed_up), "events")
     with pytest.raises(DamagedDatabase, match="There is no good backup of it. What may be one is told by: taskdeck db backups."):
-        offline.migrate_home(home)
-    assert offline.named(home, theirs, None)["id"] == theirs
+        mending.migrate_home(home)
+    assert choosing.named(home, theirs, None)["id"] == theirs
 
 
 def test_no_backup_is_built_upon_one_that_may_be_of_another_home_and_that_is_never_pruned(
@@ -586,7 +587,7 @@ def test_backups_of_an_earlier_version_stay_those_of_a_home_that_was_moved(backe
     keeping.append(backed_up / "backups", what="taken", **{name: entry[name] for name in entry if name != "history"})
     moved = Path(shutil.move(backed_up, tmp_path / "moved"))
 
-    assert offline.named(os.fspath(moved), None, None)["id"] == first.stem
+    assert choosing.named(os.fspath(moved), None, None)["id"] == first.stem
     assert take(paths.database(moved), moved / "backups", Rules()).base == first.stem and doubtful(moved) == []
     shutil.move(moved, backed_up)  # which is taken away in the end
 
@@ -599,7 +600,7 @@ def test_a_home_that_was_moved_with_backups_that_do_not_say_whose_they_are_has_t
     take(paths.database(backed_up), backed_up / "backups", Rules(), full=True)
     moved = Path(shutil.copytree(backed_up, tmp_path / "moved"))
 
-    assert offline.named(os.fspath(alone), None, None)["id"] == first.stem and doubtful(alone) == strangers(alone) == []
+    assert choosing.named(os.fspath(alone), None, None)["id"] == first.stem and doubtful(alone) == strangers(alone) == []
     assert doubtful(moved) == strangers(moved) == [], "one of ours was taken in the same place after it"
 
 
@@ -611,10 +612,10 @@ def test_a_restore_of_one_from_before_the_first_number_makes_no_other_home_of_it
     submit(paths.database(home), "mine")
     last = take(paths.database(home), home / "backups", Rules(), full=True)
 
-    assert offline.restore_home(os.fspath(home), first.id, None, lambda told: True)["restored"]
+    assert restoring.restore_home(os.fspath(home), first.id, None, lambda told: True)["restored"]
     moved = Path(shutil.move(home, tmp_path / "moved"))
 
-    assert strangers(moved) == doubtful(moved) == [] and offline.named(os.fspath(moved), None, None)["id"] == last.id
+    assert strangers(moved) == doubtful(moved) == [] and choosing.named(os.fspath(moved), None, None)["id"] == last.id
 
 
 def test_a_counter_that_cannot_go_on_is_not_brought_over(backed_up: Path):

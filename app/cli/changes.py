@@ -19,6 +19,7 @@ from app.cli.options import (
     name,
     select,
     selectors,
+    wildcards,
 )  # fmt: skip
 from app.core import amounts
 from app.core.clean import clean, cut
@@ -39,18 +40,20 @@ _DONE = {"set": "changed", "front": "moved to the front"}
 
 
 def _act(
-    session: Session, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None, what: str = ""
+    session: Session, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None, what: str = "", became: str = ""
 ) -> int:
-    """Do `verb` on the tasks that were named, print what became of each, return the exit code."""
-    which = _which(session, args, verb, what or verb)
-    if which is None:
+    """Do `verb` on the tasks that were named, print what became of each (`became`, else its state), return the exit code."""
+    which, asked = _which(session, args, verb, what or verb)
+    if not which:
         return 0
     done = session.call(verb, **which, **(more(args) if more else {}))
-    became = _ending if verb == "cancel" and not args.signal else _became
+    state = _ending if verb == "cancel" and not args.signal else _became
+    if asked is not None:
+        selection.left_alone(done, asked)
     if "ids" in which or args.json or args.jsonl:
-        return finish(args, done, lambda row: f"#{row['number']} {clean(row['name'])}: {became(row)}")
-    selection.told(done, lambda row: _DONE.get(verb) or became(row))
-    if not any(done.values()):
+        return finish(args, done, lambda row: f"#{row['number']} {clean(row['name'])}: {became or state(row)}")
+    selection.told(done, lambda row: became or _DONE.get(verb) or state(row))
+    if asked is None and not any(done.values()):
         selection.nothing(verb, which["select"])
     return _code(done)
 
@@ -74,18 +77,24 @@ def _ending(row: dict[str, Any]) -> str:
     return _became(row) + grace
 
 
-def _which(session: Session, args: Args, verb: str, what: str) -> dict[str, Any] | None:
-    """`ids` or `select` for the verb; None when there is nothing to do. Raises Usage for neither: it never means all."""
+def _which(session: Session, args: Args, verb: str, what: str) -> tuple[dict[str, Any], int | None]:
+    """`ids` or `select` for the verb, and of how many tasks a person was asked; empty when there is nothing to do. Raises Usage for
+    neither: it never means all."""
     chosen = select(args) if hasattr(args, "yes") else {}
     if args.ids and chosen:
         raise Usage(f"{verb} takes tasks or filters, not both. Nothing was changed.")
     if args.ids:
-        return {"ids": args.ids}
+        return {"ids": args.ids}, None
     if not chosen:
-        filters = ", or filters such as --queue or --status" if hasattr(args, "yes") else ""
+        queue = "--in-queue" if verb == "set" else "--queue"  # which is the new one there
+        filters = f", or filters such as {queue} or --status" if hasattr(args, "yes") else ""
         raise Usage(f"{verb} which task? Give a number{filters}.", "List: taskdeck ls")
+    if said := wildcards(chosen):
+        output.note(said)
     chosen = selection.meant(verb, chosen, args)
-    return {"select": chosen} if selection.agreed(session, args, verb, what, chosen) else None
+    if agreed := selection.agreed(session, args, verb, what, chosen):
+        return {"select": agreed[0]}, agreed[1]
+    return {}, None
 
 
 def _say(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
@@ -142,11 +151,14 @@ def set_(session: Session, args: Args) -> int:
     if not fields:
         raise Usage("set what? Name it: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
     what = ", ".join(f"{key.replace('_', '-')} {_typed(key, value)}" for key, value in fields.items())
-    return _act(session, args, "set", lambda _: {"fields": fields}, f"set {what} on")
+    pinned = {True: "pinned", False: "no longer pinned"}.get(fields["pinned"], "") if [*fields] == ["pinned"] else ""
+    return _act(session, args, "set", lambda _: {"fields": fields}, f"set {what} on", pinned)
 
 
 def _typed(key: str, value: Any) -> str:
     """A new value as it may have been typed."""
+    if key == "pinned":
+        return "yes" if value else "no"
     if key in ("timeout", "retry_delay", "grace"):
         return amounts.setting(value)
     return amounts.memory(value) if key == "memory" else clean(str(value))
@@ -192,6 +204,8 @@ def _set_arguments(parser: Parser) -> None:
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
     add("--name", "-n", dest="to_name", type=name, metavar="NAME")
+    add("--pin", dest="to_pinned", action="store_true", default=None, help="no cleanup takes it or its runs; ended tasks too")
+    add("--unpin", dest="to_pinned", action="store_false", default=None, help="the cleanup may take it again")
     _selectors(parser, queue=("--in-queue",), named=("--named",))
     as_json(parser)
 
@@ -219,7 +233,8 @@ COMMANDS = {
     ),
     "rm": _command("rm", "forget ended tasks", _ids_or_filters),
     "set": Command(
-        "change what waiting tasks ask for", set_, _set_arguments, "  taskdeck set 42 --priority 5 --memory 11G"
+        "change what waiting tasks ask for", set_, _set_arguments,
+        "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin          (kept, whatever the rules of [retention] say)",
     ),
     "front": _command("front", "move tasks to the head of their queue", _ids_or_filters),
 }

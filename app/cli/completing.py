@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from app.cli import look, output, selection
+from app.core import amounts
 from app.core.clean import clean, cut
 
 TYPE_CHECKING = False
@@ -131,6 +132,10 @@ def _operations(call: Call) -> Found:
     return ((str(row["id"]), f"{row['verb']} {row['object']}") for row in rows)
 
 
+def _backups(call: Call) -> Found:
+    return ((row["id"], f"{row['kind']}, {amounts.size(row['bytes'])}") for row in reversed(call("db.backups")))
+
+
 _NAMED: dict[str, Callable[[Call], Found]] = {
     "queue": _queues,
     "pool": _pools,
@@ -138,6 +143,7 @@ _NAMED: dict[str, Callable[[Call], Found]] = {
     "sla": _slas,
     "alert": _alerts,
     "operation": _operations,
+    "backup": _backups,
 }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 _NAMES = {"QUEUE": "queue", "POOL": "pool", "TEMPLATE": "template", "SLA": "sla", "OPERATION": "operation"}
 """What there is now, by what a help calls it."""
+_IDS = {"alert": "alert", "db": "backup"}
+"""What an id is of, by the group of the verb; elsewhere it is a task's."""
 
 
 def completion(session: Session, args: Args) -> int:
@@ -106,7 +108,7 @@ def _kind(action: Any, full: str) -> str | None:
     if action.dest == "names" and second != "create":
         return verb
     if action.metavar == "ID":
-        return "alert" if verb == "alert" else f"task:{'any' if action.option_strings else verb}"
+        return _IDS.get(verb, f"task:{'any' if action.option_strings else verb}")
     return _NAMES.get((action.metavar or action.dest).upper())
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def migrate(session: Session, args: Args) -> int:
     """Make the database, or bring it up to this version."""
-    from app import offline
+    from app.offline import mending
 
-    done = offline.migrate_home(session.home)
+    done = mending.migrate_home(session.home)
     if args.json or args.jsonl:
         output.document({"done": done}, args.jsonl)
     for line in () if args.json or args.jsonl else done or ["the database is up to date"]:

@@ -32,13 +32,13 @@ FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "s
 
 def backup(session: Session, args: Args) -> int:
     """Take one, by the runtime when one is up, else here while none can come up."""
-    from app import offline
+    from app import config, paths
 
     given = {"full": args.full, "to": _absolute(args.to)}
     if not args.to:
-        offline.require_folder()  # before the client passes over what is wrong there
+        config.read(paths.config_file()).require_folder()  # before the client passes over what is wrong there
     up = session.client.runtime_up()
-    taken = session.call("db.backup", **given) if up else offline.backup(session.home, given, output.note)
+    taken = session.call("db.backup", **given) if up else _alone(session.home, given)
     if taken["after"]:
         output.note(taken["after"])
     if args.json or args.jsonl:
@@ -49,6 +49,12 @@ def backup(session: Session, args: Args) -> int:
     if taken["unreadable"]:
         output.note(f"not all of it can be read: {'; '.join(taken['unreadable'])}. Set that aside: taskdeck db check --repair")
     return PARTLY if taken["after"] or taken["unreadable"] else 0
+
+
+def _alone(home: str, given: dict[str, Any]) -> dict[str, Any]:
+    from app.offline import backing
+
+    return backing.backup(home, given, output.note)
 
 
 def _absolute(folder: str | None) -> str | None:
@@ -69,17 +75,17 @@ def _tell_settings() -> None:
 
 def backups(session: Session, args: Args) -> int:
     """List them, oldest first, and say what restores and upgrades have put aside."""
-    from app import offline
     from app.cli import groups
+    from app.offline import listing
 
-    found = offline.backups(session.home)
+    found = listing.listed(session.home)
     _tell_settings()
     minutes = [times.clock(one["at"]) for one in found]
     seconds = len({*minutes}) < len(minutes)
     code = groups.shown(
-        args, found, COLUMNS, lambda one: row(one, seconds), FIELDS, "" if found else _none(offline.left_behind(session.home))
+        args, found, COLUMNS, lambda one: row(one, seconds), FIELDS, "" if found else _none(listing.left_behind(session.home))
     )
-    if not (args.json or args.jsonl or args.rows) and (said := kept(offline.kept(session.home))):
+    if not (args.json or args.jsonl or args.rows) and (said := kept(listing.kept(session.home))):
         output.note(said)
     return code
 
@@ -135,13 +141,13 @@ def _state(found: dict[str, Any]) -> Span:
 
 def verify(session: Session, args: Args) -> int:
     """Build one up and check it, or check the files of all; 5 when something is wrong."""
-    from app import offline
+    from app.offline import listing
 
     if len(args.ids) > 1:
         raise Usage("one backup at a time, or none for all. Nothing was done.", "List: taskdeck db backups")
     if "" in args.ids:
         raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. All of them: no ID")
-    found = offline.verify(session.home, args.ids[0] if args.ids else None)
+    found = listing.verify(session.home, args.ids[0] if args.ids else None)
     _tell_settings()
     if args.json or args.jsonl:
         output.document(found, args.jsonl)

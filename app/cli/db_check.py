@@ -30,30 +30,30 @@ def check(session: Session, args: Args) -> int:
 
 def _advise(session: Session, found: dict[str, Any]) -> None:
     """What can be done about what was found."""
-    from app import offline
-
     if found["ok"]:
         return
-    if said := offline.advice(session.home):
+    from app.offline import mending
+
+    if said := mending.advice(session.home):
         output.note(said)
     elif "done" not in found:
         output.note("mend what can be mended, and set aside what cannot be read: taskdeck db check --repair")
 
 
 def _looked(session: Session) -> dict[str, Any]:
-    from app import offline
+    from app.offline import mending
 
-    problems = offline.check_home(session.home)
+    problems = mending.check_home(session.home)
     return {"ok": not problems, "problems": problems}
 
 
 def _repaired(session: Session) -> dict[str, Any]:
     """By the runtime when one is up, else here while none can come up."""
-    from app import offline
-
     if session.client.runtime_up():
         return session.call("db.repair")
-    return offline.repair_home(session.home)
+    from app.offline import mending
+
+    return mending.repair_home(session.home)
 
 
 def _said(found: dict[str, Any], repaired: bool) -> list[str]:

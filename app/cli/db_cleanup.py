@@ -29,12 +29,10 @@ NOTED = {"forgotten": "tasks remembered as gone"}
 
 def cleanup(session: Session, args: Args) -> int:
     """Remove what the rules let go, or say what that is, for which no runtime need be up. Raises Usage while that is not known."""
-    from app import offline
-
     alone = args.dry_run and not session.client.runtime_up()
     given = {"dry_run": args.dry_run, "sure": args.yes}
     try:
-        found = offline.read(session.home, "db.cleanup", given) if alone else session.call("db.cleanup", **given)
+        found = _alone(session.home, given) if alone else session.call("db.cleanup", **given)
     except Remote as refused:
         raise Remote(_unsaid(refused.message), refused.hint, refused.code, refused.exit_code) from None
     if found["paused"]:
@@ -47,6 +45,12 @@ def cleanup(session: Session, args: Args) -> int:
     for text in _said(found):
         output.line(text)
     return 0
+
+
+def _alone(home: str, given: dict[str, Any]) -> dict[str, Any]:
+    from app.offline import reading
+
+    return reading.read(home, "db.cleanup", given)
 
 
 def _unsaid(text: str) -> str:
@@ -68,7 +72,8 @@ def _said(found: dict[str, Any]) -> list[str]:
     freed = amounts.size(found["logs"] + found["rows"])
     work = [f"{verb} {_many(found['runs'], 'run')} and {_many(found['tasks'], 'task')}, about {freed}"] if found["rules"] else []
     noted = [f"{'and' if work else verb} of what was noted: {others}"] if others else []
-    stay = [*_kept(found["kept"]), *(f"in config.toml {clean(said)}" for said in found["unknown"])]
+    odd = (f"in config.toml {clean(said)}" for said in found["unknown"])
+    stay = [*_first(found["freed"]), *_waiting(found["waiting"]), *_kept(found["kept"]), *odd]
     if not (work or noted):
         return ["nothing is old enough to go", *stay]
     before, after = (amounts.size(found["size"][when]) for when in ("before", "after"))
@@ -78,6 +83,21 @@ def _said(found: dict[str, Any]) -> list[str]:
 
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _first(freed: dict[str, int]) -> list[str]:
+    """Which logs had to make room for the cleanup itself, if any."""
+    many, size = freed["logs"], amounts.size(freed["bytes"])
+    return [f"the disk was full, so {_many(many, 'log')} of runs that go went first, {size}"] if many else []
+
+
+def _waiting(found: dict[str, int]) -> list[str]:
+    """What goes a moment later, if anything."""
+    runs, size = found["runs"], amounts.size(found["logs"])
+    if not runs:
+        return []
+    go = "goes once the history has counted it" if runs == 1 else "go once the history has counted them"
+    return [f"{_many(runs, 'run')} more, {size} of logs, {go}: within minutes, unless the disk is full"]
 
 
 def _kept(many: int) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 WHAT = ("set", "status", "off")
+NO_LOGS = ". The logs of runs (runs/) are not copied there"
 
 
 def replica(session: Session, args: Args) -> int:
@@ -28,7 +29,7 @@ def replica(session: Session, args: Args) -> int:
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
     else:
-        output.line(_said(found))
+        output.line(_said(found) + (NO_LOGS if args.what == "set" and not found["promoted"] else ""))
     return 0 if not found["problem"] else 1
 
 
@@ -46,20 +47,22 @@ def _said(found: dict[str, Any]) -> str:
 
 def promote(session: Session, args: Args) -> int:
     """Make a copy the home."""
-    from app import offline
+    from app.offline import copies
 
-    found = offline.copy_at(session.home)
+    found = copies.copy_at(session.home)
     _refuse_while_it_lives(found["origin"])
-    for line in _warning(found):
+    for line in _warning(found, session.home):
         output.note(line)
     if not args.yes and not (output.keyboard() and output.ask(f"make {clean(session.home)} the home?")):
         raise Usage("nothing was changed: promoting needs a yes.", "Type: taskdeck db promote --yes")
-    first = offline.promote_home(session.home)
+    from app.offline import promoting
+
+    first = promoting.promote_home(session.home)
     if args.json or args.jsonl:
         output.document({"of": found['origin'], "at": found['at'], "was_running": found['running'], "next_number": first + 1}, args.jsonl)
     else:
-        home = clean(session.home)
-        output.line(f"{home} is a home of its own now; its tasks go on at #{first + 1}. Type: taskdeck --home {home} serve --detach")
+        said = f"{clean(session.home)} is a home of its own now; its tasks go on at #{first + 1}."
+        output.line(f"{said} Type: taskdeck --home {quote(session.home)} serve --detach")
     return 0
 
 
@@ -87,7 +90,7 @@ def _refuse_while_it_lives(origin: str) -> None:
         home = f"taskdeck --home {quote(folder)}"
         raise Conflict(
             f"{lives}: here they might be started again. Nothing was changed.",
-            f"Wait for their end, or: {home} cancel TASK && {home} stop",
+            f"Wait for their end, or: {home} serve --detach && {home} cancel TASK && {home} stop",
         )
 
 
@@ -108,14 +111,23 @@ def _jobs(home: str) -> list[int]:
     return sorted(jobs)
 
 
-def _warning(found: dict[str, Any]) -> list[str]:
+def _warning(found: dict[str, Any], home: str) -> list[str]:
     age = f"as of {times.clock(found['at'])}, {amounts.age(times.since(found['at']))} ago" if found['at'] else "of an unknown time"
     running = f" What ran at that time ({_some(found['running'])}) has an end that is not known here: it is marked lost."
     return [
         f"This is the copy of {clean(found['origin'])} {age}.",
         "What was submitted, started or ended there since is missing here." + (running if found['running'] else ""),
         "End the runtime there first, if that host still lives: both would start the tasks that wait.",
+        f"The logs of runs are not in a copy. To have them: rsync -a {quote(_runs(found['origin']))} {quote(home.rstrip('/') + '/runs/')}",
     ]
+
+
+def _runs(origin: str) -> str:
+    """Where the logs of the home lie that is named as HOST:FOLDER, for rsync."""
+    import socket
+
+    host, _, folder = origin.partition(":")
+    return f"{folder if host == socket.gethostname() else origin}/runs/"
 
 
 def _some(numbers: list[int]) -> str:

@@ -31,9 +31,9 @@ def restore(session: Session, args: Args) -> int:
     if args.to is not None:
         return _to_file(session, args, ident, args.at)
     if not (args.yes or args.dry_run or output.keyboard() and output.people()):
-        from app import offline
+        from app.offline import choosing
 
-        what = offline.named(session.home, ident, args.at)["id"]
+        what = choosing.named(session.home, ident, args.at)["id"]
         raise Usage(f"this would put {clean(what)} in the place of the database. Nothing was done.", "See it: --dry-run. To do it: --yes")
     return _in_place(session, args, ident, args.at)
 
@@ -41,15 +41,15 @@ def restore(session: Session, args: Args) -> int:
 def _to_file(session: Session, args: Args, ident: str | None, at: str | None) -> int:
     import os
 
-    from app import offline
-
     if not args.to:
         raise Usage("--to must not be empty. Nothing was done.", "Type: --to=FILE")
     if args.to == "-":
         raise Usage("--to takes a file: a database is not written to stdout. Nothing was done.", "Type: --to=FILE (--to=./- for that name)")
     if args.dry_run:
         raise Usage("--to changes nothing, so there is nothing to try out. Nothing was done.", "Leave out --dry-run")
-    done = offline.restore_to(session.home, ident, at, os.path.abspath(args.to))
+    from app.offline import restoring
+
+    done = restoring.restore_to(session.home, ident, at, os.path.abspath(args.to))
     if args.json or args.jsonl:
         output.document(done, args.jsonl)
     else:
@@ -58,7 +58,7 @@ def _to_file(session: Session, args: Args, ident: str | None, at: str | None) ->
 
 
 def _in_place(session: Session, args: Args, ident: str | None, at: str | None) -> int:
-    from app import offline
+    from app.offline import restoring
 
     quiet = args.json or args.jsonl
 
@@ -74,7 +74,7 @@ def _in_place(session: Session, args: Args, ident: str | None, at: str | None) -
         raise Usage("nothing was changed.")
 
     try:
-        done = offline.restore_home(session.home, ident, at, agree, args.dry_run, asks=not (args.yes or args.dry_run))
+        done = restoring.restore_home(session.home, ident, at, agree, args.dry_run, asks=not (args.yes or args.dry_run))
     except Conflict as problem:
         raise _held_by(session.home, problem) from None
     if quiet:
@@ -120,11 +120,14 @@ def _state(present: str) -> str:
 def _carried(carried: Told) -> list[tuple[int, str]]:
     """What is brought over from the time since, and what cannot be."""
     tasks, ended, lost, unreadable = carried["tasks"], carried["ended"], carried["lost"], carried["unreadable"]
+    alone = carried["adopted"]
     return [
         (len(tasks), f"{_count(len(tasks), 'task')} submitted since {_is(len(tasks))} brought over: {_numbers(tasks)}"),
         (len(ended), f"{_count(len(ended), 'task')} ended since and {_is(len(ended))} not run again: {_numbers(ended)}"),
         *_wishes(carried),
         (carried["alive"], f"{_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
+        (len(alone), f"{_count(len(alone), 'job')} {'goes on whose task is' if len(alone) == 1 else 'go on whose tasks are'} lost, made "
+                     f"anew as {_numbers(alone)}; to end one: taskdeck cancel TASK"),
         (len(lost), f"{'up to ' if carried['at_most'] else ''}{_count(len(lost), 'task')} submitted since cannot be read and "
                     f"{_is(len(lost))} lost: {_numbers(lost)}"),
         (len(unreadable), f"{_count(len(unreadable), 'task')} submitted since cannot be read and {_is(len(unreadable))} left out: "
@@ -205,9 +208,9 @@ def _stand(stand: Told) -> str:
 
 def _moment(text: str) -> str:
     """A time that is over, as it is stored: a time of day is the last one, a duration so long ago."""
-    from app import offline
+    from app.offline import choosing
 
-    return offline.moment(text)
+    return choosing.moment(text)
 
 
 def _arguments(parser: Parser) -> None:

@@ -48,7 +48,7 @@ def _row(found: dict[str, Any]) -> list[Span]:
         (amounts.moment(found["total"]), ""),
         (str(found["count"]), ""),
         (times.clock(found["updated_at"]), "dim"),
-        (clean(found["caller"]), ""),
+        (clean(found["caller"]) or amounts.MISSING, ""),
         (clean(found["statement"]), ""),
     ]
 

@@ -31,7 +31,7 @@ def doctor(session: Session, args: Args) -> int:
 
 
 def _refused(home: str) -> None:
-    from app.offline import refuse_start  # takes long to import
+    from app.offline.mending import refuse_start  # takes long to import
 
     refuse_start(home)
 

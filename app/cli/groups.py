@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
-def listing(group: str, columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str]) -> Command:
-    """`GROUP ls`; `fields` are what it prints for other programs, the name first."""
+def listing(
+    group: str, columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str], seen: Callable[[Row], Row] = dict
+) -> Command:
+    """`GROUP ls`; `fields` are what it prints for other programs, the name first; `seen` makes of a row what may be seen."""
 
     def ls(session: Session, args: Args) -> int:
-        found = session.call(f"{group}.ls")
+        found = [seen(one_) for one_ in session.call(f"{group}.ls")]
         return shown(args, found, columns, row, fields, f"no {group} yet")
 
     return Command("list them", ls, _listing_arguments)
@@ -49,11 +51,11 @@ def shown(
     return 0
 
 
-def showing(group: str, facts: Callable[[Row], list[tuple[str, str]]]) -> Command:
-    """`GROUP show NAME`."""
+def showing(group: str, facts: Callable[[Row], list[tuple[str, str]]], seen: Callable[[Row], Row] = dict) -> Command:
+    """`GROUP show NAME`; `seen` makes of the row what may be seen."""
 
     def show(session: Session, args: Args) -> int:
-        found = session.call(f"{group}.show", name=one(args, group))
+        found = seen(session.call(f"{group}.show", name=one(args, group)))
         if args.json or args.jsonl:
             output.document(found, args.jsonl)
         else:

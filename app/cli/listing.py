@@ -8,7 +8,7 @@ import time
 from argparse import SUPPRESS
 
 from app.cli import look, output, times
-from app.cli.options import LIMIT, Args, Command, Parser, as_rows, filters, select
+from app.cli.options import LIMIT, Args, Command, Parser, as_rows, filters, select, wildcards
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -47,6 +47,8 @@ def ls(session: Session, args: Args) -> int:
     chosen = select(args)
     if args.words:
         raise Usage("ls takes filters, not names.", "One task: taskdeck show 42. By name: taskdeck ls --name NAME")
+    if said := wildcards(chosen):
+        output.note(said)
     recent = not chosen and args.limit is None
     limit = (0 if args.rows == "name" else USUAL) if args.limit is None else args.limit
     gc.disable()  # a long list is no garbage, and this process ends with it

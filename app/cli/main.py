@@ -150,9 +150,9 @@ def _refuse_copy(home: str) -> None:
     from app import paths
 
     if os.path.exists(os.path.join(home, paths.REPLICA)):
-        from app import offline
+        from app.offline import copies
 
-        offline.refuse_copy(home)
+        copies.refuse_copy(home)
 
 
 def _print(text: str) -> int:

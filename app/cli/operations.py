@@ -52,24 +52,32 @@ def _row(operation: dict[str, Any]) -> list[Span]:
 
 def undo(session: Session, args: Args) -> int:
     """Take back the operations that are named, or the last thing that was done from this terminal once it was shown."""
-    ids = args.ids or _last(session, args)
-    return finish(args, session.call("undo", ids=ids), lambda row: f"undone: {_back(row)}") if ids else 0
+    ids, refused = (args.ids, []) if args.ids else _last(session, args)
+    found = session.call("undo", ids=ids)
+    return finish(args, found | {"refused": [*found["refused"], *refused]}, lambda row: f"undone: {_back(row)}")
 
 
-def _last(session: Session, args: Args) -> list[int]:
-    """The operations of the last thing that was done from here. Raises Problem when they cannot be taken back, or nobody wants that."""
+def _last(session: Session, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
+    """The operations of the last thing that was done from here, and why the others of it cannot be taken back. Raises Problem when none
+    can be, or nobody wants that."""
     found = session.call("undo", dry_run=True)
-    texts = [_back(row) for row in found["done"]]
+    texts, refused = [_back(row) for row in found["done"]], [clean(refusal["message"]) for refusal in found["refused"]]
     if not texts:
-        raise Conflict("; ".join(refusal["message"] for refusal in found["refused"]) or "there is nothing to undo.")
-    shown = f"{'; '.join(texts[:NAMED])}{'; …' if len(texts) > NAMED else ''}"
+        raise Conflict("; ".join(refused) or "there is nothing to undo.")
     many = f"{len(texts):,} operations, " if len(texts) > 1 else ""
+    shown = many + _some(texts, "; ")
+    but = f" {len(refused):,} cannot be undone: {_some(refused, ' ')}" if refused else ""
     if not args.yes:
         if not (output.keyboard() and output.people()):
-            raise Usage(f"this would undo {many}{shown}. Nothing was changed.", "To do it: --yes")
-        if not output.ask(f"Undo {many}{shown}?"):
+            raise Usage(f"this would undo {shown}.{but} Nothing was changed.", "To do it: --yes")
+        if not output.ask(f"{but.strip()} Undo {shown}?".strip()):
             raise Usage("nothing was changed.")
-    return [row["id"] for row in found["done"]]
+    return [row["id"] for row in found["done"]], found["refused"]
+
+
+def _some(texts: list[str], between: str) -> str:
+    """The first of them."""
+    return between.join(texts[:NAMED]) + (f"{between}…" if len(texts) > NAMED else "")
 
 
 def _back(row: dict[str, Any]) -> str:

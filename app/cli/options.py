@@ -219,6 +219,20 @@ def select(args: Args) -> dict[str, Any]:
     return {"filter": args.filter}
 
 
+def wildcards(chosen: dict[str, Any]) -> str:
+    """What to say of a name with a `*` or a `?`, which stand for themselves here; "" of any other."""
+    name = chosen.get("name") or ""
+    if "*" not in name and "?" not in name:
+        return ""
+    import re
+    import shlex
+
+    from app.core.query import as_word  # with all it takes to read a filter, which few lines need
+
+    pattern = "".join(part if part in ("*", "?") else as_word(part) for part in re.split("([*?])", name) if part)
+    return f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {shlex.quote(f'name:{pattern}')}"
+
+
 def read(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
     """A type for argparse from one of `amounts`' parsers, whose refusal goes on from the option's name."""
 

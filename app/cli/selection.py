@@ -51,23 +51,24 @@ def _words(states: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> bool:
-    """Whether to go on: filters may find more than was thought, so ask, or want --yes where nobody can answer.
+def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int | None] | None:
+    """What to go on with: filters may find more than was thought, so ask, or want --yes where nobody can answer.
 
-    False when they find nothing. Raises Usage without a yes. `what` is the verb as a sentence begins: "set priority 5 on".
+    The selection, as of the question where there was one: nobody agreed to what has come or changed since; and of how many tasks it was,
+    else None. None when they find nothing. Raises Usage without a yes. `what` is the verb as a sentence begins: "set priority 5 on".
     """
     if args.yes:
-        return True
-    counts, first = _looked_up(session, chosen)
+        return chosen, None
+    counts, first, as_of = _looked_up(session, chosen)
     if not (output.keyboard() and output.people()):
         raise Usage(f"this would {what} {_counted(counts)}. Nothing was changed.", "To do it: --yes")
     if not counts:
         nothing(verb, chosen)
-        return False
+        return None
     which = f"{what} {_counted(counts)}: {_named(first, sum(counts.values()))}"
     if not output.ask(f"{which[:1].upper()}{which[1:]}?"):
         raise Usage("nothing was changed.")
-    return True
+    return {**chosen, "as_of": as_of}, sum(counts.values())
 
 
 def nothing(verb: str, chosen: dict[str, Any]) -> None:
@@ -77,17 +78,17 @@ def nothing(verb: str, chosen: dict[str, Any]) -> None:
     output.note(f"nothing to {verb}: no task that matches is {_words(chosen['status'])}. Others: --status STATE")
 
 
-def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """How many tasks the filters find in each state, and the newest of them."""
+def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
+    """How many tasks the filters find in each state, the newest of them, and the last event that was known then."""
     if "filter" in chosen:
         found = session.call("review", **chosen)
-        return {state: count for state, count in found["statuses"].items() if count}, found["first"]
+        return {state: count for state, count in found["statuses"].items() if count}, found["first"], found["as_of"]
     first = session.call("ls", **chosen, limit=NAMED)
     states = chosen["status"] if first["total"] else []
     if len(states) == 1:
-        return {states[0]: first["total"]}, first["tasks"]
+        return {states[0]: first["total"]}, first["tasks"], first["as_of"]
     counts = {state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"] for state in states}
-    return {state: count for state, count in counts.items() if count}, first["tasks"]
+    return {state: count for state, count in counts.items() if count}, first["tasks"], first["as_of"]
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -115,6 +116,13 @@ def told(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
         output.line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
     _some(done.get("notes", ()))
     _some(refusal["message"] for refusal in done.get("refused", ()))
+
+
+def left_alone(done: dict[str, Any], asked: int) -> None:
+    """Say how many of those that a person was asked about have changed since; nothing was done to them."""
+    if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
+        has, it = ("has", "it") if left == 1 else ("have", "them")
+        output.note(f"{left:,} of the {asked:,} {has} changed since you were asked; nothing was done to {it}.")
 
 
 def _some(texts: Iterable[str]) -> None:

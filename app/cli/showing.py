@@ -102,6 +102,7 @@ def _facts(task: dict[str, Any], now: float, room: int | None) -> list[Line]:
         ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in look.ENDED)),
         ("before", ", ".join(_other(c) for c in task.get("children") or ())),
         ("tags", " ".join(f"{clean(k)}={clean(v)}" for k, v in (task.get("tags") or {}).items())),
+        ("pinned", "no cleanup takes it" if task.get("pinned") else ""),
         ("why", _why(task)),
     ]
     return [line for label, text in found if text for line in _fact(label, text, room)]

@@ -6,7 +6,8 @@ from app.cli import groups, output, times
 from app.cli.options import CPU, DURATION, RETRIES, SIZE, Args, Command, Parser, checked_name, one
 from app.cli.table import Column, Span
 from app.core import amounts
-from app.core.clean import clean, cut
+from app.core.clean import clean, cut, is_secret_name
+from app.core.hiding import masked
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -81,7 +82,8 @@ def _parameters(schema: dict[str, Any]) -> list[str]:
 def _parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
     import json
 
-    default = f", usually {cut(json.dumps(schema['default']), 60)}" if "default" in schema else ""
+    shown = masked(schema, is_secret_name(name))
+    default = f", usually {cut(json.dumps(shown['default'], ensure_ascii=False), 60)}" if "default" in schema else ""
     what = f": {schema['description']}" if schema.get("description") else ""
     return f"{name} ({schema.get('type', 'any')}{', needed' if needed else ''}{default}){what}"
 
@@ -174,8 +176,8 @@ EXAMPLES = """\
   taskdeck template create greet --script 'echo "hello $PARAM_who"'"""
 
 COMMANDS = {
-    "ls": groups.listing("template", COLUMNS, row, FIELDS),
-    "show": groups.showing("template", facts),
+    "ls": groups.listing("template", COLUMNS, row, FIELDS, masked),
+    "show": groups.showing("template", facts, masked),
     "create": Command("make one", create, _arguments, EXAMPLES, takes_command=True, usage=USAGE),
     "set": Command(
         "change one", set_, _arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE

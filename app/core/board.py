@@ -6,15 +6,14 @@ Times are UNIX seconds, durations seconds, CPU cores, memory MiB. Texts are as s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 DRAINING = "the runtime is draining"
 """Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeFacts:
+class RuntimeFacts(NamedTuple):
     """The living part. `state` is running, none or stopped; `since` is when it came up or went."""
 
     state: str = "none"
@@ -36,8 +35,7 @@ class RuntimeFacts:
     """What to do about a database that is damaged or gone, where that was said; not cleaned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What something in the home takes: its name there (that of a folder ends with `/`), bytes of the disk, and whether all of it was
     counted."""
 
@@ -46,8 +44,7 @@ class Taken:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(NamedTuple):
     """The machine. Memory in MiB, disk in bytes free where the home is."""
 
     name: str = ""
@@ -61,8 +58,7 @@ class HostFacts:
     """What takes the most of that disk in the home, the largest first: counted while there is too little room."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunUse:
+class RunUse(NamedTuple):
     """What a run took since this runtime saw it first: cores and MiB, each now, at most, and the most in each cell of `cell` seconds."""
 
     cpu: float
@@ -75,8 +71,7 @@ class RunUse:
     memory_cells: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLine:
+class QueueLine(NamedTuple):
     """A queue. `word` is open, full, no room, paused, draining or pool off; `starts` counts starts per 3 minutes, oldest first."""
 
     name: str
@@ -96,8 +91,7 @@ class QueueLine:
         return f"queue:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class PoolLine:
+class PoolLine(NamedTuple):
     """A pool. `used_*` is reserved, `measured_*` what its instances really take.
 
     `*_history` are shares 0..1, one per 3 minutes, oldest first.
@@ -119,8 +113,7 @@ class PoolLine:
         return f"pool:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class RunningLine:
+class RunningLine(NamedTuple):
     """An active instance. `status` is starting, running, paused or stopping; `left` is seconds until its expected end (negative: late)."""
 
     uuid: str
@@ -149,8 +142,7 @@ class RunningLine:
         return self.uuid
 
 
-@dataclass(frozen=True, slots=True)
-class NextLine:
+class NextLine(NamedTuple):
     """A waiting task, in dispatch order; `starts_in` is the estimate in seconds, `starts_at` an exact time (UNIX seconds)."""
 
     uuid: str
@@ -171,8 +163,7 @@ class NextLine:
         return self.uuid
 
 
-@dataclass(frozen=True, slots=True)
-class EndedLine:
+class EndedLine(NamedTuple):
     """A task that ended. `how` says it in words: "exit 1 after 3s: No such file"."""
 
     uuid: str
@@ -189,8 +180,7 @@ class EndedLine:
         return self.uuid
 
 
-@dataclass(frozen=True, slots=True)
-class AlertLine:
+class AlertLine(NamedTuple):
     """An SLA that came true on one object. `status` is firing, acknowledged, silenced or resolved; `severity` critical, warning or
     info; `until` is when its silence ends."""
 
@@ -213,8 +203,7 @@ class AlertLine:
         return f"alert:{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """The latest thing somebody did, for the message line."""
 
     at: float
@@ -222,38 +211,34 @@ class News:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackupFacts:
+class BackupFacts(NamedTuple):
     """The newest backup that was restored and checked: UNIX seconds, None for none yet; whether it is older than its rule."""
 
     at: float | None = None
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaFacts:
+class ReplicaFacts(NamedTuple):
     """The copy on another disk or host: seconds since it was as the database is (None: never yet), and whether that is too long."""
 
     lag: float | None = None
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LockFacts:
+class LockFacts(NamedTuple):
     """Another program holds the database's write lock: since when (UNIX seconds), and which, "" where that cannot be known."""
 
     since: float
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(NamedTuple):
     """Everything the dashboard shows. `counts` is tasks by status; `waiting_total` counts all that wait (next holds the first)."""
 
     at: float = 0.0
     home: str = ""
-    runtime: RuntimeFacts = field(default_factory=RuntimeFacts)
-    host: HostFacts = field(default_factory=HostFacts)
+    runtime: RuntimeFacts = RuntimeFacts()
+    host: HostFacts = HostFacts()
     database: str = "ok"
     lock: LockFacts | None = None
     """None: the database can be had."""
@@ -263,7 +248,7 @@ class Board:
     """None: none are taken here, or not known."""
     replica: ReplicaFacts | None = None
     """None: there is none."""
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = MappingProxyType({})
     today_ok: int = 0
     today_failed: int = 0
     failed: int = 0
@@ -282,8 +267,12 @@ class Board:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Board:
-        """The board that `dataclasses.asdict` was made from, after a trip through JSON."""
+        """The board that `as_dict` was made from, after a trip through JSON."""
         return _build(cls, found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it by name, for JSON."""
+        return _named(self) | {"counts": dict(self.counts)}
 
 
 _LINES: dict[str, type] = {
@@ -295,10 +284,20 @@ _ONE: dict[str, type] = {
 }  # fmt: skip
 
 
-def _build(kind: type, found: Mapping[str, Any]) -> Any:
+def _named(row: Any) -> dict[str, Any]:
+    """A row by the names of its fields, and so the rows in it."""
+    return {name: _told(name, value) for name, value in row._asdict().items()}
+
+
+def _told(name: str, value: Any) -> Any:
+    if name in _LINES:
+        return tuple(_named(line) for line in value)
+    return _named(value) if name in _ONE and value is not None else value
+
+
+def _build(kind: Any, found: Mapping[str, Any]) -> Any:
     """A `kind` from a mapping; keys it does not know are left out (a newer runtime)."""
-    known = {f.name for f in fields(kind)}
-    return kind(**{name: _value(name, value) for name, value in found.items() if name in known})
+    return kind(**{name: _value(name, value) for name, value in found.items() if name in kind._fields})
 
 
 def _value(name: str, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from app.core.amounts import count, ordinal
 from app.core.forecast import DECISIONS, Foreseen, foresee
@@ -11,8 +12,7 @@ WAITING = frozenset({"scheduled", "blocked", "held", "queued", "retrying"})
 ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "lost"})
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(NamedTuple):
     """A task that another waits for: `kind` is success, or any for however it ends."""
 
     number: int
@@ -56,8 +56,7 @@ class Subject:
         return [parent for parent in self.parents if parent.status not in met[parent.kind]]
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One reason: a stable code, a sentence, and a form of it that fits 44 cells."""
 
     code: str
@@ -65,8 +64,7 @@ class Reason:
     short: str
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(NamedTuple):
     """All reasons that hold now, most binding first, and the range of seconds in which it may start (None: unknown)."""
 
     reasons: tuple[Reason, ...]

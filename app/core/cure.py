@@ -7,7 +7,7 @@ would not do.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core.amounts import estimate, plain
 from app.core.case import Subject, Why
@@ -52,8 +52,7 @@ class Cure:
     """Smaller is better: 0 starts at once, 1 sooner, 2 takes one obstacle away, 3 no sooner, 4 only informs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What is known of an active run beside what the plan needs: seconds it has run, its priority."""
 
     elapsed: float

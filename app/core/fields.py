@@ -16,6 +16,7 @@ from typing import Any
 
 from app.core import parameters
 from app.core.clean import MASK, is_secret_name
+from app.core.hiding import declared
 
 Path = tuple[str, ...]
 """Where a value stands: names from the outside in. The last one is `REST` for what an object holds beside its fields."""
@@ -80,8 +81,7 @@ class Field:
         """Whether its text is masked, and may say where the secret is instead (`REFERENCES`)."""
         if self.choices or not self.kinds <= {"string", "null"}:
             return False
-        said = self.schema.get("format") == "password" or self.schema.get("writeOnly") is True
-        return said or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATHS)
+        return declared(self.schema) or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATHS)
 
     @property
     def default(self) -> str:

@@ -11,10 +11,11 @@ right, and its length is bounded, so that no text takes long.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
 
 from app.core import amounts
 from app.core.clean import clean, cut, nearest
@@ -36,8 +37,7 @@ class BadQuery(ValueError):
     """A line that means nothing; its text is a sentence that names the word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """Text to compare with. `glob` is a pattern as SQLite's GLOB and fnmatch read it; `text` the same where nothing in it is a wildcard
     or of any case, else None; `parts` what stands between its wildcards."""
 
@@ -50,8 +50,7 @@ class Pattern:
         return value == self.text if self.text is not None else fnmatchcase(value, self.glob)
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """One condition; `no` turns it round.
 
     By `kind`: "word" has `text`, folded; "status" its `states`; "queue", "template", "by" and "name" their `patterns`; "tag" has the key
@@ -68,8 +67,7 @@ class Term:
     high: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What a line means; without terms it keeps everything."""
 
     terms: tuple[Term, ...] = ()
@@ -78,8 +76,7 @@ class Query:
         return bool(self.terms)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a row in memory is judged by. What it does not know keeps its default, which no condition but a negated one accepts."""
 
     number: int | None = None
@@ -93,7 +90,7 @@ class Facts:
     priority: int | None = None
     created: float | None = None
     """UNIX seconds."""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = MappingProxyType({})
     text: str = ""
     """What words are looked for in."""
 
@@ -146,8 +143,7 @@ def _within(term: Term, value: float) -> bool:
 # --- reading a line -----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Char:
+class _Char(NamedTuple):
     """A character of a word; one that stood in quotes means itself only."""
 
     c: str

@@ -61,7 +61,7 @@ def check(schema: Mapping[str, Any]) -> None:
     _check_meaning(schema)
     _steps.set(0)
     try:
-        for place, node in _nodes(schema, ()):
+        for place, node in nodes(schema):
             _check_patterns(place, node)
     except patterns.TooSlow:
         raise BadSchema("has patterns that take too long to check") from None
@@ -108,13 +108,13 @@ def _items(node: Any) -> list[Any]:
     return list(node) if isinstance(node, (list, tuple)) else []
 
 
-def _nodes(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+def nodes(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Every object in a document with the place it stands at."""
     if isinstance(node, Mapping):
         yield path, node
     steps = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
     for step, child in steps:
-        yield from _nodes(child, (*path, step))
+        yield from nodes(child, (*path, step))
 
 
 def _text(schema: Mapping[str, Any]) -> str:

@@ -10,8 +10,8 @@ Priority is the severity, higher first: 3 critical, 2 warning, 1 info. Times are
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from app.core import metrics
 from app.core.amounts import age, parse_duration, quoted
@@ -24,13 +24,12 @@ MATCHES = ("template", "queue", "task", "tag")
 KEYS = ("preset", "metric", "value", "match")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A checked condition; `value` in seconds, or in the unit of the `metric` ("": it is about tasks); `tag` as {key: value}."""
 
     preset: str
     value: float
-    match: Mapping[str, Any] = field(default_factory=dict)
+    match: Mapping[str, Any] = MappingProxyType({})
     metric: str = ""
 
     @property
@@ -43,8 +42,7 @@ class Rule:
         return metrics.unit(self.metric) if self.metric else metrics.SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a rule looks at: when a task was submitted, may start, first started, and ended."""
 
     created: float
@@ -53,8 +51,7 @@ class Facts:
     ended: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How a task stands: `due` is its last moment, `done` when it did what is asked (None: not yet), `took` so far."""
 
     due: float
@@ -65,8 +62,7 @@ class Verdict:
     short: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a figure stands to its rule: whether it is at the limit or above, since when, and how that reads."""
 
     late: bool

@@ -151,7 +151,7 @@ def _settings(
 
 
 def _table(where: tuple[str, ...], value: Any, wrong: list[Wrong]) -> Mapping[str, Any]:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return value
     wrong.append(Wrong(where, f"{_path(where)}: must be a table."))
     return {}

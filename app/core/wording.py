@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core.clean import MASK, clean, cut, is_secret_name, nearest
+from app.core.hiding import declared
 from app.core.schemas import place
 from app.errors import Usage
 
@@ -103,8 +104,7 @@ def rule(error: ValidationError) -> str:
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {cut(clean(schema['errorMessage']), 160)}"
     say = _RULES.get(str(error.validator), _other)
-    hidden = schema.get("format") == "password" or schema.get("writeOnly") is True
-    shown = MASK if hidden else _shown(error.instance, error.absolute_path)
+    shown = MASK if declared(schema) else _shown(error.instance, error.absolute_path)
     return cut(f"{say(error, schema)}{f', not {shown}' if error.validator in _WITH_VALUE else ''}", 400)
 
 

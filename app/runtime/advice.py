@@ -7,22 +7,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from app import paths
+from app import config, paths
 from app.core import amounts
 from app.errors import Usage
-from app.service import backups
-from db import clock, restore
+from app.service import backupfiles
+from db import clock, earlier
 from db.backup.store import Store
 from db.errors import DamagedDatabase, Problem
 
 OUT_OF_REACH = "no good backup of it is within reach"
-SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, "No backup of it can be seen", backups.UNKNOWN)
+SAID = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, "No backup of it can be seen", config.UNKNOWN)
 """What says already what can be done."""
 
 
 def folder(home: Path) -> Path:
     """Where the backups of a home are, as the user's settings say. Raises Usage while they are wrong and may mean another folder."""
-    return backups.folder(home, backups.settings())
+    return backupfiles.folder(home, backupfiles.settings())
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
 def _far(home: Path) -> Problem | None:
     """Why the folder of the backups cannot be looked into."""
     try:
-        backups.within_reach(home)
+        backupfiles.within_reach(home)
     except Problem as why:
         return why
     return None
@@ -84,5 +84,5 @@ def newest(home: Path) -> Newest | None:
     with suppress(Problem, OSError):
         found += [Newest(one.at, "") for one in Store(where, database).good()[-1:]]
     with suppress(OSError):
-        found += [Newest(one.at, f" {one.path.name}") for one in restore.before_upgrades(database)[-1:]]
+        found += [Newest(one.at, f" {one.path.name}") for one in earlier.before_upgrades(database)[-1:]]
     return max(found, default=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.core.clean import clean
 from app.core.upkeep import Backup as Settings
 from app.errors import Problem
-from app.service import backups
+from app.service import backupfiles, backups
 from app.service.call import Call
 from db.backup.mirror import mirror
 from db.backup.store import Backup, Store
@@ -55,7 +55,7 @@ class Backing:
         await self._take_due(chosen)
 
     async def _take_due(self, chosen: Settings) -> None:
-        folder = backups.folder(self._call.home, chosen)
+        folder = backupfiles.folder(self._call.home, chosen)
         try:
             before = await self._lying(folder)
             await self._mirror(before)
@@ -109,7 +109,7 @@ class Backing:
     async def remember(self, chosen: Settings) -> None:
         """What lies there when the runtime comes up, also after a restore, so that the header has it."""
         with suppress(Problem, OSError):  # the duty tells what is wrong there
-            await self._mirror(await asyncio.to_thread(Store(backups.folder(self._call.home, chosen), self._call.db.path).own))
+            await self._mirror(await asyncio.to_thread(Store(backupfiles.folder(self._call.home, chosen), self._call.db.path).own))
 
     def _after(self, chosen: Settings, folder: Path) -> None:
         """Run the user's program beside the duty, which is not to be late for it; not twice at a time."""

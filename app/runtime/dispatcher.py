@@ -25,8 +25,8 @@ from app.errors import Problem, Storage
 from app.runtime.aside import Aside
 from app.runtime.keepers import Keepers
 from app.runtime.outcome import judge
-from app.service import view
-from db import clock, dispatch, moves, reads, timed
+from app.service import traces, view
+from db import adopted, clock, dispatch, moves, reads, timed
 from db.engine import Database
 from db.states import Run
 
@@ -236,6 +236,8 @@ class Dispatcher:
 
     def _decide(self, c: Connection, news: News) -> Orders:
         orders = Orders()
+        if news.hello is not None:
+            self._take_in(c, news.hello)
         over = {event["run"] for event in news.ended}
         if begun := [event for event in news.started if event["run"] not in over]:
             moves.started(c, begun)
@@ -268,6 +270,16 @@ class Dispatcher:
         except OSError:
             size, text = 0, ""
         return {**event, "logs": text, "log_bytes": size}
+
+    def _take_in(self, c: Connection, hello: dict[str, Any]) -> None:
+        """Runs that go on and that no row knows, as where the database was put back by other means than a restore, get one."""
+        begun = {event["run"]: event for event in hello["runs"] if event["is"] == "started" and event["pid"]}
+        for runid in sorted(adopted.unknown(c, list(begun))) if begun else ():
+            number = adopted.take_in(c, traces.of_started(begun[runid]), moves.SYSTEM, lambda: moves.next_number(c))
+            if number is not None:
+                moves.pass_numbers(c, number)
+            log.warning("run %s, which no row knew, goes on as that of %s", runid, "its task" if number is None else f"task #{number}")
+            moves.recount(c)
 
     def _missing(self, c: Connection, hello: dict[str, Any], judge: moves.Judge) -> list[str]:
         """Active runs that no keeper knows: those that never started are to be refused, the others are lost."""

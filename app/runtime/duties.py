@@ -34,7 +34,7 @@ from app.runtime.settings import Settings
 from app.runtime.steady import Steady, last_sample
 from app.runtime.usage import Usage, disk_trouble, kind, needs_room
 from app.service import cleanup, history, replica, slas
-from db import alerts, aside, clock, moves, operations, reads, schema, seed, slowlog, sql, timed
+from db import alerts, aside, clock, moves, operations, reads, schema, seed, slowlog, sql, timed, trial
 from db.check import none_at_all
 from db.engine import Database
 
@@ -255,7 +255,7 @@ class Duties:
     async def _refused(self) -> str | None:
         """Why the database cannot be written, or None when it could be just now."""
         try:
-            await self.db.write(_try_out)
+            await self.db.write(trial.try_out)
         except Storage as problem:
             return WORDS.get(problem.code, "disk trouble")
         return None
@@ -325,16 +325,6 @@ def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:
         "WHERE i.status IN ('starting', 'running', 'paused', 'stopping') AND i.pid IS NOT NULL"
     )
     return [(row.runid, row.pid, row.log_limit) for row in rows]
-
-
-def _try_out(c: Connection) -> None:
-    """A change that matters to nobody, and is on the disk once it is committed."""
-    now = clock.now()
-    c.exec_driver_sql(
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('tried out', 1, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.updated_at",
-        (now, now),
-    )
 
 
 def _repair(c: Connection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from app import paths
 from app.errors import Usage
 from app.runtime.advice import OUT_OF_REACH, folder, newest
-from db import restore
+from db import earlier, restore
 from db.backup import keeping
 from db.backup.store import Store
 from db.errors import DamagedDatabase, Problem, damaged
@@ -69,7 +69,7 @@ def _used(home: Path) -> bool:
     """Whether the home shows that there was a database: what ran has a log, a runtime has had it, or something of it is left."""
     runs, run, path = home / "runs", home / "run", paths.database(home)
     had = (run / CLOSED).exists() or any(run.glob("journal*"))  # keepers begin their journals when there is a database
-    return had or os.path.lexists(f"{path}-wal") or bool(restore.all_kept(path)) or runs.is_dir() and any(runs.iterdir())
+    return had or os.path.lexists(f"{path}-wal") or bool(earlier.all_kept(path)) or runs.is_dir() and any(runs.iterdir())
 
 
 def _backed_up(home: Path) -> bool:

@@ -18,9 +18,9 @@ from threading import Event, Lock, Thread, active_count
 
 from app import paths
 from app.errors import Conflict
+from app.runtime.copied import refuse_copy
 from app.runtime.fresh import look_over, prepare, prepare_apart
 from app.runtime.lock import hold_lock
-from app.runtime.replicating import refuse_copy
 from app.runtime.serve import Runtime, in_words, log_to, open_runtime, own_environment
 from db import migrate
 

@@ -22,9 +22,9 @@ from weakref import WeakKeyDictionary
 from app import paths
 from app.core.clean import clean, cut
 from app.errors import Conflict
-from app.service.backups import require_above
+from app.service.backupfiles import require_above
 from app.service.replica import parted
-from db import clock, replicas, sql
+from db import clock, copies, replicas
 from db.engine import Database
 from db.replicas import Replica
 
@@ -63,14 +63,6 @@ def tool() -> str | None:
 def origin(home: Path) -> str:
     """How a copy names the home that it is of."""
     return f"{socket.gethostname()}:{os.path.realpath(home)}"
-
-
-def refuse_copy(home: Path) -> None:
-    """Raise Conflict where the copy of another home lies: a fresh home beside it would only hide it."""
-    if paths.replica(home).exists() and not paths.database(home).exists():
-        of = _belongs(paths.replica(home))[0] or "another home"
-        said = f"{home} is the replica of {of}. Nothing is started from it."
-        raise Conflict(said, f"Make it the home: taskdeck --home {home} db promote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,20 +293,5 @@ def in_a_line(said: bytes) -> str:
 
 def _lying(folder: Path) -> Lying:
     """What lies in a folder of this machine."""
-    of, history = _belongs(paths.replica(folder)) if paths.replica(folder).exists() else (None, None)
+    of, history = copies.whose(paths.replica(folder)) if paths.replica(folder).exists() else (None, None)
     return Lying(paths.database(folder).exists(), of, history or "")
-
-
-def _belongs(path: Path) -> tuple[str | None, str | None]:
-    """Whose copy the database at `path` says it is, and its history. Nothing is left beside it: a log would be there only while it is
-    written to."""
-    import sqlite3
-    from contextlib import closing
-
-    from db.backup.restore_tool import history
-    from db.files import undisturbed_uri
-
-    with suppress(*sql.FAILED), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
-        row = c.execute("SELECT origin FROM replicas").fetchone()
-        return (str(row[0]), history(c)) if row else (None, None)
-    return None, None

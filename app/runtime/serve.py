@@ -26,6 +26,7 @@ from app.core.upkeep import Upkeep
 from app.errors import Problem, Storage, as_dict
 from app.runtime.advice import advice, advised
 from app.runtime.control import Control
+from app.runtime.copied import refuse_copy
 from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.duties import Duties, mind_clock
 from app.runtime.feed import Feed
@@ -34,14 +35,14 @@ from app.runtime.inplace import RESCUED, put_back
 from app.runtime.keepers import Keepers
 from app.runtime.keeping import NoKeeper
 from app.runtime.lock import hold_lock
-from app.runtime.replicating import Replicating, refuse_copy
+from app.runtime.replicating import Replicating
 from app.runtime.settings import Settings
 from app.runtime.steady import Steady
 from app.runtime.usage import Usage
 from app.service.call import Call
-from db import dispatch
+from db import dispatch, timed
 from db.engine import Database, open_database
-from db.errors import DamagedDatabase, GoneDatabase
+from db.errors import DamagedDatabase, DiskFull, GoneDatabase
 from db.replicas import Replica
 
 log = logging.getLogger("app.runtime")
@@ -139,10 +140,12 @@ class Runtime:
                 self.dispatcher.keeping.signal(runid, number)
 
     def mark_stopped(self, by: str) -> None:
-        """Leave the mark that says who wished the runtime to end. Raises Storage."""
+        """Leave the mark that says who wished the runtime to end. Raises DiskFull where no file more can be made, else Storage."""
         try:
             paths.mark_stopped(self.home, by, f"{datetime.now():%H:%M}")
         except OSError as error:
+            if error.errno in paths.FULL:
+                raise DiskFull("the disk takes no file more, so no mark is left that the runtime was stopped") from None
             said = f"no mark can be left that the runtime was stopped: {(error.strerror or 'unknown').lower()}. It goes on."
             raise Storage(said, f"To end it all the same: kill {os.getpid()}") from None
 
@@ -192,6 +195,7 @@ class Runtime:
 
     async def drained(self) -> None:
         """End once a drain has nothing left to wait for."""
+        timed.caller.set("drain")
         async for _ in self.feed.changes(1.0):
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
                 self.ending.set()
@@ -258,11 +262,12 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
         stack.push_async_callback(_close, dispatcher.keeping)
         await dispatcher.greeted.wait()
-        if doubtful:
-            await dispatcher.aside.look()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.steady)
-        await duties.begin()  # before anything may start: the disk may have no room for it
-        await dispatcher.round()
+        with timed.asked_by("start"):
+            if doubtful:
+                await dispatcher.aside.look()
+            await duties.begin()  # before anything may start: the disk may have no room for it
+            await dispatcher.round()
         runtime.loops = [
             asyncio.create_task(work, name=name)
             for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.drained()))

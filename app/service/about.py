@@ -67,7 +67,7 @@ def _use(call: Call, runs: Sequence[Told]) -> Told | None:
     """What the active run takes."""
     run = next((run for run in runs if run["status"] in ACTIVE), None)
     used = call.live.use(run["runid"]) if run and call.live else None
-    return asdict(used) if used else None
+    return used._asdict() if used else None
 
 
 def _slas(c: Connection, row: TaskRow, task: Told) -> Iterator[Told]:
@@ -80,7 +80,7 @@ def _slas(c: Connection, row: TaskRow, task: Told) -> Iterator[Told]:
         if rule.enabled and _matches(rule, row, task["pool"], pools) and not (ended and ended < rule.updated_at):
             parsed = sla.parse(rule.conditions)
             verdict = sla.judge(parsed, facts, clock.utcnow().timestamp())
-            yield {"name": rule.name, "severity": sla.severity(rule.priority), "preset": parsed.preset, **asdict(verdict)}
+            yield {"name": rule.name, "severity": sla.severity(rule.priority), "preset": parsed.preset, **verdict._asdict()}
 
 
 def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) -> bool:

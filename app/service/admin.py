@@ -12,13 +12,18 @@ from app.health.look import look
 from app.service import board, views
 from app.service.call import Call
 from db import operations
+from db.errors import DiskFull
 
 
 async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
-    """Begin to end the runtime; with `drain` when nothing runs any more. It leaves a mark, so that only `serve` starts one again."""
+    """Begin to end the runtime; with `drain` when nothing runs any more. It leaves a mark, so that only `serve` starts one again: that is
+    noted where a full disk has not even room for that."""
     if call.live is None:
         raise Conflict("no runtime is up; there is nothing to stop.")
-    call.live.mark_stopped(call.by)  # where that is refused nothing was done, and nothing is to stand in the log of operations
+    try:
+        call.live.mark_stopped(call.by)  # where that is refused nothing was done, and nothing is to stand in the log of operations
+    except DiskFull as problem:
+        call.note(f"{problem.message}: the next command that needs one starts it again.")
     try:
         with suppress(Storage):  # a disk that is full keeps no runtime from being stopped
             await call.db.write(operations.record, call.by, "stop", "runtime", None, {"drain": drain})

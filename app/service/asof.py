@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -70,7 +69,7 @@ def _answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any
     before, after = asof.around(c, minute)
     then = Then(c, call, minute)
     return {
-        "at": clock.unix(minute), "board": asdict(then.board()) if wanted else None, "up": then.up,
+        "at": clock.unix(minute), "board": then.board().as_dict() if wanted else None, "up": then.up,
         "first": clock.unix(first), "last": clock.unix(last), "before": clock.unix(before) if before else None,
         "after": clock.unix(after) if after else None, "notes": then.notes,
     }  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
@@ -36,7 +35,7 @@ from app.core.clean import clean
 from app.core.plan import View, rank
 from app.core.signs import BAD
 from app.errors import Usage
-from app.service import alerts, backups, queues, replica, view
+from app.service import alerts, backupfiles, backups, queues, replica, view
 from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
@@ -60,8 +59,9 @@ _HABITS = view.Habits()
 class _Counted:
     """How many ended since a moment, counted again only after twenty times what counting takes: a million cost 50 ms each time."""
 
-    def __init__(self, statuses: Iterable[str]) -> None:
-        self._statuses = statuses
+    def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
+        """`kept`: without those that were deleted."""
+        self._statuses, self._kept = statuses, kept
         self._since = ""
         self._found: dict[str, int] = {}
         self._due = 0.0
@@ -70,17 +70,17 @@ class _Counted:
         """Tasks by status."""
         began = monotonic()
         if since != self._since or began >= self._due:
-            self._found, self._since = reads.ended_since(c, since, self._statuses), since
+            self._found, self._since = reads.ended_since(c, since, self._statuses, kept=self._kept), since
             self._due = monotonic() + 20 * (monotonic() - began)
         return self._found
 
 
-_TODAY, _UNSEEN = _Counted(ENDED), _Counted(BAD)
+_TODAY, _UNSEEN = _Counted(ENDED), _Counted(BAD, kept=True)
 
 
 async def board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
     """Everything the deck shows, as one moment. `seen`: the UNIX time at which failures were last looked at."""
-    return asdict(await call.db.read(read, call, seen))
+    return (await call.db.read(read, call, seen)).as_dict()
 
 
 def read(c: Connection, call: Call, seen: float | None = None) -> Board:
@@ -152,12 +152,12 @@ class _Newest(NamedTuple):
 def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
     """The newest good backup whose file is there; None where none are taken, or where the settings cannot be read."""
     try:
-        rule = call.live.upkeep.backup if call.live else backups.settings()
+        rule = call.live.upkeep.backup if call.live else backupfiles.settings()
     except Usage:
         return None
     if not rule.enabled:
         return None
-    folder = os.fspath(backups.folder(call.home, rule))
+    folder = os.fspath(backupfiles.folder(call.home, rule))
     found, gone = backups.NEWEST.there(c, folder, None if call.live else call.db.path)
     if found is None:
         return _Newest(None, False, folder, "")
@@ -435,7 +435,7 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
         "queues": queues.queue_dicts(c),
         "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],
         "alerts": [
-            {**asdict(line), "since": clock.from_unix(line.since)}
+            {**line._asdict(), "since": clock.from_unix(line.since)}
             for line in _alerts(c, now)
             if line.status != "resolved"
         ],

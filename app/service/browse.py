@@ -14,7 +14,7 @@ from app.service import find, view
 from app.service.call import Call
 from app.service.views import EXPLAINED, halted
 from db import browse as pages
-from db import reads, search
+from db import looks, reads, search
 from db.browse import ORDERS, At
 from db.rows import ActiveRow
 from db.states import WAITING
@@ -105,22 +105,23 @@ def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tup
 async def review(
     call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = NAMED
 ) -> dict[str, Any]:
-    """What a selection comes to: how many tasks, of which states, the `first` so many by name, and how many others wait for them to
-    succeed."""
+    """What a selection comes to: how many tasks, of which states, the `first` so many by name, how many others wait for them to succeed,
+    and `as_of`, the last event that was known: a verb that is given it in its `select` leaves alone what has changed since."""
     first = min(first, MOST_NAMED)
     return await (call.db.read(_of_ids, ids, first) if filter is None else call.db.read(_of_filter, filter, first))
 
 
 def _of_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
-    wanted = find.chosen_by(c, filter)
+    wanted, as_of = find.chosen_by(c, filter), looks.last_event(c)
     first = pages.uuids(c, pages.page(c, wanted, "number", True, None, False, most).rowids)
-    return _reviewed(c, pages.states(c, wanted), first, pages.matching(c, pages.going(wanted)), [])
+    return _reviewed(c, pages.states(c, wanted), first, pages.matching(c, pages.going(wanted)), []) | {"as_of": as_of}
 
 
 def _of_ids(c: Connection, ids: Sequence[str | int] | None, most: int) -> dict[str, Any]:
+    as_of = looks.last_event(c)
     uuids, refused = find.uuids(c, ids, None)
     places = pages.places(c, uuids)
-    return _reviewed(c, pages.states_of(c, places), uuids[:most], places, refused)
+    return _reviewed(c, pages.states_of(c, places), uuids[:most], places, refused) | {"as_of": as_of}
 
 
 def _reviewed(

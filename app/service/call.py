@@ -77,7 +77,7 @@ class Live(Protocol):
         ...
 
     def mark_stopped(self, by: str) -> None:
-        """Leave the mark that says who wished the runtime to end. Raises Storage."""
+        """Leave the mark that says who wished the runtime to end. Raises DiskFull where no file more can be made, else Storage."""
         ...
 
     def stop(self, drain: bool) -> None:

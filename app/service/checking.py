@@ -12,12 +12,13 @@ from sqlalchemy import Connection
 from app import paths
 from app.core import amounts, sla
 from app.errors import Conflict, Problem
-from app.service import backups, traces
+from app.service import backupfiles, traces
 from app.service.call import Call
 from db import check as checks
 from db import moves, operations
 from db.backup.store import Store
 from db.legible import Judges
+from db.reading import TOLD, reading
 
 JUDGES: Judges = {("slas", "conditions"): sla.parse}
 """What means something to the program alone: the database takes any document."""
@@ -51,17 +52,17 @@ def examine(home: Path, live: bool) -> list[str]:
         return [*torn, *problems]
     problems = [*([] if live else checks.missing_last(path, logs, traces.began(home))), *problems]
     problems += checks.number_known_elsewhere(path, highest(home))
-    with checks.reading(path) as c:
+    with reading(path) as c:
         strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
         lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]
-    return [*problems, *_keeper(strange, lost), *_logs(home, alone)]
+    return [*problems, *_keeper(home, strange, lost), *_logs(home, alone)]
 
 
 def highest(home: Path) -> int:
     """The highest number of a task that its backups or the jobs that live know of; 0 where there are none to be read."""
     found = list(traces.numbers(home))
     with suppress(Problem, OSError):  # a folder that is out of reach, or settings that do not say which
-        own = Store(backups.folder(home, backups.settings()), paths.database(home)).own()
+        own = Store(backupfiles.folder(home, backupfiles.settings()), paths.database(home)).own()
         found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
     return max((number for number in found if number < moves.LAST), default=0)
 
@@ -73,9 +74,11 @@ def lacking(home: Path, path: Path | None = None) -> list[str]:
     return checks.lost_writes(path) or checks.missing_last(path, traces.logs(home), traces.began(home))
 
 
-def _keeper(strange: list[str], lost: list[str]) -> list[str]:
-    found = [f"the keeper has run {runid}, which no row knows" for runid in strange[: checks.TOLD]]
-    return found + [f"run {runid} is said to go on, and the keeper does not know it: it ends as lost" for runid in lost[: checks.TOLD]]
+def _keeper(home: Path, strange: list[str], lost: list[str]) -> list[str]:
+    alive = {trace.runid for trace in traces.traces(home) if trace.goes_on} if strange else set()
+    then = ": it goes on, and becomes a task with the next start (taskdeck serve --detach)"
+    found = [f"the keeper has run {runid}, which no row knows{then if runid in alive else ''}" for runid in strange[: TOLD]]
+    return found + [f"run {runid} is said to go on, and the keeper does not know it: it ends as lost" for runid in lost[: TOLD]]
 
 
 def _logs(home: Path, alone: list[str]) -> list[str]:
@@ -95,7 +98,7 @@ def _size(path: Path) -> int:
 def logs_of_nobody(home: Path) -> list[str]:
     """The runs of which there is a log and nothing else, neither a row nor a word of the keeper."""
     logs, runs = list(traces.logs(home)), traces.told(home)
-    with checks.reading(paths.database(home)) as c:
+    with reading(paths.database(home)) as c:
         return [runid for runid in checks.strangers(c, logs) if runid not in runs]
 
 

@@ -1,7 +1,7 @@
 """`db cleanup`: ended work leaves by the rules of config.toml, and what is left of it; what would leave is found in the same way.
 
 The logs of runs are removed once their rows are gone for good. Which ones these are is in the database meanwhile, so that a crash
-leaks none.
+leaks none. On a full disk some go first (see `makingroom`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from asyncio import to_thread
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,13 +23,14 @@ from app.core import amounts
 from app.core.clean import clean as shown
 from app.core.upkeep import DAY, Backup, Rule, Upkeep
 from app.errors import Conflict, Usage
-from app.service import backups
+from app.service import backupfiles, makingroom
 from app.service.call import Call
-from db import clock, moves, operations, restore, retention, sql
+from app.service.makingroom import Freed, batches
+from db import clock, earlier, moves, operations, retention, sql, trial
 from db.backup.store import Store
 from db.engine import Database
-from db.errors import Problem
-from db.retention import Edge, Old, Part, Rules, Scope, Taken
+from db.errors import DiskFull, Problem
+from db.retention import Old, Part, Rules, Scope, Taken
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
 """The folders of logs."""
@@ -53,10 +55,12 @@ class Figures:
 
 @dataclass
 class Report:
-    """What goes by each rule and for each reason (`age`, `runs`, `logs`, `removed`), and rows of the other tables."""
+    """What goes by each rule and for each reason (`age`, `runs`, `logs`, `removed`), and rows of the other tables. `freed`: what went
+    before the rows."""
 
     by_rule: dict[tuple[Scope, str], Figures] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
+    freed: Freed = field(default_factory=Freed)
 
     def all(self) -> Figures:
         """The sum over the rules."""
@@ -76,13 +80,14 @@ class Report:
 
 async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> dict[str, Any]:
     """Remove what is old now, or say only what would go; `sure`: a person says that the clock is right. Raises Conflict while it may be
-    so wrong that all would go by one of the rules.
+    so wrong that all would go by one of the rules, DiskFull where no row can be removed.
 
     {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}], "runs", "tasks", "logs", "rows", "others":
-    {table: rows}, "kept", "unknown", "paused", "size": {"before", "after"}, "next"}: `logs` and `rows` in bytes, `kept` the old runs
-    that stay as the last success of a task's name or a template, `unknown` what is odd about the rules, `size` that of the database,
-    and `next` what the cleanup after this one will remove as things stand: {"runs", "tasks", "bytes", "words"}. While it is not known
-    what may go, `paused` says why a dry run names nothing, and a real one raises Usage.
+    {table: rows}, "kept", "waiting": {"runs", "logs"}, "freed": {"logs", "bytes"}, "unknown", "paused", "size": {"before", "after"},
+    "next"}: `logs` and `rows` in bytes, `kept` the old runs that stay as the last success of a task's name or a template, `waiting` those
+    that go once the history has counted them, `freed` how many logs went first, as the disk was full, and their bytes, `unknown` what is
+    odd about the rules, `size` that of the database, and `next` what the cleanup after this one will remove as things stand: {"runs",
+    "tasks", "bytes", "words"}. While it is not known what may go, `paused` says why a dry run names nothing, and a real one raises Usage.
     """
     upkeep = call.live.upkeep if call.live else config.read(paths.config_file()).upkeep
     if upkeep.doubt and not dry_run:
@@ -92,12 +97,14 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     before = await call.db.read(retention.size)
     report = await _done(call, upkeep, dry_run)
     after = await call.db.read(retention.size)
+    kept, waiting = (0, {"runs": 0, "logs": 0}) if upkeep.doubt else await _staying(call, upkeep)
     return {
         "dry_run": dry_run, "rules": [_told(scope, why, figures, upkeep) for (scope, why), figures in report.by_rule.items()],
-        **asdict(report.all()), "others": report.others, "kept": 0 if upkeep.doubt else await _spared(call, upkeep),
+        **asdict(report.all()), "others": report.others, "kept": kept,
+        "waiting": waiting, "freed": asdict(report.freed),
         "unknown": [*await unknown(call.db, upkeep), *config.brief(upkeep)], "paused": upkeep.doubt or None,
         "size": {"before": before, "after": after},
-        "next": _next(report.all() if dry_run else Figures()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
+        "next": _next(report if dry_run else Report()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
     }  # fmt: skip
 
 
@@ -107,10 +114,12 @@ async def _done(call: Call, upkeep: Upkeep, dry_run: bool) -> Report:
     return await look(call.db, call.home, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
 
 
-async def _spared(call: Call, upkeep: Upkeep) -> int:
-    """How many runs stay that the rules would let go, each as the last success of a name or a template."""
+async def _staying(call: Call, upkeep: Upkeep) -> tuple[int, dict[str, int]]:
+    """How many runs stay that the rules would let go, each as the last success of a name or a template, and which only wait."""
     found = await call.db.read(retention.parts, await _rules(call.home, upkeep))
-    return sum([await call.db.read(retention.spared, part) for part in found])
+    waiting = [await call.db.read(retention.waiting, part) for part in found]
+    kept = sum([await call.db.read(retention.spared, part) for part in found])
+    return kept, {"runs": sum(runs for runs, _ in waiting), "logs": sum(logs for _, logs in waiting)}
 
 
 async def unknown(db: Database, upkeep: Upkeep) -> list[str]:
@@ -140,10 +149,17 @@ def _because(scope: Scope, why: str, upkeep: Upkeep) -> str:
     }.get(why, "removed by hand")
 
 
-def _next(figures: Figures) -> dict[str, Any]:
-    words = f"{figures.runs:,} runs and {figures.tasks:,} tasks, {amounts.size(figures.logs + figures.rows)}"
-    return {"runs": figures.runs, "tasks": figures.tasks, "bytes": figures.logs + figures.rows,
-            "words": words if figures.runs or figures.tasks else "nothing"}  # fmt: skip
+def _next(report: Report) -> dict[str, Any]:
+    figures, others = report.all(), sum(report.others.values())
+    size = figures.logs + figures.rows
+    work = " and ".join(_many(count, what) for count, what in ((figures.runs, "run"), (figures.tasks, "task")) if count)
+    noted = f"{_many(others, 'row')} of what was noted" if others else ""
+    words = "; ".join(part for part in (work and f"{work}, {amounts.size(size)}", noted) if part) or "nothing"
+    return {"runs": figures.runs, "tasks": figures.tasks, "bytes": size, "words": words}
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- the rules ----------------------------------------------------------------------------------------------------------------------
@@ -179,12 +195,12 @@ NONE_LIES_THERE = "~"
 def oldest(home: Path, chosen: Backup) -> str:
     """The stored time of the oldest database that may be brought back: a backup, or what a restore has put aside. Empty while that cannot
     be known, as a folder is out of reach."""
-    folders = {home / "backups", backups.folder(home, chosen)}
+    folders = {home / "backups", backupfiles.folder(home, chosen)}
     try:
         if any(_out_of_reach(home, folder) for folder in folders):
             return ""
         found = [one.at for folder in folders for one in Store(folder).backups()]
-        return min([*found, *(one.at for one in restore.kept(paths.database(home)))], default=NONE_LIES_THERE)
+        return min([*found, *(one.at for one in earlier.by_restores(paths.database(home)))], default=NONE_LIES_THERE)
     except (Problem, OSError):
         return ""
 
@@ -216,10 +232,10 @@ async def look(db: Database, home: Path, upkeep: Upkeep) -> Report:
     """What `clean` would remove now."""
     by, report, seen = await _rules(home, upkeep), Report(), Counter[str]()
     for part in await db.read(retention.parts, by):
-        async for runs in _batches(db, retention.page, part):
+        async for runs in batches(db, retention.page, part):
             taken = await db.read(retention.would_remove, runs, seen)
             _count(report, part, runs, taken)
-        async for tasks in _batches(db, retention.idle, part, by.before):
+        async for tasks in batches(db, retention.idle, part, by.before):
             taken = await db.read(retention.would_remove, (), seen, [task.id for task in tasks])
             _count(report, part, (), taken)
     for table in retention.OTHERS:
@@ -228,37 +244,54 @@ async def look(db: Database, home: Path, upkeep: Upkeep) -> Report:
 
 
 async def clean(db: Database, home: Path, upkeep: Upkeep, by: str | None = None) -> Report:
-    """Remove what the rules let go, with its logs; then the file shrinks. Without a person `by` the runtime does it by itself."""
+    """Remove what the rules let go, with its logs; then the file shrinks. Without a person `by` the runtime does it by itself. Raises
+    DiskFull where not even the logs that go make room enough."""
     found, report = await _rules(home, upkeep), Report()
+    before: dict[str, int] | None = None
+    while True:
+        try:
+            await _clean(db, home, found, report, by)
+            return report
+        except DiskFull as problem:
+            freed = await makingroom.make(db, home, found)
+            report.freed.add(freed)
+            if not freed.logs and report.summary() == before:
+                raise _no_room(problem, report) from None
+            before = report.summary()
+
+
+def _no_room(problem: DiskFull, report: Report) -> DiskFull:
+    """The disk is full, and what was removed nevertheless."""
+    gone, logs = report.all(), report.freed.logs
+    removed = [f"{many:,} {what}" for many, what in ((gone.runs, "runs"), (gone.tasks, "tasks"), (logs, "logs of runs that go")) if many]
+    undone = f"Removed: {', '.join(removed)}. To remove more takes room." if removed else "Nothing was removed, which takes some room."
+    return DiskFull(problem.instead(undone).message, "Free space in another way, then try again.")
+
+
+async def _clean(db: Database, home: Path, found: Rules, report: Report, by: str | None) -> None:
+    """Do it, and count it in the report. What an earlier try has done is not done again."""
     await settle(db, home)
-    unlinked: list[str] = []
-    for part in await db.read(retention.parts, found):
-        async for runs in _batches(db, retention.page, part):
+    parts, unlinked = await db.read(retention.parts, found), list[str]()
+    if any(part.edge != part.at_once().edge for part in parts):
+        await db.write_quietly(trial.try_out)  # on a full disk the history never counts what waits for that
+    for part in parts:
+        async for runs in batches(db, retention.page, part):
             taken = await db.write(retention.remove, [run.id for run in runs])
             unlinked += await to_thread(_unlinked, home, taken.runs)
             _count(report, part, runs, taken)
             if len(unlinked) >= retention.ROWS:
                 await _forget_logs(db, unlinked)
-        async for tasks in _batches(db, retention.idle, part, found.before):
+        async for tasks in batches(db, retention.idle, part, found.before):
             _count(report, part, (), await db.write(retention.remove, (), [task.id for task in tasks]))
     await _forget_logs(db, unlinked)
     for table in retention.OTHERS:
-        _count_others(report, table, await _remove_old(db, table, found))
+        await _remove_old(db, table, found, report)
     while await db.read(retention.unused):
         await db.write_quietly(retention.remove_unused)
     if by is not None or report.summary() or await db.read(_noted_before, _today()):
         await db.write_quietly(_note, report.summary(), by)
-    await _shrink(db)
-    return report
-
-
-async def _batches(db: Database, find: Any, part: Part, *more: Any) -> AsyncIterator[list[Old]]:
-    """What `find` finds of a part, in lists that are short enough for one transaction."""
-    after: Edge = retention.NOTHING
-    while found := await db.read(find, part, *more, after):
-        for at in range(0, len(found), retention.BATCH):
-            yield found[at : at + retention.BATCH]
-        after = (found[-1].ended, found[-1].id)
+    with suppress(DiskFull):  # what is free in the file is used again in any case
+        await _shrink(db)
 
 
 def _count(report: Report, part: Part, runs: Sequence[Old], taken: Taken) -> None:
@@ -276,16 +309,16 @@ def _count(report: Report, part: Part, runs: Sequence[Old], taken: Taken) -> Non
 
 def _count_others(report: Report, table: str, rows: int) -> None:
     if rows:
-        report.others[table] = rows
+        report.others[table] = report.others.get(table, 0) + rows
 
 
-async def _remove_old(db: Database, table: str, by: Rules) -> int:
-    """Old rows of one of the other tables; how many there were."""
-    left = total = await db.read(retention.count_old, table, by)
+async def _remove_old(db: Database, table: str, by: Rules, report: Report) -> None:
+    """Old rows of one of the other tables."""
+    left = await db.read(retention.count_old, table, by)
     while left > 0:
         done = await db.write_quietly(retention.remove_old, table, by)
+        _count_others(report, table, done)
         left = left - done if done else 0
-    return total
 
 
 async def _shrink(db: Database) -> None:

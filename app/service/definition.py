@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import amounts, formats, placing
+from app.core import amounts, placing
 from app.core.clean import clean, cut, nearest
 from app.core.definitions import KINDS, Definitions, examine
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
@@ -195,6 +195,8 @@ def _row(c: Connection, kind: str, name: str) -> Row | None:
 def _text(kind: str, name: str, values: Row, format: str = "toml") -> tuple[str, str]:
     """A definition as text, and its format: YAML where TOML cannot hold it. Takes time, so never within the event loop: what is read
     from the database is read there."""
+    from app.core import formats  # which reads YAML's library: a runtime need not have it to come up
+
     document = {kind: {name: definitions.document_of(kind, values)}}
     try:
         return formats.write(document, format), format

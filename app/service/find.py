@@ -24,7 +24,7 @@ _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _SEVERAL = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
 """`21,22` or `21-23`, as other queues take it."""
 _LARGEST = 2**63 - 1
-_SELECTORS = ("status", "queue", "name", "tag", "since", "filter")
+_SELECTORS = ("status", "queue", "name", "tag", "since", "filter", "as_of")
 
 
 def task(c: Connection, ident: str | int) -> TaskRow:
@@ -74,9 +74,9 @@ class Chosen:
 
 def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> Chosen:
     """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
-    wanted = _said(select or {})
+    wanted, as_of = _said(select or {})
     if wanted:
-        return Chosen(tuple(_selected(c, wanted)), ())
+        return Chosen(_unchanged(c, _selected(c, wanted), as_of), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     tasks: dict[str, TaskRow] = {}
@@ -93,8 +93,9 @@ def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any
 def uuids(
     c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None
 ) -> tuple[list[str], tuple[dict[str, Any], ...]]:
-    """As `chosen`, but what was found as uuids, which of a million tasks fit into memory."""
-    wanted = _said(select or {})
+    """As `chosen`, but what was found as uuids, which of a million tasks fit into memory; also what has changed since `as_of`, which
+    `again` leaves out."""
+    wanted, _ = _said(select or {})
     if "filter" in wanted:
         return browse.uuids(c, browse.matching(c, _filter(c, wanted))), ()
     if wanted:
@@ -141,11 +142,17 @@ def filtered(c: Connection, text: str) -> browse.Wanted:
 
 def again(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> Chosen:
     """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for, or a filter keeps them."""
-    wanted = _said(select or {})
+    wanted, as_of = _said(select or {})
     if "filter" in wanted:
-        return Chosen(tuple(_in_order(c, browse.still(c, _filter(c, wanted), uuids))), ())
+        return Chosen(_unchanged(c, _in_order(c, browse.still(c, _filter(c, wanted), uuids)), as_of), ())
     states = filters(wanted)["statuses"]
-    return Chosen(tuple(row for row in _in_order(c, uuids) if not states or row.status in states), ())
+    return Chosen(_unchanged(c, [row for row in _in_order(c, uuids) if not states or row.status in states], as_of), ())
+
+
+def _unchanged(c: Connection, rows: Sequence[TaskRow], as_of: int | None) -> tuple[TaskRow, ...]:
+    """Those that are as they were when they were looked at: nobody agreed to what has started, ended or come since."""
+    changed = reads.changed(c, [row.uuid for row in rows], as_of) if as_of is not None else ()
+    return tuple(row for row in rows if row.uuid not in changed)
 
 
 def known_queue(c: Connection, name: str | None) -> None:
@@ -154,13 +161,18 @@ def known_queue(c: Connection, name: str | None) -> None:
         raise named("queue", name, known)
 
 
-def _said(select: dict[str, Any]) -> dict[str, Any]:
-    """What a selection really says. A word we do not know must not be passed over: it would choose more than was meant."""
+def _said(select: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """What a selection really says, and as of which event. A word we do not know must not be passed over: it would choose more than was
+    meant."""
     for word in select:
         if word not in _SELECTORS:
             near = nearest(word, _SELECTORS)
             raise Usage(f'tasks cannot be chosen by "{cut(clean(word), 40)}".' + (f" Nearest: {near}." if near else ""))
-    return {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
+    wanted = {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
+    as_of = wanted.pop("as_of", None)
+    if as_of is not None and type(as_of) is not int:
+        raise Usage("as_of must be the number of an event, as `review` and `ls` tell it. Nothing was done.")
+    return wanted, as_of
 
 
 def refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:

@@ -26,8 +26,6 @@ from db.states import Run
 
 QUARTER, HOUR, WIDE = 15, 60, 120
 """Minutes; the rows are of one, of QUARTER and of WIDE, as spans show them."""
-AGAIN = 3
-"""Minutes that are counted once more each time: an end may be recorded a moment after the minute in which it was."""
 MINUTES_KEPT, QUARTERS_KEPT, DAYS_KEPT = 180, 2 * 1440, 30 * 1440
 """Minutes for which the rows of each width are kept."""
 TAIL = 10
@@ -65,7 +63,7 @@ async def count(db: Database, budget: float = BUDGET) -> bool:
     return True
 
 
-def _first(until: int, now: int, again: int = AGAIN) -> int:
+def _first(until: int, now: int, again: int = store.AGAIN) -> int:
     """Where to go on. Minutes that are too old to be kept are counted by whole hours, which need none of them."""
     return until - again if until - again >= now - MINUTES_KEPT else core.begin_of(until, HOUR)
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from app.core import metrics, sla
 from app.errors import Usage
-from app.service import backups
+from app.service import backupfiles, backups
 from db import alerts, clock
 from db import metrics as figures
 from db.rows import SlaRow
@@ -55,7 +55,7 @@ def _read(c: Connection, metric: str, now: float) -> figures.Figure:
 def _of_files(c: Connection, figure: figures.Figure, now: float) -> figures.Figure:
     file = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
     try:
-        folder = backups.folder(Path(file).parent, backups.settings())
+        folder = backupfiles.folder(Path(file).parent, backupfiles.settings())
     except Usage:  # it is not known where they lie
         return figure
     found, gone = backups.NEWEST.there(c, str(folder))

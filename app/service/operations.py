@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import amounts, difference
-from app.core.clean import MASK, clean, is_secret_name
+from app.core import amounts, difference, hiding
+from app.core.clean import clean
 from app.errors import Refused, Usage
 from app.service.call import Call
 from db import clock, operations, reads
@@ -53,26 +53,15 @@ def _ago(seconds: Any) -> str | None:
 
 
 def as_dict(row: OperationRow, name: str | None = None, here: str | None = None) -> dict[str, Any]:
-    """An operation on the wire. `name` is its task's, `here` whether the asking terminal did it, `reason` why it cannot be undone."""
+    """An operation on the wire. `name` is its task's, `here` whether the asking terminal did it, `reason` why it cannot be undone.
+    What is secret is masked here only: the log keeps it whole, or nothing could be undone."""
     reason = why_not(row)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
-        "before": masked(row.before), "after": masked(row.after), "source": row.source, "here": here is not None and row.origin == here,
+        "before": hiding.masked(row.before), "after": hiding.masked(row.after), "source": row.source,
+        "here": here is not None and row.origin == here,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by, "undoable": not reason, "reason": reason,
     }  # fmt: skip
-
-
-def masked(value: Any) -> Any:
-    """What was recorded, without what looks secret by its name. The log keeps it whole, or nothing could be undone; a value that says
-    where a secret is says no more than that."""
-    if isinstance(value, Mapping):
-        return {key: _masked(str(key), inner) for key, inner in value.items()}
-    return [masked(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _masked(name: str, value: Any) -> Any:
-    plain = value is not None and not isinstance(value, (Mapping, list, bool))
-    return MASK if plain and is_secret_name(name) else masked(value)
 
 
 # --- what can be undone -------------------------------------------------------------------------------------------------------------

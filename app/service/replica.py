@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from app.core.clean import clean
@@ -26,10 +27,15 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
     host, folder = parted(to)
     if not folder.startswith("/"):
         what = f"no folder stands behind {clean(host)}:" if host and not folder else "the folder of the copy must begin with /"
-        raise Usage(f"{what}. Nothing was changed.", f"Type: taskdeck db replica set {f'{clean(host)}:' * bool(host)}/mnt/second/taskdeck")
+        raise Usage(f"{what}. Nothing was changed.", _typed(f"{host}:/mnt/second/taskdeck" if host else "/mnt/second/taskdeck", "Type"))
     if to.startswith(":"):
-        raise Usage("no host stands before the colon. Nothing was changed.", f"On this machine: taskdeck db replica set {clean(folder)}")
+        raise Usage("no host stands before the colon. Nothing was changed.", _typed(folder, "On this machine"))
     return await _moved(call, to.rstrip("/") or "/")
+
+
+def _typed(to: str, when: str) -> str:
+    """The command that copies there."""
+    return f"{when}: taskdeck db replica set {clean(shlex.quote(to))}"
 
 
 def parted(target: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from app import engines
-from app.core import amounts, parameters
+from app.core import amounts, hiding, parameters
 from app.core.board import DRAINING
 from app.core.clean import clean, cut, valid_name
 from app.core.ids import nth, uuid7
@@ -218,7 +219,9 @@ def _parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
 def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """What will be run, resolved, and the task's type."""
     if template is not None:
-        return engines.launch(template.engine, template.schema, given, template.parameters), template.type
+        launch = engines.launch(template.engine, template.schema, given, template.parameters)
+        hidden = hiding.names(template.parameters, given)
+        return launch | ({views.HIDDEN: hidden} if hidden else {}), template.type
     if spec.script is not None:
         return {**engines.launch("shell", {"script": spec.script}, {}), "script": spec.script}, "shell"
     return {"argv": spec.argv}, "exec"
@@ -234,7 +237,7 @@ def fits(pool: PoolRow, cpu: float, memory: float, undone: str = NOTHING) -> Non
         options = " ".join(f"--{word} {needed}" for word, needed, _ in lacking)
         raise Refused(
             f"needs {needs}, but pool {clean(pool.name)} has {has} in all: it could never start. {undone}",
-            f"Ask for less, or: taskdeck pool set {clean(pool.name)} {options}",
+            f"Ask for less, or: taskdeck pool set {clean(shlex.quote(pool.name))} {options}",
         )
 
 
@@ -257,7 +260,11 @@ def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
         return spec.template
     if spec.script is not None:
         return as_name(spec.script.strip().splitlines()[0])
-    argv = list(launch["argv"])
+    return name_of(launch["argv"])
+
+
+def name_of(argv: Sequence[str]) -> str:
+    """The program and its last path-like argument, as a name."""
     plain = [word for word in argv[1:] if word[:1] not in ("-", "") and _PATH.fullmatch(word)]
     paths = [word for word in plain if set(word) & {".", "/"}] or [word for word in plain if len(word) <= 40]
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))

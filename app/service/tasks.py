@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,7 @@ def _apply_to(c: Connection, by: str, verb: str, found: find.Chosen, may: May, a
 
 
 _TOLD = (
-    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "retry_at",
+    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "retry_at", "pinned",
 )  # fmt: skip
 
 
@@ -441,7 +442,10 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "retry_delay": TypeAdapter(spec.Duration),
     "grace": TypeAdapter(spec.Duration),
     "name": TypeAdapter(spec.NameStr),
+    "pinned": TypeAdapter(bool),
 }
+FREE = frozenset({"pinned"})
+"""Fields of which no run knows: they may be set of a task that has ended, too."""
 
 
 async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]) -> dict[str, Any]:
@@ -461,7 +465,7 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
         row["before"] |= was[row["uuid"]]
     done["notes"] += [
         f"#{row['number']} is {row['status']}: this run keeps what it has, and the change counts for the next one."
-        for row in done["done"] if row["status"] in ACTIVE and "name" not in values
+        for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *FREE}
     ]  # fmt: skip
     return done
 
@@ -475,13 +479,15 @@ def _change(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None
 
 
 def _settable(c: Connection, values: dict[str, Any]) -> May:
-    """What refuses a task that has ended, or would ask for more than its pool can ever hold. Raises NotFound for the queue."""
+    """What refuses a task that has ended (unless it is only to be pinned), or would ask for more than its pool can ever hold. Raises
+    NotFound for the queue."""
     places = templates.places(c)
     if "queue" in values and values["queue"] not in places:
         raise find.no_queue(values["queue"], list(places))
 
     def may(row: TaskRow) -> None:
-        _waiting_only("set")(row)
+        if not values.keys() <= FREE:
+            _waiting_only("set")(row)
         refuse_room(places, row, values)
 
     return may
@@ -585,10 +591,11 @@ def _stuck(task: Any) -> str | None:
 def _closed(task: Any) -> str | None:
     """What keeps a queue from starting anything, whatever is free."""
     queue, pool = clean(task.queue), clean(task.pool)
+    named, drawn = clean(shlex.quote(task.queue)), clean(shlex.quote(task.pool))
     if task.queue_status != "active":
-        return f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue resume {queue}"
+        return f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue resume {named}"
     if task.pool_status != "active":
-        return f"pool {pool} is {task.pool_status}: #{task.number} starts only after taskdeck pool resume {pool}"
+        return f"pool {pool} is {task.pool_status}: #{task.number} starts only after taskdeck pool resume {drawn}"
     if task.capacity == 0:
-        return f"queue {queue} has capacity 0: #{task.number} starts only after taskdeck queue set {queue} --capacity 1"
+        return f"queue {queue} has capacity 0: #{task.number} starts only after taskdeck queue set {named} --capacity 1"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
@@ -53,7 +54,7 @@ async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     def create(c: Connection) -> None:
         if named.template(c, name) is not None:
             said = f"there is a template {clean(name)} already. Nothing was changed."
-            raise Conflict(said, f"Change it: taskdeck template set {clean(name)}")
+            raise Conflict(said, f"Change it: taskdeck template set {clean(shlex.quote(name))}")
         check_place(definition, places(c))
         named.create(c, schema.templates, name, columns(definition, given), call.by)
 

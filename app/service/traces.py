@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from app import paths
-from db.ledger import Trace
+from db.adopted import UNKNOWN, Trace
 
 Records = dict[str, dict[str, Any]]
 """The records of one run, by their letter; `f`: it was forgotten."""
@@ -65,8 +66,33 @@ def _trace(runid: str, records: Records) -> Trace:
         at = end.get("at") if isinstance(end.get("at"), int | float) and 0 <= end["at"] < LATEST else None
         code = end.get("code") if isinstance(end.get("code"), int) else None
         return Trace(runid, told="f" not in records, end=at, code=code, lost=bool(end.get("lost")), ended=True)
-    number, attempt = _marks(records.get("p"))
-    return Trace(runid, number, told="f" not in records, attempt=attempt)
+    began = records["i"].get("at") if isinstance(records.get("i"), dict) else None
+    return _living(runid, records.get("p"), began, told="f" not in records)
+
+
+def of_started(event: dict[str, Any]) -> Trace:
+    """A run that its keeper says goes on."""
+    return _living(event["run"], event, event["at"], told=True)
+
+
+def _living(runid: str, process: dict[str, Any] | None, began: Any, told: bool) -> Trace:
+    """A run that has not ended as far as is known, with what its leader shows if that lives."""
+    number, attempt = _marks(process)
+    begin = began if isinstance(began, int | float) and 0 <= began < LATEST else None
+    trace = Trace(runid, number, told, attempt=attempt, begin=begin)
+    with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
+        if process is not None and _began_at(process["pid"]) == process["ticks"]:
+            leader, argv, cwd = psutil.Process(process["pid"]), (), "/"
+            with suppress(psutil.Error):  # it may be another user's by now
+                argv, cwd = tuple(leader.cmdline()), leader.cwd()
+            return replace(trace, lives=True, argv=argv, cwd=cwd, name=_name(argv) if argv else UNKNOWN)
+    return trace
+
+
+def _name(argv: tuple[str, ...]) -> str:
+    from app.service import submit  # which few need, and takes long to read
+
+    return submit.name_of(argv)
 
 
 def numbers(home: Path) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -20,7 +21,7 @@ from db.operations import By
 from db.rows import OperationRow, SlaRow
 
 BATCH = 100
-"""Operations that are undone in one transaction."""
+"""Operations on tasks that are undone in one transaction; those on all else are few, and refer to each other."""
 EARLIER = 20
 """Earlier calls that are looked at for one that can be undone, where the last cannot."""
 NAMED = 8
@@ -43,14 +44,30 @@ async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: b
     Raises Refused when there is nothing to undo, NotFound for an operation that there is not.
     """
     by = call.by if isinstance(call.by, By) else By(call.by)
-    rows = await call.db.read(_chosen, by, ids)
+    rows = await call.db.write_quietly(_chosen, by, ids)
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
-    for at in range(0, len(rows), BATCH):
-        part = [row.id for row in rows[at : at + BATCH]]
-        found = await (call.db.read(_look, part) if dry_run else call.db.write(_undo, part, by))
+    for part in _parts(rows):
+        found = await (call.db.write_quietly(_tried, part, by) if dry_run else call.db.write(_each, part, by))
         for key, said in found.items():
             total[key] += said
     return total
+
+
+def _parts(rows: Sequence[OperationRow]) -> list[list[int]]:
+    """Operations in their order, as they are undone together."""
+    parts: list[list[int]] = [[]]
+    on_tasks = 0
+    for row in rows:
+        if on_tasks == BATCH:
+            parts.append([])
+            on_tasks = 0
+        parts[-1].append(row.id)
+        on_tasks += _on_task(row)
+    return parts
+
+
+def _on_task(row: OperationRow) -> bool:
+    return number_of(row.object) is not None
 
 
 def _chosen(c: Connection, by: By, ids: Sequence[int] | int | None) -> list[OperationRow]:
@@ -84,7 +101,7 @@ def _before(c: Connection, by: By, first: int) -> str:
     "" for nothing."""
     for (batch,) in c.exec_driver_sql(_EARLIER, (by.origin, first, EARLIER)).fetchall():
         rows = [row for row in operations.batch(c, batch) if row.undone_by is None]
-        able = [done["id"] for done in _each(c, [row.id for row in rows], None)["done"]] if len(rows) <= NAMED else []
+        able = [done["id"] for done in _tried(c, [row.id for row in rows], by)["done"]] if len(rows) <= NAMED else []
         if able:
             chosen = next(row for row in rows if row.id in able)
             more = f" and {len(able) - 1} more" if len(able) > 1 else ""
@@ -109,39 +126,51 @@ def _words(row: OperationRow, name: str | None) -> str:
 # --- in a transaction ---------------------------------------------------------------------------------------------------------------
 
 
-def _look(c: Connection, ids: Sequence[int]) -> dict[str, Any]:
-    return _each(c, ids, None)
+def _tried(c: Connection, ids: Sequence[int], by: By) -> dict[str, Any]:
+    """What `_each` would do. It is done and given up, since one operation may only be possible once another was taken back."""
+    with c.begin_nested() as trial:
+        found = _each(c, ids, By.again(by))
+        trial.rollback()
+    return found
 
 
-def _undo(c: Connection, ids: Sequence[int], by: By) -> dict[str, Any]:
-    return _each(c, ids, by)
-
-
-def _each(c: Connection, ids: Sequence[int], by: By | None) -> dict[str, Any]:
-    """Take back what can be as things stand; without `by` only look."""
+def _each(c: Connection, ids: Sequence[int], by: By) -> dict[str, Any]:
+    """Take back what can be, each as those before it leave things."""
     found = {row.id: row for row in operations.by_ids(c, ids)}
+    total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
+    for on_tasks, rows in groupby((found[number] for number in ids), _on_task):
+        done, refused = (_back_on_tasks if on_tasks else _back)(c, list(rows), by)
+        total["done"] += done
+        total["refused"] += [find.refusal(problem, row.id, number_of(row.object)) for row, problem in refused]
+    return total
+
+
+def _back(c: Connection, rows: Sequence[OperationRow], by: By) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
+    """Take back what was done to anything but tasks; what was, and why the others were not."""
     done: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
-    on_tasks: list[OperationRow] = []
-    for row in (found[number] for number in ids):
+    refused: list[tuple[OperationRow, Problem]] = []
+    for row in rows:
         try:
-            if number_of(row.object) is not None and not _refuse_for_good(c, row):
-                on_tasks.append(row)
-                continue
             step = _step(c, row)
-            if by is not None:
-                with operations.undoing(by, row):
-                    step.act(c, by)
+            with operations.undoing(by, row):
+                step.act(c, by)
             done.append(_done(row, None))
         except Problem as problem:
-            refused.append(find.refusal(problem, row.id, number_of(row.object)))
-    for wave in _waves(on_tasks):
+            refused.append((row, problem))
+    return done, refused
+
+
+def _back_on_tasks(c: Connection, rows: Sequence[OperationRow], by: By) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
+    """The same for what was done to tasks, many at once."""
+    done: list[dict[str, Any]] = []
+    refused: list[tuple[OperationRow, Problem]] = [(row, _never(c, row)) for row in rows if why_not(row)]
+    for wave in _waves([row for row in rows if not why_not(row)]):
         backs, left = undotasks.look(c, wave)
-        if by is not None and backs:
+        if backs:
             undotasks.act(c, by, backs)
         done += [_done(back.operation, back.task.name) for back in backs]
-        refused += [find.refusal(problem, row.id, number_of(row.object)) for row, problem in left]
-    return {"done": done, "refused": refused, "notes": []}
+        refused += left
+    return done, refused
 
 
 def _waves(rows: Sequence[OperationRow]) -> list[list[OperationRow]]:
@@ -160,15 +189,15 @@ def _done(row: OperationRow, name: str | None) -> dict[str, Any]:
             "text": _words(row, name), "back": difference.told(row.verb, row.object, name, row.after, row.before)}  # fmt: skip
 
 
-def _refuse_for_good(c: Connection, row: OperationRow) -> None:
-    """Raise Refused for what can never be taken back."""
-    if reason := why_not(row):
-        raise Refused(f"{_told(c, row)}: {reason}.")
+def _never(c: Connection, row: OperationRow) -> Refused:
+    """It can never be taken back."""
+    return Refused(f"{_told(c, row)}: {why_not(row)}.")
 
 
 def _step(c: Connection, row: OperationRow) -> Step:
     """What takes this back. Raises Refused when it cannot be, as things stand."""
-    _refuse_for_good(c, row)
+    if why_not(row):
+        raise _never(c, row)
     if row.verb.startswith("alert "):
         return _alert_step(c, row)
     kind, _, verb = row.verb.partition(" ")

@@ -125,7 +125,7 @@ def _check_run(task: TaskRow, was: Field, facts: Facts) -> None:
 
 def _check_fields(task: TaskRow, was: Mapping[str, Field], facts: Facts) -> None:
     """Set, front, hold and release: every field is as it was left, and what it gets again is possible."""
-    if task.status in ENDED:
+    if task.status in ENDED and not was.keys() - {"status"} <= tasks.FREE:
         raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
     for name, field in was.items():
         if name != "status" and getattr(task, name) != field.after:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import amounts
+from app.core import amounts, hiding
 from app.core.case import Why
-from app.core.clean import MASK, clean, is_secret_name
+from app.core.clean import MASK, clean
 from app.errors import Usage
 from app.paths import log_path, stopped
 from app.service import cures, find, view
 from app.service.call import Call
-from db import aside, clock, reads
+from db import aside, clock, looks, reads
 from db.rows import InstanceRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
@@ -30,54 +30,36 @@ SAMPLED = 200
 
 
 def task_dict(row: TaskRow) -> dict[str, Any]:
-    """A task on the wire. Values of parameters whose names look secret are masked, and so is what they became in the launch."""
+    """A task on the wire. Values of secret parameters are masked, and so is what they became in the launch."""
     return row._asdict() | masked(row.parameters, row.launch)
 
 
 def masked(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
     """A task's parameters and launch as they may be shown."""
-    return {"parameters": _open(parameters), "launch": _launch(parameters, launch)}
+    hidden = launch.get(HIDDEN, ())
+    return {"parameters": hiding.opened(parameters, hidden), "launch": _launch(list(hiding.secrets(parameters, hidden)), launch)}
 
 
-DEEPEST = 80
-"""Levels of a parameter that are looked through for secrets; what lies deeper is not shown."""
+HIDDEN = "hidden"
+"""What a launch calls the names of parameters that the template's schema declared secret when the task was submitted."""
 
 
-def _open(value: Any, depth: int = 0) -> Any:
-    """A parameter's value with what looks secret masked, however deep it lies."""
-    if depth > DEEPEST:
-        return MASK
-    if isinstance(value, dict):
-        return {name: MASK if is_secret_name(str(name)) else _open(inner, depth + 1) for name, inner in value.items()}
-    return [_open(inner, depth + 1) for inner in value] if isinstance(value, list) else value
-
-
-def _secrets(value: Any, depth: int = 0) -> Iterator[str]:
-    """What `_open` masks, as it may stand in a command."""
-    if isinstance(value, dict) and depth <= DEEPEST:
-        for name, inner in value.items():
-            yield from [str(inner)] if is_secret_name(str(name)) else _secrets(inner, depth + 1)
-    elif isinstance(value, list) and depth <= DEEPEST:
-        for inner in value:
-            yield from _secrets(inner, depth + 1)
-
-
-def _launch(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
+def _launch(secrets: Sequence[str], launch: dict[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in launch.items() if key in ("argv", "script")}
-    hidden = [value for value in _secrets(parameters) if value]
+    hidden = sorted(filter(None, secrets), key=len, reverse=True)
     if hidden and "argv" in shown:
         shown["argv"] = [_masked(word, hidden) for word in shown["argv"]]
     if unread := launch.get(aside.UNREADABLE):
-        shown[aside.UNREADABLE] = {name: _masked(_left(text), hidden) for name, text in unread.items()}
+        shown[aside.UNREADABLE] = {name: _masked(_left(text, launch.get(HIDDEN, ())), hidden) for name, text in unread.items()}
     return shown
 
 
 _PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*}?|[^,}]*)')
 
 
-def _left(text: str) -> str:
-    """What could not be read, as it was stored; what looks secret by its name is masked as far as its shape still tells."""
-    return clean(_PAIR.sub(lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if is_secret_name(pair[1]) else pair[0], text))
+def _left(text: str, names: Collection[str]) -> str:
+    """What could not be read, as it was stored; what is secret by its name, or one of these, is masked as far as its shape still tells."""
+    return clean(_PAIR.sub(lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if hiding.is_secret(pair[1], names) else pair[0], text))
 
 
 def _masked(word: str, hidden: Sequence[str]) -> str:
@@ -95,7 +77,7 @@ async def ls(
     call: Call, *, status: Sequence[str] | str = (), queue: str | None = None, name: str | None = None, tag: dict[str, str] | None = None,
     since: float | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Tasks, newest first; `recent` leaves out what ended over a day ago.
+    """Tasks, newest first, and `as_of`, the last event that was known; `recent` leaves out what ended over a day ago.
 
     With `brief`, only what a line shows: `lines` is the JSON text of a list of lists (`db.reads.BRIEF` says of what), and
     `notes` has by uuid what `NOTES` names.
@@ -105,11 +87,11 @@ async def ls(
 
 
 def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
-    wanted = _wanted(c, wanted, recent)
+    wanted, as_of = _wanted(c, wanted, recent), looks.last_event(c)
     rows = reads.list_tasks(c, **wanted, limit=limit)
     notes = _notes(c, call, [row for row in rows if row.status in WAITING][:EXPLAINED])
     listed = [task_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NONE), strict=True)) for row in rows]
-    return {"tasks": listed} | _counted(c, wanted, limit, len(rows))
+    return {"tasks": listed, "as_of": as_of} | _counted(c, wanted, limit, len(rows))
 
 
 def _ls_brief(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
@@ -133,9 +132,11 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.home = home
         self.now = now
         self.ticks = ticks
-        self.memory = Memory(home)
+        self.memory = Memory(home, read_only=read_only)
         self._undoing: list[tuple[str, tuple[Deed, ...]]] = []
         """What `u` takes back, the latest last, each with what was said of it, safe."""
+        self._done_for_good = False
+        """Whether something that cannot be undone was done after the latest of these."""
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
         self.errands = Errands(self.client_factory)
@@ -215,7 +216,10 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             self.say(self.look.theirs(self._told), "warn", stays=True)
         self.errands.start()
         self.questions.start()
-        self.feed.start()
+        if self._first is None:
+            self.feed.start()
+        else:  # with rows to show already: the feed's thread would hold up the one that draws them
+            self.call_after_refresh(self.feed.start)
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
             self.questions.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
         self.set_interval(AWAY / 2, self._looked)
@@ -369,7 +373,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             return board
         before = self.board.runtime if self.board else runtime
         since = before.since if before.state == "none" and before.since else self.now()
-        return replace(board, runtime=replace(runtime, since=since))
+        return board._replace(runtime=runtime._replace(since=since))
 
     def _feed_gone(self) -> None:
         self.call_later(self._no_runtime)
@@ -379,7 +383,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         board = self.board or Board()
         if board.runtime.state not in DOWN:
             gone = RuntimeFacts("none", since=self.now(), demo=board.runtime.demo)
-            self.board = replace(board, runtime=gone, lock=None, measured_at=board.at or None)
+            self.board = board._replace(runtime=gone, lock=None, measured_at=board.at or None)
 
     def _feed_lost(self, error: Exception, lives: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
@@ -393,9 +397,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             self._no_runtime()
         if ails:
             board = self.board or Board()
-            self.board, self.unread = replace(board, database=ails, runtime=replace(board.runtime, cure=cure)), ""
+            self.board, self.unread = board._replace(database=ails, runtime=board.runtime._replace(cure=cure)), ""
         elif never:
-            self.board, self.unread = replace(unread.UNREAD, home=str(self.home or "")), text
+            self.board, self.unread = unread.UNREAD._replace(home=str(self.home or "")), text
         self.say(text, "broken")
         self._trouble = self.said()
 
@@ -407,7 +411,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         silent = seconds >= silence.LONG
         if silent is (board.runtime.unheard_since is None):
             since = self.now() - seconds if silent else None
-            self.board = replace(board, runtime=replace(board.runtime, unheard_since=since))
+            self.board = board._replace(runtime=board.runtime._replace(unheard_since=since))
 
     def _still_nothing(self) -> None:
         if self.board is None:
@@ -492,12 +496,20 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def can_be_undone(self, said: str, deeds: Sequence[Deed]) -> None:
         """`u` takes it back by these, and then what was done before it. `said` is safe."""
         self._undoing = [*self._undoing, (said, tuple(deeds))][-UNDONE:]
+        self._done_for_good = False
+
+    def cannot_be_undone(self) -> None:
+        """Something was done that `u` does not take back: what it would take back instead is said first."""
+        self._done_for_good = bool(self._undoing)
 
     def action_undo(self) -> None:
-        """Undo the last thing that can be undone, then the one before it."""
+        """Undo the last thing that can be undone, then the one before it. Where something else was done since, say first what that is."""
         if self.refuses():
             return
-        if self._undoing:
+        if self._done_for_good:
+            self._done_for_good = False
+            self.say(f"u again takes back: {self.undone_next.rstrip('.')}, which was before.", stays=True)
+        elif self._undoing:
             said, deeds = self._undoing.pop()
             self._ask(deeds, Batch(self, len(deeds), said))
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from app.tui.header import WIDE
 from app.tui.panes.work import TALL
@@ -16,8 +16,7 @@ FULL = (80, 24)
 BOTTOM = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Arrangement:
+class Arrangement(NamedTuple):
     """Heights in lines, of all panes with their rules. `top` holds queues and pools, side by side when `wide`."""
 
     header: int

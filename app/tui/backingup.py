@@ -38,5 +38,7 @@ def told(answer: Mapping[str, Any] | None, error: Exception | None, look: Look) 
     """What came of it, in words, and their style. What the program that is run after a backup failed with is told, too."""
     if answer is None:
         return look.theirs(f"Not backed up: {error}"), "broken"
-    text = f"Backed up, {amounts.size(answer['bytes'])}, restored and checked: {answer['id']}."
-    return look.theirs(f"{text} {answer['after']}" if answer.get("after") else text), "warn" if answer.get("after") else ""
+    size = amounts.size(answer["bytes"])
+    if wrong := answer.get("after"):  # first, for a narrow screen cuts off the end
+        return look.theirs(f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."), "warn"
+    return look.theirs(f"Backed up, {size}, restored and checked: {answer['id']}."), ""

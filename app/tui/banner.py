@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
@@ -191,7 +190,6 @@ def _fit(room: int, look: Look, texts: Iterable[str]) -> str:
 class Banner(Lines):
     """Trouble, in up to two lines below the header."""
 
-    @dataclass
     class Clicked(Message):
         """It was clicked."""
 

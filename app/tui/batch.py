@@ -30,6 +30,8 @@ class Batch:
         self._undo: list[Deed] = []
         self._operations: list[int] = []
         self._failed = False
+        self._did = False
+        """Whether anything was done."""
 
     def taker(self, deed: Deed) -> Done:
         """What to call with the answer to this deed, from any thread."""
@@ -42,6 +44,7 @@ class Batch:
             self._app.asked_priorities.clear()
         texts = self._refused if refused else self._texts
         if error is None:
+            self._did = self._did or not isinstance(answer, dict) or bool(answer.get("done", True))
             texts.append(sentence(deed, answer, self._app.look.theirs))
             self._note_undo(deed, answer)
         else:
@@ -67,6 +70,8 @@ class Batch:
         if self._undo:
             self._app.can_be_undone(self._takes_back or texts[0], self._undo)
             texts = [*texts, "u undo"]
+        elif self._did and not self._takes_back:
+            self._app.cannot_be_undone()
         elif self._takes_back and (before := self._app.undone_next):
             texts = [*texts, f"u undo: {before}"]
         self._app.say("  ".join(texts), "warn" if self._failed else "", stays=True)

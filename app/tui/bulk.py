@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from app.core.clean import pad
@@ -72,12 +71,12 @@ def _named(task: Mapping[str, Any], look: Look) -> list[Span]:
     return [(look.glyph(sign), sign.style), (f" {task['number']:>7} {name}  {look.cut(look.theirs(task['queue']), 16)}", "")]
 
 
-def deeds_of(verb: str, words: str, reviewed_at: float) -> list[Deed]:
-    """The one deed that does it, to what was there when it was reviewed (UNIX seconds): what came since is not meant."""
+def deeds_of(verb: str, words: str, found: Mapping[str, Any]) -> list[Deed]:
+    """The one deed that does it to what `review` found: what came or changed since is not meant."""
     _, said, states = _MEANS[verb]
     more = {"again": True} if verb == "retry" else {"value": None} if verb == "front" else {}
     able = ",".join(status.replace("_", "-") for status in states)
-    until = datetime.fromtimestamp(reviewed_at, UTC).isoformat(timespec="seconds")
     # The words come last: a quote that is not closed reaches to the end.
-    select = {"filter": f"status:{able} until:{until} {words}"}
-    return [Deed(verb, {"select": select} | more, said)]
+    select = {"filter": f"status:{able} {words}", "as_of": found["as_of"]}
+    asked = sum(n for status, n in found["statuses"].items() if status in states)
+    return [Deed(verb, {"select": select} | more, said, asked=asked)]

@@ -8,7 +8,6 @@ out in `grow` order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from rich.segment import Segment
@@ -37,8 +36,7 @@ class Cell(NamedTuple):
 Cells = tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column. `least` and `most` are cells (`most` 0: as `least`), `gap` the cells before it."""
 
     head: str
@@ -198,8 +196,7 @@ def content_width(cell: Cell) -> int:
     return width(cell.text) if isinstance(cell.text, str) and cell.span == 1 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """A bar of whole cells for a part of a whole."""
 
     part: float
@@ -209,8 +206,7 @@ class Bar:
         return look.bar(self.part, self.whole, cells)
 
 
-@dataclass(frozen=True, slots=True)
-class TwoTone:
+class TwoTone(NamedTuple):
     """Measured and reserved of a total, with a `!` after it when more is used than reserved."""
 
     used: float

@@ -10,6 +10,7 @@ from app.tui.screens.help import bindings_of
 from app.tui.screens.palette import Command, from_bindings
 from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES
+from app.tui.verbs import pause
 
 if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
@@ -38,7 +39,13 @@ def _bound(app: TaskdeckApp) -> list[Command]:
 def _queues(app: TaskdeckApp) -> list[Command]:
     queues = app.board.queues if app.board else ()
     tasks = [Command(f"queue {app.look.theirs(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues]
-    return [*tasks, *(_drain(app, place) for place in (*queues, *(app.board.pools if app.board else ())))]
+    places = (*queues, *(app.board.pools if app.board else ()))
+    return [*tasks, *(_turn(app, place) for place in places), *(_drain(app, place) for place in places)]
+
+
+def _turn(app: TaskdeckApp, place: Place) -> Command:
+    does = "pause" if place.status == "active" else "resume"
+    return Command(f"{does} {app.look.theirs(called(place))}", lambda: app.do(pause([place])))
 
 
 def _drain(app: TaskdeckApp, place: Place) -> Command:

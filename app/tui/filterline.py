@@ -14,6 +14,8 @@ from app.tui.footer import Hint
 from app.tui.pasting import OneLine
 
 Complete = Callable[[str], Sequence[str]]
+WORDS = "words, status:failed, queue:gpu, !word; tab completes"
+"""What it says that it takes, where it filters tasks."""
 FILTERING = [
     Hint("↵", "keep", "enter", 0), Hint("esc", "clear", "escape", 0), Hint("tab", "complete", "tab", 1), Hint("↑", "earlier", "up", 2),
 ]  # fmt: skip
@@ -38,7 +40,7 @@ class FilterLine(OneLine):
 
     def __init__(self) -> None:
         super().__init__(
-            id="filter", compact=True, placeholder="words, status:failed, queue:gpu, !word; tab completes", select_on_focus=False
+            id="filter", compact=True, placeholder=WORDS, select_on_focus=False
         )
         self.cursor_blink = False
         self._complete: Complete = lambda text: ()
@@ -50,8 +52,9 @@ class FilterLine(OneLine):
         """What tab completes by: the lines that a text may become."""
         self._complete = complete
 
-    def open(self, words: str) -> None:
-        """Begin with these words."""
+    def open(self, words: str, takes: str = WORDS) -> None:
+        """Begin with these words; without any it says what it takes."""
+        self.placeholder = takes
         self.display = self.is_open = True
         self.value = words
         self._back = 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from textual import events
 
@@ -16,8 +15,7 @@ from app.tui.panes.workrows import Gone
 from app.tui.saying import in_room
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """A key that works here: as shown, what it does, the key to send when it is clicked, its worth (0 is never dropped)."""
 
     shown: str
@@ -175,7 +173,7 @@ class KeyLine(Lines):
         from app.tui.keymap import shown_key
 
         key = shown_key([node for node, _ in self.app.screen._binding_chain], hint.key, keys)
-        return hint if key == hint.key else replace(hint, shown=key_name(key), key=key)
+        return hint if key == hint.key else hint._replace(shown=key_name(key), key=key)
 
     def fit(self) -> None:
         self.redraw()

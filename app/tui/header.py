@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual import events
 from textual.message import Message
@@ -57,8 +58,7 @@ class Link(str):
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Bearings:
+class Bearings(NamedTuple):
     """What the header shows beside the board: the title of a screen (none on the deck), places, failures not yet seen."""
 
     title: str = ""

@@ -8,7 +8,6 @@ binding too, before the next one goes to the field that has the focus by then.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, cast
 
 from textual import events
@@ -17,7 +16,7 @@ from textual.css.query import NoMatches
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.widget import Widget
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from app.tui.sturdy import going
 
@@ -30,7 +29,6 @@ Typed = events.Key | events.Paste
 class KeysInOrder(MessagePump):
     """A screen that gives its keys to its fields (`InOrder`) one after the other; to be named before the screen's own class."""
 
-    @dataclass
     class Waiting(Message, bubble=False):
         """There may be keys to give."""
 
@@ -63,6 +61,8 @@ class KeysInOrder(MessagePump):
 
     async def _give(self, event: Typed) -> None:
         """To the field that has the focus, also on a screen that one of the keys before has opened."""
+        from textual.widgets import TextArea  # reading it takes 6 ms; a form has it by now
+
         top = self.app.screen
         await happens(top._mounted_event)
         if isinstance(top.focused, InOrder):

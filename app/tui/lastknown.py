@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from app.core.board import Board
@@ -19,8 +18,8 @@ def with_last_known(board: Board, before: Board | None) -> Board:
         return board
     runs = {run.runid: run for run in before.running}
     pools = {pool.name: pool for pool in before.pools}
-    return replace(
-        board, measured_at=known_at, host=before.host if before.host.cpu_used is not None else board.host,
+    return board._replace(
+        measured_at=known_at, host=before.host if before.host.cpu_used is not None else board.host,
         running=tuple(_measured(run, runs.get(run.runid)) for run in board.running),
         pools=tuple(_measured(pool, pools.get(pool.name)) for pool in board.pools),
     )  # fmt: skip
@@ -29,4 +28,4 @@ def with_last_known(board: Board, before: Board | None) -> Board:
 def _measured(row: Any, was: Any) -> Any:
     if was is None or was.measured_cpu is None:
         return row
-    return replace(row, measured_cpu=was.measured_cpu, measured_memory=was.measured_memory)
+    return row._replace(measured_cpu=was.measured_cpu, measured_memory=was.measured_memory)

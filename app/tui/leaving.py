@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -74,7 +74,7 @@ def left(runtime: OwnRuntime, home: Path, board: Board, goes_on: bool) -> Board:
     if not runtime.alive:
         return board
     ended = runtime.stop(PATIENCE)
-    return replace(board, runtime=_in_background(home, ended) if goes_on else RuntimeFacts("none"))
+    return board._replace(runtime=_in_background(home, ended) if goes_on else RuntimeFacts("none"))
 
 
 def _in_background(home: Path, ended: bool) -> RuntimeFacts:

@@ -28,6 +28,8 @@ CHOSEN = Style(reverse=True, bold=True)
 _DENSE = 256
 """Bytes that a cell takes at most (a colour of its own and some marks); of what is denser, no more is looked at."""
 _DIM = Style(dim=True)
+_LONGEST_MATCH = 4096
+"""Characters of a match at most that is found across the border of two pages."""
 
 
 class LineCells:
@@ -36,10 +38,14 @@ class LineCells:
     def __init__(self, line: bytes) -> None:
         self._line = _last_state(line)
         self._pages: list[tuple[int, Strip]] = []
+        self._ends: list[int] = []
+        """The bytes up to which each page goes."""
         self._at = 0
         self._cells = 0
         self._style = clean.PLAIN
         self._rows: tuple[int, list[Strip]] = (0, [])
+        self.whole_rows = 0
+        """How many of the rows are the line's own, when it was wrapped last: the last one may only say how much more there is."""
 
     def window(self, x: int, width: int) -> Strip:
         """The cells from column `x` on, at most `width`."""
@@ -62,10 +68,33 @@ class LineCells:
     def _wrap(self, width: int, more: str) -> list[Strip]:
         while self._at < min(len(self._line), WRAPPED):
             self._parse_page()
-        rows = _fold(Strip.join(strip for _, strip in self._pages), width)
-        if self._at < len(self._line):
-            rows.append(Strip([Segment(more.format(size(len(self._line) - self._at)), _DIM)]).crop(0, width))
+        # The line may have been parsed further than it is shown here.
+        pages = sum(end < WRAPPED for end in self._ends) + 1
+        rows = _fold(Strip.join(strip for _, strip in self._pages[:pages]), width)
+        self.whole_rows = len(rows)
+        if left := len(self._line) - max(self._ends[:pages], default=0):
+            rows.append(Strip([Segment(more.format(size(left)), _DIM)]).crop(0, width))
         return rows
+
+    def find(self, pattern: re.Pattern[str]) -> tuple[int, int] | None:
+        """The columns where the first match begins and ends in what is shown of the line, parsed as far as that."""
+        text, at, page = "", 0, 0
+        while page < len(self._pages) or self._at < len(self._line):
+            if page == len(self._pages):
+                self._parse_page()
+            text += self._pages[page][1].text
+            page += 1
+            found = pattern.search(text)
+            # At the very end it may be the beginning of something else: the next page tells.
+            if found and (found.end() < len(text) or self._is_last(page)):
+                return at + cell_len(text[: found.start()]), at + cell_len(text[: found.end()])
+            at += cell_len(text[:-_LONGEST_MATCH])
+            text = text[-_LONGEST_MATCH:]
+        return None
+
+    def _is_last(self, pages: int) -> bool:
+        """Whether so many pages are the whole line."""
+        return pages == len(self._pages) and self._at == len(self._line)
 
     def _parse_page(self) -> None:
         end = _page_end(self._line, self._at)
@@ -73,6 +102,7 @@ class LineCells:
         self._style = spans[-1][1] if spans else self._style
         strip = Strip([Segment(text, _rich(style)) for text, style in spans if text])
         self._pages.append((self._cells, strip))
+        self._ends.append(end)
         self._cells += strip.cell_length
         self._at = end
 

@@ -14,7 +14,7 @@ from typing import Literal
 from textual.strip import Strip
 
 from app.core import amounts
-from app.core.clean import sgr_line, width
+from app.core.clean import sgr_line
 from app.tui.log import LineIndex, LogLines, Source
 from app.tui.loglayout import CHOSEN, MATCH, LineCells, cut, marked
 from app.tui.logsearch import Search
@@ -27,7 +27,9 @@ _JUMPS = 100
 _AT_ONCE = 16
 """Blocks of new output that are counted and searched before the page is shown."""
 _FAR = 64 * 1024
-"""Cells of a line in which a match is looked for, to bring it into view."""
+"""Cells of a line that are copied at most."""
+_TOO_FAR = "the match is beyond what is shown wrapped: w shows it"
+_HIDDEN = "what matches in this line is not shown"
 Place = tuple[int, int]
 """A row: the offset of its line, and which row of that line when lines are wrapped."""
 
@@ -129,20 +131,28 @@ class Pager:
             self._column = max(0, self._column + steps * max(1, self._width // 2))
 
     def resize(self, width: int, height: int) -> None:
-        """Take another size; what was at the end stays at the end."""
-        at_end = self._at_end()
+        """Take another size; what was at the end stays at the end, and a match that is seen is seen still."""
+        at_end, sees_match, column = self._at_end(), self._sees_match(), self._top_column()
         self._width, self._height = max(1, width), max(1, height)
-        self._settle(at_end)
+        self._settle(at_end, column, sees_match)
 
     def wrap(self) -> None:
-        """Wrap long lines, or cut them again."""
-        at_end = self._at_end()
+        """Wrap long lines, or cut them again; the line that was gone to is then seen where it matches."""
+        at_end, sees_match = self._at_end(), self._sees_line()
         self._wrap, self._column = not self._wrap, 0
-        self._settle(at_end)
+        self._settle(at_end, 0, sees_match)
 
-    def _settle(self, at_end: bool) -> None:
-        self._top = (self._top[0], 0)
+    def _top_column(self) -> int:
+        """At which column of its line the top row begins."""
+        return sum(row.cell_length for row in self._rows_of(self._top[0])[: self._top[1]]) if self._wrap else 0
+
+    def _settle(self, at_end: bool, column: int, sees_match: bool) -> None:
+        start = self._top[0]
+        row = self._row_at(start, column) if self._wrap and column else 0
+        self._top = (start, self._row_count(start) - 1 if row is None else row)
         self._go(self._last_top() if at_end else self._top)
+        if sees_match and not self._following and (unseen := self._show_match()):
+            self._tell(unseen)
 
     def _go(self, place: Place) -> None:
         self._top = min(place, self._last_top())
@@ -238,8 +248,15 @@ class Pager:
 
     def _origin(self) -> int:
         """From where the next match is looked for: the current one while it is seen, else just above the page."""
-        match = self._match
-        return match if match is not None and self._top[0] <= match <= self._bottom()[0] else self._top[0] - 1
+        return self._match if self._match is not None and self._sees_line() else self._top[0] - 1
+
+    def _sees_line(self) -> bool:
+        """Whether the line gone to is seen, or a part of it."""
+        return self._match is not None and self._top[0] <= self._match <= self._bottom()[0]
+
+    def _sees_match(self) -> bool:
+        """Whether the row is seen in which the line gone to matches."""
+        return self._match is not None and self._top <= self._matching_row()[0] <= self._bottom()
 
     def _land(self) -> None:
         """Make the jumps that wait, as far as their searches got."""
@@ -253,20 +270,42 @@ class Pager:
             self._made(jump, jump.origin, target)
 
     def _made(self, jump: _Jump, origin: int, target: int | None) -> None:
-        self._tell(_landing_note(jump, origin, target))
+        unseen = ""
         if target is not None:
             self._match, self._matched = target, jump.search.pattern
-            self._show(target, jump.search.pattern)
+            unseen = self._show_match()
+        self._tell(unseen or _landing_note(jump, origin, target))
 
-    def _show(self, start: int, pattern: re.Pattern[str]) -> None:
-        """Bring a line into view, a third down, unless it is seen already; and what matches in it."""
-        self._following = self._following and start >= self._last_top()[0]
-        if not self._top[0] <= start <= self._bottom()[0]:
-            self._go(self._walk((start, 0), -(self._height // 3)))
-        text = self._cells_of(start).window(0, _FAR).text
-        found = pattern.search(text)
-        if found and not self._wrap:
-            self._uncover(width(text[: found.start()]), width(text[: found.end()]))
+    def _show_match(self) -> str:
+        """Bring what matches in the line gone to into view, a third down, unless it is seen already; why it cannot be, else ""."""
+        place, unseen = self._matching_row()
+        if not self._top <= place <= self._bottom():
+            self._go(self._walk(place, -(self._height // 3)))
+        self._following = self._following and self._at_end()
+        found = None if self._wrap else self._found()
+        if found:
+            self._uncover(*found)
+        return unseen
+
+    def _found(self) -> tuple[int, int] | None:
+        """The columns of what matches in the line gone to, where it is shown."""
+        return self._cells_of(self._match).find(self._matched) if self._match is not None and self._matched else None
+
+    def _matching_row(self) -> tuple[Place, str]:
+        """The row in which the line gone to matches, or the nearest there is, and why that is not the one."""
+        start, found = self._match or 0, self._found()
+        if found is None:
+            return (start, 0), _HIDDEN
+        row = self._row_at(start, found[0]) if self._wrap else 0
+        return ((start, row), "") if row is not None else ((start, self._row_count(start) - 1), _TOO_FAR)
+
+    def _row_at(self, start: int, column: int) -> int | None:
+        """The row of a wrapped line in which a column of it stands; None when that is further than is shown."""
+        for row, strip in enumerate(self._rows_of(start)[: self._cells_of(start).whole_rows]):
+            if column < strip.cell_length:
+                return row
+            column -= strip.cell_length
+        return None
 
     def _uncover(self, begin: int, end: int) -> None:
         """Move sideways so far that these cells are seen, and no further than needed."""
@@ -323,7 +362,7 @@ class Pager:
             begin = max(0, self.lines.size - COPIED_MOST)
             text = "\n".join(map(_shown, self.lines.source.read(begin, self.lines.size).split(b"\n")))
             return _bounded(text), "the log" if not begin else "the end of the log"
-        if self._match is not None and self._top[0] <= self._match <= self._bottom()[0]:
+        if self._match is not None and self._sees_line():
             return _bounded(self._text_of(self._match)), "the line"
         starts = dict.fromkeys(start for start, _ in self._places())
         return _bounded("\n".join(map(self._text_of, starts))), "what is seen"
@@ -341,9 +380,18 @@ class Pager:
         return places[: self._height]
 
     def _row(self, place: Place) -> Strip:
-        row = self._rows_of(place[0])[place[1]] if self._wrap else self._cut_row(place[0])
-        row = marked(row, self._search.pattern, MATCH) if self._search else row
-        return marked(row, self._matched, CHOSEN) if self._matched and place[0] == self._match else row
+        start, at = place
+        rows = self._rows_of(start)[max(0, at - 1) : at + 2] if self._wrap else [self._cut_row(start)]
+        row = rows[min(at, 1)] if self._wrap else rows[0]
+        patterns = [(self._search.pattern, MATCH)] if self._search else []
+        patterns += [(self._matched, CHOSEN)] if self._matched and start == self._match else []
+        if not patterns:
+            return row
+        # A match may go on in the next row, or come from the one before.
+        whole, begin = Strip.join(rows), rows[0].cell_length if self._wrap and at else 0
+        for pattern, style in patterns:
+            whole = marked(whole, pattern, style)
+        return whole.crop(begin, begin + row.cell_length)
 
     def _cut_row(self, start: int) -> Strip:
         cells = self._cells_of(start)
@@ -421,7 +469,9 @@ def _target(jump: _Jump, origin: int) -> int | None:
 
 def _landing_note(jump: _Jump, origin: int, target: int | None) -> str:
     if target is None:
-        return jump.nothing
+        return jump.nothing + (": only in text that was overwritten" if jump.search.overwritten else "")
+    if jump.way != "near" and target == origin:
+        return "no other line matches"
     if jump.way == "next" and target <= origin:
         return "round from the last to the first"
     return "round from the first to the last" if jump.way == "previous" and target >= origin else ""

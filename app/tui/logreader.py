@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import NamedTuple
 
 from app.tui.logpager import Page, Pager
 
@@ -14,6 +15,16 @@ _SHOW_EVERY = 0.05
 _REST = 0.02
 """Seconds for which counting and searching stand back after a key, so that the interpreter draws what came of it."""
 Command = Callable[[Pager], object]
+
+
+class Resize(NamedTuple):
+    """The command of a screen of another size, which no reader gave: what was noted stays."""
+
+    width: int
+    height: int
+
+    def __call__(self, pager: Pager) -> None:
+        pager.resize(self.width, self.height)
 
 
 class Reader:
@@ -71,7 +82,7 @@ class Reader:
 
     def _obey(self, command: Command) -> None:
         """Do as asked, on the log as it is by now: a look at its size is due before, and is all that `grown` asks."""
-        if command is not Pager.grown:
+        if command is not Pager.grown and not isinstance(command, Resize):
             self._pager.hush()
         grew = self._look() if command is Pager.grown or monotonic() >= self._look_at else False
         changed = command is not Pager.grown and command(self._pager) is not False

@@ -1,7 +1,7 @@
 """Searching a log: the offsets of all lines that hold a text, found block by block while nothing else is to do.
 
 Case is ignored, and colours count for nothing. Raw bytes are searched first, because that is fast; a line that could
-match is then judged as it is shown.
+match is then judged as it is shown: text that was overwritten or erased is not there.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from app.tui.log import BLOCK, LogLines
+from app.tui.loglayout import LineCells
 
 MOST = 1_000_000
 """Matches that are kept; a search stops there."""
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
+_REWRITES = re.compile(rb"[\r\b]|\x1b\[[0-?]*[ -/]*[^0-?m]")
+"""What goes back in a line, or erases in it: what was written is not all shown any more."""
 _ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault")
 _ERROR = re.compile(
     r"(?<!no )(?<!0 )(?<!\w)(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault)(?!\w)",
@@ -35,6 +38,8 @@ class Search:
         """What of a needle may stand before an escape that parts it."""
         self._parted = frozenset(part[-1] for part in begun)
         self._found = array("Q")
+        self.overwritten = False
+        """Whether a line was passed over because what matches in it is not shown any more."""
         self._next = 0
         self._seen = -1
 
@@ -93,13 +98,28 @@ class Search:
             self._seen = size
 
     def _keep(self, start: int, data: bytes) -> None:
+        # A last line that grew is judged anew: what matched in it may have been overwritten.
+        while self._found and self._found[-1] >= start:
+            self._found.pop()
         for begin, line in self._candidates(data):
-            at = start + begin
-            if self._matches(line) and (not self._found or at > self._found[-1]) and len(self._found) < MOST:
-                self._found.append(at)
+            if len(self._found) < MOST and self._matches(line):
+                self._found.append(start + begin)
 
     def _matches(self, line: bytes) -> bool:
-        return self.pattern.search(_ESCAPE.sub(b"", line).decode("utf-8", "replace")) is not None
+        if not self._is_in(line):
+            return False
+        written = line.rstrip(b"\r\n")
+        if not _REWRITES.search(written):
+            return True
+        last = written.rpartition(b"\r")[2]
+        # What was written last is shown; all of it is worked out only where that does not tell.
+        shown = not _REWRITES.search(last) and self._is_in(last) or LineCells(written).find(self.pattern) is not None
+        self.overwritten = self.overwritten or not shown
+        return shown
+
+    def _is_in(self, written: bytes) -> bool:
+        """Whether it matches, colours left out."""
+        return self.pattern.search(_ESCAPE.sub(b"", written).decode("utf-8", "replace")) is not None
 
     def _candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Lines that could match, each with its offset in `data`."""

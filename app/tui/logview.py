@@ -17,7 +17,7 @@ from app.core.clean import clean, clean_lines, width
 from app.tui.lines import Lines
 from app.tui.log import Source
 from app.tui.logpager import Page, Pager
-from app.tui.logreader import Command, Reader
+from app.tui.logreader import Command, Reader, Resize
 
 
 class LogView(Lines, can_focus=True):
@@ -204,7 +204,7 @@ class LogView(Lines, can_focus=True):
     def on_resize(self) -> None:
         size = self.size  # the event's counts the padding too
         self._paint()
-        self.ask(lambda pager: pager.resize(size.width, size.height))
+        self.ask(Resize(size.width, size.height))
 
     def on_show(self) -> None:
         self.watch_for_growth(True)

@@ -7,8 +7,8 @@ everything that reaches the screen becomes a `Strip` here, from spans of (text, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -21,8 +21,7 @@ Span = tuple[str, str]
 """A text and the name of its style (a key of `STYLES`, "" for none)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """A sign of `core.signs`: a one-cell glyph, its ASCII twin, the word, the name of a style."""
 
     glyph: str
@@ -77,8 +76,7 @@ def plain_output(text: str) -> str:
     return "".join([piece for piece, _ in cleaning.sgr_line(text)])
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What this terminal can show: `ascii` for no line and block characters, `colour`, `utf8` for names in other scripts; `plain`
     is for whoever has the screen read out: words for signs and bars, no lines, no sparklines (with `ascii`)."""
 

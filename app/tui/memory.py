@@ -21,11 +21,13 @@ MOST = 256 * 1024
 
 
 class Memory:
-    """Values by name. Without a home they last as long as the deck."""
+    """Values by name. Without a home, or where nothing may be written, what is put lasts as long as the deck."""
 
-    def __init__(self, home: Path | None = None) -> None:
+    def __init__(self, home: Path | None = None, *, read_only: bool = False) -> None:
         self._path = home / "deck.json" if home else None
         self._values = self._stored()
+        if read_only:
+            self._path = None
 
     def get(self, name: str, default: T) -> T:
         """What was put there last, when it has the type of `default`."""

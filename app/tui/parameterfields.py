@@ -225,6 +225,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._at = -1
         (self.screen.focus_next if by > 0 else self.screen.focus_previous)()
         self._arrange()
+        self._tell()
 
     async def action_turn(self) -> None:
         """On when it is off; open what can be opened."""
@@ -296,7 +297,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         """Show all parameters again; False when all are shown."""
         if not self._finding and not self._filling.query:
             return False
-        row = self._row
+        row, here = self._row, self.has_focus_within
         self._finding = False
         self._hide_editors()
         self._find.value = ""
@@ -305,7 +306,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         ):
             self._filling = schemaform.unfolded(self._filling, row.field.path)
         self._look_for("")
-        self._go(next((at for at, one in enumerate(self._rows) if _same(one, row)), 0))
+        if here:
+            self._go(next((at for at, one in enumerate(self._rows) if _same(one, row)), 0))
         return True
 
     def _found(self) -> None:
@@ -421,7 +423,8 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._set(row.field, text)
 
     def on_focus(self) -> None:
-        if self._at < 0 and not self._finding:
+        # The focus may have gone on by the time that this is heard of: `leave` passes it through here.
+        if self._at < 0 and not self._finding and self.screen.focused is self:
             self.enter(1)
 
     def on_descendant_blur(self) -> None:
@@ -441,6 +444,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._at, self._finding = -1, False
             self._hide_editors()
             self._arrange()
+            self._tell()
 
     async def on_click(self, event: events.Click) -> None:
         """A click on a line goes there; on a switch, a choice or a heading it acts."""
@@ -470,6 +474,11 @@ class ParameterFields(InOrder, Lines, can_focus=True):
             self._move_editor(self._find, self._find_box)
         elif isinstance(self._row, Slot):
             self._move_editor(self._editor, self._box(self._row))
+        # With more lines than before there is only now room to scroll in.
+        if self.has_focus_within:
+            self._reveal()
+        elif self.screen.focused:
+            self.screen.focused.scroll_visible(animate=False, force=True, immediate=True)
 
     def watch_has_focus(self, _has_focus: bool) -> None:
         super().watch_has_focus(_has_focus)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from textual.strip import Strip
 
@@ -13,16 +13,14 @@ from app.tui.look import Look, Span
 from app.tui.ruletext import Says
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """Columns, and how an item becomes their cells: `cells(item, look, now)`, every text in them already safe."""
 
     columns: tuple[Column, ...]
     cells: Callable[[Any, Look, float], Cells]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One kind of row. `narrow` is its grid on narrow terminals."""
 
     id: str

@@ -9,7 +9,6 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -96,7 +95,7 @@ def _given(ascii: bool | None, plain: bool, found: Reading) -> dict[str, Any]:
         from app.tui.keymap import settled
 
         keys, odd = settled(settings.keys, os.path.basename(found.path))
-        settings, told = replace(settings, keys=keys), told or odd
+        settings, told = settings._replace(keys=keys), told or odd
     if ascii is None and settings.glyphs != "auto":
         ascii = settings.glyphs == "ascii"
     look = Look(ascii=plain or (poor if ascii is None else ascii), colour=probe.wants_colour(), utf8=utf8, plain=plain)

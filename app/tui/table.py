@@ -27,6 +27,8 @@ NARROW = 100
 
 WHEEL = 3
 _KEPT_LAYOUTS = 400
+NONE_PASSES = "None that the filter shows; esc shows all."
+"""What a part says of which the filter leaves no row."""
 
 
 class Table(Lines, can_focus=True):

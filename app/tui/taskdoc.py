@@ -207,6 +207,8 @@ def definition(facts: Facts) -> Section:
     pairs.append(("queue", f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}"))
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
+    if task.get("pinned"):
+        pairs.append(("pinned", "no cleanup takes it"))
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
         pairs.append(("again", own(quoted(submit_words(spec_of(task))))))
     opens = {"template": f"template:{task['template']}"}

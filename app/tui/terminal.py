@@ -6,6 +6,7 @@ clicks (1000) in SGR form (1006) are enough. It also asks for sizes in band, and
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import select
@@ -17,7 +18,9 @@ from time import sleep
 from types import FrameType
 from typing import Any, ClassVar
 
+from textual import events
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
 
 from app.tui.keyboard import Keyboard
 
@@ -44,10 +47,18 @@ class ClicksOnlyDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         super().start_application_mode()
+        loop = asyncio.get_running_loop()
+        # The size is asked in the app's loop: of two signals at once Textual's handler tells the later one's size first, and the app
+        # would stay at the other.
+        signal.signal(signal.SIGWINCH, lambda number, frame: loop.call_soon_threadsafe(self._tell_size))
         self._taken = True
         for number in self.endings:
             signal.signal(number, self._hurry)  # the app's loop is woken as before
         Thread(target=self._end_with_terminal, name="hangup", daemon=True).start()
+
+    def _tell_size(self) -> None:
+        size = Size(*self._get_terminal_size())
+        self._app.post_message(events.Resize(size, size))
 
     def close(self) -> None:
         super().close()

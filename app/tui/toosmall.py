@@ -28,6 +28,8 @@ class TooSmall(App[int]):
     look: Look
     _told_small: tuple[Size, str] | None = None
     """For which size what was told, while it stands there."""
+    _covered = False
+    """Whether the line still stands where a screen should."""
 
     def action_leave(self) -> None:
         """Leave."""
@@ -40,7 +42,12 @@ class TooSmall(App[int]):
         return (0 < width < LEAST[0] or 0 < height < LEAST[1]) and not getattr(self.screen, "FITS_ANYWHERE", False)
 
     async def on_event(self, event: events.Event) -> None:
-        """Nothing acts that one cannot see: not on a row, and not in a question."""
+        """Nothing acts that one cannot see: not on a row, and not in a question. A window that was another size for a moment is drawn anew:
+        what the terminal made of it meanwhile is not known, and Textual passes over a size that is as it was."""
+        if isinstance(event, events.Resize):
+            self._told_small = None
+            if event.size == self._size:
+                self.screen.refresh()
         unseen = isinstance(event, (events.InputEvent, events.Paste)) and self.too_small
         if not unseen or (isinstance(event, events.Key) and event.key in LEAVE):
             await super().on_event(event)
@@ -55,9 +62,12 @@ class TooSmall(App[int]):
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if not self.too_small:
             self._told_small = None
+            if self._covered and renderable is not None:
+                renderable = screen._compositor.render_full_update()  # a screen that kept its size meanwhile would draw what changed
+                self._covered = False
             super()._display(screen, renderable)
         elif self._told_small != (told := (self.size, self._leaves)):
-            self._told_small = told
+            self._told_small, self._covered = told, True
             super()._display(screen, LayoutUpdate([[strip] for strip in self._small_lines()], self.size.region))
 
     def _small_lines(self) -> list[Strip]:

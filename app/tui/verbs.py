@@ -6,9 +6,8 @@ Every function takes the chosen rows and gives deeds, or raises `Unfit` with the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.core.clean import middle
@@ -25,16 +24,17 @@ class Unfit(Exception):
     """These rows cannot be asked that; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(NamedTuple):
     """One call to the runtime. `said` begins the sentence about what was done: "Paused"."""
 
     verb: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: dict[str, Any]
     said: str = ""
     undo: tuple[Deed, ...] = ()
     object: str = ""
     """What it was done to, where the answer does not name it (a queue, an alert)."""
+    asked: int = 0
+    """Of how many tasks it was asked, where those that have changed since are left alone."""
 
 
 def plain(row: Any) -> Any:
@@ -56,14 +56,15 @@ def ids(rows: Iterable[TaskRow]) -> list[str]:
     return [row.uuid for row in rows]
 
 
-def cancel(rows: Sequence[TaskRow], waiting: bool = False) -> list[Deed]:
-    """Cancel what has not ended; only waiting tasks can be brought back. `waiting`: not what has started meanwhile."""
-    active = [row for row in rows if not isinstance(row, EndedLine)]
-    if not active:
+def cancel(rows: Sequence[TaskRow]) -> list[Deed]:
+    """Cancel what has not ended. What waits can be brought back, and is left alone where it has started meanwhile: nobody was told that
+    its work would be lost."""
+    waiting, running = (ids(row for row in rows if isinstance(row, kind)) for kind in (NextLine, RunningLine))
+    if not waiting and not running:
         raise Unfit(f"Nothing to cancel: {_have(rows)} ended." if rows else "Nothing to cancel here.")
-    before = ids(row for row in active if isinstance(row, NextLine))
-    undo = (Deed("retry", {"ids": before}, "Brought back"),) if before else ()
-    return [Deed("cancel", {"ids": ids(active)} | ({"waiting": True} if waiting else {}), "Cancelled", undo)]
+    back = (Deed("retry", {"ids": waiting}, "Brought back"),)
+    deeds = [Deed("cancel", {"ids": waiting, "waiting": True}, "Cancelled", back)] if waiting else []
+    return [*deeds, Deed("cancel", {"ids": running}, "Cancelled")] if running else deeds
 
 
 def signal(rows: Sequence[TaskRow], number: int, name: str) -> list[Deed]:
@@ -198,6 +199,8 @@ def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:
         more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
         parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
     parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
+    if (left := deed.asked - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
+        parts.append(f"{left:,} of {deed.asked:,} changed since and {'is' if left == 1 else 'are'} left alone.")
     return "  ".join(parts) or "Nothing was to be done."
 
 

@@ -17,8 +17,6 @@ pages that differ from its base. `manifest.jsonl` says what was taken, found bad
 from __future__ import annotations
 
 import argparse
-import ctypes
-import ctypes.util
 import errno
 import hashlib
 import importlib
@@ -30,7 +28,6 @@ import shutil
 import sqlite3
 import stat
 import struct
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -118,7 +115,7 @@ def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 def entries(folder: str) -> list[dict[str, Any]]:
     """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
     beside, of, history, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
-    own header, and has no `what`; those that were taken long ago have no history."""
+    own header, and has no `what`; where that cannot be read it is bad. Those that were taken long ago have no history."""
     taken, bad, pruned = {}, {}, set()
     for said in manifest(folder)[0]:
         if said["what"] == "taken":
@@ -162,10 +159,13 @@ def is_id(text: str) -> bool:
 
 
 def _from_header(folder: str, ident: str) -> dict[str, Any]:
+    """What a file says of itself; one that cannot be read as a backup is bad, whatever its length."""
     try:
         return Opened(path_of(folder, ident)).entry()
-    except (Damaged, OSError):
-        return _nothing(ident)
+    except Damaged as damaged:
+        return dict(_nothing(ident), problem=damaged.why)
+    except OSError as error:
+        return dict(_nothing(ident), problem=UNREADABLE + (error.strerror or "unknown").lower())
 
 
 def _nothing(ident: str) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _judged(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None) -> d
     except OSError:
         size, gone = 0, "its file is gone"
     wrong = gone or (None if size == entry["bytes"] else "its file cannot be read, or has another length than it had")
-    return dict(entry, path=path, problem=bad["why"] if bad else wrong)
+    return dict(entry, path=path, problem=bad["why"] if bad else entry.get("problem") or wrong)
 
 
 def _broken(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | None:
@@ -518,6 +518,9 @@ def _by_module() -> Callable[[bytes, int], bytes] | None:
 
 
 def _by_library() -> Callable[[bytes, int], bytes] | None:
+    import ctypes  # which few need, and takes long to read
+    import ctypes.util
+
     for name in ("libzstd.so.1", "libzstd.1.dylib", ctypes.util.find_library("zstd")):
         try:
             library = ctypes.CDLL(name) if name else None
@@ -542,6 +545,8 @@ def _by_library() -> Callable[[bytes, int], bytes] | None:
 
 
 def _by_program() -> Callable[[bytes, int], bytes] | None:
+    import subprocess  # as above
+
     program = shutil.which("zstd")
     if program is None:
         return None

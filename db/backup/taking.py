@@ -24,8 +24,8 @@ from db import clock, legible, sql
 from db.backup import keeping, room
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, BadBackup, Store, told
-from db.engine import explain
 from db.errors import Problem, Storage, damaged
+from db.explain import explain
 from db.files import read_only_uri
 
 LEVEL = 3
@@ -45,9 +45,14 @@ class Rules:
 
 def due(backups: Sequence[Backup], rules: Rules) -> bool:
     """Whether it is time for one. One that was bad when it was taken was one too: it is tried again after as long as an increment waits.
-    One that was found bad since, or lost, is none."""
-    lately = [backup for backup in backups if (backup.verified or not backup.bytes) and 0 <= _age(backup) < rules.increment]
+    One that was found bad since, or lost, is none, nor is what lies there and is no backup."""
+    lately = [backup for backup in backups if (backup.verified or _was_bad(backup)) and 0 <= _age(backup) < rules.increment]
     return not lately or _full_is_due(backups, rules) and all(backup.verified for backup in lately)
+
+
+def _was_bad(backup: Backup) -> bool:
+    """Whether it was bad when it was taken: of such a one no file is kept."""
+    return not backup.bytes and not os.path.lexists(backup.path)
 
 
 def _full_is_due(backups: Sequence[Backup], rules: Rules) -> bool:

@@ -227,9 +227,9 @@ class Deck:
         """The screen, what was not drawn since the last key as blanks."""
         return [line.replace(BLANK, " ").rstrip() for line in self._cells(COLUMNS)]
 
-    def _cells(self, columns: int) -> list[str]:
-        """So many cells of each line."""
-        rows = (self.shown.screen.buffer[y] for y in range(ROWS))
+    def _cells(self, columns: int, lines: Sequence[int] = range(ROWS)) -> list[str]:
+        """So many cells of each line, or of these."""
+        rows = (self.shown.screen.buffer[y] for y in lines)
         return ["".join(row[x].data for x in range(columns)) for row in rows]
 
     @property
@@ -324,7 +324,7 @@ class Deck:
 
     def _is_intact(self, columns: int) -> bool:
         """The header, with the clock at its end, in the first line, the keys in the last."""
-        first, *_, last = (line.rstrip(f"{BLANK} ") for line in self._cells(COLUMNS + 1))
+        first, last = (line.rstrip(f"{BLANK} ") for line in self._cells(COLUMNS + 1, (0, ROWS - 1)))
         ends = len(first) == columns - 1 and re.search(r"\d\d:\d\d$", first)
         return bool(ends) and re.search("help|esc|quit|back", last) is not None
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from app import paths
 from app.cli.demo_end import end_all
+from app.runtime.fresh import let_go_in_peace
+from app.service.call import Call
+from db.engine import open_database
 from tests.acceptance.terminal import Terminal
 
 PROGRAM = Path(sys.executable).with_name("taskdeck")
@@ -64,6 +71,16 @@ class House:
     def terminal(self, *args: object, columns: int = 120, rows: int = 40, **env: str) -> Terminal:
         """A command on a terminal of its own; without words, the deck."""
         return Terminal([PROGRAM, *map(str, args)], self.env | env, self.work, columns, rows)
+
+    def here(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> Any:
+        """What a runtime would do, done in this process while none is up, where that costs a test less than to start one."""
+
+        async def done() -> Any:
+            async with open_database(paths.database(self.home), writable=True) as db:
+                return await do(Call(db, "ann", self.home))
+
+        with mock.patch.dict(os.environ, self.env), let_go_in_peace(self.home, []):
+            return asyncio.run(done())
 
     def close(self) -> None:
         """End everything that belongs to the home."""

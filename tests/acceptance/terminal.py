@@ -20,6 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pyte
+from pyte.charsets import LAT1_MAP
+from pyte.modes import IRM
+from pyte.screens import Char
+from wcwidth import wcwidth
 
 Lines = list[str]
 Condition = Callable[["Terminal"], object]
@@ -33,15 +37,49 @@ _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[ -/]*[@-~]|\x1b\[\?[0-9;]*\$
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?$")
 
 
+_OF_ONE_CELL = frozenset(c for c in map(chr, (*range(0x20, 0x7F), *range(0x2010, 0x2600))) if wcwidth(c) == 1)
+
+
+class _Cells(dict[str, Char]):
+    """The cells of one look, by the character in them."""
+
+    def __init__(self, look: Char) -> None:
+        self._look = look
+
+    def __missing__(self, character: str) -> Char:
+        self[character] = cell = self._look._replace(data=character)
+        return cell
+
+
+class _Looks(dict[Char, _Cells]):
+    """The cells of each look."""
+
+    def __missing__(self, look: Char) -> _Cells:
+        self[look] = cells = _Cells(look)
+        return cells
+
+
 class Screen(pyte.Screen):
     """What a terminal shows; it answers the program's questions (where is the cursor, what are you)."""
 
     def __init__(self, columns: int, rows: int, answer: Callable[[bytes], object]) -> None:
         self._main: Any = None
+        self._looks = _Looks()
         self._answer = answer
         self.box_cells = 1
         """Cells that this terminal claims a box character takes: 2 is usual in CJK set-ups."""
         super().__init__(columns, rows)
+
+    def draw(self, data: str) -> None:
+        """Characters of one cell each that fit into the line at once, which pyte draws one by one; that is most of what a deck writes."""
+        cursor, mapped = self.cursor, self.charset or self.g0_charset is not LAT1_MAP
+        end = cursor.x + len(data)
+        if mapped or IRM in self.mode or end > self.columns or not _OF_ONE_CELL.issuperset(data):
+            super().draw(data)
+            return
+        self.buffer[cursor.y].update(zip(range(cursor.x, end), map(self._looks[cursor.attrs].__getitem__, data), strict=True))
+        cursor.x = end
+        self.dirty.add(cursor.y)
 
     def write_process_input(self, data: str) -> None:
         self._answer(data.encode())

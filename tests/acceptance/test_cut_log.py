@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,12 @@ from tests.living import alive, until
 ALONE = "There is no good backup of it. Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore\n"
 
 
-def refused_until_it_is_restored(house: House, backup: bool) -> None:
+def refused_until_it_is_restored(house: House, *refused: Any, backup: bool) -> None:
     """No mending lets a runtime start, and all say what does."""
     cure = "db restore --dry-run" if backup else "db backup && taskdeck db restore"
     repaired = house.td("db", "check", "--repair")
     assert repaired.returncode == 5 and all(line.startswith("not mended: ") for line in repaired.stdout.splitlines()), repaired.stdout
-    for said in (repaired, house.td("db", "check"), house.td("db", "migrate"), house.td("serve", "--detach")):
+    for said in (repaired, house.td("db", "migrate"), *refused):
         assert said.returncode == 5 and said.stderr.endswith(f": taskdeck {cure}\n"), said.stderr
         assert backup or said.stderr.endswith(ALONE), said.stderr
     assert house.json("status")["database"]["state"] == "DAMAGED"
@@ -31,42 +32,41 @@ def refused_until_it_is_restored(house: House, backup: bool) -> None:
 
 
 @pytest.mark.parametrize(("left", "backup"), [("no log", "before"), ("an empty log", "after")])
-def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(house: House, tmp_path: Path, left: str, backup: str):
-    waiting, ran = house.submit("--hold", "--", "/bin/true"), tmp_path / "ran"
-    house.ok("stop")
-    house.ok("serve", "--detach")
+def test_a_log_that_is_gone_is_told_and_what_ran_does_not_run_again(idle: House, tmp_path: Path, left: str, backup: str):
+    waiting, ran = "1", tmp_path / "ran"
+    idle.ok("serve", "--detach")
     if backup == "before":
-        house.ok("db", "backup")
-    house.ok("release", waiting)
-    house.ok("submit", "--wait", "-c", f"echo ran >> {ran}")
-    pid = house.json("status")["runtime"]["pid"]
+        idle.ok("db", "backup")
+    idle.ok("release", waiting)
+    idle.ok("submit", "--wait", "-c", f"echo ran >> {ran}")
+    pid = idle.json("status")["runtime"]["pid"]
     os.kill(pid, signal.SIGKILL)
     until(lambda: not alive(pid), "it is killed")
-    log = house.home / "taskdeck.db-wal"
+    log = idle.home / "taskdeck.db-wal"
     log.unlink() if left == "no log" else os.truncate(log, 0)
 
-    started, checked = house.td("serve", "--detach"), house.td("db", "check")
+    started, checked = idle.td("serve", "--detach"), idle.td("db", "check")
 
     for said in (started, checked):
         assert said.returncode == 5 and "what was written last is missing: run " in said.stdout + said.stderr
     if backup == "after":
-        refused_until_it_is_restored(house, backup=False)
-        shutil.rmtree(house.home / "backups", ignore_errors=True)
-        house.ok("db", "backup")
-    carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]
+        refused_until_it_is_restored(idle, started, checked, backup=False)
+        shutil.rmtree(idle.home / "backups", ignore_errors=True)
+        idle.ok("db", "backup")
+    carried = json.loads(idle.ok("db", "restore", "--yes", "--json"))["carried"]
     assert carried["unknown"] == 2 and carried["next"] > 1000
-    house.ok("serve", "--detach")
-    assert house.json("show", waiting)["status"] == "held" and ran.read_text() == "ran\n"
+    idle.ok("serve", "--detach")
+    assert idle.json("show", waiting)["status"] == "held" and ran.read_text() == "ran\n"
 
 
-def test_it_is_told_and_what_ran_behind_it_does_not_run_again(house: House, tmp_path: Path):
-    first = house.submit("--hold", "--", "/bin/true")
-    house.ok("db", "backup")
-    log, ran = house.home / "taskdeck.db-wal", tmp_path / "ran"
+def test_it_is_told_and_what_ran_behind_it_does_not_run_again(saved: House, tmp_path: Path):
+    first = "1"
+    saved.ok("serve", "--detach")
+    log, ran = saved.home / "taskdeck.db-wal", tmp_path / "ran"
     before = log.stat().st_size
-    house.ok("submit", "--wait", "-c", f"echo ran >> {ran}")
-    last = house.submit("--hold", "--", "/bin/true")
-    pid = house.json("status")["runtime"]["pid"]
+    saved.ok("submit", "--wait", "-c", f"echo ran >> {ran}")
+    last = saved.submit("--hold", "--", "/bin/true")
+    pid = saved.json("status")["runtime"]["pid"]
     os.kill(pid, signal.SIGKILL)
     until(lambda: not alive(pid), "it is killed")
     kept = bytearray(log.read_bytes())
@@ -74,15 +74,15 @@ def test_it_is_told_and_what_ran_behind_it_does_not_run_again(house: House, tmp_
     kept[before + 524] ^= 1
     log.write_bytes(kept)
 
-    started, checked = house.td("serve", "--detach"), house.td("db", "check")
+    started, checked = saved.td("serve", "--detach"), saved.td("db", "check")
 
     for said in (started, checked):
         assert said.returncode == 5 and "its log is damaged, and what was written last is behind that" in said.stdout + said.stderr
-    refused_until_it_is_restored(house, backup=True)
+    refused_until_it_is_restored(saved, started, checked, backup=True)
     assert log.read_bytes() == kept, "nothing was written"
-    carried = json.loads(house.ok("db", "restore", "--yes", "--json"))["carried"]
+    carried = json.loads(saved.ok("db", "restore", "--yes", "--json"))["carried"]
     assert not carried["whole"] and carried["next"] > int(last) + 1
-    house.ok("serve", "--detach")
-    assert int(house.submit("--wait", "--", "/bin/true")) >= carried["next"]
-    assert ran.read_text() == "ran\n" and house.json("show", first)["status"] == "held"
-    assert [path.read_bytes() for path in house.home.glob("taskdeck.db.before-restore-*-wal")] == [bytes(kept)], "it is kept as it was"
+    saved.ok("serve", "--detach")
+    assert int(saved.submit("--wait", "--", "/bin/true")) >= carried["next"]
+    assert ran.read_text() == "ran\n" and saved.json("show", first)["status"] == "held"
+    assert [path.read_bytes() for path in saved.home.glob("taskdeck.db.before-restore-*-wal")] == [bytes(kept)], "it is kept as it was"

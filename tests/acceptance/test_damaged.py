@@ -14,10 +14,12 @@ import pytest
 from app import paths
 from app.runtime import fresh, inplace
 from app.runtime.advice import Newest
+from app.service import backups
 from db.errors import DamagedDatabase
 from tests.acceptance.house import House
 from tests.corruption import trials
-from tests.living import Living, until
+from tests.living import until
+from tests.service.ready import submitted
 
 
 def test_twenty_random_corruptions_are_told_never_written_to_and_brought_back(tmp_path: Path):
@@ -28,53 +30,43 @@ def test_twenty_random_corruptions_are_told_never_written_to_and_brought_back(tm
     assert len([trials.trial(model, tmp_path / "home", dice) for _ in range(20)]) == 20
 
 
-def test_every_command_says_what_to_do(house: House):
-    house.submit("-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    database = house.home / "taskdeck.db"
+def test_every_command_says_what_to_do(saved: House):
+    database = saved.home / "taskdeck.db"
     database.write_bytes(database.read_bytes()[:-9000])
     before = database.read_bytes()
 
     for words in (["serve", "--detach"], ["ls"], ["db", "check"], ["db", "migrate"], ["db", "check", "--repair"]):
-        done = house.td(*words)
+        done = saved.td(*words)
         assert done.returncode == 5 and "Traceback" not in done.stderr, words
         assert "Newest good backup" in done.stderr and "taskdeck db restore --dry-run" in done.stderr, (words, done.stderr)
     assert database.read_bytes() == before
 
 
-def test_a_check_of_a_damaged_database_ends_with_what_can_be_done(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    with closing(sqlite3.connect(house.home / "taskdeck.db")) as c:
+def test_a_check_of_a_damaged_database_ends_with_what_can_be_done(saved: House):
+    with closing(sqlite3.connect(saved.home / "taskdeck.db")) as c:
         ((root,),) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_status'")
-    with (house.home / "taskdeck.db").open("r+b") as file:
+    with (saved.home / "taskdeck.db").open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
 
     for words in ([], ["--repair"]):
-        done = house.td("db", "check", *words)
+        done = saved.td("db", "check", *words)
         assert done.returncode == 5 and done.stdout
         assert done.stderr.startswith("taskdeck: the database is damaged. Newest good backup: ")
         assert done.stderr.endswith(" old. See what would change: taskdeck db restore --dry-run\n")
 
 
-def test_a_database_that_is_gone_is_not_made_anew_where_there_are_backups(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    database = house.home / "taskdeck.db"
+def test_a_database_that_is_gone_is_not_made_anew_where_there_are_backups(saved: House):
+    database = saved.home / "taskdeck.db"
     database.unlink()
 
     alone = [["ls"], ["status"], ["db", "check"], ["db", "check", "--repair"], ["db", "backup"], ["db", "cleanup", "--dry-run"]]
     for words in (["serve", "--detach"], ["db", "migrate"], *alone):
-        done = house.td(*words)
+        done = saved.td(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr, (words, done.stderr)
         assert "Newest good backup" in done.stderr and "taskdeck db restore" in done.stderr and not database.exists(), done.stderr
-    assert "the next task will be" in house.ok("db", "restore", "--yes")
-    house.ok("serve", "--detach")
-    assert "held" in house.ok("ls")
+    assert "the next task will be" in saved.ok("db", "restore", "--yes")
+    assert "held" in saved.ok("ls")
 
 
 def test_backups_elsewhere_do_not_keep_another_home_from_its_first_start(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
@@ -104,82 +96,72 @@ def test_whatever_is_left_of_a_home_shows_that_it_was_used(home: Path, sign: str
     assert f"To begin anew, move away the home: mv {home} {home}.before" in told.value.hint
 
 
-def test_a_home_that_is_gone_is_known_by_its_backups_elsewhere(house: House):
-    config = house.work.parent / "config" / "taskdeck" / "config.toml"
+def test_a_home_that_is_gone_is_known_by_its_backups_elsewhere(idle: House):
+    config = idle.work.parent / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text(f'[backup]\nfolder = "{house.work.parent}/far"\n')
-    house.submit("--hold", "-c", "true")
-    taken = house.json("db", "backup")
-    house.ok("stop")
-    shutil.rmtree(house.home)
+    config.write_text(f'[backup]\nfolder = "{idle.work.parent}/far"\n')
+    taken = idle.here(backups.backup)
+    shutil.rmtree(idle.home)
 
     for words in (["ls"], ["submit", "-c", "true"], ["serve", "--detach"]):
-        done = house.td(*words)
+        done = idle.td(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr and "Newest good backup" in done.stderr, done.stderr
         assert f"To begin anew, move away its backups: {Path(taken['path']).parent}." in done.stderr
-    assert house.td("ls", TASKDECK_HOME=f"{house.home}2").returncode == 0, "another home never had any"
-    house.ok("db", "restore", "--yes")
-    assert "held" in house.ok("ls")
+    assert idle.td("ls", TASKDECK_HOME=f"{idle.home}2").returncode == 0, "another home never had any"
+    idle.ok("db", "restore", "--yes")
+    assert "held" in idle.ok("ls")
 
 
-def test_a_home_that_was_used_is_not_begun_anew_though_its_backups_are_out_of_reach(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    backups, aside = house.home / "backups", house.home.parent / "aside"
+def test_a_home_that_was_used_is_not_begun_anew_though_its_backups_are_out_of_reach(saved: House):
+    backups, aside = saved.home / "backups", saved.home.parent / "aside"
     backups.rename(aside)
-    backups.symlink_to(house.home / "nowhere")
-    for file in house.home.glob("taskdeck.db*"):
+    backups.symlink_to(saved.home / "nowhere")
+    for file in saved.home.glob("taskdeck.db*"):
         file.unlink()
 
     for words in (["ls"], ["serve", "--detach"]):
-        done = house.td(*words)
+        done = saved.td(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr and "no good backup of it is within reach" in done.stderr
-        assert f"To begin anew, move away the home: mv {house.home} {house.home}.before" in done.stderr, done.stderr
+        assert f"To begin anew, move away the home: mv {saved.home} {saved.home}.before" in done.stderr, done.stderr
     backups.unlink()
     aside.rename(backups)
-    house.ok("db", "restore", "--yes")
-    assert "held" in house.ok("ls")
+    saved.ok("db", "restore", "--yes")
+    assert "held" in saved.ok("ls")
 
-    house.shell(f"mv {house.home} {house.home}.before")
-    assert house.submit("--hold", "-c", "true") == "1"
+    saved.shell(f"mv {saved.home} {saved.home}.before")
+    assert saved.submit("--hold", "-c", "true") == "1"
 
 
-def test_settings_that_are_wrong_hide_no_backup(house: House):
-    config = house.work.parent / "config" / "taskdeck" / "config.toml"
+def test_settings_that_are_wrong_hide_no_backup(idle: House):
+    config = idle.work.parent / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
-    well = f'[backup]\nfolder = "{house.work.parent}/far"\n'
+    well = f'[backup]\nfolder = "{idle.work.parent}/far"\n'
     config.write_text(well)
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    for file in house.home.glob("taskdeck.db*"):
+    idle.here(backups.backup)
+    for file in idle.home.glob("taskdeck.db*"):
         file.unlink()
     config.write_text(well.replace("folder", "foldr"))
 
     for words in (["serve", "--detach"], ["ls"]):
-        done = house.td(*words)
+        done = idle.td(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr and f"{config}, line 2" in done.stderr, done.stderr
         assert "no good backup" not in done.stderr
-    done = house.td("db", "restore", "--yes")
+    done = idle.td("db", "restore", "--yes")
     assert done.returncode == 2 and "not known where the backups lie" in done.stderr, done.stderr
 
     config.write_text(f'theme = "nope"\n{well}')
-    house.ok("db", "restore", "--yes")
-    assert "held" in house.ok("ls")
+    idle.ok("db", "restore", "--yes")
+    assert "held" in idle.ok("ls")
 
 
-def test_an_empty_file_in_its_place_is_told_and_restored_over(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    (house.home / "taskdeck.db").write_bytes(b"")
+def test_an_empty_file_in_its_place_is_told_and_restored_over(saved: House):
+    (saved.home / "taskdeck.db").write_bytes(b"")
 
-    said = house.ok("db", "restore", "--dry-run")
+    said = saved.ok("db", "restore", "--dry-run")
 
     assert "now     cannot be read (empty)" in said
-    house.ok("db", "restore", "--yes")
-    assert "held" in house.ok("ls")
+    saved.ok("db", "restore", "--yes")
+    assert "held" in saved.ok("ls")
 
 
 def test_after_a_stop_in_peace_nothing_is_read_again(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
@@ -195,29 +177,26 @@ def test_after_a_stop_in_peace_nothing_is_read_again(home: Path, database: Path,
     assert fresh.unsure(home)
 
 
-def test_damage_that_a_write_meets_ends_all_writing_and_the_next_start_looks_again(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    database = house.home / "taskdeck.db"
+def test_damage_that_a_write_meets_ends_all_writing_and_the_next_start_looks_again(saved: House):
+    database = saved.home / "taskdeck.db"
     with closing(sqlite3.connect(database)) as c:
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'environments'").fetchone()
     with database.open("r+b") as file:  # only a task with other variables than the one before writes there
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
-    mark = house.home / "run" / inplace.CLOSED
+    mark = saved.home / "run" / inplace.CLOSED
     inode, size, _ = mark.read_text().split()
     mark.write_text(f"{inode} {size} {database.stat().st_mtime_ns}")  # as if the runtime had let go of it like this
 
-    house.ok("serve", "--detach")
-    told = [house.td("submit", "-c", "true", NEW="1"), house.td("hold", "1"), house.td("submit", "-c", "true")]
+    saved.ok("serve", "--detach")
+    told = [saved.td("submit", "-c", "true", NEW="1"), saved.td("hold", "1"), saved.td("submit", "-c", "true")]
     before = database.read_bytes()
 
     for done in told:
         assert done.returncode == 5 and "Newest good backup" in done.stderr and "db restore" in done.stderr, done.stderr
-    until(lambda: "database damaged since" in house.ok("status"), "the runtime says why nothing starts")
-    house.ok("stop")
-    assert house.td("serve", "--detach").returncode == 5
+    until(lambda: "database damaged since" in saved.ok("status"), "the runtime says why nothing starts")
+    saved.ok("stop")
+    assert saved.td("serve", "--detach").returncode == 5
     assert database.read_bytes() == before
 
 
@@ -241,43 +220,34 @@ def test_a_database_that_is_removed_under_the_runtime_takes_nothing_more_and_wha
     assert sorted(str(row["number"]) for row in house.json("ls")) == known
 
 
-def test_a_runtime_on_a_database_that_cannot_be_read_is_stopped_and_restored(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    with (house.home / "taskdeck.db").open("r+b") as file:
+def test_a_runtime_on_a_database_that_cannot_be_read_is_stopped_and_restored(saved: House):
+    saved.ok("serve", "--detach")
+    with (saved.home / "taskdeck.db").open("r+b") as file:
         file.seek(2 * 4096)
-        file.write(random.Random(1).randbytes((house.home / "taskdeck.db").stat().st_size - 2 * 4096))
+        file.write(random.Random(1).randbytes((saved.home / "taskdeck.db").stat().st_size - 2 * 4096))
 
-    done = house.td("submit", "-c", "true")
+    done = saved.td("submit", "-c", "true")
     assert done.returncode == 5 and "db restore" in done.stderr
-    house.ok("stop")
-    house.ok("db", "restore", "--yes")
-    house.ok("serve", "--detach")
+    saved.ok("stop")
+    saved.ok("db", "restore", "--yes")
 
-    assert [row["number"] for row in house.json("ls")] == [1]
+    assert [row["number"] for row in saved.json("ls")] == [1]
 
 
-def test_a_deck_over_a_damaged_database_says_so_and_that_the_runtime_lives(house: House):
-    house.submit("--hold", "-n", "to be seen", "--", "true")
-    house.ok("db", "backup")
-    with house.terminal(columns=80, rows=24) as shown:
+def test_a_deck_over_a_damaged_database_says_so_and_that_the_runtime_lives(idle: House):
+    idle.here(lambda call: submitted(call, hold=True, name="to be seen"))
+    idle.here(backups.backup)
+    idle.ok("serve", "--detach")
+    with idle.terminal(columns=80, rows=24) as shown:
         shown.wait("to be seen")
-        with (house.home / "taskdeck.db").open("r+b") as file:
+        with (idle.home / "taskdeck.db").open("r+b") as file:
             file.seek(2 * 4096)
-            file.write(random.Random(2).randbytes((house.home / "taskdeck.db").stat().st_size - 2 * 4096))
-        assert house.td("submit", "--", "true").returncode == 5
+            file.write(random.Random(2).randbytes((idle.home / "taskdeck.db").stat().st_size - 2 * 4096))
+        assert idle.td("submit", "--", "true").returncode == 5
         shown.wait(lambda t: "DATABASE DAMAGED" in t.text and "taskdeck db restore --dry-run" in t.text and "NO RUNTIME" not in t.text)
         shown.wait("to be seen")
         shown.type("5").wait(lambda t: "5 Tasks" in t.text and "DATABASE DAMAGED" in t.text and "taskdeck db restore --dry-run" in t.text)
         shown.type("q").wait("3 Running 0")
-        house.ok("stop")
+        idle.ok("stop")
         shown.wait(lambda t: "NO RUNTIME" in t.text and "DATABASE DAMAGED" in t.text)
         shown.wait(lambda t: "to be seen" in t.text and re.search(r"3 Running 0  as of \d\d:\d\d:\d\d, \d+s old", t.text)).type("q").end()
-
-
-def test_a_home_that_was_killed_is_looked_over_and_goes_on(runtime: Living):
-    runtime.ended(runtime.submit("true"))
-    runtime.kill()
-
-    assert fresh.unsure(runtime.home)
-    assert runtime.ended(runtime.submit("true"))[0]["status"] == "succeeded"

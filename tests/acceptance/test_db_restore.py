@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from app.runtime.lock import held, hold_lock
+from app.service import backups
 from db import clock
 from tests.acceptance.house import House
 from tests.living import Living, alive, until
+from tests.service.ready import submitted
 
 Td = Callable[..., Any]
 
@@ -64,7 +66,8 @@ def worked(runtime: Living) -> Worked:
 
 def test_nothing_runs_twice_nothing_is_forgotten_and_no_number_comes_again(worked: Worked, td: Td):
     up = td("db", "restore", "--yes")
-    assert up.returncode == 4 and "taskdeck" in up.stderr and " stop" in up.stderr
+    assert up.returncode == 4 and "First: taskdeck" in up.stderr and " stop" in up.stderr
+    assert f"a runtime already has this home: pid {worked.living.pid}" in up.stderr
     tried = td("db", "restore", "--dry-run")
     assert tried.returncode == 0 and "2 tasks submitted since are brought over: #4 #5" in tried.stdout
     worked.stop()
@@ -103,6 +106,25 @@ def test_with_the_database_gone_to_pieces_the_run_is_adopted_and_what_may_have_r
     assert worked.ran == ["done", "first", "fourth", "second"]
 
 
+def test_with_the_database_gone_a_job_that_the_backup_does_not_know_is_seen_and_can_be_cancelled(worked: Worked, td: Td):
+    living = worked.living
+    number = living.submit("sh", "-c", "echo since >> ran; exec sleep 300")
+    until(lambda: "since" in worked.ran, "it began")
+    worked.stop()
+    for path in living.home.glob("taskdeck.db*"):
+        path.unlink()
+
+    said = td("db", "restore", "--yes").stdout
+    worked.go_on()
+
+    assert f"1 job goes on whose task is lost, made anew as #{number}; to end one: taskdeck cancel TASK" in said
+    until(lambda: (run := living.show(number)["instances"][0])["status"] == "running" and alive(run["pid"]), "it is seen")
+    living.call("cancel", ids=[number])
+    (ended,) = living.ended(number)
+    assert ended["status"] == "cancelled" and not alive(living.show(number)["instances"][0]["pid"])
+    assert living.call("db.check") == {"ok": True, "problems": []}
+
+
 def test_a_backup_can_be_restored_into_a_file_beside_a_runtime(runtime: Living, td: Td):
     runtime.ended(runtime.submit("true"))
     runtime.call("db.backup")
@@ -124,71 +146,59 @@ def test_a_backup_can_be_restored_into_a_file_beside_a_runtime(runtime: Living, 
     assert (none.returncode, both.returncode) == (3, 2) and runtime.pid == pid
 
 
-def test_a_file_that_was_restored_to_is_no_backup_and_can_be_looked_into(house: House):
-    house.submit("--hold", "-n", "mine", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-    house.ok("db", "restore", "--to", "then.db")
+def test_a_file_that_was_restored_to_is_no_backup_and_can_be_looked_into(idle: House):
+    idle.here(lambda call: submitted(call, name="mine", hold=True))
+    idle.here(backups.backup)
+    idle.ok("db", "restore", "--to", "then.db")
 
-    refused = house.td("db", "restore", "then.db", "--yes")
+    refused = idle.td("db", "restore", "then.db", "--yes")
 
     assert refused.returncode == 3 and "then.db is a database and no backup. Nothing was restored." in refused.stderr
     looked = refused.stderr.strip().rpartition("To look into the file: ")[2]
-    assert "mine" in house.shell(looked).stdout
-    assert "there is no backup nosuch.db" in house.td("db", "restore", "nosuch.db", "--yes").stderr
+    assert "mine" in idle.shell(looked).stdout
+    assert "there is no backup nosuch.db" in idle.td("db", "restore", "nosuch.db", "--yes").stderr
 
 
-def test_another_command_that_has_the_home_is_not_to_be_stopped_but_waited_for(runtime: Living, td: Td):
-    runtime.call("db.backup")
-    pid = runtime.pid
-    stop = td("db", "restore", "--yes")
-    assert stop.returncode == 4 and "First: taskdeck" in stop.stderr and f"a runtime already has this home: pid {pid}" in stop.stderr
-    runtime.call("stop")
-    until(lambda: not alive(pid), "the runtime gone")
-
-    with hold_lock(runtime.home):
-        done = td("db", "restore", "--yes")
+def test_another_command_that_has_the_home_is_not_to_be_stopped_but_waited_for(saved: House):
+    with hold_lock(saved.home):
+        done = saved.td("db", "restore", "--yes")
 
     assert done.returncode == 4 and f"has this home: pid {os.getpid()}" in done.stderr
     assert "Try again in a moment." in done.stderr and "stop" not in done.stderr and "already" not in done.stderr
 
 
-def test_what_does_not_exist_is_said_before_anything_is_asked(runtime: Living, td: Td):
-    runtime.call("db.backup")
-
-    wrong, unasked = td("db", "restore", "nonsense"), td("db", "restore")
+def test_what_does_not_exist_is_said_before_anything_is_asked(saved: House):
+    wrong, unasked = saved.td("db", "restore", "nonsense"), saved.td("db", "restore")
 
     assert wrong.returncode == 3 and "there is no backup nonsense" in wrong.stderr
     assert unasked.returncode == 2 and "Z-full in the place of the database. Nothing was done." in unasked.stderr
-    assert "ID …" not in td("db", "restore", "--help").stdout and "[ID]" in td("db", "verify", "--help").stdout
+    assert "ID …" not in saved.td("db", "restore", "--help").stdout and "[ID]" in saved.td("db", "verify", "--help").stdout
 
 
-def test_the_minute_that_the_list_shows_is_understood(runtime: Living, td: Td):
-    taken = runtime.call("db.backup")
+def test_the_minute_that_the_list_shows_is_understood(idle: House):
+    taken = idle.here(backups.backup)
 
     minute = f"{clock.parse(taken['at']).astimezone():%H:%M}"
 
     for said in (minute, "now", "today"):
-        assert taken["id"] in td("db", "restore", "--dry-run", "--at", said).stdout, said
-    early, wrong = td("db", "restore", "--dry-run", "--at", "yesterday"), td("db", "restore", "--dry-run", "--at", "tomorrow")
+        assert taken["id"] in idle.td("db", "restore", "--dry-run", "--at", said).stdout, said
+    early, wrong = idle.td("db", "restore", "--dry-run", "--at", "yesterday"), idle.td("db", "restore", "--dry-run", "--at", "tomorrow")
     assert early.returncode == 3 and "; the oldest is of " in early.stderr
     assert wrong.returncode == 2 and "must be a time that is over, such as 10:00" in wrong.stderr
 
 
-def test_numbers_are_passed_over_only_where_some_may_have_been_given(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("stop")
-    house.ok("db", "backup")
+def test_numbers_are_passed_over_only_where_some_may_have_been_given(idle: House):
+    idle.ok("db", "backup")
 
     for next_one in (2, 2):
-        (house.home / "taskdeck.db").unlink()
-        assert house.json("db", "restore", "--yes")["carried"]["next"] == next_one
-        house.ok("db", "backup")
-    house.ok("serve", "--detach")
-    house.ok("stop")
-    (house.home / "taskdeck.db").unlink()
+        (idle.home / "taskdeck.db").unlink()
+        assert idle.json("db", "restore", "--yes")["carried"]["next"] == next_one
+        idle.ok("db", "backup")
+    idle.ok("serve", "--detach")
+    idle.ok("stop")
+    (idle.home / "taskdeck.db").unlink()
 
-    assert house.json("db", "restore", "--yes")["carried"]["next"] == 1002
+    assert idle.json("db", "restore", "--yes")["carried"]["next"] == 1002
 
 
 def lost_and_restored(house: House) -> dict[str, Any]:
@@ -201,39 +211,34 @@ def lost_and_restored(house: House) -> dict[str, Any]:
     return carried
 
 
-def test_no_number_comes_again_though_the_database_is_lost_again_before_the_next_backup(house: House):
-    given = [int(house.submit("--hold", "--", "true")) for _ in range(2)]
-    house.ok("db", "backup")
+def test_no_number_comes_again_though_the_database_is_lost_again_before_the_next_backup(saved: House):
+    saved.ok("serve", "--detach")
+    given = [1, int(saved.submit("--hold", "--", "true"))]
 
-    for _ in range(3):
-        carried = lost_and_restored(house)
-        assert carried["lost"] == given[2:] and carried["next"] > max(given)
-        given.append(int(house.submit("--hold", "--", "true")))
+    for _ in range(2):
+        carried = lost_and_restored(saved)
+        assert carried["lost"] == given[1:] and carried["next"] > max(given)
+        given.append(int(saved.submit("--hold", "--", "true")))
 
     assert len({*given}) == len(given)
 
 
-def test_more_tasks_than_a_restore_passes_over_are_told_as_lost_and_their_numbers_do_not_come_again(house: House):
-    house.submit("--hold", "--", "true")
-    house.ok("db", "backup")
-    house.ok("submit", "--each", "--hold", "--", "true", input="".join(f"{n}\n" for n in range(1500)))
+def test_more_tasks_than_a_restore_passes_over_are_told_as_lost_and_their_numbers_do_not_come_again(saved: House):
+    saved.ok("serve", "--detach")
+    saved.ok("submit", "--each", "--hold", "--", "true", input="".join(f"{n}\n" for n in range(1500)))
 
-    carried = lost_and_restored(house)
+    carried = lost_and_restored(saved)
 
     assert carried["lost"] == [*range(2, 1502)] and carried["next"] > 1501
-    assert int(house.submit("--hold", "--", "true")) > 1501
+    assert int(saved.submit("--hold", "--", "true")) > 1501
 
 
-def test_on_a_terminal_it_says_what_would_change_and_asks(house: House):
-    house.submit("--hold", "-c", "true")
-    house.ok("db", "backup")
-    house.ok("stop")
-
+def test_on_a_terminal_it_says_what_would_change_and_asks(saved: House):
     for answer, code, kept in (("n", 2, 0), ("y", 0, 1)):
-        with house.terminal("db", "restore", columns=160) as terminal:
+        with saved.terminal("db", "restore", columns=160) as terminal:
             terminal.wait("Put it in the place of the database? [y/N]")
-            assert not held(house.home)
+            assert not held(saved.home)
             terminal.type(f"{answer}\r")
             assert terminal.end() == code
         assert "the next task will be #2" in terminal.text
-        assert len(list(house.home.glob("taskdeck.db.before-restore-*"))) == kept
+        assert len(list(saved.home.glob("taskdeck.db.before-restore-*"))) == kept

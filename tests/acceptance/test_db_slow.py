@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -48,21 +47,17 @@ def test_slow_statements_are_listed_with_who_asked_and_their_plan(minded: House)
     assert f"  {found['statement']}\n    {found['plan'].splitlines()[0]}" in plans
 
 
+def test_of_each_it_is_told_who_asked_while_the_runtime_comes_up_too(minded: House):
+    asked = {row["caller"] for row in minded.json("db", "slow")}
+
+    assert "start" in asked and "" not in asked
+
+
 def test_the_slowest_is_first(minded: House):
     worst = [row["worst"] for row in minded.json("db", "slow")]
 
     assert len(worst) > 2
     assert worst == sorted(worst, reverse=True)
-
-
-def test_slow_statements_are_forgotten_when_that_is_wanted(minded: House):
-    before = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
-    cleared = minded.json("db", "slow", "--clear")["cleared"]
-    minded.ok("stop")
-    after = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
-
-    assert cleared >= len(before) > 0
-    assert before - after != set()
 
 
 def test_other_programs_get_rows(minded: House):
@@ -79,7 +74,27 @@ def test_a_home_where_nothing_was_slow_says_so(house: House):
     assert "no statement was slow" in done.stderr
 
 
-def test_sizes_are_told_with_and_without_a_runtime(minded: House):
+def test_an_index_that_slow_statements_lack_is_named(minded: House):
+    minded.ok("ls", "--tag", "no=where")
+    found = minded.json("db", "stats")
+    text = minded.ok("db", "stats")
+
+    assert any(one["table"] == "tasks" and "tags" in one["columns"] for one in found["missing"])
+    assert "an index may be missing on tasks (" in text
+    assert "idx_tasks_type" in text and "nothing yet" in text
+
+
+def test_slow_statements_are_forgotten_when_that_is_wanted(minded: House):
+    before = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
+    cleared = minded.json("db", "slow", "--clear")["cleared"]
+    minded.ok("stop")
+    after = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
+
+    assert cleared >= len(before) > 0
+    assert before - after != set()
+
+
+def test_sizes_are_told_with_and_without_a_runtime_and_add_up_to_the_file(minded: House):
     alive = minded.json("db", "stats")
     minded.ok("stop")
     still = minded.json("db", "stats")
@@ -92,25 +107,9 @@ def test_sizes_are_told_with_and_without_a_runtime(minded: House):
     assert still["lock_waits"] is None and still["cache"] is None
     assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
 
-
-def test_an_index_that_slow_statements_lack_is_named(minded: House):
-    minded.ok("ls", "--tag", "no=where")
-    found = minded.json("db", "stats")
-    text = minded.ok("db", "stats")
-
-    assert any(one["table"] == "tasks" and "tags" in one["columns"] for one in found["missing"])
-    assert "an index may be missing on tasks (" in text
-    assert "idx_tasks_type" in text and "nothing yet" in text
-
-
-def test_sizes_add_up_to_the_file(minded: House):
-    found = minded.json("db", "stats")
-    minded.ok("stop")
     with sqlite3.connect(f"file:{minded.home}/taskdeck.db?mode=ro", uri=True) as c:
         (pages,) = c.execute("PRAGMA page_count").fetchone()
     c.close()
-
-    taken = sum(table["bytes"] + table["index_bytes"] for table in found["tables"])
-    assert 0.9 * found["bytes"] < taken <= found["bytes"]
-    assert abs(pages - found["pages"]) < 200
-    assert json.dumps(found)
+    taken = sum(table["bytes"] + table["index_bytes"] for table in alive["tables"])
+    assert 0.9 * alive["bytes"] < taken <= alive["bytes"]
+    assert abs(pages - alive["pages"]) < 200

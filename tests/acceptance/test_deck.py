@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 TICKER = 'n=0; while [ ! -e stop ]; do n=$((n+1)); echo "tick $n"; sleep 0.1; done; echo done'
+
+
+@pytest.fixture
+def house(tidied):
+    """One runtime for all: it is the deck that is looked at."""
+    return tidied
 
 
 def ticking(house, *options):
@@ -16,6 +24,16 @@ def ticking(house, *options):
 def has_ended(house, number):
     (house.work / "stop").touch()
     return house.td("wait", number).returncode == 0
+
+
+def test_n_submits_a_task_from_a_form(house):
+    with house.terminal() as deck:
+        deck.wait("Nothing has been submitted yet").type("n").wait("Command")
+        deck.type("touch made-by-the-form").wait("made-by-the-form").type("\n")
+        deck.wait("✓ touch")
+        deck.type("q").end()
+
+    assert (house.work / "made-by-the-form").exists()
 
 
 def test_the_deck_shows_the_running_task_and_its_live_log(house):
@@ -98,16 +116,6 @@ def test_w_says_why_a_task_waits(house):
     assert has_ended(house, first)
 
 
-def test_n_submits_a_task_from_a_form(house):
-    with house.terminal() as deck:
-        deck.wait("Nothing has been submitted yet").type("n").wait("Command")
-        deck.type("touch made-by-the-form").wait("made-by-the-form").type("\n")
-        deck.wait("✓ touch")
-        deck.type("q").end()
-
-    assert (house.work / "made-by-the-form").exists()
-
-
 def test_q_leaves_and_the_task_goes_on(house):
     number = ticking(house)
 
@@ -136,17 +144,17 @@ def test_closing_the_terminal_or_killing_the_deck_ends_no_task(house):
 
 
 def test_two_decks_and_a_submit_from_a_third_terminal_see_the_same(house):
-    ticking(house, "-n", "already there")
+    first = ticking(house, "-n", "already there")
 
     with house.terminal() as one, house.terminal(columns=80, rows=24) as two:
         one.wait("already there"), two.wait("already there")
-        house.submit("--hold", "-n", "from a third", "--", "true")
+        third = house.submit("--hold", "-n", "from a third", "--", "true")
         one.wait("⊟ from a third"), two.wait("⊟ from a third")
-        house.ok("release", 2)
+        house.ok("release", third)
         one.wait("✓ from a third")
         one.type("q").end(), two.type("q").end()
 
-    assert has_ended(house, 1)
+    assert has_ended(house, first)
 
 
 def test_a_click_puts_the_cursor_on_a_row(house):

@@ -57,3 +57,25 @@ def test_a_deck_on_a_full_disk_says_where_the_room_went_what_could_go_and_that_n
         assert deck.end() == 0
     (house.work / "gate").touch()
     assert house.td("wait", 1).returncode == 0
+
+
+def test_on_a_full_disk_a_cleanup_makes_its_room_with_the_logs_that_go_and_a_stop_is_not_refused(small_house: House):
+    house = small_house
+    (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck").mkdir(parents=True)
+    (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck" / "config.toml").write_text('[retention]\nkeep = "1ms"\n')
+    for _ in range(3):
+        house.ok("wait", house.submit("-n", "loud", "--", "sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' '\\n'"))
+    (house.home / "stuff").mkdir()
+    fill(house.home / "stuff" / "ballast")
+
+    refused = house.td("submit", "--", "true")
+    assert refused.returncode == 5
+    assert "Free space, then try again; taskdeck db cleanup --dry-run shows what could go." in refused.stderr
+    done = house.json("db", "cleanup")
+    assert (done["runs"], done["tasks"], done["kept"]) == (2, 2, 1)
+    assert done["freed"]["logs"] == 2
+    assert len(list((house.home / "runs").glob("*/*.log"))) == 1
+
+    fill(house.home / "stuff" / "more")
+    house.ok("stop")
+    assert house.json("status")["runtime"]["state"] == "stopped"

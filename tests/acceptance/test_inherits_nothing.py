@@ -63,10 +63,10 @@ SHELL = ["/bin/sh", "-c", 'umask 022; exec "$@"', "sh"]
 """The plain shell of a submitter."""
 
 
-@pytest.fixture
-def probe(house: House) -> list[str]:
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A command that says as JSON what it is."""
-    path = house.work / "probe.py"
+    path = tmp_path_factory.mktemp("probe") / "probe.py"
     path.write_text(PROBE)
     return [sys.executable, "-I", "-S", str(path)]
 
@@ -101,8 +101,8 @@ def differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, Any]:
     return {what: (its[what], plain[what]) for what in plain if its[what] != plain[what]}
 
 
-def test_a_job_is_what_the_same_command_is_in_a_shell(house: House, probe: list[str]):
-    assert differences(as_a_job(house, probe), in_a_shell(house, probe)) == {}
+def test_a_job_is_what_the_same_command_is_in_a_shell(shared_house: House, probe: list[str]):
+    assert differences(as_a_job(shared_house, probe), in_a_shell(shared_house, probe)) == {}
 
 
 def test_of_an_odd_submitter_only_the_umask_reaches_a_job(house: House, probe: list[str]):
@@ -156,70 +156,71 @@ def test_a_job_is_not_the_first_to_be_killed_since_the_runtime_was_started_by_on
     assert differences(as_a_job(house, probe), plain) == {}
 
 
-def test_a_job_that_submits_gives_nothing_of_its_own_run_to_the_other(house: House, probe: list[str]):
-    plain = in_a_shell(house, probe)
-    outer = house.submit("--", *SHELL, str(PROGRAM), "submit", "--wait", "--", *probe)
-    house.ok("wait", outer)
+def test_a_job_that_submits_gives_nothing_of_its_own_run_to_the_other(shared_house: House, probe: list[str]):
+    plain = in_a_shell(shared_house, probe)
+    outer = shared_house.submit("--", *SHELL, str(PROGRAM), "submit", "--wait", "--", *probe)
+    shared_house.ok("wait", outer)
+    inner = str(int(outer) + 1)
 
-    job = json.loads(house.ok("logs", "2"))
+    job = json.loads(shared_house.ok("logs", inner))
 
     assert differences(job, plain) == {}
-    assert (job["environment"]["TASKDECK_TASK"], job["environment"]["TASKDECK_ATTEMPT"]) == ("2", "1")
+    assert (job["environment"]["TASKDECK_TASK"], job["environment"]["TASKDECK_ATTEMPT"]) == (inner, "1")
 
 
 @pytest.fixture
-def leaving(house: House) -> Iterator[tuple[str, list[int]]]:
+def leaving(shared_house: House) -> Iterator[tuple[str, list[int]]]:
     """A task that has ended normally and left two processes, one of its session and one of another; its number and their pids."""
     script = "sleep 60 & echo $!; setsid sleep 60 & echo $!; sleep 0.1"
-    task = house.submit("--", "/bin/sh", "-c", script)
-    house.ok("wait", task)
-    left = [int(pid) for pid in house.ok("logs", task).split()]
+    task = shared_house.submit("--", "/bin/sh", "-c", script)
+    shared_house.ok("wait", task)
+    left = [int(pid) for pid in shared_house.ok("logs", task).split()]
     yield task, left
     for pid in left:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_daemons_left_after_a_normal_end_are_not_killed(house: House, leaving: tuple[str, list[int]]):
+def test_daemons_left_after_a_normal_end_are_not_killed(shared_house: House, leaving: tuple[str, list[int]]):
     task, left = leaving
-    house.ok("submit", "--wait", "--", "true")
+    shared_house.ok("submit", "--wait", "--", "true")
 
-    assert house.json("show", task)["status"] == "succeeded"
+    assert shared_house.json("show", task)["status"] == "succeeded"
     assert len(left) == 2 and all(map(alive, left))
 
 
-def test_an_event_says_how_many_daemons_a_task_left(house: House, leaving: tuple[str, list[int]]):
-    notes = [event["note"] or "" for event in house.json("show", leaving[0])["events"]]
+def test_an_event_says_how_many_daemons_a_task_left(shared_house: House, leaving: tuple[str, list[int]]):
+    notes = [event["note"] or "" for event in shared_house.json("show", leaving[0])["events"]]
 
     assert any("2 processes" in note for note in notes), notes
 
 
-def test_a_log_that_outgrows_its_limit_ends_the_run_with_that_reason(house: House):
-    lines = house.work / "tasks.jsonl"
+def test_a_log_that_outgrows_its_limit_ends_the_run_with_that_reason(shared_house: House):
+    lines = shared_house.work / "tasks.jsonl"
     lines.write_text(
         json.dumps({"argv": ["/bin/sh", "-c", "yes | head -c 3000000; sleep 60"], "log_limit": "1M"}) + "\n"
     )
-    task = house.ok("submit", "--from", lines).strip()
+    task = shared_house.ok("submit", "--from", lines).strip()
 
-    house.td("wait", task)
+    shared_house.td("wait", task)
 
-    found = house.json("show", task)
+    found = shared_house.json("show", task)
     assert (found["status"], found["reason"]) == ("failed", "log limit 1.0M")
 
 
-def test_cpu_and_peak_are_those_of_the_whole_tree(house: House):
+def test_cpu_and_peak_are_those_of_the_whole_tree(shared_house: House):
     burn = "t=__import__('time'); b=bytearray(60 << 20); e=t.process_time()+0.3\nwhile t.process_time()<e: pass"
     child = f'{sys.executable} -I -S -c "{burn}"'
 
-    task = house.submit("--", "/bin/sh", "-c", f"({child}) & ({child}); wait; exit 0")
-    house.ok("wait", task)
+    task = shared_house.submit("--", "/bin/sh", "-c", f"({child}) & ({child}); wait; exit 0")
+    shared_house.ok("wait", task)
 
-    (run,) = house.json("show", task)["instances"]
+    (run,) = shared_house.json("show", task)["instances"]
     assert run["cpu_seconds"] >= 0.6 and 60 < run["max_rss"] < 120
 
 
-def test_the_runtime_does_not_show_as_the_peak_of_a_small_job(house: House):
-    task = house.submit("--", "/bin/true")
-    house.ok("wait", task)
+def test_the_runtime_does_not_show_as_the_peak_of_a_small_job(shared_house: House):
+    task = shared_house.submit("--", "/bin/true")
+    shared_house.ok("wait", task)
 
-    (run,) = house.json("show", task)["instances"]
+    (run,) = shared_house.json("show", task)["instances"]
     assert 0 < run["max_rss"] < 4

@@ -82,6 +82,20 @@ def test_the_deck_follows_a_window_that_changes_size(busy):
         leave(deck)
 
 
+def test_a_window_that_is_pulled_to_and_fro_shows_what_is_of_its_last_size(busy):
+    with busy.terminal(columns=120, rows=40) as deck:
+        deck.wait("running one")
+        for n in range(40):
+            for size in ((80, 24), (60, 16), (120, 40))[: n % 4]:
+                deck.resize(*size)
+            deck.resize(40, 10).wait("too small")
+            if n % 3:
+                deck.resize(80, 24).wait("running one")
+        deck.resize(80, 24).wait("? help")
+        leave(deck)
+
+
+
 def test_no_color_means_no_colour_and_still_a_cursor(busy):
     with busy.terminal(NO_COLOR="1") as deck:
         deck.wait("running one").wait("✗ failed one").type("jj").wait(lambda t: t.line_with("held one").startswith("›"))

@@ -49,24 +49,41 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture
-def ill_house(library: Path) -> Iterator[tuple[House, Disk]]:
-    """A home on a disk that is well until it is told otherwise, with a runtime up and one task that waits for a gate."""
+@pytest.fixture(scope="module")
+def house(library: Path) -> Iterator[House]:
+    """A home on a disk that is well until it is told otherwise, with a runtime up."""
     with opened() as house:
         how = house.work / "how"
         house.env |= {"LD_PRELOAD": str(library), "SICK_HOME": str(house.home), "SICK_HOW": str(how)}
         house.ok("serve", "--detach")
         house.ok("queue", "set", "default", "--capacity", "1")
-        house.submit("-n", "gated", "--", "sh", "-c", GATE)
-        house.submit("-n", "next", "--", "true")
-        until_running(house, 1)
-        try:
-            yield house, Disk(how)
-        finally:
-            how.unlink(missing_ok=True)
+        yield house
 
 
-def until_running(house: House, number: int) -> None:
+@pytest.fixture
+def disk(house: House) -> Iterator[Disk]:
+    """Its disk."""
+    disk = Disk(house.work / "how")
+    yield disk
+    disk.how.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def gated(house: House, disk: Disk) -> str:
+    """A task that runs, and waits for a gate; its number."""
+    (house.work / "gate").unlink(missing_ok=True)
+    number = house.submit("-n", "gated", "--", "sh", "-c", GATE)
+    until_running(house, number)
+    return number
+
+
+@pytest.fixture
+def following(house: House, gated: str) -> str:
+    """The one that is next; its number."""
+    return house.submit("-n", "next", "--", "true")
+
+
+def until_running(house: House, number: str) -> None:
     """Return once the task runs."""
     while house.json("show", number)["status"] != "running":
         pass
@@ -81,9 +98,8 @@ def waited(act: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize(("sick", "word"), [("readonly", "disk read-only"), ("full", "disk full")])
 def test_a_disk_that_takes_nothing_costs_no_job_and_no_exit_and_all_goes_on_once_it_is_well(
-    ill_house: tuple[House, Disk], sick: str, word: str
+    house: House, disk: Disk, gated: str, following: str, sick: str, word: str
 ):
-    house, disk = ill_house
     disk.becomes(sick)
 
     refused = house.td("submit", "--", "true")
@@ -94,20 +110,19 @@ def test_a_disk_that_takes_nothing_costs_no_job_and_no_exit_and_all_goes_on_once
         deck.wait("NOTHING STARTS since").type("q")
         assert deck.end() == 0
     told = rf"nothing starts: {word}( \({re.escape(str(house.home).lower())}.*\))? since "
-    until(lambda: re.search(told, house.ok("why", 2).lower()), "why 2 names the disk")  # the keeper may have been the first to notice
+    until(lambda: re.search(told, house.ok("why", following).lower()), "why names the disk")  # the keeper may have been the first to notice
     assert "Nothing starts: " in house.ok("status")
     disk.is_well()
-    assert house.td("wait", 1, 2).returncode == 3
-    assert [run["exit_code"] for run in house.json("instances")] == [0, 3]
+    assert house.td("wait", gated, following).returncode == 3
+    assert [run["exit_code"] for run in house.json("instances")[:2]] == [0, 3]
     assert house.td("status", "--check").returncode == 0
 
 
-def test_a_slow_disk_makes_neither_deck_nor_readers_wait(ill_house: tuple[House, Disk]):
-    house, disk = ill_house
+def test_a_slow_disk_makes_neither_deck_nor_readers_wait(house: House, disk: Disk, gated: str, following: str):
     disk.becomes("3.0")
     with house.terminal() as deck:
         deck.wait("○ next").wait("● gated")
-        submitting = subprocess.Popen(["taskdeck", "submit", "--", "true"], env=house.env, cwd=house.work)
+        submitting = subprocess.Popen(["taskdeck", "submit", "-n", "later", "--", "true"], env=house.env, cwd=house.work)
         took: list[float] = []
         while submitting.poll() is None and len(took) < 20:
             took += [waited(lambda: deck.type("?").wait("Digits go places"))]
@@ -119,16 +134,15 @@ def test_a_slow_disk_makes_neither_deck_nor_readers_wait(ill_house: tuple[House,
         assert deck.end() == 0
     disk.is_well()
     (house.work / "gate").touch()
-    assert house.td("wait", 1, 2, 3).returncode == 3
+    assert house.td("wait", gated, following, "later").returncode == 3
 
 
-def test_what_runs_on_a_full_disk_can_be_cancelled(ill_house: tuple[House, Disk]):
-    house, disk = ill_house
+def test_what_runs_on_a_full_disk_can_be_cancelled(house: House, disk: Disk, gated: str):
     disk.becomes("full")
 
-    done = house.td("cancel", 1)
+    done = house.td("cancel", gated)
     assert (done.returncode, "not by whom" in done.stderr) == (0, True), done.stderr
     disk.is_well()
 
-    assert house.td("wait", 1).returncode == 125
-    assert house.json("show", 1)["reason"] == "cancelled by taskdeck"
+    assert house.td("wait", gated).returncode == 125
+    assert house.json("show", gated)["reason"] == "cancelled by taskdeck"

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from app.core.ids import uuid7
 from db import clock, moves, sql
-from db.engine import write_engine
+from db.writer import write_engine
 
 QUEUES = ("default", "media", "gpu", "etl", "backup")
 TEMPLATES = ("encode", "thumbs", "train", "etl-load", "backup")

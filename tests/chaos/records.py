@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.chaos.kills import STRACE, field
 from tests.chaos.rows import CODE, Job, Row, judged, opened, supervisors
 from tests.chaos.steps import journal, records

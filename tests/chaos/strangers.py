@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db import moves
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.chaos.kills import field
 from tests.chaos.rows import CODE, Job, Row, judged, kill_together, opened, supervisors
 from tests.chaos.steps import journal

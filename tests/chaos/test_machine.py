@@ -23,8 +23,8 @@ from sqlalchemy import Connection, Engine
 import tests.chaos.world as world
 from app.core.plan import Plan
 from db import clock, moves, sql
-from db.engine import write_engine
 from db.states import Run
+from db.writer import write_engine
 from tests.chaos.world import Clock, World
 
 AT = st.integers(0, 1_000_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -18,6 +18,13 @@ def met(rows: Iterable[Row]) -> list[Row]:
     return found
 
 
+@pytest.fixture(scope="module")
+def living() -> Iterator[Living]:
+    """A home for the trials after which its runtime is up: each has a job of its own."""
+    with opened() as living:
+        yield living
+
+
 def test_the_keeper_may_die_before_and_after_each_kind_of_record():
     if why := records.impossible():
         pytest.skip(why)
@@ -28,24 +35,21 @@ def test_the_keeper_may_die_before_and_after_each_kind_of_record():
 
 
 @pytest.mark.parametrize("trial", [strangers.both_dead, strangers.runtime_dead_and_cancelled, strangers.session_of_a_daemon])
-def test_a_stranger_with_the_pid_of_a_run_is_let_alone(trial: Callable[[Living], Row]):
+def test_a_stranger_with_the_pid_of_a_run_is_let_alone(living: Living, trial: Callable[[Living], Row]):
     if why := strangers.impossible():
         pytest.skip(why)
-    with opened() as living:
-        met([trial(living)])
+    met([trial(living)])
 
 
 @pytest.mark.parametrize("trial", [deaths.ended_meanwhile, deaths.stopped_later, deaths.other_journal])
-def test_a_run_that_nobody_can_know_the_end_of_is_lost_and_says_why(trial: Callable[[Living], Row]):
-    with opened() as living:
-        met([trial(living)])
+def test_a_run_that_nobody_can_know_the_end_of_is_lost_and_says_why(living: Living, trial: Callable[[Living], Row]):
+    met([trial(living)])
 
 
-def test_another_boot_id_ends_a_run_as_lost():
+def test_another_boot_id_ends_a_run_as_lost(living: Living):
     if why := deaths.impossible():
         pytest.skip(why)
-    with opened() as living:
-        met([deaths.other_boot(living)])
+    met([deaths.other_boot(living)])
 
 
 def test_what_a_machine_does_not_allow_is_said_and_counts_as_neither(monkeypatch: pytest.MonkeyPatch):

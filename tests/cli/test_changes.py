@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+from datetime import UTC, datetime
 
 import pytest
 
+from app.core import query
 from tests.cli.answering import Several
 from tests.cli.on_terminal import on_terminal
-from tests.cli.rows import a_task
+from tests.cli.rows import a_task, listed
 
 
 def done(*numbers, refused=(), notes=()):
@@ -131,6 +134,31 @@ def test_neither_tasks_nor_filters_never_means_all(answering, cli, verb):
         assert said.code == 2 and "which task?" in said.err and runtime.asked == []
 
 
+def test_set_names_the_filter_that_is_no_new_value(answering, cli):
+    said = cli("set", "--queue", "media", "--priority", "3", "--yes")
+
+    assert (said.code, said.out) == (2, "")
+    assert "set which task? Give a number, or filters such as --in-queue or --status." in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "line"),
+    [
+        (("hold", "--name"), "encode S0*", """'name:"encode S0"*'"""),
+        (("ls", "--name"), "enc?de*", "'name:enc?de*'"),
+        (("set", "--pin", "--named"), "*:x", """'name:*":x"'"""),
+    ],
+)
+def test_a_name_with_a_wildcard_is_said_to_mean_itself_and_what_takes_it_as_a_pattern(answering, cli, words, name, line):
+    answering(ls=listed([], 0, 0), **{words[0]: done()} if words[0] != "ls" else {})
+
+    said = cli(*words, name, *(["--yes"] if words[0] != "ls" else []))
+
+    assert f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {line}" in said.err
+    (found,) = query.parse(shlex.split(line)[0], datetime.now(UTC)).terms
+    assert found.kind == "name"
+
+
 def test_filters_that_find_nothing_say_what_they_looked_for(answering, cli):
     answering(retry=done())
 
@@ -169,7 +197,7 @@ def test_the_whole_answer_is_there_as_json(answering, cli):
 
 
 def test_filters_in_a_pipe_need_a_yes(answering, cli):
-    runtime = answering(ls={"tasks": [], "total": 14, "of": 99}, cancel=done(1))
+    runtime = answering(ls={"tasks": [], "total": 14, "of": 99, "as_of": 70}, cancel=done(1))
 
     said = cli("cancel", "--queue", "media", "--status", "queued")
     text = "taskdeck: this would cancel 14 queued tasks. Nothing was changed. To do it: --yes\n"
@@ -195,6 +223,16 @@ def test_set_sends_what_is_new(answering, cli):
     assert runtime.args("set") == {"ids": ["1"], "fields": {"priority": -3, "memory": 11264, "retry_delay": 60}}
     cli("set", "--in-queue", "gpu", "--queue", "media", "--status", "held", "--yes")
     assert runtime.args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
+
+
+@pytest.mark.parametrize(("option", "pinned", "said"), [("--pin", True, "pinned"), ("--unpin", False, "no longer pinned")])
+def test_a_task_is_pinned_and_no_longer(answering, cli, option, pinned, said):
+    runtime = answering(set=done(1))
+
+    assert cli("set", "1", option).out.endswith(f": {said}\n")
+
+    assert runtime.args("set") == {"ids": ["1"], "fields": {"pinned": pinned}}
+    assert cli("set", "--status", "failed", option, "--yes").out == f"1 task: {said}\n"
 
 
 @pytest.mark.parametrize(("typed", "number"), [("KILL", 9), ("SIGTERM", 15), ("usr1", 10), ("2", 2)])
@@ -226,22 +264,23 @@ def test_wait_exits_with_the_first_code_that_is_not_0_in_the_order_given(answeri
 
 
 def test_a_question_on_a_terminal_is_answered_there(answering, home):
-    total = {state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9} for state in WAITING}
-    counted = {"tasks": [a_task(7, "night \x1b[2J", "queued"), a_task(5, "x", "held")], "total": 2, "of": 9}
-    queued = {"tasks": [], "total": 1, "of": 9}
+    total = {state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9, "as_of": 70} for state in WAITING}
+    counted = {"tasks": [a_task(7, "night \x1b[2J", "queued"), a_task(5, "x", "held")], "total": 2, "of": 9, "as_of": 70}
+    queued = {"tasks": [], "total": 1, "of": 9, "as_of": 70}
     runtime = answering(ls=Several([counted, queued, *[total[s] for s in WAITING[1:]]]), front=done(1, 2))
 
     out = on_terminal(home, "front", "--queue", "media", typed=b"n\n", columns=200).decode()
     assert "Front 2 tasks (1 queued, 1 held): #7 night ␛[2J, #5 x? [y/N]" in out and "nothing was changed" in out
 
-    answering(ls={"tasks": [a_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99})
+    answering(ls={"tasks": [a_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99, "as_of": 70})
     asked = on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
     assert "Front 40 held tasks: #9 x, #8 x, #7 x, …? [y/N]" in asked
-    assert runtime.args("front") == {"select": {"status": ["held"]}}
+    assert runtime.args("front") == {"select": {"status": ["held"], "as_of": 70}}
+    assert "38 of the 40 have changed since you were asked; nothing was done to them." in asked
 
 
 def test_a_question_names_what_will_be_set(answering, home):
-    answering(ls={"tasks": [a_task(1, "x", "held")], "total": 1, "of": 1})
+    answering(ls={"tasks": [a_task(1, "x", "held")], "total": 1, "of": 1, "as_of": 70})
     words = ("set", "--status", "held", "--memory", "11G", "--retry-delay", "90", "--queue", "gpu")
 
     out = on_terminal(home, *words, typed=b"\n", columns=200).decode()
@@ -250,7 +289,7 @@ def test_a_question_names_what_will_be_set(answering, home):
 
 
 def test_on_a_terminal_nothing_is_asked_about_nothing(answering, home):
-    answering(ls={"tasks": [], "total": 0, "of": 0})
+    answering(ls={"tasks": [], "total": 0, "of": 0, "as_of": 70})
 
     out = on_terminal(home, "rm", "--status", "lost", columns=200).decode()
 
@@ -258,7 +297,7 @@ def test_on_a_terminal_nothing_is_asked_about_nothing(answering, home):
 
 
 def test_a_filter_line_chooses_what_it_finds_in_the_states_that_the_verb_is_for(answering, cli):
-    runtime = answering(retry=done(1), review={"total": 3, "statuses": {"failed": 2, "lost": 1}, "first": [], "dependants": 0})
+    runtime = answering(retry=done(1), review={"total": 3, "statuses": {"failed": 2, "lost": 1}, "first": [], "dependants": 0, "as_of": 70})
 
     said = cli("retry", "--filter", "queue:gpu since:2h")
     assert "this would retry 3 tasks (2 failed, 1 lost). Nothing was changed." in said.err

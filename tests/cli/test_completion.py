@@ -95,6 +95,15 @@ def test_numbers_of_tasks_come_with_their_names(answering, cli):
     assert "status" not in runtime.args("ls")
 
 
+def test_where_a_backup_is_meant_backups_are_offered_and_no_tasks(answering, cli):
+    answering(db__backups=[{"id": "20260101T000000Z-full", "kind": "full", "bytes": 4096}, {"id": "x\x1b", "kind": "full", "bytes": 1}])
+
+    assert asked(cli, "backup", "db", "restore", "") == [("20260101T000000Z-full", "full, 4.0K")]
+    for shell in ("bash", "zsh", "fish"):
+        text = cli("completion", shell).out
+        assert "taskdeck_names backup" in text and "task:db" not in text
+
+
 def test_names_that_cannot_be_typed_are_not_offered_and_the_others_are_quoted_for_bash(answering, cli):
     answering(queue__ls=QUEUES)
 

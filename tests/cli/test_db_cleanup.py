@@ -10,6 +10,7 @@ from app.cli.db_cleanup import _said
 
 NOTHING = {
     "dry_run": False, "rules": [], "runs": 0, "tasks": 0, "logs": 0, "rows": 0, "others": {}, "kept": 0, "unknown": [],
+    "waiting": {"runs": 0, "logs": 0}, "freed": {"logs": 0, "bytes": 0},
     "size": {"before": 2048, "after": 1024},
 }  # fmt: skip
 
@@ -33,6 +34,14 @@ NOTHING = {
         (
             {"dry_run": True, "rules": [{}], "runs": 1, "tasks": 2, "logs": 100, "others": {"events": 2}},
             ["would remove 1 run and 2 tasks, about 100B", "and of what was noted: 2 events"],
+        ),
+        (
+            {"waiting": {"runs": 2, "logs": 2048}, "freed": {"logs": 1, "bytes": 4096}},
+            [
+                "nothing is old enough to go",
+                "the disk was full, so 1 log of runs that go went first, 4.0K",
+                "2 runs more, 2.0K of logs, go once the history has counted them: within minutes, unless the disk is full",
+            ],
         ),
     ],
 )

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from app.core.clean import MASK
 from app.errors import NotFound
 from tests.cli.rows import ago
 
@@ -156,6 +157,18 @@ def test_a_template_is_shown_with_its_parameters(answering, cli):
     ):
         assert text in out
     assert json.loads(cli("template", "show", "encode", "--json").out) == runtime.told[-1]
+
+
+@pytest.mark.parametrize("words", [["show", "encode"], ["show", "encode", "--json"], ["ls", "--json"], ["ls", "-o", "tsv"]])
+def test_the_default_of_a_secret_parameter_is_not_shown(answering, cli, words):
+    properties = {"pin": {"type": "string", "writeOnly": True, "default": "pp9"}, "api_token": {"type": "string", "default": "pp9"}}
+    template = TEMPLATE | {"parameters": {"type": "object", "properties": properties}}
+    answering(template__show=template, template__ls=[template])
+
+    out = cli("template", *words).out
+
+    assert "pp9" not in out
+    assert ("--json" in words or "tsv" in words) or f'pin (string, usually "{MASK}")' in out
 
 
 @pytest.mark.parametrize(

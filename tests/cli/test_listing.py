@@ -265,6 +265,21 @@ def test_the_last_thing_is_named_before_it_is_taken_back(answering, cli, home):
     assert cli("undo", "--yes").code == 4
 
 
+def test_what_of_the_last_thing_cannot_be_undone_is_named_before_and_after(answering, cli, home):
+    left = {"message": "#3 has changed since: status held → queued by bob, 2s ago. It was left as it is.", "exit_code": 4}
+    runtime = answering(undo=Several([UNDO | {"refused": [left]}, UNDO]))
+
+    said = cli("undo", "--yes")
+
+    assert (said.code, said.err) == (1, f"taskdeck: {left['message']}\n")
+    assert said.out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
+    assert runtime.args("undo") == {"ids": [31, 32]}
+    answering(undo=UNDO | {"refused": [left]})
+    assert f"hold of #13 y. 1 cannot be undone: {left['message']} Nothing was changed." in cli("undo").err
+    shown = on_terminal(home, "undo", typed=b"n\n", columns=250).decode()
+    assert f"1 cannot be undone: {left['message']} Undo 2 operations" in shown
+
+
 def test_an_interrupt_at_a_question_ends_by_that_signal_so_that_a_shell_stops_its_list(answering, home):
     runtime = answering(undo=UNDO)
     undo = f"{shlex.quote(sys.executable)} -P -m app undo"

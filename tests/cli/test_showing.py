@@ -42,6 +42,12 @@ def test_show_tells_how_a_task_ran(answering, cli):
     ]
 
 
+def test_show_says_that_a_task_is_pinned(answering, cli):
+    answering(show=THUMBS | {"pinned": True})
+
+    assert "  pinned     no cleanup takes it\n" in cli("show", "1048").out
+
+
 def test_show_fits_a_narrow_terminal(answering, home):
     answering(
         show={**THUMBS, "name": "n" * 150, "launch": {"script": "\n".join(["x" * 200] * 40)}, "reason": "r" * 200}

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app import offline, paths
+from app import paths
+from app.offline import restoring
 from app.runtime.fresh import prepare_apart
 from app.runtime.lock import hold_lock
 from app.runtime.serve import in_words
 from db import check, migrate, restore
 from db.backup.taking import Rules, take
-from db.engine import write_engine
 from db.errors import DamagedDatabase
+from db.writer import write_engine
 from tests.db.making import Made
 
 PAGE = 4096
@@ -112,7 +113,7 @@ def trial(model: Path, home: Path, dice: random.Random) -> str:
 
 def _bring_back(home: Path, damaged: bytes, said: str) -> None:
     told: list[dict[str, Any]] = []
-    done = offline.restore_home(str(home), None, None, lambda found: not told.append(found))
+    done = restoring.restore_home(str(home), None, None, lambda found: not told.append(found))
     assert done["restored"] and Path(done["kept"]).read_bytes() == damaged, f"{said}: the damaged file was not kept as it was"
     assert check.check(paths.database(home)) == [], f"{said}: restored, and not well"
     assert done["after"]["newest"] is not None and start(home) is None, f"{said}: restored, and does not start"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.db.making import Made
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine
 
 from app.service import texts
 from db import index, search
-from db.engine import write_engine
 from db.index import Index
+from db.writer import write_engine
 
 
 def fill(c: Connection, batches: int = 1_000_000) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from db import clock, moves
-from db.engine import write_engine
+from db.writer import write_engine
 
 QUEUED, ENDED = 100_000, 20_000
 QUEUES = ("default", "media", "gpu", "etl")

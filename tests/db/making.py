@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from app.core.ids import uuid7
 from app.runtime.outcome import judge
 from db import clock, moves, reads
-from db.engine import write_engine
 from db.rows import InstanceRow, TaskRow
+from db.writer import write_engine
 
 
 def task(**more: Any) -> dict[str, Any]:

@@ -135,6 +135,26 @@ def test_one_that_was_finished_but_not_yet_told_of_is_told_by_its_own_header(liv
     assert [said["id"] for said in tool.manifest(str(folder))[0]][0] == taken.id
 
 
+@pytest.mark.parametrize("odd", ["empty", "pipe"])
+def test_what_cannot_be_read_as_a_backup_is_bad_and_never_the_newest_nor_one_of_those_that_stay(
+    live: Path, folder: Path, at: Callable[[float], None], odd: str
+):  # fmt: skip
+    real = take(live, folder, Rules())
+    at(2.0)
+    for ident in ("20260101T010000Z-full", "20260101T015900Z-full"):
+        path = Path(tool.path_of(str(folder), ident))
+        os.mkfifo(path) if odd == "pipe" else path.touch()
+    strays = [one for one in Store(folder).backups() if one.id != real.id]
+
+    assert [one.verified for one in strays] == [False, False] and {one.problem for one in strays} <= {
+        "its checksum is wrong", "its file cannot be read: it is no regular file",
+    }  # fmt: skip
+    assert Store(folder).find() == real and due(Store(folder).backups(), Rules()), "one that was put there is none that was taken"
+    at(100.0)
+    taken = take(live, folder, Rules(keep=3600))
+    assert Store(folder).good() == [real, taken] and taken.kind == "full"
+
+
 def test_every_flipped_bit_is_noticed(live: Path, folder: Path):
     for _ in range(3):
         take(live, folder, ALWAYS, beside={"config": b"theme = 'dark'\n"})

@@ -48,6 +48,16 @@ def test_it_lists_what_there_is_oldest_first(away: Path):
     assert [line.split()[0] for line in done.stdout.splitlines()] == [one.id for one in taken(away)] and done.returncode == 0
 
 
+def test_an_empty_file_of_such_a_name_is_listed_as_bad_and_never_chosen(away: Path, tmp_path: Path):
+    (away / "20990101T000000Z-full.backup").touch()
+
+    lines = restore(away, "list").stdout.splitlines()
+
+    assert lines[-1].endswith("its checksum is wrong") and lines[-1].startswith("20990101T000000Z-full")
+    assert restore(away, "restore", "--at", LATER, tmp_path / "restored.db").returncode == 0
+    assert writing.assert_exact(tmp_path / "restored.db") == 350
+
+
 def test_it_restores_a_backup_by_its_id(away: Path, tmp_path: Path):
     full, _ = taken(away)
 

@@ -16,7 +16,7 @@ from app.core.query import Facts, matches, parse
 from app.service import filters, texts
 from db import browse, clock, reads, sql
 from db.browse import ORDERS, At
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.bench import million
 from tests.db import indexed
 

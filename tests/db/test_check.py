@@ -11,8 +11,8 @@ import pytest
 from app.core.ids import uuid7
 from db import check, clock
 from db.backup.taking import Rules, take
-from db.engine import write_engine
 from db.errors import DamagedDatabase, Storage, damaged
+from db.writer import write_engine
 from tests.db.making import Made
 
 

@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, literal, select
 
 from db import moves, reads
-from db.engine import write_engine
 from db.schema import queues
 from db.states import ENDED
+from db.writer import write_engine
 from tests.db.making import Made
 from tests.db.pruning import prune, rules
 

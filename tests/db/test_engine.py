@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db import engine, moves, reads
+from db import moves, reads
 from db.engine import Database, open_database
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
+from db.explain import explain
 from tests.db.making import task
 
 
@@ -130,7 +131,7 @@ async def test_a_database_opened_for_reading_refuses_to_write_and_leaves_the_fil
 async def test_a_database_in_a_folder_that_cannot_be_written_is_read_as_it_lies_there(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(engine.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     async with open_database(database, writable=False) as opened:
         assert [queue.name for queue in await opened.read(reads.queues)] == ["default"]
         assert not database.with_name(database.name + "-shm").exists()
@@ -146,6 +147,7 @@ async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
     with pytest.raises(DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on") as told:
         await db.write(much)
     assert told.value.exit_code == 5
+    assert told.value.hint == "Free space, then try again; taskdeck db cleanup --dry-run shows what could go."
     assert await db.read(reads.counts) == {}
 
     await db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000"))
@@ -155,27 +157,27 @@ async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
 def _room(monkeypatch: pytest.MonkeyPatch, free: int, files: int = 9) -> None:
     """The disk of the database as it says that it is."""
     space = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_files=10, f_favail=files)
-    monkeypatch.setattr(engine.os, "statvfs", lambda path: space)
+    monkeypatch.setattr(os, "statvfs", lambda path: space)
 
 
 @pytest.mark.parametrize("said", ["disk I/O error", "unable to open database file"])
 def test_an_error_of_a_disk_that_has_no_room_is_a_full_disk(said: str, database: Path, monkeypatch: pytest.MonkeyPatch):
     error = sqlite3.OperationalError(said)
-    assert not isinstance(engine.explain(error, database), DiskFull)
+    assert not isinstance(explain(error, database), DiskFull)
 
     _room(monkeypatch, 8192)
-    full = engine.explain(error, database)
+    full = explain(error, database)
     _room(monkeypatch, 2**30, files=0)
-    no_file = engine.explain(error, database)
+    no_file = explain(error, database)
     _room(monkeypatch, 2**30)
 
     assert isinstance(full, DiskFull) and f"the disk is full ({database.parent}, 8192 bytes free)" in full.message
     assert isinstance(no_file, DiskFull) and "no file more can be made" in no_file.message
-    assert not isinstance(engine.explain(error, database), DiskFull)
+    assert not isinstance(explain(error, database), DiskFull)
 
 
 def test_a_database_whose_folder_is_gone_is_on_no_full_disk(tmp_path: Path):
-    assert not isinstance(engine.explain(sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"), DiskFull)
+    assert not isinstance(explain(sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"), DiskFull)
 
 
 async def test_a_writer_that_another_program_keeps_out_says_so(db: Database, monkeypatch: pytest.MonkeyPatch):
@@ -214,13 +216,13 @@ def test_errors_of_the_driver_are_told_in_words(home: Path):
     }  # fmt: skip
 
     for text, kind in told.items():
-        problem = engine.explain(sqlite3.OperationalError(text), home / "taskdeck.db")
+        problem = explain(sqlite3.OperationalError(text), home / "taskdeck.db")
         assert problem is not None and type(problem) is kind, text
         assert problem.exit_code == 5
 
 
 def test_a_fault_of_ours_is_not_dressed_up(home: Path):
-    assert engine.explain(sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db") is None
+    assert explain(sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db") is None
 
 
 async def test_a_path_of_any_bytes_holds_a_database(home: Path, database: Path):

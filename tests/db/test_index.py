@@ -17,8 +17,9 @@ from sqlalchemy import Connection
 from app.core.query import Query, Term, fold
 from app.service import filters, texts
 from db import browse, engine, index, moves, search, sql
-from db.engine import Database, open_database, write_engine
+from db.engine import Database, open_database
 from db.errors import DamagedDatabase
+from db.writer import write_engine
 from tests.db import making
 from tests.db.indexed import fill_file
 

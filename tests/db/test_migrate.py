@@ -18,10 +18,10 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import OperationalError
 
 from app.core.ids import uuid7
-from db import migrate, moves
-from db.engine import write_engine
+from db import earlier, migrate, moves
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
 from db.schema import TRIGGERS, metadata
+from db.writer import write_engine
 from tests.db.making import task
 
 
@@ -166,15 +166,15 @@ def test_what_a_killed_one_left_of_its_copy_goes_with_the_next(database: Path, m
 
 def test_copies_from_before_upgrades_go_when_they_are_old_but_for_the_newest(database: Path):
     folder = database.parent / "backups"
-    migrate.prune(database, 0.0)
+    earlier.prune(database, 0.0)
     folder.mkdir()
     names = [f"before-000{n}-2026-01-3{n}T080000.000000Z.db" for n in (0, 1)]
     for name in (*names, "before-mine.db"):
         (folder / name).write_text("x")
-    migrate.prune(database, 10 * 365 * 86400.0)
+    earlier.prune(database, 10 * 365 * 86400.0)
     assert len(list(folder.iterdir())) == 3
 
-    migrate.prune(database, 0.0)
+    earlier.prune(database, 0.0)
 
     assert {path.name for path in folder.iterdir()} == {names[1], "before-mine.db"}
 

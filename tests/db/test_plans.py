@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from app.core.ids import uuid7
 from app.runtime import duties
 from app.runtime.dispatcher import Dispatcher, News
 from app.service import about, board, find, tasks, views
 from app.service.call import Call
 from db import clock, dispatch, moves, reads, sql
-from db.engine import Database, write_engine
+from db.engine import Database
+from db.writer import write_engine
 from tests.db import large
 
 FEW = 20_000
@@ -122,8 +124,10 @@ def rounds(c: Connection, home: Path) -> None:
     first, second, *rest = runs
     started = [{"run": run, "pid": 1, "ticks": 1, "at": time.time()} for run in (first, second)]
     ended = [{"run": first, "code": 1, "at": time.time()}]
-    news = News(started=started, ended=ended, overdue=[second], refused=rest, hello={"runs": [{"run": second}]})
+    known, strange = ({"is": "started", "run": run, "pid": 1, "ticks": 1, "at": time.time()} for run in (second, uuid7()))
+    news = News(started=started, ended=ended, overdue=[second], refused=rest, hello={"runs": [known]})
     assert dispatcher._decide(c, news).launches
+    dispatcher._decide(c, News(hello={"runs": [known, strange]}))
 
 
 def look(c: Connection, home: Path) -> None:

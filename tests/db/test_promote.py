@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from db import check, promote, restore
+from db import check, earlier, promote, restore
 from db.errors import Storage
 from tests.db.making import names, submit
 
@@ -38,7 +38,7 @@ def test_what_a_database_that_is_gone_has_left_is_put_aside_and_not_played_into_
     promote.promote(copy, database, "ann")
 
     assert names(database) == ["copied"] and check.check(database) == [] and not list(database.parent.glob("replica.db*"))
-    aside = {path.name[-4:]: path.read_bytes() for path in database.parent.glob(f"{database.name}{restore.KEPT}*")}
+    aside = {path.name[-4:]: path.read_bytes() for path in database.parent.glob(f"{database.name}{earlier.BEFORE_RESTORE}*")}
     assert aside == {"-wal": log, "rnal": b"a journal"} and not database.with_name("search.db").exists()
 
 

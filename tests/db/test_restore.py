@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from app.core.ids import uuid7
+from app.errors import Conflict
 from app.runtime import fresh, inplace
-from app.service import slas
-from db import aside, check, clock, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
-from db.engine import write_engine
+from app.service import slas, tasks
+from db import aside, check, clock, earlier, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
 from db.errors import DamagedDatabase, DiskFull, NewerDatabase
 from db.ledger import Carried, Trace
 from db.restore import DamagedBackup
+from db.writer import write_engine
 from tests.db.making import Made
 
 
@@ -385,7 +386,7 @@ def test_two_restores_within_a_second_keep_both_that_were_before(database: Path,
     for _ in range(3):
         then.restored()
 
-    assert len(list(database.parent.glob(f"taskdeck.db{restore.KEPT}*"))) == 3
+    assert len(list(database.parent.glob(f"taskdeck.db{earlier.BEFORE_RESTORE}*"))) == 3
 
 
 def without_second_names(monkeypatch: pytest.MonkeyPatch, error: int = errno.EPERM) -> None:
@@ -399,7 +400,7 @@ def without_second_names(monkeypatch: pytest.MonkeyPatch, error: int = errno.EPE
 
 @pytest.mark.parametrize("error", [errno.EEXIST, errno.EPERM])
 def test_a_copy_that_was_kept_before_is_never_overwritten(database: Path, image, error: int, monkeypatch: pytest.MonkeyPatch):
-    then, kept = image(), database.with_name(f"{database.name}{restore.KEPT}2026-11-26T000000.000000")
+    then, kept = image(), database.with_name(f"{database.name}{earlier.BEFORE_RESTORE}2026-11-26T000000.000000")
     kept.write_text("before")
     monkeypatch.setattr(restore, "_kept_now", lambda present: kept)
     without_second_names(monkeypatch, error)
@@ -634,18 +635,18 @@ def test_what_was_put_aside_goes_by_its_age_but_the_newest_never(database: Path,
     for days in (0, 20, 40):
         monkeypatch.setattr(clock, "utcnow", lambda days=days: began + timedelta(days=days))
         then.restored()
-    first, second, third = restore.kept(database)
+    first, second, third = earlier.by_restores(database)
     Path(f"{first.path}-wal").write_bytes(b"a log")
-    mine = database.with_name(f"{database.name}{restore.KEPT}mine")
+    mine = database.with_name(f"{database.name}{earlier.BEFORE_RESTORE}mine")
     mine.write_bytes(b"mine")
-    log = database.with_name(f"{database.name}{restore.KEPT}2020-01-01T000000.000000-wal")
+    log = database.with_name(f"{database.name}{earlier.BEFORE_RESTORE}2020-01-01T000000.000000-wal")
     log.write_bytes(b"of a database that was missing")
 
-    restore.prune_kept(database, 30 * 86400)
-    assert restore.kept(database) == [second, third] and not list(database.parent.glob(f"{first.path.name}*")) and not log.exists()
+    earlier.prune(database, 30 * 86400)
+    assert earlier.by_restores(database) == [second, third] and not list(database.parent.glob(f"{first.path.name}*")) and not log.exists()
     monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(days=400))
-    restore.prune_kept(database, 30 * 86400)
-    assert restore.kept(database) == [third] and mine.exists()
+    earlier.prune(database, 30 * 86400)
+    assert earlier.by_restores(database) == [third] and mine.exists()
 
 
 def test_what_was_put_aside_can_be_gone_back_to(database: Path, image):
@@ -657,7 +658,7 @@ def test_what_was_put_aside_can_be_gone_back_to(database: Path, image):
     then.restored()
     with writing(database) as made:
         made.task()
-    (kept,) = restore.kept(database)
+    (kept,) = earlier.by_restores(database)
 
     with restore.prepared(kept.copy, database, kept.bytes, lambda: [], 0, "ann", "database k") as ready:
         restore.put_in_place(ready, database)
@@ -810,6 +811,75 @@ def test_with_nothing_left_to_read_what_may_have_run_is_held(database: Path, ima
     assert carried.lost == [4, 5] and carried.next == 5 + ledger.UNSURE + 1
 
 
+def test_a_run_that_goes_on_and_whose_task_is_lost_becomes_one(database: Path, image):
+    with writing(database) as made:
+        made.task(hold=True)
+    then, run = image(), uuid7()
+    database.unlink()
+
+    seen = Trace(run, number=3, told=True, attempt=2, lives=True, begin=1e9, name="sleep", argv=("sleep", "9"), cwd="/tmp")
+    carried = then.restored([seen])
+
+    assert (carried.adopted, carried.alive, carried.lost, carried.unknown) == ([3], 1, [2], 0) and carried.next > 3
+    stored = "SELECT number, name, status, queue, cwd, attempts, created_at, json_extract(launch, '$.argv[1]') FROM tasks WHERE uuid = ?"
+    assert query(database, stored, run) == [(3, "sleep", "running", "default", "/tmp", 2, "2001-09-09T01:46:40.000000Z", "9")]
+    assert query(database, "SELECT runid, task_id, status FROM instances") == [(run, run, "starting")]
+    assert query(database, "SELECT status, runid, by FROM events WHERE task_id = ?", run) == [("running", run, "restore")]
+    assert query(database, "SELECT current_load FROM queues") == [(1,)] and check.check(database) == []
+    with writing(database) as made:
+        made.started(run)
+        assert made.end(run) == [run] and made.status(run) == "succeeded"
+        (row,) = reads.by_uuids(made.c, [run])
+    with pytest.raises(Conflict, match="its parameters and env cannot be read"):
+        tasks.refuse_unreadable(row)
+
+
+def test_a_run_that_goes_on_and_does_not_say_of_which_task_has_a_new_number_and_what_it_may_be_is_held(database: Path, image):
+    with writing(database) as made:
+        made.task()
+    then, run, other = image(), uuid7(), uuid7()
+    database.unlink()
+
+    carried = then.restored([Trace(run, told=True, lives=True), Trace(other, told=True, lives=True)], highest=4)
+
+    last = 4 + ledger.UNSURE
+    assert (carried.adopted, carried.unknown, carried.held, carried.next) == ([last + 1, last + 2], 2, 1, last + 3)
+    assert statuses(database) == {1: "held", last + 1: "running", last + 2: "running"} and check.check(database) == []
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_run_that_goes_on_is_of_a_task_that_had_ended_only_if_it_is_a_later_attempt(database: Path, image, attempt: int):
+    with writing(database) as made:
+        made.ran(made.task(), code=3)
+    then, run = image(), uuid7()
+    database.unlink()
+
+    carried = then.restored([Trace(run, number=1, told=True, attempt=attempt, lives=True)], highest=1)
+
+    assert carried.alive == 1 and check.check(database) == []
+    new = 1 + ledger.UNSURE + 1
+    assert statuses(database) == ({1: "running"} if attempt == 2 else {1: "failed", new: "running"})
+    assert query(database, "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid = ?", run) == [
+        (1 if attempt == 2 else new,)
+    ]
+
+
+def test_a_task_that_was_made_for_a_run_gives_it_back_to_its_own_once_a_backup_has_that(database: Path, image):
+    with writing(database) as made:
+        made.task(hold=True)
+    early, run = image().aside(), uuid7()
+    with writing(database) as made:
+        own = made.task()
+    late, goes_on = image().aside(), Trace(run, number=2, told=True, attempt=1, lives=True)
+    database.unlink()
+    assert early.restored([goes_on]).adopted == [2]
+
+    carried = late.restored([goes_on])
+
+    assert (carried.adopted, carried.alive, carried.tasks) == ([], 1, []) and statuses(database) == {1: "held", 2: "running"}
+    assert query(database, "SELECT runid, task_id FROM instances") == [(run, own)] and check.check(database) == []
+
+
 def test_a_run_that_was_active_then_and_that_nobody_knows_now_is_lost_and_not_tried_again(database: Path, image):
     with writing(database) as made:
         task = made.task(retries=5)
@@ -934,7 +1004,7 @@ def test_a_restore_killed_after_the_log_was_put_aside_is_told_and_can_be_done_ag
         inplace.check_in_place(database.parent)
     with pytest.raises(DamagedDatabase, match="^(?!.*cut short)"):
         fresh.look_over(database.parent)
-    assert database.with_name("taskdeck.db-wal").read_bytes() == b"a log" and not restore.kept(database)
+    assert database.with_name("taskdeck.db-wal").read_bytes() == b"a log" and not earlier.by_restores(database)
 
     assert not then.restored().whole
 
@@ -990,7 +1060,7 @@ def test_what_stands_in_the_log_of_a_damaged_database_outlives_a_restore_that_is
     carried = then.restored()
 
     assert (carried.tasks, carried.lost, statuses(database)) == ([2], [], {1: "queued", 2: "queued"})
-    (kept,) = restore.kept(database)
+    (kept,) = earlier.by_restores(database)
     assert (kept.path.read_bytes(), Path(f"{kept.path}-wal").read_bytes()) == (before, log) and not restore.unfinished(database)
 
 

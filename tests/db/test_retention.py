@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from db import clock, history, moves, reads, retention, schema
-from db.engine import write_engine
-from db.retention import Scope
+from db.retention import Rules, Scope
+from db.writer import write_engine
 from tests.db.making import Made, task
 from tests.db.pruning import prune, rules
 
@@ -100,6 +100,41 @@ def test_what_is_active_or_waits_stays_however_old(c: Connection, made: Made, st
 
     assert prune(c, OF_A_MONTH) == []
     assert made.status(uuid) == ("running" if started else "queued")
+
+
+@pytest.mark.parametrize("status", ["running", "retrying", "queued", "held"])
+@pytest.mark.parametrize(
+    "by", [OF_A_MONTH, rules(Scope("queue", "default", runs=1)), rules(Scope("queue", "default", logs=1))], ids=["age", "runs", "logs"]
+)
+def test_the_earlier_runs_of_a_task_that_has_not_ended_stay_by_every_rule(c: Connection, made: Made, status: str, by: Rules):
+    uuid, first = old(made, LIMIT + 9, retries=0 if status in ("queued", "held") else 5)
+    if status in ("queued", "held"):
+        moves.retry(c, [uuid], "ann")
+    elif status == "running":
+        made.age("tasks", "uuid", uuid, "retry_at", 1)
+        moves.promote(c)
+        made.run(uuid)
+    if status == "held":
+        moves.hold(c, [uuid], True, "ann")
+    _, gone = old(made, LIMIT + 8)
+    _, newest = old(made, LIMIT - 1)
+    c.exec_driver_sql("UPDATE instances SET log_bytes = 100")
+    counted(c)
+    assert made.status(uuid) == status
+
+    assert prune(c, by) == [gone]
+
+    left = c.exec_driver_sql("SELECT runid FROM instances WHERE end_time IS NOT NULL ORDER BY end_time").scalars().all()
+    assert left == [first, newest]
+    assert retention.spared(c, retention.parts(c, by)[0]) == 0
+
+
+def test_the_run_of_a_task_that_is_tried_again_while_it_was_found_stays(c: Connection, made: Made):
+    uuid, runid = old(made, LIMIT + 1)
+    moves.retry(c, [uuid], "ann")
+
+    assert retention.remove(c, [runid], [uuid]) == ([], {})
+    assert [run.runid for run in made.runs(uuid)] == [runid]
 
 
 def test_the_last_success_of_a_name_stays_and_what_failed_since_goes(c: Connection, made: Made):

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from app.core.query import Query, Term, fold
 from app.service import filters
 from db import browse, migrate, moves, search, sql
-from db.engine import open_database, write_engine
+from db.engine import open_database
+from db.writer import write_engine
 from tests.db import making
 from tests.db.indexed import fill, fill_file
 from tests.db.making import Made

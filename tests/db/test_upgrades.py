@@ -15,9 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from db import migrate
-from db.engine import write_engine
 from db.errors import Storage
 from db.schema import metadata
+from db.writer import write_engine
 from tests.db.upgrading import old, rows
 
 EARLIER = migrate.KNOWN[:-1]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event
 
-from db import engine, writelock
-from db.engine import Database
+from db import writelock, writer
+from db.engine import Database, open_database
 from db.errors import BusyDatabase
 from db.writelock import WriteLock, holder
 from tests.holding import held
@@ -50,8 +50,8 @@ async def test_while_another_program_holds_it_that_is_known_and_by_which_and_all
 async def test_one_that_waited_in_vain_leaves_it_known_as_held_until_the_next_one_has_it(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.6)
-    async with engine.open_database(database, writable=True) as db:
+    monkeypatch.setattr(writer, "BUSY_SECONDS", 0.6)
+    async with open_database(database, writable=True) as db:
         await db.write(nothing)
         with held(db.path):
             for _ in range(2):

@@ -20,7 +20,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, event
 
 from db import migrate, moves
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.db.making import Made
 
 

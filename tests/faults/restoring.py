@@ -17,11 +17,13 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import NamedTuple
 
-from app import offline, paths
+from app import paths
 from app.__main__ import main
 from app.errors import Problem
-from db import check, restore
-from db.engine import write_engine
+from app.offline import reading, restoring
+from db import restore
+from db.reading import reading as looking
+from db.writer import write_engine
 from tests.corruption.trials import PAGE, furnish
 from tests.db.making import Made
 from tests.faults.trial import traced
@@ -100,7 +102,7 @@ def _add(path: Path) -> None:
 
 def tasks(path: Path) -> Rows:
     """The number, status and priority of each."""
-    with check.reading(path) as c:
+    with looking(path) as c:
         return c.execute("SELECT number, status, priority FROM tasks ORDER BY number").fetchall()
 
 
@@ -137,7 +139,7 @@ def _kill(home: Path, call: str, n: int) -> bool:
 
 _FORKS = get_context("forkserver")
 """Has the program at hand: to trace it from its first import on would take most of the time."""
-_FORKS.set_forkserver_preload(["app.cli.db_restore", "app.offline", __name__])
+_FORKS.set_forkserver_preload(["app.cli.db_restore", "app.offline.restoring", __name__])
 
 
 def _when_told(gate: Pipe, said: Path, words: list[str]) -> None:
@@ -168,7 +170,7 @@ def _wrong(home: Path, case: Case) -> list[str]:
 def _untrue(home: Path, case: Case) -> Iterator[str]:
     """A reader sees the old state or the new one, or is told what to do."""
     try:
-        offline.read(str(home), "ls", {})
+        reading.read(str(home), "ls", {})
         found = tasks(paths.database(home))
     except Problem as problem:
         if problem.exit_code != 5 or "db restore" not in problem.hint:
@@ -179,7 +181,7 @@ def _untrue(home: Path, case: Case) -> Iterator[str]:
 
 
 def _restore(home: Path) -> None:
-    offline.restore_home(str(home), None, None, lambda told: True)
+    restoring.restore_home(str(home), None, None, lambda told: True)
 
 
 def _damage(path: Path) -> list[str]:

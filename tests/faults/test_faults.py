@@ -10,6 +10,7 @@ import pytest
 from app import paths
 from app.runtime import fresh
 from db import check, migrate
+from db.reading import reading
 from tests.faults import making, restoring
 from tests.faults.trial import CALLS, Fault, impossible, trials
 from tests.living import Living
@@ -49,7 +50,7 @@ def test_a_home_that_is_killed_at_any_step_of_its_making_is_made_by_the_next_sta
             break
         fresh.prepare(tmp_path / str(n))
         path = paths.database(tmp_path / str(n))
-        with check.reading(path) as c:
+        with reading(path) as c:
             assert c.execute("SELECT q.name, p.name FROM queues q JOIN pools p ON p.name = q.pool").fetchall() == [("default", "default")]
         assert migrate.version_of(path) == migrate.HEAD and check.check(path) == []
         assert not list(path.parent.glob("*.new*"))

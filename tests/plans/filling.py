@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.db import large
 
 ENDED = 5

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app import offline
 from app.errors import Usage
+from app.offline import choosing
 from app.runtime import advice
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.feed import Feed
@@ -38,9 +38,9 @@ async def test_while_it_is_not_known_where_they_lie_that_is_what_is_said(call: C
 
     assert f"{settings}" in told.message and "not known where the backups lie" in told.message and "no good backup" not in str(told)
     with pytest.raises(Usage, match="not known where the backups lie"):
-        offline.named(os.fspath(call.home), None, None)
+        choosing.named(os.fspath(call.home), None, None)
     settings.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
-    assert offline.named(os.fspath(call.home), None, None)["id"] == taken["id"]
+    assert choosing.named(os.fspath(call.home), None, None)["id"] == taken["id"]
     assert "Newest good backup" in advice.advice(call.home, DamagedDatabase("the database is damaged.")).message
 
 

@@ -15,7 +15,7 @@ from app.runtime.backing import Backing
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.duties import Duties
 from app.runtime.usage import Usage
-from app.service import alerts, backups
+from app.service import alerts, backupfiles, backups
 from app.service.call import Call
 from db import clock, reads
 from db.backup import keeping
@@ -94,7 +94,7 @@ async def test_backups_of_another_home_in_the_same_folder_are_not_ours(
     await backed.look(shared)
     await backed.remember(shared)
 
-    (ours,) = Store(backups.folder(home, shared)).backups()
+    (ours,) = Store(backupfiles.folder(home, shared)).backups()
     assert backed.problems == {} and await db.read(reads.newest_backup) == ours.at
     assert len(list((tmp_path / "shared").glob("*/*.backup"))) == 2
 
@@ -154,7 +154,7 @@ async def test_when_the_only_one_is_found_bad_that_is_told_and_another_is_taken_
     await backed.look(Settings())
     (first,) = store.backups()
     first.path.write_bytes(first.path.read_bytes()[:-1] + b"\0")
-    assert backups.checked(call.home)["bad"]
+    assert backupfiles.checked(call.home)["bad"]
 
     await backed.look(Settings())
 
@@ -205,7 +205,7 @@ async def test_other_settings_are_tried_at_once_after_one_that_could_not_be_take
     chosen = Settings(folder=f"{tmp_path}/there")
     await backed.look(chosen)
 
-    assert backed.problems == {} and len(Store(backups.folder(home, chosen)).good()) == 1
+    assert backed.problems == {} and len(Store(backupfiles.folder(home, chosen)).good()) == 1
 
 
 async def test_a_folder_that_is_back_with_what_is_young_enough_ends_it(backed: Backing, home: Path, store: Store):

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import pytest
 from app import paths
 from app.core.ids import uuid7
 from app.runtime.dispatcher import ENVIRONMENTS, GRACE, LOG_KEPT, Dispatcher
-from app.service import queues, submit, tasks, templates, views
+from app.service import queues, submit, tasks, templates, traces, views
 from app.service.call import Call
 from db import moves, reads
 from db.engine import Database
 from db.errors import DiskFull
+from tests.living import until
 from tests.runtime.conftest import Told, ended, started
 from tests.service.ready import execute, submitted
 
@@ -254,6 +256,32 @@ async def test_a_run_that_the_new_keeper_knows_is_not_refused(call: Call, dispat
 
     assert told.of("refuse") == []
     assert (await show(call, number))["instances"][0]["status"] == "running"
+
+
+async def test_a_run_that_goes_on_and_that_no_row_knows_becomes_a_task_that_can_be_cancelled(
+    call: Call, dispatcher: Dispatcher, told: Told
+):  # fmt: skip
+    await submitted(call)
+    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"}), uuid7()
+    try:
+        until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
+        word = started(runid, pid=job.pid, ticks=traces._began_at(job.pid))
+        for _ in range(2):  # a hello that comes again changes nothing
+            dispatcher.hear({"is": "hello", "runs": [word, started(uuid7(), pid=0), ended(uuid7())]})
+            await dispatcher.round()
+    finally:
+        job.kill()
+        job.wait()
+
+    row = await show(call, 7)
+    assert (row["status"], row["name"], row["instances"][0]["pid"], row["submitted_by"]) == ("running", "sleep 300", job.pid, "taskdeck")
+    assert (await submitted(call))["number"] == 8
+    await tasks.cancel(call, ids=[7])
+    await dispatcher.round()
+    assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
+    dispatcher.hear(ended(runid, None, signal=15, stop="cancel"))
+    await dispatcher.round()
+    assert (await show(call, 7))["status"] == "cancelled"
 
 
 async def test_a_run_that_was_seen_to_start_and_that_no_keeper_knows_is_lost(

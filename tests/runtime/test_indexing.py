@@ -222,7 +222,7 @@ async def test_a_database_that_cannot_be_written_leaves_what_is_to_be_done(db: D
 
 def test_a_runtime_that_is_killed_at_any_moment_leaves_an_index_that_is_right(runtime: Living):
     runtime.submit("true", name="work 0")
-    for at in range(1, 4):
+    for at in (1, 2):
         runtime.call("set", ids=["1"], fields={"name": f"work {at}"}) if at > 1 else None
         runtime.submit("true", name=f"extra {at}")
         assert until(lambda at=at: runtime.call("browse", filter="extra")["rows"])
@@ -230,7 +230,7 @@ def test_a_runtime_that_is_killed_at_any_moment_leaves_an_index_that_is_right(ru
         runtime.start()
 
     assert until(lambda: runtime.call("browse", filter="extra")["lag"] == 0)
-    assert len(runtime.call("browse", filter="extra")["rows"]) == 3
+    assert len(runtime.call("browse", filter="extra")["rows"]) == 2
 
 
 async def test_a_runtime_that_stops_meanwhile_waits_for_a_step_at_most_and_says_nothing(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from app import paths
 from app.errors import Conflict
 from app.runtime import lock
 from app.runtime.lock import RuntimeExists, hold_lock, user_name
-from tests.living import Living
+from tests.chaos.rows import opened
+from tests.living import Living, command
 
 ME = user_name(os.getuid())
 
@@ -60,26 +60,31 @@ def test_two_homes_have_a_lock_each(home: Path, tmp_path: Path):
         assert (tmp_path / "run" / paths.LOCK).exists()
 
 
-def test_a_second_runtime_is_refused_and_the_first_goes_on(
-    runtime: Living, td: Callable[..., subprocess.CompletedProcess[str]]
-):
-    pid = runtime.pid
+@pytest.fixture(scope="module")
+def up() -> Iterator[Living]:
+    """A home with its runtime up, which the last test kills."""
+    with opened() as living:
+        yield living
 
-    done = td("serve")
+
+def test_a_second_runtime_is_refused_and_the_first_goes_on(up: Living):
+    pid = up.pid
+
+    done = command(up.home, "serve")
 
     assert done.returncode == 4
     assert f"a runtime already has this home: pid {pid}, {ME}" in done.stderr
-    assert (runtime.pid, done.stderr.count("\n")) == (pid, 1)
+    assert (up.pid, done.stderr.count("\n")) == (pid, 1)
 
 
-def test_a_runtime_that_was_killed_leaves_the_home_free(runtime: Living):
-    runtime.kill()
-
-    with hold_lock(runtime.home):
-        pass
-
-
-def test_offline_verbs_want_the_lock_too(runtime: Living, td: Callable[..., subprocess.CompletedProcess[str]]):
-    done = td("db", "migrate")
+def test_offline_verbs_want_the_lock_too(up: Living):
+    done = command(up.home, "db", "migrate")
 
     assert (done.returncode, "already has this home" in done.stderr) == (4, True)
+
+
+def test_a_runtime_that_was_killed_leaves_the_home_free(up: Living):
+    up.kill()
+
+    with hold_lock(up.home):
+        pass

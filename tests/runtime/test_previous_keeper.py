@@ -18,7 +18,7 @@ from app.runtime.dispatcher import Dispatcher
 from app.runtime.fresh import prepare
 from app.service import queues, tasks, views
 from app.service.call import Call
-from db.engine import write_engine
+from db.writer import write_engine
 from tests.db.making import Made
 from tests.keeper.homes import HomeBefore
 from tests.living import MARK, Living, alive, until
@@ -116,10 +116,13 @@ def works(living: Living, code: int = 6) -> bool:
     return living.ended(living.submit("sh", "-c", f"exit {code}", cpu=0))[0]["code"] == code
 
 
-def test_old_runs_go_on_beside_new_ones_and_the_old_pair_leaves_after_the_last(upgraded: Upgraded, living: Living, td):
+def test_old_runs_and_one_never_told_of_go_on_beside_new_ones_and_the_old_pair_leaves_last(upgraded: Upgraded, living: Living, td):
     first, last = upgraded.gated(3), upgraded.start(f"until [ -e {upgraded.gate}2 ]; do sleep 0.01; done; exit 4")
+    never_told, _ = upgraded.claim(launch={"argv": ["sh", "-c", f"echo ran >> {upgraded.ran}.once; exit 5"]})
 
     living.start()
+
+    assert living.ended(never_told)[0]["code"] == 5 and Path(f"{upgraded.ran}.once").read_text() == "ran\n"
 
     assert [living.reach(task, "running")["status"] for task in (first, last)] == ["running"] * 2
     assert works(living)
@@ -199,28 +202,17 @@ def test_an_end_that_was_written_before_both_were_killed_is_recorded(upgraded: U
     assert upgraded.left() and works(living)
 
 
-def test_an_end_that_came_while_no_runtime_was_up_is_recorded(upgraded: Upgraded, living: Living):
-    uuid = upgraded.gated(8)
-    living.start()
-    living.reach(uuid, "running")
-    living.kill()
-    upgraded.gate.touch()
-    until(lambda: b'"code":8' in written(upgraded), "its end is written")
-
-    living.start()
-
-    assert [end["code"] for end in living.ended(uuid)] == [8]
-    until(upgraded.left, "the old pair has left")
-
-
-def test_runtimes_may_come_and_go_while_an_old_run_lives(upgraded: Upgraded, living: Living, td):
-    old = upgraded.gated(3)
+def test_runtimes_may_come_and_go_while_an_old_run_lives_and_an_end_without_one_is_recorded(upgraded: Upgraded, living: Living, td):
+    old, meanwhile = upgraded.gated(3), upgraded.start(f"until [ -e {upgraded.gate}2 ]; do sleep 0.01; done; exit 8")
     living.start()
     before = living.reach(old, "running")["instances"]
-    for _ in range(2):
-        living.kill()
-        living.start()
-        assert works(living)
+    living.reach(meanwhile, "running")
+    living.kill()
+    Path(f"{upgraded.gate}2").touch()
+    until(lambda: b'"code":8' in written(upgraded), "its end is written")
+    living.start()
+    assert [end["code"] for end in living.ended(meanwhile)] == [8]
+    assert works(living)
     assert td("serve", "--detach", "--replace").returncode == 0
     assert td("stop").returncode == 0
     assert "1 job" in td("status").stdout and "goes on under it" in td("status").stdout
@@ -231,28 +223,30 @@ def test_runtimes_may_come_and_go_while_an_old_run_lives(upgraded: Upgraded, liv
     upgraded.gate.touch()
     assert living.ended(old)[0]["code"] == 3
     until(upgraded.left, "the old pair has left")
-    assert upgraded.runs() == 1
+    assert upgraded.runs() == 2
 
 
-@pytest.mark.parametrize("who", ["keeper", "guard", "both"])
-def test_the_new_pair_may_die_while_an_old_run_lives(upgraded: Upgraded, living: Living, who: str):
-    old, new = upgraded.gated(3), upgraded.living.home / "new"
+def test_the_new_pair_may_die_while_an_old_run_lives(upgraded: Upgraded, living: Living):
+    old = upgraded.gated(3)
     living.start()
     living.reach(old, "running")
-    young = living.submit("sh", "-c", f"until [ -e {new} ]; do sleep 0.01; done; exit 2", cpu=0)
-    living.reach(young, "running")
 
-    pair = new_pair(living)
-    upgraded.kill(*(pair if who == "both" else [pair[who == "guard"]]))
-    until(lambda: all(map(alive, new_pair(living))) and set(pair) != set(new_pair(living)), "a new pair")
+    for who in ("keeper", "guard", "both"):
+        gate = upgraded.living.home / who
+        young = living.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done; exit 2", cpu=0)
+        living.reach(young, "running")
+        pair = new_pair(living)
+        upgraded.kill(*(pair if who == "both" else [pair[who == "guard"]]))
+        until(lambda pair=pair: all(map(alive, new_pair(living))) and set(pair) != set(new_pair(living)), "a new pair")
 
-    assert works(living)
-    assert living.show(old)["status"] == living.show(young)["status"] == "running"
-    new.touch()
+        assert works(living)
+        assert living.show(old)["status"] == living.show(young)["status"] == "running"
+        gate.touch()
+        ((end),) = living.ended(young)
+        assert end["code"] == 2 if who != "both" else end["reason"] == "supervisors killed"
+
     upgraded.gate.touch()
     assert living.ended(old)[0]["code"] == 3
-    ((end),) = living.ended(young)
-    assert end["code"] == 2 if who != "both" else end["reason"] == "supervisors killed"
     until(upgraded.left, "the old pair has left")
 
 
@@ -272,18 +266,6 @@ def test_all_five_die_and_each_run_is_told_what_became_of_it(upgraded: Upgraded,
     assert works(living) and upgraded.runs() == 2
 
 
-def test_a_run_that_the_old_keeper_was_never_told_of_is_run_once_by_the_new_one(upgraded: Upgraded, living: Living):
-    uuid, _ = upgraded.claim(launch={"argv": ["sh", "-c", f"echo ran >> {upgraded.ran}; exit 4"]})
-    old = upgraded.gated(3)
-
-    living.start()
-
-    assert living.ended(uuid)[0]["code"] == 4
-    upgraded.gate.touch()
-    assert living.ended(old)[0]["code"] == 3
-    assert upgraded.runs() == 2
-
-
 def test_an_old_keeper_that_stands_still_holds_up_no_new_work(upgraded: Upgraded, living: Living):
     old = upgraded.gated(3)
     living.start()
@@ -300,24 +282,22 @@ def test_an_old_keeper_that_stands_still_holds_up_no_new_work(upgraded: Upgraded
     assert living.ended(old)[0]["code"] == 3
 
 
-@pytest.mark.parametrize("lives", [True, False], ids=["that lives", "that left an end"])
-def test_a_keeper_of_a_protocol_that_is_not_spoken_here_is_refused_and_no_run_of_it_is_lost(
-    upgraded: Upgraded, living: Living, lives: bool
-):
+def test_a_keeper_of_a_protocol_that_is_not_spoken_here_is_refused_and_no_run_of_it_is_lost(upgraded: Upgraded, living: Living):
     uuid, _ = upgraded.claim()
     upgraded.kill(*upgraded.pair)
     run = living.home / "run"
     (run / "journal3").mkdir()
+    refused = "a keeper of protocol 3 has runs in this home.*use the version that started them"
     with open(run / "keeper3.lock", "w") as lock:
-        if lives:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        else:
-            (run / "journal3" / "00000001.log").touch()
-
-        with pytest.raises(Problem, match="a keeper of protocol 3 has runs in this home.*use the version that started them"):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # it lives
+        with pytest.raises(Problem, match=refused):
             living.start()
 
-    (run / "journal3" / "00000001.log").unlink(missing_ok=True)
+    (run / "journal3" / "00000001.log").touch()  # it left an end
+    with pytest.raises(Problem, match=refused):
+        living.start()
+
+    (run / "journal3" / "00000001.log").unlink()
     living.start()
     assert living.ended(uuid)[0]["code"] == 0
 

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,10 +21,25 @@ import pytest
 from app import launch, paths
 from app.client import Client
 from app.errors import Conflict, Problem
+from tests.chaos.rows import opened
 from tests.db.upgrading import old
-from tests.living import Living, alive, until
+from tests.living import Living, alive, command, until
 
 Td = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Living]:
+    """A home for several tests; its runtime was up once."""
+    with opened() as living:
+        yield living
+
+
+@pytest.fixture
+def up(shared: Living) -> Living:
+    """That home with its runtime up, whatever became of the one before."""
+    shared.start()
+    return shared
 
 
 def test_first_commands_at_once_on_a_fresh_home_all_succeed(living: Living, td: Td):
@@ -46,14 +61,14 @@ def test_whoever_starts_it_at_the_same_moment_meets_the_same_runtime(living: Liv
     assert log.count("runtime up") == 1
 
 
-def test_a_fresh_home_has_a_pool_and_a_queue_and_is_private(runtime: Living):
-    status = runtime.call("status")
+def test_a_fresh_home_has_a_pool_and_a_queue_and_is_private(up: Living):
+    status = up.call("status")
 
     assert [(q["name"], q["pool"], q["capacity"]) for q in status["queues"]] == [
         ("default", "default", len(os.sched_getaffinity(0)))
     ]
     assert [p["total_cpu"] for p in status["pools"]] == [len(os.sched_getaffinity(0))]
-    modes = {path.relative_to(runtime.home): path.stat().st_mode & 0o077 for path in runtime.home.rglob("*")}
+    modes = {path.relative_to(up.home): path.stat().st_mode & 0o077 for path in up.home.rglob("*")}
     assert {path for path, open_ in modes.items() if open_} == set()
 
 
@@ -126,29 +141,15 @@ def test_stop_ends_it_and_leaves_a_mark_that_only_a_person_lifts(runtime: Living
     assert td("submit", "--", "true").stdout == "2\n"
 
 
-def test_a_stop_that_cannot_leave_its_mark_is_refused_and_the_runtime_goes_on(runtime: Living, td: Td):
-    (runtime.home / "run" / "stopped.new").mkdir()
-    pid = runtime.pid
+def test_a_stop_that_cannot_leave_its_mark_is_refused_and_the_runtime_goes_on(up: Living):
+    (up.home / "run" / "stopped.new").mkdir()
+    pid = up.pid
 
-    done = td("stop")
+    done = command(up.home, "stop")
 
     assert done.returncode == 5 and "It goes on." in done.stderr and f"kill {pid}" in done.stderr
-    assert runtime.pid == pid and not os.path.exists(paths.stopped_mark(runtime.home))
-
-
-def test_term_ends_it_within_five_seconds_without_the_mark_and_jobs_go_on(runtime: Living):
-    task = runtime.submit("sleep", "300")
-    job = runtime.reach(task, "running")["instances"][0]["pid"]
-    began = time.monotonic()
-
-    runtime.kill(signal.SIGTERM)
-
-    assert time.monotonic() - began < 5
-    assert alive(job)
-    assert not os.path.exists(paths.stopped_mark(runtime.home))
-    assert runtime.show(task)["status"] == "running"
-    runtime.call("cancel", ids=[task], grace=0.1)
-    assert runtime.ended(task)[0]["code"] == 125
+    (up.home / "run" / "stopped.new").rmdir()
+    assert up.pid == pid and not os.path.exists(paths.stopped_mark(up.home))
 
 
 def test_a_runtime_in_the_foreground_ends_on_term_with_exit_0(living: Living):
@@ -173,20 +174,20 @@ def test_systemd_learns_that_it_was_stopped_by_a_person(living: Living, how: str
         assert unit.wait(20) == code
 
 
-def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(runtime: Living):
-    gate = runtime.home / "gate"
-    task = runtime.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done")
-    runtime.reach(task, "running")
-    pid = runtime.pid
-    runtime.call("stop", drain=True)
-    later = runtime.submit("true")
-    assert "draining" in runtime.call("why", ids=[later])[0]["reasons"][0]["text"]
+def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(up: Living):
+    gate = up.home / "gate"
+    task = up.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done")
+    up.reach(task, "running")
+    pid = up.pid
+    up.call("stop", drain=True)
+    later = up.submit("true")
+    assert "draining" in up.call("why", ids=[later])[0]["reasons"][0]["text"]
 
     gate.touch()
 
     until(lambda: not alive(pid), "the drained runtime has ended")
-    rows = {row["number"]: row["status"] for row in runtime.another().call("ls")["tasks"]}
-    assert rows == {int(task): "succeeded", int(later): "queued"}
+    rows = {row["number"]: row["status"] for row in up.another().call("ls")["tasks"]}
+    assert rows | {int(task): "succeeded", int(later): "queued"} == rows
 
 
 @pytest.mark.parametrize(
@@ -217,9 +218,9 @@ def test_autostart_off_means_what_it_says(living: Living):
     assert list(living.processes()) == []
 
 
-@pytest.mark.parametrize("name", ["x" * 200, "sp ace\n'\"", os.fsdecode(b"by\xfftes")])
-def test_a_home_may_be_long_or_odd(home: Path, name: str):
-    odd = Living(home / name)
+def test_a_home_may_be_long_and_odd(home: Path):
+    odd = Living(home / ("x" * 200) / "sp ace\n'\"" / os.fsdecode(b"by\xfftes"))
+    odd.home.parent.mkdir(parents=True)
     try:
         task = odd.submit("true")
         assert odd.ended(task)[0]["code"] == 0
@@ -248,7 +249,7 @@ def test_a_runtime_keeps_none_of_our_variables_and_descriptors(living: Living, m
     os.close(ours)
 
 
-def test_serve_replace_takes_over_and_no_job_notices(living: Living, td: Callable[..., subprocess.CompletedProcess[str]]):
+def test_a_job_notices_neither_that_serve_replace_takes_over_nor_that_term_ends_it_without_the_mark(living: Living, td: Td):
     before = living.start()
     gate = living.home / "gate"
     number = living.submit("sh", "-c", f"while [ ! -e '{gate}' ]; do sleep 0.05; done; exit 5")
@@ -258,46 +259,56 @@ def test_serve_replace_takes_over_and_no_job_notices(living: Living, td: Callabl
 
     assert done.returncode == 0, done.stderr
     assert living.pid != before and not alive(before) and alive(job)
+    began = time.monotonic()
+
+    living.kill(signal.SIGTERM)
+
+    assert time.monotonic() - began < 5
+    assert alive(job)
+    assert not os.path.exists(paths.stopped_mark(living.home))
+    assert living.show(number)["status"] == "running"
     gate.touch()
     assert living.ended(number)[0]["code"] == 5
 
 
-def test_a_drain_that_was_thought_better_of_is_ended_by_serve(runtime: Living, td: Td):
-    task = runtime.submit("sh", "-c", "until [ -e gate ]; do sleep 0.02; done")
-    runtime.reach(task, "running")
-    runtime.call("stop", drain=True)
-    waiting = runtime.submit("true")
+def test_a_drain_that_was_thought_better_of_is_ended_by_serve(up: Living):
+    task = up.submit("sh", "-c", "until [ -e better ]; do sleep 0.02; done")
+    up.reach(task, "running")
+    up.call("stop", drain=True)
+    waiting = up.submit("true")
 
-    assert td("serve", "--detach").returncode == 0
+    assert command(up.home, "serve", "--detach").returncode == 0
 
-    assert runtime.ended(waiting)[0]["code"] == 0
-    assert not Path(paths.stopped_mark(runtime.home)).exists()
-    (runtime.home / "gate").touch()
+    assert up.ended(waiting)[0]["code"] == 0
+    assert not Path(paths.stopped_mark(up.home)).exists()
+    (up.home / "better").touch()
+    up.ended(task)
 
 
-def test_a_drain_that_was_cut_short_is_no_success(runtime: Living, td: Td):
-    task = runtime.submit("sh", "-c", "until [ -e gate ]; do sleep 0.02; done")
-    runtime.reach(task, "running")
+def test_a_drain_that_was_cut_short_is_no_success(up: Living):
+    task = up.submit("sh", "-c", "until [ -e short ]; do sleep 0.02; done")
+    up.reach(task, "running")
     with ThreadPoolExecutor(1) as pool:
-        drain = pool.submit(td, "stop", "--drain")
-        until(lambda: runtime.call("status")["runtime"]["halted"], "it drains")
-        runtime.kill()
+        drain = pool.submit(command, up.home, "stop", "--drain")
+        until(lambda: up.call("status")["runtime"]["halted"], "it drains")
+        up.kill()
         said = drain.result()
+    (up.home / "short").touch()
 
     assert (said.returncode, "1 task still runs" in said.stderr) == (1, True)
 
 
-def test_wait_goes_on_while_no_runtime_is_up_and_needs_none_for_what_has_ended(runtime: Living, td: Td):
-    over, going = runtime.submit("sh", "-c", "exit 4"), runtime.submit("sh", "-c", "until [ -e gate ]; do sleep 0.02; done; exit 7")
-    runtime.ended(over)
-    runtime.reach(going, "running")
-    assert td("stop").returncode == 0
+def test_wait_goes_on_while_no_runtime_is_up_and_needs_none_for_what_has_ended(up: Living):
+    over, going = up.submit("sh", "-c", "exit 4"), up.submit("sh", "-c", "until [ -e waited ]; do sleep 0.02; done; exit 7")
+    up.ended(over)
+    up.reach(going, "running")
+    assert command(up.home, "stop").returncode == 0
 
-    assert td("wait", over).returncode == 4
-    limited = td("wait", going, "--timeout", "0.2")
+    assert command(up.home, "wait", over).returncode == 4
+    limited = command(up.home, "wait", going, "--timeout", "0.2")
     assert (limited.returncode, "no runtime is up" in limited.stderr) == (6, True)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(td, "wait", going)
-        (runtime.home / "gate").touch()
-        assert td("serve", "--detach").returncode == 0
+        waiting = pool.submit(command, up.home, "wait", going)
+        (up.home / "waited").touch()
+        assert command(up.home, "serve", "--detach").returncode == 0
         assert waiting.result().returncode == 7

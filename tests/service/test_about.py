@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.core import hiding
 from app.core.board import RunUse
 from app.service import kin, queues, slas, tasks, templates, views
 from app.service.about import about
@@ -194,4 +195,4 @@ async def test_parameters_nested_beyond_all_measure_are_cut_not_a_failure(live: 
 
     found = await about(live, id=1)
 
-    assert str(found["task"]["parameters"]).count("[") == views.DEEPEST
+    assert str(found["task"]["parameters"]).count("[") == hiding.DEEPEST

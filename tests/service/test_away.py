@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from app.service import away, board
+from app.service import away, board, tasks
 from app.service.call import Call
 from tests.service.ready import submitted
 
@@ -39,3 +39,10 @@ async def test_the_board_counts_failures_since_they_were_looked_at(live: Call, w
     assert (await board.board(live, seen=moment))["failed"] == 1
     assert (await board.board(live, seen=time.time() + 1))["failed"] == 0
     assert (await board.board(live))["failed"] == 1
+
+
+async def test_a_failure_that_was_deleted_is_none_that_nobody_has_looked_at(live: Call, worker):
+    moment = await _ended(live, worker)
+    await tasks.rm(live, ids=[2])
+    found = await board.board(live, seen=moment)
+    assert (found["failed"], found["today_failed"]) == (0, 1)

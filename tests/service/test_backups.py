@@ -21,7 +21,7 @@ import pytest
 from app.cli import db_backup
 from app.errors import Conflict, Usage
 from app.runtime import advice
-from app.service import backups
+from app.service import backupfiles, backups
 from app.service import operations as log
 from app.service.call import Call
 from db.backup import keeping, room, taking
@@ -112,10 +112,10 @@ async def test_only_what_may_be_about_the_folder_keeps_them_from_being_taken_and
 
     row = await backups.backup(call)
 
-    assert [one["id"] for one in backups.listed(call.home)] == [row["id"]] and backups.settings().keep is None
-    assert backups.checked(call.home)["bad"] == []
+    assert [one["id"] for one in backupfiles.listed(call.home)] == [row["id"]] and backupfiles.settings().keep is None
+    assert backupfiles.checked(call.home)["bad"] == []
     configure('[backup]\nfolder = "there"\n')
-    for ask in (backups.settings, lambda: backups.listed(call.home), lambda: backups.checked(call.home)):
+    for ask in (backupfiles.settings, lambda: backupfiles.listed(call.home), lambda: backupfiles.checked(call.home)):
         with pytest.raises(Usage, match="backup.folder: must be an absolute path. So it is not known where the backups lie."):
             ask()
     assert (await backups.backup(call, to=f"{tmp_path}/elsewhere"))["verified"]
@@ -133,31 +133,31 @@ async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_
 
     mine = Path(row["path"]).parent
     assert mine.parent == tmp_path / "there" and mine.name.startswith(f"{call.home.name}-") and (mine / "restore.py").is_file()
-    assert len(backups.listed(call.home)) == 1 and backups.listed(other) == [] and advice.newest(other) is None
-    assert backups.folder(tmp_path / "link", backups.settings()) == mine == advice.folder(call.home)
-    assert backups.folder(other, backups.settings()).parent == mine.parent
+    assert len(backupfiles.listed(call.home)) == 1 and backupfiles.listed(other) == [] and advice.newest(other) is None
+    assert backupfiles.folder(tmp_path / "link", backupfiles.settings()) == mine == advice.folder(call.home)
+    assert backupfiles.folder(other, backupfiles.settings()).parent == mine.parent
 
 
 async def test_good_ones_in_the_home_are_told_once_the_settings_name_another_folder(
     call: Call, configure: Configure, tmp_path: Path
 ):
-    assert backups.left_behind(call.home) is None
+    assert backupfiles.left_behind(call.home) is None
     await backups.backup(call)
     last = await backups.backup(call)
-    assert backups.left_behind(call.home) is None
+    assert backupfiles.left_behind(call.home) is None
     configure(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/there"\n')
 
-    assert backups.left_behind(call.home) == {"path": last["path"], "good": 2, "at": last["at"]}
+    assert backupfiles.left_behind(call.home) == {"path": last["path"], "good": 2, "at": last["at"]}
     said = db_backup._none({"path": "/a home/it's/x.backup", "good": 1, "at": last["at"]})
     assert said.startswith("no backup yet in the folder of config.toml, but 1 good one in /a home/it's, the newest of ")
     assert shlex.split(said.rpartition(": ")[2]) == ["taskdeck", "db", "restore", "/a home/it's/x.backup"]
     await backups.backup(call)
-    assert backups.left_behind(call.home) is None
+    assert backupfiles.left_behind(call.home) is None
 
 
 async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(call: Call, configure: Configure, tmp_path: Path):
     configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
-    asks = (backups.listed, backups.checked, lambda home: backups.store_of(home, None))
+    asks = (backupfiles.listed, backupfiles.checked, lambda home: backupfiles.store_of(home, None))
 
     def each_is_told(said: str) -> None:
         for ask in asks:
@@ -166,7 +166,7 @@ async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(c
 
     each_is_told(f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk mounted")
     (tmp_path / "disk").mkdir()
-    assert backups.listed(call.home) == [] and backups.checked(call.home)["checked"] == 0
+    assert backupfiles.listed(call.home) == [] and backupfiles.checked(call.home)["checked"] == 0
     taken = await backups.backup(call)
     await backups.mirrored(call, Path(taken["path"]).parent)
     (tmp_path / "disk").rename(tmp_path / "away")
@@ -176,7 +176,7 @@ async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(c
     (tmp_path / "disk").mkdir()
     each_is_told(f"the folder of the backups is gone: {tmp_path}/disk/there/")
     elsewhere = f"{tmp_path}/away/{Path(taken['path']).relative_to(tmp_path / 'disk')}"
-    assert backups.checked(call.home, elsewhere) == well(1)
+    assert backupfiles.checked(call.home, elsewhere) == well(1)
 
 
 async def test_verify_passes_by_what_others_named_as_we_do(call: Call):
@@ -261,13 +261,13 @@ async def test_what_restores_put_aside_goes_by_the_rule_of_the_backups(call: Cal
         one.write_bytes(b"x" * 10)
 
     await backups.backup(call, to=f"{call.home}/else")
-    found = backups.kept(call.home)
+    found = backupfiles.kept(call.home)
     assert [file["path"] for file in found["files"]] == [str(older), str(old), str(newest)] and found["keep"] == 30 * 86400
     await backups.backup(call)
 
-    assert [file["path"] for file in backups.kept(call.home)["files"]] == [str(newest)]
+    assert [file["path"] for file in backupfiles.kept(call.home)["files"]] == [str(newest)]
     configure('[backup]\nkeep = "7d"\n')
-    assert backups.kept(call.home)["keep"] == 7 * 86400
+    assert backupfiles.kept(call.home)["keep"] == 7 * 86400
 
 
 async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies(call: Call):
@@ -392,8 +392,8 @@ async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiti
         with pytest.raises(Storage, match=r"another process is at work in the folder .* No backup was taken\. Try again"):
             take(call.db.path, call.home / "backups", backups.Rules())
         with pytest.raises(Storage, match=r"another process is at work .* The check was not finished\. Try again"):
-            backups.checked(call.home)
-    assert len(backups.listed(call.home)) == 1
+            backupfiles.checked(call.home)
+    assert len(backupfiles.listed(call.home)) == 1
 
 
 async def test_one_program_is_run_after_the_other(tmp_path: Path):
@@ -440,7 +440,7 @@ async def test_of_a_database_that_has_lost_its_version_none_is_taken(call: Call)
     with pytest.raises(DamagedDatabase, match="0 rows of alembic_version"):
         await backups.backup(call)
 
-    assert backups.listed(call.home) == []
+    assert backupfiles.listed(call.home) == []
 
 
 async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,26 @@ async def test_a_runtime_that_was_stopped_is_said_to_be_and_by_whom(call: Call):
     found: dict[str, Any] = await board.status(call)
 
     assert (found["runtime"]["state"], found["runtime"]["stopped_by"]) == ("stopped", "bob")
+
+
+@pytest.mark.parametrize("taken", [None, 2], ids=["nothing", "a part"])
+async def test_where_the_disk_has_no_room_for_the_name_a_stop_is_marked_all_the_same(
+    call: Call, taken: int | None, monkeypatch: pytest.MonkeyPatch
+):
+    write = os.write
+
+    def full(fd: int, text: bytes) -> int:
+        if taken is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, text[:taken])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        paths.mark_stopped(call.home, "bob", "10:31")
+
+    assert os.path.getsize(paths.stopped_mark(call.home)) == 0
+    assert (await board.status(call))["runtime"]["stopped_by"] == "somebody"
+    assert re.fullmatch(r"\d\d:\d\d", (paths.stopped(call.home) or ("", ""))[1])
 
 
 async def test_what_waits_is_told_since_when_there_is_no_runtime(call: Call):

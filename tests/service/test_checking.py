@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from app import offline, paths
+from app import paths
 from app.core.ids import uuid7
 from app.errors import Conflict
+from app.offline import backing, mending, reading, restoring
 from app.runtime import fresh
 from app.service import checking, traces
 from app.service.call import Call
 from app.service.verbs import answer
 from db import check, migrate, moves
 from db.backup.taking import Rules, take
-from db.engine import write_engine
 from db.errors import BehindDatabase, DamagedDatabase
+from db.writer import write_engine
 from tests.db.making import Made, submit
 from tests.db.upgrading import old
 from tests.living import until
@@ -89,7 +90,7 @@ def test_logs_of_no_run_are_told_and_left_to_the_cleanup(home: Path, running: st
     log(home, running)
 
     assert checking.examine(home, live=False) == ["1 log of a run that no row knows (5B)"]
-    done = offline.repair_home(str(home))
+    done = mending.repair_home(str(home))
 
     assert done == {"ok": True, "done": ["1 log of runs that no row knows will be removed by the cleanup"], "problems": []}
     assert path.exists() and checking.examine(home, live=False) == []
@@ -126,11 +127,11 @@ def test_nothing_is_mended_where_what_was_written_last_is_missing(home: Path, ru
         c.execute("UPDATE queues SET current_load = 3")
         c.commit()
 
-    done = offline.repair_home(str(home))
+    done = mending.repair_home(str(home))
 
     assert done["done"] == [] and done["problems"][0].startswith("what was written last is missing")
     assert checking.lacking(home), "the next start is refused still"
-    assert offline.advice(str(home)).endswith("There is no good backup of it. Take one of what is in it, and bring that up to date: "
+    assert mending.advice(str(home)).endswith("There is no good backup of it. Take one of what is in it, and bring that up to date: "
                                               "taskdeck db backup && taskdeck db restore")  # fmt: skip
 
 
@@ -142,11 +143,11 @@ def test_an_upgrade_of_what_lacks_its_end_is_refused_as_a_start_is_and_has_the_s
     with pytest.raises(BehindDatabase, match="began after all that it knows of"):
         fresh.prepare_apart(home)
     with pytest.raises(DamagedDatabase, match="There is no good backup of it. Take one of what is in it"):
-        offline.migrate_home(str(home))
+        mending.migrate_home(str(home))
     assert migrate.version_of(path) == revision and not (home / "backups").exists()
 
-    offline.backup(str(home), {}, lambda said: None)
-    assert offline.restore_home(str(home), None, None, lambda told: True)["restored"]
+    backing.backup(str(home), {}, lambda said: None)
+    assert restoring.restore_home(str(home), None, None, lambda told: True)["restored"]
     fresh.prepare_apart(home)
     assert migrate.version_of(path) == migrate.HEAD
 
@@ -159,16 +160,16 @@ def test_a_lost_version_is_written_anew_only_where_all_else_is_of_this_one(home:
     with closing(sqlite3.connect(path)) as c:
         c.executescript(f"DELETE FROM alembic_version; {more}")
     with pytest.raises(DamagedDatabase, match="There is no good backup of it. .*taskdeck db check --repair$"):
-        offline.check_home(str(home))
+        mending.check_home(str(home))
 
     if more:
         with pytest.raises(DamagedDatabase, match="0 rows of alembic_version, where there is one, and not all .*Move the database away"):
-            offline.repair_home(str(home))
+            mending.repair_home(str(home))
         return
-    done = offline.repair_home(str(home))["done"]
+    done = mending.repair_home(str(home))["done"]
 
     assert done[0].startswith("the version of the database, which was lost, set to 0005") and migrate.version_of(path) == migrate.HEAD
-    assert offline.read(str(home), "operations", {"verb": "db repair"})
+    assert reading.read(str(home), "operations", {"verb": "db repair"})
 
 
 def test_a_number_that_only_a_backup_knows_of_does_not_come_again(home: Path, database: Path):
@@ -179,7 +180,7 @@ def test_a_number_that_only_a_backup_knows_of_does_not_come_again(home: Path, da
         c.executescript("DELETE FROM events; DELETE FROM tasks; DELETE FROM counters WHERE name = 'task-number'")
 
     assert "the last number given is said to be 0, a backup or a job knows of #2" in checking.examine(home, live=False)
-    assert "the next task will be #3" in offline.repair_home(str(home))["done"] and checking.examine(home, live=False) == []
+    assert "the next task will be #3" in mending.repair_home(str(home))["done"] and checking.examine(home, live=False) == []
 
 
 def test_a_number_that_only_a_job_knows_of_does_not_come_again(home: Path, database: Path):
@@ -191,6 +192,26 @@ def test_a_number_that_only_a_job_knows_of_does_not_come_again(home: Path, datab
     finally:
         job.kill()
         job.wait()
+
+
+def test_a_job_that_lives_shows_what_it_runs_and_where(home: Path, database: Path, tmp_path: Path):
+    job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "2"}, cwd=tmp_path)
+    try:
+        runid = uuid7()
+        until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
+        journal(home, {"i": runid, "at": 5.0}, {"p": runid, "pid": job.pid, "ticks": traces._began_at(job.pid)})
+        (trace,) = traces.traces(home)
+        submit(paths.database(home), "first")
+        (said,) = [line for line in checking.examine(home, live=False) if runid in line]
+    finally:
+        job.kill()
+        job.wait()
+
+    assert said.endswith("which no row knows: it goes on, and becomes a task with the next start (taskdeck serve --detach)")
+    assert (trace.number, trace.attempt, trace.begin, trace.lives, trace.goes_on) == (7, 2, 5.0, True, True)
+    assert (trace.name, trace.argv, trace.cwd) == ("sleep 300", ("sleep", "300"), str(tmp_path))
+    (gone,) = traces.traces(home)
+    assert not gone.goes_on and gone.number is None
 
 
 async def test_mending_is_an_operation_and_needs_a_runtime(call: Call):

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from app import paths
 from app.core.clean import MASK
 from app.core.upkeep import DAY, Backup, Retention, Rule, Upkeep
 from app.errors import Conflict, Storage, Usage
-from app.service import admin, backups, cleanup
+from app.service import admin, backups, cleanup, makingroom
 from app.service import operations as log
 from app.service.call import Call
-from db import clock, history, operations, retention
+from app.service.cleanup import Figures, Report
+from db import clock, history, operations, retention, trial
 from db.engine import Database, open_database
+from db.errors import DiskFull
+from db.retention import Scope
 from tests.service.busy import day, days
 from tests.service.ready import execute
 
@@ -87,6 +92,18 @@ async def test_it_says_by_which_rule_and_why(db: Database, upkept: Upkept):
         ("all", "older than 5d", 100, 100),
         ("removed by hand", "removed by hand", 10, 10),
     ]
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (Report(), "nothing"), (Report(others={"events": 1}), "1 row of what was noted"),
+        (Report({(Scope("all"), "age"): Figures(0, 1, 500, 30)}, {"events": 14, "alerts": 2}), "1 task, 530B; 16 rows of what was noted"),
+        (Report({(Scope("all"), "age"): Figures(1, 2, 0, 0)}), "1 run and 2 tasks, 0B"),
+    ],
+)  # fmt: skip
+def test_what_goes_next_is_said_in_words(report: Report, words: str):
+    assert cleanup._next(report)["words"] == words
 
 
 async def test_it_says_how_many_last_successes_stay_and_that_is_what_stays(db: Database, upkept: Upkept):
@@ -303,6 +320,100 @@ async def test_a_process_that_is_killed_while_it_removes_logs_leaks_none(home: P
     assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
 
 
+def full(monkeypatch: pytest.MonkeyPatch, while_there: Path) -> None:
+    """Let the disk be full for all that is removed as long as that file is there."""
+    done = retention.remove
+
+    def refused(c: Connection, *of: Any) -> Any:
+        if while_there.exists():
+            raise sqlite3.OperationalError("database or disk is full")
+        return done(c, *of)
+
+    monkeypatch.setattr(retention, "remove", refused)
+    monkeypatch.setattr(trial, "try_out", lambda c: None if not while_there.exists() else refused(c))
+    monkeypatch.setattr(makingroom, "ENOUGH", 1)
+
+
+async def logged(call: Call) -> list[Path]:
+    """The logs of all runs, in the order of their ends."""
+    return [log_of(call.home, row[0]) for row in await execute(call, "SELECT runid FROM instances ORDER BY end_time")]
+
+
+async def test_on_a_full_disk_a_few_logs_of_what_goes_make_the_room_that_it_takes_to_remove_the_rows(
+    db: Database, upkept: Upkept, monkeypatch: pytest.MonkeyPatch
+):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 10)
+    logs = await logged(call)
+    full(monkeypatch, logs[5])
+
+    done = await cleanup.cleanup(call)
+
+    assert (done["runs"], done["tasks"], done["freed"]["logs"]) == (10, 10, 6)
+    assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
+    assert (await log.ls(call, limit=1))[0]["after"]["runs"] == 10
+
+
+async def test_on_a_full_disk_what_the_history_cannot_count_loses_its_logs_and_its_rows_are_said_to_wait(
+    db: Database, upkept: Upkept, monkeypatch: pytest.MonkeyPatch
+):
+    call = upkept(Retention(all=Rule(runs=5)))
+    await db.write(days, clock.utcnow() + timedelta(minutes=1), 1, 20)
+    await execute(call, "UPDATE tasks SET name = 'same'")
+    logs = await logged(call)
+    full(monkeypatch, logs[2])
+
+    told = await cleanup.cleanup(call, dry_run=True)
+    done = await cleanup.cleanup(call)
+
+    assert told["runs"] == done["runs"] == 0
+    assert told["waiting"] == done["waiting"] == {"runs": 15, "logs": 3000}
+    assert [path.exists() for path in logs] == [False] * 3 + [True] * 17
+    await db.write(history.count_until, int(time.time() // 60) + 2)
+    assert (await cleanup.cleanup(call))["runs"] == 15
+
+
+async def test_on_a_full_disk_what_is_pinned_or_tried_again_since_it_was_found_keeps_its_log(
+    db: Database, upkept: Upkept, monkeypatch: pytest.MonkeyPatch
+):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 10)
+    logs = await logged(call)
+    full(monkeypatch, logs[3])
+    found = retention.page
+
+    def just_before(c: Connection, part: Any, *more: Any) -> Any:
+        old = found(c, part, *more)
+        with closing(sqlite3.connect(db.path)) as other, other:
+            other.execute("UPDATE tasks SET pinned = 1 WHERE number = 1")
+            other.execute("UPDATE tasks SET status = 'queued' WHERE number = 2")
+        return old
+
+    monkeypatch.setattr(retention, "page", just_before)
+
+    assert (await cleanup.cleanup(call))["runs"] == 8
+    assert [path.exists() for path in logs] == [True] * 2 + [False] * 8 + [True] * 10
+
+
+async def test_a_disk_that_stays_full_without_any_log_that_goes_is_told_with_what_went(
+    db: Database, upkept: Upkept, monkeypatch: pytest.MonkeyPatch
+):
+    call = upkept(Retention(all=Rule(keep=DAY)))
+    await work(db, 2, 10)
+    logs = await logged(call)
+    full(monkeypatch, logs[-1])
+
+    with pytest.raises(DiskFull) as first:
+        await cleanup.cleanup(call)
+    with pytest.raises(DiskFull) as again:
+        await cleanup.cleanup(call)
+
+    assert "Removed: 10 logs of runs that go. To remove more takes room." in first.value.message
+    assert "Nothing was removed, which takes some room." in again.value.message
+    assert again.value.hint == "Free space in another way, then try again."
+    assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
+
+
 async def test_a_log_that_cannot_be_removed_is_tried_again(db: Database, home: Path, upkept: Upkept):
     call = upkept(Retention(all=Rule(keep=DAY)))
     await work(db, 2, 10)
@@ -393,6 +504,15 @@ async def test_a_stop_that_is_refused_is_in_no_operation_log(live: Call, up: Any
         await admin.stop(live)
 
     assert (await log.ls(live, verb="stop"), up.stops) == ([], [])
+
+
+async def test_a_stop_for_which_no_mark_can_be_left_on_a_full_disk_is_done_and_noted(live: Call, up: Any, notes: list[str]):
+    up.refuses = DiskFull("no mark is left")
+
+    await admin.stop(live)
+
+    assert [drain for drain, _ in up.stops] == [False]
+    assert notes == ["no mark is left: the next command that needs one starts it again."]
 
 
 async def test_what_looks_secret_by_its_name_is_not_told_and_an_undo_has_it_all_the_same(call: Call):

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.board import BackupFacts, Board
 from app.core.upkeep import Backup, Upkeep
-from app.service import backups
+from app.service import backupfiles
 from app.service.board import board, status
 from app.service.call import Call
 from db.clock import from_unix
@@ -94,7 +94,7 @@ async def test_the_file_is_looked_for_in_the_folder_of_the_settings(live: Call, 
     monkeypatch.setattr(Up, "upkeep", Upkeep(backup=rule))
     assert (await status(live))["backup"]["gone"] == "its folder is gone"
 
-    there = backups.folder(home, rule)
+    there = backupfiles.folder(home, rule)
     there.mkdir(parents=True)
     (there / "x").touch()
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.core.upkeep import Retention, Rule, Upkeep
 from app.errors import Usage
-from app.service import history, queues, templates
+from app.service import cleanup, history, queues, templates
 from app.service.call import Call
 from db import clock
 from db import history as store
@@ -122,6 +123,20 @@ async def test_what_is_counted_outlives_the_tasks(call: Call, ask):
     await execute(call, "DELETE FROM instances")
 
     assert total(await ask(span="hour"))["ended"] == 1
+
+
+async def test_what_a_cleanup_takes_beyond_a_number_of_runs_has_been_counted_for_good(call: Call, ask):
+    for ago in (10 * MINUTE, 2 * MINUTE, 1 * MINUTE):
+        await ran(call, ago, code=1)
+    await history.count(call.db)
+    left = len(await execute(call, "SELECT runid FROM instances"))
+    rules = Upkeep(retention=Retention(all=Rule(runs=1)))
+
+    gone = (await cleanup.clean(call.db, call.home, rules)).all().runs
+    await history.count(call.db)
+
+    assert (left, gone) == (3, 1)
+    assert total(await ask(span="hour"))["ended"] == 3
 
 
 async def test_an_end_that_is_recorded_late_is_counted(call: Call, ask):

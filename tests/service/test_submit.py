@@ -18,6 +18,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import given, queues, submit, templates, views
 from app.service import operations as log
 from app.service.call import Call
+from db import aside
 from db.errors import Storage
 from tests.service.ready import execute, operations, submitted
 
@@ -243,6 +244,38 @@ async def test_secret_parameters_are_masked_wherever_a_task_is_shown(call: Call)
 
     assert "hunter2" not in json.dumps(seen)
     assert seen[0]["launch"]["argv"] == ["push", f"--key={MASK}"]
+
+
+async def test_parameters_that_the_schema_declares_secret_are_masked_as_those_of_such_a_name(call: Call):
+    properties = {"pin": {"type": "string", "writeOnly": True}, "word": {"type": "string", "format": "password", "default": "sesame7"}}
+    schema = {"argv": ["open", "--pin={{ pin }}", "{{ word }}"]}
+    await templates.create(call, name="door", engine="exec", schema=schema, parameters={"type": "object", "properties": properties})
+    spec = {"template": "door", "parameters": {"pin": "pp9sekret"}}
+    (done,) = await submit.submit(call, tasks=[spec], env={})
+
+    seen = [await views.show(call, id=done["number"]), await views.ls(call), await log.ls(call),
+            await submit.submit(call, tasks=[spec], dry_run=True)]  # fmt: skip
+
+    assert "pp9sekret" not in json.dumps(seen) and "sesame7" not in json.dumps(seen)
+    assert seen[0]["parameters"] == {"pin": MASK, "word": MASK} and seen[0]["launch"] == {"argv": ["open", f"--pin={MASK}", MASK]}
+    ((stored,),) = await execute(call, "SELECT launch FROM tasks")
+    assert json.loads(stored)["argv"] == ["open", "--pin=pp9sekret", "sesame7"]
+
+
+async def test_a_command_to_type_has_the_name_of_a_pool_as_a_shell_reads_it(call: Call):
+    await queues.pool_create(call, name="big $box", cpu=1, memory="1G")
+    await queues.queue_create(call, name="q", pool="big $box")
+
+    with pytest.raises(Refused) as refused:
+        await submitted(call, queue="q", cpu=2)
+
+    assert refused.value.hint.endswith("taskdeck pool set 'big $box' --cpu 2")
+
+
+def test_declared_secrets_are_masked_in_parameters_that_could_not_be_read():
+    launch = {"argv": ["x"], views.HIDDEN: ["pin"], aside.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'}}
+
+    assert views.masked({}, launch)["launch"][aside.UNREADABLE] == {"parameters": f'{{"who": "ann", "pin": {MASK}'}
 
 
 async def test_bytes_that_are_no_text_survive(call: Call):

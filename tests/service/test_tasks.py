@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, NotFound, Problem, Usage
+from app.service import browse, queues, tasks, views
 from app.service import operations as log
-from app.service import queues, tasks, views
 from app.service.call import Call
 from tests.service.ready import execute, operations, submitted
 
@@ -375,6 +375,31 @@ async def test_a_selection_by_state_leaves_alone_what_left_that_state_meanwhile(
     done = await tasks.cancel(call, select={"status": ["queued"]})
 
     assert [row["number"] for row in done["done"]] == [2]
+
+
+@pytest.mark.parametrize("select", [{"queue": "default"}, {"filter": "queue:default"}])
+async def test_a_selection_as_of_a_review_leaves_alone_what_came_started_or_ended_since(call: Call, worker, select: dict[str, Any]):
+    for _ in range(3):
+        await submitted(call)
+    run = await worker.start(2)
+    reviewed = await browse.review(call, filter="queue:default")
+    listed = await views.ls(call, queue="default", limit=1)
+    assert reviewed["statuses"] == {"queued": 2, "running": 1} and listed["as_of"] == reviewed["as_of"]
+    await worker.start(1)
+    await worker.end(run, code=1)
+    await submitted(call)
+
+    done = await tasks.cancel(call, select=select | {"as_of": reviewed["as_of"]})
+    assert [row["number"] for row in done["done"]] == [3] and not done["refused"] and not done["notes"]
+
+    assert not (await tasks.rm(call, select=select | {"as_of": reviewed["as_of"]}))["done"]
+    assert [row["number"] for row in (await tasks.rm(call, select=select))["done"]] == [3, 2]
+
+
+async def test_a_selection_as_of_no_event_is_refused(call: Call):
+    await submitted(call)
+    with pytest.raises(Usage, match="as_of must be the number of an event"):
+        await tasks.cancel(call, select={"queue": "default", "as_of": "now"})
 
 
 async def test_a_set_is_recorded_with_the_values(call: Call):

@@ -128,6 +128,21 @@ async def test_every_field_that_was_set_gets_its_value_back(ann: Call):
     assert "memory 512M → 1.0G" in said and "timeout no limit → 30m" in said
 
 
+async def test_what_has_ended_can_be_pinned_and_that_is_taken_back_and_nothing_else(ann: Call, worker):
+    await submitted(ann)
+    (mixed,) = (await do(ann, "set", ids=[1], fields={"pinned": True, "priority": 5}))["operations"]
+    await worker.run(1)
+    refused = (await do(ann, "set", ids=[1], fields={"pinned": False, "priority": 5}))["refused"]
+    assert "has ended (succeeded" in refused[0]["message"] and (await task(ann))["pinned"] is True
+    assert await undo(ann, mixed) == ["#1 has ended (succeeded)."]
+    (unpinned,) = (await do(ann, "set", ids=[1], fields={"pinned": False}))["operations"]
+    assert (await task(ann))["pinned"] is False
+
+    assert await undo(ann, unpinned) == ["set pinned of #1 true: pinned yes → no"]
+
+    assert (await task(ann))["pinned"] is True
+
+
 async def test_what_somebody_else_has_changed_since_is_refused_naming_what_and_whom(ann: Call, bob: Call):
     await submitted(ann)
     (mine,) = (await do(ann, "set", ids=[1], fields={"priority": 5}))["operations"]
@@ -402,10 +417,34 @@ async def test_a_whole_file_of_definitions_is_taken_back(ann: Call):
     text = '[queues.default]\ncapacity = 3\n[queues.new]\n[templates.t]\nengine = "shell"\nqueue = "new"\nschema = { script = "true" }\n'
     before = await do(ann, "export")
     await do(ann, "apply", text=text)
+    applied = await do(ann, "export")
+
+    told = await do(ann, "undo", dry_run=True)
+    assert await do(ann, "export") == applied and "operations" not in told
+    assert (len(told["done"]), told["refused"]) == (3, [])
 
     assert len(await undo(ann)) == 3
 
     assert await do(ann, "export") == before
+
+
+async def test_what_uses_a_definition_is_taken_back_before_it_tasks_too(ann: Call):
+    (made,) = (await do(ann, "queue.create", name="gpu"))["operations"]
+    await submitted(ann)
+    (moved,) = (await do(ann, "set", ids=[1], fields={"queue": "gpu"}))["operations"]
+
+    assert len((await do(ann, "undo", ids=[made, moved], dry_run=True))["done"]) == 2
+    assert len((await do(ann, "undo", ids=[made, moved]))["done"]) == 2
+    assert (await task(ann))["queue"] == "default"
+
+
+async def test_two_changes_of_one_task_are_told_as_they_would_be_taken_back(ann: Call):
+    await submitted(ann)
+    ids = [(await do(ann, "set", ids=[1], fields={"priority": priority}))["operations"][0] for priority in (5, 9)]
+
+    assert len((await do(ann, "undo", ids=ids, dry_run=True))["done"]) == 2
+    assert (await task(ann))["priority"] == 9
+    assert (await undo(ann, ids[0], dry_run=True))[0].startswith("#1 has changed since: priority 5 → 9 by ann")
 
 
 async def test_a_template_that_is_set_back_says_what_it_is_made_from(ann: Call):

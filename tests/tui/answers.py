@@ -6,7 +6,6 @@ import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
 from threading import Event
 from typing import Any
 
@@ -100,7 +99,7 @@ class _Client:
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
         if verb == "board":
-            return asdict(self._answers.board)
+            return self._answers.board.as_dict()
         if verb == "about" and verb not in self._answers.table:
             return self._about(dict(args or {}))
         self._answers.calls.append((verb, dict(args or {})))
@@ -139,8 +138,8 @@ class _Client:
 def _board() -> Board:
     """The busy board, its queue gpu drawing from a pool of its own."""
     busy = boards.busy()
-    return replace(
-        busy, queues=tuple(replace(line, pool="gpu") if line.name == "gpu" else line for line in busy.queues)
+    return busy._replace(
+        queues=tuple(line._replace(pool="gpu") if line.name == "gpu" else line for line in busy.queues)
     )
 
 

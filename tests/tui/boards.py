@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.core.board import (
@@ -160,22 +159,22 @@ def trouble() -> Board:
     runtime = RuntimeFacts("stopped", None, NOW - 11 * MINUTE - 7, "ann")
     alerts = (alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
     waits = _all_wait("nothing starts: no runtime since 10:31")
-    return replace(busy(), measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
+    return busy()._replace(measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
 
 
 def _all_wait(why: str) -> tuple[NextLine, ...]:
     """Everything waits for the same."""
-    return tuple(replace(line, why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
+    return tuple(line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
 
 
 def halted() -> Board:
     """The disk is full."""
-    runtime = replace(busy().runtime, halted="disk full since 10:31")
+    runtime = busy().runtime._replace(halted="disk full since 10:31")
     late = BackupFacts(NOW - 3 * 86400, late=True)
     largest = (Taken("runs/", int(41.2 * 1024**3)), Taken("backups/", int(3.1 * 1024**3)))
-    host = replace(busy().host, disk_free=0, largest=largest)
+    host = busy().host._replace(disk_free=0, largest=largest)
     waits = _all_wait("nothing starts: disk full since 10:31")
-    return replace(busy(), runtime=runtime, backup=late, database="disk full", host=host, next=waits, news=None)
+    return busy()._replace(runtime=runtime, backup=late, database="disk full", host=host, next=waits, news=None)
 
 
 def empty() -> Board:
@@ -211,16 +210,16 @@ def hostile() -> Board:
     texts = [HOSTILE[n % len(HOSTILE)] for n in range(40)]
     pick = iter(texts * 9)
     board = busy()
-    return replace(
-        board, home=next(pick), database=HOSTILE[1], host=replace(board.host, name=HOSTILE[2]),
-        queues=tuple(replace(line, name=next(pick) + str(n), word=next(pick)) for n, line in enumerate(board.queues)),
-        pools=tuple(replace(line, name=next(pick) + str(n)) for n, line in enumerate(board.pools)),
+    return board._replace(
+        home=next(pick), database=HOSTILE[1], host=board.host._replace(name=HOSTILE[2]),
+        queues=tuple(line._replace(name=next(pick) + str(n), word=next(pick)) for n, line in enumerate(board.queues)),
+        pools=tuple(line._replace(name=next(pick) + str(n)) for n, line in enumerate(board.pools)),
         running=tuple(
-            replace(line, name=next(pick), queue=next(pick), output=next(pick), note=next(pick), status=status)
+            line._replace(name=next(pick), queue=next(pick), output=next(pick), note=next(pick), status=status)
             for line, status in zip(board.running, ("running",) * 5 + ("stopping", HOSTILE[0]), strict=True)
         ),
-        next=tuple(replace(line, name=next(pick), queue=next(pick), why=next(pick), why_short=next(pick)) for line in board.next),
-        ended=tuple(replace(line, name=next(pick), queue=next(pick), how=next(pick)) for line in board.ended),
-        alerts=tuple(replace(line, sla=next(pick), object=next(pick), why=next(pick), by=next(pick)) for line in board.alerts),
-        news=News(NOW - 5, next(pick), next(pick)), runtime=replace(board.runtime, halted=HOSTILE[3]),
+        next=tuple(line._replace(name=next(pick), queue=next(pick), why=next(pick), why_short=next(pick)) for line in board.next),
+        ended=tuple(line._replace(name=next(pick), queue=next(pick), how=next(pick)) for line in board.ended),
+        alerts=tuple(line._replace(sla=next(pick), object=next(pick), why=next(pick), by=next(pick)) for line in board.alerts),
+        news=News(NOW - 5, next(pick), next(pick)), runtime=board.runtime._replace(halted=HOSTILE[3]),
     )  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from threading import Event
 from typing import Any
+from weakref import WeakSet
 
 from textual.events import Key
 from textual.keys import _character_to_key
@@ -42,7 +42,7 @@ class Recording:
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
         """The scripted answer, else what a runtime says that did as asked."""
         if verb == "board":
-            return asdict(self.board)
+            return self.board.as_dict()
         if verb in self.answers:
             if isinstance(self.answers[verb], Exception):
                 raise self.answers[verb]
@@ -106,6 +106,9 @@ class Clock:
         return self.at
 
 
+_FED: WeakSet[TaskdeckApp] = WeakSet()
+
+
 def an_app(
     board: Board | None = None, *, look: Look | None = None, read_only: bool = False
 ) -> tuple[TaskdeckApp, Recording]:
@@ -115,7 +118,19 @@ def an_app(
     app = TaskdeckApp(
         factory, look=look, read_only=read_only, now=lambda: boards.NOW, ticks=Clock(), first=recording.board
     )
+    take = app._take
+
+    def taken(board: Board) -> None:
+        take(board)
+        _FED.add(app)
+
+    app._take = taken
     return app, recording
+
+
+def fed(app: TaskdeckApp) -> bool:
+    """Whether the feed's first board has come: one that a test puts in its place afterwards stays."""
+    return app in _FED
 
 
 def burst(app: TaskdeckApp, *keys: str) -> None:

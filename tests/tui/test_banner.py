@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,12 +38,12 @@ def nearly_full() -> Board:
     """Too little room to start anything, and all is written that there is."""
     board = boards.halted()
     words = "disk nearly full (/var/lib/taskdeck: 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
-    return replace(board, database="ok", runtime=replace(board.runtime, halted=words), host=replace(board.host, disk_free=3 * 2**20))
+    return board._replace(database="ok", runtime=board.runtime._replace(halted=words), host=board.host._replace(disk_free=3 * 2**20))
 
 
 def lost(how: str = "DAMAGED", **more: object) -> Board:
     """A board that came eleven minutes ago, of a database that is no more."""
-    return replace(boards.busy(), at=NOW - 11 * MINUTE - 5, database=how, **more)  # type: ignore[arg-type]
+    return boards.busy()._replace(at=NOW - 11 * MINUTE - 5, database=how, **more)  # type: ignore[arg-type]
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------------
@@ -70,13 +69,13 @@ def test_a_full_disk_is_told_as_drawn_in_the_words_that_fit(cells: int, lines: l
 def test_however_long_the_home_is_free_bytes_and_the_way_out_are_seen(cells: int, ascii: bool):
     look = Look(ascii=ascii, utf8=not ascii)
 
-    first, second = said(replace(boards.halted(), home=LONG), cells, look)
+    first, second = said(boards.halted()._replace(home=LONG), cells, look)
 
     assert "0 bytes free" in first and second.endswith(f"{look.own('↵')} shows what cleanup would free")
 
 
 def test_a_disk_that_is_nearly_full_is_told_with_what_is_left():
-    first, second = said(replace(nearly_full(), running=()), 120)
+    first, second = said(nearly_full()._replace(running=()), 120)
 
     assert first == " ✗ DISK NEARLY FULL: /var/lib/taskdeck has 3.0M free. Nothing new starts. No job runs; nothing is lost."
     assert "Largest: runs/ 41.2G" in second
@@ -84,9 +83,9 @@ def test_a_disk_that_is_nearly_full_is_told_with_what_is_left():
 
 def test_of_a_disk_that_takes_nothing_though_it_has_room_no_bytes_are_told_and_what_was_counted_in_part_is_more():
     board = boards.halted()
-    part = replace(board.host, disk_free=9 * 2**30, largest=(replace(board.host.largest[0], whole=False),))
+    part = board.host._replace(disk_free=9 * 2**30, largest=(board.host.largest[0]._replace(whole=False),))
 
-    first, second = said(replace(board, host=part, running=board.running[:1]), 120)
+    first, second = said(board._replace(host=part, running=board.running[:1]), 120)
 
     assert first == " ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The running job goes on; nothing is lost."
     assert "Largest: runs/ over 41.2G." in second
@@ -116,17 +115,17 @@ def test_what_was_said_to_be_done_about_a_damaged_database_is_the_only_cure(stat
 
 
 def test_who_holds_the_database_is_named_in_the_header_and_where_it_keeps_things_from_starting():
-    halted = replace(boards.busy().runtime, halted="database held by another program since 10:31")
-    board = replace(boards.busy(), runtime=halted, lock=LockFacts(NOW - 4, "sqlite3, pid 4711"))
+    halted = boards.busy().runtime._replace(halted="database held by another program since 10:31")
+    board = boards.busy()._replace(runtime=halted, lock=LockFacts(NOW - 4, "sqlite3, pid 4711"))
 
     assert database_spans(board, NOW, Look()) == [("db LOCKED 4s", "broken")]
     assert database_spans(board, NOW + 60, Look()) == [("db LOCKED 1m", "broken")]
-    assert database_spans(replace(board, lock=None), NOW, Look()) == [("db ok", "dim")]
+    assert database_spans(board._replace(lock=None), NOW, Look()) == [("db ok", "dim")]
     assert "since 10:31 (sqlite3, pid 4711). The 7 jobs run on" in " ".join(said(board, 120))
 
 
 def test_a_runtime_that_drains_does_not_resume_by_itself():
-    words = " ".join(said(replace(boards.busy(), runtime=replace(boards.busy().runtime, halted=DRAINING)), 80))
+    words = " ".join(said(boards.busy()._replace(runtime=boards.busy().runtime._replace(halted=DRAINING)), 80))
 
     assert words.endswith("It starts things again by: taskdeck serve --detach")
 
@@ -210,7 +209,7 @@ def alert_of_the_disk() -> AlertLine:
 
 def on_alerts() -> TaskdeckApp:
     board = boards.halted()
-    app, _ = an_app(replace(board, alerts=(alert_of_the_disk(), *board.alerts)))
+    app, _ = an_app(board._replace(alerts=(alert_of_the_disk(), *board.alerts)))
     return app
 
 
@@ -240,7 +239,7 @@ async def test_enter_on_a_task_opens_it_and_the_banner_names_the_other_key():
 
 
 async def test_in_good_times_enter_on_such_a_row_does_nothing():
-    app, _ = an_app(replace(boards.busy(), alerts=(alert_of_the_disk(),)))
+    app, _ = an_app(boards.busy()._replace(alerts=(alert_of_the_disk(),)))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.board is not None)
         await pilot.press("4", "enter")
@@ -260,7 +259,7 @@ async def test_a_click_on_it_shows_the_same_and_one_on_any_other_trouble_nothing
 
 async def test_the_key_that_is_named_is_the_one_that_was_chosen():
     app, _ = an_app(boards.halted())
-    app.settings = replace(app.settings, keys={"place.database": "f6"})
+    app.settings = app.settings._replace(keys={"place.database": "f6"})
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "f6 shows what cleanup would free" in screen_text(app)[3])
 
@@ -327,7 +326,7 @@ async def test_the_list_of_tasks_keeps_its_rows_over_a_damaged_database_and_says
     ({"settings": Config(autostart=False)}, "S starts one, or: taskdeck serve", True),
 ], ids=["by itself", "only reads", "autostart = false"])  # fmt: skip
 async def test_a_deck_brings_up_a_runtime_only_where_it_may_and_says_what_else_does(how: dict[str, Any], says: str, key: bool):
-    board = replace(boards.busy(), runtime=RuntimeFacts("none", since=NOW))
+    board = boards.busy()._replace(runtime=RuntimeFacts("none", since=NOW))
     app = deck(Answers(board), **how)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: says in " ".join(" ".join(screen_text(app)[1:3]).split()))

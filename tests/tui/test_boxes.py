@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from app.tui.screens.choice import Answer, ChoiceScreen, Question
 from app.tui.screens.leave import LeaveScreen
 from app.tui.screens.task import TaskScreen
 from tests.tui import boards
-from tests.tui.recording import an_app, until
+from tests.tui.recording import an_app, fed, until
 
 KEYS = {
     "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
@@ -38,12 +37,12 @@ def shown(app: TaskdeckApp, text: str, line: int | None = None) -> bool:
 async def test_the_deck_goes_on_below_and_has_the_keys_of_the_box(key: str):
     app, recording = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: shown(app, "x cancel", -1))
+        await until(pilot, lambda: fed(app) and shown(app, "x cancel", -1))
         await pilot.press(key)
         await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, KEYS[key], -1))
         assert not shown(app, "x cancel", -1)
 
-        app.board = replace(recording.board, runtime=RuntimeFacts("stopped", since=boards.NOW))
+        app.board = recording.board._replace(runtime=RuntimeFacts("stopped", since=boards.NOW))
         await until(pilot, lambda: shown(app, "NO RUNTIME", 0))
         assert isinstance(app.screen, LeftBeside)
 
@@ -55,11 +54,11 @@ async def test_the_list_goes_on_below_a_question():
     app, recording = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
-        await until(pilot, lambda: shown(app, "5 Tasks", 0) and "browse" in recording.verbs())
+        await until(pilot, lambda: fed(app) and shown(app, "5 Tasks", 0) and "browse" in recording.verbs())
         app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n")))
         await until(pilot, lambda: shown(app, "↵ take the marked answer  ← → mark", -1))
         before = recording.verbs().count("browse")
-        app.board = replace(recording.board, runtime=RuntimeFacts("stopped", since=boards.NOW))
+        app.board = recording.board._replace(runtime=RuntimeFacts("stopped", since=boards.NOW))
         await until(pilot, lambda: shown(app, "NO RUNTIME", 0) and recording.verbs().count("browse") > before)
 
 

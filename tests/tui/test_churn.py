@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -19,9 +18,9 @@ def another(board: Board, turn: int) -> Board:
     """The board with rows of other tasks."""
 
     def new(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(replace(row, uuid=f"{turn}-{n}", number=turn * 100 + n, name=f"{row.name} {turn}") for n, row in enumerate(rows))
+        return tuple(row._replace(uuid=f"{turn}-{n}", number=turn * 100 + n, name=f"{row.name} {turn}") for n, row in enumerate(rows))
 
-    return replace(board, running=new(board.running), next=new(board.next), ended=new(board.ended))
+    return board._replace(running=new(board.running), next=new(board.next), ended=new(board.ended))
 
 
 async def test_ever_new_rows_leave_nothing_behind():

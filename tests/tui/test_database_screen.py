@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -203,7 +202,7 @@ async def test_a_file_that_cannot_be_measured_is_not_asked_for_in_a_loop():
 async def test_backups_that_are_gone_are_not_said_never_to_have_been():
     home = Home()
     home.table["db.backups"] = []
-    home.board = replace(home.board, backup=BackupFacts(None, late=True))
+    home.board = home.board._replace(backup=BackupFacts(None, late=True))
     app = deck(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
@@ -258,7 +257,7 @@ async def backed_up(pilot: Any, app: TaskdeckApp, says: str) -> None:
     ("answer", "says"),
     [
         (TAKEN, "Backed up, 1.0M, restored and checked: 20261126T024540Z-increment."),
-        (TAKEN | {"after": "rclone, which is run after a backup, exited 1"}, "20261126T024540Z-increment. rclone, which is run after"),
+        (TAKEN | {"after": "rclone, which is run after it, exited 1"}, "Backed up, but rclone, which is run after it, exited 1. 2026"),
         (FULL, "Not backed up: the disk is full"),
     ],
 )

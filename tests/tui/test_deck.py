@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,7 @@ from app.tui.look import Look
 from app.tui.panes.work import nothing_runs
 from db.errors import DamagedDatabase
 from tests.tui import boards
-from tests.tui.recording import Recording, an_app, until
+from tests.tui.recording import Recording, an_app, fed, until
 from tests.tui.screen_text import screen_text
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("utc")
 async def drawn(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
     app, _ = an_app(board, look=look)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.press(*keys)
         await pilot.pause()
         assert app.failure is None
@@ -124,10 +123,10 @@ async def test_in_ascii_the_deck_is_the_same_with_other_signs():
 
 @pytest.mark.parametrize("keys", [["x"], ["X"], ["question_mark"], ["colon"], ["y"], ["slash"]])
 async def test_in_ascii_dialogs_help_and_palette_are_ascii_too(keys: list[str]):
-    board = replace(boards.busy(), running=tuple(row for row in boards.RUNNING if row.name.isascii()))
+    board = boards.busy()._replace(running=tuple(row for row in boards.RUNNING if row.name.isascii()))
     app, _ = an_app(board, look=Look(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.press(*keys)
         if keys != ["slash"]:
             await until(pilot, lambda: app.screen is not app.deck)
@@ -192,7 +191,7 @@ async def test_of_a_database_that_no_board_can_be_had_from_only_that_is_said():
 
 async def test_at_200_by_50_spare_room_goes_to_names_and_output():
     long = boards.running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
-    shown = await drawn(replace(boards.busy(), running=(long,)), (200, 50))
+    shown = await drawn(boards.busy()._replace(running=(long,)), (200, 50))
     assert "a-name-of-exactly-thirty-2-cells" in shown[10]
     assert "o" * 90 in shown[10]
     assert len(shown) == 50 and max(map(len, shown)) <= 200
@@ -281,19 +280,19 @@ async def test_what_doctor_found_is_part_of_the_welcome():
 
 
 async def test_an_empty_running_part_says_why_nothing_runs():
-    shown = await drawn(replace(boards.busy(), running=(), counts={"queued": 22}), (120, 40))
+    shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 22}), (120, 40))
     assert "  Nothing runs. 31 wait: 2 of them because queue backup is paused (p on it resumes it)." in shown
 
 
 async def test_a_queue_that_all_wait_for_is_all_that_is_named():
-    shown = await drawn(replace(boards.busy(), running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
+    shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
     assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
-    assert nothing_runs(replace(boards.busy(), queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
+    assert nothing_runs(boards.busy()._replace(queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
 
 
 async def test_a_run_of_which_only_the_limit_is_known_has_less_than_that_left():
     first, *others = boards.busy().running
-    shown = await drawn(replace(boards.busy(), running=(replace(first, left=33.5, at_most=True), *others)), (120, 40))
+    shown = await drawn(boards.busy()._replace(running=(first._replace(left=33.5, at_most=True), *others)), (120, 40))
     assert any("1042" in line and " <34s " in line for line in shown)
 
 
@@ -302,10 +301,10 @@ async def test_a_row_that_ended_stays_five_seconds_in_its_place():
     moment = [boards.NOW]
     app.now = lambda: moment[0]
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         board = boards.busy()
         done = boards.ended(1047, "nightly-etl", "etl", "succeeded", 0, "in 2h31m")
-        recording.board = replace(board, running=(board.running[0], *board.running[2:]), ended=(done, *board.ended))
+        recording.board = board._replace(running=(board.running[0], *board.running[2:]), ended=(done, *board.ended))
         app.board = recording.board
         await pilot.pause()
         shown = screen_text(app)
@@ -323,10 +322,10 @@ async def test_a_row_that_ended_stays_five_seconds_in_its_place():
 
 
 async def test_demo_and_read_only_are_said_in_front_of_all():
-    board = replace(boards.busy(), runtime=replace(boards.busy().runtime, demo=True))
+    board = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
     app, _ = an_app(board, read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.pause()
         assert screen_text(app)[0].startswith(" READ ONLY  DEMO  Taskdeck  render01")
 
@@ -334,14 +333,14 @@ async def test_demo_and_read_only_are_said_in_front_of_all():
 async def test_a_pane_that_fails_says_so_in_its_place_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
     app, _ = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         assert app.deck is not None
 
         def broken(board: Board) -> None:
             raise ZeroDivisionError("a test")
 
         monkeypatch.setattr(app.deck.panes[0], "show_board", broken)
-        app.board = replace(boards.busy(), at=boards.NOW + 1)
+        app.board = boards.busy()._replace(at=boards.NOW + 1)
         await pilot.pause()
         shown = screen_text(app)
     assert shown[2].startswith("This pane failed (ZeroDivisionError: a test). The others go on.")
@@ -352,7 +351,7 @@ async def test_a_pane_that_fails_says_so_in_its_place_and_the_others_go_on(monke
 async def test_every_theme_shows_the_same_text(theme: str):
     app, _ = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         app.theme = theme
         await pilot.pause()
         assert screen_text(app) == BUSY_80.strip("\n").split("\n")
@@ -367,14 +366,14 @@ def test_the_app_comes_up_on_the_quiet_theme():
 async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.MonkeyPatch):
     app, _ = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.pause()
         drawn: list[Any] = []
         monkeypatch.setattr(app, "_display", lambda screen, update: drawn.append(update) if update else None)
-        app.board = replace(boards.busy(), at=boards.NOW + 1)
+        app.board = boards.busy()._replace(at=boards.NOW + 1)
         await pilot.pause()
         assert drawn == []
-        app.board = replace(boards.busy(), today_ok=142)
+        app.board = boards.busy()._replace(today_ok=142)
         await pilot.pause()
         assert [span for update in drawn for span in update.spans] == [(27, 104, 105)]
 
@@ -382,11 +381,11 @@ async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
 async def test_colours_that_a_program_wrote_are_left_out_of_output_and_reason(size: tuple[int, int]):
     busy = boards.busy()
-    first = replace(busy.running[0], output="\x1b[36mepoch\x1b[0m 41\x1b[K")
-    end = replace(busy.ended[0], how="failed, exit 1: \x1b[1;31mNo such file\x1b[0m")
-    app, _ = an_app(replace(busy, running=(first,), next=(), ended=(end,)))
+    first = busy.running[0]._replace(output="\x1b[36mepoch\x1b[0m 41\x1b[K")
+    end = busy.ended[0]._replace(how="failed, exit 1: \x1b[1;31mNo such file\x1b[0m")
+    app, _ = an_app(busy._replace(running=(first,), next=(), ended=(end,)))
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.press("j" if size[0] > 100 else "k")
         await pilot.pause()
         shown = "\n".join(screen_text(app))
@@ -407,7 +406,7 @@ async def test_at_80_by_24_the_just_ended_are_shown_when_the_cursor_or_the_filte
 
 async def test_many_that_ended_leave_a_line_for_what_else_is_empty():
     ended = tuple(boards.ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s") for n in range(1, 60))
-    shown = await drawn(replace(boards.busy(), running=(), next=(), waiting_total=0, ended=ended), (120, 40))
+    shown = await drawn(boards.busy()._replace(running=(), next=(), waiting_total=0, ended=ended), (120, 40))
     assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
     below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
     assert shown[below - 1] == "" and "ago" in shown[below - 2]
@@ -421,14 +420,14 @@ SOME = tuple(boards.ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") fo
     ((80, 24), ("end",), "these 3 of 29: 5 shows all"),
 ])  # fmt: skip
 async def test_where_not_all_that_ended_is_shown_the_rule_says_so(size: tuple[int, int], keys: tuple[str, ...], said: str):
-    shown = await drawn(replace(boards.busy(), running=(), ended=SOME), size, *keys)
+    shown = await drawn(boards.busy()._replace(running=(), ended=SOME), size, *keys)
     rule = next(line for line in shown if "Just ended" in line)
     assert said in rule
 
 
 async def test_where_not_all_that_runs_is_shown_the_rule_says_so_at_any_width():
     """You should see it at the right end where there is room, and behind the title at 80 cells."""
-    board = replace(boards.busy(), running=tuple(boards.running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
+    board = boards.busy()._replace(running=tuple(boards.running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
     for size, said in (((80, 24), "━▌3 Running 40  first 5 ━"), ((120, 40), "first 10 of 40 ━"), ((200, 50), " of 40: 5 shows all ━")):
         rule = next(line for line in await drawn(board, size) if "3 Running" in line)
         assert said in rule and "QUEUE" in rule
@@ -454,7 +453,7 @@ def some_alerts(firing: int, resolved: int) -> Board:
     """A board on which firing alerts stand above resolved ones."""
     open_ones = (boards.alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
     closed = (boards.alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
-    return replace(boards.busy(), alerts=(*open_ones, *closed))
+    return boards.busy()._replace(alerts=(*open_ones, *closed))
 
 
 def alert_rows(app: TaskdeckApp) -> list[str]:
@@ -466,7 +465,7 @@ def alert_rows(app: TaskdeckApp) -> list[str]:
 async def test_what_fires_later_is_on_top_of_the_alerts_when_the_focus_is_elsewhere(keys: list[str]):
     app, _ = an_app(some_alerts(0, 8))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.press(*keys)
 
         app.board = some_alerts(4, 8)
@@ -478,7 +477,7 @@ async def test_what_fires_later_is_on_top_of_the_alerts_when_the_focus_is_elsewh
 async def test_the_cursor_in_the_alerts_is_where_it_was_put_and_on_top_until_then():
     app, _ = an_app(some_alerts(0, 8))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         app.board = some_alerts(2, 8)
         await pilot.press("4")
         await until(pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in alert_rows(app)))
@@ -498,6 +497,6 @@ async def test_alerts_of_one_rule_say_which_task_they_are_of(size: tuple[int, in
         boards.alert(n, "fast", "critical", "firing", f"#{n} sleepy", "running 1m, allowed 2s", 60.0, "1h02m > 2s", task=n)
         for n in (1040, 1041)
     )
-    shown = await drawn(replace(boards.busy(), alerts=alerts), size, "4", look=Look(plain=plain))
+    shown = await drawn(boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain))
     rows = [line for line in shown if "CRIT" in line]
     assert [f"fast           1h02m > 2s  #{n} s" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [True, True]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -29,7 +28,7 @@ from app.tui.sturdy import SturdyScreen
 from app.tui.table import Table
 from tests.tui import boards
 from tests.tui.answers import task as a_task
-from tests.tui.recording import Clock, Recording, an_app, burst, until
+from tests.tui.recording import Clock, Recording, an_app, burst, fed, until
 from tests.tui.screen_text import screen_text
 
 UUID = "0193f0c2-0000-7000-8000-{:012d}"
@@ -99,7 +98,7 @@ async def opened(board: Board | None = None, *, read_only: bool = False) -> Asyn
     app, recording = an_app(board, read_only=read_only)
     async with app.run_test(size=(120, 40)) as pilot:
         # The feed reads once as it comes up; what follows is the test's.
-        await until(pilot, lambda: recording.asked.count(("board", {})) >= 1 and app.board is not None)
+        await until(pilot, lambda: fed(app))
         yield Deck(app, recording, pilot)
     assert app.failure is None
 
@@ -322,6 +321,16 @@ async def test_cancelling_what_others_wait_for_names_them_and_asks():
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)], "waiting": True}]
 
 
+async def test_of_marked_rows_those_that_waited_when_the_question_named_them_are_left_alone_where_they_have_started():
+    async with opened() as deck:
+        await (await deck.on(1052)).press("space", "space", "x")
+        await deck.answer("y")
+        await deck.asked("cancel")
+        await until(deck.pilot, lambda: deck.recording.verbs().count("cancel") == 2)
+        asked = [args for verb, args in deck.recording.asked if verb == "cancel"]
+        assert asked == [{"ids": [UUID.format(1049)], "waiting": True}, {"ids": [UUID.format(1052)]}]
+
+
 async def test_of_marked_rows_e_cancels_only_those_that_wait():
     async with opened() as deck:
         await (await deck.on(1052)).press("space", "space", "x")
@@ -411,8 +420,8 @@ async def test_a_verb_is_refused_when_its_row_changed_a_moment_ago():
     async with opened() as deck:
         await deck.on(1042)
         board = boards.busy()
-        stopping = replace(board.running[0], status="stopping")
-        await deck.show(replace(board, at=boards.NOW + 1, running=(stopping, *board.running[1:])))
+        stopping = board.running[0]._replace(status="stopping")
+        await deck.show(board._replace(at=boards.NOW + 1, running=(stopping, *board.running[1:])))
         await deck.press("x")
         assert "#1042 has changed just now (stopping). Look, and press again." in await deck.says("changed just now")
         assert deck.recording.verbs() == []
@@ -430,6 +439,16 @@ async def test_reading_only_changes_nothing():
         assert deck.recording.verbs() == []
 
 
+async def test_reading_only_writes_nothing_to_the_home(tmp_path: Path):
+    recording = Recording(boards.busy())
+    factory: Any = recording.client
+    app = TaskdeckApp(factory, read_only=True, home=tmp_path, now=lambda: boards.NOW, first=recording.board)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("F", "z", "greater_than_sign", "escape")
+        assert app.seen.unseen(boards.busy()) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
     async with opened() as deck:
         await deck.press("slash", *"queue:media", "space", *"!s02e05")
@@ -444,6 +463,41 @@ async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
         await deck.press("escape")
         assert len(work.views[0].rows) == 7
         assert "The filter is cleared: all work is shown." in deck.message()
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+@pytest.mark.parametrize(("pane", "words", "named"), [(0, "gp", "gpu"), (1, "gp", "gpu"), (3, "gpu-w", "gpu-wait")])
+async def test_in_the_other_panes_the_filter_is_for_their_own_rows(pane: int, words: str, named: str, size: tuple[int, int]):
+    async with opened() as deck:
+        await deck.pilot.resize_terminal(*size)
+        found = deck.screen.panes[pane]
+        await deck.press(str(pane + 1))
+        every = found.views[0].rows
+        await deck.press("slash", *words)
+        assert found.display
+        await deck.press("enter")
+        assert deck.screen.focused is found
+        assert named in "\n".join(screen_text(deck.app))
+        assert 0 < len(found.views[0].rows) < len(every)
+        assert len(deck.screen.panes[2].views[0].rows) == 7
+        await deck.press("escape")
+        assert found.views[0].rows == every
+
+
+async def test_what_is_filtered_in_a_pane_is_what_a_key_means_there():
+    async with opened() as deck:
+        await deck.press("1", "slash", *"media", "enter", "p")
+        assert "Paused queue media." in await deck.says("Paused")
+
+
+async def test_escape_in_the_line_shows_all_rows_of_its_pane_and_nothing_else_changes():
+    async with opened() as deck:
+        await deck.press("slash", *"encode", "enter", "1", "slash", *"nothing")
+        queues = deck.screen.panes[0]
+        assert (queues.item, "None that the filter shows; esc shows all." in "\n".join(screen_text(deck.app))) == (None, True)
+        await deck.press("escape")
+        assert len(queues.views[0].rows) == len(boards.busy().queues) and deck.screen.focused is queues
+        assert deck.screen.panes[2].keep_text == "encode"
 
 
 async def test_f_goes_round_the_states_and_takes_seen_failures_off_the_header():
@@ -486,7 +540,7 @@ async def test_escape_takes_the_marks_away_and_says_so():
 @pytest.mark.parametrize(("key", "says"), [("l", "l shows the log"), ("w", "w tells why"), ("y", "y copies")])
 async def test_a_key_for_tasks_says_on_another_row_what_it_is_for(key: str, says: str):
     of_no_task = boards.alert(9, "full", "critical", "firing", "host /srv", "91% > 90%", 60)
-    async with opened(replace(boards.busy(), alerts=(of_no_task,))) as deck:
+    async with opened(boards.busy()._replace(alerts=(of_no_task,))) as deck:
         await deck.press("4", key)
         assert f"{says} of a task; there is none under the cursor." in deck.message()
 
@@ -543,6 +597,56 @@ async def test_u_goes_back_step_by_step_and_names_what_it_takes_back_next():
         await deck.says("Nothing to undo here; O shows what was done, and takes it back.")
 
 
+async def test_after_something_that_cannot_be_undone_u_first_says_what_it_takes_back():
+    async with opened() as deck:
+        await (await deck.on(1053)).press("p")
+        await deck.says("Held")
+        await (await deck.on(1048)).press("D")
+        await deck.answer("y")
+        await deck.says("Deleted #1048")
+        await deck.press("u")
+        assert await deck.says("u again takes back: Held #1053 a task, which was before.")
+        assert "release" not in deck.recording.verbs()
+        await deck.press("u")
+        await deck.says("Released #1053")
+
+
+async def test_what_can_be_undone_and_is_newer_is_undone_at_once():
+    async with opened() as deck:
+        await (await deck.on(1053)).press("p")
+        await deck.says("Held")
+        await (await deck.on(1048)).press("D")
+        await deck.answer("y")
+        await deck.says("Deleted #1048")
+        await (await deck.on(1042)).press("p")
+        await deck.says("Paused")
+        await deck.press("u")
+        await deck.says("Continued #1042")
+
+
+async def test_what_was_refused_is_nothing_done_since():
+    async with opened() as deck:
+        await (await deck.on(1053)).press("p")
+        await deck.says("Held")
+        deck.recording.answers["rm"] = {"done": [], "refused": [{"message": "#1048 is pinned.", "exit_code": 4}], "notes": []}
+        await (await deck.on(1048)).press("D")
+        await deck.answer("y")
+        await deck.says("pinned")
+        await deck.press("u")
+        await deck.says("Released #1053")
+
+
+async def test_the_palette_pauses_a_queue_by_its_name_and_not_what_is_under_the_cursor():
+    async with opened() as deck:
+        await (await deck.on(1042)).press("colon", *"pause queue", "enter")
+        await deck.says("Paused queue")
+        await deck.press("colon", *"queue pause", "enter")
+        assert (await deck.asked("queue.pause", 2))[1] == {"name": "media"}
+        await deck.press("colon", *"queue resume", "enter")
+        assert await deck.asked("queue.resume") == [{"name": "backup"}]
+        assert "pause" not in deck.recording.verbs()
+
+
 async def test_the_palette_keeps_what_is_written_in_capitals_and_says_how_much_is_out_of_sight():
     async with opened() as deck:
         await deck.press("colon")
@@ -586,7 +690,7 @@ async def test_the_palette_goes_to_a_queue():
 async def test_leaving_closes_the_deck_and_asks_nothing_of_the_runtime(keys: list[str]):
     app, recording = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.press(*keys)
         await until(pilot, lambda: not app.is_running or app._exit)
     assert app.return_code == 0
@@ -711,7 +815,7 @@ async def test_a_mark_on_the_last_row_is_in_the_footer_at_once():
 async def test_p_over_marks_goes_one_way_which_the_footer_names():
     board = boards.busy()
     first, second, *others = board.next
-    async with opened(replace(board, next=(first, replace(second, status="held"), *others))) as deck:
+    async with opened(board._replace(next=(first, second._replace(status="held"), *others))) as deck:
         for row in (first, second):
             await (await deck.on(row.number)).press("space")
         assert "p hold 1 marked" in footer(deck)
@@ -855,7 +959,7 @@ async def test_when_nothing_answers_any_more_the_deck_keeps_its_rows_and_says_so
 
 async def test_a_runtime_that_dies_is_missed_since_then_whatever_the_database_knows():
     async with opened() as deck:
-        gone = replace(boards.busy(), runtime=RuntimeFacts("none"))
+        gone = boards.busy()._replace(runtime=RuntimeFacts("none"))
         deck.app._take(gone)
         await until(deck.pilot, lambda: "NO RUNTIME since 10:42" in screen_text(deck.app)[0])
         deck.app.now = lambda: boards.NOW + 120
@@ -884,7 +988,7 @@ async def test_a_handler_that_fails_is_reported_and_the_deck_goes_on(monkeypatch
     app, recording = an_app()
     app.home = tmp_path
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         assert app.deck is not None
 
         def broken() -> None:
@@ -970,7 +1074,7 @@ async def test_what_was_refused_among_many_is_said_with_what_was_done():
 
 async def test_what_was_said_is_there_still_when_the_terminal_has_the_focus_again():
     async with opened() as deck:
-        deck.app.settings = replace(deck.app.settings, unfocused="live")
+        deck.app.settings = deck.app.settings._replace(unfocused="live")
         deck.app.say("Paused #1042.")
         deck.app.post_message(events.AppBlur())
         await until(deck.pilot, lambda: not deck.app.app_focus)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -235,7 +234,7 @@ def test_a_rule_about_everything_says_so():
 def test_nothing_is_foretold_of_what_was_not_changed_or_without_a_board():
     assert outlook(sheet(TASK, task()), BOARD) == []
     assert outlook(sheet(TASK, task(), memory="1G"), None) == []
-    assert outlook(sheet(TASK, task(), memory="1G"), replace(BOARD, queues=(), pools=())) == []
+    assert outlook(sheet(TASK, task(), memory="1G"), BOARD._replace(queues=(), pools=())) == []
 
 
 def test_beside_the_fields_of_a_task_stands_what_its_pool_has():

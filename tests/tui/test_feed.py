@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from queue import Queue
 from threading import Event
 from typing import Any
@@ -34,7 +33,7 @@ class Runtime:
     def call(self, verb: str, args: dict[str, Any] | None = None, /) -> Any:
         if self.failure:
             raise self.failure
-        return asdict(self.board)
+        return self.board.as_dict()
 
     def watch(self) -> Iterator[None]:
         if self.board.runtime.state != "running":
@@ -57,7 +56,7 @@ class Runtime:
 
     def die(self, state: str = "none") -> None:
         """The runtime ends; the database still answers."""
-        self.board = replace(self.board, runtime=RuntimeFacts(state, None, boards.NOW, "ann"))
+        self.board = self.board._replace(runtime=RuntimeFacts(state, None, boards.NOW, "ann"))
         self.gone.set()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from app.core.board import BackupFacts, ReplicaFacts
@@ -15,7 +13,7 @@ from tests.tui.boards import NOW
 
 
 def first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None) -> str:
-    board = replace(boards.busy(), backup=backup, replica=replica)
+    board = boards.busy()._replace(backup=backup, replica=replica)
     line = "".join(text for text, _ in header_lines(board, Bearings(), NOW, Look(), width)[0])
     assert len(line) <= width
     return line
@@ -55,7 +53,7 @@ def test_the_copy_is_told_only_when_it_is_late():
 @pytest.mark.parametrize("lag", [0.003, 3.2], ids=["quiet", "late"])
 def test_whatever_is_in_trouble_one_sees_where_one_is_and_nothing_is_cut_off(bearings: Bearings, cells: int, lag: float):
     board = boards.halted()
-    board = replace(board, runtime=replace(board.runtime, tick_lag=lag))
+    board = board._replace(runtime=board.runtime._replace(tick_lag=lag))
     line = "".join(text for text, _ in header_lines(board, bearings, boards.NOW, Look(), cells)[0])
 
     assert cells_of(line) == cells and "NOTHING STARTS" in line and "db DISK FULL" in line

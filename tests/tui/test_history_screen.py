@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -219,7 +218,7 @@ async def test_before_its_first_minute_it_says_when_that_shows_also_when_somethi
         board = app.board or boards.busy()
         running, none = ("running", NOW - 30, "yet; the first shows at "), ("stopped", None, "yet: a runtime does that, and none is up.")
         for state, since, says in (running, none):
-            app.board = replace(board, runtime=replace(board.runtime, state=state, since=since))
+            app.board = board._replace(runtime=board.runtime._replace(state=state, since=since))
             await pilot.press("9")
             await until(pilot, lambda says=says: f"No minute has been sampled {says}" in text(app))
             await pilot.press("q")

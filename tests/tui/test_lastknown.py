@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from app.core.board import Board, HostFacts, RuntimeFacts
 from app.tui.lastknown import with_last_known
 from tests.tui import boards
 from tests.tui.boards import MINUTE, NOW
-from tests.tui.recording import an_app, until
+from tests.tui.recording import an_app, fed, until
 from tests.tui.screen_text import screen_text
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -19,12 +17,12 @@ pytestmark = pytest.mark.usefixtures("utc")
 def unmeasured(**more: object) -> Board:
     """What the database knows of the busy board a while later, without a runtime."""
     busy = boards.busy()
-    board = replace(
-        busy, at=NOW + 11 * MINUTE, runtime=RuntimeFacts("stopped", since=NOW, stopped_by="ann"), host=HostFacts("render01"),
-        running=tuple(replace(run, measured_cpu=None, measured_memory=None) for run in busy.running),
-        pools=tuple(replace(pool, measured_cpu=None, measured_memory=None) for pool in busy.pools),
+    board = busy._replace(
+        at=NOW + 11 * MINUTE, runtime=RuntimeFacts("stopped", since=NOW, stopped_by="ann"), host=HostFacts("render01"),
+        running=tuple(run._replace(measured_cpu=None, measured_memory=None) for run in busy.running),
+        pools=tuple(pool._replace(measured_cpu=None, measured_memory=None) for pool in busy.pools),
     )  # fmt: skip
-    return replace(board, **more)  # type: ignore[arg-type]
+    return board._replace(**more)  # type: ignore[arg-type]
 
 
 def test_what_was_measured_last_stands_in_for_what_is_not():
@@ -36,7 +34,7 @@ def test_what_was_measured_last_stands_in_for_what_is_not():
 
 
 def test_a_run_that_nobody_measured_is_left_as_it_is():
-    new = unmeasured(running=(replace(unmeasured().running[0], runid="another"),))
+    new = unmeasured(running=(unmeasured().running[0]._replace(runid="another"),))
 
     assert with_last_known(new, boards.busy()).running == new.running
 
@@ -44,7 +42,7 @@ def test_a_run_that_nobody_measured_is_left_as_it_is():
 @pytest.mark.parametrize(
     ("board", "before"),
     [
-        (boards.busy(), replace(boards.busy(), at=NOW - 60)),
+        (boards.busy(), boards.busy()._replace(at=NOW - 60)),
         (unmeasured(), None),
         (unmeasured(), Board()),
         (unmeasured(measured_at=NOW + 60), boards.busy()),
@@ -61,7 +59,7 @@ async def test_the_deck_keeps_the_figures_when_the_runtime_goes_and_says_of_when
     moment = [NOW]
     app.now = lambda: moment[0]
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         app.feed.stop()
         await until(pilot, lambda: app.board is not None and app.board.runtime.state == "none")
         moment[0] += 11 * MINUTE

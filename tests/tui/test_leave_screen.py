@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from textual.app import App
 
@@ -13,7 +11,7 @@ from app.tui.screens.choice import DEAF, Box
 from app.tui.screens.leave import LeaveScreen
 from tests.tui import boards
 
-SEVEN_AND_22 = replace(boards.busy(), waiting_total=22)
+SEVEN_AND_22 = boards.busy()._replace(waiting_total=22)
 
 DRAWN = """\
 ┌ Leave Taskdeck ────────────────────────────────────────────────┐
@@ -55,7 +53,7 @@ async def test_it_says_what_goes_on_and_what_stands_still():
 
 
 async def test_a_narrow_terminal_in_ascii_loses_no_word():
-    app = Asking(replace(SEVEN_AND_22, waiting_total=1_000_000), Look(ascii=True))
+    app = Asking(SEVEN_AND_22._replace(waiting_total=1_000_000), Look(ascii=True))
     async with app.run_test(size=(60, 16)) as pilot:
         await pilot.pause()
         words = " ".join(" ".join(app.drawn()).replace("|", " ").split())

@@ -35,6 +35,11 @@ def settle(pager: Pager) -> Pager:
     return pager
 
 
+def reversed_words(pager: Pager) -> list[str]:
+    """What is marked of the page."""
+    return [segment.text for row in pager.page().rows for segment in row if segment.style and segment.style.reverse]
+
+
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and the longest line shrunk, so that short texts cross every border."""
@@ -353,14 +358,132 @@ def test_a_match_far_to_the_right_is_brought_into_view() -> None:
     assert (pager.page().column, rows(pager)[2]) == (0, "needle here")
 
 
+@pytest.mark.parametrize("before", [20_000, 70_000, 150_000, 1_000_000])
+def test_a_match_is_in_view_however_far_to_the_right(before: int) -> None:
+    pager = Pager(TextSource("x" * before + " needle " + "y" * 500 + "\nend\n"), 40, 3)
+    pager.search("needle")
+    settle(pager)
+
+    assert "needle" in rows(pager)[0]
+    assert "needle" in reversed_words(pager)
+
+
+def test_a_match_in_a_wrapped_line_is_in_view_and_marked_over_the_edge_of_a_row() -> None:
+    pager = Pager(TextSource("first\n" + "x" * 20_037 + "needle" + "y" * 500 + "\n" + "end\n" * 20), 40, 3)
+    pager.wrap()
+    pager.start()
+    pager.search("needle")
+    settle(pager)
+    assert reversed_words(pager) == ["nee", "dle"]
+
+    pager.start()
+    pager.next_match("next")
+    settle(pager)
+    assert reversed_words(pager) == ["nee", "dle"]
+
+
+def test_a_match_stays_in_view_when_lines_are_wrapped_or_cut_again() -> None:
+    pager = Pager(TextSource("x" * 20_000 + " needle " + "y" * 5000 + "\n"), 40, 3)
+    pager.search("needle")
+    settle(pager)
+    for _ in range(2):
+        pager.wrap()
+        assert reversed_words(pager) == ["needle"]
+
+
+def test_another_size_leaves_a_reader_of_a_wrapped_line_where_they_were() -> None:
+    words = " ".join(f"{n:05}" for n in range(3000))
+    pager = Pager(TextSource(f"{words}\n" + "end\n" * 20), 60, 6)
+    pager.wrap()
+    pager.start()
+    pager.move(100)
+    pager.resize(60, 4)
+    assert rows(pager)[0].startswith("01000 01001")
+    pager.resize(30, 4)
+    assert rows(pager)[0].startswith("01000 01001")
+
+    pager.search("01005")
+    settle(pager)
+    assert reversed_words(pager) == ["01005"]
+    pager.resize(12, 2)
+    assert reversed_words(pager) == ["01005"]
+
+
+def test_that_a_match_is_beyond_what_is_shown_of_a_wrapped_line_is_said() -> None:
+    """You should be told why no match is to be seen, and see it after the key that is named."""
+    pager = Pager(TextSource("first\n" + "x" * 150_000 + " needle\n" + "end\n" * 20), 60, 5)
+    pager.wrap()
+    pager.search("needle")
+    settle(pager)
+    assert pager.page().note == "the match is beyond what is shown wrapped: w shows it"
+    assert any(" more in this line: w shows it cut" in row for row in rows(pager))
+
+    pager.wrap()
+    assert reversed_words(pager) == ["needle"]
+
+
+def test_a_wrapped_line_shows_as_much_whatever_was_looked_at_before() -> None:
+    pager = Pager(TextSource("x" * 300_000 + " needle"), 100, 3)
+    pager.search("needle")
+    settle(pager)
+    pager.wrap()
+
+    assert len(pager._rows_of(0)) == 657
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("50% needle\rdone all of it\n", 0),
+        ("a needle\x1b[2K\rdone\n", 0),
+        ("needle\b\b\b\b\b\bmended\n", 0),
+        ("x" * 20_000 + "needle\r100%\n", 0),
+        ("0%\rneedle\n", 1),
+        ("a needle\r\n", 1),
+        ("a \x1b[31mneedle\x1b[0m\n", 1),
+    ],
+)
+def test_what_was_overwritten_is_not_counted_and_that_is_said(text: str, count: int) -> None:
+    pager = Pager(TextSource(f"first\n{text}last\n"), 40, 5)
+    pager.search("needle")
+    settle(pager)
+
+    page = pager.page()
+    assert (page.matches, page.match) == (count, count)
+    assert reversed_words(pager) == ["needle"] * count
+    assert page.note == ("" if count else "no match: only in text that was overwritten")
+
+
+def test_a_match_that_is_overwritten_as_the_log_grows_counts_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    pager = Pager(a_log(path, "first needle\nneedle 50%"), 40, 5)
+    pager.search("needle")
+    settle(pager)
+    assert pager.page().matches == 2
+
+    with path.open("a") as file:
+        file.write("\rdone          ")
+    pager.grown()
+    settle(pager)
+    assert pager.page().matches == 1
+
+
+def test_a_match_over_the_edge_of_two_pages_is_found_whole() -> None:
+    page = loglayout.PAGE
+    cells = loglayout.LineCells(b"x" * (page - 3) + b"needle" + b"y" * page)
+    assert cells.find(re.compile("needle")) == (page - 3, page + 3)
+    cells = loglayout.LineCells(b"x " * (page // 2 - 2) + b" err" + b"ant error " + b"y" * page)
+    assert cells.find(logsearch._ERROR) == (page + 4, page + 9)
+
+
 def test_the_error_that_was_gone_to_is_marked() -> None:
     pager = Pager(TextSource("all well\nan error here\nanother error\n"), 40, 3)
     pager.start()
     pager.next_error()
     settle(pager)
 
-    marked = [(n, s.text) for n, row in enumerate(pager.page().rows) for s in row if s.style and s.style.reverse]
-    assert marked == [(1, "error")]
+    assert rows(pager)[1] == "an error here"
+    assert reversed_words(pager) == ["error"]
 
 
 def test_keys_pressed_while_a_search_is_on_its_way_all_count(small_pieces: None) -> None:

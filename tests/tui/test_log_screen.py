@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -89,6 +88,24 @@ async def test_a_search_is_typed_and_its_matches_are_counted(tmp_path: Path) -> 
         await until(pilot, lambda: not isinstance(app.screen, LogScreen))
 
 
+async def test_a_match_far_in_a_long_line_is_seen_wrapped_and_cut_or_it_is_said_why_not(tmp_path: Path) -> None:
+    """You should see the match that is counted, or read where it is."""
+    text = f"begin\n{'x' * 20_000} NEAR {'y' * 100_000} FAR {'z' * 2000}\n0% OVER\r100%  \n"
+    app = deck(running_on(a_log(tmp_path / "x.log", text)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: "following" in line(app, 1))
+        await pilot.press("w", "slash", *"near", "enter")
+        await until(pilot, lambda: "match 1 of 1" in line(app, 21) and any(" NEAR " in row for row in screen_text(app)[2:21]))
+        await pilot.press("slash", *"far", "enter")
+        await until(pilot, lambda: "the match is beyond what is shown wrapped: w shows it" in line(app, 22))
+        await pilot.press("w")
+        await until(pilot, lambda: any(" FAR " in row for row in screen_text(app)[2:21]))
+        await pilot.press("slash", *"over", "enter")
+        await until(pilot, lambda: "0 matches" in line(app, 21))
+        await until(pilot, lambda: "no match: only in text that was overwritten" in line(app, 22))
+
+
 async def test_what_was_noted_of_a_key_is_over_with_the_next_one(tmp_path: Path) -> None:
     text = "".join(f"line {n}{' WARNING' if n == 10 else ''}\n" for n in range(50))
     app = deck(running_on(a_log(tmp_path / "x.log", text)))
@@ -98,11 +115,11 @@ async def test_what_was_noted_of_a_key_is_over_with_the_next_one(tmp_path: Path)
         await pilot.press("g", "slash", *"warning", "enter")
         await until(pilot, lambda: "match 1 of 1, case ignored" in line(app, 21))
         app.ticks = Clock()
-        for keys in (("G",), ("slash", "escape")):
+        for said, keys in (("no other line matches", ("G",)), ("round from the last to the first", ("slash", "escape"))):
             await pilot.press("n")
-            await until(pilot, lambda: "round from the last to the first" in line(app, 22))
+            await until(pilot, lambda said=said: said in line(app, 22))
             await pilot.press(*keys)
-            await until(pilot, lambda: "round" not in line(app, 22))
+            await until(pilot, lambda said=said: said not in line(app, 22))
 
 
 @pytest.mark.parametrize(("matches", "said"), [(0, "0 matches"), (1, "1 match"), (1204, "1,204 matches")])
@@ -128,7 +145,7 @@ async def test_a_log_goes_on_below_a_box(tmp_path: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         with path.open("a") as log:
             log.write("two\n")
-        app.board = replace(BOARD, running=tuple(replace(run, runid="r1042") for run in BOARD.running[:1]))
+        app.board = BOARD._replace(running=tuple(run._replace(runid="r1042") for run in BOARD.running[:1]))
         app.now = lambda: started + 7270  # type: ignore[method-assign]
         await until(pilot, lambda: shown(app, "  two") and shown(app, "2h01m", 1))
         assert isinstance(app.screen, ChoiceScreen)
@@ -156,7 +173,7 @@ async def test_a_log_that_was_left_is_kept_by_nothing_that_watches_the_app(tmp_p
             await until(pilot, lambda: "  one" in screen_text(app))
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, LogScreen))
-        app.board = replace(BOARD, today_ok=BOARD.today_ok + 1)
+        app.board = BOARD._replace(today_ok=BOARD.today_ok + 1)
         await pilot.pause()
         watching = {type(who) for watchers in vars(app)["__watchers"].values() for who, _ in watchers}
     assert watching and watching.isdisjoint({LogScreen, LogView})

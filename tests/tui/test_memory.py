@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,18 @@ def test_what_is_put_is_there_for_the_next_deck_and_private(tmp_path: Path):
     Memory(tmp_path).put("zoomed", "work")
     assert Memory(tmp_path).get("zoomed", "") == "work"
     assert os.stat(tmp_path / "deck.json").st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["deck.json"]
+
+
+def test_a_deck_that_changes_nothing_knows_what_was_put_and_puts_nothing_there(tmp_path: Path):
+    Memory(tmp_path).put("failures_seen", 7.0)
+    before = (tmp_path / "deck.json").read_bytes()
+    memory = Memory(tmp_path, read_only=True)
+    memory.put("zoomed", "work")
+    memory.change("opened", [], lambda known: [*known, "a"])
+    memory.change("opened", [], lambda known: [*known, "b"])
+    assert (memory.get("failures_seen", 0.0), memory.get("zoomed", ""), memory.latest("opened", [])) == (7.0, "work", ["a", "b"])
+    assert (tmp_path / "deck.json").read_bytes() == before
     assert os.listdir(tmp_path) == ["deck.json"]
 
 
@@ -76,7 +87,7 @@ def test_a_deck_of_root_leaves_nothing_in_the_home_of_another(tmp_path: Path, mo
 def test_failures_stay_until_they_are_looked_at():
     board, seen = boards.busy(), Seen(Memory(), lambda: boards.NOW)
     failed = next(line for line in board.ended if line.status == "failed")
-    old = replace(board, ended=tuple(replace(line, ended_at=boards.NOW - 90_000) for line in board.ended))
+    old = board._replace(ended=tuple(line._replace(ended_at=boards.NOW - 90_000) for line in board.ended))
     assert seen.unseen(old) == 3
     assert [line.status for line in seen.left(old.ended, boards.NOW, 3600)] == ["failed", "timed_out"]
     seen.opened(failed.uuid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +40,7 @@ class Asked:
 
 def answer_at(at: float, **more: Any) -> dict[str, Any]:
     """What `board.at` says of a minute."""
-    board = asdict(replace(boards.busy(), at=at + 40))
+    board = boards.busy()._replace(at=at + 40).as_dict()
     bounds = {"first": MINUTE - 7200, "last": MINUTE - 60, "before": at - 60, "after": at + 60}
     return {"at": at, "board": board, "up": True, "notes": [], **bounds, **more}
 

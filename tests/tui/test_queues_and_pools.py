@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,8 +32,8 @@ SIZES = [(80, 24), (120, 40)]
 def many(running: int = 38, pools: int = 13) -> Board:
     """Forty-one queues with nothing waiting in any, and as many pools as wanted."""
     queue, pool = boards.QUEUES[2], boards.POOLS[1]
-    queues = tuple(replace(queue, name=f"q{n:02}", load=int(n < running)) for n in range(41))
-    return replace(boards.busy(), queues=queues, pools=tuple(replace(pool, name=f"p{n:02}") for n in range(pools)))
+    queues = tuple(queue._replace(name=f"q{n:02}", load=int(n < running)) for n in range(41))
+    return boards.busy()._replace(queues=queues, pools=tuple(pool._replace(name=f"p{n:02}") for n in range(pools)))
 
 
 def rule(app: TaskdeckApp, title: str) -> str:
@@ -183,7 +182,7 @@ async def test_w_tells_why_the_first_in_line_there_waits(pane: str, key: str, fi
 
 
 async def test_w_asks_the_runtime_for_the_first_in_line_when_it_is_too_far_back_for_the_board():
-    async with at("1", "queue:media", replace(boards.busy(), next=())) as (pilot, app, recording):
+    async with at("1", "queue:media", boards.busy()._replace(next=())) as (pilot, app, recording):
         recording.answers["queue.line"] = {"first": "0193f0c2-0000-7000-8000-000000001053", "waiting": {"queued": 14}}
         await pilot.press("w")
         await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._ident.endswith("1053"))
@@ -195,8 +194,8 @@ async def test_w_asks_the_runtime_for_the_first_in_line_when_it_is_too_far_back_
     ("paused", "Nothing queued in queue etl, which is paused: 1 held, 1 scheduled. p resumes it."),
 ])  # fmt: skip
 async def test_what_waits_for_something_other_than_its_turn_is_counted_until_the_cursor_goes_on(status: str, says: str):
-    queues = tuple(replace(queue, status=status) if queue.name == "etl" else queue for queue in boards.QUEUES)
-    async with at("1", "queue:etl", replace(boards.busy(), queues=queues)) as (pilot, app, recording):
+    queues = tuple(queue._replace(status=status) if queue.name == "etl" else queue for queue in boards.QUEUES)
+    async with at("1", "queue:etl", boards.busy()._replace(queues=queues)) as (pilot, app, recording):
         recording.answers["queue.line"] = {"first": None, "waiting": {"held": 1, "scheduled": 1}}
         await pilot.press("w")
         await until(pilot, lambda: says in text(app))
@@ -228,8 +227,8 @@ async def test_where_nothing_waits_w_says_how_it_stands(pane: str, key: str, say
 
 
 async def test_a_paused_queue_in_which_nothing_waits_says_who_paused_it():
-    paused = replace(boards.QUEUES[2], status="paused", word="paused", paused_by="ann")
-    async with at("1", "queue:etl", replace(boards.busy(), queues=(paused,))) as (pilot, app, _):
+    paused = boards.QUEUES[2]._replace(status="paused", word="paused", paused_by="ann")
+    async with at("1", "queue:etl", boards.busy()._replace(queues=(paused,))) as (pilot, app, _):
         await pilot.press("w")
         await until(pilot, lambda: "Nothing waits in queue etl, which is paused by ann. p resumes it." in text(app))
 
@@ -252,8 +251,8 @@ async def test_a_pool_that_no_queue_draws_from_says_so():
     ("active", "drain", "queue.drain"), ("draining", "resume, it drains", "queue.resume"),
 ])  # fmt: skip
 async def test_the_palette_drains_and_takes_that_back(status: str, typed: str, verb: str):
-    queue = replace(boards.QUEUES[1], status=status)
-    async with at("1", "queue:gpu", replace(boards.busy(), queues=(queue,), pools=())) as (pilot, app, recording):
+    queue = boards.QUEUES[1]._replace(status=status)
+    async with at("1", "queue:gpu", boards.busy()._replace(queues=(queue,), pools=())) as (pilot, app, recording):
         await pilot.press("colon")
         await pilot.press(*("space" if c == " " else "comma" if c == "," else c for c in f"queue gpu: {typed}".replace(":", "")), "enter")
         assert await asked(pilot, recording, verb) == [{"name": "gpu"}]
@@ -271,10 +270,10 @@ async def test_the_footer_offers_these_keys(pane: str, key: str, shown: tuple[st
 
 @pytest.mark.parametrize("name", [name.strip() for name in boards.HOSTILE if name.strip()])
 def test_a_copied_line_is_one_safe_line(name: str):
-    line = placeverbs.copied(replace(boards.QUEUES[0], name=name), "s")
+    line = placeverbs.copied(boards.QUEUES[0]._replace(name=name), "s")
     assert clean(line) == line and "\n" not in line
 
 
 @pytest.mark.parametrize(("load", "told"), [(0, "0 of 4 run."), (1, "1 of 4 runs."), (2, "2 of 4 run.")])
 def test_one_that_runs_is_one(load: int, told: str):
-    assert placeverbs.standing(replace(boards.QUEUES[2], load=load), {}, Look()) == f"Nothing waits in queue etl: {told}"
+    assert placeverbs.standing(boards.QUEUES[2]._replace(load=load), {}, Look()) == f"Nothing waits in queue etl: {told}"

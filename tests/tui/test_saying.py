@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from app.core.board import Board, RuntimeFacts
@@ -48,7 +46,7 @@ async def test_the_line_at_the_bottom_shows_the_cure(size: tuple[int, int]):
 
 
 def up(state: str) -> Board:
-    return replace(boards.busy(), runtime=RuntimeFacts(state, pid=4120 if state == "running" else None))
+    return boards.busy()._replace(runtime=RuntimeFacts(state, pid=4120 if state == "running" else None))
 
 
 def says(app: object, text: str) -> bool:

@@ -297,6 +297,31 @@ async def test_a_parameter_is_found_by_name_or_description_as_it_is_typed() -> N
         await until(pilot, lambda: app.screen is app.deck)
 
 
+MANY: dict[str, Any] = {"properties": {f"p{number:02}": {"type": "string"} for number in range(20)}}
+
+
+async def test_tab_goes_on_from_the_parameters_that_were_found_and_esc_shows_all_from_there() -> None:
+    async with opened(MANY, (80, 24)) as (pilot, app):
+        await pilot.press("ctrl+f", *"p05", "tab", "x", "tab", *"mine")
+        await until(pilot, lambda: shows(app, "In         [mine "))
+        assert shows(app, "Find p05 ") and fields(app).texts == {("p05",): "x"}
+        await pilot.press("escape")
+        await until(pilot, lambda: not shows(app, "esc shows all"))
+        await until(pilot, lambda: shows(app, "In         [mine "))
+        await pilot.press("2")
+        await until(pilot, lambda: shows(app, "In         [mine2 "))
+        assert isinstance(app.screen, SubmitScreen)
+
+
+async def test_the_field_that_was_found_is_in_view_when_all_are_shown_again() -> None:
+    async with opened(MANY, (80, 24)) as (pilot, app):
+        await pilot.press("ctrl+f", *"p19", "enter", "x", "escape")
+        await until(pilot, lambda: not shows(app, "esc shows all"))
+        await until(pilot, lambda: shows(app, "p19           [x "))
+        await pilot.press("y")
+        await until(pilot, lambda: shows(app, "p19           [xy "))
+
+
 async def test_without_parameters_the_form_begins_at_the_fields_of_the_task_and_finds_none() -> None:
     async with opened({}) as (pilot, app):
         burst(app, "ctrl+f", "/tmp", "tab", "mine", "ctrl+f", "enter")
@@ -362,6 +387,28 @@ async def test_tab_goes_through_the_parameters_to_the_fields_of_the_task_and_bac
         await pilot.press("shift+tab", "space")
         await until(pilot, filling(app, "b", "true"))
         await pilot.press("shift+tab", "x", "up")
+        await until(pilot, filling(app, "a", "x"))
+
+
+@pytest.mark.parametrize("key", ["tab", "enter", "down"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_behind_a_last_parameter_that_is_text_come_the_fields_of_the_task_in_view(key: str, size: tuple[int, int]) -> None:
+    """You should type on in the fields of the task, and see what you type; not in a parameter that you left."""
+    names = [f"p{number:02}" for number in range(14)]
+    async with opened({"properties": {name: {"type": "string"} for name in names}}, size) as (pilot, app):
+        for _ in names:
+            await pilot.press("a", key)
+        await pilot.press(*"mine")
+        await until(pilot, lambda: shows(app, "In         [mine "))
+        assert fields(app).texts == {(name,): "a" for name in names}
+        assert app.screen.focused is not None and app.screen.focused.id == "cwd"
+
+
+async def test_before_the_first_parameter_comes_the_last_field_of_the_task() -> None:
+    async with opened({"properties": {"a": {"type": "string"}}}, (80, 24)) as (pilot, app):
+        await pilot.press("shift+tab", "space")
+        await until(pilot, lambda: shows(app, "[x] hold"))
+        await pilot.press("tab", "x")
         await until(pilot, filling(app, "a", "x"))
 
 

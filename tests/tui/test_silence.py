@@ -7,7 +7,6 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ async def test_a_runtime_that_stands_still_is_told_on_every_page_and_an_idle_one
 
 def silent(pid: int = 4120) -> Any:
     busy = boards.busy()
-    return replace(busy, runtime=replace(busy.runtime, pid=pid, unheard_since=NOW - 12))
+    return busy._replace(runtime=busy.runtime._replace(pid=pid, unheard_since=NOW - 12))
 
 
 @pytest.mark.parametrize("cells", [60, 80, 120])

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.strip import Strip
 
 from app.core.board import Board
 from app.tui import app, start
+from app.tui.feed import Feed
+from app.tui.panes.work import WorkPane
+from app.tui.screens.deck import DeckScreen
 from tests.tui import boards, world
 from tests.tui.on_a_pty import OnPty
+from tests.tui.recording import an_app, until
 
 ROOT = Path(__file__).parents[2]
 FORM = "app.tui.screens.submit"
@@ -50,7 +55,7 @@ def test_the_shell_is_told_what_goes_on_and_how_to_come_back():
         start.farewell(boards.busy())
         == "7 jobs go on, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
     )
-    one = replace(boards.trouble(), running=boards.RUNNING[:1])
+    one = boards.trouble()._replace(running=boards.RUNNING[:1])
     assert start.farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
     assert start.farewell(None) == "Back: taskdeck"
     assert start.farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
@@ -65,7 +70,7 @@ def test_what_the_shell_is_told_is_broken_at_spaces_on_a_narrow_terminal():
 
 
 def test_a_demo_that_is_left_says_nothing_about_jobs_that_go_on():
-    demo = replace(boards.busy(), runtime=replace(boards.busy().runtime, demo=True))
+    demo = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
     assert start.farewell(demo) == ""
     assert start.farewell(demo, ValueError("x")) == "The deck failed (ValueError); details in run/deck.log of the home."
 
@@ -156,6 +161,37 @@ def test_a_deck_that_cannot_go_on_ends_with_one_line_and_no_traceback(tmp_path: 
     assert b"Traceback" not in run.heard
     assert b"The deck failed (ZeroDivisionError); details in run/deck.log of the home." in run.heard
     assert "ZeroDivisionError: division by zero" in (tmp_path / "run" / "deck.log").read_text()
+
+
+def test_the_first_rows_wait_for_no_form_and_no_list():
+    late = {"textual.widgets._text_area", "app.tui.screens.names", FORM}
+    program = f"import sys, app.tui.app, app.tui.screens.deck, app.tui.terminal; print({late!r} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+async def test_a_deck_with_a_board_draws_it_before_it_asks_for_another(monkeypatch: pytest.MonkeyPatch):
+    did: list[str] = []
+    monkeypatch.setattr(Feed, "start", lambda _feed: did.append("asked"))
+    monkeypatch.setattr(WorkPane, "render_line", lambda _pane, y: did.append("drawn") or Strip.blank(120))
+    deck, _ = an_app()
+
+    async with deck.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "asked" in did)
+
+    assert did[0] == "drawn"
+
+
+async def test_a_wide_deck_is_not_styled_for_a_narrow_one_first(monkeypatch: pytest.MonkeyPatch):
+    styled: list[bool] = []
+    update = DeckScreen.update_node_styles
+    monkeypatch.setattr(DeckScreen, "update_node_styles", lambda deck, **how: (styled.append(bool(deck.children)), update(deck, **how))[1])
+    deck, _ = an_app()
+
+    async with deck.run_test(size=(120, 40)):
+        assert deck.screen.has_class("-wide")
+
+    assert styled.count(True) == 1  # when the screen comes up, which is Textual's doing
 
 
 async def test_the_form_is_imported_before_somebody_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +49,14 @@ def running(path: Path, **values: Any) -> Answers:
     one = run(path=str(path), runid="r1042", number=1042)
     row = task(status="running", number=1042, name="resnet50-sweep-06", instances=[one]) | values
     return Answers(show=row, log=log_answer(row, one))
+
+
+async def test_a_task_that_is_pinned_is_said_to_be(tmp_path: Path) -> None:
+    """You should see `pinned` with what it means."""
+    app = deck(failed(tmp_path, pinned=True))
+    async with app.run_test(size=(120, 50)) as pilot:
+        app.open_task("1048")
+        await until(pilot, lambda: any("  pinned    no cleanup takes it" in text for text in screen_text(app)))
 
 
 async def test_a_waiting_task_of_which_only_limits_are_known_starts_by_a_time() -> None:
@@ -114,7 +121,7 @@ async def test_a_running_task_shows_its_use_and_its_log_live(tmp_path: Path) -> 
 def only_by_limit(answers: Answers) -> Answers:
     """The first run's end is known by its limit only."""
     first, *others = answers.board.running
-    answers.board = replace(answers.board, running=(replace(first, at_most=True), *others))
+    answers.board = answers.board._replace(running=(first._replace(at_most=True), *others))
     return answers
 
 
@@ -237,7 +244,7 @@ async def test_a_task_that_starts_changes_its_screen_by_itself(tmp_path: Path) -
         one = run(path=str(tmp_path / "none.log"), logs="hello\n")
         row = task(status="running", instances=[one])
         answers.table |= {"show": row, "log": log_answer(row, one)}
-        app.board = replace(BOARD, at=BOARD.at + 1)
+        app.board = BOARD._replace(at=BOARD.at + 1)
         await until(pilot, lambda: "running" in line(app, 1))
         await until(pilot, lambda: "  hello" in screen_text(app))
 
@@ -256,7 +263,7 @@ async def test_a_task_that_ends_turns_into_its_report_and_keeps_the_keys(tmp_pat
         row = task(status="cancelled", number=1042, reason="cancelled by ann", instances=[one], events=events,
                    ended_at="2026-11-25T10:42:06.000000Z")  # fmt: skip
         answers.table |= {"show": row, "log": log_answer(row, one)}
-        app.board = replace(BOARD, at=BOARD.at + 1)
+        app.board = BOARD._replace(at=BOARD.at + 1)
         await until(pilot, lambda: "⊘ cancelled   by ann after 3h18m, 1s ago" in line(app, 1))
         assert "  python was cancelled by ann. Last lines of the log:" in screen_text(app)
         await until(pilot, lambda: "  10:42:06  attempt 1 cancelled" in screen_text(app))
@@ -318,7 +325,7 @@ async def test_a_task_that_was_deleted_has_no_screen_any_more() -> None:
         app.open_task("1049")
         await until(pilot, lambda: "#1049 resnet50" in line(app, 0))
         answers.table["show"] = NotFound('no task "1049".')
-        app.board = replace(answers.board, at=NOW + 1)
+        app.board = answers.board._replace(at=NOW + 1)
         await until(pilot, lambda: app.screen is app.deck)
         await until(pilot, lambda: "#1049 was deleted." in line(app, 22))
 
@@ -628,11 +635,11 @@ async def test_what_cannot_be_read_again_stays_and_says_how_old_it_is() -> None:
         app.open_task("1049")
         await until(pilot, lambda: "queued" in line(app, 1))
         answers.table["show"] = OSError("the runtime is gone")
-        app.board = replace(answers.board, at=NOW + 1)
+        app.board = answers.board._replace(at=NOW + 1)
         await until(pilot, lambda: " old   in gpu for" in line(app, 1))
         assert "the runtime is gone" in line(app, 22)
         answers.table["show"] = task()
-        app.board = replace(answers.board, at=NOW + 2)
+        app.board = answers.board._replace(at=NOW + 2)
         await until(pilot, lambda: " old   in gpu" not in line(app, 1))
 
 
@@ -647,7 +654,7 @@ async def test_the_cursor_and_what_is_seen_stay_when_lines_come_in_above() -> No
         before = next(n for n, text in enumerate(screen_text(app)) if text.startswith("› cancel #1042"))
         more = [{"code": "not-before", "text": f"reason {n}", "short": "x"} for n in range(3)]
         answers.table["why"] = [{**WHY, "reasons": [*more, *WHY["reasons"]], "cures": [LESS, CANCEL, FIRST]}]
-        app.board = replace(answers.board, at=NOW + 1)
+        app.board = answers.board._replace(at=NOW + 1)
         await until(pilot, lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20)
         await pilot.pause()
         after = next(n for n, text in enumerate(screen_text(app)) if text.startswith("› cancel #1042"))
@@ -716,7 +723,7 @@ async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has
             return [args["fields"]["priority"] for args in answers.asked("set")]
 
         await pilot.press("+")
-        app._take(replace(BOARD, next=tuple(replace(row, priority=6) if row.number == 1049 else row for row in BOARD.next)))
+        app._take(BOARD._replace(next=tuple(row._replace(priority=6) if row.number == 1049 else row for row in BOARD.next)))
         await pilot.press("+")
         await until(pilot, lambda: asked() == [6, 7])
         for seen in (7, 2):

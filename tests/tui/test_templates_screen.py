@@ -181,6 +181,14 @@ def test_hostile_definitions_are_shown_as_text():
     assert not {c for c in text if ord(c) < 32} and "\u202e" not in text and "[b]" in text
 
 
+def test_the_default_of_a_secret_parameter_is_not_shown():
+    secret = {"pin": {"writeOnly": True, "default": "pp9"}, "api_token": {"default": "pp9"}}
+
+    text = "".join(span for line in about(template(made("door", parameters={"properties": secret})), 80, Look()) for span, _ in line)
+
+    assert text.count("usually •••") == 2 and "pp9" not in text
+
+
 async def test_nothing_is_marked_where_no_verb_means_marks():
     app = deck(Answers(template_ls=ROWS))
     async with app.run_test(size=(80, 24)) as pilot:

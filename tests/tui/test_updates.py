@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from unicodedata import normalize
 
@@ -13,7 +12,7 @@ from textual._compositor import ChopsUpdate
 from app.core.board import Board
 from app.tui.updates import CellsUpdate
 from tests.tui import boards
-from tests.tui.recording import an_app, until
+from tests.tui.recording import an_app, fed, until
 from tests.tui.screen_text import screen_text
 
 
@@ -30,7 +29,7 @@ async def sent(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str) -> tup
             written.append(narrow.render_segments(app.console))
 
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await until(pilot, lambda: fed(app))
         await pilot.pause()
         stream.feed("\r\n".join(screen_text(app)))
         monkeypatch.setattr(app, "_display", write)
@@ -47,7 +46,7 @@ def plain(line: str) -> str:
 
 
 async def test_one_figure_that_changed_costs_a_few_bytes(monkeypatch: pytest.MonkeyPatch):
-    text, terminal, drawn = await sent(monkeypatch, replace(boards.busy(), today_ok=142))
+    text, terminal, drawn = await sent(monkeypatch, boards.busy()._replace(today_ok=142))
     assert terminal == drawn
     assert len(text) < 30
 
@@ -55,6 +54,6 @@ async def test_one_figure_that_changed_costs_a_few_bytes(monkeypatch: pytest.Mon
 async def test_wide_characters_and_a_moved_cursor_leave_no_traces(monkeypatch: pytest.MonkeyPatch):
     busy = boards.busy()
     named = zip(busy.running, ("夜间备份 b", "x夜间备份", "e\u0301", "夜", "间夜", "verify 夜间备份", "[/red]"), strict=True)
-    other = replace(busy, running=tuple(replace(row, name=name, output=name) for row, name in named))
+    other = busy._replace(running=tuple(row._replace(name=name, output=name) for row, name in named))
     _, terminal, drawn = await sent(monkeypatch, other, "j", "space", "1", "j", "3")
     assert [plain(line) for line in terminal] == [plain(line) for line in drawn]

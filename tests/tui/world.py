@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -185,7 +184,7 @@ def browse(args: Mapping[str, Any]) -> Row:
 
 
 REVIEW: Row = {
-    "total": 214, "statuses": {"failed": 212, "running": 2}, "dependants": 3, "refused": [],
+    "total": 214, "statuses": {"failed": 212, "running": 2}, "dependants": 3, "refused": [], "as_of": 70,
     "first": [
         {"uuid": UUID.format(number), "number": number, "name": f"encode S01E{number - 1000:02d}.mkv", "status": "failed",
          "queue": "media", "timeout": 3600.0, "started_at": None, "created_at": stamp(HOUR), "ended_at": None, "run": None}
@@ -398,9 +397,9 @@ def busy(folder: Path, **more: Any) -> Answers:
 
 def _an_hour_ago(args: Mapping[str, Any]) -> Row:
     """The deck an hour ago."""
-    then = replace(BOARD, at=NOW - HOUR, running=BOARD.running[:3], ended=(), alerts=(), news=None)
+    then = BOARD._replace(at=NOW - HOUR, running=BOARD.running[:3], ended=(), alerts=(), news=None)
     ends = {"first": NOW - 86_400, "last": NOW - 60, "before": NOW - HOUR - 60, "after": NOW - HOUR + 60}
-    return {"at": (NOW - HOUR) // 60 * 60, "board": asdict(then), "up": True, "notes": ["What was paused is as of now."], **ends}
+    return {"at": (NOW - HOUR) // 60 * 60, "board": then.as_dict(), "up": True, "notes": ["What was paused is as of now."], **ends}
 
 
 def bare(**more: Any) -> Answers:

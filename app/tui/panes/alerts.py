@@ -8,7 +8,7 @@ from app.core.clean import width
 from app.tui.columns import Cell, Cells, Column
 from app.tui.look import ALERTS, STRANGE, Look
 from app.tui.parts import Grid, Part
-from app.tui.table import Table
+from app.tui.table import NONE_PASSES, Table
 
 _WIDE = (
     Column("", 1, gap=0),
@@ -127,6 +127,8 @@ class AlertsPane(Table):
         self.show({"alerts": board.alerts})
 
     def _nothing(self, rules: int) -> str:
+        if self.keep is not None:
+            return NONE_PASSES
         if rules or self.moment is not None:
             return "Nothing is late."
         first = "No rules yet: n makes the first one"

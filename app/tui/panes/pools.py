@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.strip import Strip
 
@@ -13,7 +13,7 @@ from app.tui.columns import Cell, Cells, Column, TwoTone
 from app.tui.look import Look, Span, wide
 from app.tui.parts import Grid, Part, View
 from app.tui.ruletext import Says
-from app.tui.table import Table
+from app.tui.table import NONE_PASSES, Table
 from app.tui.times import old
 
 STALE = 30.0
@@ -46,8 +46,7 @@ _NARROW = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PoolRow:
+class PoolRow(NamedTuple):
     """One line of a pool on a wide terminal: its CPU or its memory."""
 
     pool: PoolLine
@@ -131,6 +130,7 @@ class PoolsPane(Table):
         view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
         self._legend = self.look.own(measured or "█ used ▒ reserved · free") if self.is_narrow else ""
         view.tail, view.must = self._rule_says, True
+        view.empty = [[(f"  {NONE_PASSES}", "dim")]] if self.keep else ()
         kinds = (False,) if self.is_narrow else (False, True)
         view.together = len(kinds)
         self.show({"pools": [PoolRow(pool, memory) for pool in board.pools for memory in kinds]})

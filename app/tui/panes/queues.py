@@ -8,7 +8,7 @@ from app.tui.columns import Bar, Cell, Cells, Column
 from app.tui.look import QUEUES, STRANGE, Look
 from app.tui.parts import Grid, Part, View
 from app.tui.ruletext import Says
-from app.tui.table import Table
+from app.tui.table import NONE_PASSES, Table
 
 FEW = 7
 """Up to so many starts a cell, one step of the sparkline is one start; beyond, the largest count fills it."""
@@ -84,6 +84,7 @@ class QueuesPane(Table):
         view = self.views[0]
         view.title = f"1 Queues {len(rows)}" if self.is_narrow and self._known else "1 Queues"
         view.tail, view.must = _out_of_sight, True
+        view.empty = [[(f"  {NONE_PASSES}", "dim")]] if self.keep else ()
         self.show({"queues": rows})
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from app.core import amounts
-from app.core.clean import clean_lines, pad
+from app.core.clean import clean_lines, is_secret_name, pad
+from app.core.hiding import masked
 from app.tui.columns import Cell, Cells, Column
 from app.tui.doc import wrap
 from app.tui.look import Look, Span
@@ -193,7 +194,8 @@ def _parameter(name: str, schema: Mapping[str, Any], row: Template, room: int, l
     kind = schema.get("type", "any")
     words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
     if "default" in schema:
-        words.append(f"usually {look.cut(look.theirs(str(schema['default'])), 20)}")
+        default = masked(schema, is_secret_name(name))["default"]
+        words.append(f"usually {look.cut(look.theirs(str(default)), 20)}")
     said = look.theirs(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
     shown = pad(look.cut(look.theirs(name), 20, "middle"), 20)
     return [(f"  {shown} ", "bold" if needed else ""), (look.cut(said, max(1, room - 24)), "dim")]

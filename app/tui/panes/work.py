@@ -12,7 +12,7 @@ from app.tui.look import Span
 from app.tui.panes.workrows import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
 from app.tui.parts import View
 from app.tui.ruletext import Says
-from app.tui.table import Table
+from app.tui.table import NONE_PASSES, Table
 
 LINGER = 5.0
 TALL = 34
@@ -65,7 +65,7 @@ class WorkPane(Table):
         """What an empty part says: with a filter only that nothing there passes it, and nothing before there was a board."""
         if not nothing:
             return []
-        text = self.look.theirs(nothing) if self.keep is None else "None that the filter shows; esc shows all."
+        text = self.look.theirs(nothing) if self.keep is None else NONE_PASSES
         return [[("  " + text, "dim")]]
 
     def _some(self, view: View) -> list[Says]:

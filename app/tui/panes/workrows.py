@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
@@ -60,8 +59,7 @@ _ENDED_NARROW = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """A row that was running a moment ago, where it stood: what ran, how it ended, until when it stays."""
 
     was: RunningLine

@@ -6,8 +6,7 @@ For `DEAF` seconds after it opens only the safe answer is heard, so that a key t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -20,7 +19,6 @@ from app.tui.beside import LEAVE, LeftBeside
 from app.tui.footer import Hint
 from app.tui.lines import Lines
 from app.tui.look import Look, Span, wide
-from app.tui.screens.names import NamesScreen
 from app.tui.sturdy import SturdyScreen
 
 DEAF = 0.25
@@ -28,16 +26,14 @@ BOX = 72
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A key and what it answers."""
 
     key: str
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a dialog shows. `safe` is the key of the marked answer, which leaves all as it was; `column`: a line each."""
 
     title: str
@@ -203,6 +199,8 @@ class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]
         """Take the marked answer; list first what a question could not name, where that answer is the safe one."""
         key = self.question.answers[self._marked].key
         if key == self.question.safe and self.question.names:
+            from app.tui.screens.names import NamesScreen  # seldom asked for; the first rows would wait for it
+
             self.app.push_screen(NamesScreen(self.question.title, self.question.names))
         else:
             self._take(key)

@@ -206,8 +206,8 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         """Back to now, then clear the filter, the marks, the guidance."""
         if self.deck.past.live():
             self.deck.say("This is now again.")
-        elif self.clear_filter():
-            self.deck.say("The filter is cleared: all work is shown.")
+        elif filtered := self.clear_filter():
+            self.deck.say(f"The filter is cleared: all {filtered} is shown.")
         elif self.table.clear_marks():
             self.deck.say("The marks are taken away.")
         else:

@@ -2,48 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from textual import on
 
 from app.core import query
-from app.core.board import Board
+from app.core.board import AlertLine, Board
 from app.tui import filters
-from app.tui.filterline import FilterLine
+from app.tui.filterline import WORDS, FilterLine
 from app.tui.footer import MessageLine
 from app.tui.header import COUNTED
+from app.tui.panes.pools import PoolRow
 from app.tui.panes.work import WorkPane
-from app.tui.screens.decklayout import DeckLayout
+from app.tui.screens.decklayout import DeckLayout, Pane
+from app.tui.table import Table
+
+NAMES = "part of a name or of a state, !word"
+"""What the line says it takes where a pane is not of tasks."""
 
 
 class DeckFilter(DeckLayout):
-    """What of the work is shown."""
+    """What of the work is shown, and what of the other panes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.board: Board | None = None
         self._state = 0
         self.words = ""
-        """What stands in the filter line."""
+        """What of the work is shown: what stands in the filter line, opened there."""
+        self._pane: Pane | None = None
+        """The pane that the open line filters, when that is not the work."""
+        self._pane_words: dict[str, str] = {}
+        """What the other panes are filtered by, by their ids."""
+
+    @property
+    def table(self) -> Table:
+        """The pane that has the focus, or whose filter is typed; else the work."""
+        return self._pane if self._pane is not None and self.query_one(FilterLine).is_open else super().table
 
     def action_filter(self) -> None:
-        """Open the filter line."""
+        """Open the filter line for the pane with the focus."""
         line = self.query_one(FilterLine)
-        queues = [queue.name for queue in self.board.queues] if self.board else []
-        line.offer(lambda text: query.completions(text, {"queue": queues}))
-        line.open(self.words)
+        self._pane = next((pane for pane in self.panes if pane.has_focus and not isinstance(pane, WorkPane)), None)
+        if self._pane is None:
+            queues = [queue.name for queue in self.board.queues] if self.board else []
+            line.offer(lambda text: query.completions(text, {"queue": queues}))
+            line.open(self.words, WORDS)
+        else:
+            line.offer(lambda text: ())
+            line.open(self._pane_words.get(self._pane.id or "", ""), NAMES)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
         self.show_board()
 
     @on(FilterLine.Changed)
     def _filtering(self, event: FilterLine.Changed) -> None:
-        self.words = event.value
-        self._apply_filter()
+        if self._pane is not None:
+            self._filter_pane(self._pane, event.value)
+        else:
+            self.words = event.value
+            self._apply_filter()
 
     @on(FilterLine.Left)
     def _filtered(self, event: FilterLine.Left) -> None:
-        if not event.keep:
+        pane, self._pane = self._pane, None
+        if pane is not None:
+            if not event.keep:
+                self._filter_pane(pane, "")
+        elif not event.keep:
             self.words = ""
             self._apply_filter()
         elif filters.asks_elsewhere(self.words, self._moment):
@@ -51,7 +79,15 @@ class DeckFilter(DeckLayout):
             self._apply_filter()
             self.deck.open_tasks(words)
         self.query_one(MessageLine).display = True
-        self.set_focus(self.query_one(WorkPane))
+        self.set_focus(pane or self.query_one(WorkPane))
+        self.show_board()
+
+    def _filter_pane(self, pane: Pane, words: str) -> None:
+        """Show only those of its rows that these mean, by their names and what they are."""
+        self._pane_words[pane.id or ""] = words
+        pane.filter(filters.over(words, _facts), self.look.theirs(words))
+        if pane.cursor is not None:
+            pane.go(pane.cursor)
         self.show_board()
 
     def _apply_filter(self) -> None:
@@ -99,10 +135,18 @@ class DeckFilter(DeckLayout):
             self.words = words
             self._apply_filter()
 
-    def clear_filter(self) -> bool:
-        """Show all work again; False when all was shown."""
-        work = self.query_one(WorkPane)
-        filtered = work.keep is not None
-        self.words, self._state = "", 0
-        work.filter(None)
-        return filtered
+    def clear_filter(self) -> str:
+        """Show all again, in every pane; of what some was hidden, "" when all was shown."""
+        filtered = [pane.id for pane in self.panes if pane.keep is not None]
+        self.words, self._state, self._pane_words = "", 0, {}
+        for pane in self.panes:
+            pane.filter(None)
+        return "work" if "work" in filtered else "of it" if filtered else ""
+
+
+def _facts(row: Any) -> Mapping[str, Any]:
+    """What a row that is no task is judged by."""
+    if isinstance(row, AlertLine):
+        return {"rule": row.sla, "severity": row.severity, "status": row.status, "on": row.object}
+    place = row.pool if isinstance(row, PoolRow) else row
+    return {"name": place.name, "status": place.status}

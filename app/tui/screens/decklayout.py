@@ -42,6 +42,8 @@ class DeckLayout(Screen[None]):
         """Whether the terminal has room for one pane only."""
 
     def compose(self) -> ComposeResult:
+        # As `place_panes` will have it, mostly: said later, the styles of all widgets would be worked out twice before the first rows.
+        self.set_class(self.app.size.width >= WIDE, "-wide", update=False)
         yield Header()
         yield Banner(id="banner")
         with Container(id="top"):

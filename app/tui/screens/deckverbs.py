@@ -187,12 +187,12 @@ class DeckVerbs(Screen[None]):
 
     def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
         if not any(isinstance(row, RunningLine) for row in rows) and not dependants(rows, details):
-            self._do(lambda: verbs.cancel(rows, waiting=True))
+            self._do(lambda: verbs.cancel(rows))
             return
 
         def act(key: str) -> None:
             chosen = [row for row in rows if isinstance(row, NextLine)] if key == "e" else rows
-            self._do(lambda: verbs.cancel(chosen, waiting=not any(isinstance(row, RunningLine) for row in chosen)))
+            self._do(lambda: verbs.cancel(chosen))
 
         self._ask(lambda: ask_cancel(rows, details, self.deck.now(), self.deck.look), act)
 

@@ -419,12 +419,12 @@ def _entry(name: str) -> Widget:
 # --- ways in ----------------------------------------------------------------------------------------------------------
 
 
-def edit_screen(client_factory: Callable[[], Client], rows: Any) -> EditScreen:
-    """The form for rows of the deck, or one of them: tasks together, one queue, one pool, the rule of one alert.
+def edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) -> EditScreen:
+    """The form for rows of the deck: tasks together, one queue, one pool, the rule of one alert.
 
     Raises Unfit for others.
     """
-    lines = [plain(row) for row in (rows if isinstance(rows, (list, tuple)) else [rows])]
+    lines = [plain(row) for row in rows]
     tasks = [line for line in lines if isinstance(line, (RunningLine, NextLine))]
     if tasks:
         return _edit_tasks(client_factory, tasks)

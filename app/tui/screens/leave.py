@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from textwrap import wrap
 from typing import Any, ClassVar, cast
@@ -33,7 +32,7 @@ class LeaveScreen(ChoiceScreen):
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(CELLS, max(20, self.app.size.width - 2))
-        lines = box_lines(replace(self.question, body=self._rows(box.look, cells - 4), answers=(), column=True), 0, cells, box.look)
+        lines = box_lines(self.question._replace(body=self._rows(box.look, cells - 4), answers=(), column=True), 0, cells, box.look)
         box.show([*lines[:-2], lines[-1]], cells)  # without the empty line above answers, which stand in the body here
 
     def _rows(self, look: Look, cells: int) -> list[list[Span]]:

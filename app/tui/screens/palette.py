@@ -29,6 +29,7 @@ GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "temp
 
 KEYS = (Hint("↵", "do it", "enter", 0), Hint("↑ ↓", "choose", "down", 1), Hint("esc", "close", "escape", 0))
 _NUMBER = re.compile(r"#?(\d{1,12})")
+_WORD = re.compile(r"[^\s:,;]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,17 @@ def _bound(run: Callable[[str], object], action: str) -> Callable[[], object]:
 
 
 def matching(commands: Sequence[Command], query: str) -> list[Command]:
-    """The commands that hold every word, those that begin with the query first."""
+    """The commands that hold every word: those that begin with the query first, then those that have the most of its words whole."""
     words = query.lower().split()
     found = [command for command in commands if all(word in f"{command.title} {command.also}".lower() for word in words)]
     begin = query.lower().strip()
-    return sorted(found, key=lambda command: (command.title != begin, not command.title.lower().startswith(begin)))
+
+    def rank(command: Command) -> tuple[bool, bool, int]:
+        title = command.title.lower()
+        whole = set(_WORD.findall(title))
+        return command.title != begin, not title.startswith(begin), sum(word not in whole for word in words)
+
+    return sorted(found, key=rank)
 
 
 def _cells(command: Command, look: Look, now: float) -> Cells:

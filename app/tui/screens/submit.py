@@ -633,7 +633,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
     def action_leave(self) -> None:
         """Leave, and keep what was typed; while a parameter is looked for, back to all of them."""
         fields = self._parameter_fields
-        if fields is not None and fields.has_focus_within and fields.clear_find():
+        if self.draft.kind == "template" and fields is not None and fields.clear_find():
             return
         typed = self._typed()
         if self._again is None or typed != self._opened_with:

@@ -463,10 +463,9 @@ class TasksScreen(ListScreen, DeckVerbs):
         if self.deck.refuses():
             return
         words = self.words
-        at = self.now
-        self.call("review", {"filter": words, "first": FIRST}, lambda found: self._reviewed(verb, words, at, found))
+        self.call("review", {"filter": words, "first": FIRST}, lambda found: self._reviewed(verb, words, found))
 
-    def _reviewed(self, verb: str, words: str, at: float, found: Mapping[str, Any]) -> None:
+    def _reviewed(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         if self.app.screen is not self:
             self.say("The answer came late, so nothing was done. Press again.", "warn")
             return
@@ -476,11 +475,11 @@ class TasksScreen(ListScreen, DeckVerbs):
         if question is None:
             self.say("Nothing that the filter means can be asked that.", "warn")
         else:
-            self.app.push_screen(ChoiceScreen(question), lambda key: self._do_all(verb, words, at) if key else None)
+            self.app.push_screen(ChoiceScreen(question), lambda key: self._do_all(verb, words, found) if key else None)
 
-    def _do_all(self, verb: str, words: str, at: float) -> None:
+    def _do_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         self.everything = False
-        self.deck.do(deeds_of(verb, words, at))
+        self.deck.do(deeds_of(verb, words, found))
         self._title_again()
 
 

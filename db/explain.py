@@ -1,0 +1,94 @@
+"""What SQLite's words mean to a person: the problem behind an error of the driver, with what can be done about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnlyDisk, Storage
+
+BUSY_SECONDS = 10.0
+"""For how long another program that has the database locked is waited for."""
+LITTLE = 64 * 1024
+"""Bytes free below which what SQLite calls an error of the disk is a full one."""
+
+
+def explain(error: BaseException, path: Path) -> Problem | None:
+    """The problem behind one of `sql.FAILED`, or None when the fault is ours."""
+    said = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
+    for words, make in _MEANINGS:
+        if any(word in said for word in words):
+            return make(path, said)
+    return None
+
+
+def _full(path: Path, said: str) -> Problem:
+    stats = os.statvfs(path.parent)
+    free = f"{stats.f_bavail * stats.f_frsize} bytes free" if stats.f_favail or not stats.f_files else "no file more can be made"
+    return DiskFull(
+        f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs go on.",
+        "Free space, then try again; taskdeck db cleanup --dry-run shows what could go.",
+    )
+
+
+def _damaged(path: Path, said: str) -> Problem:
+    problem = DamagedDatabase(
+        f"the database is damaged ({said}): {path}. It was not written to.",
+        "See what would change: taskdeck db restore --dry-run",
+    )
+    problem.why = said
+    return problem
+
+
+def _read_only(path: Path, said: str) -> Problem:
+    return ReadOnlyDisk(
+        f"the database cannot be written: {path} is read-only. Nothing was changed.",
+        "See whose it is, and whether its disk can be written.",
+    )
+
+
+def _went_read_only(folder: Path) -> bool:
+    """Whether the file system refuses a change. One that did so by itself, after an error, still says that it can be written."""
+    try:
+        os.utime(folder)
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+def _busy(path: Path, said: str) -> Problem:
+    return BusyDatabase(
+        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.",
+        "Try again.",
+    )
+
+
+def _has_no_room(folder: Path) -> bool:
+    """Whether there is no room for the little that SQLite needs to look at a database: its index of the log, a file of its own."""
+    try:
+        stats = os.statvfs(folder)
+    except OSError:
+        return False
+    return stats.f_bavail * stats.f_frsize < LITTLE or (stats.f_files > 0 and stats.f_favail == 0)
+
+
+def _unusable(path: Path, said: str) -> Problem:
+    if _has_no_room(path.parent):
+        return _full(path, said)
+    if _went_read_only(path.parent):
+        return _read_only(path, said)
+    return Storage(
+        f"the database cannot be used ({said}): {path}. Nothing was changed.",
+        "See whose it is, and whether its disk is well and can be written.",
+    )
+
+
+_MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
+    (("disk is full",), _full),
+    (("malformed", "not a database", "file is encrypted", "unsupported file format", "could not decode", "no UTF-8"), _damaged),
+    (("readonly", "read-only"), _read_only),
+    (("locked", "busy"), _busy),
+    (("disk i/o error", "unable to open"), _unusable),
+)
