@@ -56,6 +56,14 @@ class ClicksOnlyDriver(LinuxDriver):
             signal.signal(number, self._hurry)  # the app's loop is woken as before
         Thread(target=self._end_with_terminal, name="hangup", daemon=True).start()
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """As the terminal says: COLUMNS and LINES, where somebody exports them, are of the window as it was."""
+        with suppress(OSError):
+            columns, lines = os.get_terminal_size(self.fileno)
+            if columns and lines:
+                return columns, lines
+        return super()._get_terminal_size()
+
     def _tell_size(self) -> None:
         size = Size(*self._get_terminal_size())
         self._app.post_message(events.Resize(size, size))

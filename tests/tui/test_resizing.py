@@ -16,13 +16,19 @@ asked = ClicksOnlyDriver._get_terminal_size
 
 def size(self):
     found = asked(self)
-    if tuple(found) == (100, 30):
+    if found == (100, 30):
         termios.tcsetwinsize(0, (10, 40))
     return found
 
 ClicksOnlyDriver._get_terminal_size = size
 sys.exit(main("busy"))
 """
+
+
+def test_the_size_is_the_terminals_whatever_is_exported():
+    with Terminal([sys.executable, "-m", "tests.tui.deck_on_a_board", "busy"], ENV | {"COLUMNS": "80", "LINES": "24"}, ROOT) as deck:
+        deck.wait("? help").resize(40, 10).wait("too small (40x10)").type("q")
+        assert deck.end() == 0
 
 
 def test_of_two_sizes_at_once_the_later_counts():
