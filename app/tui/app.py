@@ -67,6 +67,8 @@ __all__ = ["TaskdeckApp", "run_deck"]
 
 AHEAD = 0.5
 """Seconds after which what the form needs is imported: the rows are there by then."""
+SOON = 0.1
+"""Seconds after which the rows that are at hand are drawn."""
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
@@ -219,7 +221,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if self._first is None:
             self.feed.start()
         else:  # with rows to show already: the feed's thread would hold up the one that draws them
-            self.call_after_refresh(self.feed.start)
+            self.set_timer(SOON, self.feed.start)
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
             self.questions.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
         self.set_interval(AWAY / 2, self._looked)
