@@ -57,7 +57,7 @@ def test_x_and_y_cancel_the_running_task_under_the_cursor(house):
 
     with house.terminal() as deck:
         deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("keep")
-        deck.press("y", until="⊘ to be cancelled")
+        deck.press("y", until=lambda t: "keep it" not in t.text).wait("⊘ to be cancelled")
         deck.type("q")
         assert deck.end() == 0
 
@@ -82,7 +82,7 @@ def test_p_pauses_what_runs_and_again_lets_it_go_on(house):
     with house.terminal() as deck:
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert house.json("instances", number)[0]["status"] == "paused"
-        deck.press("p", until="● pausable")
+        deck.press("p", until="● pausable", again_after=5.0)
         deck.type("q").end()
 
     assert has_ended(house, number)
