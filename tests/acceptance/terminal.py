@@ -35,6 +35,8 @@ ALTERNATE = 1049
 # pyte would print the ends of these as text: kitty's keyboard modes, other private markers, mode reports.
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[ -/]*[@-~]|\x1b\[\?[0-9;]*\$p")
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?$")
+_ASKS_WHOLE_FRAMES = b"\x1b[?2026$p"
+_FRAME_BEGINS, _FRAME_ENDS = b"\x1b[?2026h", b"\x1b[?2026l"
 
 
 _OF_ONE_CELL = frozenset(c for c in map(chr, (*range(0x20, 0x7F), *range(0x2010, 0x2600))) if wcwidth(c) == 1)
@@ -175,10 +177,16 @@ class Terminal:
         return bool(data)
 
     def _feed(self, data: bytes) -> None:
+        """Draw whole frames (mode 2026): nobody sees half of one, and no `wait` ends between two halves."""
+        if _ASKS_WHOLE_FRAMES in data:
+            self._reply(b"\x1b[?2026;2$y")
         data = self._held + data
         cut = _UNFINISHED.search(data)
-        self._held = data[cut.start() :] if cut else b""
-        self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data[: cut.start()] if cut else data))
+        end, begun = cut.start() if cut else len(data), data.rfind(_FRAME_BEGINS)
+        if begun > data.rfind(_FRAME_ENDS):
+            end = begun
+        self._held = data[end:]
+        self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data[:end]))
 
     # What one does with it
 
