@@ -51,7 +51,7 @@ def width(text: str) -> int:
     """Cells that cleaned text takes on a terminal."""
     if text.isascii():
         return len(text)
-    return sum(cells for _, cells in _measured(text))
+    return sum([_cells[c] if c in _cells else _measure(c) for c in text])
 
 
 def cut(text: str, cells: int, ellipsis: str = "…") -> str:

@@ -72,22 +72,26 @@ class Lines(Sturdy, Widget):
 
 def differing(before: Strip, after: Strip) -> tuple[int, int]:
     """The first cell in which two lines differ, and the cell behind the last one; of lines unlike in width, all."""
-    old, new = _cells(before), _cells(after)
-    if len(old) != len(new):
-        return 0, max(len(old), len(new))
-    unlike = [at for at, (one, other) in enumerate(zip(old, new, strict=True)) if one != other]
-    return (unlike[0], unlike[-1] + 1) if unlike else (0, 0)
+    if before.cell_length != after.cell_length:
+        return 0, max(before.cell_length, after.cell_length)
+    old, new = _characters(before), _characters(after)
+    alike = _alike(old, new)
+    if alike == len(old) == len(new):
+        return 0, 0
+    if any(line[alike:] and not width(line[alike][0]) for line in (old, new)):
+        alike = max(0, alike - 1)  # a mark stands in the cell before it
+    behind = _alike(old[alike:][::-1], new[alike:][::-1])
+    return _wide(new[:alike]), after.cell_length - _wide(new[len(new) - behind :])
 
 
-def _cells(strip: Strip) -> list[tuple[str, Style | None, bool]]:
-    """What stands in each cell: the character, its style, whether it is the second half of a wide one."""
-    cells: list[tuple[str, Style | None, bool]] = []
-    for text, style, _ in strip:
-        for c in text:
-            taken = 1 if c.isascii() else width(c)
-            if taken:
-                cells += [(c, style, half > 0) for half in range(taken)]
-            elif cells:
-                last = cells[-1]
-                cells[-1] = (last[0] + c, *last[1:])
-    return cells
+def _characters(strip: Strip) -> list[tuple[str, Style | None]]:
+    return [(c, style) for text, style, _ in strip for c in text]
+
+
+def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many items two sequences have in common from where they begin."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _wide(characters: Sequence[tuple[str, Style | None]]) -> int:
+    return width("".join([c for c, _ in characters]))
