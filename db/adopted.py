@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from db import clock, moves, schema, sql
+from db import clock, machine, moves, schema, seed, sql
 from db.aside import UNREADABLE
 from db.states import ENDED
 
@@ -64,7 +64,7 @@ def take_in(c: Connection, trace: Trace, by: str, fresh: Callable[[], int]) -> i
     number is returned: its own, or where another task has that a `fresh` one. The figures are still to be counted anew."""
     own = trace.number if trace.number is not None and 0 < trace.number < moves.LAST else None  # a job may write into it what it likes
     rows = [] if own is None else sql.rows(c, "SELECT * FROM main.tasks WHERE number = ?", (own,))
-    if rows and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt):
+    if rows and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt) and not _runs_this(c, rows[0].uuid, trace.attempt):
         _insert_run(c, rows[0], trace)
         return None
     number = fresh() if rows or own is None else own
@@ -79,21 +79,44 @@ def take_in(c: Connection, trace: Trace, by: str, fresh: Callable[[], int]) -> i
     return number
 
 
+def _runs_this(c: Connection, uuid: str, attempt: int) -> bool:
+    """Whether a run of a task that was seen to begin is this attempt, or a later one. One that was only claimed for it never began, and
+    goes."""
+    claimed = "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND start_time IS NULL"
+    sql.run(c, claimed, (uuid, attempt))
+    active = "+status IN ('starting', 'running', 'paused', 'stopping')"
+    return bool(sql.rows(c, f"SELECT 1 FROM main.instances WHERE task_id = ? AND attempt >= ? AND {active} LIMIT 1", (uuid, attempt)))
+
+
 def _insert_task(c: Connection, trace: Trace, by: str, number: int) -> None:
     now = clock.now()
     begin = now if trace.begin is None else clock.from_unix(trace.begin)
-    queue = "coalesce((SELECT name FROM main.queues WHERE name = 'default'), (SELECT min(name) FROM main.queues))"
     row = {
         "uuid": trace.runid, "name": trace.name, "number": number, "begin": begin, "now": now, "by": by,
-        "cwd": schema.os_text(trace.cwd), "launch": json.dumps({"argv": trace.argv, UNREADABLE: {"parameters": "", "env": ""}}),
+        "queue": _queue(c), "cwd": schema.os_text(trace.cwd),
+        "launch": json.dumps({"argv": trace.argv, UNREADABLE: {"parameters": "", "env": ""}}),
     }  # fmt: skip
     sql.run(
         c,
         "INSERT INTO main.tasks "
         "(uuid, name, type, status, parameters, created_at, updated_at, number, queue, tags, cwd, launch, submitted_by) "
-        f"VALUES (:uuid, :name, 'exec', 'running', '{{}}', :begin, :now, :number, {queue}, '{{}}', :cwd, :launch, :by)",
+        "VALUES (:uuid, :name, 'exec', 'running', '{}', :begin, :now, :number, :queue, '{}', :cwd, :launch, :by)",
         row,
     )
+
+
+def _queue(c: Connection) -> str:
+    """The queue for it; a home that has none, or no pool, gets what every home begins with, the queue paused."""
+    first, now = "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name) FROM main.{0}))", clock.now()
+    if (name := sql.value(c, first.format("queues"))) is not None:
+        return name
+    cores, memory = machine.here()
+    made = "INSERT INTO main.{} (name, status, created_at, updated_at, {}, {}) VALUES (?, ?, ?, ?, ?, ?)"
+    if sql.value(c, first.format("pools")) is None:
+        sql.run(c, made.format("pools", "total_cpu", "total_memory"), (seed.NAME, "active", now, now, cores, memory))
+    pool = sql.value(c, first.format("pools"))
+    sql.run(c, made.format("queues", "pool", "capacity"), (seed.NAME, "paused", now, now, pool, int(cores)))
+    return seed.NAME
 
 
 def _insert_run(c: Connection, task: Any, trace: Trace) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, text, update
@@ -238,18 +238,20 @@ def rate(c: Connection, sla_id: int, severity: str) -> None:
     )
 
 
-def system(c: Connection, problems: Mapping[str, str]) -> None:
-    """Let the open alerts about Taskdeck itself be exactly these, {name: text}: tell of new ones, close those that are over."""
+def system(c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()) -> None:
+    """Let the open alerts about Taskdeck itself be exactly these, {name: text}: tell of new ones, close those that are over. Those that are
+    `mild` are warnings, the others critical."""
     a, now = schema.alerts, clock.now()
     about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM, text("status <> 'resolved'"))
     known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
     for name in known.keys() - problems.keys():
         c.execute(update(a).where(a.c.id == known[name]).values(status="resolved", resolved_at=now, updated_at=now))
     for name, said in problems.items():
+        severity = "warning" if name in mild else "critical"
         if name in known:
-            c.execute(update(a).where(a.c.id == known[name]).values(text=said, short=said, updated_at=now))
+            c.execute(update(a).where(a.c.id == known[name]).values(severity=severity, text=said, short=said, updated_at=now))
         else:
-            row = {"name": name, "severity": "critical", "status": "firing", "object": SYSTEM, "text": said, "short": said}
+            row = {"name": name, "severity": severity, "status": "firing", "object": SYSTEM, "text": said, "short": said}
             c.execute(a.insert().values(**row, fired_at=now, created_at=now, updated_at=now))
 
 

@@ -176,8 +176,10 @@ def ended_between(c: Connection, statuses: Sequence[str], since: str, until: str
 
 
 _ALERTS = f"""
-SELECT a.id, a.name, a.severity, a.object, a.text, a.short, a.fired_at, a.task_id, a.acknowledged_at, a.acknowledged_by, t.number
-FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id WHERE a.id IN (
+SELECT a.id, a.name, a.severity, a.object, a.text, a.short, a.fired_at, a.task_id, a.acknowledged_at, a.acknowledged_by, a."limit",
+  s.conditions, t.number, t.created_at, t.not_before, t.ended_at,
+  (SELECT min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start
+FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id WHERE a.id IN (
   SELECT id FROM alerts WHERE status <> 'resolved' AND max(fired_at, created_at) <= :at
   UNION SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at > :at
     ORDER BY resolved_at LIMIT {ALERTS}) WHERE came <= :at

@@ -35,7 +35,7 @@ class Kept(NamedTuple):
 
 def by_restores(present: Path) -> list[Kept]:
     """What restores have put aside, oldest first. Raises OSError."""
-    return [Kept(path, at, _bytes(path)) for path, at in _aside(present).items() if path.exists()]
+    return [Kept(path, at, _bytes(path)) for path, at in _aside(present).items() if path.is_file()]
 
 
 def before_upgrades(present: Path) -> list[Kept]:
@@ -62,13 +62,16 @@ def _bytes(path: Path) -> int:
 
 
 def prune(present: Path, keep: float) -> None:
-    """Remove what was put aside, or copied, more than `keep` seconds ago, but for the newest of each. Raises OSError."""
-    since, newest = clock.stamp(clock.utcnow() - timedelta(seconds=keep)), [one.path for one in by_restores(present)[-1:]]
+    """Remove what was put aside, or copied, more than `keep` seconds ago, but for the newest of each, rather one that holds something.
+    Raises OSError."""
+    since = clock.stamp(clock.utcnow() - timedelta(seconds=keep))
+    each = [found for found in (by_restores(present), before_upgrades(present)) if found]
+    newest = {max(found, key=lambda one: (one.bytes > 0, one.at)).path for found in each}
     for path, at in _aside(present).items():
         if at < since and path not in newest:
             remove(path)
-    for copy, at in [*_copies(present).items()][:-1]:
-        if at < since:
+    for copy, at in _copies(present).items():
+        if at < since and copy not in newest:
             copy.unlink()
 
 
@@ -79,7 +82,8 @@ def _aside(present: Path) -> dict[Path, str]:
     """The stored times by the paths, oldest first; of a database that was missing only the log may have been put there."""
     found = {}
     for path in present.parent.glob(f"{present.name}{BEFORE_RESTORE}*"):
-        if match := _KEPT_AT.fullmatch(path.name.removeprefix(f"{present.name}{BEFORE_RESTORE}")):
+        match = _KEPT_AT.fullmatch(path.name.removeprefix(f"{present.name}{BEFORE_RESTORE}"))
+        if match and path.is_file():  # nothing else of such a name is ours, and a folder could not be removed
             hour, minute, second = match.groups()
             found[present.with_name(f"{present.name}{BEFORE_RESTORE}{hour}{minute}{second}")] = f"{hour}:{minute}:{second}Z"
     return dict(sorted(found.items(), key=lambda one: one[1]))
@@ -98,5 +102,5 @@ def _copies(present: Path) -> dict[Path, str]:
     """The stored times of the copies from before upgrades, by their paths, oldest first. Raises OSError."""
     folder = copies_folder(present)
     found = [match for name in (os.listdir(folder) if folder.is_dir() else []) if (match := COPY.fullmatch(name)) and match[4] == "db"]
-    by_time = sorted((":".join(match.groups()[:3]), folder / match[0]) for match in found if not match[5])
+    by_time = sorted((":".join(match.groups()[:3]), folder / match[0]) for match in found if not match[5] and (folder / match[0]).is_file())
     return {copy: at for at, copy in by_time}

@@ -65,6 +65,8 @@ class Database:
         self._opened = _file(path) if writer is not None else None
         self.damage: DamagedDatabase | None = None
         """Why nothing is written any more: the file was found damaged, or gone from its place."""
+        self.changes = 0
+        """Transactions of this process that changed something; what was read while it stays the same is as it was."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -145,7 +147,9 @@ class Database:
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
-            return result, driver.total_changes != before or self._lock.waited >= LONG
+            changed = driver.total_changes != before
+        self.changes += changed
+        return result, changed or self._lock.waited >= LONG
 
     def in_place(self) -> bool:
         """Whether the file that was opened is still where it was: what is written to another place can be found by nobody."""

@@ -616,14 +616,14 @@ def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged:
 
 def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> None:
     """Active runs that the present database does not name, and the keeper will not tell of, have ended; where nobody can tell how, they
-    are lost, and not tried again."""
+    are lost, and not tried again. Of one that it names the keeper was told to forget the end once that was stored: it lacks that."""
     active = (
-        "SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping') "
-        "AND NOT EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid)"
+        "SELECT r.runid, r.task_id, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named FROM main.instances r "
+        "WHERE r.status IN ('starting', 'running', 'paused', 'stopping')"
     )
     for row in sql.rows(c, active):
         trace = seen.get(row.runid, Trace(row.runid))
-        if not trace.told:
+        if not trace.told and (trace.ended or not row.named):
             _end(c, row.task_id, trace)
 
 

@@ -49,6 +49,8 @@ class RunFacts:
     start_time: str | None
     queue: str
     deadline: str | None
+    overtaken: int = 0
+    """Whether a later run of its task goes on, whose end it is that counts."""
 
 
 Judge = Callable[[RunFacts, dict[str, Any]], Verdict]
@@ -391,9 +393,11 @@ def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     return dict(sql.rows(c, found, (json.dumps(list(runids)),)))
 
 
-_ENDING = """
+_OVERTAKEN = """(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o WHERE o.task_id = i.task_id AND o.attempt > i.attempt
+  AND +o.status IN ('starting', 'running', 'paused', 'stopping')))"""
+_ENDING = f"""
 SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit,
-  i.start_time, i.queue, i.deadline
+  i.start_time, i.queue, i.deadline, {_OVERTAKEN}
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
 WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'running', 'paused', 'stopping')
 """
@@ -410,7 +414,7 @@ def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list
         ends.setdefault((verdict.status, _left(e)), []).append(_end_row(e, run, verdict))
     for (status, note), rows in ends.items():
         move_runs(c, status, rows, SYSTEM, note)
-    over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values()])
+    over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values() if not run.overtaken])
     _record_stops(c, [(run, verdict, run.stop_reason or e.get("stop")) for e, run, verdict in verdicts.values()])
     if verdicts:
         recount(c)
@@ -481,11 +485,13 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     """Runs that the keeper refused before it forked anything: as if they had never been claimed, or cancelled if that was asked."""
     rows = sql.rows(
         c,
-        "SELECT runid, task_id, status, stop_reason, stopped_by FROM instances WHERE runid IN (SELECT value FROM json_each(?)) "
-        "AND +status IN ('starting', 'stopping')",
+        f"SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, {_OVERTAKEN} AS overtaken "
+        "FROM instances i JOIN tasks t ON t.uuid = i.task_id "
+        "WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'stopping')",
         (json.dumps(list(runids)),),
     )
     sql.run_many(c, "DELETE FROM instances WHERE runid = ?", [(row.runid,) for row in rows])
+    rows = [row for row in rows if not row.overtaken]
     stopped = [row for row in rows if row.status == Run.STOPPING]
     now = clock.now()
     over = move_tasks(

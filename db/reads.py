@@ -220,13 +220,25 @@ def oldest(c: Connection, queue: str) -> str | None:
     return c.execute(chosen).scalar_one()
 
 
+_DUE = {Task.RETRYING: "retry_at", Task.SCHEDULED: "not_before"}
+"""By state: the column of the time that ends it."""
+
+
 def not_queued(c: Connection, limit: int) -> dict[Task, list[TaskRow]]:
-    """Tasks that wait for something other than a place: retrying, blocked, scheduled, held; each oldest first, so many of each."""
+    """Tasks that wait for something other than a place, so many of each: retrying and scheduled ones by their time, others oldest first."""
     found = {}
     for status in (Task.RETRYING, Task.BLOCKED, Task.SCHEDULED, Task.HELD):
         chosen = select(*_TASK).where(tasks.c.status == status.value, tasks.c.deleted_at.is_(None))
-        found[status] = _tasks(c, chosen.limit(limit))
+        found[status] = _tasks(c, (_first_due(status, limit) if status in _DUE else chosen).limit(limit))
     return found
+
+
+def _first_due(status: Task, limit: int) -> Select[Any]:
+    """Tasks of a state that a time ends, the earliest first. SQLite left to itself would read all of the state and sort them."""
+    due = _DUE[status]
+    own = f"tasks INDEXED BY idx_tasks_{status.value} WHERE status = '{status.value}' AND {due} > ''"
+    first = text(f"tasks.uuid IN (SELECT uuid FROM {own} ORDER BY {due} LIMIT :most)").bindparams(most=limit)
+    return select(*_TASK).where(first).order_by(tasks.c[due])
 
 
 def next_attempt(c: Connection, queues: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ import psutil
 
 from db import check, clock, index, ledger, migrate, sql
 from db.earlier import BEFORE_RESTORE
-from db.errors import DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
+from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
 from db.explain import explain
 from db.files import BESIDE, existing_uri, flush, remove
 from db.reading import broken, reading
@@ -141,16 +142,18 @@ def prepared(
     The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
     the highest number that is known to have been given, and what was `passed` over; `by` restores `what`, as the log of operations names
     them; `idle`: none was given since; `lacks`: whether a database that can be read lacks what was written last, which nobody can tell
-    while a runtime writes."""
+    while a runtime writes. Raises Storage for a present database that only this user or this moment keeps from being read: what came since
+    is in it."""
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     if not trial:
         sweep(present)
     remove(path)
+    source = _with_its_log(present)
+    _require_allowed(source)
     try:
         image(rebuild, path, size, what)
         if migrate.version_of(path) != migrate.HEAD:
             migrate.upgrade(path)
-        source = _with_its_log(present)
         behind = _is_behind(source, lacks)
         sound = is_sound(source) and not unfinished(present) and not behind
         before = _stand_of(source)
@@ -164,6 +167,22 @@ def prepared(
         remove(path)
 
 
+def require_file(path: Path) -> None:
+    """Raises Storage where something else than a file has the name of the database: SQLite may wait for it for ever."""
+    if path.exists() and not path.is_file():
+        away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
+        raise Storage(f"the database is no file: {path}. Nothing was done.", f"Move it away: {away}")
+
+
+def _require_allowed(source: Path) -> None:
+    """Raises Storage where the database is no file, and where it or its log is there and may not be read, which is no damage."""
+    require_file(source)
+    for file in (source, *(Path(f"{source}{ending}") for ending in _beside(source))):
+        if file.exists() and not os.access(file, os.R_OK):
+            said = f"the database cannot be read: permission denied: {file}. What was done since the backup is in it. Nothing was restored."
+            raise Storage(said, f"See whose it is. To do without it: mv {shlex.quote(str(source))} {shlex.quote(f'{source}.unread')}")
+
+
 def _is_behind(path: Path, lacks: Callable[[Path], bool]) -> bool:
     try:
         return lacks(path)
@@ -172,11 +191,13 @@ def _is_behind(path: Path, lacks: Callable[[Path], bool]) -> bool:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether every page of a database can be read and is in order, and it has the tables of one of ours."""
+    """Whether every page of a database can be read and is in order, and it has the tables of one of ours. Raises BusyDatabase."""
     try:
         with reading(path) as c:
             there = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         return there >= ledger.NEEDED and not check.damage(path)
+    except BusyDatabase:
+        raise
     except Problem:
         return False
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-import psutil
 from sqlalchemy import Connection
 
-from db import named, schema, sql
+from db import machine, named, schema, sql
 from db.moves import SYSTEM
 
 NAME = "default"
@@ -25,6 +22,6 @@ def seed(c: Connection) -> None:
 
 def pool(c: Connection) -> tuple[int, int]:
     """The pool alone; its cores and MiB."""
-    cores, memory = len(os.sched_getaffinity(0)), round(psutil.virtual_memory().total / 2**20)
-    named.create(c, schema.pools, NAME, {"total_cpu": float(cores), "total_memory": float(memory)}, SYSTEM)
-    return cores, memory
+    cores, memory = machine.here()
+    named.create(c, schema.pools, NAME, {"total_cpu": cores, "total_memory": memory}, SYSTEM)
+    return int(cores), int(memory)

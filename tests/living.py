@@ -22,11 +22,12 @@ MARK = "TEST_HOME"
 
 
 def until(true: Callable[[], Any], what: str = "what was waited for") -> Any:
-    """What the condition gives once it holds."""
-    end = time.monotonic() + PATIENCE
+    """What the condition gives once it holds. The longer it takes, the more seldom it is asked for: asking costs the other side too."""
+    began = time.monotonic()
     while not (value := true()):
-        assert time.monotonic() < end, f"never: {what}"
-        select.select([], [], [], 0.005)
+        waited = time.monotonic() - began
+        assert waited < PATIENCE, f"never: {what}"
+        select.select([], [], [], min(0.05, 0.005 + waited / 20))
     return value
 
 

@@ -15,12 +15,15 @@ from app.cli.options import (
     Command,
     Parser,
     as_json,
+    filled,
     ids,
     name,
+    read,
     select,
     selectors,
     wildcards,
 )  # fmt: skip
+from app.cli.submit_options import at
 from app.core import amounts
 from app.core.clean import clean, cut
 from app.errors import Usage
@@ -151,14 +154,35 @@ def set_(session: Session, args: Args) -> int:
     if not fields:
         raise Usage("set what? Name it: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
     what = ", ".join(f"{key.replace('_', '-')} {_typed(key, value)}" for key, value in fields.items())
-    pinned = {True: "pinned", False: "no longer pinned"}.get(fields["pinned"], "") if [*fields] == ["pinned"] else ""
-    return _act(session, args, "set", lambda _: {"fields": fields}, f"set {what} on", pinned)
+    became = ""
+    if [*fields] == ["pinned"]:
+        became = "pinned" if fields["pinned"] else "no longer pinned"
+    elif [*fields] == ["at"] and (when := _ahead(fields["at"])):
+        became = f"not before {when}"
+    return _act(session, args, "set", lambda _: {"fields": fields}, f"set {what} on", became)
+
+
+NOW = "now"
+"""In place of a time: not to wait for one any more."""
+
+
+def _at(text: str) -> str:
+    return NOW if text.strip().lower() == NOW else at(text)
+
+
+def _ahead(when: str) -> str:
+    """A time as it was understood; empty for one that is not to be waited for."""
+    from app.cli import times
+
+    return "" if when == NOW else times.ahead(when)
 
 
 def _typed(key: str, value: Any) -> str:
     """A new value as it may have been typed."""
     if key == "pinned":
         return "yes" if value else "no"
+    if key == "at":
+        return _ahead(value) or NOW
     if key in ("timeout", "retry_delay", "grace"):
         return amounts.setting(value)
     return amounts.memory(value) if key == "memory" else clean(str(value))
@@ -196,13 +220,14 @@ def _set_arguments(parser: Parser) -> None:
     ids(parser)
     add = parser.add_argument_group("new values").add_argument
     add("--priority", "-P", dest="to_priority", type=PRIORITY, metavar="N")
-    add("--queue", "-q", dest="to_queue", metavar="QUEUE")
+    add("--queue", "-q", dest="to_queue", type=filled, metavar="QUEUE")
     add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
     add("--memory", dest="to_memory", type=SIZE, metavar="SIZE")
     add("--timeout", "-t", dest="to_timeout", type=DURATION, metavar="TIME")
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
+    add("--at", dest="to_at", type=read(_at), metavar="TIME", help="not before 23:30, 'tomorrow 08:00', 2h (from now); now: at once")
     add("--name", "-n", dest="to_name", type=name, metavar="NAME")
     add("--pin", dest="to_pinned", action="store_true", default=None, help="no cleanup takes it or its runs; ended tasks too")
     add("--unpin", dest="to_pinned", action="store_false", default=None, help="the cleanup may take it again")

@@ -70,6 +70,6 @@ def _arguments(parser: Parser) -> None:
 COMMANDS = {
     "check": Command(
         "look for damage; 5 when there is some", check, _arguments,
-        "  taskdeck db check\n  taskdeck db check --repair",
+        "  taskdeck db check\n  taskdeck db check --repair", asks=lambda args: "db.repair" if args.repair else "db.check",
     ),
 }  # fmt: skip

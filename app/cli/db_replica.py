@@ -28,6 +28,8 @@ def replica(session: Session, args: Args) -> int:
     found = session.call(f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {}))
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
+    elif args.what == "off" and (was := found.get("was")) is not None:
+        output.line(f"replica off: {clean(was)} is no longer copied to; what is there stays.")
     else:
         output.line(_said(found) + (NO_LOGS if args.what == "set" and not found["promoted"] else ""))
     return 0 if not found["problem"] else 1
@@ -136,8 +138,9 @@ def _some(numbers: list[int]) -> str:
 
 
 def _replica_arguments(parser: Parser) -> None:
-    parser.add_argument("what", metavar="set|status|off", nargs="?", default="status")
-    parser.add_argument("to", metavar="FOLDER", nargs="?")
+    told = "set: copy to FOLDER from now on; status (or no word): where the copy is, and how old; off: copy nowhere any more"
+    parser.option("what", metavar="set|status|off", nargs="?", default="status", help=told)
+    parser.option("to", metavar="FOLDER", nargs="?", help="with set: a folder of another disk, or HOST:FOLDER over ssh")
     as_json(parser)
 
 
@@ -150,6 +153,7 @@ COMMANDS = {
     "replica": Command(
         "a warm copy on a second disk or host", replica, _replica_arguments,
         "  taskdeck db replica set /mnt/second/taskdeck\n  taskdeck db replica set backup@other:/srv/taskdeck\n  taskdeck db replica",
+        usage="[OPTION …] [set FOLDER | status | off]", asks=lambda args: f"db.replica.{args.what}",
     ),
     "promote": Command(
         "make a copy the home", promote, _promote_arguments, "  taskdeck --home /mnt/second/taskdeck db promote",

@@ -71,5 +71,8 @@ def _arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "slow": Command("statements that took long, and who asked", slow, _arguments, "  taskdeck db slow --plan"),
-}
+    "slow": Command(
+        "statements that took long, and who asked", slow, _arguments, "  taskdeck db slow --plan",
+        asks=lambda args: "db.slow.clear" if args.clear else "db.slow",
+    ),
+}  # fmt: skip

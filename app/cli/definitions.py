@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from app.cli import output
-from app.cli.options import Args, Command, OneOf, Parser, as_json
+from app.cli.options import Args, Command, OneOf, Parser, as_json, filled
 from app.core.clean import clean, clean_lines, cut
 from app.errors import NotFound, Usage
 
@@ -92,7 +92,7 @@ def export(session: Session, args: Args) -> int:
 
 
 def _apply_arguments(parser: Parser) -> None:
-    parser.option("-f", "--file", metavar="FILE", help="the file; - is stdin")
+    parser.option("-f", "--file", type=filled, metavar="FILE", help="the file; - is stdin")
     parser.option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml or yaml (usually clear from the name)")
     parser.option("--dry-run", action="store_true", help="only say what would change")
     as_json(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.cli import output
+from app.cli import look, output
 from app.cli.options import Args, Command, Parser, as_json, as_rows, one
 from app.cli.table import Column, Line, Span, wrap
 from app.core.clean import clean, clean_lines
@@ -88,7 +88,16 @@ def acting(group: str, verb: str, summary: str, past: str) -> Command:
 
 def _act(session: Session, args: Args, group: str, verb: str, past: str) -> int:
     name = one(args, group)
-    return done(args, session.call(f"{group}.{verb}", name=name), f"{group} {clean(name)} {past}")
+    answer = session.call(f"{group}.{verb}", name=name)
+    return done(args, answer, f"{group} {clean(name)} {_became(answer, past)}")
+
+
+def _became(answer: Row, past: str) -> str:
+    """What became of it, where it was in another state than the usual one before."""
+    was, now = (answer.get("before") or {}).get("status"), answer.get("status", "")
+    if was is None or "active" in (was, now) and was != now:
+        return past
+    return f"is {look.place(now)[0]} already" if was == now else f"{past} (it was {look.place(was)[0]})"
 
 
 def done(args: Args, answer: Any, said: str) -> int:

@@ -278,4 +278,4 @@ EXAMPLES = """\
   taskdeck logs -f 42
   taskdeck logs --tail 20 --attempt 2 42"""
 
-COMMANDS = {"logs": Command("what a task wrote", logs, _arguments, EXAMPLES)}
+COMMANDS = {"logs": Command("what a task wrote", logs, _arguments, EXAMPLES, asks=lambda _: "log")}

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from app.cli import output, words
 from app.cli.session import Session
-from app.errors import Problem, Usage
+from app.errors import Conflict, Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.cli.options import Command
+    from app.cli.options import Args, Command
 
 NOBODY_READS = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
 
 _OF_A_COPY = frozenset({"db promote", "version", "completion", "demo"})
 """What may be asked for where the copy of another home lies: the others would read it as a home in which there is nothing."""
+_LOOKING = frozenset({"completion", "version", "wait"})
+"""What changes nothing and is no verb in `app.client.READING`."""
 _GLOBALS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
 
 
@@ -66,7 +68,7 @@ def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., in
         given = [*given, "--help"]
     if given[:1] == ["--help"]:
         return _print(_overview())
-    session = Session(before.get("home"), deck, serve, keys)
+    session = Session(before.get("home"), deck, serve, keys, read_only="read-only" in before)
     try:
         return _bare(session, before) if not given else _verb(session, given)
     finally:
@@ -103,7 +105,7 @@ def _bare(session: Session, options: dict[str, str]) -> int:
     """No verb: the deck, or the status when there is no terminal to open it on."""
     if output.terminal() and output.keyboard():
         _refuse_copy(session.home)
-        return session.deck(session.home, ascii="ascii" in options or None, read_only="read-only" in options, **_plain(options))
+        return session.deck(session.home, ascii="ascii" in options or None, read_only=session.read_only, **_plain(options))
     return _verb(session, ["status"])
 
 
@@ -136,11 +138,22 @@ def _do(session: Session, name: str, command: Command, given: list[str]) -> int:
     args = command.read(parser, given)
     if args.help:
         return _print(parser.format_help().rstrip())
+    if session.read_only:
+        _refuse_change(name, command, args)
     if args.home is not None:
         session.at(args.home)
     if name not in _OF_A_COPY:
         _refuse_copy(session.home)
     return command.run(session, args)
+
+
+def _refuse_change(name: str, command: Command, args: Args) -> None:
+    """Raises Conflict for what would change or start anything; a dry run does neither."""
+    from app.client import READING
+
+    verb = command.asks(args) if command.asks else name.replace(" ", ".")
+    if verb not in READING | _LOOKING and not getattr(args, "dry_run", False):
+        raise Conflict(f"--read-only only looks, and {name} may change something. Nothing was done.")
 
 
 def _refuse_copy(home: str) -> None:
@@ -163,10 +176,16 @@ def _print(text: str) -> int:
 def _overview() -> str:
     """`taskdeck --help`."""
     found = [
-        "usage: taskdeck [--home DIR] [--in-process] [COMMAND …]",
+        "usage: taskdeck [OPTION …] [COMMAND …]",
         "",
-        "Without a command: the deck; with --in-process, the runtime in it.",
-        "COMMAND --help says more.",
+        "Without a command: the deck. COMMAND --help says more.",
+        "",
+        "options, before the command:",
+        "  --home DIR    the home to work with (TASKDECK_HOME, or XDG data)",
+        "  --read-only   look, in the deck or by a command, and change nothing",
+        "  --ascii       the deck without box characters",
+        "  --plain       the deck for screen readers: words for signs and bars",
+        "  --in-process  the deck with the runtime in it",
         "",
     ]
     for title, verbs in words.SECTIONS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli import groups, output, times
 from app.cli.changes import finish
-from app.cli.options import DURATION, LIMIT, Args, Command, Parser, as_json, as_rows, read
+from app.cli.options import DURATION, LIMIT, Args, Command, Parser, as_json, as_rows, filled, read
 from app.cli.table import Column, Span
 from app.core import amounts, changed
 from app.core.clean import clean
@@ -102,7 +102,7 @@ def _undo_arguments(parser: Parser) -> None:
 def _arguments(parser: Parser) -> None:
     group = parser.add_argument_group("which operations")
     group.add_argument("words", nargs="*", metavar="WORD", help="with this in who, what, to what or the change; !WORD: without")
-    group.add_argument("--by", metavar="USER", help="of this user")
+    group.add_argument("--by", type=filled, metavar="USER", help="of this user")
     group.add_argument("--verb", metavar="VERB", help="of this kind: hold, set, queue pause, …")
     group.add_argument("--object", metavar="WHAT", type=_object, help='on this: 42, "queue media", …')
     group.add_argument("--since", metavar="TIME", type=DURATION, help="in the last 2h, 3d, …")

@@ -87,10 +87,10 @@ class Command:
     """One verb: what reads its options, what does it, and how its help begins and ends.
 
     `usage` is the first line of the help after the verb, where the usual one would not say it all; `better` may know a
-    better answer to words that cannot be read.
+    better answer to words that cannot be read; `asks` says which verb of the runtime it is, where its name does not.
     """
 
-    __slots__ = ("arguments", "better", "examples", "run", "summary", "takes_command", "usage")
+    __slots__ = ("arguments", "asks", "better", "examples", "run", "summary", "takes_command", "usage")
 
     def __init__(
         self,
@@ -101,8 +101,9 @@ class Command:
         takes_command: bool = False,
         usage: str = "",
         better: Callable[[list[str], Usage], Problem] | None = None,
+        asks: Callable[[Args], str] | None = None,
     ) -> None:
-        self.summary, self.run, self.arguments = summary, run, arguments
+        self.summary, self.run, self.arguments, self.asks = summary, run, arguments, asks
         self.examples, self.takes_command, self.usage, self.better = examples, takes_command, usage, better
 
     def read(self, parser: Parser, given: list[str]) -> Args:
@@ -186,8 +187,8 @@ def filters(
     """Which tasks: by state, queue, name, tag, age. The group, for more; `told` stands above it in the help."""
     group = parser.add_argument_group("which tasks", told or None)
     group.add_argument("--status", action="append", metavar="STATE", type=statuses, help="in this state; may repeat")
-    group.add_argument(*queue, dest="queue", metavar="QUEUE", help="in this queue")
-    group.add_argument(*named, dest="name", metavar="NAME", help="with this name")
+    group.add_argument(*queue, dest="queue", metavar="QUEUE", type=filled, help="in this queue")
+    group.add_argument(*named, dest="name", metavar="NAME", type=filled, help="with this name")
     group.add_argument("--tag", action="append", metavar="K=V", type=pair, help="with this tag; may repeat")
     group.add_argument("--since", metavar="TIME", type=DURATION, help="submitted in the last 2h, 3d, …")
     group.add_argument("--filter", metavar="TEXT", help="as in the deck: 'status:failed name:enc* tag:env=prod !word'")
@@ -274,6 +275,13 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def filled(text: str) -> str:
+    """The name of something that is there, or a path: an empty one, as of a variable that is not set, never means the usual one."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 def name(text: str) -> str:
     """A name for something new."""
     wrong = valid_name(text)
@@ -295,6 +303,8 @@ def one(args: Args, what: str) -> str:
     """The one word that was given."""
     if len(args.names) != 1:
         raise Usage(f"which {what}? {'One at a time' if args.names else 'Give its name'}. List: taskdeck {what} ls")
+    if not args.names[0]:
+        raise Usage(f"the name of a {what} must not be empty.", f"List: taskdeck {what} ls")
     return args.names[0]
 
 

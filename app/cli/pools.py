@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import groups, look, output, times
-from app.cli.options import CPU, SIZE, Args, Command, Parser, checked_name, one
+from app.cli.options import CPU, SIZE, Args, Command, Parser, checked_name, filled, one
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -96,7 +96,7 @@ def _arguments(parser: Parser) -> None:
     groups.named(parser)
     parser.option("--cpu", type=CPU, metavar="CORES", help="cores to give out")
     parser.option("--memory", type=SIZE, metavar="SIZE", help="memory to give out: 512M, 32G")
-    parser.option("--sla", metavar="SLA", help="the SLA of all its tasks")
+    parser.option("--sla", type=filled, metavar="SLA", help="the SLA of all its tasks")
     parser.option("--description", metavar="TEXT", help="what it is for")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from app.cli import groups, look, output, times
-from app.cli.options import CAPACITY, PRIORITY, Args, Command, Parser, checked_name, one
+from app.cli.options import CAPACITY, PRIORITY, Args, Command, Parser, checked_name, filled, one
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
@@ -104,7 +104,7 @@ def _tell_shut(args: Args, queue: dict[str, Any]) -> None:
 def _arguments(parser: Parser) -> None:
     groups.named(parser)
     parser.option("--capacity", type=CAPACITY, metavar="N", help="at most N at once (default: the pool's cores)")
-    parser.option("--pool", metavar="POOL", help="where its tasks get CPU and memory (default: default)")
+    parser.option("--pool", type=filled, metavar="POOL", help="where its tasks get CPU and memory (default: default)")
     parser.option("--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
     parser.option("--description", metavar="TEXT", help="what it is for")
 

@@ -34,6 +34,8 @@ def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
     """The filters, with the verb's own states where they name none."""
     again = ("succeeded",) if getattr(args, "again", False) else ()
     states = ["running"] if getattr(args, "signal", None) else [*STATES[verb], *again]
+    if getattr(args, "to_at", None):
+        states = [*WAITING]
     if "filter" in chosen:
         named = any(word.startswith("status:") for word in chosen["filter"].split())
         return chosen if named else {"filter": f"{chosen['filter']} status:{','.join(states)}"}

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 class Session:
     """One command. `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are handed in: the command line imports
-    none of them."""
+    none of them. With `read_only` no runtime is brought up."""
 
-    def __init__(self, home: str | None, deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> None:
+    def __init__(
+        self, home: str | None, deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str], read_only: bool = False
+    ) -> None:
+        self.read_only = read_only
         self.at(home)
         self._client: Client | None = None
         self.deck = deck
@@ -36,7 +39,7 @@ class Session:
         if self._client is None:
             from app.client import Client
 
-            self._client = Client(self.home, autostart=_autostart())
+            self._client = Client(self.home, autostart=_autostart() and not self.read_only)
         return self._client
 
     def call(self, verb: str, /, **args: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import groups, look, times
-from app.cli.options import DURATION, Args, Command, OneOf, Parser, checked_name, one, pair
+from app.cli.options import DURATION, Args, Command, OneOf, Parser, checked_name, filled, one, pair
 from app.cli.table import Column, Span
 from app.core import amounts, metrics
 from app.core.clean import clean
@@ -11,6 +11,7 @@ from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from app.cli.session import Session
@@ -116,7 +117,7 @@ def set_(session: Session, args: Args) -> int:
     return groups.done(args, session.call("sla.set", name=name, **changes), f"sla {clean(name)} changed")
 
 
-def _arguments(parser: Parser) -> None:
+def _arguments(parser: Parser, kind: Callable[[str], str] = filled) -> None:
     groups.named(parser)
     parser.option(
         "--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="ends within that of its submission"
@@ -126,15 +127,15 @@ def _arguments(parser: Parser) -> None:
     )
     parser.option("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=f"of Taskdeck itself: {', '.join(metrics.METRICS)}")
     parser.option("--stays-below", dest="below", metavar="LIMIT", help="it is less: 5m or 250ms, 20 for slow-queries, 64M for wal-size")
-    parser.option("--template", metavar="TEMPLATE", help="only tasks of this template")
-    parser.option("--queue", metavar="QUEUE", help="only tasks of this queue")
-    parser.option("--task", metavar="NAME", help="only tasks of this name")
+    parser.option("--template", type=kind, metavar="TEMPLATE", help="only tasks of this template")
+    parser.option("--queue", type=kind, metavar="QUEUE", help="only tasks of this queue")
+    parser.option("--task", type=kind, metavar="NAME", help="only tasks of this name")
     parser.option("--tag", action="append", type=pair, metavar="K=V", help="only tasks with this tag; may repeat")
     parser.option("--severity", type=OneOf(*look.SEVERITIES), metavar="WORD", help="critical, warning (default) or info")
 
 
 def _set_arguments(parser: Parser) -> None:
-    _arguments(parser)
+    _arguments(parser, str)  # where an empty name takes away what was said before
     parser.option("--on", action="store_true", help="heed it again")
     parser.option("--off", action="store_true", help="heed it no more, and close its alerts")
 

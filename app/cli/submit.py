@@ -170,6 +170,8 @@ def _template(args: Args) -> dict[str, Any]:
         raise _program(args.words) or Usage(
             f'{clean(template)} takes its parameters as -p NAME=VALUE; "{shown}" is one word too many. {NOTHING}'
         )
+    if not template:
+        raise Usage(f"the name of the template must not be empty. {NOTHING}")
     texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
     values = {key: value for key, value, as_json in args.parameters or () if as_json}
     return {
@@ -224,8 +226,15 @@ def _print(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
     else:
         output.raw("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()
+    when = ""
+    if args.at is not None and output.people():
+        from app.cli import times
+
+        when = times.ahead(args.at)
     if _told(stored) and "queue" in stored[0]:
-        output.say(_where(stored[0]))
+        output.say(_where(stored[0], when))
+    elif when:
+        output.note(f"not before {when}.")
 
 
 def _told(tasks: list[dict[str, Any]]) -> bool:
@@ -233,15 +242,17 @@ def _told(tasks: list[dict[str, Any]]) -> bool:
     return output.people() and len(tasks) == 1
 
 
-def _where(row: dict[str, Any]) -> str:
-    """Where a new task stands, for the person who typed it."""
+def _where(row: dict[str, Any], when: str) -> str:
+    """Where a new task stands, for the person who typed it, and when it may start."""
     from app.core.amounts import ordinal
 
     stands = f"#{row['number']} {clean(row['name'])} is {row['status'].replace('_', ' ')} in {clean(row['queue'])}"
     short = clean(row.get("short") or "")
     if row.get("position") is not None and (row.get("total") or 0) > 1 and f" of {row['total']:,}" not in short:
         stands += f", {ordinal(row['position'] + 1)} of {row['total']:,}"
-    return f"{stands}: {short}" if short else stands
+    if when and row["status"] == "scheduled":
+        return f"{stands}: at {when}"
+    return "; ".join(filter(None, [f"{stands}: {short}" if short else stands, when and f"not before {when}"]))
 
 
 def _show_dry(args: Args, tasks: list[dict[str, Any]]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli.options import CPU, DURATION, PRIORITY, RETRIES, SIZE, Parser, name, pair, read
+from app.cli.options import CPU, DURATION, PRIORITY, RETRIES, SIZE, Parser, filled, name, pair, read
 from app.core.clean import clean, cut
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ def arguments(parser: Parser) -> None:
     )
     what.add_argument("--each", action="store_true", help="one task a line of stdin, put where {} stands or at the end")
     what.add_argument("-0", dest="nul", action="store_true", help="with --each: items end in NUL, not in a newline")
-    what.add_argument("--from", dest="lines", metavar="FILE", help="one task a JSON line; - is stdin; all or nothing")
+    what.add_argument("--from", dest="lines", type=filled, metavar="FILE", help="one task a JSON line; - is stdin; all or nothing")
     what.add_argument("--keep-going", action="store_true", help="with --from: store the good lines, list the bad")
     _needs(parser.add_argument_group("how it runs"))
     after = parser.add_argument_group("then")
@@ -57,19 +57,19 @@ def arguments(parser: Parser) -> None:
 def _needs(group: Any) -> None:
     add = group.add_argument
     add("-n", "--name", type=name, help="what it is called")
-    add("-q", "--queue", help="where it waits (default: default)")
+    add("-q", "--queue", type=filled, help="where it waits (default: default)")
     add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
     add("-t", "--timeout", type=DURATION, metavar="TIME", help="ended after 30s, 5m, 2h, 1d (a bare number: seconds)")
     add("--cpu", type=CPU, metavar="CORES", help="cores it takes (default: 1)")
     add("--memory", type=SIZE, metavar="SIZE", help="memory it takes: 512M, 4G (a bare number: MiB; default: none)")
     add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
-    add("--after", action="append", metavar="ID", help="start when that task has succeeded; may repeat")
-    add("--after-any", action="append", metavar="ID", help="start when that task has ended; may repeat")
-    add("--at", type=read(at), metavar="TIME", help="not before 23:30, 2026-01-31T08:00, 2h (from now)")
+    add("--after", action="append", type=filled, metavar="ID", help="start when that task has succeeded; may repeat")
+    add("--after-any", action="append", type=filled, metavar="ID", help="start when that task has ended; may repeat")
+    add("--at", type=read(at), metavar="TIME", help="not before 23:30, 'tomorrow 08:00', 2h (from now), or an ISO time")
     add("--tag", dest="tags", action="append", type=pair, metavar="K=V", help="a tag to find it by; may repeat")
     add("--hold", action="store_true", help="keep it until taskdeck release")
-    add("-C", "--cwd", metavar="DIR", help="run there instead of here")
+    add("-C", "--cwd", type=filled, metavar="DIR", help="run there instead of here")
     add("--env", action="append", type=pair, metavar="N=V", help="one more variable; may repeat")
     add("--keep-env", metavar="WHICH", help="all, none, or names with commas (default: all but the terminal's)")
     add("--grace", type=DURATION, metavar="TIME", help="between TERM and KILL when it is ended (default: 5s)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import groups, output, times
-from app.cli.options import CPU, DURATION, RETRIES, SIZE, Args, Command, Parser, checked_name, one
+from app.cli.options import CPU, DURATION, RETRIES, SIZE, Args, Command, Parser, checked_name, filled, one
 from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean, cut, is_secret_name
@@ -157,11 +157,11 @@ def _arguments(parser: Parser) -> None:
     run.add_argument("--script", metavar="TEXT", help="shell text; parameters arrive as $PARAM_name")
     run.add_argument("--callable", metavar="M:F", help="a Python function; parameters are its keywords")
     run.add_argument("--engine", metavar="ENGINE", help="exec, shell or python (usually clear from the above)")
-    run.add_argument("--shell", metavar="FILE", help="which shell (default: /bin/sh)")
-    run.add_argument("--python", metavar="FILE", help="which Python (default: python3)")
+    run.add_argument("--shell", type=filled, metavar="FILE", help="which shell (default: /bin/sh)")
+    run.add_argument("--python", type=filled, metavar="FILE", help="which Python (default: python3)")
     run.add_argument("--parameters", metavar="JSON", help="a JSON Schema of what may be filled in, or @FILE")
     usual = parser.add_argument_group("what its tasks ask for, unless they say otherwise")
-    usual.add_argument("--queue", "-q", metavar="QUEUE")
+    usual.add_argument("--queue", "-q", type=filled, metavar="QUEUE")
     usual.add_argument("--cpu", type=CPU, metavar="CORES")
     usual.add_argument("--memory", type=SIZE, metavar="SIZE")
     usual.add_argument("--timeout", "-t", type=DURATION, metavar="TIME")

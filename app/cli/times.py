@@ -57,6 +57,12 @@ def clock(text: str | None, seconds: bool = False) -> str:
         return clean(text)
 
 
+def ahead(text: str) -> str:
+    """`Sat 18:09 (in 23h)`: a time as it was understood; empty when it is over."""
+    left = (local(text) - local_now()).total_seconds()
+    return f"{clock(text)} (in {amounts.at_most(left)})" if left > 0 else ""
+
+
 def moment(text: str) -> str:
     """A stored time as `Wed 25 Nov 10:30:00`."""
     try:

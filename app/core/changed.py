@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from app.core import amounts, difference
@@ -14,7 +13,7 @@ MOST = 3
 """Things that are told of what was made or taken away."""
 _STATES = frozenset({"status", "run"})
 """Columns whose values need no name."""
-_TIMES = frozenset({"until", "not_before", "retry_at"})
+_TIMES = difference.MOMENTS | {"until"}
 _UNTOLD = frozenset({"name", "created_at", "updated_at", "current_load", "by", "ids", "with", "uuid", "id", "type", "enabled"})
 """What tells nothing of what was made or taken away."""
 
@@ -88,7 +87,7 @@ def _value(obj: str, key: str, value: Any) -> str:
     if key in _STATES and isinstance(value, str):
         return clean(difference.STATES.get(value, value.replace("_", " ")))
     if key in _TIMES and isinstance(value, str):
-        return _time(value)
+        return difference.moment(value)
     if _is_severity(obj, key) and type(value) is int:
         from app.core import sla
 
@@ -100,14 +99,6 @@ def _value(obj: str, key: str, value: Any) -> str:
 
 def _is_severity(obj: str, key: str) -> bool:
     return key == "priority" and obj.startswith("sla ")
-
-
-def _time(text: str) -> str:
-    """A stored moment as a clock on the wall says it."""
-    try:
-        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
-        return cut(clean(text), difference.LONGEST)
 
 
 def _is_structure(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.core import amounts
@@ -19,6 +20,8 @@ _TIMES = frozenset({"timeout", "grace", "retry_delay"})
 _CORES = frozenset({"cpu", "total_cpu"})
 _NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay", "sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
+MOMENTS = frozenset({"not_before", "retry_at"})
+"""Columns that hold a stored moment."""
 STATES = {"active": "open"}
 """Stored states that are called otherwise."""
 
@@ -97,9 +100,19 @@ def _words(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, float)) and (write := _writer(key)):
         return write(float(value))
+    if isinstance(value, str) and key in MOMENTS:
+        return moment(value)
     if isinstance(value, str):
         return clean(STATES.get(value, value.replace("_", " ")) if key == "status" else value)
     return clean(json.dumps(value))
+
+
+def moment(text: str) -> str:
+    """A stored moment as a clock on the wall says it."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return cut(clean(text), LONGEST)
 
 
 def _writer(key: str) -> Callable[[float], str] | None:

@@ -73,8 +73,8 @@ def _masked(name: str, value: Any, secret: bool) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """A value as it may stand in a command: text as it is, all else as JSON, a list's items too."""
-    yield value if isinstance(value, str) else json.dumps(value)
+    """A value as it may stand in a command: text as it is, and as within JSON, all else as JSON, a list's items too."""
+    yield from {value, json.dumps(value)[1:-1]} if isinstance(value, str) else [json.dumps(value)]
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _texts(inner)
 

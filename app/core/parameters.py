@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from app.core import patterns, schemas, wording
+from app.core import hiding, patterns, schemas, wording
 from app.core.clean import clean, cut, nearest, valid_name
 from app.errors import Usage
 
@@ -122,8 +122,10 @@ def resolve(schema: Schema, given: Mapping[str, Any], template: str = "") -> dic
     faults.add(*_hostile(given), *_unknown(shown, given))
     filled = _filled({name: value for name, value in given.items() if not faults.told(name)}, schema)
     try:
-        for error in _errors(schema, filled):
-            faults.add_error(error, shown.properties)
+        errors = list(_errors(schema, filled))
+        hidden = hiding.names(schema, filled) if errors else ()
+        for error in errors:
+            faults.add_error(error, shown.properties, hidden)
     except (schemas.TooMuch, schemas.BadSchema) as error:
         faults.add(wording.Fault("", str(error)))
     faults.stop()
@@ -137,8 +139,10 @@ def findings(schema: Schema, given: Mapping[str, Any]) -> list[Finding]:
     found = [Finding((name,) if name else (), text) for name, text in told.items()]
     filled = _filled({name: value for name, value in given.items() if name not in told}, schema)
     try:
-        for error in _errors(schema, filled):
-            found += [one for one in _found(error) if not one.path or one.path[0] not in told]
+        errors = list(_errors(schema, filled))
+        hidden = hiding.names(schema, filled) if errors else ()
+        for error in errors:
+            found += [one for one in _found(error, hidden) if not one.path or one.path[0] not in told]
     except (schemas.TooMuch, schemas.BadSchema) as error:
         found.append(Finding((), str(error)))
     return list(dict.fromkeys(found))
@@ -319,8 +323,8 @@ def _errors(schema: Schema, filled: Mapping[str, Any]) -> Iterator[ValidationErr
             yield error
 
 
-def _found(error: ValidationError) -> Iterator[Finding]:
-    """An error as findings: what is missing stands where it is missed."""
+def _found(error: ValidationError, hidden: Collection[str]) -> Iterator[Finding]:
+    """An error as findings: what is missing stands where it is missed. `hidden`: see `wording.rule`."""
     path = tuple(error.absolute_path)
     if not path and error.validator in ("additionalProperties", "unevaluatedProperties"):
         return  # `_unknown` has told of each
@@ -328,7 +332,7 @@ def _found(error: ValidationError) -> Iterator[Finding]:
     for name in missing:
         yield Finding((*path, name), f"{wording.label(*path, name)} is {wording.missed(error, name)}", missing=True)
     if not missing:
-        yield Finding(path, f"{wording.label(*path)} {wording.rule(error)}".lstrip())
+        yield Finding(path, f"{wording.label(*path)} {wording.rule(error, hidden)}".lstrip())
 
 
 def _reads_as(name: str, text: str, value: Any, schema: Schema) -> bool:
@@ -388,4 +392,5 @@ def _check_properties(schema: Schema) -> None:
             raise Usage(f"parameters: the default of {wording.label(name)} {fault}")
     for error in schemas.errors(schema, defaults):
         if error.absolute_path:
-            raise Usage(f"parameters: the default of {wording.label(*error.absolute_path)} {wording.rule(error)}")
+            said = wording.rule(error, hiding.names(schema, defaults))
+            raise Usage(f"parameters: the default of {wording.label(*error.absolute_path)} {said}")

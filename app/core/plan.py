@@ -229,7 +229,7 @@ def _in_order(view: View, rooms: dict[str, Room], slots: dict[str, int]) -> Iter
     """The tasks of open queues with a free slot: queue priority, front, priority, age."""
     if view.halted is not None:
         return
-    candidates = [q for q in view.queues if _open(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1]
+    candidates = [q for q in view.queues if opened(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1]
     candidates.sort(key=lambda queue: -queue.priority)
     for _, level in groupby(candidates, key=lambda queue: queue.priority):
         yield from _merged([queue.waiting for queue in level])
@@ -244,7 +244,8 @@ def rank(task: Waiting) -> tuple[int, int, int]:
     return -task.front, -task.priority, task.number
 
 
-def _open(queue: QueueView, pool: PoolView) -> bool:
+def opened(queue: QueueView, pool: PoolView) -> bool:
+    """Whether tasks of the queue may start as far as somebody's word goes."""
     return queue.status == ACTIVE and pool.status == ACTIVE
 
 

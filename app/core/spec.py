@@ -73,6 +73,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _filled(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
 def shown(value: Any) -> str:
     """A value from outside, short and safe enough for a message."""
     return cut(clean(f'"{value}"' if isinstance(value, str) else str(value)), 60)
@@ -101,7 +107,7 @@ class TaskSpec(BaseModel):
     parameters: dict[str, Any] | None = None
     parameter_texts: list[list[OsStr]] | None = None
     name: NameStr | None = None
-    queue: str | None = None
+    queue: Annotated[str, AfterValidator(_filled)] | None = None
     priority: Priority = 0
     timeout: Duration | None = None
     cpu: Cpu | None = None
@@ -114,7 +120,7 @@ class TaskSpec(BaseModel):
     at: str | int | float | None = None
     tags: dict[str, str] = {}
     env: dict[OsStr, OsStr] = {}
-    cwd: OsStr | None = None
+    cwd: Annotated[OsStr, AfterValidator(_filled)] | None = None
     hold: bool = False
     log_limit: Size | None = None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.core.clean import MASK, clean, cut, is_secret_name, nearest
-from app.core.hiding import declared
+from app.core.clean import MASK, clean, cut, nearest
+from app.core.hiding import declared, is_secret
 from app.core.schemas import place
 from app.errors import Usage
 
@@ -64,8 +64,8 @@ class Faults:
     def add(self, *faults: Fault) -> None:
         self._found.update({fault.text: fault for fault in faults})
 
-    def add_error(self, error: ValidationError, properties: Mapping[str, Mapping[str, Any]]) -> None:
-        """A validation error, unless it was told in other words already. `properties` are the schema's, by name."""
+    def add_error(self, error: ValidationError, properties: Mapping[str, Mapping[str, Any]], hidden: Collection[str]) -> None:
+        """A validation error, unless it was told in other words already. `properties` are the schema's, by name; `hidden`: see `rule`."""
         path = tuple(error.absolute_path)
         if path and self.told(str(path[0])):
             return
@@ -73,7 +73,7 @@ class Faults:
             self._missing.update({name: properties.get(name, {}) for name in lacking(error) if not self.told(name)})
             return
         name = label(*path)
-        text = f"{name} {rule(error)}" if name else rule(error)
+        text = f"{name} {rule(error, hidden)}".lstrip()
         self.add(Fault(str(path[0]) if path else "", f"{text} (parameter {name})" if name else text))
 
     def told(self, name: str) -> bool:
@@ -98,13 +98,17 @@ def label(*path: str | int) -> str:
     return place(path)
 
 
-def rule(error: ValidationError) -> str:
-    """What the value must be, and what it is: `must be 0 to 51, not 99`."""
+def rule(error: ValidationError, hidden: Collection[str] = ()) -> str:
+    """What the value must be, and what it is: `must be 0 to 51, not 99`. Neither is told of one that its schema, the name of its parameter
+    or being one of `hidden` makes secret."""
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {cut(clean(schema['errorMessage']), 160)}"
     say = _RULES.get(str(error.validator), _other)
-    shown = MASK if declared(schema) else _shown(error.instance, error.absolute_path)
+    secret = declared(schema) or any(isinstance(step, str) and is_secret(step, hidden) for step in error.absolute_path)
+    if secret and error.validator not in _BARE:
+        return "is none of those that it may be" if error.validator in ("enum", "const") else "is refused by its schema"
+    shown = MASK if secret else _shown(error.instance)
     return cut(f"{say(error, schema)}{f', not {shown}' if error.validator in _WITH_VALUE else ''}", 400)
 
 
@@ -144,16 +148,14 @@ def _described(name: str, schema: Mapping[str, Any]) -> str:
 
 def _sample(name: str, schema: Mapping[str, Any]) -> str:
     """What stands for a value in a line to copy."""
-    if isinstance(schema.get("enum"), list):
+    if isinstance(schema.get("enum"), list) and not (declared(schema) or is_secret(name, ())):
         return "|".join(cut(clean(str(value)), 20) for value in schema["enum"][:3])
     if "path" in str(schema.get("format", "")) or any(word in name.lower() for word in _PATHS):
         return "PATH"
     return {"integer": "N", "number": "N", "boolean": "true"}.get(str(schema.get("type")), "VALUE")
 
 
-def _shown(value: Any, path: Any) -> str:
-    if any(isinstance(step, str) and is_secret_name(step) for step in path):
-        return MASK
+def _shown(value: Any) -> str:
     return cut(clean(value if isinstance(value, str) and not value else json.dumps(value, ensure_ascii=False)), 40)
 
 
@@ -246,3 +248,7 @@ _WITH_VALUE = frozenset(
         "multipleOf",
     )
 )
+_BARE = (_WITH_VALUE - {"enum", "const"}) | {
+    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems",
+}  # fmt: skip
+"""Rules that tell nothing of a value in words."""

@@ -47,7 +47,8 @@ def _in_the_way(folder: str) -> tuple[str, str]:
     above = os.path.dirname(named)
     if not os.path.lexists(named) and not os.path.isdir(above):
         why = f"there is no folder {clean(above)}, in which {clean(os.path.basename(named))} is to be made; is its disk mounted?"
-        return why, f"mkdir -p {quote(above)}"
+        another = f'"${{EDITOR:-vi}}" {quote(config_file())}'
+        return why, f"mount its disk, or name another folder: {another}; where there is to be no disk: mkdir -p {quote(above)}"
     place = next(one for one in (folder, named, above) if os.path.lexists(one))
     if not os.path.isdir(place):
         return f"{clean(place)} is no folder", f"ls -ld {quote(place)}"

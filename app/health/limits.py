@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-from app.core import amounts
+from app.core import amounts, oversize
 from app.core.clean import clean
 from app.health.finding import Finding, quote, sudo, taskdeck
 from app.health.process import limits, read
+from db import machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +121,14 @@ def folders(pid: int, controller: str) -> Iterator[str]:
         while path is not None and ".." not in path and os.path.isdir(root):
             yield f"{root}{path}".rstrip("/")
             path = os.path.dirname(path) if path != "/" else None
+
+
+def pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+    """Do the pools give out more than the machine has?"""
+    for one in oversize.found((status or {}).get("pools") or (), *machine.here()):
+        options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else amounts.plain(fits)}" for what, fits in one.fits.items()]
+        cure = taskdeck(home, f"pool set {quote(one.pool)} {' '.join(options)}")
+        yield Finding("pools", f"{one.said}; well where they are shared on purpose", "hint", cure)
 
 
 def memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:

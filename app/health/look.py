@@ -33,6 +33,7 @@ def look(
         ("files", lambda: disk.files(path)),
         ("clock", lambda: clock.clock(path, status, newest)),
         ("limits", lambda: limits.own(path, status)),
+        ("pools", lambda: limits.pools(path, status)),
         ("runtime", lambda: _living(path, asked, ours, refused)),
         ("cgroups", lambda: systemd.cgroup(path, status)),
         ("cgroups", lambda: limits.memory(path, status)),

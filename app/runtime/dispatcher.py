@@ -282,14 +282,16 @@ class Dispatcher:
             moves.recount(c)
 
     def _missing(self, c: Connection, hello: dict[str, Any], judge: moves.Judge) -> list[str]:
-        """Active runs that no keeper knows: those that never started are to be refused, the others are lost."""
+        """Active runs that no keeper knows: those that never started are to be refused, the others are lost, but for those that it was told
+        to forget once their end was recorded, which is so no more."""
         known = {run["run"] for run in hello["runs"]} | {*hello.get("elsewhere", ())} | self._sent
         active = [run for run in reads.active(c) if run.runid not in known]
-        lost = [run for run in active if run.start_time is not None]
         now = time.time()
         reason = "its supervisors left no record of its end"
-        moves.ended(c, [{"run": run.runid, "lost": True, "reason": reason, "at": now} for run in lost], judge)
-        return [run.runid for run in active if run.start_time is None]
+        ends = {run.runid: {"run": run.runid, "lost": True, "reason": reason, "at": now} for run in active if run.start_time is not None}
+        ends |= {runid: self._with_log(end) for runid, end in traces.ends(self.home, [run.runid for run in active]).items()}
+        moves.ended(c, list(ends.values()), judge)
+        return [run.runid for run in active if run.runid not in ends]
 
     def _claim(self, c: Connection) -> list[dict[str, Any]]:
         """Plan with what is free now and give the tasks that may start a run each."""

@@ -204,7 +204,7 @@ class Duties:
         if problems == self._told:
             return
         try:
-            await self.db.write(alerts.system, problems)
+            await self.db.write(alerts.system, problems, ("config",) if self.settings.mild else ())
             self._told, self._silent = problems, False
         except Problem as problem:
             if not self._silent:

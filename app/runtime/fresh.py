@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
@@ -14,17 +15,24 @@ from app.runtime.inplace import CLOSED, check_in_place
 from app.service.checking import lacking
 from db import check, migrate, restore
 from db.engine import Database
+from db.errors import ReadOnlyDisk
+from db.files import BESIDE
 from db.seed import seed
 
 
 def look_over(home: Path) -> None:
     """Look for damage where the last runtime did not let go of the database in peace. Raises DamagedDatabase; nothing is written.
+    Raises ReadOnlyDisk where the database may not be written: SQLite would open it all the same, and for good.
 
     The caller holds the lock.
     """
     path = paths.database(home)
     restore.sweep(path)
     check_in_place(home)
+    for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in BESIDE)):
+        if file.exists() and not os.access(file, os.W_OK):
+            said = f"the database cannot be written: {file} is read-only. No runtime was started."
+            raise ReadOnlyDisk(said, "See whose it is, and whether its disk can be written.")
     if unsure(home):
         check.quick(path)  # 1.5 s for 1 GiB
         refuse_behind(home)

@@ -32,8 +32,9 @@ def put_back(path: Path, saved: Path) -> str:
 def check_in_place(home: Path) -> None:
     """Raises DamagedDatabase where a restore was cut short, and where there is no database, or an empty one, and the home or backups show
     that there was one: one made anew would give the same numbers again. Raises Usage where neither says so, and it is not known where the
-    backups lie."""
+    backups lie, and Storage where something else than a file has its name."""
     path = paths.database(home)
+    restore.require_file(path)
     if restore.unfinished(path):
         raise damaged(path, "a restore was cut short, and its log lies beside the one before that")
     if path.exists() and path.stat().st_size:

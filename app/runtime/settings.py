@@ -25,6 +25,8 @@ class Settings:
         """The sections as they were when they were well, by name."""
         self.problem: str | None = None
         """What is wrong in the file and what holds instead, as of the last look."""
+        self.mild = False
+        """Whether that is about no data: a theme, say."""
 
     @property
     def upkeep(self) -> Upkeep:
@@ -54,6 +56,7 @@ class Settings:
             sections["backup"] = replace(upkeep.backup, enabled=False)
         self._upkeep = _with(upkeep, sections | again)
         self.problem = _problem(found, list(again), lost) if found.wrong else None
+        self.mild = not found.doubt
 
 
 def _with(upkeep: Upkeep, sections: dict[str, Any]) -> Upkeep:

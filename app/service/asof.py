@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import amounts
+from app.core import amounts, sla
 from app.core.board import (
     AlertLine,
     Board,
@@ -216,9 +217,19 @@ class Then:
         for row in asof.alerts(self.c, self.at, SHOWN_ALERTS):
             seen = row.acknowledged_at is not None and row.acknowledged_at <= self.at
             yield AlertLine(
-                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, row.text, row.short,
+                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, *self._late(row),
                 clock.unix(row.fired_at), row.task_id, row.number, row.acknowledged_by if seen else None,
             )  # fmt: skip
+
+    def _late(self, row: Any) -> tuple[str, str]:
+        """How late it was then, in words and in short; as it was last told where its rule or its task do not say any more."""
+        rule = sla.parse(json.loads(row.conditions)) if row.conditions and row.created_at else None
+        if rule is None or rule.metric or rule.value != row.limit:
+            return row.text, row.short
+        started, ended = (clock.unix(at) if at and at <= self.at else None for at in (row.first_start, row.ended_at))
+        due = clock.unix(row.not_before) if row.not_before else None
+        verdict = sla.judge(rule, sla.Facts(clock.unix(row.created_at), due, started, ended), self.now.timestamp())
+        return (verdict.text, verdict.short) if verdict.late else (row.text, row.short)
 
 
 def later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:

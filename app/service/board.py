@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
 
@@ -32,7 +33,7 @@ from app.core.board import (
     RuntimeFacts,
 )
 from app.core.clean import clean
-from app.core.plan import View, rank
+from app.core.plan import PoolView, QueueView, Room, View, Waiting, opened, rank
 from app.core.signs import BAD
 from app.errors import Usage
 from app.service import alerts, backupfiles, backups, queues, replica, view
@@ -40,6 +41,7 @@ from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
 from db import clock, operations, reads, replicas
+from db.engine import Database
 from db.rows import ActiveRow, PoolRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
@@ -78,9 +80,39 @@ class _Counted:
 _TODAY, _UNSEEN = _Counted(ENDED), _Counted(BAD, kept=True)
 
 
+STILL = 10.0
+"""Seconds for which a board of which nothing runs is not read anew as long as nothing is written."""
+
+
+class _Still:
+    """The last board of each database: a deck that is left open asks once a second, and most of them are as the one before."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[Database, tuple[Any, Board]] = WeakKeyDictionary()
+
+    async def read(self, call: Call, seen: float | None) -> Board:
+        """The board as it is now; of what is in the database only what can have changed is read."""
+        state = (call.db.changes, halted(call), seen, call.live and call.live.upkeep)
+        known, last = self._of.get(call.db, (None, None))
+        now = clock.utcnow()
+        if last and known == state and call.live and not call.db.damage and 0 <= now.timestamp() - last.at < STILL:
+            return last._replace(
+                at=now.timestamp(), runtime=facts(call), host=host(call), database=database(call), lock=_lock(call, now)
+            )  # fmt: skip
+        found = await call.db.read(read, call, seen)
+        if found.running:
+            self._of.pop(call.db, None)
+        else:
+            self._of[call.db] = state, found
+        return found
+
+
+_STILL = _Still()
+
+
 async def board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
     """Everything the deck shows, as one moment. `seen`: the UNIX time at which failures were last looked at."""
-    return (await call.db.read(read, call, seen)).as_dict()
+    return (await _STILL.read(call, seen)).as_dict()
 
 
 def read(c: Connection, call: Call, seen: float | None = None) -> Board:
@@ -292,27 +324,28 @@ def _last_line(text: str) -> str:
 
 
 def _next(c: Connection, seen: View) -> Iterable[NextLine]:
-    """The first that wait, in the order they may start, then what waits for other things."""
-    firsts = sorted(
-        (task for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]),
-        key=lambda t: (_closed(seen, t.queue), -_priority(seen, t.queue), *rank(t)),
+    """The first that wait: what may start as things are, in that order; then what waits for other things, by its time where it has one;
+    then what stands still until somebody does something."""
+    pools = {pool.name: pool for pool in seen.pools}
+    firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
+    firsts.sort(key=lambda pair: (-pair[0].priority, *rank(pair[1])))
+    able, still = (
+        [task for queue, task in firsts if _stands_still(queue, pools[queue.pool], task) is so][:SHOWN_NEXT] for so in (False, True)
     )
-    rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for task in firsts[:SHOWN_NEXT]])}
-    tasks = [rows[task.uuid] for task in firsts[:SHOWN_NEXT] if task.uuid in rows]
-    for others in reads.not_queued(c, max(8, SHOWN_NEXT - len(tasks))).values():
-        tasks += others
+    spare = max(8, SHOWN_NEXT - len(able))
+    others = reads.not_queued(c, spare)
+    chosen = (able, still[:spare])
+    rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for part in chosen for task in part])}
+    queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
+    held = others.pop(Task.HELD)
+    tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
     why = view.reasons(c, _HABITS, tasks, seen.halted, seen)
     return [_next_line(task, why[task.uuid]) for task in tasks]
 
 
-def _closed(seen: View, queue: str) -> bool:
-    """Whether nothing of a queue can start: its tasks come after those that can."""
-    found = next(q for q in seen.queues if q.name == queue)
-    return found.status != "active" or any(p.status != "active" for p in seen.pools if p.name == found.pool)
-
-
-def _priority(seen: View, queue: str) -> int:
-    return next(q.priority for q in seen.queues if q.name == queue)
+def _stands_still(queue: QueueView, pool: PoolView, task: Waiting) -> bool:
+    """Whether it starts only when somebody does something: its queue or pool is closed, or its pool could never hold it."""
+    return not (opened(queue, pool) and Room(pool, 0.0, 0.0).can_ever_hold(task.cpu, task.memory))
 
 
 def _next_line(task: TaskRow, why: Any) -> NextLine:

@@ -78,7 +78,9 @@ def _keeper(home: Path, strange: list[str], lost: list[str]) -> list[str]:
     alive = {trace.runid for trace in traces.traces(home) if trace.goes_on} if strange else set()
     then = ": it goes on, and becomes a task with the next start (taskdeck serve --detach)"
     found = [f"the keeper has run {runid}, which no row knows{then if runid in alive else ''}" for runid in strange[: TOLD]]
-    return found + [f"run {runid} is said to go on, and the keeper does not know it: it ends as lost" for runid in lost[: TOLD]]
+    ends = traces.ends(home, lost)
+    ended = {runid: "its end is recorded anew by the next start" if runid in ends else "it ends as lost" for runid in lost}
+    return found + [f"run {runid} is said to go on, and the keeper does not know it: {ended[runid]}" for runid in lost[: TOLD]]
 
 
 def _logs(home: Path, alone: list[str]) -> list[str]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from app.core import hiding
 from app.core.clean import clean
 from app.core.definitions import KINDS, Definitions, document, parse
 from app.errors import NotFound, Refused, Usage
-from app.service import find, slas, templates
+from app.service import find, queues, slas, templates
 from app.service.call import Call
 from db import alerts, named, reads, schema
 from db.rows import PoolRow
@@ -44,7 +45,7 @@ class Change:
         return "create" if self.new else "update" if self.fields else "same"
 
     def as_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind.removesuffix("s"), "name": self.name, "change": self.word, "fields": self.fields}
+        return {"kind": self.kind.removesuffix("s"), "name": self.name, "change": self.word, "fields": hiding.masked(self.fields)}
 
 
 async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = False) -> dict[str, Any]:
@@ -54,6 +55,9 @@ async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = 
     """
     wanted = await asyncio.to_thread(_checked, text, format)
     changes = await (call.db.read(plan, wanted) if dry_run else call.db.write(_apply, wanted, call.by))
+    changed = [change.name for change in changes if change.kind == "pools" and change.word != "same"]
+    if changed and not dry_run:
+        await queues.note_oversize(call, changed)
     return {"changes": [change.as_dict() for change in changes]}
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Table
 
-from app.core import spec
+from app.core import oversize, spec
 from app.core.clean import clean, valid_name
 from app.core.plan import rank
 from app.errors import Conflict, Usage
 from app.service import find, slas
 from app.service.call import Call
-from db import dispatch, named, reads, schema
+from db import dispatch, machine, named, reads, schema
 from db.rows import QueueRow
 from db.states import WAITING
 
@@ -186,7 +186,14 @@ async def pool_create(
         named.create(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(create)
+    await note_oversize(call, [name])
     return await pool_show(call, name=name)
+
+
+async def note_oversize(call: Call, names: Sequence[str]) -> None:
+    """Say that these pools, or all together, give out more than the machine has: people share cores on purpose, so it is not refused."""
+    for said in oversize.after(await call.db.read(pool_dicts), *machine.here(), names):
+        call.note(f"{said}: more may start than it can run well.")
 
 
 def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
@@ -220,6 +227,8 @@ async def pool_set(
         named.change(c, schema.pools, name, _with_sla(c, values), call.by)
 
     await call.db.write(change)
+    if cpu is not None or memory is not None:
+        await note_oversize(call, [name])
     return await pool_show(call, name=name)
 
 
@@ -273,14 +282,15 @@ async def _rm(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
 
 
 async def _turn(kind: Kind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
-    """Let it start things again, or nothing more."""
+    """Let it start things again, or nothing more; the row, and its status `before`, which may have been the same."""
 
-    def change(c: Connection) -> None:
+    def change(c: Connection) -> str:
         kind.known(c, name)
-        named.change(c, kind.table, name, {"status": status}, call.by, verb)
+        changed = named.change(c, kind.table, name, {"status": status}, call.by, verb)
+        return changed["status"][0] if changed else status
 
-    await call.db.write(change)
-    return await _show(kind, call, name=name)
+    was = await call.db.write(change)
+    return {**await _show(kind, call, name=name), "before": {"status": was}}
 
 
 _QUEUE = Kind("queue", schema.queues, queue_dicts, named.users_of_queue)

@@ -45,8 +45,9 @@ def parted(target: str) -> tuple[str, str]:
 
 
 async def off(call: Call) -> dict[str, Any]:
-    """Copy nowhere any more; the copy stays where it is."""
-    return await _moved(call, None)
+    """Copy nowhere any more; the copy stays where it `was`, None where there was none."""
+    before = await call.db.read(replicas.find)
+    return {**await _moved(call, None), "was": before.target if before else None}
 
 
 async def _moved(call: Call, to: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,12 +25,14 @@ from app.core.spec import TaskSpec, words_for
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import find, given, view, views
 from app.service.call import Call
-from db import clock, moves, named, operations, reads
+from db import clock, machine, moves, named, operations, reads
 from db.errors import DiskFull, Storage
 from db.rows import Placed, PoolRow, QueueRow, TemplateRow
 
 NOTHING = "Nothing was submitted."
 DEFAULT_QUEUE = "default"
+TOLD = 10
+"""Mistakes that one refusal names."""
 LARGEST_BATCH = 1_000_000
 LARGE_BATCH = 5_000
 
@@ -73,8 +75,8 @@ class Batch:
             "type": kind,
             "parameters": given, "priority": spec.priority, "timeout": _first(spec.timeout, template and template.timeout, None),
             "queue": queue.name, "cpu": cpu, "memory": memory, "retries": _first(spec.retries, template and template.retries, 0),
-            "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": _time(spec.at), "hold": spec.hold,
-            "held_by": self.origin.by if spec.hold else None, "tags": spec.tags, "env_id": None, "env": spec.env or None,
+            "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": None if spec.at is None else moment(spec.at),
+            "hold": spec.hold, "held_by": self.origin.by if spec.hold else None, "tags": spec.tags, "env_id": None, "env": spec.env or None,
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd, "umask": self.origin.umask,
             "launch": launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
         }  # fmt: skip
@@ -100,25 +102,28 @@ class Batch:
             self.templates[name] = found
         return self.templates[name]
 
-    def parents(self) -> list[dict[str, Any]]:
-        """The dependency rows; a parent may be a task of the same batch, by its name. Raises Conflict for a cycle."""
+    def parents(self) -> tuple[list[dict[str, Any]], dict[int, Problem]]:
+        """The dependency rows, and for tasks of which a parent is not known, by their place, what is wrong; a parent may be a task of the
+        same batch, by its name. Raises Conflict for a cycle."""
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
         edges: dict[int, list[int]] = {}
         found = []
-        missing: list[Problem] = []
+        unknown: dict[int, Problem] = {}
         for at, spec in self.after:
+            missing: list[Problem] = []
             for kind, references in (("success", spec.after), ("any", spec.after_any)):
                 for reference in references:
                     inner = self._inner(here, reference, at)
                     edges.setdefault(at, []).extend(inner)
                     uuids = [self.rows[i]["uuid"] for i in inner] or _known(self.c, reference, missing)
                     found += [{"task_id": self.rows[at]["uuid"], "parent_id": uuid, "kind": kind} for uuid in uuids]
-        if missing:
-            raise _together(missing)
-        self._no_cycle(edges)
-        return list({(row["task_id"], row["parent_id"]): row for row in found}.values())
+            if missing:
+                unknown[at] = _together(missing)
+        if not unknown:
+            self._no_cycle(edges)
+        return list({(row["task_id"], row["parent_id"]): row for row in found}.values()), unknown
 
     def _inner(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
         """The tasks of this batch that a reference names: digits never do, and its own name means an earlier task if there is one."""
@@ -133,11 +138,11 @@ class Batch:
             names = [f'"{clean(self.rows[at]["name"])}"' for at in ring]
             raise Conflict(f"{' would wait for '.join([*names, names[0]])}: a cycle. Nothing was submitted.")
 
-    def store(self) -> None:
-        """Insert all, as one operation; nothing when the same submission was stored before and its answer was lost."""
+    def store(self, links: Sequence[dict[str, Any]]) -> None:
+        """Insert all, with these of `parents`, as one operation; nothing when the same submission was stored before and its answer was
+        lost."""
         if moves.known(self.c, self.first):
             return
-        links = self.parents()
         sha = _environment(self.c, self.origin.env)
         for row in self.rows:
             row["env_id"] = sha
@@ -159,6 +164,14 @@ def _filled(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
     return batch
 
 
+def _linked(batch: Batch) -> list[dict[str, Any]]:
+    """The dependency rows. Raises Problem with all parents that are not known."""
+    links, unknown = batch.parents()
+    if unknown:
+        raise _together(list(unknown.values()))
+    return links
+
+
 def _known(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
     """The uuid of the task that is meant; what is wrong with the reference goes to `missing`."""
     try:
@@ -173,8 +186,9 @@ def _together(problems: Sequence[Problem]) -> Problem:
     first, *others = problems
     if not others:
         return first
-    said = dict.fromkeys(problem.message.replace(NOTHING, "").rstrip(". ") for problem in problems)
-    return type(first)(f"{'; '.join(said)}. {NOTHING}", first.hint)
+    said = list(dict.fromkeys(problem.message.replace(NOTHING, "").rstrip(". ") for problem in problems))
+    rest = [f"and {len(said) - TOLD:,} more like these"] if len(said) > TOLD else []
+    return type(first)(f"{'; '.join([*said[:TOLD], *rest])}. {NOTHING}", first.hint)
 
 
 _NUMBER = re.compile(r"#?[0-9]+")
@@ -230,20 +244,27 @@ def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any])
 def fits(pool: PoolRow, cpu: float, memory: float, undone: str = NOTHING) -> None:
     """Refuse what could never start, with all that there is too little of."""
     asked = (("memory", memory, pool.total_memory, amounts.memory), ("cpu", cpu, pool.total_cpu, amounts.plain))
-    lacking = [(word, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
+    lacking = [(word, needed, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
     if lacking:
-        needs = " and ".join(f"{needed} {word}" for word, needed, _ in lacking)
+        needs = " and ".join(f"{needed} {word}" for word, _, needed, _ in lacking)
         has = " and ".join(total for *_, total in lacking)
-        options = " ".join(f"--{word} {needed}" for word, needed, _ in lacking)
+        options = " ".join(f"--{word} {needed}" for word, _, needed, _ in lacking)
+        beyond = _beyond({word: needed for word, needed, *_ in lacking})
         raise Refused(
             f"needs {needs}, but pool {clean(pool.name)} has {has} in all: it could never start. {undone}",
-            f"Ask for less, or: taskdeck pool set {clean(shlex.quote(pool.name))} {options}",
+            f"Ask for less{beyond}, or: taskdeck pool set {clean(shlex.quote(pool.name))} {options}",
         )
 
 
-def _time(at: str | int | float | None) -> str | None:
-    if at is None:
-        return None
+def _beyond(needs: Mapping[str, float]) -> str:
+    """What the machine itself has too little of, so that no pool should be made so large; empty where it has enough."""
+    there, write = machine.here()._asdict(), {"memory": amounts.memory, "cpu": amounts.plain}
+    over = [f"{write[word](there[word])} {word}" for word, needed in needs.items() if needed > there[word] + 1e-6]
+    return f" (this machine has {' and '.join(over)} in all)" if over else ""
+
+
+def moment(at: str | int | float) -> str:
+    """A time to start, as it is stored. Raises Usage."""
     try:
         return clock.stamp(amounts.parse_time(str(at), clock.utcnow()))
     except (ValueError, OverflowError) as error:
@@ -314,8 +335,32 @@ async def submit(
     except DiskFull as problem:
         raise problem.instead("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
     await given.note(call.home, max(row["number"] for row in stored))
+    _note_past(call, specs)
     _note_halted(call)
     return [stored[0] | {"short": await _short(call, stored[0]["uuid"])}, *stored[1:]] if explain else stored
+
+
+JUST = 5.0
+"""Seconds for which a time to start is not over yet: until here it was still to come when it was typed."""
+
+
+def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
+    """Say of which tasks the time to start is over already: they are stored all the same, as scripts rely on that."""
+    past = {at: ago(at) for at in {spec.at for spec in specs} if at is not None}
+    over = [(spec, past[spec.at]) for spec in specs if spec.at is not None and past[spec.at] > JUST]
+    if len(specs) > 1 and over:
+        return call.note(f"of {len(over):,} of these tasks the time to start is over already: they do not wait for it.")
+    for spec, seconds in over:
+        then = "it does not wait for that" if spec.hold or spec.after or spec.after_any else "it starts now"
+        call.note(f"that time was {amounts.age(seconds)} ago: {then}.")
+
+
+def ago(at: str | int | float) -> float:
+    """Seconds since a time to start was; 0 for what is none, which was refused."""
+    now = clock.utcnow()
+    with suppress(ValueError, OverflowError):
+        return (now - amounts.parse_time(str(at), now)).total_seconds()
+    return 0.0
 
 
 def _note_halted(call: Call) -> None:
@@ -362,13 +407,13 @@ def _checked(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
 
 def _dry(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
     batch = _filled(c, specs, origin, uuid7())
-    batch.parents()
+    _linked(batch)
     return [{**row, "env": None, **views.masked(row["parameters"], row["launch"])} for row in batch.rows]
 
 
 def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
     batch = _filled(c, specs, origin, first)
-    batch.store()
+    batch.store([] if moves.known(c, first) else _linked(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.placed(c, uuids)}
     rows = [stored[uuid] for uuid in uuids]
@@ -398,6 +443,7 @@ async def submit_lines(
     try:
         stored = await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
         await given.note(call.home, max(stored["numbers"]))
+        _note_past(call, [spec for _, spec in parsed if isinstance(spec, TaskSpec)])
         _note_halted(call)
         return stored
     except DiskFull as problem:
@@ -436,28 +482,43 @@ def _line(line: str) -> TaskSpec | Problem:
 def _store_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
 ) -> dict[str, Any]:
-    batch = Batch(c, origin, first)
-    refused: list[tuple[int, Problem]] = []
+    refused: dict[int, Problem] = {}
+    batch, links = _filled_of_lines(c, parsed, origin, first, keep_going, refused)
+    while links is None:  # without those whose parents are not known others may have lost theirs
+        batch, links = _filled_of_lines(c, parsed, origin, first, keep_going, refused)
+    if not batch.rows:
+        n, problem = min(refused.items(), default=(0, None))
+        raise Usage(f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one.")
+    batch.store(links)
+    numbers = moves.numbers(c, [row["uuid"] for row in batch.rows])
+    return {"numbers": numbers, "refused": [{"line": n, "message": str(problem)} for n, problem in sorted(refused.items())]}
+
+
+def _filled_of_lines(
+    c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool,
+    refused: dict[int, Problem],
+) -> tuple[Batch, list[dict[str, Any]] | None]:  # fmt: skip
+    """The rows and the dependency rows of lines that are not `refused`; those that are wrong are added to these, or the first is raised
+    unless `keep_going`. None for the latter once more when parents were not known."""
+    batch, lines = Batch(c, origin, first), []
     for n, spec in parsed:
+        if n in refused:
+            continue
         try:
             if isinstance(spec, Problem):
                 raise spec
             batch.add(spec)
+            lines.append(n)
         except Problem as problem:
-            refused.append((n, problem))
             if not keep_going:
-                break
-    if refused and not keep_going:
-        raise _line_problem(*refused[0], len(parsed))
-    if not batch.rows:
-        raise Usage(
-            "there is no task to submit: no line holds one."
-            if not refused
-            else f"line {refused[0][0]}: {refused[0][1]}"
-        )
-    batch.store()
-    numbers = moves.numbers(c, [row["uuid"] for row in batch.rows])
-    return {"numbers": numbers, "refused": [{"line": n, "message": str(problem)} for n, problem in refused]}
+                raise _line_problem(n, problem, len(parsed)) from None
+            refused[n] = problem
+    links, unknown = batch.parents()
+    if unknown and not keep_going:
+        at = min(unknown)
+        raise _line_problem(lines[at], unknown[at], len(parsed))
+    refused |= {lines[at]: problem for at, problem in unknown.items()}
+    return batch, None if unknown else links
 
 
 def _line_problem(n: int, problem: Problem, total: int) -> Problem:

@@ -88,7 +88,8 @@ def _apply_to(c: Connection, by: str, verb: str, found: find.Chosen, may: May, a
 
 
 _TOLD = (
-    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "retry_at", "pinned",
+    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "not_before", "retry_at",
+    "pinned",
 )  # fmt: skip
 
 
@@ -443,7 +444,10 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "grace": TypeAdapter(spec.Duration),
     "name": TypeAdapter(spec.NameStr),
     "pinned": TypeAdapter(bool),
+    "at": TypeAdapter(str),
 }
+NOW = "now"
+"""What takes away the time before which a task does not start."""
 FREE = frozenset({"pinned"})
 """Fields of which no run knows: they may be set of a task that has ended, too."""
 
@@ -453,20 +457,26 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
     values = {name: _field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
+    if "at" in values:
+        values["not_before"] = None if (at := values.pop("at")) == NOW else submit.moment(at)
     may = await call.db.read(_settable, values)
     was: dict[str, dict[str, Any]] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
         _change(c, _uuids(rows), values)
+        if "not_before" in values:
+            moves.settle(c, _uuids(rows), call.by)
 
-    done = await _each(call, f"set {' '.join(values)}", ids, select, may, act)
+    done = await _each(call, f"set {' '.join(fields)}", ids, select, may, act)
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
     done["notes"] += [
         f"#{row['number']} is {row['status']}: this run keeps what it has, and the change counts for the next one."
         for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *FREE}
     ]  # fmt: skip
+    if done["done"] and (at := values.get("not_before")) and (seconds := submit.ago(at)) > submit.JUST:
+        done["notes"].append(f"that time was {amounts.age(seconds)} ago: nothing waits for it.")
     return done
 
 
@@ -488,6 +498,8 @@ def _settable(c: Connection, values: dict[str, Any]) -> May:
     def may(row: TaskRow) -> None:
         if not values.keys() <= FREE:
             _waiting_only("set")(row)
+        if "not_before" in values and row.status in ACTIVE:
+            raise Conflict(f"{_title(row)} has started: there is no time to wait for any more.")
         refuse_room(places, row, values)
 
     return may

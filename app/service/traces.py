@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import psutil
 
 from app import paths
 from db.adopted import UNKNOWN, Trace
+from db.moves import LAST
 
 Records = dict[str, dict[str, Any]]
 """The records of one run, by their letter; `f`: it was forgotten."""
@@ -51,6 +52,26 @@ def _records(home: Path) -> Iterator[dict[str, Any]]:
 def known_to_keeper(home: Path) -> set[str]:
     """Runs that a keeper will tell of in its hello."""
     return {runid for runid, records in told(home).items() if "f" not in records}
+
+
+def ends(home: Path, runids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """How those of these runs ended that the journal still tells of, as their keeper would: it forgets what was recorded, which a
+    database that was put back may lack."""
+    found = told(home) if runids else {}
+    return {runid: end for runid in runids if (end := _end_of(runid, found.get(runid, {}))) is not None}
+
+
+def _end_of(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
+    """None where it is not known, or not written as it should be."""
+    with suppress(KeyError, TypeError, AttributeError):
+        end, began = records["e"], records["i"]["at"] if "p" in records else None
+        event = {"run": runid, "code": end["code"], "signal": end["signal"], "reason": end.get("reason"), "lost": end.get("lost", False),
+                 "again": end.get("again", True), "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
+                 "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"], "maxrss": end["rss"]}  # fmt: skip
+        numbers = (event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss"))
+        sound = all(number is None or 0 <= number < LATEST for number in numbers) and 0 <= event["at"] < LATEST
+        return event if sound else None
+    return None
 
 
 def traces(home: Path) -> list[Trace]:
@@ -108,7 +129,9 @@ def _marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if pid is not None and _began_at(pid["pid"]) == pid["ticks"]:
             variables = psutil.Process(pid["pid"]).environ()
-            return int(variables["TASKDECK_TASK"]), int(variables["TASKDECK_ATTEMPT"])
+            number, attempt = int(variables["TASKDECK_TASK"]), int(variables["TASKDECK_ATTEMPT"])
+            if 0 < number < LAST and 0 < attempt < LAST:  # a job may write into them what it likes
+                return number, attempt
     return None, 1
 
 

@@ -71,9 +71,9 @@ def _on_task(row: OperationRow) -> bool:
 
 
 def _chosen(c: Connection, by: By, ids: Sequence[int] | int | None) -> list[OperationRow]:
-    """What is meant, in the order to undo it: the newest first, but of cancelled tasks what others wait for first."""
+    """What is meant, in the order to undo it: the newest first, but of tasks that were cancelled together what others wait for first."""
     rows = _given(c, [ids] if isinstance(ids, int) else ids) if ids is not None else _last(c, by)
-    return sorted(rows, key=lambda row: number_of(row.object) or 0 if row.verb == "cancel" else -row.id)
+    return sorted(rows, key=lambda row: (-(row.batch or row.id), number_of(row.object) or 0 if row.verb == "cancel" else -row.id))
 
 
 def _given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:

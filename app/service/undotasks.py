@@ -16,7 +16,7 @@ from app.service.operations import changed_since, has_changed
 from db import moves, operations, reads
 from db.operations import By
 from db.rows import OperationRow, PoolRow, TaskRow
-from db.states import ENDED, Run, Task
+from db.states import ACTIVE, ENDED, Run, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ def act(c: Connection, by: By, backs: Sequence[Back]) -> None:
     _turn(c, by, backs)
     for name in {name for back in backs for name in back.values} - {"hold", "run", "status", "retry_at"}:
         tasks.update(c, name, [{"at": back.task.uuid, name: back.values[name]} for back in backs if name in back.values])
+    moves.settle(c, [back.task.uuid for back in backs if "not_before" in back.values], by)
     after = tasks.states(c, rows)
     done = [(back.operation, *before.difference(after, back.task.uuid)) for back in backs]
     if others:
@@ -131,6 +132,8 @@ def _check_fields(task: TaskRow, was: Mapping[str, Field], facts: Facts) -> None
         if name != "status" and getattr(task, name) != field.after:
             now = Field(name, field.after, getattr(task, name))
             raise has_changed(f"#{task.number}", f": {difference.sentence(now)}")
+    if "not_before" in was and task.status in ACTIVE:
+        raise Refused(f"#{task.number} has started.")
     if "hold" in was and not was["hold"].before:
         tasks.refuse_unreadable(task)
     tasks.refuse_room(facts.places, task, {name: field.before for name, field in was.items()})

@@ -141,6 +141,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Whether something that cannot be undone was done after the latest of these."""
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
+        self.asked_again: dict[str, float] = {}
+        """The ends of tasks that were asked to run again, UNIX seconds by uuid: a row that shows this end has not answered yet."""
         self.errands = Errands(self.client_factory)
         """What changes something: it may wait for the database, and its turn."""
         self.questions = Errands(self.client_factory, name="questions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from app.core.clean import width
 from app.tui.errands import Done
 from app.tui.verbs import Deed, sentence
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 BY_FILTER = ("cancel", "hold", "front")
 """Verbs on all that a filter means that can be taken back, as far as nothing started meanwhile."""
+NEXT = 8
+"""Cells that what `u` takes back next keeps at least: what was taken back now is told first."""
 
 
 class Batch:
@@ -42,6 +45,7 @@ class Batch:
         refused = error is not None or (isinstance(answer, dict) and bool(answer.get("refused")))
         if refused:
             self._app.asked_priorities.clear()
+            self._app.asked_again.clear()
         texts = self._refused if refused else self._texts
         if error is None:
             self._did = self._did or not isinstance(answer, dict) or bool(answer.get("done", True))
@@ -73,7 +77,8 @@ class Batch:
         elif self._did and not self._takes_back:
             self._app.cannot_be_undone()
         elif self._takes_back and (before := self._app.undone_next):
-            texts = [*texts, f"u undo: {before}"]
+            room = self._app.size.width - width("  ".join([*texts, "u undo: "])) - 1
+            texts = [*texts, f"u undo: {self._app.look.cut(before, max(NEXT, room))}"]
         self._app.say("  ".join(texts), "warn" if self._failed else "", stays=True)
 
 

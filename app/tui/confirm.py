@@ -41,10 +41,11 @@ def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], no
 
 
 def ask_again(rows: Sequence[TaskRow], look: Look) -> Question | None:
-    """Run those of these that ended again? One asks nothing."""
-    if len(rows) < 2:
+    """Run those of these that ended again? One asks nothing, unless it has succeeded: nothing is to be made good there."""
+    if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
         return None
     count, names, left = _ended(rows, look)
+    left = left if len(rows) > 1 else [[], [("It has succeeded; this runs it once more. u does not take that back.", "")]]
     body = [[(f"Run {_tasks(count)} again?", "")], [], *some(names, look), *left]
     answers = [Answer("y", f"run {count} again" if count > 1 else "run it again"), Answer("n", "leave them" if count > 1 else "leave it")]
     return Question("Run again", body, answers, safe="n", names=unnamed(names))

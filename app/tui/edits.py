@@ -136,7 +136,9 @@ QUEUE = Kind(
     first="capacity",
 )
 POOL = Kind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
-NEW_QUEUE = Kind("queue", (NAME, *QUEUE.slots[:-1]), first="name")
+_EMPTY = {"capacity": "at once; empty: the pool's cores", "pool": "empty: default", "priority": "higher first; empty: 0"}
+"""What a new queue gets in a field that is left empty."""
+NEW_QUEUE = Kind("queue", (NAME, *(replace(slot, hint=_EMPTY.get(slot.name, slot.hint)) for slot in QUEUE.slots[:-1])), first="name")
 NEW_POOL = Kind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
 
 ON_TASKS = (("finishes-within", "a task finishes within"), ("starts-within", "a task starts within"))

@@ -29,6 +29,8 @@ from app.tui.pasting import OneLine, in_one_line, pasted
 from app.tui.sturdy import SturdyScreen
 
 LABEL = 11
+ONE_WORD = 1.0
+"""Seconds within which letters are those of one word, where a word picks one of many."""
 Options = Sequence[tuple[str, str]]
 """Values, each with its label (safe text)."""
 
@@ -319,7 +321,7 @@ class Choice(InOrder, Lines, can_focus=True):
 
 
 class Pick(InOrder, Lines, can_focus=True):
-    """One of many: left and right step through, enter shows all."""
+    """One of many: left and right step through, enter shows all, typing picks what begins so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right", "step(1)", "Next", id="pick.next", show=False),
@@ -337,11 +339,44 @@ class Pick(InOrder, Lines, can_focus=True):
         super().__init__(id=id)
         self._options = options
         self.value = value
+        self._sought, self._sought_at = "", 0.0
+        """What is being typed, and when its last letter was, in seconds."""
 
     def offer(self, options: Options) -> None:
-        """Offer these; the value stays what it is."""
+        """Offer these; the value stays what it is, unless another was asked for by typing before there was any."""
+        early = self._sought if options and not self._options else ""
         self._options = options
+        if early:
+            self._pick_by(early)
         self._redraw()
+
+    async def typed(self, event: Typed) -> None:
+        """A letter picks; other keys are as everywhere."""
+        if not (isinstance(event, events.Key) and self._seek(event)):
+            await super().typed(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """The same on a screen that gives its keys as Textual does."""
+        if self._seek(event):
+            event.stop()
+
+    def _seek(self, event: events.Key) -> bool:
+        """Whether it was a letter, which is taken as the next of a word, or as the first one of another."""
+        letter = event.character or ""
+        if not event.is_printable or letter.isspace():
+            return False
+        word = self._sought + letter if event.time - self._sought_at < ONE_WORD else letter
+        self._sought_at = event.time
+        self._sought = word if not self._options or self._pick_by(word) or not self._pick_by(letter) else letter
+        return True
+
+    def _pick_by(self, word: str) -> bool:
+        """Whether one begins so, which is picked then: the present one where it does, for a letter alone the next one."""
+        values = [value for value, label in self._options if label.casefold().startswith(word.casefold())]
+        if values:
+            at = values.index(self.value) if self.value in values else -1
+            self.choose(values[(at + 1) % len(values)] if len(word) == 1 else values[max(0, at)])
+        return bool(values)
 
     def choose(self, value: str) -> None:
         """Pick one by its value."""

@@ -186,8 +186,11 @@ def header_lines(
     if bearings.title:
         room = width - wide(right) - wide(left[:-1]) - 2
         left[-1] = (look.cut(bearings.title, room, "middle"), "bold")
-    elif short and not bearings.tab:
-        left += counter_spans(board, bearings.failures, short=True, look=look)
+    elif short:
+        counted = counter_spans(board, bearings.failures, short=True, look=look)
+        if bearings.tab and bearings.failures:  # the panes' digits may leave no room for all
+            counted = [counted[0], counted[-1], *counted[1:-1]]
+        left += [("  ", ""), *counted] if bearings.tab else counted
     lines = [join(left, right, width)]
     if not short:
         places: list[Span] = [

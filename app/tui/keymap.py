@@ -49,12 +49,30 @@ def bindings_of(nodes: Iterable[type[DOMNode]]) -> dict[str, list[Binding]]:
 
 
 def settled(keys: Keys, path: str) -> tuple[dict[str, str], str]:
-    """The keys that hold, as Textual names them, and what there is to say about the others: "" when there are none."""
+    """The keys that hold, as Textual names them, and what there is to say about the others: "" when there are none. What is wrong by
+    itself is passed over alone; of keys that would mean two things nobody knows which was meant, so that none of them holds."""
     there, told = known(keys, path)
+    kept, wrong = _that_are_keys(there, path)
+    said = [told] if told else []
+    if wrong:
+        said.append(f"{wrong[0].message} Passed over{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}.")
     try:
-        return checked(there, path), told
+        return checked(kept, path), "  ".join(said)
     except Usage as problem:
-        return {}, f"{problem.message} Usual keys hold."
+        return {}, "  ".join([*said, f"{problem.message} Usual keys hold."])
+
+
+def _that_are_keys(keys: Keys, path: str) -> tuple[dict[str, str], list[Usage]]:
+    """The entries that name keys, and what is wrong with the others."""
+    kept, wrong = {}, []
+    for name, chosen in keys.items():
+        try:
+            for key in _split(chosen):
+                _named(name, key, path)
+            kept[name] = chosen
+        except Usage as problem:
+            wrong.append(problem)
+    return kept, wrong
 
 
 def known(keys: Keys, path: str) -> tuple[Keys, str]:

@@ -19,9 +19,15 @@ MOST = 1_000_000
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
 _REWRITES = re.compile(rb"[\r\b]|\x1b\[[0-?]*[ -/]*[^0-?m]")
 """What goes back in a line, or erases in it: what was written is not all shown any more."""
-_ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault")
+_PHRASES = (
+    "could not", "couldn't", "cannot", "can't", "unable to", "failed", "refused", "denied", "no such file", "not found", "timed out",
+)  # fmt: skip
+"""What plain programs say, which name no error by that word."""
+_ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault", *_PHRASES)
 _ERROR = re.compile(
-    r"(?<!no )(?<!0 )(?<!\w)(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault)(?!\w)",
+    r"(?<!no )(?<!\b0 )(?<!\w)"
+    rf"(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault|{'|'.join(_PHRASES)})"
+    r"(?!\w|\s*[:=]\s*0\b)",
     re.IGNORECASE | re.ASCII,
 )
 

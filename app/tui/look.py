@@ -63,6 +63,9 @@ _TO_ASCII = str.maketrans({
     "←": "<-", "↑": "up", "↓": "down", "▲": "!", "△": "'", "？": "?", "：": ":", "／": "/",
 })  # fmt: skip
 
+_NO_BLOCKS = str.maketrans("█▒·", "   ")
+"""What of a head explains a bar, which in a plain look is words."""
+
 
 @lru_cache(maxsize=8192)
 def safe(text: str) -> str:
@@ -153,7 +156,7 @@ class Look(NamedTuple):
         line = [" " if self.plain else "━" if focused else "─"] * width
         end = 0
         for at, head in heads:
-            cells = _in_cells(head)
+            cells = _in_cells(head.translate(_NO_BLOCKS) if self.plain else head)
             if head and at > end and at + len(cells) <= width:
                 line[at - 1 : at + len(cells) + 1] = [" ", *cells, " "]
                 end = at + len(cells)

@@ -5,7 +5,7 @@ Every function takes the chosen rows and gives deeds, or raises `Unfit` with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -132,11 +132,14 @@ def _turned_place(turned: str, place: QueueLine | PoolLine) -> Deed:
     return Deed(first.verb, first.args, first.said, (back,), name)
 
 
-def again(rows: Sequence[TaskRow]) -> list[Deed]:
-    """Run ended tasks again."""
+def again(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Deed]:
+    """Run ended tasks again. `asked` holds the ends, by uuid, of those that were asked to before: a row that still shows that end has not
+    answered, and a key pressed twice is not meant twice."""
     ended = [row for row in rows if isinstance(row, EndedLine)]
     if not ended:
         raise Unfit(f"{_have(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
+    if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
+        raise Unfit(f"#{twice.number} was asked to run again already, and has not answered yet.")
     return [Deed("retry", {"ids": ids(ended), "again": True}, "Runs again:")]
 
 

@@ -201,7 +201,7 @@ def _came_along(entry: Mapping[str, Any], database: Path, mine: str | None) -> b
 def _history(database: Path) -> tuple[bool, str | None]:
     """Whether there is a database that can be read, and its history."""
     with suppress(OSError, *sql.FAILED):
-        if database.exists():
+        if database.is_file():
             with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
                 return True, tool.history(c)
     return False, None

@@ -129,9 +129,15 @@ class Visit(NamedTuple):
         found = {binding.key: binding.action for node in nodes for binding in merged(node)}
         return {key: action for key, action in found.items() if key not in NOT_PRESSED and action != "app.leave"}
 
-    def bursts(self) -> list[list[str]]:
-        """The keys in the order in which they are pressed: those that lead nowhere in one burst, then each alone."""
+    def bursts(self, once: bool = False) -> list[list[str]]:
+        """The keys in the order in which they are pressed: those that lead nowhere in one burst, then each alone.
+
+        Of several keys for the same one is pressed, if `once`.
+        """
         bound = self.bound()
+        if once:
+            of = {action: key for key, action in reversed(bound.items())}
+            bound = {key: action for key, action in bound.items() if of[action] == key}
         typed = {key for key in bound if len(sent(key)) == 1 and sent(key).isprintable()} if self._types else set()
         quiet = [key for key, action in bound.items() if key not in LAST and (key in typed or QUIET.match(action))]
         alone = [key for key in bound if key not in quiet]
@@ -149,7 +155,7 @@ WAITING = (*RUNNING, ("3", "▌Next"))
 TASKS = ("5", "▌Tasks")
 TYPED = ("/", r"\A[^▌]*/ filter[^▌]*\Z")
 TEMPLATES = ("6", "▌Templates")
-LOG = (*RUNNING, ("l", "following"))
+LOG = (*RUNNING, ("l", "at the end, fol"))  # "following" is cut where its run is paused, as by a key that is obeyed late
 FORM = ("n", "Deck › New task")
 EDIT = (*WAITING, ("e", r"(?s)Edit #.*cores"))
 EDITOR = (TEMPLATES, ("e", "greet › definition"))
@@ -244,11 +250,17 @@ class Deck:
     def come_back(self, visit: Visit) -> None:
         """From wherever a key has led to."""
         if not self.is_at(visit) and self._takes_all():
-            self.press(["escape"], modal=True)
+            self._escape(visit)
         if not self.is_at(visit) and len(visit.way) == 1 and "▌" in self.text and not self._takes_all():
             self._step(*visit.way[0])
         elif not self.is_at(visit):
             self._go(visit)
+
+    def _escape(self, visit: Visit) -> None:
+        """Out of what takes all keys; what is not left so is seen by who looks next."""
+        self.shown.type(f"{sent('escape')}{FOCUS}")
+        with suppress(AssertionError):
+            self.shown.wait(lambda _: self.is_at(visit) or not self._takes_all(), 1)
 
     def _go(self, visit: Visit) -> None:
         """From the deck; once more when the row that is meant went on to run or ended on the way."""
@@ -419,10 +431,10 @@ def test_every_key_of_a_screen_leaves_the_deck_alive_and_the_screen_whole(deck: 
     press_all(deck, visit)
 
 
-def press_all(deck: Deck, visit: Visit) -> None:
+def press_all(deck: Deck, visit: Visit, once: bool = False) -> None:
     """Press every key of a place, each from a fresh visit, and look after each whether the deck is alive and the screen whole."""
     deck.mend()
-    for keys in visit.bursts():
+    for keys in visit.bursts(once):
         with told(f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"):
             deck.come_back(visit)
             deck.press(keys, visit.modal)

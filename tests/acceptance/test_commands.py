@@ -11,24 +11,24 @@ def in_a_row(numbers):
     return numbers == [str(int(numbers[0]) + at) for at in range(len(numbers))]
 
 
-def test_a_task_runs_where_it_was_submitted_with_that_environment_and_nothing_was_up_before(house):
-    place = house.work / "one" / "two words"
-    place.mkdir(parents=True)
-
-    number = house.submit("--", "sh", "-c", 'pwd > where; echo "$COLOUR" > colour', cwd=place, COLOUR="green & blue")
-
-    assert number == "1"
-    assert house.td("wait", number).returncode == 0
-    assert (place / "where").read_text() == f"{place}\n"
-    assert (place / "colour").read_text() == "green & blue\n"
-    assert house.json("status")["runtime"]["state"] == "running"
-
-
-def test_the_first_commands_at_once_on_a_fresh_home_all_succeed(house):
-    done = house.shell("for i in 1 2 3 4 5 6; do taskdeck submit -- true & done; wait")
+def test_the_first_commands_at_once_on_a_fresh_home_all_succeed_and_meet_the_same_runtime(tidied):
+    done = tidied.shell("for i in 1 2 3 4 5 6; do taskdeck submit -- true & done; wait")
 
     assert sorted(done.stdout.split()) == ["1", "2", "3", "4", "5", "6"]
-    assert house.td("wait", *"123456").returncode == 0
+    assert tidied.td("wait", *"123456").returncode == 0
+    assert tidied.json("status")["runtime"]["state"] == "running"
+    assert (tidied.home / "run" / "runtime.log").read_text().count("runtime up") == 1
+
+
+def test_a_task_runs_where_it_was_submitted_with_that_environment(tidied):
+    place = tidied.work / "one" / "two words"
+    place.mkdir(parents=True)
+
+    number = tidied.submit("--", "sh", "-c", 'pwd > where; echo "$COLOUR" > colour', cwd=place, COLOUR="green & blue")
+
+    assert tidied.td("wait", number).returncode == 0
+    assert (place / "where").read_text() == f"{place}\n"
+    assert (place / "colour").read_text() == "green & blue\n"
 
 
 def test_a_shell_loop_over_files_submits_one_task_each(tidied):

@@ -25,7 +25,7 @@ def refused_until_it_is_restored(house: House, *refused: Any, backup: bool) -> N
     for said in (repaired, house.td("db", "migrate"), *refused):
         assert said.returncode == 5 and said.stderr.endswith(f": taskdeck {cure}\n"), said.stderr
         assert backup or said.stderr.endswith(ALONE), said.stderr
-    assert house.json("status")["database"]["state"] == "DAMAGED"
+    assert house.ask("status")["database"]["state"] == "DAMAGED"
     looked = house.td("doctor", "--json")
     (found,) = [one for one in json.loads(looked.stdout) if one["check"] == "database"]
     assert looked.returncode == 1 and not found["ok"] and found["cure"].replace(f"--home {house.home} ", "") == f"taskdeck {cure}", found

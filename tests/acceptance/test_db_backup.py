@@ -31,7 +31,7 @@ def test_without_a_runtime_a_backup_is_taken_under_its_lock_and_none_is_started(
 
     assert (taken["kind"], taken["verified"]) == ("full", True) and Path(taken["path"]).is_file()
     assert idle.json("db", "backups") == [{name: taken[name] for name in taken if name != "after"}]
-    assert idle.json("status")["runtime"]["state"] != "running"
+    assert idle.ask("status")["runtime"]["state"] != "running"
     assert idle.ok("db", "verify") == "1 backup checked, all well\n"
 
 
@@ -130,7 +130,7 @@ def test_a_program_after_a_backup_that_fails_is_said_once_with_exit_1(idle: Hous
 
     assert done.returncode == 1 and "restored once and well" in done.stdout
     assert done.stderr == "taskdeck: /bin/sh, which is run after a backup, exited 3: no such host\n"
-    assert any(row["verb"] == "db backup after" for row in idle.json("operations")) is up
+    assert any(row["verb"] == "db backup after" for row in idle.ask("operations")) is up
 
 
 def waiting(house: House) -> subprocess.Popen[str]:
@@ -184,10 +184,10 @@ def test_what_restores_put_aside_is_told_with_the_backups_and_can_be_gone_back_t
     assert "a database that a restore or an upgrade kept lies in the home" in told.stderr
     assert "all but the newest go after 30d" in told.stderr
     assert f"taskdeck db restore {kept.name}\n" in told.stderr and saved.td("db", "backups", "-o", "name").stderr == ""
-    assert "night" not in saved.ok("queue", "ls")
+    assert "night" not in str(saved.ask("queue.ls"))
     saved.ok("db", "restore", kept.name, "--yes")
 
-    assert "night" in saved.ok("queue", "ls") and kept.exists()
+    assert "night" in str(saved.ask("queue.ls")) and kept.exists()
 
 
 def test_it_goes_to_another_folder_and_as_lines_for_programs(idle: House):
@@ -195,7 +195,7 @@ def test_it_goes_to_another_folder_and_as_lines_for_programs(idle: House):
 
     assert Path(said["path"]).parent == idle.work / "elsewhere" and (idle.work / "elsewhere" / "restore.py").is_file()
     assert idle.json("db", "backups") == []
-    idle.ok("db", "backup")
+    idle.here(backups.backup)
     assert idle.ok("db", "backups", "-o", "name").strip().endswith("-full")
 
 

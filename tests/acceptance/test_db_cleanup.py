@@ -14,7 +14,8 @@ def configured(house: House, text: str) -> None:
     (folder / "config.toml").write_text(text)
 
 
-def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(house: House):
+def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(shared_house: House):
+    house = shared_house
     configured(house, '[retention.queue.default]\nkeep = "0.001s"\n')
     numbers = [house.submit("--name", name, "--", "sh", "-c", f"echo {name}; exit {code}") for name, code in (("a", 0), ("b", 3), ("c", 4))]
     house.td("wait", *numbers)
@@ -39,13 +40,16 @@ def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(house:
     assert house.json("operations")[0]["verb"] == "db cleanup"
 
 
-def test_a_dry_run_starts_no_runtime_and_nothing_goes_while_a_typo_may_be_about_how_long_things_are_kept(house: House):
-    house.td("wait", house.submit("--", "sh", "-c", "exit 3"))
+def test_a_dry_run_starts_no_runtime_and_nothing_goes_while_a_typo_may_be_about_how_long_things_are_kept(shared_house: House):
+    house = shared_house
+    configured(house, "")
+    house.td("wait", house.submit("--name", "typo", "--", "sh", "-c", "exit 3"))
+    there = house.standing()
     house.ok("stop")
     configured(house, '[retention.queue.default]\nkeep = "0.001s"\n')
     told = json.loads(house.ok("db", "cleanup", "--dry-run", "--json"))
     assert (told["runs"], told["tasks"], told["rules"][0]["why"]) == (1, 1, "age")
-    assert house.json("status")["runtime"]["state"] == "stopped"
+    assert house.ask("status")["runtime"]["state"] == "stopped"
 
     configured(house, '[retention.queue.default]\nkeep = "0.001s"\n[bakup]\nkeep = "9d"\n')
     dry = house.td("db", "cleanup", "--dry-run")
@@ -57,7 +61,7 @@ def test_a_dry_run_starts_no_runtime_and_nothing_goes_while_a_typo_may_be_about_
         assert undone in done.stderr and "Mend it" in done.stderr
         assert done.stderr.count("line 3") == 1
     assert "That was passed over; nothing is removed until it is mended." in house.td("ls").stderr
-    assert len(house.json("ls")) == 1
+    assert house.standing() == there
 
     configured(house, '[retention.queue.default]\nkeep = "0.001s"\n[retention.queue.nosuch]\nkeep = "9d"\n')
     said = house.ok("db", "cleanup")

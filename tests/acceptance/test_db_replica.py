@@ -26,6 +26,7 @@ from app.runtime.dispatcher import Dispatcher
 from app.runtime.feed import Feed
 from app.runtime.replicating import Replicating, in_a_line
 from app.runtime.usage import Usage
+from app.service import backups
 from app.service.replica import status
 from tests.acceptance.house import House
 from tests.living import alive, until
@@ -124,11 +125,11 @@ def test_no_command_takes_the_copy_for_a_home_in_which_there_is_nothing(one_up: 
     assert refused.returncode == 4 and refused.stdout == ""
     assert f"{there} is the replica of" in refused.stderr and f"taskdeck --home {there} db promote" in refused.stderr
     assert os.listdir(there) == ["replica.db"]
-    assert one_up.td("--home", str(there), *words, "--help").returncode == 0
-    assert one_up.td("--home", str(there), "version").returncode == 0
 
 
-def test_no_deck_opens_on_a_copy(one_up: House, there: Path):
+def test_no_deck_opens_on_a_copy_and_help_and_the_version_are_told_all_the_same(one_up: House, there: Path):
+    for words in (["--help"], ["ls", "--help"], ["db", "check", "--help"], ["version"]):
+        assert one_up.td("--home", str(there), *words).returncode == 0
     with one_up.terminal("--home", str(there)) as deck:
         deck.wait("db promote")
         assert deck.end() == 4
@@ -244,14 +245,16 @@ def test_what_is_to_be_typed_for_a_folder_with_a_blank_can_be_typed_and_the_logs
 def test_a_home_that_comes_back_does_not_reach_the_copy_that_was_promoted_and_has_no_backups_of_it(idle: House, tmp_path: Path):
     there = copy.copy(idle)
     there.home = tmp_path / "second"
-    idle.ok("db", "backup")
+    idle.here(backups.backup)
+    idle.here(lambda call: backups.mirrored(call, idle.home / "backups"))
     chosen(idle, there.home)
-    assert (there.home / "replica.db").exists() and idle.json("status")["backup"]["at"]
+    with closing(sqlite3.connect(there.home / "replica.db")) as c:
+        assert c.execute("SELECT count(*) FROM backups").fetchone() == (1,)
 
     idle.ok("--home", str(there.home), "db", "promote", "--yes")
     with closing(sqlite3.connect(there.home / "taskdeck.db")) as c:
         assert c.execute("SELECT count(*) FROM backups").fetchone() == (0,)
-    assert "no backup yet" in idle.ok("--home", str(there.home), "status")
+    assert not there.ask("status")["backup"]["at"]
     only_there = submitted_in(there)
     synced(idle)
 
@@ -431,7 +434,9 @@ def test_the_copy_before_is_told_of_when_another_place_is_chosen_or_none(up: Hou
     assert "gets old" not in up.td("db", "replica", "set", str(first)).stderr
     assert f"The copy in {first} stays there, and gets old" in up.td("db", "replica", "set", str(second)).stderr
     assert "gets old" not in up.td("db", "replica", "set", str(second)).stderr
-    assert f"The copy in {second} stays there, and gets old" in up.td("db", "replica", "off").stderr
+    off = up.td("db", "replica", "off")
+    assert f"The copy in {second} stays there, and gets old" in off.stderr
+    assert off.stdout == f"replica off: {second} is no longer copied to; what is there stays.\n"
 
 
 def test_a_folder_in_the_home_and_one_of_other_files_are_refused(up: House, tmp_path: Path):

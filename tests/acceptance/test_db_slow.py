@@ -13,8 +13,8 @@ from tests.acceptance.house import House
 
 
 @pytest.fixture(scope="module")
-def used() -> Iterator[House]:
-    """A home that minds whatever takes a tenth of a millisecond, with enough tasks for that."""
+def minded() -> Iterator[House]:
+    """A home, with its runtime up, that minds whatever takes a tenth of a millisecond, with enough tasks for that."""
     with tempfile.TemporaryDirectory(prefix="td-") as root:
         house = House(Path(root))
         settings = Path(root, "config", "taskdeck", "config.toml")
@@ -24,13 +24,6 @@ def used() -> Iterator[House]:
         house.ok("submit", "--from", "-", input="".join(f'{{"argv": ["true"], "name": "work {at}"}}\n' for at in range(2000)))
         yield house
         house.close()
-
-
-@pytest.fixture
-def minded(used: House) -> House:
-    """That home, with its runtime up."""
-    used.ok("serve", "--detach")
-    return used
 
 
 def test_slow_statements_are_listed_with_who_asked_and_their_plan(minded: House):
@@ -84,21 +77,16 @@ def test_an_index_that_slow_statements_lack_is_named(minded: House):
     assert "idx_tasks_type" in text and "nothing yet" in text
 
 
-def test_slow_statements_are_forgotten_when_that_is_wanted(minded: House):
+def test_slow_statements_are_forgotten_when_that_is_wanted_and_sizes_told_with_and_without_a_runtime_add_up_to_the_file(minded: House):
+    alive = minded.json("db", "stats")
     before = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
     cleared = minded.json("db", "slow", "--clear")["cleared"]
     minded.ok("stop")
     after = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
+    still = minded.json("db", "stats")
 
     assert cleared >= len(before) > 0
     assert before - after != set()
-
-
-def test_sizes_are_told_with_and_without_a_runtime_and_add_up_to_the_file(minded: House):
-    alive = minded.json("db", "stats")
-    minded.ok("stop")
-    still = minded.json("db", "stats")
-
     rows = {table["name"]: table["rows"] for table in alive["tables"]}
     assert rows["tasks"] == 2000
     read, waits = alive["cache"], alive["lock_waits"]

@@ -64,68 +64,40 @@ def test_x_and_y_cancel_the_running_task_under_the_cursor(house):
     assert house.json("show", number)["status"] == "cancelled"
 
 
-def test_n_in_the_cancel_dialog_keeps_the_task(house):
-    number = ticking(house)
-
-    with house.terminal() as deck:
-        deck.wait("tick ").type("x").wait("keep").type("n").wait(lambda t: "keep" not in t.text)
-        deck.type("q")
-        assert deck.end() == 0
-
-    assert house.json("show", number)["status"] == "running"
-    assert has_ended(house, number)
-
-
-def test_p_pauses_what_runs_and_again_lets_it_go_on(house):
+def test_p_pauses_what_runs_and_lets_it_go_on_n_keeps_it_and_q_leaves_it_running(house):
     number = ticking(house, "-n", "pausable")
 
     with house.terminal() as deck:
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert house.json("instances", number)[0]["status"] == "paused"
         deck.press("p", until="● pausable", again_after=5.0)
-        deck.type("q").end()
-
-    assert has_ended(house, number)
-
-
-def test_p_holds_what_waits_and_u_undoes_it(house):
-    house.ok("queue", "set", "default", "--capacity", "1")
-    first, second = ticking(house, "-n", "runs"), house.submit("-n", "waits", "--", "true")
-
-    with house.terminal() as deck:
-        deck.wait("○ waits").type("j").wait("› ").wait(lambda t: t.line_with("waits").startswith("›"))
-        deck.type("p").wait("⊟ waits")
-        assert house.json("show", second)["status"] == "held"
-        deck.wait("u undo").type("u").wait("○ waits")
-        deck.type("q").end()
-
-    assert house.json("show", second)["status"] == "queued"
-    assert has_ended(house, first)
-
-
-def test_w_says_why_a_task_waits(house):
-    house.ok("queue", "set", "default", "--capacity", "1")
-    first, _ = ticking(house, "-n", "runs"), house.submit("-n", "waits", "--", "true")
-
-    with house.terminal() as deck:
-        deck.wait("○ waits").type("j").wait(lambda t: t.line_with("waits").startswith("›"))
-        deck.type("w").wait(lambda t: "full" in t.text and "1 of 1" in t.text)
-        deck.type("q").wait("○ waits").type("q")
-        assert deck.end() == 0
-
-    assert has_ended(house, first)
-
-
-def test_q_leaves_and_the_task_goes_on(house):
-    number = ticking(house)
-
-    with house.terminal() as deck:
-        deck.wait("tick ").type("q")
+        deck.press("x", until="keep", again_after=5.0).type("n").wait(lambda t: "keep" not in t.text)
+        deck.type("q")
         assert deck.end() == 0
         assert "1 job goes on" in deck.text
 
     assert house.json("show", number)["status"] == "running"
     assert has_ended(house, number)
+
+
+def test_of_what_waits_w_says_why_p_holds_it_u_undoes_that_and_a_click_puts_the_cursor_on_it(house):
+    house.ok("queue", "set", "default", "--capacity", "1")
+    first, second = ticking(house, "-n", "runs"), house.submit("-n", "waits", "--", "true")
+
+    with house.terminal() as deck:
+        deck.wait("○ waits").type("j").wait(lambda t: t.line_with("waits").startswith("›"))
+        deck.type("w").wait(lambda t: "full" in t.text and "1 of 1" in t.text)
+        deck.type("q").wait(lambda t: "┌" not in t.text and "○ waits" in t.text).type("p").wait("⊟ waits")
+        assert house.json("show", second)["status"] == "held"
+        deck.wait("u undo").type("u").wait("○ waits")
+        deck.type("k").wait(lambda t: t.line_with("● runs").startswith("›"))
+        row = next(y for y, line in enumerate(deck.lines) if "○ waits" in line)
+        deck.click(20, row).wait(lambda t: t.line_with("○ waits").startswith("›"))
+        deck.type("q")
+        assert deck.end() == 0
+
+    assert house.json("show", second)["status"] == "queued"
+    assert has_ended(house, first)
 
 
 def test_closing_the_terminal_or_killing_the_deck_ends_no_task(house):
@@ -153,19 +125,5 @@ def test_two_decks_and_a_submit_from_a_third_terminal_see_the_same(house):
         house.ok("release", third)
         one.wait("✓ from a third")
         one.type("q").end(), two.type("q").end()
-
-    assert has_ended(house, first)
-
-
-def test_a_click_puts_the_cursor_on_a_row(house):
-    house.ok("queue", "set", "default", "--capacity", "1")
-    first = ticking(house, "-n", "runs")
-    house.submit("-n", "clicked", "--", "true")
-
-    with house.terminal() as deck:
-        deck.wait("○ clicked")
-        row = next(y for y, line in enumerate(deck.lines) if "○ clicked" in line)
-        deck.click(20, row).wait(lambda t: t.line_with("○ clicked").startswith("›"))
-        deck.type("q").end()
 
     assert has_ended(house, first)

@@ -74,10 +74,15 @@ def test_something_moves_in_every_pane_and_leaving_removes_everything(house, dem
     assert nothing_left(tmp_path)
 
 
+def at_work(deck):
+    """Whether jobs run."""
+    return re.search("3 Running [1-9]", deck.text)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_everything_that_was_its(house, demo, tmp_path, number):
     with house.terminal("demo", "--seed", "7", **demo) as deck:
-        deck.wait("DEMO").wait("▲")
+        deck.wait("DEMO").wait(at_work)
         os.kill(deck.pid, number)
         assert deck.end() == 128 + number
 
@@ -86,7 +91,7 @@ def test_a_signal_ends_it_with_everything_that_was_its(house, demo, tmp_path, nu
 
 def test_closing_its_terminal_ends_it_too(house, demo, tmp_path):
     with house.terminal("demo", "--seed", "7", **demo) as deck:
-        deck.wait("DEMO").wait("▲")
+        deck.wait("DEMO").wait(at_work)
         deck.close()
 
     assert nothing_left(tmp_path)

@@ -10,6 +10,7 @@ from textual.events import Key
 
 from app.tui.app import TaskdeckApp
 from app.tui.keymap import all_nodes
+from app.tui.screens.deck import DeckScreen
 from tests.acceptance.every_key import FOCUS, VISITS, Deck, a_deck, press_all, sent
 
 DAILY = ("the work", "all tasks", "a task that runs", "the log of what runs", "alerts and rules", "the templates")
@@ -25,7 +26,7 @@ def deck():
 
 @pytest.mark.parametrize("visit", [visit for visit in VISITS if visit.name in DAILY], ids=lambda visit: visit.name.replace(" ", "-"))
 def test_every_key_of_a_daily_screen_leaves_the_deck_alive_and_the_screen_whole(deck: Deck, visit):
-    press_all(deck, visit)
+    press_all(deck, visit, once=visit.screen is not DeckScreen)  # one key is as good as another once both are bound to the same
 
 
 def test_the_daily_screens_are_among_them():

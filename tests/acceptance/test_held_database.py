@@ -16,7 +16,8 @@ def seconds(deck: Terminal) -> int | None:
     return int(found[1]) if found else None
 
 
-def test_a_deck_counts_how_long_the_database_is_held_and_reads_on_and_a_verb_says_what_it_waits_for(house: House):
+def test_a_deck_counts_how_long_the_database_is_held_and_reads_on_and_a_verb_says_what_it_waits_for(shared_house: House):
+    house = shared_house
     house.submit("--hold", "-n", "waits", "--", "true")
     with house.terminal() as deck:
         deck.wait("⊟ waits").wait("db ok")
@@ -32,9 +33,9 @@ def test_a_deck_counts_how_long_the_database_is_held_and_reads_on_and_a_verb_say
         assert deck.end() == 0
 
 
-def test_a_command_says_what_it_waits_for_and_is_done_once_the_database_is_free(house: House):
-    house.submit("--hold", "--", "true")
-    command = [PROGRAM, "release", "1"]
+def test_a_command_says_what_it_waits_for_and_is_done_once_the_database_is_free(shared_house: House):
+    house = shared_house
+    command = [PROGRAM, "release", house.submit("--hold", "--", "true")]
     with held(house.home / "taskdeck.db") as pid:
         asked = subprocess.Popen(command, env=house.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert asked.stderr is not None

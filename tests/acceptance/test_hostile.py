@@ -94,13 +94,13 @@ def test_a_log_through_a_pipe_is_exactly_what_the_program_wrote(trapped):
     assert trapped.shell("taskdeck logs 4 | cmp - output").returncode == 0
 
 
-def test_refusals_quote_hostile_words_safely(house):
+def test_refusals_quote_hostile_words_safely(trapped):
     for words in (
         ["submit", hostile.EVERYTHING],
         ["show", hostile.EVERYTHING],
         [hostile.EVERYTHING],
         ["submit", "-q", hostile.EVERYTHING, "--", "true"],
     ):
-        with house.terminal(*words) as terminal:
+        with trapped.terminal(*words) as terminal:
             assert terminal.end() in (2, 3)
         assert harmless(terminal)

@@ -101,29 +101,19 @@ def differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, Any]:
     return {what: (its[what], plain[what]) for what in plain if its[what] != plain[what]}
 
 
-def test_a_job_is_what_the_same_command_is_in_a_shell(shared_house: House, probe: list[str]):
-    assert differences(as_a_job(shared_house, probe), in_a_shell(shared_house, probe)) == {}
-
-
-def test_of_an_odd_submitter_only_the_umask_reaches_a_job(house: House, probe: list[str]):
+def test_of_an_odd_submitter_only_the_umask_reaches_a_job(shared_house: House, probe: list[str]):
     through = [sys.executable, "-I", "-S", "-c", NOHUP]
-    plain = in_a_shell(house, probe)
+    plain = in_a_shell(shared_house, probe)
 
-    first, second = (as_a_job(house, probe, *through) for _ in range(2))  # the first also brings the runtime up
+    first, second = (as_a_job(shared_house, probe, *through) for _ in range(2))  # the first also brings the runtime up
 
     for job in (first, second):
         assert job["status"].pop("Umask") == "0000"
         assert differences(job | {"status": job["status"] | {"Umask": plain["status"]["Umask"]}}, plain) == {}
 
 
-def test_a_job_does_not_get_what_the_runtime_became_after_it_was_up(house: House, probe: list[str]):
-    plain = in_a_shell(house, probe)
-    house.ok("submit", "--wait", "--", "true")
-    runtime = house.json("status")["runtime"]["pid"]
-    Path(f"/proc/{runtime}/oom_score_adj").write_text("500")
-    os.setpriority(os.PRIO_PROCESS, runtime, 5)
-
-    assert differences(as_a_job(house, probe), plain) == {}
+def test_a_job_is_what_the_same_command_is_in_a_shell(shared_house: House, probe: list[str]):
+    assert differences(as_a_job(shared_house, probe), in_a_shell(shared_house, probe)) == {}
 
 
 def served(house: House, before: str) -> None:
@@ -138,21 +128,15 @@ def served(house: House, before: str) -> None:
     subprocess.run(["/bin/sh", "-c", script], cwd="/", env=env, check=True, capture_output=True)
 
 
-def test_a_job_does_not_get_what_the_runtime_was_started_with(house: House, probe: list[str]):
+def test_a_job_gets_neither_what_the_runtime_was_started_with_nor_what_it_became_after_it_was_up(house: House, probe: list[str]):
     plain = in_a_shell(house, probe)
 
-    served(house, 'umask 077; trap "" INT PIPE HUP; exec 3< /dev/zero')
+    served(house, 'umask 077; trap "" INT PIPE HUP; exec 3< /dev/zero; echo 500 > /proc/self/oom_score_adj')
 
     assert differences(as_a_job(house, probe), plain) == {}
-
-
-def test_a_job_is_not_the_first_to_be_killed_since_the_runtime_was_started_by_one_that_is(
-    house: House, probe: list[str]
-):
-    plain = in_a_shell(house, probe)
-
-    served(house, "echo 500 > /proc/self/oom_score_adj")
-
+    runtime = house.json("status")["runtime"]["pid"]
+    Path(f"/proc/{runtime}/oom_score_adj").write_text("600")
+    os.setpriority(os.PRIO_PROCESS, runtime, 5)
     assert differences(as_a_job(house, probe), plain) == {}
 
 

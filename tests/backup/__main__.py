@@ -25,9 +25,9 @@ def main() -> int:
 def trial(root: Path, args: argparse.Namespace, dice: random.Random) -> int:
     database, folder, began = root / "live.db", root / "backups", time.monotonic()
     writing.make(database, 3000)
-    with writing.writer(database):
+    with writing.writer(database), trials.takers(database, folder) as kill_one:
         for _ in range(args.kills):
-            trials.kill_taker(database, folder, dice)
+            kill_one(dice)
         killed = len(Store(folder).backups())
         take(database, folder, Rules())
         while len(Store(folder).backups()) < args.backups:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import random
 import select
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from db.backup import restore_tool as tool
@@ -18,18 +22,26 @@ LONGEST = 0.12
 """Seconds after the beginning of a backup until its process is killed, at most."""
 
 
-def kill_taker(database: Path, folder: Path, dice: random.Random) -> None:
-    """Let a process take backups, and kill it some moment into one of the first."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.backup.taker", database, folder], stdout=subprocess.PIPE, env=_env())
-    assert process.stdout is not None
+@contextmanager
+def takers(database: Path, folder: Path) -> Iterator[Callable[[random.Random], None]]:
+    """A call lets a process take backups, and kills it some moment into one of the first."""
+    argv = [sys.executable, "-m", "tests.backup.taker", database, folder]
+    with subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_env()) as process:
+        yield partial(_kill_one, process)
+
+
+def _kill_one(process: subprocess.Popen[bytes], dice: random.Random) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(b"\n")
+    pid = int(process.stdout.readline())
     try:
         for _ in range(dice.randint(1, 3)):
-            assert os.read(process.stdout.fileno(), 1) == b"."
+            assert process.stdout.read(1) == b"."
         select.select([], [], [], dice.uniform(0, LONGEST))
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        os.kill(pid, signal.SIGKILL)
+        while process.stdout.read(1) not in (b"x", b""):
+            pass
 
 
 def _env() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from datetime import UTC, datetime
 
@@ -223,6 +224,18 @@ def test_set_sends_what_is_new(answering, cli):
     assert runtime.args("set") == {"ids": ["1"], "fields": {"priority": -3, "memory": 11264, "retry_delay": 60}}
     cli("set", "--in-queue", "gpu", "--queue", "media", "--status", "held", "--yes")
     assert runtime.args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
+
+
+def test_a_time_to_start_is_sent_and_said_as_it_was_understood(answering, cli):
+    runtime = answering(set=done(1))
+
+    assert re.search(r": not before (\w{3} )?\d\d:\d\d \(in 23h\)\n$", cli("set", "1", "--at", "23h").out)
+    assert runtime.args("set")["fields"]["at"].endswith("+00:00")
+    assert "not before" not in cli("set", "1", "--at", "now").out
+    assert runtime.args("set") == {"ids": ["1"], "fields": {"at": "now"}}
+    cli("set", "--in-queue", "gpu", "--at", "now", "--yes")
+    assert runtime.args("set")["select"] == {"queue": "gpu", "status": ["queued", "scheduled", "blocked", "held", "retrying"]}
+    assert cli("set", "1", "--at", "soon").code == 2
 
 
 @pytest.mark.parametrize(("option", "pinned", "said"), [("--pin", True, "pinned"), ("--unpin", False, "no longer pinned")])

@@ -107,6 +107,18 @@ def test_verbs_on_a_queue_take_its_name(answering, cli):
     assert runtime.args("queue.pause") == {"name": "media"}
 
 
+def test_a_queue_that_was_not_open_before_says_so(answering, cli):
+    def became(verb: str, was: str, now: str) -> str:
+        answering(**{f"queue__{verb}": {**QUEUE, "status": now, "before": {"status": was}}})
+        return cli("queue", verb, "media").out
+
+    assert became("pause", "active", "paused") == "queue media paused\n"
+    assert became("pause", "paused", "paused") == "queue media is paused already\n"
+    assert became("drain", "paused", "draining") == "queue media draining (it was paused)\n"
+    assert became("resume", "draining", "active") == "queue media resumed\n"
+    assert became("resume", "active", "active") == "queue media is open already\n"
+
+
 def test_tables_of_definitions(answering, cli):
     answering(queue__ls=[QUEUE], pool__ls=[POOL], template__ls=[TEMPLATE], sla__ls=[SLA], alert__ls=[ALERT])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -295,6 +296,22 @@ def test_the_person_who_typed_it_is_told_where_it_stands_and_why_it_waits(answer
     assert said(**paused) == "#7 true is queued in night, second of 2: queue night is paused by ann since 14:02"
     full = {"position": 1, "total": 2, "short": "queue full 2/2; 2nd of 2"}
     assert said(**full) == "#7 true is queued in default: queue full 2/2; 2nd of 2"
+
+
+def test_the_person_who_typed_it_is_told_how_its_time_was_understood(answering, cli, monkeypatch):
+    monkeypatch.setattr("app.cli.output.people", lambda: True)
+    in_23_hours = r"(\w{3} )?\d\d:\d\d \(in 23h\)"
+
+    def said(*words, feed=b"", **more):
+        answering(submit=[STORED | more] * (feed.count(b"\n") or 1))
+        return " ".join(cli("submit", "--at", "23h", *words, feed=feed).err.split())
+
+    assert re.fullmatch(f"#7 true is scheduled in default: at {in_23_hours}", said("--", "true", status="scheduled", short="at 18:09"))
+    held = said("--hold", "--", "true", status="held", short="held by ann")
+    assert re.fullmatch(f"#7 true is held in default: held by ann; not before {in_23_hours}", held)
+    assert re.fullmatch(f"taskdeck: not before {in_23_hours}\\.", said("--each", "--", "true", feed=b"a\nb\n"))
+    monkeypatch.setattr("app.cli.output.people", lambda: False)
+    assert said("--", "true", status="scheduled", short="at 18:09") == ""
 
 
 def test_why_a_task_waits_is_asked_for_people_only(answering, cli, monkeypatch):

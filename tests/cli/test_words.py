@@ -47,6 +47,18 @@ from app.cli.completion import everything
         (["queue", "show", "a", "b"], "One at a time"),
         (["demo"], "taskdeck demo --headless"),
         (["logs"], "logs of which task?"),
+        (["submit", "-q", "", "--", "true"], "--queue must not be empty"),
+        (["submit", "-C", "", "--", "true"], "--cwd must not be empty"),
+        (["submit", "--after", "", "--", "true"], "--after must not be empty"),
+        (["submit", ""], "the name of the template must not be empty"),
+        (["ls", "--queue="], "--queue must not be empty"),
+        (["cancel", "--name", "", "--yes"], "--name must not be empty"),
+        (["set", "1", "--queue", ""], "--queue must not be empty"),
+        (["queue", "create", "x", "--pool", ""], "--pool must not be empty"),
+        (["queue", "pause", ""], "the name of a queue must not be empty"),
+        (["template", "create", "x", "-q", "", "--", "true"], "--queue must not be empty"),
+        (["sla", "create", "x", "--finishes-within", "1h", "--queue", ""], "--queue must not be empty"),
+        (["apply", "-f", ""], "--file must not be empty"),
     ],
 )
 def test_a_slip_is_a_usage_error_that_says_what_to_type(cli, typed, answer):
@@ -74,14 +86,15 @@ def test_no_foreign_word_hides_a_command_of_ours():
     assert not words.FOREIGN.keys() & (words.VERBS.keys() | words.ALIASES.keys())
 
 
-def test_the_overview_names_every_command_once(cli):
+def test_the_overview_names_every_command_and_option_once(cli):
     said = cli("--help")
 
     assert said.code == 0 and said.err == ""
     listed = [
         line.split()[0] for line in said.out.splitlines() if line.startswith("  ") and not line.startswith("  taskdeck")
     ]
-    assert listed == list(dict.fromkeys(listed)) and set(listed) == set(words.VERBS)
+    options = {"--home", "--read-only", "--ascii", "--plain", "--in-process"}
+    assert listed == list(dict.fromkeys(listed)) and set(listed) == {*words.VERBS, *options}
     assert all(len(line) <= 80 for line in said.out.splitlines())
 
 

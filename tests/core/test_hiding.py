@@ -1,5 +1,6 @@
 """Which parameters a schema declares secret, wherever it does; and what a schema tells of the values of secret ones."""
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,12 @@ def test_so_is_a_part_of_one():
 
     assert opened(given, hidden) == {"door": {"pin": MASK, "floor": 3}}
     assert list(secrets(given, hidden)) == ["9214"]
+
+
+def test_a_text_in_an_object_is_hidden_as_json_has_it_too():
+    value = {"pin": 'p"é\\'}
+
+    assert set(secrets(value, ["pin"])) == {value["pin"], json.dumps(value["pin"])[1:-1]}
 
 
 def test_a_value_with_parts_is_hidden_as_a_command_has_it():

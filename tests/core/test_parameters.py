@@ -122,6 +122,33 @@ def test_the_value_of_a_secret_is_not_repeated() -> None:
     assert "hunter2" not in refusal(("api_key", "hunter2"), schema=schema)
 
 
+SECRETS: dict[str, tuple[dict[str, Any], Any]] = {
+    "by a part": ({"writeOnly": True, "allOf": [{"type": "integer"}]}, "pp9"),
+    "by a reference": ({"$ref": "#/$defs/short", "writeOnly": True}, ["pp9"]),
+    "by its items": ({"type": "array", "items": {"writeOnly": True}, "contains": {"const": 1}}, ["pp9"]),
+    "a part of it": ({"writeOnly": True, "properties": {"a": {"type": "integer"}}}, {"a": "pp9"}),
+    "a name in it": ({"writeOnly": True, "type": "object", "propertyNames": {"maxLength": 1}}, {"pp9": 1}),
+    "one of a few": ({"writeOnly": True, "enum": ["pp9"]}, "other"),
+    "one of forms": ({"anyOf": [{"writeOnly": True, "const": "pp9"}, {"type": "null"}]}, "other"),
+}
+
+
+@pytest.mark.parametrize(("inner", "value"), SECRETS.values(), ids=SECRETS)
+def test_neither_a_secret_value_nor_what_it_may_be_is_told(inner: dict[str, Any], value: Any) -> None:
+    schema = {"properties": {"pin": inner}, "required": ["pin"], "$defs": {"short": {"type": "string"}}}
+
+    with pytest.raises(Usage) as refused:
+        parameters.resolve(schema, {"pin": value})
+    with pytest.raises(Usage) as missing:
+        parameters.resolve(schema, {})
+
+    told = [str(refused.value), str(missing.value), *(found.text for found in parameters.findings(schema, {"pin": value}))]
+    assert len(told) == 3 and "pp9" not in "".join(told)
+    with pytest.raises(Usage) as default:
+        parameters.check_schema({"properties": {"pin": inner | {"default": value}}, "$defs": schema["$defs"]})
+    assert "pp9" not in str(default.value)
+
+
 def test_a_reference_to_a_secret_stands_for_a_text() -> None:
     found = resolved(GIVEN[1], input={"secret": {"env": "TOKEN"}})
     assert parameters.secret(found["input"]) == {"env": "TOKEN"}

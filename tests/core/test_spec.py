@@ -77,6 +77,7 @@ def test_arguments_may_hold_any_bytes_but_nul():
 
     assert TaskSpec.model_validate({"argv": [odd], "env": {"A": odd}, "cwd": odd}).argv == [odd]
     assert "NUL" in refused(cwd="a\0")
+    assert refused(cwd="").startswith("cwd must not be empty") and refused(queue="").startswith("queue must not be empty")
 
 
 def test_an_argument_may_be_as_long_as_linux_takes_it_and_no_longer():

@@ -73,9 +73,9 @@ def test_nothing_but_what_belongs_to_backups_is_in_the_folder_and_nobody_else_ma
 
 def test_a_process_killed_at_any_moment_leaves_only_backups_that_are_exact(live: Path, folder: Path):
     dice = Random(5)
-    with writing.writer(live):
+    with writing.writer(live), trials.takers(live, folder) as kill_one:
         for _ in range(10):
-            trials.kill_taker(live, folder, dice)
+            kill_one(dice)
         last = take(live, folder, ALWAYS)
 
     assert trials.leftovers(folder) == set() and len(trials.all_exact(folder)) > 3
@@ -261,14 +261,14 @@ def test_a_new_full_one_is_taken_when_the_increments_pass_the_full_one(live: Pat
 
 
 def test_thirty_five_days_leave_what_the_rules_say(live: Path, folder: Path, at: Callable[[float], None]):
-    rules, taken = Rules(full=86400, increment=6 * 3600, keep=30 * 86400), []
-    for quarter in range(35 * 4):
-        at(quarter * 6)
+    rules, taken = Rules(full=86400, increment=8 * 3600, keep=30 * 86400), []
+    for third in range(35 * 3):
+        at(third * 8)
         assert due(Store(folder).backups(), rules)
         taken.append(take(live, folder, rules, beside={"config": b"x = 1\n"}))
         writing.on(live, 1)
 
-    assert [one.kind for one in taken] == ["full", *["increment"] * 3] * 35
+    assert [one.kind for one in taken] == ["full", *["increment"] * 2] * 35
     left = Store(folder).backups()
     oldest = clock.stamp(clock.utcnow() - timedelta(days=30))
     needed = [one for one in taken if one.at >= oldest]
@@ -277,7 +277,7 @@ def test_thirty_five_days_leave_what_the_rules_say(live: Path, folder: Path, at:
     assert trials.leftovers(folder) == set() and len(list(folder.glob("config-*"))) == len(left)
     store = Store(folder)
     store.rebuild(left[-1], folder.parent / "restored")
-    assert writing.assert_exact(folder.parent / "restored") == 800 + 139
+    assert writing.assert_exact(folder.parent / "restored") == 800 + 104
 
 
 def test_of_many_that_were_missed_one_is_caught_up(live: Path, folder: Path, at: Callable[[float], None]):
@@ -361,17 +361,17 @@ def test_one_of_a_time_to_come_is_none_of_the_last_two(live: Path, folder: Path,
 def test_what_was_pruned_long_ago_is_left_out_of_the_manifest_and_the_rest_is_as_it_was(
     live: Path, folder: Path, at: Callable[[float], None]
 ):
-    rules, sizes, names = Rules(full=4 * 3600, increment=3600, keep=86400), [], set()
-    for hour in range(24 * 6):
-        at(hour)
+    rules, sizes, names = Rules(full=8 * 3600, increment=2 * 3600, keep=86400), [], set()
+    for pair in range(12 * 6):
+        at(pair * 2)
         names.add(take(live, folder, rules).id)
         sizes.append((folder / tool.MANIFEST).stat().st_size)
 
     said, store = tool.manifest(str(folder))[0], Store(folder)
-    assert max(sizes[96:]) < 1.2 * max(sizes[48:96]), "it does not grow"
+    assert max(sizes[48:]) < 1.2 * max(sizes[24:48]), "it does not grow"
     assert len([line for line in said if line["what"] == "shortened"]) == 1
     assert {line["id"] for line in said if line["what"] == "taken"} >= {one.id for one in store.backups()}
-    assert all(one.verified for one in store.backups()) and len(names) == 24 * 6 and trials.leftovers(folder) == set()
+    assert all(one.verified for one in store.backups()) and len(names) == 12 * 6 and trials.leftovers(folder) == set()
     assert len(tool.entries(str(folder))) == len(store.backups()) and store.damaged_lines() == []
 
 

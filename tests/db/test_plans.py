@@ -240,6 +240,20 @@ def test_ten_thousand_scheduled_tasks_do_not_slow_a_round_down(recorder: Recorde
     assert [s for s in recorder.statements() if s.steps > FEW and not s.sql.startswith("UPDATE")] == []
 
 
+def test_what_is_due_first_is_found_by_its_time_among_ten_thousand(recorder: Recorder):
+    far = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', (200000 - number) || ' minutes')"
+    for status, due, first in (("scheduled", "not_before", 50_000), ("retrying", "retry_at", 60_000)):
+        some = f"number > {first} AND number <= {first + 10_000}"
+        recorder.c.exec_driver_sql(f"UPDATE tasks SET status = '{status}', {due} = {far} WHERE {some}")
+
+    found = reads.not_queued(recorder.c, 2)
+
+    assert {status.value: [row.number for row in rows] for status, rows in found.items()} == {
+        "retrying": [70_000, 69_999], "blocked": [], "scheduled": [60_000, 59_999], "held": [],
+    }  # fmt: skip
+    assert [s for s in recorder.statements() if s.steps > FEW] == []
+
+
 def test_a_whole_round_takes_the_work_of_its_windows_only(recorder: Recorder, home: Path):
     rounds(recorder.c, home)
 

@@ -19,7 +19,7 @@ from app.errors import Conflict
 from app.runtime import fresh, inplace
 from app.service import slas, tasks
 from db import aside, check, clock, earlier, ledger, migrate, moves, named, operations, reads, replicas, restore, schema
-from db.errors import DamagedDatabase, DiskFull, NewerDatabase
+from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Storage
 from db.ledger import Carried, Trace
 from db.restore import DamagedBackup
 from db.writer import write_engine
@@ -358,6 +358,48 @@ def test_a_full_disk_is_no_damage(database: Path, image, monkeypatch: pytest.Mon
         then.restored()
 
 
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_a_database_that_may_not_be_read_is_no_damage(database: Path, image, ending: str, monkeypatch: pytest.MonkeyPatch):
+    then = image()
+    with writing(database) as made:
+        made.task()
+    allowed, refused = os.access, f"{database}{ending}"  # root may read all
+    Path(refused).touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != refused and allowed(path, mode))
+
+    with pytest.raises(Storage, match=f"permission denied: {refused}"):
+        then.restored()
+
+    monkeypatch.undo()
+    assert list(statuses(database)) == [1]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_has_the_name_of_the_database_and_is_no_file_is_never_opened(database: Path, image, make: Callable[[Path], None]):
+    then = image()
+    database.unlink()
+    make(database)
+
+    for act in (then.restored, lambda: inplace.check_in_place(database.parent)):
+        with pytest.raises(Storage, match=f"is no file.*mv {database} {database}.away"):
+            act()
+
+
+def test_a_database_that_another_program_holds_is_no_damage(database: Path, image, monkeypatch: pytest.MonkeyPatch):
+    then, connect = image(), sqlite3.connect
+    with writing(database) as made:
+        made.task()
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **more: connect(*given, **more | {"timeout": 0}))
+    with closing(connect(database, isolation_level=None)) as holder:
+        holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(BusyDatabase):
+            then.restored()
+        holder.execute("ROLLBACK")
+
+    assert list(statuses(database)) == [1]
+
+
 def test_a_disk_that_fills_up_while_a_damaged_database_is_read_is_no_damage_either(
     database: Path, image, monkeypatch: pytest.MonkeyPatch
 ):
@@ -649,6 +691,31 @@ def test_what_was_put_aside_goes_by_its_age_but_the_newest_never(database: Path,
     assert earlier.by_restores(database) == [third] and mine.exists()
 
 
+def test_what_only_has_the_name_of_what_was_put_aside_keeps_nothing_and_no_other_from_going(
+    database: Path, image, monkeypatch: pytest.MonkeyPatch
+):
+    then, began = image(), clock.utcnow()
+    for days in (0, 20):
+        monkeypatch.setattr(clock, "utcnow", lambda days=days: began + timedelta(days=days))
+        then.restored()
+    _, newest = earlier.by_restores(database)
+    named = f"{database.name}{earlier.BEFORE_RESTORE}"
+    odd = [database.with_name(f"{named}{year}-01-01T000000.000000") for year in (2020, 2999)]
+    copies = database.parent / "backups"
+    odd += [copies / f"before-0001-{year}-01-01T000000.000000Z.db" for year in (2020, 2999)]
+    for folder in odd:
+        folder.mkdir(parents=True)
+    empty = database.with_name(f"{named}2998-01-01T000000.000000")
+    empty.touch()
+    shutil.copy(database, copies / "before-0001-2021-01-01T000000.000000Z.db")
+
+    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(days=400))
+    earlier.prune(database, 30 * 86400)
+
+    assert [one.path for one in earlier.by_restores(database)] == [newest.path, empty] and all(folder.is_dir() for folder in odd)
+    assert [one.at[:4] for one in earlier.before_upgrades(database)] == ["2021"]
+
+
 def test_what_was_put_aside_can_be_gone_back_to(database: Path, image):
     with writing(database) as made:
         made.task()
@@ -834,6 +901,20 @@ def test_a_run_that_goes_on_and_whose_task_is_lost_becomes_one(database: Path, i
         tasks.refuse_unreadable(row)
 
 
+@pytest.mark.parametrize("table", ["queues", "pools"])
+def test_a_run_that_goes_on_becomes_a_task_though_there_is_no_queue_for_it(database: Path, image, table: str):
+    with writing(database) as made:
+        for emptied in dict.fromkeys(("queues", table)):
+            made.c.exec_driver_sql(f"DELETE FROM {emptied}")
+    then = image()
+    database.unlink()
+
+    assert then.restored([Trace(uuid7(), number=3, told=True, lives=True)]).adopted == [3]
+
+    assert statuses(database) == {3: "running"} and check.check(database) == []
+    assert query(database, "SELECT name, status, pool, current_load FROM queues") == [("default", "paused", "default", 1)]
+
+
 def test_a_run_that_goes_on_and_does_not_say_of_which_task_has_a_new_number_and_what_it_may_be_is_held(database: Path, image):
     with writing(database) as made:
         made.task()
@@ -894,6 +975,41 @@ def test_a_run_that_was_active_then_and_that_nobody_knows_now_is_lost_and_not_tr
     assert query(database, "SELECT current_load FROM queues") == [(0,)]
     ends = "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE e.by = 'restore' ORDER BY 1"
     assert query(database, ends) == [(1, "lost", "restore"), (2, "succeeded", "restore")]
+
+
+def test_a_run_whose_stored_end_both_databases_lack_is_not_tried_again(database: Path, image):
+    with writing(database) as made:
+        over, goes_on, later = (made.run(made.task(retries=5)) for _ in range(3))
+    then, now = image(), uuid7()
+
+    ends = [Trace(runid, ended=True, end=1_764_000_000.0, code=code) for runid, code in ((over, 0), (later, 3))]
+    seen = [*ends, Trace(goes_on, told=True, number=2, lives=True), Trace(now, told=True, number=3, attempt=2, lives=True)]
+    with sqlite3.connect(database) as c:
+        c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")  # so that it does not tell all
+    then.restored(seen)
+
+    assert statuses(database) == {1: "succeeded", 2: "running", 3: "running"} and check.check(database) == []
+    active = "SELECT t.number, i.runid FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time IS NULL ORDER BY 1"
+    assert query(database, active) == [(2, goes_on), (3, now)]
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_a_run_that_goes_on_is_the_attempt_that_was_only_claimed_and_none_that_had_begun(database: Path, image, claimed: bool):
+    with writing(database) as made:
+        (run,) = made.claim(made.task())
+        if not claimed:
+            made.started(run)
+    then, now = image(), uuid7()
+    database.unlink()
+
+    carried = then.restored([Trace(run, told=True), Trace(now, number=1, told=True, lives=True)], highest=1)
+
+    new = 1 + ledger.UNSURE + 1
+    assert carried.alive == (1 if claimed else 2) and check.check(database) == []
+    assert statuses(database) == {1: "running"} | ({} if claimed else {new: "running"})
+    assert query(database, "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid = ?", now) == [
+        (1 if claimed else new,)
+    ]
 
 
 def test_the_alert_of_a_task_that_a_restore_ends_is_over(database: Path, image):

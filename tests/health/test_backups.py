@@ -59,7 +59,8 @@ def test_where_no_backup_can_be_put_nothing_is_well(folder: Path, tmp_path: Path
         return one
 
     none = look(at=None)
-    assert none.state == "broken" and none.cure == f"mkdir -p {tmp_path}/disk"
+    assert none.state == "broken" and none.cure.startswith("mount its disk, or name another folder: ")
+    assert none.cure.endswith(f"/config.toml; where there is to be no disk: mkdir -p {tmp_path}/disk")
     assert none.text.startswith(f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be made")
     assert ", and no other can be taken: there is no folder" in look().text
     (tmp_path / "disk").mkdir()

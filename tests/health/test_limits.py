@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.health import limits, process
+from db import machine
 
 NONE = float("inf")
 Limited = Callable[[int, int], int]
@@ -94,3 +95,23 @@ def test_pools_that_give_away_more_memory_than_there_is_are_a_hint(
     found = list(limits.memory("/srv", status()))
 
     assert [one.cure for one in found] == (["taskdeck --home /srv pool set 'big pool' --memory 32M"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "cure"),
+    [
+        (2, 64, None),
+        (2, 65, "taskdeck --home /srv pool set 'big pool' --memory 64M"),
+        (200, 500 * 1024, "taskdeck --home /srv pool set 'big pool' --cpu 2 --memory 64M"),
+    ],
+)
+def test_a_pool_that_is_larger_than_the_machine_is_a_hint(monkeypatch: pytest.MonkeyPatch, cpu: float, memory: float, cure: str | None):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(2, 64))
+
+    found = list(limits.pools("/srv", status(cpu=cpu, memory=memory)))
+
+    assert [(one.state, one.cure) for one in found] == ([("hint", cure)] if cure else [])
+
+
+def test_without_an_answer_of_status_nothing_is_said_of_pools():
+    assert not list(limits.pools("/srv", None))

@@ -21,7 +21,7 @@ from tests.living import MARK, Living, alive, until
 def gated(living: Living, name: str, code: int) -> tuple[str, Path]:
     """A job that ends with this code once its gate is there."""
     gate = living.home / name
-    return living.submit("sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.01; done; exit {code}", cpu=0), gate
+    return living.submit("sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.05; done; exit {code}", cpu=0), gate
 
 
 class Killed:
@@ -139,23 +139,8 @@ def test_a_run_that_was_claimed_runs_once_and_one_of_which_the_keeper_knows_noth
     assert [run["status"] for run in living.show(may_again)["instances"]] == ["lost", "succeeded"]
 
 
-def test_what_may_run_on_in_the_home_that_was_copied_is_not_started_again_in_the_copy(runtime: Living, tmp_path: Path):
-    task = runtime.submit("sleep", "600", retries=3, retry_delay=0.0)
-    job = runtime.reach(task, "running")["instances"][0]["pid"]
-    runtime.kill()
-    copy = Living(tmp_path / "copy")
-    subprocess.run(["cp", "-a", runtime.home, copy.home], check=True)
-
-    try:
-        copy.start()
-        (end,) = copy.ended(task)
-        assert (end["status"], end["reason"]) == ("lost", "the home was copied, or moved to another disk, while it ran")
-        assert len(copy.show(task)["instances"]) == 1 and alive(job)
-    finally:
-        copy.end()
-
-
-def test_many_runs_end_once_each_across_kills_of_the_runtime(runtime: Living):
+def test_many_runs_end_once_each_across_kills_of_the_runtime(killed: Killed):
+    runtime = killed.living
     runtime.call("queue.set", name="default", capacity=50)
     numbers = [runtime.submit("sh", "-c", f"exit {at % 3}", cpu=0) for at in range(40)]
     for _ in range(2):
@@ -166,3 +151,18 @@ def test_many_runs_end_once_each_across_kills_of_the_runtime(runtime: Living):
     assert all(len(runtime.show(number)["instances"]) == 1 for number in numbers)
 
 
+def test_what_may_run_on_in_the_home_that_was_copied_is_not_started_again_in_the_copy(killed: Killed, tmp_path: Path):
+    living = killed.living
+    task = living.submit("sleep", "600", retries=3, retry_delay=0.0, cpu=0)
+    job = living.reach(task, "running")["instances"][0]["pid"]
+    living.kill()
+    copy = Living(tmp_path / "copy")
+    subprocess.run(["cp", "-a", living.home, copy.home], check=True)
+
+    try:
+        copy.start()
+        (end,) = copy.ended(task)
+        assert (end["status"], end["reason"]) == ("lost", "the home was copied, or moved to another disk, while it ran")
+        assert len(copy.show(task)["instances"]) == 1 and alive(job)
+    finally:
+        copy.end()

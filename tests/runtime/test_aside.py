@@ -269,27 +269,23 @@ def _change(living: Living, statement: str) -> None:
         c.commit()
 
 
-def test_a_runtime_comes_up_over_what_cannot_be_read_and_the_rest_runs(runtime: Living):
+def test_a_runtime_comes_up_over_what_cannot_be_read_the_rest_runs_and_what_is_of_the_past_is_told_once_with_what_to_do(runtime: Living):
+    past = runtime.submit("true")
+    runtime.ended(past)
     runtime.call("queue.pause", name="default")
     tasks = [runtime.submit("true") for _ in range(3)]
-    _change(runtime, "UPDATE tasks SET launch = '{' WHERE number = 2")
+    _change(runtime, f"UPDATE tasks SET launch = '{{' WHERE number IN ({past}, {tasks[1]})")
+    without = command(runtime.home, "show", past)
 
     assert command(runtime.home, "serve", "--detach").returncode == 0
     runtime.call("queue.resume", name="default")
 
     assert [end["code"] for end in runtime.ended(tasks[0], tasks[2])] == [0, 0]
     assert runtime.show(tasks[1])["held_by"] == "taskdeck: its launch cannot be read"
-    assert "task #2: its launch cannot be read, so it is held" in Path(paths.runtime_log(runtime.home)).read_text()
+    assert f"task #{tasks[1]}: its launch cannot be read, so it is held" in Path(paths.runtime_log(runtime.home)).read_text()
 
+    first, again = (command(runtime.home, "show", past) for _ in range(2))
 
-def test_what_cannot_be_read_of_the_past_is_told_once_with_what_to_do(runtime: Living):
-    runtime.ended(runtime.submit("true"))
-    _change(runtime, "UPDATE tasks SET launch = '{'")
-    without = command(runtime.home, "show", "1")
-    assert command(runtime.home, "serve", "--detach").returncode == 0
-
-    first, again = (command(runtime.home, "show", "1") for _ in range(2))
-
-    assert without.returncode == 5 and "not in order (1 row of tasks without JSON in launch)" in without.stderr
+    assert without.returncode == 5 and "not in order (2 rows of tasks without JSON in launch)" in without.stderr
     assert first.returncode == 5 and "was set aside (task #1: its launch cannot be read). Try again." in first.stderr
     assert again.returncode == 0

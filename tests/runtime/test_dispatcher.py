@@ -295,6 +295,63 @@ async def test_a_run_that_was_seen_to_start_and_that_no_keeper_knows_is_lost(
     assert (await show(call, number))["status"] == "lost"
 
 
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_run_whose_end_was_stored_and_is_so_no_more_ends_as_the_journal_tells(
+    call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
+):  # fmt: skip
+    number = (await submitted(call, retries=5, retry_delay=0))["number"]
+    await dispatcher.round()
+    (runid,) = told.spawned
+    if seen:
+        dispatcher.hear(started(runid))
+        await dispatcher.round()
+    end = {"e": runid, "code": 0, "signal": None, "at": time.time(), "seconds": 2.5, "cpu": 0.5, "rss": 2048}
+    records = [{"i": runid, "at": end["at"] - 2.5}, {"p": runid, "pid": 1, "ticks": 0}, end, {"f": [runid]}]
+    (home / "run" / "journal2").mkdir()
+    (home / "run" / "journal2" / "1.log").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    again = Dispatcher(dispatcher.db, home)
+    again.keeping = told  # type: ignore[assignment]
+
+    again.hear({"is": "hello", "runs": []})
+    await again.round()
+
+    (run,) = (await show(call, number))["instances"]
+    assert (run["status"], run["exit_code"], run["run_seconds"]) == ("succeeded", 0, 2.5)
+    assert told.spawned == [runid] and told.of("refuse") == []
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_the_run_before_the_one_that_goes_on_does_not_end_its_task(
+    call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
+):  # fmt: skip
+    number = (await submitted(call, retries=5, retry_delay=0))["number"]
+    await dispatcher.round()
+    (first,) = told.spawned
+    if seen:
+        dispatcher.hear(started(first))
+        await dispatcher.round()
+    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": f"{number}", "TASKDECK_ATTEMPT": "2"}), uuid7()
+    again = Dispatcher(dispatcher.db, home)
+    again.keeping = told  # type: ignore[assignment]
+    try:
+        until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
+        again.hear({"is": "hello", "runs": [started(runid, pid=job.pid, ticks=traces._began_at(job.pid))]})
+        await again.round()
+    finally:
+        job.kill()
+        job.wait()
+    for refused in told.of("refuse"):
+        again.hear({"is": "refused", "run": refused[0]})
+    await again.round()
+
+    row = await show(call, number)
+    assert (row["status"], told.spawned) == ("running", [first])
+    assert [(run["runid"], run["status"]) for run in row["instances"]] == [*([(first, "lost")] if seen else []), (runid, "running")]
+    again.hear(ended(runid))
+    await again.round()
+    assert (await show(call, number))["status"] == "succeeded"
+
+
 async def test_a_deadline_that_the_keeper_acted_on_is_a_timeout(call: Call, dispatcher: Dispatcher, told: Told):
     number, runid = await running(call, dispatcher, told, timeout=5)
     dispatcher.hear({"is": "stopping", "run": runid, "reason": "timeout"})

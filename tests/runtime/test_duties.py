@@ -418,15 +418,13 @@ async def test_the_lag_of_the_tick_is_measured(duties: Duties, dispatcher: Dispa
     assert dispatcher.tick_lag is not None and dispatcher.tick_lag < 60
 
 
-def test_a_timeout_ends_the_whole_job(runtime: Living):
+def test_a_timeout_ends_the_whole_job_and_one_that_is_cancelled_while_it_ignores_term_is_killed_after_its_grace(runtime: Living):
     number = runtime.submit("sh", "-c", "sleep 300 & exec sleep 301", timeout=0.2, grace=0.2)
     pids = [run["pid"] for run in runtime.reach(number, "timed_out")["instances"]]
 
     assert runtime.ended(number)[0]["code"] == 124
     until(lambda: not any(map(alive, pids)), "the job is gone")
 
-
-def test_a_job_that_is_cancelled_while_it_ignores_term_is_killed_after_its_grace(runtime: Living):
     number = runtime.submit("sh", "-c", "trap '' TERM; sleep 300 & wait; sleep 300")
     job = runtime.reach(number, "running")["instances"][0]["pid"]
 
@@ -456,3 +454,20 @@ async def test_the_run_that_filled_the_disk_is_stopped_and_keeps_no_runtime_from
 
     assert told.of("stop") == [(runid, "log limit", GRACE)]
     assert (dispatcher.halted or "").startswith("disk full since ")
+
+
+async def test_what_is_wrong_in_the_settings_and_touches_no_data_is_a_warning(
+    call: Call, db: Database, dispatcher: Dispatcher, home: Path, tmp_path: Path
+):
+    path = tmp_path / "config.toml"
+    duties = Duties(db, dispatcher, Usage(home), Settings(str(path)))
+    cleanup = next(duty for duty in duties.table() if duty.name == "cleanup")
+
+    async def told(text: str) -> list[str]:
+        path.write_text(text)
+        await duties._guarded(cleanup)
+        return [alert["severity"] for alert in await alerts.ls(call)]
+
+    assert await told('theme = "drak"\n') == ["warning"]
+    assert await told('theme = "drak"\n[backup]\nkeep = "many"\n') == ["critical"]
+    assert await told('theme = "drak"\n') == ["warning"]

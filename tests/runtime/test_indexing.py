@@ -220,8 +220,15 @@ async def test_a_database_that_cannot_be_written_leaves_what_is_to_be_done(db: D
     assert (await db.read(search.behind), len(await db.read(sql.rows, "SELECT * FROM about"))) == (0, 2)
 
 
-def test_a_runtime_that_is_killed_at_any_moment_leaves_an_index_that_is_right(runtime: Living):
-    runtime.submit("true", name="work 0")
+def test_a_runtime_indexes_what_it_was_given_and_one_that_is_killed_at_any_moment_leaves_an_index_that_is_right(runtime: Living):
+    def listed() -> Any:
+        return runtime.call("browse", filter="find me by")
+
+    runtime.submit("true", name="find me by this")
+    assert [row[2] for row in listed()["rows"]] == ["find me by this"]
+    assert until(lambda: listed()["lag"] == 0)
+    assert [row[2] for row in listed()["rows"]] == ["find me by this"]
+
     for at in (1, 2):
         runtime.call("set", ids=["1"], fields={"name": f"work {at}"}) if at > 1 else None
         runtime.submit("true", name=f"extra {at}")
@@ -249,14 +256,3 @@ async def test_a_runtime_that_stops_meanwhile_waits_for_a_step_at_most_and_says_
     assert [record.message for record in caplog.records] == ["a search index is begun"]
     async with open_database(db.path, writable=True) as next:
         assert await next.read(search.behind) == 3 * search.BATCH
-
-
-def test_a_runtime_indexes_what_it_was_given(runtime: Living):
-    runtime.submit("true", name="find me by this")
-
-    def listed() -> Any:
-        return runtime.call("browse", filter="find me by")
-
-    assert [row[2] for row in listed()["rows"]] == ["find me by this"]
-    assert until(lambda: listed()["lag"] == 0)
-    assert [row[2] for row in listed()["rows"]] == ["find me by this"]

@@ -74,7 +74,7 @@ class Upgraded:
 
     def gated(self, code: int, **more: Any) -> str:
         """The same, of a run that ends with this code once the gate is there."""
-        return self.start(f"echo waits; until [ -e {self.gate} ]; do sleep 0.01; done; echo ends; exit {code}", **more)
+        return self.start(f"echo waits; until [ -e {self.gate} ]; do sleep 0.05; done; echo ends; exit {code}", **more)
 
     def runs(self) -> int:
         """How often an old run has begun."""
@@ -117,7 +117,7 @@ def works(living: Living, code: int = 6) -> bool:
 
 
 def test_old_runs_and_one_never_told_of_go_on_beside_new_ones_and_the_old_pair_leaves_last(upgraded: Upgraded, living: Living, td):
-    first, last = upgraded.gated(3), upgraded.start(f"until [ -e {upgraded.gate}2 ]; do sleep 0.01; done; exit 4")
+    first, last = upgraded.gated(3), upgraded.start(f"until [ -e {upgraded.gate}2 ]; do sleep 0.05; done; exit 4")
     never_told, _ = upgraded.claim(launch={"argv": ["sh", "-c", f"echo ran >> {upgraded.ran}.once; exit 5"]})
 
     living.start()
@@ -191,33 +191,21 @@ def test_a_run_both_of_whose_old_supervisors_were_killed_is_lost_when_it_ends_an
     assert upgraded.runs() == 2
 
 
-def test_an_end_that_was_written_before_both_were_killed_is_recorded(upgraded: Upgraded, living: Living):
-    uuid = upgraded.start("exit 9", wait=False)
-    until(lambda: b'"code":9' in written(upgraded), "its end is written")
-    upgraded.kill(*upgraded.pair)
-
-    living.start()
-
-    assert [end["code"] for end in living.ended(uuid)] == [9]
-    assert upgraded.left() and works(living)
-
-
 def test_runtimes_may_come_and_go_while_an_old_run_lives_and_an_end_without_one_is_recorded(upgraded: Upgraded, living: Living, td):
-    old, meanwhile = upgraded.gated(3), upgraded.start(f"until [ -e {upgraded.gate}2 ]; do sleep 0.01; done; exit 8")
+    old, meanwhile = upgraded.gated(3), upgraded.start(f"until [ -e {upgraded.gate}2 ]; do sleep 0.05; done; exit 8")
     living.start()
     before = living.reach(old, "running")["instances"]
     living.reach(meanwhile, "running")
+    assert td("serve", "--detach", "--replace").returncode == 0
+    assert works(living)
     living.kill()
+    said = td("status").stdout
+    assert "2 jobs" in said and "go on under it" in said
     Path(f"{upgraded.gate}2").touch()
     until(lambda: b'"code":8' in written(upgraded), "its end is written")
-    living.start()
-    assert [end["code"] for end in living.ended(meanwhile)] == [8]
-    assert works(living)
-    assert td("serve", "--detach", "--replace").returncode == 0
-    assert td("stop").returncode == 0
-    assert "1 job" in td("status").stdout and "goes on under it" in td("status").stdout
     assert td("serve", "--detach").returncode == 0
 
+    assert [end["code"] for end in living.ended(meanwhile)] == [8]
     assert works(living)
     assert [(run["runid"], run["pid"]) for run in living.show(old)["instances"]] == [(before[0]["runid"], before[0]["pid"])]
     upgraded.gate.touch()
@@ -226,14 +214,14 @@ def test_runtimes_may_come_and_go_while_an_old_run_lives_and_an_end_without_one_
     assert upgraded.runs() == 2
 
 
-def test_the_new_pair_may_die_while_an_old_run_lives(upgraded: Upgraded, living: Living):
+def test_the_new_pair_may_die_beside_an_old_run_and_an_old_pair_that_stands_still_holds_up_no_new_work(upgraded: Upgraded, living: Living):
     old = upgraded.gated(3)
     living.start()
     living.reach(old, "running")
 
     for who in ("keeper", "guard", "both"):
         gate = upgraded.living.home / who
-        young = living.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done; exit 2", cpu=0)
+        young = living.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.05; done; exit 2", cpu=0)
         living.reach(young, "running")
         pair = new_pair(living)
         upgraded.kill(*(pair if who == "both" else [pair[who == "guard"]]))
@@ -245,7 +233,14 @@ def test_the_new_pair_may_die_while_an_old_run_lives(upgraded: Upgraded, living:
         ((end),) = living.ended(young)
         assert end["code"] == 2 if who != "both" else end["reason"] == "supervisors killed"
 
+    for pid in upgraded.pair:
+        os.kill(pid, signal.SIGSTOP)
+    os.kill(new_pair(living)[0], signal.SIGKILL)
+    assert works(living)
     upgraded.gate.touch()
+    assert living.show(old)["status"] == "running"
+    for pid in upgraded.pair:
+        os.kill(pid, signal.SIGCONT)
     assert living.ended(old)[0]["code"] == 3
     until(upgraded.left, "the old pair has left")
 
@@ -266,24 +261,12 @@ def test_all_five_die_and_each_run_is_told_what_became_of_it(upgraded: Upgraded,
     assert works(living) and upgraded.runs() == 2
 
 
-def test_an_old_keeper_that_stands_still_holds_up_no_new_work(upgraded: Upgraded, living: Living):
-    old = upgraded.gated(3)
-    living.start()
-    living.reach(old, "running")
-    for pid in upgraded.pair:
-        os.kill(pid, signal.SIGSTOP)
-    os.kill(new_pair(living)[0], signal.SIGKILL)
-
-    assert works(living)
-    upgraded.gate.touch()
-    assert living.show(old)["status"] == "running"
-    for pid in upgraded.pair:
-        os.kill(pid, signal.SIGCONT)
-    assert living.ended(old)[0]["code"] == 3
-
-
-def test_a_keeper_of_a_protocol_that_is_not_spoken_here_is_refused_and_no_run_of_it_is_lost(upgraded: Upgraded, living: Living):
+def test_an_end_written_before_both_were_killed_is_recorded_and_a_keeper_of_a_protocol_that_is_not_spoken_here_is_refused(
+    upgraded: Upgraded, living: Living
+):
     uuid, _ = upgraded.claim()
+    over = upgraded.start("exit 9", wait=False)
+    until(lambda: b'"code":9' in written(upgraded), "its end is written")
     upgraded.kill(*upgraded.pair)
     run = living.home / "run"
     (run / "journal3").mkdir()
@@ -299,7 +282,8 @@ def test_a_keeper_of_a_protocol_that_is_not_spoken_here_is_refused_and_no_run_of
 
     (run / "journal3" / "00000001.log").unlink()
     living.start()
-    assert living.ended(uuid)[0]["code"] == 0
+    assert [end["code"] for end in living.ended(over, uuid)] == [9, 0], "no run of theirs is lost"
+    assert upgraded.left() and works(living)
 
 
 async def test_a_hello_of_one_keeper_leaves_alone_what_the_other_has(call: Call, dispatcher: Dispatcher, told: Told):

@@ -42,13 +42,13 @@ def up(shared: Living) -> Living:
     return shared
 
 
-def test_first_commands_at_once_on_a_fresh_home_all_succeed(living: Living, td: Td):
-    with ThreadPoolExecutor(5) as pool:
-        done = list(pool.map(lambda at: td("submit", "--", "true"), range(5)))
-
-    assert [one.returncode for one in done] == [0] * 5, [one.stderr for one in done]
-    assert sorted(int(one.stdout) for one in done) == [1, 2, 3, 4, 5]
-    assert [end["code"] for end in living.ended("1", "2", "3", "4", "5")] == [0] * 5
+@pytest.fixture
+def down(shared: Living) -> Living:
+    """That home with no runtime up, as the test before leaves it, and none that was stopped on purpose."""
+    if shared.another(autostart=False).runtime_up():
+        shared.kill()
+    Path(paths.stopped_mark(shared.home)).unlink(missing_ok=True)
+    return shared
 
 
 def test_whoever_starts_it_at_the_same_moment_meets_the_same_runtime(living: Living):
@@ -98,20 +98,6 @@ def test_one_killed_while_it_upgrades_the_database_leaves_nothing_behind_that_ho
     assert living.start() > 0
 
 
-def _deaf() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
-
-
-def test_signals_that_the_shell_ignores_or_blocks_reach_the_runtime_all_the_same(living: Living, td: Td):
-    assert td("submit", "--", "sh", "-c", "exit 3", preexec_fn=_deaf).stdout == "1\n"
-
-    assert living.ended("1")[0]["code"] == 3
-    status = dict(line.split(":\t") for line in Path(f"/proc/{living.pid}/status").read_text().splitlines() if ":\t" in line)
-    assert int(status["SigBlk"], 16) == 0
-    assert not int(status["SigIgn"], 16) >> signal.SIGCHLD - 1 & 1
-
-
 def test_a_home_is_private_and_usable_whatever_the_umask(home: Path):
     before = os.umask(0o777)
     try:
@@ -134,7 +120,7 @@ def test_stop_ends_it_and_leaves_a_mark_that_only_a_person_lifts(runtime: Living
     assert "the runtime was stopped by" in done.stderr and f"taskdeck --home {runtime.home} serve --detach" in done.stderr
     looked = td("ls", "--json")
     assert (looked.returncode, len(json.loads(looked.stdout))) == (0, 1)
-    assert json.loads(td("status", "--json").stdout)["runtime"]["state"] == "stopped"
+    assert runtime.call("status")["runtime"]["state"] == "stopped"
     assert [p for p in runtime.processes() if alive(p)] == []
 
     assert td("serve", "--detach").returncode == 0
@@ -152,18 +138,6 @@ def test_a_stop_that_cannot_leave_its_mark_is_refused_and_the_runtime_goes_on(up
     assert up.pid == pid and not os.path.exists(paths.stopped_mark(up.home))
 
 
-def test_a_runtime_in_the_foreground_ends_on_term_with_exit_0(living: Living):
-    server = subprocess.Popen(
-        [sys.executable, "-P", "-m", "app", "--home", os.fspath(living.home), "serve"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    with server:
-        until(living.client.runtime_up, "it answers")
-        server.terminate()
-        assert server.wait(5) == 0
-        assert server.stdout is not None and b"Traceback" not in server.stdout.read()
-
-
 @pytest.mark.parametrize(("how", "code"), [("stop", paths.STOPPED_CODE), ("TERM", 0)])
 def test_systemd_learns_that_it_was_stopped_by_a_person(living: Living, how: str, code: int):
     shell = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "-", sys.executable, "-P", "-m", "app", "--home", os.fspath(living.home)]
@@ -176,7 +150,7 @@ def test_systemd_learns_that_it_was_stopped_by_a_person(living: Living, how: str
 
 def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(up: Living):
     gate = up.home / "gate"
-    task = up.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.01; done")
+    task = up.submit("sh", "-c", f"until [ -e {gate} ]; do sleep 0.05; done")
     up.reach(task, "running")
     pid = up.pid
     up.call("stop", drain=True)
@@ -188,6 +162,18 @@ def test_a_drain_starts_nothing_more_and_ends_when_the_last_run_has(up: Living):
     until(lambda: not alive(pid), "the drained runtime has ended")
     rows = {row["number"]: row["status"] for row in up.another().call("ls")["tasks"]}
     assert rows | {int(task): "succeeded", int(later): "queued"} == rows
+
+
+def test_a_runtime_keeps_none_of_our_variables_and_descriptors(down: Living, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TASKDECK_RUNID", "x")
+    ours, its = os.pipe()
+    os.set_inheritable(its, True)
+    pid = down.start()
+    os.close(its)
+
+    assert b"TASKDECK_RUNID" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert select.select([ours], [], [], 0) == ([ours], [], [])
+    os.close(ours)
 
 
 @pytest.mark.parametrize(
@@ -237,42 +223,30 @@ def test_a_home_that_cannot_be_made_is_told(home: Path):
     assert told.value.exit_code == 5
 
 
-def test_a_runtime_keeps_none_of_our_variables_and_descriptors(living: Living, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TASKDECK_RUNID", "x")
-    ours, its = os.pipe()
-    os.set_inheritable(its, True)
-    pid = living.start()
-    os.close(its)
+def test_a_job_notices_neither_that_serve_replace_takes_over_nor_that_term_ends_it_without_the_mark(up: Living):
+    before = up.pid
+    gate = up.home / "noticed"
+    number = up.submit("sh", "-c", f"while [ ! -e '{gate}' ]; do sleep 0.05; done; exit 5")
+    job = up.reach(number, "running")["instances"][0]["pid"]
 
-    assert b"TASKDECK_RUNID" not in Path(f"/proc/{pid}/environ").read_bytes()
-    assert select.select([ours], [], [], 0) == ([ours], [], [])
-    os.close(ours)
-
-
-def test_a_job_notices_neither_that_serve_replace_takes_over_nor_that_term_ends_it_without_the_mark(living: Living, td: Td):
-    before = living.start()
-    gate = living.home / "gate"
-    number = living.submit("sh", "-c", f"while [ ! -e '{gate}' ]; do sleep 0.05; done; exit 5")
-    job = living.reach(number, "running")["instances"][0]["pid"]
-
-    done = td("serve", "--detach", "--replace")
+    done = command(up.home, "serve", "--detach", "--replace")
 
     assert done.returncode == 0, done.stderr
-    assert living.pid != before and not alive(before) and alive(job)
+    assert up.pid != before and not alive(before) and alive(job)
     began = time.monotonic()
 
-    living.kill(signal.SIGTERM)
+    up.kill(signal.SIGTERM)
 
     assert time.monotonic() - began < 5
     assert alive(job)
-    assert not os.path.exists(paths.stopped_mark(living.home))
-    assert living.show(number)["status"] == "running"
+    assert not os.path.exists(paths.stopped_mark(up.home))
+    assert up.show(number)["status"] == "running"
     gate.touch()
-    assert living.ended(number)[0]["code"] == 5
+    assert up.ended(number)[0]["code"] == 5
 
 
 def test_a_drain_that_was_thought_better_of_is_ended_by_serve(up: Living):
-    task = up.submit("sh", "-c", "until [ -e better ]; do sleep 0.02; done")
+    task = up.submit("sh", "-c", "until [ -e better ]; do sleep 0.05; done")
     up.reach(task, "running")
     up.call("stop", drain=True)
     waiting = up.submit("true")
@@ -286,7 +260,7 @@ def test_a_drain_that_was_thought_better_of_is_ended_by_serve(up: Living):
 
 
 def test_a_drain_that_was_cut_short_is_no_success(up: Living):
-    task = up.submit("sh", "-c", "until [ -e short ]; do sleep 0.02; done")
+    task = up.submit("sh", "-c", "until [ -e short ]; do sleep 0.05; done")
     up.reach(task, "running")
     with ThreadPoolExecutor(1) as pool:
         drain = pool.submit(command, up.home, "stop", "--drain")
@@ -298,8 +272,23 @@ def test_a_drain_that_was_cut_short_is_no_success(up: Living):
     assert (said.returncode, "1 task still runs" in said.stderr) == (1, True)
 
 
+def _deaf() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+
+
+def test_signals_that_the_shell_ignores_or_blocks_reach_the_runtime_all_the_same(down: Living):
+    said = command(down.home, "submit", "--", "sh", "-c", "exit 3", preexec_fn=_deaf)
+    assert said.returncode == 0, said.stderr
+
+    assert down.ended(said.stdout.strip())[0]["code"] == 3
+    status = dict(line.split(":\t") for line in Path(f"/proc/{down.pid}/status").read_text().splitlines() if ":\t" in line)
+    assert int(status["SigBlk"], 16) == 0
+    assert not int(status["SigIgn"], 16) >> signal.SIGCHLD - 1 & 1
+
+
 def test_wait_goes_on_while_no_runtime_is_up_and_needs_none_for_what_has_ended(up: Living):
-    over, going = up.submit("sh", "-c", "exit 4"), up.submit("sh", "-c", "until [ -e waited ]; do sleep 0.02; done; exit 7")
+    over, going = up.submit("sh", "-c", "exit 4"), up.submit("sh", "-c", "until [ -e waited ]; do sleep 0.05; done; exit 7")
     up.ended(over)
     up.reach(going, "running")
     assert command(up.home, "stop").returncode == 0

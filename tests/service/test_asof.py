@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from app.core import amounts
 from app.core.board import Board
 from app.errors import Usage
-from app.service import asof, queues, tasks
+from app.service import asof, queues, slas, tasks
 from app.service.call import Call
 from db import clock
 from tests.service.conftest import Worker
@@ -235,6 +236,22 @@ async def test_alerts_that_were_open_then_are_open(call: Call):
     then = await board(call, 500)
 
     assert {(line.sla, line.status) for line in then.alerts} == {("was-open", "firing"), ("seen", "acknowledged")}
+
+
+async def test_an_alert_says_how_late_its_task_was_then_whatever_came_of_it(call: Call):
+    await slas.create(call, name="late", preset="finishes-within", value="1m")
+    done, waits = await task(call, 900, 900, 100), await task(call, 700)
+    await execute(call, "UPDATE slas SET created_at = ?, updated_at = ?", stamp(time.time() - 1000), stamp(time.time() - 1000))
+    await call.db.write(slas.evaluate, clock.utcnow())
+    await execute(call, "UPDATE alerts SET created_at = fired_at")
+
+    then = await board(call, 500)
+
+    made = await call.db.read(lambda c: dict(c.exec_driver_sql("SELECT number, created_at FROM tasks").all()))
+    ages = {number: amounts.age(then.at - clock.unix(at)) for number, at in made.items()}
+    assert {line.number: line.why for line in then.alerts} == {
+        done: f"running {ages[done]}, allowed 1m", waits: f"waiting {ages[waits]}, allowed 1m in all",
+    }  # fmt: skip
 
 
 async def test_a_minute_without_a_runtime_shows_what_is_known_and_no_counts(call: Call):

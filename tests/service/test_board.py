@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+from datetime import timedelta
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from app import paths
-from app.core.board import Board
+from app.core.board import Board, HostFacts
 from app.service import board, queues, tasks
 from app.service.call import Call
 from db import clock, operations, schema
@@ -41,6 +43,45 @@ async def test_a_home_that_was_never_used_says_so(call: Call):
         ("default", found.queues[0].capacity, "open")
     ]
     assert found.runtime.state == "none"
+
+
+async def test_of_a_home_in_which_nothing_happens_only_what_the_runtime_measures_is_asked_again(live: Call, up, monkeypatch):
+    await submitted(live, name="held", hold=True)
+    began, read = clock.utcnow(), []
+    monkeypatch.setattr(Database, "read", partialmethod(_counting, Database.read, read))
+    monkeypatch.setattr(clock, "utcnow", lambda: began)
+    first = await seen(live)
+
+    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(seconds=9))
+    monkeypatch.setattr(up, "host", lambda: HostFacts(name="here", load=1.5))
+    again = await seen(live)
+    assert len(read) == 1
+    assert again == first._replace(at=first.at + 9, host=HostFacts(name="here", load=1.5))
+
+    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(seconds=11))
+    assert (await seen(live)).next == first.next
+    assert len(read) == 2
+    await submitted(live, name="held too", hold=True)
+    assert {line.name for line in (await seen(live)).next} == {"held", "held too"}
+    up.halted = "disk full"
+    assert (await seen(live)).database == "disk full"
+    await board.board(live, seen=began.timestamp())
+    assert len(read) == 5
+
+
+async def test_of_one_in_which_something_runs_all_is_asked_each_time(live: Call, worker, monkeypatch):
+    await submitted(live)
+    await worker.start(1)
+    read: list[object] = []
+    monkeypatch.setattr(Database, "read", partialmethod(_counting, Database.read, read))
+    await seen(live)
+    await seen(live)
+    assert len(read) == 2
+
+
+async def _counting(self: Database, usual: Any, read: list[object], fn: Any, *args: Any, **more: Any) -> Any:
+    read.append(fn)
+    return await usual(self, fn, *args, **more)
 
 
 async def test_what_runs_waits_and_ended_is_there_with_why(live: Call, worker, home):
@@ -122,6 +163,26 @@ async def test_tasks_that_wait_for_other_things_come_after_those_that_wait_for_a
     await submitted(live)
 
     assert [line.status for line in (await seen(live)).next] == ["queued", "scheduled", "held"]
+
+
+async def test_what_has_a_time_is_next_by_it_and_what_stands_still_comes_last(live: Call):
+    await queues.queue_create(live, name="shut", priority=10)
+    await queues.queue_pause(live, name="shut")
+    await submitted(live, queue="shut", name="stands still")
+    await submitted(live, name="held", hold=True)
+    for at in ("3h", "1h", "2h"):
+        await submitted(live, at=at, name=f"in {at}")
+    for number, delay in ((6, "+2"), (7, "+1")):
+        await submitted(live, name=f"again in {delay}")
+        due = f"strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '{delay} hours')"
+        await execute(live, f"UPDATE tasks SET status = 'retrying', retry_at = {due} WHERE number = {number}")
+    await submitted(live, name="never fits")
+    await execute(live, "UPDATE tasks SET cpu = 100000.0 WHERE number = 8")
+    await submitted(live, name="next")
+
+    assert [line.name for line in (await seen(live)).next] == [
+        "next", "again in +1", "again in +2", "in 1h", "in 2h", "in 3h", "stands still", "never fits", "held",
+    ]  # fmt: skip
 
 
 async def test_pools_show_what_is_reserved(live: Call, worker):

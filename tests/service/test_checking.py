@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from app.service.call import Call
 from app.service.verbs import answer
 from db import check, migrate, moves
 from db.backup.taking import Rules, take
-from db.errors import BehindDatabase, DamagedDatabase
+from db.errors import BehindDatabase, DamagedDatabase, ReadOnlyDisk
 from db.writer import write_engine
 from tests.db.making import Made, submit
 from tests.db.upgrading import old
@@ -66,6 +67,12 @@ def test_runs_that_only_the_keeper_or_only_a_row_knows_are_told(home: Path, runn
         f"run {running} is said to go on, and the keeper does not know it: it ends as lost",
     ]
     assert len(checking.examine(home, live=True)) == 1
+
+    end = {"e": running, "code": 0, "signal": None, "at": 2.0, "seconds": 1.0, "cpu": 0.0, "rss": 0}
+    journal(home, {"i": running, "at": 1.0}, end, {"f": [running]})
+    assert checking.examine(home, live=False) == [
+        f"run {running} is said to go on, and the keeper does not know it: its end is recorded anew by the next start"
+    ]
 
 
 @pytest.mark.parametrize("odd", ['{"e": ["x"]}', '{"f": [["x"]]}', '{"i": ["x"]}', '{"i": 1}', "[" * 100_000, "[1]", "{}"])
@@ -135,6 +142,16 @@ def test_nothing_is_mended_where_what_was_written_last_is_missing(home: Path, ru
                                               "taskdeck db backup && taskdeck db restore")  # fmt: skip
 
 
+def test_a_database_that_may_not_be_written_keeps_a_runtime_from_starting(home: Path, database: Path, monkeypatch: pytest.MonkeyPatch):
+    allowed = os.access  # root may write all
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
+    with pytest.raises(ReadOnlyDisk, match=f"{database} is read-only"):
+        fresh.prepare_apart(home)
+
+    monkeypatch.undo()
+    fresh.prepare_apart(home)
+
+
 @pytest.mark.parametrize("revision", migrate.KNOWN[:-1])
 def test_an_upgrade_of_what_lacks_its_end_is_refused_as_a_start_is_and_has_the_same_way_out(home: Path, tmp_path: Path, revision: str):
     path = Path(shutil.copy(old(tmp_path, revision), paths.database(home)))
@@ -192,6 +209,21 @@ def test_a_number_that_only_a_job_knows_of_does_not_come_again(home: Path, datab
     finally:
         job.kill()
         job.wait()
+
+
+@pytest.mark.parametrize(("number", "attempt"), [("7", "9" * 40), ("7", "-3"), (f"{2**63}", "1"), ("0", "1"), ("7", "x")])
+def test_what_a_job_cannot_have_been_given_as_its_number_or_attempt_is_passed_over(home: Path, number: str, attempt: str):
+    job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": number, "TASKDECK_ATTEMPT": attempt})
+    try:
+        runid = uuid7()
+        until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
+        journal(home, {"i": runid, "at": 5.0}, {"p": runid, "pid": job.pid, "ticks": traces._began_at(job.pid)})
+        (trace,) = traces.traces(home)
+    finally:
+        job.kill()
+        job.wait()
+
+    assert (trace.number, trace.attempt, trace.lives) == (None, 1, True)
 
 
 def test_a_job_that_lives_shows_what_it_runs_and_where(home: Path, database: Path, tmp_path: Path):

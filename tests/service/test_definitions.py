@@ -10,6 +10,7 @@ from app.core import formats
 from app.errors import NotFound, Problem, Refused, Usage
 from app.service import definitions, queues, slas, templates
 from app.service.call import Call
+from db import machine
 from tests.service.ready import a_call, execute, operations
 
 TEXT = """
@@ -91,6 +92,16 @@ async def test_only_what_differs_is_changed_and_told(call: Call) -> None:
     assert (await operations(call))[-2:] == [("queue set", "queue media"), ("template set", "template encode")]
 
 
+async def test_what_a_schema_says_of_the_values_of_a_secret_is_not_told(call: Call) -> None:
+    def text(value: str) -> str:
+        return TEXT + f'[templates.encode.parameters.properties.pin]\nwriteOnly = true\ndefault = "{value}"\nenum = ["pp9", "{value}"]\n'
+
+    told = [await definitions.apply(call, text=text(value), dry_run=dry) for value in ("pp1", "pp2") for dry in (True, False)]
+
+    assert [words(found)["template encode"] for found in told] == ["create", "create", "update", "update"]
+    assert "writeOnly" in str(told) and "pp" not in str(told)
+
+
 async def test_a_key_left_out_has_its_default_again(call: Call) -> None:
     await definitions.apply(call, text=TEXT)
     await definitions.apply(call, text=TEXT.replace("priority = 10\n", "").replace('sla = "on-time"\n', ""))
@@ -164,3 +175,16 @@ async def test_the_file_comes_before_the_database(call: Call) -> None:
     larger = TEXT.replace('"32G"', '"64G"').replace('"512M"', '"33G"')
     await definitions.apply(call, text=larger)
     assert (await templates.show(call, name="encode"))["memory"] == 33 * 1024
+
+
+async def test_pools_of_a_file_that_are_larger_than_the_machine_are_noted_once_they_are_made(
+    live: Call, notes: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(4, 64 * 1024))
+
+    await definitions.apply(live, text=TEXT, dry_run=True)
+    assert notes == []
+    await definitions.apply(live, text=TEXT)
+    await definitions.apply(live, text=TEXT)
+
+    assert notes == ["pool gpu gives out 8 cpu, but this machine has 4: more may start than it can run well."]

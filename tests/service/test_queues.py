@@ -10,6 +10,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
 from app.service import queues, slas, tasks, templates, views
 from app.service.call import Call
+from db import machine
 from tests.service.ready import execute, operations, submitted
 
 
@@ -283,3 +284,27 @@ async def test_where_none_is_in_line_the_next_attempt_is_first(call: Call):
     assert (await queues.queue_line(call, names=["default"]))["first"] == soon["uuid"]
     with pytest.raises(NotFound):
         await queues.queue_line(call, names=["nosuch"])
+
+
+async def test_a_pool_that_is_larger_than_the_machine_is_noted_and_made(live: Call, notes: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(2, 24 * 1024))
+    await queues.pool_set(live, name="default", cpu=2, memory="24G")
+
+    assert (await queues.pool_set(live, name="default", cpu=200))["total_cpu"] == 200
+    await queues.pool_set(live, name="default", description="shared on purpose")
+    await queues.pool_set(live, name="default", cpu=1)
+    await queues.pool_create(live, name="gpu", cpu=2, memory=0)
+
+    assert notes == [
+        "pool default gives out 200 cpu, but this machine has 2: more may start than it can run well.",
+        "the pools together give out 3 cpu, but this machine has 2: more may start than it can run well.",
+    ]
+
+
+async def test_a_queue_that_is_so_already_keeps_its_state_without_an_operation(call: Call):
+    turns = (queues.queue_pause, queues.queue_pause, queues.queue_drain)
+    rows = [await turn(call, name="default") for turn in turns]
+
+    steps = [("active", "paused"), ("paused", "paused"), ("paused", "draining")]
+    assert [(row["before"]["status"], row["status"]) for row in rows] == steps
+    assert await operations(call) == [("queue pause", "queue default"), ("queue drain", "queue default")]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import given, queues, submit, templates, views
 from app.service import operations as log
 from app.service.call import Call
-from db import aside
+from db import aside, clock, machine
 from db.errors import Storage
 from tests.service.ready import execute, operations, submitted
 
@@ -262,7 +263,8 @@ async def test_parameters_that_the_schema_declares_secret_are_masked_as_those_of
     assert json.loads(stored)["argv"] == ["open", "--pin=pp9sekret", "sesame7"]
 
 
-async def test_a_command_to_type_has_the_name_of_a_pool_as_a_shell_reads_it(call: Call):
+async def test_a_command_to_type_has_the_name_of_a_pool_as_a_shell_reads_it(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(2, 1024))
     await queues.pool_create(call, name="big $box", cpu=1, memory="1G")
     await queues.queue_create(call, name="q", pool="big $box")
 
@@ -449,7 +451,8 @@ async def test_a_wrong_parameter_is_named(call: Call, given: dict[str, Any], sai
     assert await count(call) == 0
 
 
-async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Call):
+async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(128, 65536))
     await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
     await queues.queue_create(call, name="gpu", pool="gpu")
 
@@ -465,8 +468,31 @@ async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Ca
     assert (await submitted(call, queue="gpu", cpu=2, memory="32G"))["status"] == "queued"
 
 
+@pytest.mark.parametrize(
+    ("asked", "has", "grow"),
+    [
+        ({"cpu": 3}, "", "--cpu 3"),
+        ({"memory": "40G"}, " (this machine has 32.0G memory in all)", "--memory 40.0G"),
+        ({"cpu": 3, "memory": "40G"}, " (this machine has 32.0G memory in all)", "--memory 40.0G --cpu 3"),
+        ({"cpu": 5, "memory": "40G"}, " (this machine has 32.0G memory and 4 cpu in all)", "--memory 40.0G --cpu 5"),
+    ],
+)
+async def test_a_refusal_says_how_much_the_machine_has(
+    call: Call, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], has: str, grow: str
+):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(4, 32 * 1024))
+    await queues.pool_create(call, name="small", cpu=2, memory="8G")
+    await queues.queue_create(call, name="small", pool="small")
+
+    with pytest.raises(Refused) as refused:
+        await submitted(call, queue="small", **asked)
+
+    assert refused.value.hint == f"Ask for less{has}, or: taskdeck pool set small {grow}"
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
-async def test_all_that_is_wrong_with_a_task_is_told_at_once(call: Call, dry_run: bool):
+async def test_all_that_is_wrong_with_a_task_is_told_at_once(call: Call, monkeypatch: pytest.MonkeyPatch, dry_run: bool):
+    monkeypatch.setattr(machine, "here", lambda: machine.Machine(128, 65536))
     await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
     await queues.queue_create(call, name="gpu", pool="gpu")
     task = {"argv": ["true"], "queue": "gpu", "cpu": 99, "memory": "40G", "after": ["98"], "after_any": ["gone"]}
@@ -611,6 +637,34 @@ async def test_keep_going_stores_the_good_lines_and_lists_the_bad(call: Call):
                                                                                        (3, 'no queue "nope"')]  # fmt: skip
 
 
+async def test_lines_that_wait_for_no_task_are_bad_ones_and_so_are_those_that_wait_for_these(call: Call):
+    rows = (
+        {"argv": ["a"]},
+        {"argv": ["b"], "name": "b", "after": ["999"]},
+        {"argv": ["c"], "after": ["b"]},
+        {"argv": ["d"], "name": "d", "after": ["1"]},
+        {"argv": ["e"], "after_any": ["d"]},
+    )
+    await submitted(call)
+    with pytest.raises(NotFound) as caught:
+        await lines(call, *rows)
+    none = "None of the 5 lines was stored; --keep-going stores the good ones."
+    assert caught.value.message == f'line 2: no task "999". List: taskdeck ls. {none}'
+
+    uuid = uuid7()
+    done = await lines(call, *rows, uuid=uuid, keep_going=True)
+    assert (done["numbers"], [(row["line"], row["message"][:15]) for row in done["refused"]]) == (
+        [2, 3, 4], [(2, 'no task "999". '), (3, 'no task "b". Li')],
+    )  # fmt: skip
+    assert await lines(call, *rows, uuid=uuid, keep_going=True) == done
+
+
+async def test_a_refusal_names_some_of_many_mistakes(call: Call):
+    with pytest.raises(NotFound) as caught:
+        await submitted(call, after=[str(n) for n in range(1000, 1020)])
+    assert caught.value.message.count("no task") == 10 and "; and 10 more like these. Nothing was submitted." in caught.value.message
+
+
 @pytest.mark.parametrize("keep_going", [False, True])
 async def test_lines_without_a_task_are_refused(call: Call, keep_going: bool):
     with pytest.raises(Usage, match="no task to submit|line 1"):
@@ -643,3 +697,28 @@ async def test_the_place_of_a_new_task_is_where_its_priority_puts_it(call: Call)
     places = [(await submitted(call, queue="q", priority=priority))["position"] for priority in (0, 5, 0, 9, 5, -1)]
 
     assert places == [0, 0, 2, 0, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "that time was 2d ago: it starts now."),
+        ({"hold": True}, "that time was 2d ago: it does not wait for that."),
+        ({"at": "0s"}, None),
+        ({"at": "2h"}, None),
+        ({}, None),
+    ],
+)
+async def test_a_time_to_start_that_is_over_is_noted_and_taken(live: Call, notes: list[str], given: dict[str, Any], said: str | None):
+    past = (clock.utcnow() - timedelta(days=2, minutes=1)).isoformat()
+
+    stored = await submitted(live, **given, **({"at": past} if said else {}))
+
+    assert notes == ([said] if said else [])
+    assert stored["status"] == ("held" if given.get("hold") else "scheduled" if given.get("at") == "2h" else "queued")
+
+
+async def test_of_many_tasks_those_are_counted_whose_time_is_over(live: Call, notes: list[str]):
+    await lines(live, {"argv": ["true"], "at": "2020-01-31T08:00"}, {"argv": ["true"], "at": "2h"}, {"argv": ["true"]})
+
+    assert notes == ["of 1 of these tasks the time to start is over already: they do not wait for it."]

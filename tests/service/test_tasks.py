@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import browse, queues, tasks, views
 from app.service import operations as log
 from app.service.call import Call
+from db import clock
 from tests.service.ready import execute, operations, submitted
 
 
@@ -538,3 +540,41 @@ async def test_a_limit_of_waiting_that_is_none_is_refused(live: Call, timeout: A
         await tasks.wait(live, ids=[1], timeout=timeout)
 
     assert told.value.exit_code in (2, 6)
+
+
+async def test_a_waiting_task_gets_another_time_to_start_and_none(call: Call):
+    await submitted(call)
+    await submitted(call, hold=True)
+    await submitted(call, after=["1"])
+
+    later = await tasks.set_(call, ids=[1, 2, 3], fields={"at": "2h"})
+    assert [row["status"] for row in later["done"]] == ["scheduled", "held", "scheduled"]
+    assert [row["before"]["not_before"] for row in later["done"]] == [None, None, None]
+    assert (await views.show(call, id=1))["not_before"] > clock.from_unix(time.time() + 7000)
+
+    at_once = await tasks.set_(call, ids=[1, 2, 3], fields={"at": "now"})
+    assert [row["status"] for row in at_once["done"]] == ["queued", "held", "blocked"]
+    assert (await views.show(call, id=1))["not_before"] is None
+
+
+async def test_a_time_to_start_that_is_over_is_taken_and_noted(call: Call):
+    await submitted(call, at="2h")
+
+    done = await tasks.set_(call, ids=[1], fields={"at": clock.from_unix(time.time() - 7300)})
+
+    assert done["done"][0]["status"] == "queued" and done["notes"] == ["that time was 2h01m ago: nothing waits for it."]
+
+
+async def test_what_has_started_or_ended_waits_for_no_time(call: Call, worker):
+    await submitted(call)
+    await submitted(call)
+    await worker.run(1)
+    await worker.start(2)
+
+    done = await tasks.set_(call, ids=[1, 2], fields={"at": "2h"})
+
+    ended, running = [(row["message"], row["exit_code"]) for row in done["refused"]]
+    assert done["done"] == [] and ended[1] == running[1] == 4
+    assert ended[0].startswith("#1 has ended (succeeded") and running[0] == "#2 has started: there is no time to wait for any more."
+    with pytest.raises(Usage, match="at must be a time such as"):
+        await tasks.set_(call, ids=[1], fields={"at": "soon"})

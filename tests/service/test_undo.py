@@ -114,6 +114,20 @@ async def test_what_would_be_undone_is_told_without_doing_it(ann: Call):
     assert (await do(ann, "operations", limit=1))[0]["verb"] == "hold"
 
 
+async def test_a_time_to_start_is_taken_back_until_the_task_has_started(ann: Call, worker):
+    await submitted(ann)
+    (later,) = (await do(ann, "set", ids=[1], fields={"at": "2h"}))["operations"]
+    (said,) = await undo(ann, later)
+    assert re.fullmatch(r"set at of #1 true: status queued → scheduled, not before none → \d{4}-\d\d-\d\d \d\d:\d\d", said)
+    now = await task(ann)
+    assert (now["status"], now["not_before"]) == ("queued", None)
+
+    await do(ann, "set", ids=[1], fields={"at": "2h"})
+    (at_once,) = (await do(ann, "set", ids=[1], fields={"at": "now"}))["operations"]
+    await worker.start(1)
+    assert (await do(ann, "undo", ids=[at_once]))["refused"][0]["message"] == "#1 has started."
+
+
 async def test_every_field_that_was_set_gets_its_value_back(ann: Call):
     await do(ann, "queue.create", name="gpu")
     await submitted(ann, name="old", cpu=1, memory="512M")
@@ -521,3 +535,20 @@ async def test_two_changes_of_one_task_are_undone_together_the_newest_first(ann:
 
     assert await undo(ann, *ids) == ["set priority of #1 true: priority 5 → 9", "set priority of #1 true: priority 0 → 5"]
     assert (await task(ann))["priority"] == 0
+
+
+async def test_a_change_that_was_made_before_a_cancel_is_undone_after_that(ann: Call):
+    await submitted(ann)
+    ids = [(await do(ann, "set", ids=[1], fields={"priority": 5}))["operations"][0], (await do(ann, "cancel", ids=[1]))["operations"][0]]
+
+    assert await undo(ann, *ids) == ["cancel of #1 true: status queued → cancelled", "set priority of #1 true: priority 0 → 5"]
+    assert ((await task(ann))["priority"], (await task(ann))["status"]) == (0, "queued")
+
+
+async def test_of_tasks_that_were_cancelled_one_by_one_the_last_comes_back_first(ann: Call):
+    await submitted(ann)
+    await submitted(ann, after=[1])
+    ids = [(await do(ann, "cancel", ids=[number]))["operations"][0] for number in (2, 1)]
+
+    assert len(await undo(ann, *ids)) == 2
+    assert [(await task(ann, number))["status"] for number in (1, 2)] == ["queued", "blocked"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from textual import _wait
 from textual.css.stylesheet import Stylesheet
+from textual.message_pump import MessagePump
+from textual.pilot import Pilot
 
 from app.tui import silence
 
@@ -37,6 +40,25 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wait for rest looks this often."""
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", OFTEN)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", OFTEN / 20)
+
+
+@pytest.fixture(autouse=True)
+def not_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every widget is at rest none is sent a message only to see that it has done all it was sent: a third of all messages."""
+    wait = Pilot._wait_for_screen
+
+    async def wait_for_screen(self: Pilot[Any], timeout: float = 30.0) -> bool:
+        await asyncio.sleep(0)
+        nodes = [node for screen in self.app.screen_stack[-1:] for node in (self.app, *screen.walk_children(with_self=True))]
+        return bool(nodes) and all(map(_rests, nodes)) or await wait(self, timeout)
+
+    monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+
+
+def _rests(node: MessagePump) -> bool:
+    """Whether it waits for its next message, and none is there."""
+    ready: Any = node._message_queue.ready_event
+    return not ready.is_set() and bool(ready._waiters)
 
 
 @pytest.fixture(autouse=True)

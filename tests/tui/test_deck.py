@@ -281,12 +281,14 @@ async def test_what_doctor_found_is_part_of_the_welcome():
 
 async def test_an_empty_running_part_says_why_nothing_runs():
     shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 22}), (120, 40))
-    assert "  Nothing runs. 31 wait: 2 of them because queue backup is paused (p on it resumes it)." in shown
+    assert "  Nothing runs. 31 wait: 2 in paused queue backup (p on it resumes it)." in shown
 
 
 async def test_a_queue_that_all_wait_for_is_all_that_is_named():
     shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
     assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
+    named = [queue._replace(name="encode-at-night-and-slowly") if queue.name == "backup" else queue for queue in boards.busy().queues]
+    assert len(nothing_runs(boards.busy()._replace(queues=tuple(named)))) < 78
     assert nothing_runs(boards.busy()._replace(queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
 
 

@@ -26,6 +26,7 @@ from app.tui.screens.leave import LeaveScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.sturdy import SturdyScreen
 from app.tui.table import Table
+from app.tui.verbs import Deed
 from tests.tui import boards
 from tests.tui.answers import task as a_task
 from tests.tui.recording import Clock, Recording, an_app, burst, fed, until
@@ -353,6 +354,43 @@ async def test_r_runs_again_what_ended_and_says_why_not_otherwise():
         assert "It has not ended" in await deck.says("has not ended")
 
 
+async def test_what_succeeded_runs_again_only_after_a_question():
+    async with opened() as deck:
+        await (await deck.on(1046)).press("r")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        shown = "\n".join(screen_text(deck.app))
+        assert "1046 encode S02E03.mkv" in shown and "It has succeeded; this runs it once more. u does not take that back." in shown
+        await deck.answer("n")
+        assert "retry" not in deck.recording.verbs()
+        await deck.press("r")
+        await deck.answer("y")
+        assert await deck.asked("retry") == [{"ids": [UUID.format(1046)], "again": True}]
+
+
+async def test_a_key_that_came_twice_runs_a_task_again_once_until_its_row_has_answered():
+    async with opened() as deck:
+        await deck.on(1048)
+        burst(deck.app, "r", "r")
+        await deck.says("Runs again: #1048")
+        await deck.press("r")
+        assert "#1048 was asked to run again already" in await deck.says("already")
+        assert len(await deck.asked("retry")) == 1
+        board = boards.busy()
+        failed_anew = tuple(row._replace(ended_at=boards.NOW - 1) if row.number == 1048 else row for row in board.ended)
+        await deck.show(board._replace(ended=failed_anew))
+        await deck.press("r")
+        assert len(await deck.asked("retry", times=2)) == 2
+
+
+async def test_a_task_that_was_not_run_again_may_be_asked_once_more():
+    async with opened() as deck:
+        deck.recording.answers["retry"] = Conflict("the disk is full.")
+        await (await deck.on(1048)).press("r")
+        await deck.says("the disk is full")
+        await deck.press("r")
+        assert len(await deck.asked("retry", times=2)) == 2
+
+
 async def test_deleting_asks():
     async with opened() as deck:
         await (await deck.on(1048)).press("D")
@@ -595,6 +633,17 @@ async def test_u_goes_back_step_by_step_and_names_what_it_takes_back_next():
         assert [verb for verb in deck.recording.verbs() if verb in ("release", "resume")] == ["release", "resume"]
         await deck.press("u")
         await deck.says("Nothing to undo here; O shows what was done, and takes it back.")
+
+
+async def test_what_was_undone_is_said_in_full_where_there_is_no_room_for_what_comes_next():
+    async with opened() as deck:
+        await deck.pilot.resize_terminal(80, 24)
+        long = "changed #1042 resnet50-sweep-06: memory 2.0G to 1.0G"
+        deck.app.can_be_undone("Priority 0 → 1: #1053 encode S02E06.mkv.", [Deed("set", {})])
+        deck.app.can_be_undone("Memory 1.0G → 2.0G.", [Deed("undo", {"ids": [7]}, "Undone:")])
+        deck.recording.answers["undo"] = {"done": [{"text": "x", "back": long}], "refused": [], "notes": []}
+        await deck.press("u")
+        assert f"Undone: {long}.  u undo: Prio" in await deck.says("Undone")
 
 
 async def test_after_something_that_cannot_be_undone_u_first_says_what_it_takes_back():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from app.client import Client
 from app.core.board import EndedLine
 from app.errors import NotFound, Remote
 from app.tui.app import TaskdeckApp
+from app.tui.form import Pick
 from app.tui.look import Look
 from app.tui.panes.pools import PoolRow
 from app.tui.screens.deck import DeckScreen
@@ -188,6 +190,67 @@ async def test_leaving_changes_nothing_and_ctrl_r_brings_back_what_was_typed():
         assert not asked(found)
 
 
+async def test_a_new_rule_that_was_left_stands_there_again_and_one_that_was_made_does_not():
+    found = answers()
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, rule_screen(found))
+        assert "esc leave, kept" in line(app, 23)
+        await pilot.press(*"late", "tab", "tab", *"30m", "tab", "right", "escape")
+        await until(pilot, lambda: isinstance(app.screen, DeckScreen))
+        await opened(pilot, app, rule_screen(found))
+        assert "[late " in text(app) and "[30m " in text(app) and "[encode " in text(app)
+        assert "This was typed here before." in line(app, 22)
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: asked(found, "sla.create"))
+        await opened(pilot, app, rule_screen(found))
+        assert "[late " not in text(app) and "ctrl+r as typed before" in line(app, 23)
+
+
+async def test_what_was_typed_over_a_task_is_offered_only_where_it_is_as_it_was():
+    stored = [task()]
+    found = answers(show=lambda args: stored[0])
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app, edit_screen(found, [WAITING]))
+        await pilot.press("8", "G", "tab", *"2h", "escape")
+        await until(pilot, lambda: isinstance(app.screen, DeckScreen))
+        stored[0] = task(memory=16384.0)
+        await opened(pilot, app, edit_screen(found, [WAITING]))
+        assert "ctrl+r brings back what you typed here before." in line(app, 22)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "[2h      ]" in text(app))
+        assert "[16G     ]" in text(app)
+
+
+async def test_letters_pick_from_a_list_what_begins_so():
+    found = answers()
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, edit_screen(found, [WAITING._replace(why="queue gpu is full (2 of 2)")]))
+        pick = screen.query_one("#queue", Pick)
+        assert app.focused is pick
+        seen = []
+        for key in "medxe":
+            await pilot.press(key)
+            seen.append(pick.value)
+        assert seen == ["media", "media", "media", "media", "etl"]
+
+
+async def test_letters_that_come_before_the_list_pick_from_it():
+    read = Event()
+    found = answers(show=lambda args: task() if read.wait(20) else None)
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        screen = edit_screen(found, [WAITING._replace(why="queue gpu is full (2 of 2)")])
+        app.push_screen(screen)
+        await until(pilot, lambda: isinstance(app.focused, Pick))
+        await pilot.press("m", "e")
+        read.set()
+        await until(pilot, lambda: screen._loaded and screen.query_one("#queue", Pick).value == "media")
+
+
 async def test_plain_letters_and_digits_do_nothing_but_stand_in_the_field():
     found = answers()
     app = deck(found)
@@ -278,6 +341,7 @@ async def test_a_new_queue_wants_a_name_that_is_not_taken():
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app, new_queue_screen(found))
         assert "✗" not in text(app)
+        assert "at once; empty: the pool's cores" in text(app) and "empty: default" in text(app)
         await pilot.press(*"gpu")
         await until(pilot, lambda: "✗ There is a queue gpu already." in text(app))
         await pilot.press("2", "ctrl+j")

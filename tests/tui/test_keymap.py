@@ -14,7 +14,7 @@ from textual.screen import ModalScreen, Screen
 from app.config import Config
 from app.errors import Usage
 from app.tui.app import TaskdeckApp
-from app.tui.keymap import all_nodes, checked, known, merged, widgets_of
+from app.tui.keymap import all_nodes, checked, known, merged, settled, widgets_of
 from tests.tui import boards
 from tests.tui.recording import Recording, an_app, until
 from tests.tui.screen_text import screen_text
@@ -130,3 +130,19 @@ async def test_the_deck_obeys_chosen_keys_and_names_them():
         assert recording.verbs().count("pause") == 1
         await pilot.press("f2")
         await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
+
+
+@pytest.mark.parametrize(
+    ("keys", "hold", "said"),
+    [
+        ({"task.cancel": "f9", "task.pause": "strg+l"}, {"task.cancel": "f9"}, 'keys."task.pause": there is no key "strg+l".'),
+        ({"task.cancel": "f9", "task.pause": "strg+l", "task.front": "oops"}, {"task.cancel": "f9"}, "Passed over, with 1 more."),
+        ({"task.cancel": "f9", "task.cancle": "f8", "task.pause": ""}, {"task.cancel": "f9"}, 'no action "task.cancle"'),
+        ({"task.cancel": "p", "task.front": "f9"}, {}, "p would be both task.cancel and task.pause. Usual keys hold."),
+        ({"task.cancel": "f9"}, {"task.cancel": "f9"}, ""),
+    ],
+)
+def test_one_wrong_key_takes_none_of_the_others_away(keys: dict[str, str], hold: dict[str, str], said: str):
+    kept, told = settled(keys, "config.toml")
+    assert kept == hold
+    assert said in told and bool(said) == bool(told)

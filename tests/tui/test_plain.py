@@ -28,6 +28,23 @@ async def test_there_are_words_for_signs_and_bars_and_one_pane_at_a_time():
         assert "100% full" in line and line.rstrip().endswith(" full")
 
 
+async def test_the_header_counts_what_runs_and_what_failed():
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "[3]" in screen_text(app)[0])
+        assert "7 running 3 failed 22 waiting" in screen_text(app)[0]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_no_bar_is_explained_where_there_is_none(size: tuple[int, int]):
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: "2 Pools" in "\n".join(screen_text(app)))
+        rule = next(line for line in screen_text(app) if "2 Pools" in line)
+        assert not re.search("[#=]|reserved", rule), rule
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_what_is_drawn_elsewhere_is_a_word_or_a_number_under_its_heading(size: tuple[int, int]):
     """You should see each alert's state once, as a word, and how many tasks each queue started."""

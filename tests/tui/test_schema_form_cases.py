@@ -17,7 +17,7 @@ import yaml
 
 from app import paths
 from app.client import Client
-from app.core import parameters, schemas
+from app.core import hiding, parameters, schemas
 from app.core.fields import Field, Outline, text_of
 from app.core.outline import outline
 from app.tui.app import TaskdeckApp
@@ -45,8 +45,6 @@ TEXTS = (
     "SRR1234567",
 )
 """One of these suits any text that a schema asks for."""
-MOST = 3
-"""Fields of a group that are filled in though nothing asks for them."""
 
 
 def sheet(name: str) -> dict[str, Any]:
@@ -108,12 +106,18 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def chosen(found: Outline) -> list[Field]:
-    """What is filled in: all that must be, and some of each group."""
-    plain = [
-        [field for field in group.fields if not (field.is_rest or field.secret or field.is_switch)]
-        for group in found.groups
-    ]
-    return [field for group in plain for n, field in enumerate(group) if field.required or n < MOST]
+    """What is filled in: all that must be, the first of each group, and the first of each kind."""
+    kept, kinds = [], set()
+    for group in found.groups:
+        shown = [field for field in group.fields if not (field.secret or hiding.is_secret(field.name, ()))]
+        plain = [field for field in shown if not (field.is_rest or field.is_switch)]
+        for n, field in enumerate(plain):
+            rules = field.schema
+            kind = (str(rules.get("type")), bool(field.choices), "pattern" in rules, rules.get("format"))
+            if field.required or not n or kind not in kinds:
+                kept.append(field)
+            kinds.add(kind)
+    return kept
 
 
 def filled_in(schema: dict[str, Any]) -> dict[tuple[str, ...], str]:

@@ -256,19 +256,20 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
     if isinstance(app.focused, Input):
         type_key(app, "escape")
         await settled(app, pilot)
+    deck = app.deck
+    assert isinstance(app.ticks, Clock) and deck is not None
     app.action_place(0)
     await pilot.resize_terminal(*size)
-    await settled(app, pilot)
-    assert isinstance(app.ticks, Clock) and app.deck is not None
     app.feed.heard += 1  # of a runtime something is heard all the while
-    app.ticks.at += 60.0
-    for key in [*("z" if app.deck.zoomed else ""), *["escape"] * 3, "3", "g"]:
-        type_key(app, key)
-    await settled(app, pilot)
+    app.ticks.at += 120.0  # what was said is gone, and no row went away just now
+    app.past.live()
+    deck.clear_filter()
+    for pane in deck.panes:
+        pane.clear_marks()
+    deck.table.action_edge(-1)
     app.memory.put("opened", [])
     app.kept_draft = None  # pyright: ignore[reportAttributeAccessIssue]
-    app.ticks.at += 60.0
-    app.deck.action_welcome()
+    deck.action_welcome()
     await settled(app, pilot)
 
 

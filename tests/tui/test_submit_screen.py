@@ -115,7 +115,8 @@ async def test_faults_are_told_and_nothing_is_sent() -> None:
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab")
+        await paste(pilot, "true")
+        await pilot.press("tab")
         await paste(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
         await until(pilot, lambda: shows(app, "✗ In: /nowhere-at-all does not exist."))
@@ -133,7 +134,8 @@ async def test_what_was_said_of_a_fault_goes_when_it_is_mended() -> None:
     app = standing(deck(form()))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab")
+        await paste(pilot, "true")
+        await pilot.press("tab")
         await paste(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
         assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
@@ -147,7 +149,8 @@ async def test_what_the_form_refused_goes_with_the_form_and_what_it_did_stays() 
     app = standing(deck(form()))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab")
+        await paste(pilot, "true")
+        await pilot.press("tab")
         await paste(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
         await until(pilot, lambda: shows(app, "Not submitted"))
@@ -167,7 +170,8 @@ async def test_what_the_form_and_what_the_runtime_has_against_it_are_told_togeth
     app = standing(deck(answers))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab", *"/nowhere")
+        await paste(pilot, "true")
+        await pilot.press("tab", *"/nowhere")
         await until(pilot, lambda: shows(app, "✗ In: /nowhere does not exist.") and shows(app, "✗ needs 100T memory and 99 cpu"))
         assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not shows(app, "Nothing was submitted")
 
@@ -186,7 +190,7 @@ async def test_what_the_runtime_refuses_is_not_submitted_and_not_said_to_be_subm
     app = standing(deck(form(submit=refusing)))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true")
+        await paste(pilot, "true")
         await until(pilot, lambda: shows(app, "It can be submitted."))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: line(app, 22).startswith(" Not submitted: the disk is full a"))
@@ -202,7 +206,7 @@ async def test_what_a_full_disk_means_is_known_before_it_is_sent() -> None:
     said = "the disk is full and a task must be on disk to be accepted. Free space in /var/lib/taskdeck, then ctrl+j."
     async with app.run_test(size=(130, 40)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true")
+        await paste(pilot, "true")
         await until(pilot, lambda: shows(app, f"✗ {said}"))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: line(app, 38) == f" Not submitted: {said}")
@@ -225,7 +229,8 @@ async def test_several_lines_that_are_pasted_where_one_stands_are_joined() -> No
     app = deck(form())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab", "tab")
+        await paste(pilot, "true")
+        await pilot.press("tab", "tab")
         await paste(pilot, "nightly\n  build\n")
         await until(pilot, lambda: app.screen.query_one("#name", Input).value == "nightly build")
 
@@ -239,6 +244,16 @@ async def test_one_click_picks_in_a_list_that_drops_down() -> None:
         at = next(n for n, text in enumerate(screen_text(app)) if " media" in text)
         await pilot.click(offset=(screen_text(app)[at].index("media"), at))
         await until(pilot, lambda: isinstance(app.screen, SubmitScreen))
+        assert app.screen.query_one("#queue", Pick).value == "media"
+
+
+async def test_letters_pick_from_a_list_and_what_is_typed_behind_them_goes_to_the_next_field() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await paste(pilot, "true")
+        await pilot.press("tab", "tab", "tab", *"me", "tab", "7")
+        await until(pilot, lambda: app.screen.query_one("#priority", Input).value == "7")
         assert app.screen.query_one("#queue", Pick).value == "media"
 
 
@@ -359,7 +374,8 @@ async def test_a_queue_is_picked_from_the_list() -> None:
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "tab", "tab", "tab", "enter")
+        await paste(pilot, "true")
+        await pilot.press("tab", "tab", "tab", "enter")
         await until(pilot, lambda: isinstance(app.screen, PickScreen))
         await pilot.press("G", "enter")
         await until(pilot, lambda: shows(app, "taskdeck submit -q media -- true"))
@@ -371,7 +387,8 @@ async def test_a_list_stands_at_its_field_whatever_the_window_does() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         field = app.screen.query_one("#queue")
-        await pilot.press(*"true", "tab", "tab", "tab", "enter")
+        await paste(pilot, "true")
+        await pilot.press("tab", "tab", "tab", "enter")
         await until(pilot, lambda: isinstance(app.screen, PickScreen))
         box = app.screen.query_one("#pick-box")
         top = field.region.y
@@ -385,7 +402,7 @@ async def test_what_a_task_would_be_called_is_told_while_no_name_is_typed() -> N
     app = deck(form())
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true")
+        await paste(pilot, "true")
         await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
         await pilot.press("tab", "tab", *"true")
         await until(pilot, lambda: not shows(app, "empty: ffmpeg S02E09.mkv"))
@@ -427,7 +444,8 @@ async def test_a_refused_submission_stays_open_and_is_sent_again_as_the_same() -
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true", "ctrl+j")
+        await paste(pilot, "true")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: "the answer was lost" in line(app, 22))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: len(submitted(answers)) == 2)
@@ -492,7 +510,7 @@ async def test_on_a_full_disk_nothing_is_promised() -> None:
     app = deck(Answers(boards.halted(), queue_ls=[], template_ls=[], submit=accepted))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
-        await pilot.press(*"true")
+        await paste(pilot, "true")
         await until(pilot, lambda: shows(app, "Nothing is taken while the disk is full"))
         await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
         assert not shows(app, "It can be submitted.")

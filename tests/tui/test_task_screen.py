@@ -220,6 +220,18 @@ async def test_r_runs_an_ended_task_again_and_d_asks_before_it_deletes(tmp_path:
         await until(pilot, lambda: answers.asked("rm") == [{"ids": [UUID.format(1048)]}])
 
 
+async def test_r_asks_before_it_runs_what_succeeded_once_more(tmp_path: Path) -> None:
+    answers = failed(tmp_path)
+    answers.table["show"] = {**answers.table["show"], "status": "succeeded"}
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1048")
+        await until(pilot, lambda: "succeeded" in line(app, 1))
+        await pilot.press("r")
+        await until(pilot, lambda: any("It has succeeded; this runs it once more" in text for text in screen_text(app)))
+        assert answers.asked("retry") == []
+
+
 async def test_l_opens_the_log_w_says_why_and_q_goes_back(tmp_path: Path) -> None:
     app = deck(running(tmp_path / "x.log"))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from threading import Event
 from typing import Any, cast
 
@@ -27,7 +28,9 @@ COLUMNS_OF_ALL = ("state", "queue", "age", "time", "priority", "cpu", "memory", 
 STATES = ("queued", "succeeded", "failed")
 
 
+@cache
 def row(number: int) -> dict[str, Any]:
+    """One of the tasks; nobody changes it."""
     status = STATES[number % 3]
     blank = dict.fromkeys(COLUMNS)
     return blank | {
@@ -54,7 +57,7 @@ class Many(Recording):
         if any(term.kind == "queue" and not all(one.fits("media") for one in term.patterns) for term in meant.terms):
             raise NotFound("no queue of that name.")
         meant = query.Query(tuple(term for term in meant.terms if term.kind != "word"))
-        return [one for one in rows if query.matches(meant, query.Facts(one["number"], one["name"], one["status"], queue="media"))]
+        return [one for one in rows if _meets(meant, one["number"])] if meant else rows
 
     def browse(self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after") -> dict[str, Any]:
         found = [row(n) for n in range(self.newest, 0, -1)]
@@ -72,6 +75,12 @@ class Many(Recording):
             "columns": list(COLUMNS), "rows": [[one[name] for name in COLUMNS] for one in page], "more_before": begin > 0,
             "more_after": end < len(found), "total": len(found), "of": self.newest, "lag": 0, "complete": True, "stopped": None,
         }  # fmt: skip
+
+
+@cache
+def _meets(meant: query.Query, number: int) -> bool:
+    one = row(number)
+    return query.matches(meant, query.Facts(number, one["name"], one["status"], queue="media"))
 
 
 def boards_now() -> Any:
@@ -101,6 +110,10 @@ class Tasks:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
+    def type(self, *keys: str) -> None:
+        """Keys in one burst, where what each of them does is not looked at."""
+        burst(self.app, *keys)
+
     def under_cursor(self) -> int:
         return self.screen.table.item.number
 
@@ -129,9 +142,9 @@ async def test_all_tasks_newest_first_with_their_number():
 
 async def test_the_window_follows_the_cursor_to_both_ends():
     async with opened() as tasks:
-        for _ in range(60):
-            await tasks.press("pagedown")
-        await until(tasks.pilot, lambda: tasks.under_cursor() < 4000)
+        while tasks.under_cursor() >= 4000:
+            tasks.type(*["pagedown"] * 5)
+            await tasks.pilot.pause()
         assert len(tasks.screen.paged.rows) <= MOST
         await tasks.press("G")
         await until(tasks.pilot, lambda: tasks.under_cursor() == 1)
@@ -152,10 +165,10 @@ async def test_what_is_submitted_above_moves_neither_the_cursor_nor_its_line():
 
 async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
     async with opened() as tasks:
-        await tasks.press("slash", *"status:failed", "enter")
+        tasks.type("slash", *"status:failed", "enter")
         await tasks.until("Tasks 1,667 of 5,000 /status:failed")
         assert {one.status for one in tasks.screen.paged.rows} == {"failed"}
-        await tasks.press("slash", *" nix:1", "enter")
+        tasks.type("slash", *" nix:1", "enter")
         await tasks.until('there is no "nix:"')
         assert {one.status for one in tasks.screen.paged.rows} == {"failed"}
         await tasks.press("escape")
@@ -175,7 +188,7 @@ async def test_a_queue_typed_a_letter_at_a_time_is_not_found_until_it_is_whole()
 
 async def test_a_queue_that_is_none_is_told_and_the_next_filter_is_read():
     async with opened() as tasks:
-        await tasks.press("slash", *"queue:medai", "enter")
+        tasks.type("slash", *"queue:medai", "enter")
         await tasks.until("no queue of that name.")
         await tasks.press("f")
         await tasks.until("/status:active")
@@ -218,9 +231,10 @@ async def test_rows_near_their_end_do_not_ask_again_and_again_for_what_cannot_be
 
 async def test_the_cursor_stays_on_its_task_when_the_filter_goes():
     async with opened() as tasks:
-        await tasks.press("slash", *"status:failed", "enter")
+        tasks.type("slash", *"status:failed", "enter")
         await tasks.until("Tasks 1,667 of 5,000 /status:failed")
-        await tasks.press(*"j" * 100)
+        tasks.type(*"j" * 100)
+        await until(tasks.pilot, lambda: tasks.under_cursor() <= 4700)
         held = tasks.under_cursor()
         cast(Clock, tasks.app.ticks).at += 5
         await tasks.press("escape")
@@ -232,6 +246,19 @@ async def test_the_cursor_stays_on_its_task_when_the_filter_goes():
         burst(tasks.app, "r")
         await until(tasks.pilot, lambda: screen_text(tasks.app)[-2].strip() != "The filter is cleared.")
         assert "went away" not in screen_text(tasks.app)[-2]
+
+
+async def test_what_succeeded_runs_again_only_after_a_question_and_what_failed_once():
+    async with opened() as tasks:
+        assert tasks.under_cursor() == 5000  # failed
+        burst(tasks.app, "r", "r")
+        await tasks.until("Runs again:")
+        await tasks.press("r")
+        await tasks.until("#5000 was asked to run again already")
+        await tasks.press("j", "r")
+        await tasks.until("Run 1 task again?", "It has succeeded")
+        await tasks.press("n")
+        assert [args["ids"] for verb, args in tasks.many.asked if verb == "retry"] == [["u5000"]]
 
 
 async def test_the_order_that_came_with_what_failed_goes_with_it():
@@ -335,12 +362,12 @@ async def test_marks_stay_on_rows_that_left_the_window():
 async def test_marks_that_the_filter_hides_are_taken_away_once_it_is_more_than_a_beginning():
     async with opened() as tasks:
         await tasks.press("space", "space", "space")
-        await tasks.press("slash", *"#49")
+        tasks.type("slash", *"#49")
         await tasks.until("Tasks 1 of 5,000, 3 marked /#49")
-        await tasks.press("backspace", "backspace", "backspace", *"status:succeeded", "enter")
+        tasks.type("backspace", "backspace", "backspace", *"status:succeeded", "enter")
         await tasks.until("Tasks 1,667 of 5,000, 1 marked /status:succeeded", "Unmarked 2 tasks that are not among what the filter shows.")
         assert [one.number for one in tasks.screen.paged.chosen()] == [4999]
-        await tasks.press("escape", "slash", *"status:failed")
+        tasks.type("escape", "slash", *"status:failed")
         await tasks.until("1 marked /status:failed")
         await tasks.press("escape")
         await tasks.until("Tasks 5,000, 1 marked")
@@ -453,7 +480,7 @@ async def test_a_view_is_saved_taken_and_forgotten():
     memory = Memory()
     async with opened("status:failed", memory=memory) as tasks:
         await tasks.press("V", "s")
-        await tasks.press(*(["backspace"] * 20), *"bad ones", "enter")
+        tasks.type(*["backspace"] * 20, *"bad ones", "enter")
         await tasks.until("Saved as bad ones")
     async with opened(memory=memory) as tasks:
         await tasks.press("V")
@@ -461,7 +488,7 @@ async def test_a_view_is_saved_taken_and_forgotten():
         await tasks.press("e")
         await tasks.until("/status:failed")
         await tasks.press("V", "D")
-        await tasks.press(*"bad ones", "enter")
+        tasks.type(*"bad ones", "enter")
         await tasks.until("Forgot bad ones.")
 
 
@@ -530,7 +557,7 @@ async def test_all_rows_bear_the_mark_while_all_are_marked():
 
 async def test_all_that_a_wrong_filter_means_is_not_marked():
     async with opened() as tasks:
-        await tasks.press("slash", *"status:nosuch", "enter", "asterisk")
+        tasks.type("slash", *"status:nosuch", "enter", "asterisk")
         await tasks.until("there is no state")
         assert not tasks.screen.everything
 

@@ -128,7 +128,8 @@ class PoolsPane(Table):
         measured = self._measured(board)
         # On a wide terminal the heads leave no room behind them: they give way.
         view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
-        self._legend = self.look.own(measured or "█ used ▒ reserved · free") if self.is_narrow else ""
+        legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need none
+        self._legend = self.look.own(measured or legend) if self.is_narrow else ""
         view.tail, view.must = self._rule_says, True
         view.empty = [[(f"  {NONE_PASSES}", "dim")]] if self.keep else ()
         kinds = (False,) if self.is_narrow else (False, True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from app.core.board import Board, EndedLine, RunningLine
+from app.core.clean import clean, middle
 from app.tui.look import Span
 from app.tui.panes.workrows import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
 from app.tui.parts import View
@@ -15,6 +16,8 @@ from app.tui.ruletext import Says
 from app.tui.table import NONE_PASSES, Table
 
 LINGER = 5.0
+NAME = 14
+"""Cells of a queue's name that leave room for what to do about it at 80."""
 TALL = 34
 """From this many lines of terminal, the just ended are shown and parts are set apart."""
 
@@ -65,7 +68,7 @@ class WorkPane(Table):
         """What an empty part says: with a filter only that nothing there passes it, and nothing before there was a board."""
         if not nothing:
             return []
-        text = self.look.theirs(nothing) if self.keep is None else NONE_PASSES
+        text = self.look.theirs(self.look.own(nothing)) if self.keep is None else NONE_PASSES
         return [[("  " + text, "dim")]]
 
     def _some(self, view: View) -> list[Says]:
@@ -147,6 +150,8 @@ def nothing_runs(board: Board) -> str:
     waits, which = ("1 waits", "it") if board.waiting_total == 1 else (f"{board.waiting_total:,} wait", "one")
     paused = next((queue for queue in board.queues if queue.waiting and queue.status == "paused"), None)
     if paused:
-        part = "" if paused.waiting == board.waiting_total else f"{paused.waiting:,} of them because "
-        return f"Nothing runs. {waits}: {part}queue {paused.name} is paused (p on it resumes it)."
+        name = middle(clean(paused.name), NAME)
+        some = f"{paused.waiting:,} in paused queue {name}"
+        why = f"queue {name} is paused" if paused.waiting == board.waiting_total else some
+        return f"Nothing runs. {waits}: {why} (p on it resumes it)."
     return f"Nothing runs. {waits}: w on {which} says why."

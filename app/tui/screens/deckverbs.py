@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from app.core import amounts
-from app.core.board import AlertLine, Board, NextLine, PoolLine, QueueLine, RunningLine
+from app.core.board import AlertLine, Board, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.core.clean import middle
 from app.tui import placeverbs, verbs
 from app.tui.banner import needs_room
@@ -197,8 +197,11 @@ class DeckVerbs(Screen[None]):
         self._ask(lambda: ask_cancel(rows, details, self.deck.now(), self.deck.look), act)
 
     def action_again(self) -> None:
-        """Run again; more than one asks."""
-        self._settled(verbs.again, ask_again)
+        """Run again; what succeeded asks, and more than one."""
+        self._settled(lambda rows: verbs.again(rows, self.deck.asked_again), ask_again, self._asked_again)
+
+    def _asked_again(self, rows: Sequence[TaskRow]) -> None:
+        self.deck.asked_again |= {row.uuid: row.ended_at for row in rows if isinstance(row, EndedLine)}
 
     def action_delete(self) -> None:
         """Delete, asks always."""
@@ -216,14 +219,25 @@ class DeckVerbs(Screen[None]):
 
         self._ask(make, lambda key: self._do(lambda: placeverbs.delete(places)))
 
-    def _settled(self, verb: Callable[[Sequence[TaskRow]], list[Deed]], ask: Callable[..., Question | None]) -> None:
+    def _settled(
+        self,
+        verb: Callable[[Sequence[TaskRow]], list[Deed]],
+        ask: Callable[..., Question | None],
+        note: Callable[[Sequence[TaskRow]], None] = lambda rows: None,
+    ) -> None:
+        """Ask, where there is a question, and do it; `note` is told of the rows when it is done."""
+
         def make() -> Question | None:
             rows.extend(verbs.task_rows(self._rows()))
             verb(rows)
             return ask(rows, self.deck.look)
 
+        def act(key: str) -> None:
+            self._do(lambda: verb(rows))
+            note(rows)
+
         rows: list[TaskRow] = []
-        self._ask(make, lambda key: self._do(lambda: verb(rows)))
+        self._ask(make, act)
 
     def action_signal(self) -> None:
         """Choose a signal for the running ones."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from textual import events, on
 from textual.binding import Binding, BindingType
@@ -44,8 +44,16 @@ _KEYS = [
     Hint("ctrl+j", "save", "ctrl+j", 0),
     Hint("tab", "next", "tab", 3),
     Hint("ctrl+y", "copy line", "ctrl+y", 1),
-    Hint("esc", "leave", "escape", 0),
+    Hint("esc", "leave, kept", "escape", 0),
 ]
+
+
+class Kept(NamedTuple):
+    """What was typed into a form: its texts, what the fields held then, and whether it was left with nothing asked of the runtime."""
+
+    texts: Mapping[str, str]
+    was: Mapping[str, str]
+    left: bool
 
 
 class EditScreen(PageScreen, ModalScreen[bool]):
@@ -76,7 +84,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         # With priority, so that what follows in one burst lands in the next field.
         Binding("tab", "app.focus_next", "Next field", id="form.next", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", "Previous field", id="form.previous", show=False, priority=True),
-        Binding("escape", "leave", "Leave; what was typed comes back with ctrl+r", id="form.leave", show=False),
+        Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
     ]
 
     def __init__(self, client_factory: Callable[[], Client], source: Source, first: str = "") -> None:
@@ -114,10 +122,17 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         self.query_one("#fields").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self._offer({})
         if self.source.new:
-            self._put({slot.name: self._sheet.begins(slot) for slot in self._slots})
+            kept = self._memory.get(self.source.key)
+            self._put({slot.name: self._sheet.begins(slot) for slot in self._slots} | dict(kept.texts if kept and kept.left else {}))
+            self._tell_kept()
         self.set_focus(self.query_one(f"#{self._first}"))
+
+    def _tell_kept(self) -> None:
+        """Say that there is something to bring back, or that it stands there already."""
+        self.refresh_keys()
         if any(self._kept.values()):
-            self.say("ctrl+r brings back what you typed here before.", stays=False)
+            there = self.source.new and self._memory[self.source.key].left
+            self.say("This was typed here before." if there else "ctrl+r brings back what you typed here before.", stays=False)
 
     def _select_first(self) -> None:
         """What the cursor begins in is replaced by typing."""
@@ -180,6 +195,8 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         self._put(texts)
         if untouched:
             self._select_first()
+        if not old.stored:
+            self._tell_kept()
 
     def _offer(self, options: Mapping[str, Sequence[str]]) -> None:
         """What each list offers."""
@@ -351,7 +368,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         if not deeds:
             self.say("It is so already; esc leaves.", stays=False)
             return
-        self._keep()
+        self._keep(left=False)
         cast(Any, self.app).do(deeds)
         self.dismiss(True)
 
@@ -377,12 +394,12 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         self._show()
 
     def action_leave(self) -> None:
-        """Leave; nothing is changed, and ctrl+r brings back what was typed."""
-        self._keep()
+        """Leave; nothing is changed, and what was typed is kept."""
+        self._keep(left=True)
         self.dismiss(False)
 
     @property
-    def _memory(self) -> dict[str, dict[str, str]]:
+    def _memory(self) -> dict[str, Kept]:
         """What was typed into forms, by what they were about."""
         if not hasattr(self.app, "kept_edits"):
             cast(Any, self.app).kept_edits = {}
@@ -390,12 +407,20 @@ class EditScreen(PageScreen, ModalScreen[bool]):
 
     @property
     def _kept(self) -> dict[str, str]:
-        return self._memory.get(self.source.key, {})
+        """What was typed here before, of the fields that hold what they held then."""
+        kept = self._memory.get(self.source.key)
+        if kept is None or not self._loaded:
+            return {}
+        return {slot.name: kept.texts[slot.name] for slot in self._slots if kept.was.get(slot.name) == self._sheet.begins(slot)}
 
-    def _keep(self) -> None:
-        typed = {slot.name: self._sheet.text(slot) for slot in self._slots if self._sheet.touched(slot)} if self._loaded else {}
-        if typed:
-            self._memory[self.source.key] = typed
+    def _keep(self, *, left: bool) -> None:
+        sheet = replace_texts(self._sheet, self._typed())
+        touched = [slot for slot in self._slots if sheet.touched(slot)] if self._loaded else []
+        if touched:
+            typed, was = ({slot.name: read(slot) for slot in touched} for read in (sheet.text, sheet.begins))
+            self._memory[self.source.key] = Kept(typed, was, left)
+        elif self.source.new:
+            self._memory.pop(self.source.key, None)
 
 
 def replace_texts(sheet: Sheet, texts: Mapping[str, str]) -> Sheet:
