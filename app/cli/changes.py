@@ -218,7 +218,8 @@ def _retry_arguments(parser: Parser) -> None:
 
 def _set_arguments(parser: Parser) -> None:
     ids(parser)
-    add = parser.add_argument_group("new values").add_argument
+    values = parser.add_argument_group("new values")
+    add = values.add_argument
     add("--priority", "-P", dest="to_priority", type=PRIORITY, metavar="N")
     add("--queue", "-q", dest="to_queue", type=filled, metavar="QUEUE")
     add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
@@ -229,8 +230,9 @@ def _set_arguments(parser: Parser) -> None:
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
     add("--at", dest="to_at", type=read(_at), metavar="TIME", help="not before 23:30, 'tomorrow 08:00', 2h (from now); now: at once")
     add("--name", "-n", dest="to_name", type=name, metavar="NAME")
-    add("--pin", dest="to_pinned", action="store_true", default=None, help="no cleanup takes it or its runs; ended tasks too")
-    add("--unpin", dest="to_pinned", action="store_false", default=None, help="the cleanup may take it again")
+    pin = values.add_mutually_exclusive_group().add_argument
+    pin("--pin", dest="to_pinned", action="store_true", default=None, help="no cleanup takes it or its runs; ended tasks too")
+    pin("--unpin", dest="to_pinned", action="store_false", default=None, help="the cleanup may take it again")
     _selectors(parser, queue=("--in-queue",), named=("--named",))
     as_json(parser)
 

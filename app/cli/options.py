@@ -77,6 +77,8 @@ class Parser(argparse.ArgumentParser):
             return f"{name} needs a value. Type: {name}=VALUE"
         if wrong.message.startswith("ignored explicit argument"):
             return f"{name} takes no value."
+        if wrong.message.startswith("not allowed with argument"):
+            return f"{name} and {_longest(wrong.message.removeprefix('not allowed with argument '))} are one too many."
         return f"{name} {clean(wrong.message)}."
 
     def _see(self) -> str:

@@ -248,6 +248,12 @@ def test_a_task_is_pinned_and_no_longer(answering, cli, option, pinned, said):
     assert cli("set", "--status", "failed", option, "--yes").out == f"1 task: {said}\n"
 
 
+def test_pinned_and_not_is_refused_and_not_the_last_that_was_typed(answering, cli):
+    runtime = answering(set=done(1))
+    refused = cli("set", "1", "--pin", "--unpin")
+    assert (refused.code, refused.err) == (2, "taskdeck: --unpin and --pin are one too many.\n") and not runtime.asked
+
+
 @pytest.mark.parametrize(("typed", "number"), [("KILL", 9), ("SIGTERM", 15), ("usr1", 10), ("2", 2)])
 def test_a_signal_is_a_name_or_a_number(answering, cli, typed, number):
     runtime = answering(cancel=done(1))
