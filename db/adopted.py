@@ -19,14 +19,15 @@ from db.states import ENDED
 
 UNKNOWN = "unknown"
 """What it is called where its process does not show what it runs, and who submitted it."""
+_STOPPED = {"timeout": "timed_out", "log limit": "failed"}
 NOTE = "its run goes on; what else was stored of it is lost"
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A run as its keeper or its log shows it. `number`: of its task, where that is known; `told`: the keeper will tell of it by itself;
-    `ended`: at the UNIX time `end`, with `code` or `lost`. `lives`: its process was seen; then `begin`, `argv`, `cwd` and its `name` tell
-    what can be known of it."""
+    `ended`: at the UNIX time `end`, with `code` or `lost`, or for the `stop` that was asked; not `again`: it may live on. `lives`: its
+    process was seen; then `begin`, `argv`, `cwd` and its `name` tell what can be known of it."""
 
     runid: str
     number: int | None = None
@@ -35,6 +36,8 @@ class Trace:
     end: float | None = None
     code: int | None = None
     lost: bool = False
+    stop: str | None = None
+    again: bool = True
     attempt: int = 1
     lives: bool = False
     begin: float | None = None
@@ -44,8 +47,17 @@ class Trace:
 
     @property
     def status(self) -> str:
-        """How it ended, as far as its exit tells."""
-        return "lost" if self.lost or not self.ended else "succeeded" if self.code == 0 else "failed"
+        """How it ended, as far as that is told."""
+        if self.lost or not self.ended:
+            return "lost"
+        if self.stop is not None:
+            return _STOPPED.get(self.stop, "cancelled")
+        return "succeeded" if self.code == 0 else "failed"
+
+    @property
+    def leaves_attempts(self) -> bool:
+        """Whether its task is tried again, if it has attempts left; a cancel holds though the run was lost meanwhile."""
+        return self.ended and self.again and self.stop in {None, *_STOPPED} and self.status in {"failed", "timed_out", "lost"}
 
     @property
     def goes_on(self) -> bool:

@@ -297,7 +297,7 @@ def _carry(
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
-    held = [] if tells_all else _bring_traces(c, shown, done, judged, given.last)
+    held = [] if tells_all else _bring_traces(c, shown, done, judged, given.last, behind)
     if not (follows or idle and not whole):
         held += _hold_waiting(c, _UNSEEN)
     _renumber(c, done, before, given, passed)
@@ -567,20 +567,20 @@ def _take(c: Connection, columns: Sequence[str], which: str) -> None:
     sql.run(c, f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid IN ({chosen})")
 
 
-def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost") -> None:
-    """These tasks ended, and so did their runs."""
+def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None) -> None:
+    """These tasks ended, and so did their runs; `at` that time, if it is known."""
     now, given = clock.now(), json.dumps(list(uuids))
     sql.run(
         c,
-        "UPDATE main.instances SET status = :status, end_time = :now, reason = :reason, updated_at = :now "
+        "UPDATE main.instances SET status = :status, end_time = :at, reason = :reason, updated_at = :now "
         "WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN ('starting', 'running', 'paused', 'stopping')",
-        {"now": now, "reason": reason, "uuids": given, "status": status},
+        {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     sql.run(
         c,
-        "UPDATE main.tasks SET status = :status, ended_at = :now, retry_at = NULL, reason = :reason, updated_at = :now "
+        "UPDATE main.tasks SET status = :status, ended_at = :at, retry_at = NULL, reason = :reason, updated_at = :now "
         "WHERE uuid IN (SELECT value FROM json_each(:uuids))",
-        {"now": now, "reason": reason, "uuids": given, "status": status},
+        {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     sql.run(  # without it an alert of such a task would never be over
         c,
@@ -593,12 +593,12 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
 # --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
 
 
-def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str], last: int) -> list[str]:
+def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str], last: int, behind: bool) -> list[str]:
     """Runs that no row tells of; the tasks that are held for them. With the present database whole there are none. `judged`: those of
     unknown tasks that the backup knows of; of the others that are in the ledger the present database knows, and has held its own tasks
-    for them. `last`: the highest number that may have been given."""
+    for them. `last`: the highest number that may have been given; `behind`: what the present one shows to wait may have run since."""
     given = json.dumps([trace.runid for trace in traces])
-    _end_the_unseen(c, {trace.runid: trace for trace in traces})
+    tried = _end_the_unseen(c, {trace.runid: trace for trace in traces})
     known: set[str] = set()
     for table in ("instances", "forgotten", "discarded_logs"):
         known |= {*sql.column(c, f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))", (given,))}
@@ -606,32 +606,59 @@ def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged:
     earlier = {*sql.column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")} - judged
     held: list[str] = []
     if unknown:
-        held = _hold_waiting(c)
+        held = _hold_waiting(c, released="" if behind else _UNSEEN)
     elif earlier:
         held = _hold_waiting(c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else "")
     done.unknown = len(unknown) + (len(earlier) if held else 0)
+    held += _hold_waiting(c, "AND uuid IN (SELECT value FROM json_each(:given))", tried)
     _write_down_unknown(c, unknown)
     return held
 
 
-def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> None:
+def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> list[str]:
     """Active runs that the present database does not name, and the keeper will not tell of, have ended; where nobody can tell how, they
-    are lost, and not tried again. Of one that it names the keeper was told to forget the end once that was stored: it lacks that."""
+    are lost, and not tried again. Of one that it names the keeper was told to forget the end once that was stored: it lacks that. Which
+    tasks have attempts left: any of those may have been made since."""
     active = (
-        "SELECT r.runid, r.task_id, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named FROM main.instances r "
-        "WHERE r.status IN ('starting', 'running', 'paused', 'stopping')"
+        "SELECT r.runid, r.task_id, r.stop_reason, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named "
+        "FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping')"
     )
+    tried = []
     for row in sql.rows(c, active):
         trace = seen.get(row.runid, Trace(row.runid))
-        if not trace.told and (trace.ended or not row.named):
+        if trace.told or not (trace.ended or not row.named):
+            continue
+        if trace.leaves_attempts and row.stop_reason in {None, trace.stop} and _has_attempts(c, row.task_id):
+            _fail(c, trace)
+            tried.append(row.task_id)
+        else:
             _end(c, row.task_id, trace)
+    return tried
+
+
+def _has_attempts(c: Connection, task_id: str) -> bool:
+    return sql.value(c, "SELECT failures < retries FROM main.tasks WHERE uuid = ?", (task_id,)) == 1
+
+
+def _fail(c: Connection, trace: Trace) -> None:
+    """A run failed, and its task waits for another attempt."""
+
+    def judge(run: moves.RunFacts, end: dict[str, Any]) -> moves.Verdict:
+        return moves.Verdict(Run(trace.status), _ENDED, run.retry_delay)
+
+    at = clock.unix(clock.now()) if trace.end is None else trace.end
+    moves.ended(c, [{"run": trace.runid, "code": trace.code, "at": at}], judge)
+
+
+_ENDED = "ended after the backup"
 
 
 def _end(c: Connection, task_id: str, trace: Trace) -> None:
     """A task's run ended, and the task with it, however many attempts it had left."""
-    reason = "ended after the backup" if trace.ended else "ended after the backup; how cannot be known"
-    _lose(c, [task_id], reason, trace.status)
-    _write_down(c, trace.runid, task_id, trace.status, clock.now() if trace.end is None else clock.from_unix(trace.end))
+    reason = _ENDED if trace.ended else f"{_ENDED}; how cannot be known"
+    at = clock.now() if trace.end is None else clock.from_unix(trace.end)
+    _lose(c, [task_id], reason, trace.status, at)
+    _write_down(c, trace.runid, task_id, trace.status, at)
 
 
 def _attributed(c: Connection, trace: Trace, done: Carried, last: int) -> bool:
@@ -668,9 +695,12 @@ _UNSEEN = f"AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.
 """What the present database does not show waiting: it may have run, and its log and its row may have been cleaned up since."""
 
 
-def _hold_waiting(c: Connection, which: str = "") -> list[str]:
-    """Hold every task that may start, or those of `which` that holds: one of them may have run already. Which these are."""
-    waiting = sql.column(c, f"SELECT uuid FROM main.tasks WHERE status IN ({_listed(WAITING)}) AND hold = 0 AND deleted_at IS NULL {which}")
+def _hold_waiting(c: Connection, which: str = "", given: Sequence[str] = (), released: str = _UNSEEN) -> list[str]:
+    """Hold every task that may start, or those of `which` that holds: one of them may have run already. What a person holds is held for
+    this as well where it may have been `released` and run. Which these are."""
+    held = f"held_by IS NOT '{BY}' AND coalesce(substr(held_by, 1, {len(aside.HELD_BY)}), '') <> '{aside.HELD_BY}' {released}"
+    found = f"SELECT uuid FROM main.tasks WHERE status IN ({_listed(WAITING)}) AND deleted_at IS NULL AND (hold = 0 OR {held}) {which}"
+    waiting = sql.column(c, found, {"given": json.dumps(list(given))})
     moves.hold(c, waiting, True, BY)
     return waiting
 

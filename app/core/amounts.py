@@ -21,6 +21,8 @@ _DAY = 86400.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
 _MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _LONGEST = 3653 * _DAY
+_FIRST_YEAR, _LAST_YEAR = 1000, 9000
+"""Years of four digits, and of which other zones, and limits that are added, stay within what a time can be."""
 _NUMERIC = frozenset("0123456789.eE+-")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -77,7 +79,10 @@ def parse_time(text: str, now: datetime) -> datetime:
     word = text.strip().lower()
     try:
         found = _iso(word) if word[4:5] == "-" else _clock_time(word, now) if ":" in word or word[:2] == "to" else None
-        return found or _after(word, now)
+        found = found or _after(word, now)
+        if not _FIRST_YEAR <= found.year < _LAST_YEAR:
+            raise ValueError(found.year)
+        return found
     except (ValueError, OverflowError):
         raise ValueError(
             f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now), not {quoted(text)}'

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 DRAINING = "the runtime is draining"
 """Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
+SHOWN_ALERTS = 200
+"""Alerts that a board has at most, the open ones first."""
 
 
 class RuntimeFacts(NamedTuple):

@@ -12,6 +12,8 @@ from app.core.plan import ACTIVE, Active, Spare, Waiting, fits, known_end
 
 SHORT = 44
 SHOWN_PARENTS = 5
+RESTORE = "restore"
+"""Who holds what may have run since a backup, when that is restored."""
 ENDINGS = {"failed": "has failed", "timed_out": "has timed out", "cancelled": "was cancelled", "lost": "is lost"}
 
 
@@ -50,7 +52,8 @@ def _halted(case: Case) -> Iterator[Reason]:
 def _held(case: Case) -> Iterator[Reason]:
     by = case.subject.held_by
     if by is not None or case.subject.status == "held":
-        yield _reason("held", f"held by {clean(by)}" if by else "held")
+        text = f"held by {clean(by)}" if by else "held"
+        yield _reason("held", f"{text}: it may have run already" if by == RESTORE else text, text)
 
 
 def _not_before(case: Case) -> Iterator[Reason]:

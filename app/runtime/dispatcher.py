@@ -25,7 +25,7 @@ from app.errors import Problem, Storage
 from app.runtime.aside import Aside
 from app.runtime.keepers import Keepers
 from app.runtime.outcome import judge
-from app.service import traces, view
+from app.service import given, traces, view
 from db import adopted, clock, dispatch, moves, reads, timed
 from db.engine import Database
 from db.states import Run
@@ -272,7 +272,10 @@ class Dispatcher:
         return {**event, "logs": text, "log_bytes": size}
 
     def _take_in(self, c: Connection, hello: dict[str, Any]) -> None:
-        """Runs that go on and that no row knows, as where the database was put back by other means than a restore, get one."""
+        """Where the database was put back by other means than a restore, no number comes again, and runs that go on and that no row knows
+        get one."""
+        if highest := given.read(self.home).highest:
+            moves.pass_numbers(c, highest)
         begun = {event["run"]: event for event in hello["runs"] if event["is"] == "started" and event["pid"]}
         for runid in sorted(adopted.unknown(c, list(begun))) if begun else ():
             number = adopted.take_in(c, traces.of_started(begun[runid]), moves.SYSTEM, lambda: moves.next_number(c))
@@ -282,13 +285,16 @@ class Dispatcher:
             moves.recount(c)
 
     def _missing(self, c: Connection, hello: dict[str, Any], judge: moves.Judge) -> list[str]:
-        """Active runs that no keeper knows: those that never started are to be refused, the others are lost, but for those that it was told
-        to forget once their end was recorded, which is so no more."""
+        """Active runs that no keeper knows. It forgets a run only once its end was recorded, which a database that was put back may lack:
+        that end is told by the journal, or the run is lost and may have succeeded, so it is not tried again. What never started is to be
+        refused."""
         known = {run["run"] for run in hello["runs"]} | {*hello.get("elsewhere", ())} | self._sent
         active = [run for run in reads.active(c) if run.runid not in known]
-        now = time.time()
-        reason = "its supervisors left no record of its end"
-        ends = {run.runid: {"run": run.runid, "lost": True, "reason": reason, "at": now} for run in active if run.start_time is not None}
+        if not active:
+            return []
+        began, now = traces.began(self.home), time.time()
+        lost = {"lost": True, "again": False, "reason": "its supervisors left no record of its end", "at": now}
+        ends = {run.runid: {"run": run.runid, **lost} for run in active if run.start_time is not None or began(run.runid)}
         ends |= {runid: self._with_log(end) for runid, end in traces.ends(self.home, [run.runid for run in active]).items()}
         moves.ended(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]

@@ -18,9 +18,11 @@ _STOPPED = {"cancel": Run.CANCELLED, "timeout": Run.TIMED_OUT, "log limit": Run.
 
 def judge(run: RunFacts, end: dict[str, Any]) -> Verdict:
     """`end` is the keeper's record: code, signal, reason, stop, lost, again (false: it may live on, and no retry is to start it a second
-    time). A stop that was asked for wins over a clean exit after it."""
+    time). A stop that was asked for wins over a clean exit after it, and a cancel over all retries, though the run was lost meanwhile."""
     status = _status(run, end)
-    retries = run.retries if end.get("again", True) else 0
+    asked = run.stop_reason or end.get("stop")
+    cancelled = asked and _STOPPED.get(asked, Run.CANCELLED) is Run.CANCELLED
+    retries = run.retries if end.get("again", True) and not cancelled else 0
     retry_in = next_attempt(run.failures + 1, retries, run.retry_delay, status.value)
     reason = _reason(status, run, end)
     # The keeper names programs and folders as they are, of any bytes.

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from app.core import amounts, sla
 from app.core.board import (
+    SHOWN_ALERTS,
     AlertLine,
     Board,
     EndedLine,
@@ -27,7 +28,6 @@ from app.core.clean import clean, cut
 from app.errors import Usage
 from app.service.board import (
     BAD,
-    SHOWN_ALERTS,
     SHOWN_ENDED,
     SHOWN_NEXT,
     SUCCESSES_FOR,

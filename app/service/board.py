@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from app import paths
 from app.core import amounts, forecast
 from app.core.board import (
+    SHOWN_ALERTS,
     AlertLine,
     BackupFacts,
     Board,
@@ -47,7 +48,6 @@ from db.states import ENDED, WAITING, Task
 
 SHOWN_NEXT = 60
 SHOWN_ENDED = 40
-SHOWN_ALERTS = 200
 FAILURES_FOR = timedelta(days=7)
 SUCCESSES_FOR = timedelta(hours=1)
 ALERTS_FOR = timedelta(minutes=10)
@@ -64,6 +64,8 @@ class _Counted:
     def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
         """`kept`: without those that were deleted."""
         self._statuses, self._kept = statuses, kept
+        self.remembered = False
+        """Whether the last answer was from before, so that something may have ended since."""
         self._since = ""
         self._found: dict[str, int] = {}
         self._due = 0.0
@@ -71,7 +73,8 @@ class _Counted:
     def of(self, c: Connection, since: str) -> dict[str, int]:
         """Tasks by status."""
         began = monotonic()
-        if since != self._since or began >= self._due:
+        self.remembered = since == self._since and began < self._due
+        if not self.remembered:
             self._found, self._since = reads.ended_since(c, since, self._statuses, kept=self._kept), since
             self._due = monotonic() + 20 * (monotonic() - began)
         return self._found
@@ -81,7 +84,7 @@ _TODAY, _UNSEEN = _Counted(ENDED), _Counted(BAD, kept=True)
 
 
 STILL = 10.0
-"""Seconds for which a board of which nothing runs is not read anew as long as nothing is written."""
+"""Seconds for which a board on which nothing goes on by itself is not read anew as long as nothing is written."""
 
 
 class _Still:
@@ -100,11 +103,18 @@ class _Still:
                 at=now.timestamp(), runtime=facts(call), host=host(call), database=database(call), lock=_lock(call, now)
             )  # fmt: skip
         found = await call.db.read(read, call, seen)
-        if found.running:
+        if _goes_on(found) or _TODAY.remembered or _UNSEEN.remembered:
             self._of.pop(call.db, None)
         else:
             self._of[call.db] = state, found
         return found
+
+
+def _goes_on(found: Board) -> bool:
+    """Whether it changes though nothing is written: what runs; in how long a retry starts; how late what an open alert is about is by now,
+    and whether its rule is silent."""
+    counted_down = any(line.starts_in and line.starts_at is None for line in found.next)
+    return bool(found.running) or counted_down or any(line.status != "resolved" for line in found.alerts)
 
 
 _STILL = _Still()

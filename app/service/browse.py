@@ -12,7 +12,7 @@ from app.core.clean import nearest
 from app.errors import Usage
 from app.service import find, view
 from app.service.call import Call
-from app.service.views import EXPLAINED, halted
+from app.service.views import halted
 from db import browse as pages
 from db import looks, reads, search
 from db.browse import ORDERS, At
@@ -95,10 +95,10 @@ def _row(row: Any, run: ActiveRow | None, why: tuple[str | None, float | None], 
 
 
 def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tuple[str | None, float | None]]:
-    """{uuid: why it waits and for how many seconds yet}, of so many of these as `ls` explains."""
+    """{uuid: why it waits and for how many seconds yet}, of all of a page: any of them may be the one that is looked at."""
     if not waiting:
         return {}
-    found = view.reasons(c, view.Habits(), reads.by_uuids(c, waiting[:EXPLAINED]), halted(call))
+    found = view.reasons(c, view.Habits(), reads.by_uuids(c, waiting), halted(call))
     return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
 
 

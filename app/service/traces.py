@@ -85,8 +85,10 @@ def _trace(runid: str, records: Records) -> Trace:
     end = records.get("e")
     if end is not None:
         at = end.get("at") if isinstance(end.get("at"), int | float) and 0 <= end["at"] < LATEST else None
-        code = end.get("code") if isinstance(end.get("code"), int) else None
-        return Trace(runid, told="f" not in records, end=at, code=code, lost=bool(end.get("lost")), ended=True)
+        code = end.get("code") if isinstance(end.get("code"), int) and 0 <= end["code"] < LATEST else None
+        stop = str(records["s"].get("reason")) if "s" in records else None
+        lost, again = bool(end.get("lost")), bool(end.get("again", True))
+        return Trace(runid, told="f" not in records, end=at, code=code, lost=lost, ended=True, stop=stop, again=again)
     began = records["i"].get("at") if isinstance(records.get("i"), dict) else None
     return _living(runid, records.get("p"), began, told="f" not in records)
 
@@ -135,9 +137,10 @@ def _marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
     return None, 1
 
 
-def _began_at(pid: int) -> int:
-    """When a process began, in ticks after the boot."""
-    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+def _began_at(pid: int) -> int | None:
+    """When a process began, in ticks after the boot; None for one that is over and that nobody has waited for."""
+    told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return None if told[0] in b"ZX" else int(told[19])
 
 
 def logs(home: Path) -> Iterator[str]:

@@ -19,6 +19,8 @@ from app.tui.verbs import Deed
 
 NO_LIMIT = ("none", "no limit", "-")
 MOST_SAID = 2
+NOW = "now"
+"""The time to start at that takes another away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,19 @@ def name(word: str) -> str:
     return word
 
 
+def exact_moment(stamp: str | None) -> str:
+    """A stored moment as a clock on the wall says it, to the second where it has some; empty for none."""
+    if not stamp:
+        return ""
+    at = datetime.fromisoformat(stamp).astimezone()
+    return f"{at:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+
+
+def moment(word: str) -> str:
+    """Reads a time to start, and gives it with its zone; empty for at once."""
+    return "" if word.lower() == NOW else amounts.parse_time(word, datetime.now(UTC)).astimezone(UTC).isoformat()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of thing: its word, its fields, the field of rows that says which one it is, the field the cursor begins in."""
@@ -120,6 +135,7 @@ TASK = Kind(
         Slot("timeout", "Timeout", limit, exact_time, "--timeout", hint="empty: no limit", blank=True),
         Slot("retries", "Retries", whole(0, 10_000), text, "--retries", hint="further attempts after a failure"),
         Slot("retry_delay", "Retry delay", amounts.parse_duration, exact_time, "--retry-delay", hint="between two attempts"),
+        Slot("at", "Start at", moment, exact_moment, "--at", size=24, hint="23:30, tomorrow 02:00, 2h, now", blank=True),
     ),
     ident="uuid",
     first="memory",
@@ -333,9 +349,14 @@ def _set_tasks(sheet: Sheet, rows: Sequence[Mapping[str, Any]], changes: Mapping
     for _, group in groupby(keyed, key=lambda row: _old_key(row, changes)):
         same = list(group)
         old = {name: same[0].get(name) for name in changes}
-        undo.append(Deed("set", {"ids": [row["uuid"] for row in same], "fields": old}, "As it was:"))
-    args = {"ids": [row["uuid"] for row in rows], "fields": dict(changes)}
+        undo.append(Deed("set", {"ids": [row["uuid"] for row in same], "fields": _of_tasks(old)}, "As it was:"))
+    args = {"ids": [row["uuid"] for row in rows], "fields": _of_tasks(changes)}
     return Deed("set", args, f"{said(sheet)}:", tuple(undo))
+
+
+def _of_tasks(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of fields as `set` takes them: no time to start at is now."""
+    return {**values, "at": values["at"] or NOW} if "at" in values else dict(values)
 
 
 def _old_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
@@ -419,4 +440,6 @@ def _option(sheet: Sheet, slot: Slot, value: Any) -> list[str]:
         return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":
         return ["--on" if value else "--off"]
+    if slot.name == "at":  # as it was typed: a time from now on moves
+        return [slot.option, sheet.text(slot) or NOW]
     return [slot.option, slot.show(value)] if slot.option else []

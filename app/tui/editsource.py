@@ -61,7 +61,7 @@ class Source:
         if self.kind is SILENCE:
             return Found()
         if self.kind is TASK:
-            rows = tuple(client.call("show", {"id": ident}) for ident in self.idents)
+            rows = tuple(_task(client.call("show", {"id": ident})) for ident in self.idents)
             return Found(rows, {"queue": _names(client, "queue")})
         rows = [_row(row) for row in client.call(f"{self.kind.word}.ls")]
         taken = frozenset(row["name"] for row in rows)
@@ -77,6 +77,10 @@ class Source:
 
 def _names(client: Client, kind: str) -> list[str]:
     return [str(row["name"]) for row in client.call(f"{kind}.ls") if not row.get("retired_at")]
+
+
+def _task(row: Row) -> Row:
+    return {**row, "at": row["not_before"] or ""}
 
 
 def _row(row: Row) -> dict[str, Any]:

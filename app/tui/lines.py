@@ -78,8 +78,8 @@ def differing(before: Strip, after: Strip) -> tuple[int, int]:
     alike = _alike(old, new)
     if alike == len(old) == len(new):
         return 0, 0
-    if any(line[alike:] and not width(line[alike][0]) for line in (old, new)):
-        alike = max(0, alike - 1)  # a mark stands in the cell before it
+    while alike and any(line[alike:] and not width(line[alike][0]) for line in (old, new)):
+        alike -= 1  # marks stand in the cell before them
     behind = _alike(old[alike:][::-1], new[alike:][::-1])
     return _wide(new[:alike]), after.cell_length - _wide(new[len(new) - behind :])
 

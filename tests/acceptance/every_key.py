@@ -153,7 +153,7 @@ QUEUES = ("1", "▌1 Queues")
 RUNNING = (QUEUES, ("3", "▌(3|Next|Just)"), ("g", "▌3 Running"))
 WAITING = (*RUNNING, ("3", "▌Next"))
 TASKS = ("5", "▌Tasks")
-TYPED = ("/", r"\A[^▌]*/ filter[^▌]*\Z")
+TYPED = ("/", r"\A[^▌]*↵ keep[^▌]*\Z")
 TEMPLATES = ("6", "▌Templates")
 LOG = (*RUNNING, ("l", "at the end, fol"))  # "following" is cut where its run is paused, as by a key that is obeyed late
 FORM = ("n", "Deck › New task")
@@ -193,7 +193,7 @@ VISITS = (
     Visit("alerts and rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"),)),
     Visit("the rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"), ("\t", ""))),
     Visit("a new rule", EditScreen, Slot, (("7", "7 Alerts and SLAs"), ("n", "New rule"))),
-    Visit("the silence of a rule", ChoiceScreen, None, (("7", "7 Alerts and SLAs"), ("s", "┌ Silence"))),
+    Visit("the silence of a rule", ChoiceScreen, None, (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌ Silence"))),
     Visit("a task that is edited", EditScreen, Slot, EDIT),
     Visit("the pool of a queue", EditScreen, Pick, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
     Visit("the list of pools", PickScreen, None, (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r", "┌"))),

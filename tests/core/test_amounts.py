@@ -124,7 +124,7 @@ def test_times_are_iso_relative_or_named_days() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterweek", "2026-13-01", "25:00", "tomato", "0001-01-01", "9999-12-31T23:59:59-23:59", ""]
+    "text", ["yesterweek", "2026-13-01", "25:00", "tomato", "0001-01-01", "0999-01-01", "9999-12-31T23:59:59-23:59", "9999-12-31", ""]
 )
 def test_a_senseless_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be a time.* or 2h \(from now\), not"):

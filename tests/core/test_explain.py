@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from app.core.clean import clean, width
 from app.core.explain import Parent, Reason, Subject, Why, explain, explain_all
 from app.core.plan import View, Waiting, plan
+from db import ledger
 from tests.core.views import a_pool, a_queue, a_run, a_task, a_view, is_open, views
 
 GPU = a_pool(cpu=8, memory=32 * 1024, name="gpu")
@@ -181,6 +182,12 @@ def test_a_held_task_says_by_whom():
     why = explain(a_view(a_queue()), asked(status="held", held_by="ann"), None)
 
     assert why == Why((Reason("held", "held by ann", "held by ann"),), None)
+
+
+def test_what_a_restore_holds_says_that_it_may_have_run():
+    (reason,) = explain(a_view(a_queue()), asked(status="held", held_by=ledger.BY), None).reasons
+
+    assert (reason.text, reason.short) == ("held by restore: it may have run already", "held by restore")
 
 
 def test_a_scheduled_task_says_its_time_and_expects_it_exactly():

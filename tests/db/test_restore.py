@@ -62,11 +62,11 @@ class Image:
         self.path = self.path.rename(self.path.with_name(f"image-{uuid7()}"))
         return self
 
-    def restored(self, traces: Sequence[Trace] = (), highest: int = 0, idle: bool = False) -> Carried:
+    def restored(self, traces: Sequence[Trace] = (), highest: int = 0, idle: bool = False, behind: bool = False) -> Carried:
         """Put it in the place of the database."""
         size = self.path.stat().st_size
         with restore.prepared(
-            self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle
+            self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle, lacks=lambda path: behind
         ) as ready:
             restore.put_in_place(ready, self.database)
             return ready.carried
@@ -975,6 +975,43 @@ def test_a_run_that_was_active_then_and_that_nobody_knows_now_is_lost_and_not_tr
     assert query(database, "SELECT current_load FROM queues") == [(0,)]
     ends = "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE e.by = 'restore' ORDER BY 1"
     assert query(database, ends) == [(1, "lost", "restore"), (2, "succeeded", "restore")]
+
+
+def test_a_task_with_attempts_left_whose_run_failed_since_is_held_between_two_and_has_not_ended(database: Path, image):
+    with writing(database) as made:
+        parent = made.task(retries=5)
+        failed, last, stopped = made.run(parent), made.run(made.task(retries=0)), made.run(made.task(retries=5))
+        made.task(after=[parent])
+        moves.stop(made.c, [stopped], "cancel", "ann")
+    then = image()
+    database.unlink()
+
+    carried = then.restored(
+        [Trace(run, ended=True, end=1e9, code=3, stop="cancel" if run == stopped else None) for run in (failed, last, stopped)]
+    )
+
+    assert statuses(database) == {1: "held", 2: "failed", 3: "cancelled", 4: "held"} and (carried.ended, carried.held) == ([2, 3], 2)
+    assert query(database, "SELECT failures, held_by FROM tasks WHERE number = 1") == [(1, "restore")]
+    assert query(database, "SELECT i.status, i.exit_code FROM instances i WHERE i.runid = ?", failed) == [("failed", 3)]
+    assert query(database, "SELECT DISTINCT end_time FROM instances") == [(clock.from_unix(1e9),)]
+    assert check.check(database) == []
+
+
+@pytest.mark.parametrize(("present", "by"), [("tells", "ann"), ("behind", "restore"), ("gone", "restore")])
+def test_what_a_person_held_may_have_been_released_and_run_and_is_held_for_that(database: Path, image, present: str, by: str):
+    with writing(database) as made:
+        made.task()
+        made.task(hold=True, held_by="ann")
+    then = image()
+    with sqlite3.connect(database) as c:
+        c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")  # so that it does not tell all; that #2 waits it shows
+    if present == "gone":
+        database.unlink()
+
+    carried = then.restored([Trace(uuid7())], behind=present == "behind")
+
+    assert query(database, "SELECT number, held_by FROM tasks ORDER BY 1") == [(1, "restore"), (2, by)]
+    assert carried.held == (2 if by == "restore" else 1)
 
 
 def test_a_run_whose_stored_end_both_databases_lack_is_not_tried_again(database: Path, image):

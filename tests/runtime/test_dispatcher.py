@@ -17,7 +17,7 @@ import pytest
 from app import paths
 from app.core.ids import uuid7
 from app.runtime.dispatcher import ENVIRONMENTS, GRACE, LOG_KEPT, Dispatcher
-from app.service import queues, submit, tasks, templates, traces, views
+from app.service import given, queues, submit, tasks, templates, traces, views
 from app.service.call import Call
 from db import moves, reads
 from db.engine import Database
@@ -284,15 +284,38 @@ async def test_a_run_that_goes_on_and_that_no_row_knows_becomes_a_task_that_can_
     assert (await show(call, 7))["status"] == "cancelled"
 
 
-async def test_a_run_that_was_seen_to_start_and_that_no_keeper_knows_is_lost(
-    call: Call, dispatcher: Dispatcher, told: Told
-):
-    number, _ = await running(call, dispatcher, told)
+async def test_no_number_that_was_given_comes_again_once_the_database_was_put_back(call: Call, dispatcher: Dispatcher, home: Path):
+    await submitted(call)
+    await given.note(home, 7)  # told beside the database, which lacks the tasks from #2 to #7
 
     dispatcher.hear({"is": "hello", "runs": []})
     await dispatcher.round()
 
+    assert (await submitted(call))["number"] == 8
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_run_that_began_and_that_no_keeper_knows_is_lost_and_as_it_may_have_succeeded_not_tried_again(
+    call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
+):  # fmt: skip
+    number = (await submitted(call, retries=5, retry_delay=0))["number"]
+    await dispatcher.round()
+    (runid,) = told.spawned
+    if seen:
+        dispatcher.hear(started(runid))
+        await dispatcher.round()
+    else:
+        log = Path(paths.log_path(home, runid))
+        log.parent.mkdir(parents=True)
+        log.write_text("it began\n")
+    again = Dispatcher(dispatcher.db, home)
+    again.keeping = told  # type: ignore[assignment]
+
+    again.hear({"is": "hello", "runs": []})
+    await again.round()
+
     assert (await show(call, number))["status"] == "lost"
+    assert told.spawned == [runid] and told.of("refuse") == []
 
 
 @pytest.mark.parametrize("seen", [True, False])

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, insert
 
 from app import paths
 from app.core.board import Board, HostFacts
-from app.service import board, queues, tasks
+from app.service import alerts, board, queues, slas, tasks
 from app.service.call import Call
-from db import clock, operations, schema
+from db import clock, operations, reads, schema
 from db.engine import Database
 from db.writelock import Held
 from tests.service.ready import execute, submitted
@@ -67,6 +67,51 @@ async def test_of_a_home_in_which_nothing_happens_only_what_the_runtime_measures
     assert (await seen(live)).database == "disk full"
     await board.board(live, seen=began.timestamp())
     assert len(read) == 5
+
+
+async def test_a_time_that_is_counted_down_does_not_stand_still(live: Call, monkeypatch):
+    await submitted(live, name="again")
+    now = clock.utcnow()
+    due = clock.stamp(now + timedelta(seconds=50))
+    await execute(live, f"UPDATE tasks SET status = 'retrying', retry_at = '{due}' WHERE number = 1")
+    waits = []
+    for passed in (0, 4):
+        monkeypatch.setattr(clock, "utcnow", lambda passed=passed: now + timedelta(seconds=passed))
+        waits.append((await seen(live)).next[0].starts_in)
+    assert waits == pytest.approx([50, 46])
+
+
+async def test_how_late_something_is_and_that_a_silence_is_over_does_not_stand_still(live: Call, monkeypatch):
+    await slas.create(live, name="soon", preset="starts-within", value="30s")
+    began, told = clock.utcnow(), []
+    monkeypatch.setattr(clock, "utcnow", lambda: began)
+    await submitted(live, hold=True)
+    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(seconds=40))
+    await live.db.write(slas.evaluate, clock.utcnow())
+    await alerts.silence(live, until="3s", sla="soon")
+    for passed in (41, 45):
+        monkeypatch.setattr(clock, "utcnow", lambda passed=passed: began + timedelta(seconds=passed))
+        told += [(line.short, line.status) for line in (await seen(live)).alerts]
+    assert told == [("41s > 30s", "silenced"), ("45s > 30s", "firing")]
+
+
+async def test_what_was_counted_before_something_failed_is_counted_again_though_nothing_else_happens(live: Call, worker, monkeypatch):
+    passed, count = [0.0], reads.ended_since
+
+    def long(*args: Any, **more: Any) -> Any:
+        passed[0] += 1.0
+        return count(*args, **more)
+
+    monkeypatch.setattr(reads, "ended_since", long)
+    monkeypatch.setattr(board, "monotonic", lambda: passed[0])
+    for name in ("_TODAY", "_UNSEEN"):
+        monkeypatch.setattr(board, name, board._Counted(["failed"]))
+    await submitted(live)
+    assert (await seen(live)).failed == 0
+    await worker.run(1, 1)
+    assert (await seen(live)).failed == 0
+    passed[0] += 60.0
+    assert (await seen(live)).failed == 1
 
 
 async def test_of_one_in_which_something_runs_all_is_asked_each_time(live: Call, worker, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from app import client
 from app.core.query import STATES
 from app.errors import NotFound, Usage
-from app.service import tasks
+from app.service import submit, tasks
 from app.service.browse import COLUMNS, browse, review
 from app.service.call import Call
 from app.service.verbs import VERBS, answer
@@ -84,6 +84,12 @@ async def test_rows_say_why_they_wait_and_how_they_run(call: Call):
     assert rows[3]["why"] == rows[2]["why"]
     assert await numbers(call, filter="status:active") == [1]
     assert await numbers(call, filter="status:starting") == []
+
+
+async def test_every_row_of_a_page_says_why_it_waits(call: Call):
+    specs = [{"argv": ["true"], "hold": True} for _ in range(130)]
+    await submit.submit(call, tasks=specs)
+    assert all(row["why"] for row in (await page(call))["rows"])
 
 
 async def test_parameters_and_commands_are_not_in_a_page(call: Call):

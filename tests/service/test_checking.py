@@ -273,3 +273,27 @@ def test_the_journal_tells_how_a_run_ended_and_what_the_keeper_still_tells(home:
     assert found.keys() == {ended, forgotten, lonely, of_an_early_clock} and traces.known_to_keeper(home) == {ended}
     assert (found[ended].status, found[ended].told, found[forgotten].status, found[forgotten].told) == ("succeeded", True, "failed", False)
     assert found[lonely].number is None and not found[lonely].ended
+
+
+def test_the_journal_tells_which_runs_leave_their_task_further_attempts_and_which_were_stopped(home: Path):
+    well, failed, stopped, late, lost, alive = (uuid7() for _ in range(6))
+    begun = [{"i": runid, "at": 1.0} for runid in (well, failed, stopped, late, lost, alive)]
+    stops = [{"s": stopped, "reason": "cancel"}, {"s": late, "reason": "timeout"}]
+    ends = [{"e": well, "code": 0}, {"e": failed, "code": 1}, {"e": stopped, "code": 143}, {"e": late, "code": 143}]
+    journal(home, *begun, *stops, *ends, {"e": lost, "lost": True}, {"e": alive, "lost": True, "again": False})
+
+    found = {trace.runid: trace for trace in traces.traces(home)}
+
+    assert {runid for runid, trace in found.items() if trace.leaves_attempts} == {failed, late, lost}
+    assert (found[stopped].status, found[late].status) == ("cancelled", "timed_out")
+
+
+def test_a_job_that_is_over_and_that_nobody_waits_for_does_not_live(home: Path):
+    with subprocess.Popen(["true"]) as job:
+        stat = Path(f"/proc/{job.pid}/stat")
+        words = until(lambda: (told := stat.read_text().rpartition(")")[2].split())[0] == "Z" and told)
+        journal(home, {"i": (runid := uuid7()), "at": 1.0}, {"p": runid, "pid": job.pid, "ticks": int(words[19])})
+
+        (trace,) = traces.traces(home)
+
+    assert not trace.lives and not trace.goes_on

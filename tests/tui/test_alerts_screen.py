@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 import pytest
@@ -104,6 +105,20 @@ async def opened(pilot: Pilot[Any], app: TaskdeckApp) -> AlertsScreen:
 
 def text(app: TaskdeckApp) -> str:
     return "\n".join(screen_text(app))
+
+
+async def test_a_key_that_comes_before_the_rules_are_read_is_told_so():
+    read = Event()
+
+    def slowly(args: dict[str, Any]) -> list[dict[str, Any]]:
+        assert read.wait(10)
+        return RULES
+
+    app = deck(answers(sla_ls=slowly))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("7", "s")
+        await until(pilot, lambda: "Nothing was read yet when that key came: press it again." in text(app))
+        read.set()
 
 
 async def test_alerts_and_rules_stand_in_one_list_and_say_how_they_stand():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.core.board import Board
+from app.core.board import SHOWN_ALERTS, Board
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
 from app.tui.panes.work import nothing_runs
@@ -223,6 +223,14 @@ async def test_below_80_by_24_one_pane_is_shown_and_digits_change_it():
     assert not any("Running" in line for line in queues)
     alerts = await drawn(boards.busy(), (70, 20), "tab")
     assert "[4]" in alerts[0] and "4 SLA alerts" in alerts[1]
+
+
+async def test_of_more_alerts_than_a_board_has_it_is_said_that_there_are_more():
+    busy = boards.busy()
+    many = tuple(busy.alerts[0]._replace(id=n) for n in range(SHOWN_ALERTS))
+    for alerts, count in ((many, "200+"), (many[1:], "199")):
+        shown = await drawn(busy._replace(alerts=alerts), (80, 24))
+        assert any(f"─ 4 SLA alerts {count} ─" in line for line in shown)
 
 
 async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again():

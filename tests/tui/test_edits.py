@@ -62,6 +62,19 @@ def test_a_field_in_which_rows_differ_begins_empty_and_stays_as_it_is():
     assert sheet(TASK, task(number=1), task(number=2, timeout=60.0), timeout="none").changes() == {"timeout": None}
 
 
+def test_the_time_to_start_at_is_set_and_taken_away():
+    none, stored = task(at=""), task(at="2031-01-31T08:00:00.000000Z")
+    found = sheet(TASK, none, at="2031-01-31T09:00:00Z")
+    assert [args["fields"] for args in (only(found)[1], *only(found)[2])] == [{"at": "2031-01-31T09:00:00+00:00"}, {"at": "now"}]
+    for word in ("", "now"):
+        found = sheet(TASK, stored, at=word)
+        assert [args["fields"] for args in (only(found)[1], *only(found)[2])] == [{"at": "now"}, {"at": stored["at"]}]
+        assert edits.equal(found) == [["taskdeck", "set", "1049", "--at", "now"]]
+    assert edits.equal(sheet(TASK, none, at="2h")) == [["taskdeck", "set", "1049", "--at", "2h"]]
+    assert edits.deeds(sheet(TASK, stored)) == []
+    assert sheet(TASK, none, at="25:70").faults()
+
+
 def test_names_are_for_one_task_only():
     assert "name" not in [slot.name for slot in sheet(TASK, task(number=1), task(number=2)).slots]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from threading import Event
 from typing import Any
 
 import pytest
@@ -123,6 +124,20 @@ async def test_the_arrows_look_at_a_moment_and_its_figures_are_told():
         await until(pilot, lambda: "not known" in text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "looks at a moment" in text(app) and isinstance(app.screen, HistoryScreen))
+
+
+async def test_a_moment_chosen_before_the_figures_of_a_span_with_fewer_are_there_is_as_far_from_the_end():
+    read = Event()
+
+    def slowly(args: Mapping[str, Any]) -> dict[str, Any]:
+        assert args["span"] == "day" or read.wait(10)
+        return answer(args)
+
+    async with opened(Answers(history=slowly)) as (pilot, _, screen):
+        await pilot.press("o", "left", "left")
+        read.set()
+        await until(pilot, lambda: screen._answer and screen._answer["span"] == "week")
+        assert screen._moment == history.SPANS["week"].buckets - 2
 
 
 async def test_b_shows_the_deck_as_of_the_moment():

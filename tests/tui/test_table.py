@@ -263,6 +263,8 @@ async def test_the_cursor_is_lit_where_the_focus_is_at_once():
         ("e\u0301x", "ex", (0, 1)),
         ("ae\u0301x", "ae\u0300x", (1, 2)),
         ("夜\u0301x", "夜x", (0, 2)),
+        ("ae\u0301\u0302x", "ae\u0301\u0303x", (1, 2)),
+        ("ae\u0301\u0301x", "ae\u0301x", (1, 2)),
         ("x夜y", "夜xy", (0, 3)),
         ("same", "same", (0, 0)),
         ("short", "longer", (0, 6)),

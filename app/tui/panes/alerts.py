@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.core import amounts
-from app.core.board import AlertLine, Board
+from app.core.board import SHOWN_ALERTS, AlertLine, Board
 from app.core.clean import width
 from app.tui.columns import Cell, Cells, Column
 from app.tui.look import ALERTS, STRANGE, Look
@@ -122,7 +122,8 @@ class AlertsPane(Table):
     def show_board(self, board: Board) -> None:
         """Show the alerts of a board."""
         view = self.views[0]
-        view.title = f"4 SLA alerts {sum(alert.status != 'resolved' for alert in board.alerts)}" if board.at else "4 SLA alerts"
+        count = sum(alert.status != "resolved" for alert in board.alerts)
+        view.title = f"4 SLA alerts {count}{'+' if count >= SHOWN_ALERTS else ''}" if board.at else "4 SLA alerts"
         view.empty = [[("  " + self._nothing(board.rules), "dim")]] if board.at else ()
         self.show({"alerts": board.alerts})
 

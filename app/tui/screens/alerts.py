@@ -291,7 +291,7 @@ class AlertsScreen(ListScreen):
 
     def _rules(self) -> list[RuleRow]:
         """The rules that the key means; raises Unfit when there is none, or nothing may be changed."""
-        if refusal := self.deck.refusal:
+        if refusal := self.deck.refusal or self.not_yet:
             raise Unfit(refusal)
         return ruleverbs.rules_of(self.table.chosen(), self.rules)
 

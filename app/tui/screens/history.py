@@ -229,6 +229,9 @@ class HistoryScreen(PageScreen):
         if any(answer[name] != value for name, value in self._wanted().items()):
             self.reread()
             return
+        if self._answer is not None and self._moment is not None:
+            # Chosen on the span before, which may have more moments: as far from the end.
+            self._moment = max(0, self._moment + len(answer["at"]) - len(self._answer["at"]))
         self._answer = answer
         self.draw()
 

@@ -126,6 +126,13 @@ class Reading(SturdyScreen[Any]):
             self.freshened()
 
     @property
+    def not_yet(self) -> str:
+        """What to say to a key that came before there were rows; "" once something was read."""
+        if self._read_at is not None:
+            return ""
+        return "The list could not be read." if self._failed else "Nothing was read yet when that key came: press it again."
+
+    @property
     def freshness(self) -> str:
         """`loading` while the first reading takes long, `12s old` while readings fail or take long, else nothing."""
         waits = self._reading_since is not None and self.ticks - self._reading_since >= SLOW

@@ -135,7 +135,7 @@ class TemplatesScreen(ListScreen):
         if isinstance(row, Template):
             act(row)
         else:
-            self.say("There is no template under the cursor; n makes one.", "warn")
+            self.say(self.not_yet or "There is no template under the cursor; n makes one.", "warn")
 
     @on(Table.Opened)
     def _opened(self, event: Table.Opened) -> None:
