@@ -154,9 +154,9 @@ def known(c: Connection, uuid: str) -> bool:
 
 
 def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
-    """The numbers of tasks, in the order of their uuids."""
+    """The numbers of those of these tasks that there are, in the order of their uuids."""
     known = _numbers(c, uuids)
-    return [known[uuid] for uuid in uuids]
+    return [known[uuid] for uuid in uuids if uuid in known]
 
 
 def _numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:

@@ -310,6 +310,11 @@ def active(c: Connection) -> list[InstanceRow]:
     )
 
 
+def boots(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
+    """The boot of the machine in which each of these runs began, as far as it was told."""
+    return dict(sql.rows(c, "SELECT runid, boot_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (_json(runids),)))
+
+
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
 _RUNNING = (
     f"SELECT {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRow._fields)} "

@@ -177,10 +177,12 @@ def require_file(path: Path) -> None:
 def _require_allowed(source: Path) -> None:
     """Raises Storage where the database is no file, and where it or its log is there and may not be read, which is no damage."""
     require_file(source)
-    for file in (source, *(Path(f"{source}{ending}") for ending in _beside(source))):
-        if file.exists() and not os.access(file, os.R_OK):
+    files = [file for file in (source, Path(f"{source}-wal")) if file.exists()]
+    for file in files:
+        if not os.access(file, os.R_OK):
             said = f"the database cannot be read: permission denied: {file}. What was done since the backup is in it. Nothing was restored."
-            raise Storage(said, f"See whose it is. To do without it: mv {shlex.quote(str(source))} {shlex.quote(f'{source}.unread')}")
+            away = " && ".join(f"mv {shlex.quote(str(one))} {shlex.quote(f'{one}.unread')}" for one in files)
+            raise Storage(said, f"See whose it is. To do without it: {away}")
 
 
 def _is_behind(path: Path, lacks: Callable[[Path], bool]) -> bool:

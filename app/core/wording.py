@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core.clean import MASK, clean, cut, nearest
-from app.core.hiding import declared, is_secret
+from app.core.hiding import declared, is_secret, opened
 from app.core.schemas import place
 from app.errors import Usage
 
@@ -108,8 +108,12 @@ def rule(error: ValidationError, hidden: Collection[str] = ()) -> str:
     secret = declared(schema) or any(isinstance(step, str) and is_secret(step, hidden) for step in error.absolute_path)
     if secret and error.validator not in _BARE:
         return "is none of those that it may be" if error.validator in ("enum", "const") else "is refused by its schema"
-    shown = MASK if secret else _shown(error.instance)
-    return cut(f"{say(error, schema)}{f', not {shown}' if error.validator in _WITH_VALUE else ''}", 400)
+    seen = MASK if secret else opened(error.instance, hidden)
+    if error.validator in ("anyOf", "oneOf"):
+        said = _alternatives(error, hidden)
+    else:
+        said = "is refused by its schema" if say is _other and seen != error.instance else say(error, schema)
+    return cut(f"{said}{f', not {seen if secret else _shown(seen)}' if error.validator in _WITH_VALUE else ''}", 400)
 
 
 def lacking(error: ValidationError) -> Iterator[str]:
@@ -199,7 +203,7 @@ def _extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
     return f"must not have {', '.join(label(name) for name in extra[:8])}{f' (nearest: {clean(near)})' if near else ''}"
 
 
-def _alternatives(error: ValidationError, schema: Mapping[str, Any]) -> str:
+def _alternatives(error: ValidationError, hidden: Collection[str]) -> str:
     """Of several forms none fits: the types when that is all, else the fault of the form that fits best."""
     inner = error.context or []
     if inner and all(e.validator == "type" and not e.path for e in inner):
@@ -207,7 +211,7 @@ def _alternatives(error: ValidationError, schema: Mapping[str, Any]) -> str:
     best = max(inner, key=lambda e: len(e.path), default=None)
     if best is None:
         return "must fit exactly one of its forms"
-    return f"{f'at {label(*best.absolute_path)} ' if best.path else ''}{rule(best)} (or another of its forms)"
+    return f"{f'at {label(*best.absolute_path)} ' if best.path else ''}{rule(best, hidden)} (or another of its forms)"
 
 
 def _format(error: ValidationError, schema: Mapping[str, Any]) -> str:
@@ -227,7 +231,6 @@ _RULES = {
     "pattern": _pattern,
     "required": lambda error, schema: f"needs {', '.join(label(name) for name in lacking(error))}",
     **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), _extra),
-    **dict.fromkeys(("anyOf", "oneOf"), _alternatives),
     **dict.fromkeys(_DEPENDENT, lambda error, schema: f"needs {', '.join(label(name) for name in lacking(error))}"),
     "format": _format,
     "uniqueItems": lambda error, schema: "has an item twice",

@@ -112,6 +112,7 @@ class Dispatcher:
         self._told: dict[str, str] = {}
         self._sent: set[str] = set()
         self._began: dict[str, float] = {}
+        self._boot: str | None = None
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.keeping: Keepers | None = None
@@ -125,7 +126,7 @@ class Dispatcher:
         kind = event.get("is")
         if kind == "hello":
             self.greeted.set()
-            self._news.hello = event
+            self._news.hello, self._boot = event, event.get("boot")
             self._sent.clear()
             elsewhere = event.get("elsewhere", ())
             self._told = {run: told for run, told in self._told.items() if run in elsewhere}
@@ -133,7 +134,7 @@ class Dispatcher:
                 self.hear(run)
         elif kind == "started":
             self._began[event["run"]] = event["boot_at"]
-            self._news.started.append(event)
+            self._news.started.append({**event, "boot": self._boot})
         elif kind == "ended":
             self._began.pop(event["run"], None)
             self._sent.discard(event["run"])
@@ -285,16 +286,20 @@ class Dispatcher:
             moves.recount(c)
 
     def _missing(self, c: Connection, hello: dict[str, Any], judge: moves.Judge) -> list[str]:
-        """Active runs that no keeper knows. It forgets a run only once its end was recorded, which a database that was put back may lack:
-        that end is told by the journal, or the run is lost and may have succeeded, so it is not tried again. What never started is to be
-        refused."""
+        """Active runs that no keeper knows: the machine was restarted before its journal had reached the disk, or, as it forgets a run only
+        once its end was recorded, the database was put back. That end is told by the journal, or the run is lost and may have succeeded, so
+        it is not tried again. What never started is to be refused."""
         known = {run["run"] for run in hello["runs"]} | {*hello.get("elsewhere", ())} | self._sent
         active = [run for run in reads.active(c) if run.runid not in known]
         if not active:
             return []
-        began, now = traces.began(self.home), time.time()
-        lost = {"lost": True, "again": False, "reason": "its supervisors left no record of its end", "at": now}
-        ends = {run.runid: {"run": run.runid, **lost} for run in active if run.start_time is not None or began(run.runid)}
+        began, boots, now = traces.began(self.home), reads.boots(c, [run.runid for run in active]), time.time()
+        unseen = {"lost": True, "again": False, "reason": "its supervisors left no record of its end", "at": now}
+        restarted = {"lost": True, "reason": "host restarted", "at": now}
+        ends = {
+            run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None, hello.get("boot")) else restarted)}
+            for run in active if run.start_time is not None or began(run.runid)
+        }  # fmt: skip
         ends |= {runid: self._with_log(end) for runid, end in traces.ends(self.home, [run.runid for run in active]).items()}
         moves.ended(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]

@@ -8,10 +8,10 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy import Connection
@@ -45,6 +45,14 @@ class Origin:
     cwd: str
     umask: int
     env: dict[str, str]
+
+
+class Edge(NamedTuple):
+    """The task at a place waits for another of the same batch, by its place, or for one that there was, by its uuid."""
+
+    task: int
+    parent: int | str
+    kind: str
 
 
 @dataclass(slots=True)
@@ -102,28 +110,38 @@ class Batch:
             self.templates[name] = found
         return self.templates[name]
 
-    def parents(self) -> tuple[list[dict[str, Any]], dict[int, Problem]]:
-        """The dependency rows, and for tasks of which a parent is not known, by their place, what is wrong; a parent may be a task of the
-        same batch, by its name. Raises Conflict for a cycle."""
+    def parents(self) -> tuple[list[Edge], dict[int, Problem]]:
+        """What waits for what, and for tasks of which a parent is not known, by their place, what is wrong; a parent may be a task of the
+        same batch, by its name, unless that is such a one itself. Raises Conflict for a cycle."""
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
-        edges: dict[int, list[int]] = {}
-        found = []
+        specs, found, heirs = dict(self.after), dict[int, list[Edge]](), dict[int, list[int]]()
         unknown: dict[int, Problem] = {}
-        for at, spec in self.after:
-            missing: list[Problem] = []
-            for kind, references in (("success", spec.after), ("any", spec.after_any)):
+        left = list(reversed(specs))
+        while left:  # one that is lost is looked for again by those that found it
+            at, missing, edges = left.pop(), list[Problem](), list[Edge]()
+            for kind, references in (("success", specs[at].after), ("any", specs[at].after_any)):
                 for reference in references:
-                    inner = self._inner(here, reference, at)
-                    edges.setdefault(at, []).extend(inner)
-                    uuids = [self.rows[i]["uuid"] for i in inner] or _known(self.c, reference, missing)
-                    found += [{"task_id": self.rows[at]["uuid"], "parent_id": uuid, "kind": kind} for uuid in uuids]
+                    inner = [i for i in self._inner(here, reference, at) if i not in unknown]
+                    edges += [Edge(at, parent, kind) for parent in inner or _known(self.c, reference, missing)]
+            found[at] = edges
+            for edge in edges:
+                if isinstance(edge.parent, int):
+                    heirs.setdefault(edge.parent, []).append(at)
             if missing:
                 unknown[at] = _together(missing)
-        if not unknown:
-            self._no_cycle(edges)
-        return list({(row["task_id"], row["parent_id"]): row for row in found}.values()), unknown
+                left += [heir for heir in heirs.pop(at, ()) if heir not in unknown]
+        good = [edge for at, edges in found.items() if at not in unknown for edge in edges]
+        self._no_cycle(good)
+        return good, unknown
+
+    def leave_out(self, places: Collection[int], edges: Sequence[Edge]) -> list[Edge]:
+        """Without these tasks, of which no edge tells; the edges by the places that the others have then."""
+        kept = [at for at in range(len(self.rows)) if at not in places]
+        place = {at: n for n, at in enumerate(kept)}
+        self.rows = [{**self.rows[at], "uuid": nth(self.first, n)} for n, at in enumerate(kept)]
+        return [Edge(place[e.task], place[e.parent] if isinstance(e.parent, int) else e.parent, e.kind) for e in edges]
 
     def _inner(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
         """The tasks of this batch that a reference names: digits never do, and its own name means an earlier task if there is one."""
@@ -132,21 +150,25 @@ class Batch:
         named = here.get(reference, [])
         return [i for i in named if i != at] or ([] if reads.by_name(self.c, reference, 1) else named)
 
-    def _no_cycle(self, edges: dict[int, list[int]]) -> None:
-        ring = _cycle(edges)
+    def _no_cycle(self, edges: Sequence[Edge]) -> None:
+        inner: dict[int, list[int]] = {}
+        for edge in edges:
+            if isinstance(edge.parent, int):
+                inner.setdefault(edge.task, []).append(edge.parent)
+        ring = _cycle(inner)
         if ring:
             names = [f'"{clean(self.rows[at]["name"])}"' for at in ring]
             raise Conflict(f"{' would wait for '.join([*names, names[0]])}: a cycle. Nothing was submitted.")
 
-    def store(self, links: Sequence[dict[str, Any]]) -> None:
-        """Insert all, with these of `parents`, as one operation; nothing when the same submission was stored before and its answer was
-        lost."""
-        if moves.known(self.c, self.first):
-            return
+    def store(self, edges: Sequence[Edge]) -> None:
+        """Insert all, with these of `parents`, as one operation."""
         sha = _environment(self.c, self.origin.env)
         for row in self.rows:
             row["env_id"] = sha
-        numbers = list(moves.submit(self.c, self.rows, links, self.origin.by).values())
+        uuids = [row["uuid"] for row in self.rows]
+        kinds = {(uuids[e.task], uuids[e.parent] if isinstance(e.parent, int) else e.parent): e.kind for e in edges}
+        rows = [{"task_id": task, "parent_id": parent, "kind": kind} for (task, parent), kind in kinds.items()]
+        numbers = list(moves.submit(self.c, self.rows, rows, self.origin.by).values())
         record(self.c, self.origin.by, numbers)
 
 
@@ -164,12 +186,12 @@ def _filled(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
     return batch
 
 
-def _linked(batch: Batch) -> list[dict[str, Any]]:
-    """The dependency rows. Raises Problem with all parents that are not known."""
-    links, unknown = batch.parents()
+def _linked(batch: Batch) -> list[Edge]:
+    """What waits for what. Raises Problem with all parents that are not known."""
+    edges, unknown = batch.parents()
     if unknown:
         raise _together(list(unknown.values()))
-    return links
+    return edges
 
 
 def _known(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
@@ -413,7 +435,8 @@ def _dry(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[
 
 def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
     batch = _filled(c, specs, origin, first)
-    batch.store([] if moves.known(c, first) else _linked(batch))
+    if not moves.known(c, first):  # else it was stored, and the answer was lost
+        batch.store(_linked(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.placed(c, uuids)}
     rows = [stored[uuid] for uuid in uuids]
@@ -443,7 +466,8 @@ async def submit_lines(
     try:
         stored = await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
         await given.note(call.home, max(stored["numbers"]))
-        _note_past(call, [spec for _, spec in parsed if isinstance(spec, TaskSpec)])
+        refused = {row["line"] for row in stored["refused"]}
+        _note_past(call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused])
         _note_halted(call)
         return stored
     except DiskFull as problem:
@@ -482,28 +506,32 @@ def _line(line: str) -> TaskSpec | Problem:
 def _store_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
 ) -> dict[str, Any]:
-    refused: dict[int, Problem] = {}
-    batch, links = _filled_of_lines(c, parsed, origin, first, keep_going, refused)
-    while links is None:  # without those whose parents are not known others may have lost theirs
-        batch, links = _filled_of_lines(c, parsed, origin, first, keep_going, refused)
-    if not batch.rows:
-        n, problem = min(refused.items(), default=(0, None))
-        raise Usage(f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one.")
-    batch.store(links)
-    numbers = moves.numbers(c, [row["uuid"] for row in batch.rows])
-    return {"numbers": numbers, "refused": [{"line": n, "message": str(problem)} for n, problem in sorted(refused.items())]}
+    batch, lines, refused = _filled_of_lines(c, parsed, origin, first, keep_going)
+    stored = moves.known(c, first)  # and the answer was lost
+    edges, unknown = batch.parents() if keep_going or not stored else ([], {})
+    if unknown and not keep_going:
+        at = min(unknown)
+        raise _line_problem(lines[at], unknown[at], len(parsed))
+    refused |= {lines[at]: problem for at, problem in unknown.items()}
+    if not stored:
+        edges = batch.leave_out(unknown, edges) if unknown else edges
+        if not batch.rows:
+            n, problem = min(refused.items(), default=(0, None))
+            raise Usage(f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one.")
+        batch.store(edges)
+    return {
+        "numbers": moves.numbers(c, [row["uuid"] for row in batch.rows]),
+        "refused": [{"line": n, "message": str(problem)} for n, problem in sorted(refused.items())],
+    }
 
 
 def _filled_of_lines(
-    c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool,
-    refused: dict[int, Problem],
-) -> tuple[Batch, list[dict[str, Any]] | None]:  # fmt: skip
-    """The rows and the dependency rows of lines that are not `refused`; those that are wrong are added to these, or the first is raised
-    unless `keep_going`. None for the latter once more when parents were not known."""
-    batch, lines = Batch(c, origin, first), []
+    c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
+) -> tuple[Batch, list[int], dict[int, Problem]]:
+    """The rows of the good lines, the numbers of these, and what is wrong with the others. Raises Problem with the first that is wrong
+    unless `keep_going`."""
+    batch, lines, refused = Batch(c, origin, first), list[int](), dict[int, Problem]()
     for n, spec in parsed:
-        if n in refused:
-            continue
         try:
             if isinstance(spec, Problem):
                 raise spec
@@ -513,12 +541,7 @@ def _filled_of_lines(
             if not keep_going:
                 raise _line_problem(n, problem, len(parsed)) from None
             refused[n] = problem
-    links, unknown = batch.parents()
-    if unknown and not keep_going:
-        at = min(unknown)
-        raise _line_problem(lines[at], unknown[at], len(parsed))
-    refused |= {lines[at]: problem for at, problem in unknown.items()}
-    return batch, None if unknown else links
+    return batch, lines, refused
 
 
 def _line_problem(n: int, problem: Problem, total: int) -> Problem:

@@ -65,8 +65,9 @@ def _end_of(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
     """None where it is not known, or not written as it should be."""
     with suppress(KeyError, TypeError, AttributeError):
         end, began = records["e"], records["i"]["at"] if "p" in records else None
+        again = end.get("again", True) and "f" not in records  # forgotten, it was stored, and later attempts may have been made
         event = {"run": runid, "code": end["code"], "signal": end["signal"], "reason": end.get("reason"), "lost": end.get("lost", False),
-                 "again": end.get("again", True), "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
+                 "again": again, "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
                  "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"], "maxrss": end["rss"]}  # fmt: skip
         numbers = (event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss"))
         sound = all(number is None or 0 <= number < LATEST for number in numbers) and 0 <= event["at"] < LATEST

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
@@ -72,6 +72,8 @@ SOON = 0.1
 ACTED = 2.0
 """Seconds after a verb of this deck in which the news is taken to be its own."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
+SHOWS_AGAIN = 5.0
+"""Seconds after which the rows of tasks that were made to run again show it."""
 AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """What a board would say of a database that it cannot be read from, by the code of the problem."""
 UNDONE = 50
@@ -141,8 +143,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Whether something that cannot be undone was done after the latest of these."""
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
-        self.asked_again: dict[str, float] = {}
-        """The ends of tasks that were asked to run again, UNIX seconds by uuid: a row that shows this end has not answered yet."""
+        self.asked_again: dict[str, tuple[float, float]] = {}
+        """By uuid, of tasks that were asked to run again: their end, UNIX seconds, and until when, on the clock `ticks`, a row that shows
+        this end is taken for one of before."""
         self.errands = Errands(self.client_factory)
         """What changes something: it may wait for the database, and its turn."""
         self.questions = Errands(self.client_factory, name="questions")
@@ -345,6 +348,18 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def shows_priorities(self, shown: Mapping[str, int]) -> None:
         """The list that is acted on shows these by now: what is as it was asked for is counted from there again."""
         self.asked_priorities = {key: asked for key, asked in self.asked_priorities.items() if shown.get(key) != asked}
+
+    @property
+    def ends_asked_again(self) -> dict[str, float]:
+        """The ends, by uuid, of tasks that were asked to run again and whose rows may be of before."""
+        now = self.ticks()
+        self.asked_again = {key: asked for key, asked in self.asked_again.items() if now < asked[1]}
+        return {key: ended_at for key, (ended_at, _) in self.asked_again.items()}
+
+    def answered_again(self, uuids: Iterable[str]) -> None:
+        """These were made to run again: their rows show it soon, and an end that is shown after that is one to run again from."""
+        until = self.ticks() + SHOWS_AGAIN
+        self.asked_again |= {uuid: (self.asked_again[uuid][0], until) for uuid in uuids if uuid in self.asked_again}
 
     @property
     def may_start(self) -> bool:

@@ -46,6 +46,8 @@ class Batch:
         if refused:
             self._app.asked_priorities.clear()
             self._app.asked_again.clear()
+        elif deed.verb == "retry":
+            self._app.answered_again(deed.args.get("ids", ()))
         texts = self._refused if refused else self._texts
         if error is None:
             self._did = self._did or not isinstance(answer, dict) or bool(answer.get("done", True))

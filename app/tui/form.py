@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 
 from rich.text import Text
 from textual import events
+from textual._time import get_time
 from textual._types import WatchCallbackType
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -31,6 +32,8 @@ from app.tui.sturdy import SturdyScreen
 LABEL = 11
 ONE_WORD = 1.0
 """Seconds within which letters are those of one word, where a word picks one of many."""
+EARLY = 5.0
+"""Seconds for which such a word waits for a list that is still being read."""
 Options = Sequence[tuple[str, str]]
 """Values, each with its label (safe text)."""
 
@@ -341,14 +344,21 @@ class Pick(InOrder, Lines, can_focus=True):
         self.value = value
         self._sought, self._sought_at = "", 0.0
         """What is being typed, and when its last letter was, in seconds."""
+        self._held = value
+        """The value before the first letter of that."""
 
     def offer(self, options: Options) -> None:
-        """Offer these; the value stays what it is, unless another was asked for by typing before there was any."""
-        early = self._sought if options and not self._options else ""
+        """Offer these; the value stays what it is, unless another was asked for by typing just before there was any."""
+        late = not self._any_to_pick and get_time() - self._sought_at < EARLY
         self._options = options
-        if early:
-            self._pick_by(early)
+        if late and self._sought and self._any_to_pick:
+            self._pick_by(self._sought)
         self._redraw()
+
+    @property
+    def _any_to_pick(self) -> bool:
+        """Whether there is anything but to leave it empty."""
+        return any(value for value, _ in self._options)
 
     async def typed(self, event: Typed) -> None:
         """A letter picks; other keys are as everywhere."""
@@ -366,16 +376,22 @@ class Pick(InOrder, Lines, can_focus=True):
         if not event.is_printable or letter.isspace():
             return False
         word = self._sought + letter if event.time - self._sought_at < ONE_WORD else letter
-        self._sought_at = event.time
-        self._sought = word if not self._options or self._pick_by(word) or not self._pick_by(letter) else letter
+        self._sought_at, before = event.time, self.value
+        self._sought = word if not self._any_to_pick or self._pick_by(word) or not self._pick_by(letter) else letter
+        if self._sought == letter:
+            self._held = before
         return True
 
     def _pick_by(self, word: str) -> bool:
-        """Whether one begins so, which is picked then: the present one where it does, for a letter alone the next one."""
-        values = [value for value, label in self._options if label.casefold().startswith(word.casefold())]
+        """Whether one begins so, which is picked then: for a letter alone the next one; for more the one that is called so, else the one
+        that was held before the first letter, where it begins so."""
+        begun = [(value, label.casefold()) for value, label in self._options if label.casefold().startswith(word.casefold())]
+        values = [value for value, _ in begun]
         if values:
-            at = values.index(self.value) if self.value in values else -1
-            self.choose(values[(at + 1) % len(values)] if len(word) == 1 else values[max(0, at)])
+            present = self.value if len(word) == 1 else self._held
+            at = values.index(present) if present in values else -1
+            called = [value for value, label in begun if label == word.casefold()] or values[max(0, at) :]
+            self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
         return bool(values)
 
     def choose(self, value: str) -> None:

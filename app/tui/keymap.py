@@ -117,7 +117,7 @@ def _split(chosen: str) -> list[str]:
 
 
 def _named(name: str, key: str, path: str) -> str:
-    """`?` as Textual calls it. Raises Usage for what is no key, and for letters where dialogs have their answers."""
+    """`?` as Textual calls it. Raises Usage for what is no key, and for letters where they answer a dialog or pick from a list."""
     named = _character_to_key(key) if len(key) == 1 else key
     *held, bare = named.split("+")
     if bare not in _KEYS and len(bare) != 1 or not set(held) <= {"ctrl", "shift", "alt"}:
@@ -126,10 +126,15 @@ def _named(name: str, key: str, path: str) -> str:
         raise Usage(f'{path}: keys."{name}": there is no key "{clean(key)}".{hint}', "Such as: c, C, ctrl+e, f5")
     if name.startswith("dialog.") and len(key) == 1:
         raise Usage(f'{path}: keys."{name}": {key} may be an answer of a dialog.', "Choose a key that is no letter, such as ctrl+e.")
+    if name in _PICKING and (len(named) == 1 or named in _SIGNS):
+        raise Usage(f'{path}: keys."{name}": {clean(key)} no: letters pick there.', "Choose a key that is no letter, such as ctrl+e.")
     return named
 
 
-_KEYS = frozenset([*(key.value for key in TextualKeys), *map(_character_to_key, punctuation), "space"])
+_PICKING = ("pick.next", "pick.previous", "pick.open")
+"""What a field does from which letters pick."""
+_SIGNS = frozenset(map(_character_to_key, punctuation))
+_KEYS = frozenset([*(key.value for key in TextualKeys), *_SIGNS, "space"])
 
 
 def _places(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:

@@ -25,9 +25,10 @@ _PHRASES = (
 """What plain programs say, which name no error by that word."""
 _ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault", *_PHRASES)
 _ERROR = re.compile(
-    r"(?<!no )(?<!\b0 )(?<!\w)"
+    r"(?<!no )(?<!\b0 )(?<!\bno tests )(?<!\b0 tests )(?<!\bno jobs )(?<!\b0 jobs )(?<!\w)"
     rf"(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault|{'|'.join(_PHRASES)})"
-    r"(?!\w|\s*[:=]\s*0\b)",
+    # Words that count, where they count nothing: `KeyError: 0` is an error.
+    r"(?!\w|(?:(?<=errors)|(?<=exceptions)|(?<=failed))\s*[:=]\s*0(?:[\s,;)]|$))",
     re.IGNORECASE | re.ASCII,
 )
 

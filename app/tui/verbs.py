@@ -133,13 +133,13 @@ def _turned_place(turned: str, place: QueueLine | PoolLine) -> Deed:
 
 
 def again(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Deed]:
-    """Run ended tasks again. `asked` holds the ends, by uuid, of those that were asked to before: a row that still shows that end has not
-    answered, and a key pressed twice is not meant twice."""
+    """Run ended tasks again. `asked` holds the ends, by uuid, of those that were asked to just before: a row that still shows that end is
+    of before, and a key pressed twice is not meant twice."""
     ended = [row for row in rows if isinstance(row, EndedLine)]
     if not ended:
         raise Unfit(f"{_have(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
     if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
-        raise Unfit(f"#{twice.number} was asked to run again already, and has not answered yet.")
+        raise Unfit(f"#{twice.number} was asked to run again already; its row does not show it yet.")
     return [Deed("retry", {"ids": ids(ended), "again": True}, "Runs again:")]
 
 

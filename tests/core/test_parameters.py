@@ -129,6 +129,11 @@ SECRETS: dict[str, tuple[dict[str, Any], Any]] = {
     "a part of it": ({"writeOnly": True, "properties": {"a": {"type": "integer"}}}, {"a": "pp9"}),
     "a name in it": ({"writeOnly": True, "type": "object", "propertyNames": {"maxLength": 1}}, {"pp9": 1}),
     "one of a few": ({"writeOnly": True, "enum": ["pp9"]}, "other"),
+    "beside forms": (
+        {"properties": {"a": {"writeOnly": True}}, "oneOf": [{"properties": {"a": {"pattern": "^x"}}}, {"required": ["b"]}]}, {"a": "pp9"}
+    ),
+    "in what is no text": ({"type": "string"}, {"password": "pp9"}),
+    "in a list of which none fits": ({"contains": {"const": 1}}, [{"password": "pp9"}]),
     "one of forms": ({"anyOf": [{"writeOnly": True, "const": "pp9"}, {"type": "null"}]}, "other"),
 }
 

@@ -69,8 +69,8 @@ class Made:
         self.started(runid)
         return runid
 
-    def started(self, runid: str) -> None:
-        event = {"run": runid, "pid": 4242, "ticks": 17, "at": time.time(), "boot": "b" * 36}
+    def started(self, runid: str, boot: str = "b" * 36) -> None:
+        event = {"run": runid, "pid": 4242, "ticks": 17, "at": time.time(), "boot": boot}
         moves.started(self.c, [event])
 
     def end(self, runid: str, code: int | None = 0, **more: Any) -> list[str]:

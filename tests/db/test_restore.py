@@ -367,9 +367,10 @@ def test_a_database_that_may_not_be_read_is_no_damage(database: Path, image, end
     Path(refused).touch()
     monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != refused and allowed(path, mode))
 
-    with pytest.raises(Storage, match=f"permission denied: {refused}"):
+    with pytest.raises(Storage, match=f"permission denied: {refused}") as told:
         then.restored()
 
+    assert f"mv {refused} {refused}.unread" in str(told.value)
     monkeypatch.undo()
     assert list(statuses(database)) == [1]
 

@@ -107,24 +107,25 @@ def test_a_keeper_that_dies_takes_no_run_with_it(killed: Killed):
     assert living.ended(living.submit("true"))[0]["code"] == 0
 
 
-def prepared(living: Living, started: bool, **more) -> str:
-    """A task that a runtime claimed before it died: the keeper was never told of its run."""
+def prepared(living: Living, boot: str = "", **more) -> str:
+    """A task that a runtime claimed before it died: the keeper was never told of its run. With a `boot` it was seen to start in that."""
     engine = write_engine(living.home / "taskdeck.db")
     env = {"PATH": os.environ["PATH"], MARK: os.fspath(living.home)}
     with engine.begin() as c:
         made = Made(c)
         uuid = made.task(env=env, cpu=0, **more)
         (runid,) = made.claim(uuid)
-        if started:
-            made.started(runid)
+        if boot:
+            made.started(runid, boot=boot)
     engine.dispose()
     return uuid
 
 
-def test_a_run_that_was_claimed_runs_once_and_one_of_which_the_keeper_knows_nothing_not_again_for_it_may_have_succeeded(living: Living):
+def test_a_claimed_run_runs_once_and_one_that_the_keeper_does_not_know_again_only_after_a_restart_of_the_machine(living: Living):
     fresh.prepare(living.home)
-    claimed = prepared(living, started=False)
-    started = prepared(living, started=True, retries=1, retry_delay=0.0)
+    claimed = prepared(living)
+    started = prepared(living, Path("/proc/sys/kernel/random/boot_id").read_text().strip(), retries=1, retry_delay=0.0)
+    before = prepared(living, "that of yesterday", retries=1, retry_delay=0.0)
 
     living.start()
 
@@ -135,6 +136,8 @@ def test_a_run_that_was_claimed_runs_once_and_one_of_which_the_keeper_knows_noth
     assert (end["status"], end["code"]) == ("lost", 125)
     assert "no record" in end["reason"]
     assert [run["status"] for run in living.show(started)["instances"]] == ["lost"]
+    assert [end["code"] for end in living.ended(before)] == [0]
+    assert [(run["status"], run["reason"]) for run in living.show(before)["instances"]] == [("lost", "host restarted"), ("succeeded", None)]
 
 
 def test_many_runs_end_once_each_across_kills_of_the_runtime(killed: Killed):

@@ -318,6 +318,25 @@ async def test_a_run_that_began_and_that_no_keeper_knows_is_lost_and_as_it_may_h
     assert told.spawned == [runid] and told.of("refuse") == []
 
 
+async def test_a_run_of_which_the_journal_had_not_reached_the_disk_when_the_power_went_is_tried_again(
+    call: Call, dispatcher: Dispatcher, told: Told, home: Path
+):  # fmt: skip
+    number = (await submitted(call, retries=5, retry_delay=0))["number"]
+    dispatcher.hear({"is": "hello", "runs": [], "boot": "one"})
+    await dispatcher.round()
+    (runid,) = told.spawned
+    dispatcher.hear(started(runid))
+    await dispatcher.round()
+    again = Dispatcher(dispatcher.db, home)
+    again.keeping = told  # type: ignore[assignment]
+
+    again.hear({"is": "hello", "runs": [], "boot": "two"})
+    await again.round()
+
+    runs = {run["attempt"]: (run["status"], run["reason"]) for run in (await show(call, number))["instances"]}
+    assert runs == {1: ("lost", "host restarted"), 2: ("starting", None)}
+
+
 @pytest.mark.parametrize("seen", [True, False])
 async def test_a_run_whose_end_was_stored_and_is_so_no_more_ends_as_the_journal_tells(
     call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool

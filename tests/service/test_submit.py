@@ -659,6 +659,30 @@ async def test_lines_that_wait_for_no_task_are_bad_ones_and_so_are_those_that_wa
     assert await lines(call, *rows, uuid=uuid, keep_going=True) == done
 
 
+async def test_the_same_lines_sent_again_are_answered_as_before_though_their_parents_are_others_by_now(call: Call):
+    await submitted(call, name="nightly")
+    own, uuid = ({"argv": ["a"], "name": "nightly", "after": ["nightly"]},), uuid7()
+    first = await lines(call, *own, uuid=uuid)
+    assert await lines(call, *own, uuid=uuid) == first
+
+    at = (await submitted(call))["number"]
+    rows, uuid = ({"argv": ["a"]}, {"argv": ["b"], "after": [str(at + 1)]}, {"argv": ["c"]}), uuid7()
+    first = await lines(call, *rows, uuid=uuid, keep_going=True)
+    assert first["numbers"] == [at + 1, at + 2] and len(first["refused"]) == 1
+    assert (await lines(call, *rows, uuid=uuid, keep_going=True))["numbers"] == first["numbers"]
+
+
+async def test_a_long_chain_of_lines_without_its_first_is_refused_in_one_pass(call: Call, monkeypatch: pytest.MonkeyPatch):
+    looked: list[object] = []
+    usual = submit.find.task
+    monkeypatch.setattr(submit.find, "task", lambda c, ident: looked.append(ident) or usual(c, ident))
+    chain = [{"argv": ["x"], "name": f"t{n}", "after": ["gone" if not n else f"t{n - 1}"]} for n in range(300)]
+
+    done = await lines(call, {"argv": ["a"]}, *chain, keep_going=True)
+
+    assert (done["numbers"], len(done["refused"]), len(looked)) == ([1], 300, 300)
+
+
 async def test_a_refusal_names_some_of_many_mistakes(call: Call):
     with pytest.raises(NotFound) as caught:
         await submitted(call, after=[str(n) for n in range(1000, 1020)])

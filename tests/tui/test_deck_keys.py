@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.cells import cell_len
@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict
-from app.tui.app import TaskdeckApp
+from app.tui.app import SHOWS_AGAIN, TaskdeckApp
 from app.tui.beside import LeftBeside
 from app.tui.filterline import FilterLine
 from app.tui.footer import MessageLine
@@ -378,6 +378,19 @@ async def test_a_key_that_came_twice_runs_a_task_again_once_until_its_row_has_an
         board = boards.busy()
         failed_anew = tuple(row._replace(ended_at=boards.NOW - 1) if row.number == 1048 else row for row in board.ended)
         await deck.show(board._replace(ended=failed_anew))
+        await deck.press("r")
+        assert len(await deck.asked("retry", times=2)) == 2
+
+
+async def test_a_task_that_ended_as_before_may_run_again_a_while_after_the_answer():
+    async with opened() as deck:
+        clock = cast(Clock, deck.app.ticks)
+        await (await deck.on(1048)).press("r")
+        await deck.says("Runs again: #1048")
+        clock.at += SHOWS_AGAIN - 0.1
+        await deck.press("r")
+        assert "#1048 was asked to run again already; its row does not show it yet." in await deck.says("already")
+        clock.at += 0.1
         await deck.press("r")
         assert len(await deck.asked("retry", times=2)) == 2
 

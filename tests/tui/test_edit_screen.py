@@ -6,7 +6,8 @@ from threading import Event
 from typing import Any
 
 import pytest
-from textual.events import Paste
+from textual.app import App, ComposeResult
+from textual.events import Key, Paste
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -45,6 +46,19 @@ def answers(**table: Any) -> Answers:
         "queue_set": {}, "queue_create": {}, "pool_create": {}, "sla_create": {}, "sla_set": {}, "queue_rm": {},
     }  # fmt: skip
     return Answers(**(usual | table))
+
+
+class Alone(App[None]):
+    """An app of nothing but a list to pick from."""
+
+    look = Look()
+
+    def __init__(self, pick: Pick) -> None:
+        super().__init__()
+        self._pick = pick
+
+    def compose(self) -> ComposeResult:
+        yield self._pick
 
 
 async def opened(pilot: Pilot[Any], app: TaskdeckApp, screen: EditScreen) -> EditScreen:
@@ -235,6 +249,34 @@ async def test_letters_pick_from_a_list_what_begins_so():
             await pilot.press(key)
             seen.append(pick.value)
         assert seen == ["media", "media", "media", "media", "etl"]
+
+
+@pytest.mark.parametrize(
+    ("names", "held", "word", "picked"),
+    [
+        ("gpu gpu2", "gpu", "gpu", "gpu"), ("default gpu-big gpu", "default", "gpu", "gpu"),
+        ("default gpu-big GPU", "gpu-big", "gpu", "GPU"),
+        ("gpu-big gpu-small", "gpu-small", "gpu-s", "gpu-small"), ("media metal", "metal", "me", "metal"), ("a b", "a", "zb", "b"),
+    ],
+)  # fmt: skip
+async def test_a_name_that_is_typed_in_full_is_picked_and_the_present_one_stays(names: str, held: str, word: str, picked: str):
+    pick = Pick([(name, name) for name in names.split()], held, id="queue")
+    async with Alone(pick).run_test():
+        for letter in word:
+            await pick.typed(Key(letter, letter))
+        assert pick.value == picked
+
+
+@pytest.mark.parametrize(("none", "before", "picked"), [([("", "any")], 0, "gpu"), ([], 60, "")])
+async def test_letters_typed_where_nothing_could_be_picked_yet_wait_for_a_moment(none: list[Any], before: float, picked: str):
+    pick = Pick(none, id="queue")
+    async with Alone(pick).run_test():
+        for letter in "gp":
+            key = Key(letter, letter)
+            key.time -= before
+            await pick.typed(key)
+        pick.offer([("", "any"), ("default", "default"), ("gpu", "gpu")])
+        assert pick.value == picked
 
 
 async def test_letters_that_come_before_the_list_pick_from_it():

@@ -81,6 +81,8 @@ def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
         ({"form.submit": "ctrl+w"}, ': ctrl+w would be both "Delete left to start of word" and form.submit.'),
         ({"app.leave": "x"}, ": x would be both "),
         ({"dialog.take": "y"}, "may be an answer of a dialog"),
+        ({"pick.next": "l"}, "letters pick there"),
+        ({"pick.open": "f2,?"}, "letters pick there"),
         ({"task.log": "nosuchkey"}, 'there is no key "nosuchkey"'),
         ({"task.log": "Enter"}, 'there is no key "Enter". Nearest: enter.'),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
@@ -198,10 +199,10 @@ class DeckVerbs(Screen[None]):
 
     def action_again(self) -> None:
         """Run again; what succeeded asks, and more than one."""
-        self._settled(lambda rows: verbs.again(rows, self.deck.asked_again), ask_again, self._asked_again)
+        self._settled(lambda rows: verbs.again(rows, self.deck.ends_asked_again), ask_again, self._asked_again)
 
     def _asked_again(self, rows: Sequence[TaskRow]) -> None:
-        self.deck.asked_again |= {row.uuid: row.ended_at for row in rows if isinstance(row, EndedLine)}
+        self.deck.asked_again |= {row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedLine)}
 
     def action_delete(self) -> None:
         """Delete, asks always."""
