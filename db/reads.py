@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
-from db.rows import ActiveRow, Brief, EventRow, InstanceRow, Placed, PoolRow, QueueRow, TaskRow
+from db.rows import ActiveRow, Brief, EventRow, InstanceRow, ParentRow, Placed, PoolRow, QueueRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, Task
 
 tasks, runs = schema.tasks, schema.instances
@@ -197,17 +197,32 @@ _AMONG = (
 
 
 def positions(c: Connection, queue: str, numbers: Sequence[int]) -> dict[int, int]:
-    """`position` of many queued tasks of one queue, {number: tasks before it}: counted from its end, where the newest mostly stand,
-    and in one pass through all of it for those that are not near there."""
+    """`position` of many queued tasks of one queue, {number: tasks before it}: counted from its end, where the newest mostly stand, then
+    from the end of the tasks of its priority, and one by one for those that are not near either."""
     total = counters(c).get((queue, Task.QUEUED.value), 0)
-    last = "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front, priority, number DESC LIMIT ?"
-    wanted = set(numbers)
-    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, last, (queue, 2 * len(wanted)))) if n in wanted}
+    wanted, most = set(numbers), 2 * len(numbers)
+    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, _LAST, (queue, most))) if n in wanted}
+    if left := wanted - found.keys():
+        theirs, before = set(sql.rows(c, _RANKS_OF, (_json(list(left)),))), 0
+        for front, priority, count in sql.rows(c, _RANKS, (queue,)):
+            before += count
+            if (front, priority) in theirs:
+                last = sql.column(c, _LAST_OF_RANK, (queue, front, priority, most))
+                found |= {n: before - 1 - at for at, n in enumerate(last) if n in left}
     if left := wanted - found.keys():
         found |= dict(sql.rows(c, _PLACES, (queue, _json(list(left)))))
     return found
 
 
+_LAST = "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front, priority, number DESC LIMIT ?"
+_RANKS = (
+    "SELECT front, priority, count(*) FROM tasks WHERE queue = ? AND status = 'queued' GROUP BY front, priority "
+    "ORDER BY front DESC, priority DESC"
+)
+_RANKS_OF = "SELECT DISTINCT front, priority FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
+_LAST_OF_RANK = (
+    "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? ORDER BY number DESC LIMIT ?"
+)
 _PLACES = (
     "SELECT number, place FROM (SELECT number, row_number() OVER (ORDER BY front DESC, priority DESC, number) - 1 AS place "
     "FROM tasks WHERE queue = ? AND status = 'queued') WHERE number IN (SELECT value FROM json_each(?))"
@@ -275,11 +290,18 @@ def ever(c: Connection) -> bool:
     return c.exec_driver_sql("SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0").first() is not None
 
 
-def parents(c: Connection, uuid: str) -> list[Any]:
-    """What a task waits for: rows of number, name, status, kind."""
-    d = schema.dependencies
-    chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(d, d.c.parent_id == tasks.c.uuid)
-    return list(c.execute(chosen.where(d.c.task_id == uuid).order_by(tasks.c.number)).all())
+_PARENTS = (
+    "SELECT d.task_id, t.number, t.name, t.status, d.kind FROM json_each(?) CROSS JOIN dependencies d ON d.task_id = json_each.value "
+    "JOIN tasks t ON t.uuid = d.parent_id"
+)
+
+
+def parents(c: Connection, uuids: Sequence[str]) -> dict[str, list[ParentRow]]:
+    """{uuid: what it waits for, by number} of these tasks."""
+    found: dict[str, list[ParentRow]] = {uuid: [] for uuid in uuids}
+    for task, *parent in sql.rows(c, _PARENTS, (_json(uuids),)) if uuids else ():
+        found[task].append(ParentRow(*parent))
+    return {uuid: sorted(rows) for uuid, rows in found.items()}
 
 
 def children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:

@@ -64,6 +64,15 @@ class Brief(NamedTuple):
     waiting: list[str]
 
 
+class ParentRow(NamedTuple):
+    """What a task waits for. `kind`: `success`, or `any` end."""
+
+    number: int
+    name: str
+    status: str
+    kind: str
+
+
 class InstanceRow(NamedTuple):
     """One run of a task. `max_rss` in MiB; `number` and `name` are its task's."""
 

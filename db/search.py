@@ -126,7 +126,21 @@ def share(c: Connection, mark: int, stale: Sequence[tuple[int, int]] = ()) -> No
     sql.run_many(c, "DELETE FROM stale_texts WHERE number = ? AND changes = ?", stale)
 
 
-def match(words: Iterable[str]) -> str | None:
+ENOUGH = 4
+"""Groups of three letters that the index is asked for at once: each is a list to go through, and the rarest leave few tasks to look at."""
+
+_RAREST = """
+SELECT three.value FROM json_each(?) three ORDER BY (
+    SELECT CASE count(*) WHEN 64 THEN min(rowid) ELSE count(*) - 64 END
+    FROM (SELECT rowid FROM search WHERE search MATCH three.value ORDER BY rowid DESC LIMIT 64)
+) LIMIT ?
+"""
+"""How far back one must go for the last 64 tasks that have them tells how rare they are."""
+
+
+def match(c: Connection, words: Iterable[str]) -> str | None:
     """What to ask `search` for, so that it finds all texts that hold these words, and few others; None when they are too short."""
     found = dict.fromkeys(word[at : at + 3] for word in words for at in range(len(word) - 2))
-    return " AND ".join(f'"{three.replace(chr(34), chr(34) * 2)}"' for three in found) or None
+    threes = [f'"{three.replace(chr(34), chr(34) * 2)}"' for three in found]
+    rarest = threes if len(threes) <= ENOUGH else sql.column(c, _RAREST, (json.dumps(threes), ENOUGH))
+    return " AND ".join(rarest) or None

@@ -237,7 +237,7 @@ def patterned(c: Connection, conditions: Iterable[Condition], most: int) -> set[
 
 
 def _indexed(c: Connection, words: Sequence[str], hints: Sequence[str], unknown: Unknown) -> Indexed | None:
-    match = search.match([*words, *hints])
+    match = search.match(c, [*words, *hints])
     if match is None and not words:
         return None
     return Indexed(match, max(words, key=len, default=""), *unknown, _apart(c))

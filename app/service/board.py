@@ -55,8 +55,6 @@ TREND = timedelta(minutes=30)
 CELLS = 10
 TAIL = 4096
 
-_HABITS = view.Habits()
-
 
 class _Counted:
     """How many ended since a moment, counted again only after twenty times what counting takes: a million cost 50 ms each time."""
@@ -113,7 +111,7 @@ class _Still:
 def _goes_on(found: Board) -> bool:
     """Whether it changes though nothing is written: what runs; in how long a retry starts; how late what an open alert is about is by now,
     and whether its rule is silent."""
-    counted_down = any(line.starts_in and line.starts_at is None for line in found.next)
+    counted_down = any(line.status == Task.RETRYING or line.starts_in and line.starts_at is None for line in found.next)
     return bool(found.running) or counted_down or any(line.status != "resolved" for line in found.alerts)
 
 
@@ -129,7 +127,7 @@ def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     """The board, from one read transaction and what the runtime measured."""
     now = clock.utcnow()
     unseen = max(clock.from_unix(seen) if seen is not None else clock.stamp(midnight(now)), clock.stamp(now - FAILURES_FOR))
-    line, active = view.view(c, _HABITS, halted(call)), reads.running(c)
+    line, active = view.view(c, view.remembered(c), halted(call)), reads.running(c)
     newest = _backup(c, call, now)
     counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
     ended = _TODAY.of(c, clock.stamp(midnight(now)))
@@ -289,7 +287,7 @@ def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, befo
 def _running(c: Connection, call: Call, run: ActiveRow, now: datetime) -> RunningLine:
     used = call.live.usage(run.runid) if call.live else None
     started = clock.unix(run.start_time) if run.start_time else None
-    past = _HABITS.of(c, run.template)
+    past = view.remembered(c).of(c, run.template)
     left = forecast.left(now.timestamp() - started, past, run.timeout) if started else None
     return RunningLine(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
@@ -349,7 +347,7 @@ def _next(c: Connection, seen: View) -> Iterable[NextLine]:
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(Task.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
-    why = view.reasons(c, _HABITS, tasks, seen.halted, seen)
+    why = view.reasons(c, view.remembered(c), tasks, seen.halted, seen)
     return [_next_line(task, why[task.uuid]) for task in tasks]
 
 

@@ -98,7 +98,7 @@ def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tup
     """{uuid: why it waits and for how many seconds yet}, of all of a page: any of them may be the one that is looked at."""
     if not waiting:
         return {}
-    found = view.reasons(c, view.Habits(), reads.by_uuids(c, waiting), halted(call))
+    found = view.reasons(c, view.remembered(c), reads.by_uuids(c, waiting), halted(call))
     return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
 
 

@@ -40,7 +40,7 @@ def _world(
 ) -> World:
     host = call.live.host() if call.live else None
     return World(
-        seen, view.subject(c, row), view.waiting(c, habits, row), why, held, past.of(c, row),
+        seen, view.subjects(c, [row])[0], view.waiting(c, habits, row), why, held, past.of(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
 

@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from app.core import amounts, forecast
 from app.core.case import Parent, Subject, Why
 from app.core.explain import explain_all
 from app.core.plan import Active, PoolView, QueueView, View, Waiting, plan
 from db import aside, clock, dispatch, reads
-from db.rows import QueueRow, TaskRow
+from db.rows import ParentRow, QueueRow, TaskRow
 from db.states import WAITING, Task
 
 WINDOW = 64
@@ -38,6 +39,14 @@ class Habits:
             found = forecast.usual(reads.past_run_seconds(c, template))
             self._known[template] = (time.monotonic(), found)
         return found
+
+
+_REMEMBERED: WeakKeyDictionary[Engine, Habits] = WeakKeyDictionary()
+
+
+def remembered(c: Connection) -> Habits:
+    """What the readers of this database have asked for before: for lists, which are read again and again."""
+    return _REMEMBERED.setdefault(c.engine, Habits())
 
 
 def view(c: Connection, habits: Habits, halted: str | None = None, *, closed: bool = True, ahead: int = WINDOW) -> View:
@@ -71,9 +80,9 @@ def _queue(c: Connection, habits: Habits, row: QueueRow, total: int, ahead: int 
 
 def waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
     """A task as the plan knows it, from a row with its columns."""
-    expected = t.timeout if t.template is None else forecast.expected(habits.of(c, t.template), t.timeout)
-    known = habits.of(c, t.template) is not None
-    return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected, known, t.timeout)
+    usual = habits.of(c, t.template)
+    expected = forecast.expected(usual, t.timeout)
+    return Waiting(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected, usual is not None, t.timeout)
 
 
 def _active(c: Connection, habits: Habits, row: Any, now: datetime) -> Active:
@@ -107,7 +116,7 @@ def reasons(
         return {}
     seen = seen or view(c, habits, halted)
     places = _places(c, seen, asked)
-    answers = explain_all(seen, [(subject(c, task), places[task.uuid]) for task in asked])
+    answers = explain_all(seen, [(subject, places[subject.uuid]) for subject in subjects(c, asked)])
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 
 
@@ -125,19 +134,19 @@ def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, in
     return {task.uuid: known[task.uuid] if task.status == Task.QUEUED else None for task in tasks}
 
 
-def subject(c: Connection, task: TaskRow) -> Subject:
-    """The task as the explanation knows it."""
-    now = clock.utcnow()
+def subjects(c: Connection, tasks: Sequence[TaskRow]) -> list[Subject]:
+    """The tasks as the explanation knows them, in their order."""
+    parents, now = reads.parents(c, [task.uuid for task in tasks if task.status != Task.QUEUED]), clock.utcnow()
+    return [_subject(task, parents.get(task.uuid, ()), now) for task in tasks]
+
+
+def _subject(task: TaskRow, parents: Sequence[ParentRow], now: datetime) -> Subject:
     due, again = _until(task.not_before, now), _until(task.retry_at, now)
     at = amounts.clock(clock.parse(task.not_before), now) if task.not_before else None
-    parents = (
-        tuple(Parent(p.number, p.name, p.status, p.kind) for p in reads.parents(c, task.uuid))
-        if task.status != Task.QUEUED
-        else ()
-    )
+    waits_for = tuple(Parent(p.number, p.name, p.status, p.kind) for p in parents)
     return Subject(task.uuid, task.number, task.name, task.queue, task.status, task.priority, task.cpu, task.memory,
                    task.held_by if task.hold else None, due, at, again, task.attempts, task.failures, task.retries,
-                   parents, (task.held_by or "").startswith(aside.HELD_BY))  # fmt: skip
+                   waits_for, (task.held_by or "").startswith(aside.HELD_BY))  # fmt: skip
 
 
 def _until(text: str | None, now: datetime) -> float | None:

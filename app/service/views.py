@@ -151,7 +151,7 @@ def shown(c: Connection, ident: str | int) -> dict[str, Any]:
         **task_dict(row),
         "pool": pools[row.queue],
         "instances": [run_dict(run) for run in reads.instances(c, row.uuid)],
-        "parents": [dict(p._mapping) for p in reads.parents(c, row.uuid)],
+        "parents": [p._asdict() for p in reads.parents(c, [row.uuid])[row.uuid]],
         "children": [dict(p._mapping) for p in reads.children(c, row.uuid)],
         "events": [
             {"at": e.created_at, "status": e.status, "by": e.by, "note": e.note, "runid": e.runid}

@@ -150,7 +150,6 @@ def test_who_waits_for_whom_can_be_read(c: Connection, made: Made):
     parent = made.task(name="a")
     child = made.task(name="b", after_any=[parent])
 
-    ((number, name, status, kind),) = reads.parents(c, child)
-    assert (number, name, status, kind) == (made.row(parent).number, "a", "queued", "any")
+    assert reads.parents(c, [parent, child]) == {parent: [], child: [(made.row(parent).number, "a", "queued", "any")]}
     ((number, name, status, kind),) = reads.children(c, parent)
     assert (number, name, status, kind) == (made.row(child).number, "b", "blocked", "any")

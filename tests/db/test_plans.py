@@ -32,6 +32,7 @@ LIMITED = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER B
 COUNTING = (
     "SELECT status, count(*) FROM tasks",
     "SELECT number, place FROM",
+    "SELECT front, priority, count(*) FROM tasks",
     "SELECT count(*) AS count_1",
     "SELECT (SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND front ",
 )

@@ -284,7 +284,7 @@ def test_a_child_outlives_its_parent(c: Connection, made: Made):
 
     prune(c, OF_A_MONTH)
 
-    assert (made.status(child), reads.parents(c, child)) == ("queued", [])
+    assert (made.status(child), reads.parents(c, [child])) == ("queued", {child: []})
 
 
 def test_events_and_samples_go_with_their_age_and_the_last_event_never(c: Connection, made: Made):

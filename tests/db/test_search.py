@@ -165,9 +165,20 @@ async def test_an_indexed_database_is_well_and_reads_without_being_written(datab
         assert len(await db.read(found, "work")) == 300
 
 
-def test_words_are_asked_for_by_each_three_letters():
-    assert search.match(["abcd", "xy", 'a"b']) == '"abc" AND "bcd" AND "a""b"'
-    assert search.match(["xy"]) is None
+def test_words_are_asked_for_by_each_three_letters(c: Connection):
+    assert search.match(c, ["abcd", "xy", 'a"b']) == '"abc" AND "bcd" AND "a""b"'
+    assert search.match(c, ["xy"]) is None
+
+
+def test_of_a_long_word_the_rarest_letters_are_asked_for(c: Connection, made: Made):
+    for at in range(100):
+        made.task(name=f"{'render-' if at % 2 else ''}scene {at}")
+    made.task(name="render-scene-q7")
+    fill(c)
+
+    asked = (search.match(c, ["render-scene-q7"]) or "").split(" AND ")
+    assert {'"-q7"', '"e-q"', '"ne-"'} < {*asked} and len(asked) == search.ENOUGH
+    assert found(c, "render-scene-q7") == ["render-scene-q7"]
 
 
 _AT = "2026-11-25T10:00:00.000000Z"
