@@ -21,7 +21,15 @@ def explain(error: BaseException, path: Path) -> Problem | None:
     for words, make in _MEANINGS:
         if any(word in said for word in words):
             return make(path, said)
-    return None
+    return _damaged(path, "it is empty") if "no such table" in said and _is_empty(path) else None
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a database was cut to nothing, which SQLite takes for one without tables."""
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _full(path: Path, said: str) -> Problem:

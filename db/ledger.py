@@ -77,21 +77,22 @@ class Carried:
 
 def carry_over(
     target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[Trace]], highest: int, by: str, what: str,
-    idle: bool = False, behind: bool = False, passed: Sequence[tuple[int, int]] = (),
+    idle: bool = False, behind: bool = False, passed: Sequence[tuple[int, int]] = (), latest: bool = True,
 ) -> Carried:
     """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
     does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`; `idle`: nobody can
     have given a number that no backup knows of; `behind`: `present` lacks what was written last; `passed`: the first and the last of
-    the numbers that each restore is known to have passed over. Raises sqlite3.Error."""
+    the numbers that each restore is known to have passed over; `latest`: `target` is of the last backup, and no older one. Raises
+    sqlite3.Error."""
     if present is not None and sound:
         with _unless_damaged(present), _opened(target, present) as c:
-            return _written_down(c, _carry(c, True, traces, highest, idle, behind, passed), by, what)
+            return _written_down(c, _carry(c, True, traces, highest, idle, behind, passed, latest), by, what)
     saved = target.with_name(f"{target.name}.saved")
     remove(saved)  # of a restore that was killed
     try:
         _salvage(present, target, saved)
         with _opened(target, saved) as c:
-            return _written_down(c, _carry(c, False, traces, highest, idle, behind, passed), by, what)
+            return _written_down(c, _carry(c, False, traces, highest, idle, behind, passed, latest), by, what)
     finally:
         remove(saved)
 
@@ -278,7 +279,7 @@ _STATE = (
 
 def _carry(
     c: Connection, whole: bool, traces: Callable[[], Sequence[Trace]], highest: int, idle: bool, behind: bool,
-    passed: Sequence[tuple[int, int]],
+    passed: Sequence[tuple[int, int]], latest: bool,
 ) -> Carried:  # fmt: skip
     done = Carried(whole=whole)
     before = sql.value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
@@ -297,8 +298,9 @@ def _carry(
     _bring_tasks(c, done, given.last)
     _bring_runs(c, done)
     cancelled = _bring_wishes(c, done) if whole else set()
-    held = [] if tells_all else _bring_traces(c, shown, done, judged, given.last, behind)
-    if not (follows or idle and not whole):
+    sure = follows or idle and latest and not whole
+    held = [] if tells_all else _bring_traces(c, shown, done, judged, given.last, behind, sure)
+    if not sure:
         held += _hold_waiting(c, _UNSEEN)
     _renumber(c, done, before, given, passed)
     over = sql.rows(
@@ -593,12 +595,15 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
 # --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
 
 
-def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str], last: int, behind: bool) -> list[str]:
+def _bring_traces(
+    c: Connection, traces: Sequence[Trace], done: Carried, judged: set[str], last: int, behind: bool, sure: bool
+) -> list[str]:
     """Runs that no row tells of; the tasks that are held for them. With the present database whole there are none. `judged`: those of
     unknown tasks that the backup knows of; of the others that are in the ledger the present database knows, and has held its own tasks
-    for them. `last`: the highest number that may have been given; `behind`: what the present one shows to wait may have run since."""
-    given = json.dumps([trace.runid for trace in traces])
-    tried = _end_the_unseen(c, {trace.runid: trace for trace in traces})
+    for them. `last`: the highest number that may have been given; `behind`: what the present one shows to wait may have run since; `sure`:
+    nothing else has."""
+    given, seen = json.dumps([trace.runid for trace in traces]), {trace.runid: trace for trace in traces}
+    tried = _end_the_unseen(c, seen)
     known: set[str] = set()
     for table in ("instances", "forgotten", "discarded_logs"):
         known |= {*sql.column(c, f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))", (given,))}
@@ -611,8 +616,20 @@ def _bring_traces(c: Connection, traces: Sequence[Trace], done: Carried, judged:
         held = _hold_waiting(c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else "")
     done.unknown = len(unknown) + (len(earlier) if held else 0)
     held += _hold_waiting(c, "AND uuid IN (SELECT value FROM json_each(:given))", tried)
+    if unknown or not sure:
+        moves.hold(c, _to_be_tried(c, seen), True, BY)
     _write_down_unknown(c, unknown)
     return held
+
+
+def _to_be_tried(c: Connection, seen: dict[str, Trace]) -> list[str]:
+    """Tasks whose run has ended, as the keeper is still to tell, with attempts left and none of them seen: it may have told that before,
+    so that any of those may have been made since."""
+    rows = sql.rows(c, "SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping')")
+    shown = [(row.task_id, seen[row.runid]) for row in rows if row.runid in seen]
+    go_on = {task_id for task_id, trace in shown if trace.goes_on}
+    over = {task_id for task_id, trace in shown if trace.told and trace.leaves_attempts} - go_on
+    return [uuid for uuid in sorted(over) if _has_attempts(c, uuid)]
 
 
 def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> list[str]:

@@ -68,6 +68,8 @@ def promote(c: Connection, by: str) -> int:
     replica = find(c)
     sql.run(c, "DELETE FROM replicas")
     sql.run(c, "DELETE FROM backups")
+    # What ran there may have succeeded: this is another machine, and no restart of that one.
+    sql.run(c, "UPDATE instances SET boot_id = NULL WHERE status IN ('starting', 'running', 'paused', 'stopping')")
     now = clock.now()
     sql.run(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
                "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",

@@ -136,14 +136,14 @@ def _not_newer(path: Path, what: str) -> None:
 def prepared(
     rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[ledger.Trace]], highest: int, by: str, what: str,
     trial: bool = False, idle: bool = False, lacks: Callable[[Path], bool] = lambda path: False,
-    passed: Sequence[tuple[int, int]] = (),
+    passed: Sequence[tuple[int, int]] = (), latest: bool = True,
 ) -> Iterator[Prepared]:
     """The image, of `size` bytes, brought up to date beside the database `present`; it is gone afterwards unless it was put in place.
     The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
     the highest number that is known to have been given, and what was `passed` over; `by` restores `what`, as the log of operations names
-    them; `idle`: none was given since; `lacks`: whether a database that can be read lacks what was written last, which nobody can tell
-    while a runtime writes. Raises Storage for a present database that only this user or this moment keeps from being read: what came since
-    is in it."""
+    them; `idle`: none was given since the last backup, which this is where it is the `latest`; `lacks`: whether a database that can be
+    read lacks what was written last, which nobody can tell while a runtime writes. Raises Storage for a present database that only this
+    user or this moment keeps from being read: what came since is in it."""
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     if not trial:
         sweep(present)
@@ -157,7 +157,8 @@ def prepared(
         behind = _is_behind(source, lacks)
         sound = is_sound(source) and not unfinished(present) and not behind
         before = _stand_of(source)
-        carried = ledger.carry_over(path, source if source.exists() else None, sound, traces, highest, by, what, idle, behind, passed)
+        old = source if source.exists() else None
+        carried = ledger.carry_over(path, old, sound, traces, highest, by, what, idle, behind, passed, latest)
         _fold(path)
         _sound(path, what)
         yield Prepared(path, before, stand(path), carried, "whole" if sound else _how(source))

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.core import amounts
+from app.core import amounts, hiding
 from app.core.clean import clean, cut, nearest, valid_name
 
 LONGEST_ARGUMENT = 128 * 1024 - 1
@@ -34,7 +34,7 @@ CAPACITY = 100_000
 def _os_text(value: Any) -> str:
     """A string of any bytes but NUL; pydantic's own str refuses undecodable ones."""
     if not isinstance(value, str):
-        raise ValueError(f"must be text, not {shown(value)}")
+        raise ValueError("must be text")  # what it is may be secret: of a variable, or a parameter
     if "\0" in value:
         raise ValueError("must not contain a NUL byte")
     if len(value) > LONGEST_ARGUMENT:
@@ -147,7 +147,7 @@ class TaskSpec(BaseModel):
     def _environment(self) -> TaskSpec:
         for name in self.env:
             if not name or "=" in name:
-                raise ValueError(f'env: "{cut(clean(name), 40)}" is no name of a variable')
+                raise ValueError(f'env: "{cut(clean(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is no name of a variable')
         for key in self.tags:
             if not key or valid_name(key.replace("/", "_")):
                 raise ValueError(f'tags: "{cut(clean(key), 40)}" is no name of a tag')
@@ -171,7 +171,13 @@ def words_for(error: ValidationError) -> str:
         return f"is no JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
     if kind in ("model_type", "model_attributes_type"):
         return 'must be one JSON object, such as {"argv": ["true"]}'
-    return f"{where} {_TYPES.get(kind, first['msg'][:1].lower() + first['msg'][1:])}, not {shown(first['input'])}"
+    must = f"{where} {_TYPES.get(kind, first['msg'][:1].lower() + first['msg'][1:])}"
+    secret = any(hiding.is_secret(str(part), _PRIVATE) for part in first["loc"])
+    return must if secret else f"{must}, not {shown(hiding.opened(first['input']))}"
+
+
+_PRIVATE = frozenset({"env", "parameters", "parameter_texts"})
+"""What may hold a secret, of which only a right shape tells where."""
 
 
 _TYPES = {

@@ -113,7 +113,15 @@ def rule(error: ValidationError, hidden: Collection[str] = ()) -> str:
         said = _alternatives(error, hidden)
     else:
         said = "is refused by its schema" if say is _other and seen != error.instance else say(error, schema)
-    return cut(f"{said}{f', not {seen if secret else _shown(seen)}' if error.validator in _WITH_VALUE else ''}", 400)
+    told = error.validator in _WITH_VALUE and not _is_torn(error)
+    return cut(f"{said}{f', not {seen if secret else _shown(seen)}' if told else ''}", 400)
+
+
+def _is_torn(error: ValidationError) -> bool:
+    """Whether there is text where something with parts should be: which of it is secret cannot be told then."""
+    wanted: Any = error.validator_value
+    kinds = wanted if isinstance(wanted, list) else [wanted]
+    return error.validator == "type" and isinstance(error.instance, str) and ("object" in kinds or "array" in kinds)
 
 
 def lacking(error: ValidationError) -> Iterator[str]:

@@ -88,6 +88,7 @@ def _prepared(home: Path, meant: Chosen, noted: given.Given, trial: bool = False
         meant.rebuild, paths.database(home), meant.size, lambda: traces.traces(home), max(noted.highest, meant.highest),
         By(user_name(os.getuid())), meant.what, trial, quiet_since(home, meant.last),
         lambda path: not (trial and held(home)) and bool(checking.lacking(home, path)), noted.passed,
+        meant.told["id"] == meant.last,
     ) as ready:  # fmt: skip
         yield ready, {"backup": meant.told, **ready.told(), "restored": False, "kept": None}
 

@@ -65,6 +65,8 @@ class Backing:
                 return self._recover(before)
             if time.monotonic() < self._not_before:
                 return
+            if not before:
+                await self._require_disk(chosen)
             taken = await backups.take_one(self._call, chosen)
             self._failed = None
             found = await self._lying(folder)
@@ -77,6 +79,11 @@ class Backing:
                 self._not_before = time.monotonic() + min(AGAIN, chosen.increment)
             self._failed = chosen
             self._tell("backup", str(problem))
+
+    async def _require_disk(self, chosen: Settings) -> None:
+        """Raises Storage where none lies there, as its disk may not be mounted: by itself nothing is put in the place of that."""
+        newest = await self._call.db.read(lambda c: c.exec_driver_sql(backupfiles.GOOD).first())
+        await asyncio.to_thread(backupfiles.require_disk, chosen, None if newest is None else newest.created_at)
 
     async def _lying(self, folder: Path) -> list[Backup]:
         """What lies there; read twice where one has become bad, as one that is just pruned seems to be lost for a moment."""

@@ -15,7 +15,7 @@ from app import config, paths
 from app.core.clean import clean
 from app.core.upkeep import Backup as Settings
 from app.errors import Conflict, Storage
-from db import earlier, files, sql
+from db import clock, earlier, files, sql
 from db.backup import keeping, room
 from db.backup import restore_tool as tool
 from db.backup.store import Backup, Fault, Store
@@ -47,6 +47,21 @@ def require_above(folder: Path, undone: str) -> None:
     if not folder.exists() and not above.is_dir():
         said = f"there is no folder {clean(str(above))}, in which {clean(folder.name)} is to be made. {undone}"
         raise Conflict(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
+
+
+def require_disk(chosen: Settings, newest: str | None) -> None:
+    """Raises Storage where the folder of the settings is not there, or empty, though the `newest` good backup, of that stored time, was
+    taken since they were written: its disk may be missing, and one that is taken now would lie below it."""
+    if chosen.folder is None or newest is None:
+        return
+    with suppress(OSError):
+        as_then = clock.from_unix(os.stat(paths.config_file()).st_mtime) < newest
+        if as_then and (_is_missing(Path(chosen.folder)) or not os.listdir(chosen.folder)):
+            raise _out_of_sight(Path(chosen.folder))
+
+
+def _out_of_sight(where: Path) -> Storage:
+    return Storage(f"the folder of the backups is gone: {clean(str(where))}.", "Is its disk mounted? Else: taskdeck db backup")
 
 
 def listed(home: Path) -> list[Row]:
@@ -88,7 +103,7 @@ def within_reach(home: Path) -> Store:
             said = f"the folder of the backups is out of reach: there is no {clean(str(above))}."
             raise Storage(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
         if (newest := _newest_told(database)) and not (home / "backups" / newest).exists():  # else the settings came after it
-            raise Storage(f"the folder of the backups is gone: {clean(str(where))}.", "Is its disk mounted? Else: taskdeck db backup")
+            raise _out_of_sight(where)
     return Store(where, database)
 
 

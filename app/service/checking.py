@@ -50,7 +50,7 @@ def examine(home: Path, live: bool) -> list[str]:
     torn = [] if live else checks.lost_writes(path)
     if torn or problems and checks.damage(path):
         return [*torn, *problems]
-    problems = [*([] if live else checks.missing_last(path, logs, traces.began(home))), *problems]
+    problems = [*([] if live else checks.missing_last(path, logs, traces.may_have_begun(home))), *problems]
     problems += checks.number_known_elsewhere(path, highest(home))
     with reading(path) as c:
         strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
@@ -71,7 +71,7 @@ def lacking(home: Path, path: Path | None = None) -> list[str]:
     """That the database of a home lacks what was written last; nobody may be writing meanwhile. `path`: where it lies, if not in its
     place. Raises Storage."""
     path = path or paths.database(home)
-    return checks.lost_writes(path) or checks.missing_last(path, traces.logs(home), traces.began(home))
+    return checks.lost_writes(path) or checks.missing_last(path, traces.logs(home), traces.may_have_begun(home))
 
 
 def _keeper(home: Path, strange: list[str], lost: list[str]) -> list[str]:

@@ -35,6 +35,8 @@ TOLD = 10
 """Mistakes that one refusal names."""
 LARGEST_BATCH = 1_000_000
 LARGE_BATCH = 5_000
+MOST_EDGES = 1_000_000
+"""Of who waits for whom in one batch: they grow with the square of the tasks of one name, and keep the writer from all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +114,32 @@ class Batch:
 
     def parents(self) -> tuple[list[Edge], dict[int, Problem]]:
         """What waits for what, and for tasks of which a parent is not known, by their place, what is wrong; a parent may be a task of the
-        same batch, by its name, unless that is such a one itself. Raises Conflict for a cycle."""
+        same batch, by its name, unless that is such a one itself. Raises Conflict for a cycle, Usage for more than can be kept."""
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
         specs, found, heirs = dict(self.after), dict[int, list[Edge]](), dict[int, list[int]]()
         unknown: dict[int, Problem] = {}
-        left = list(reversed(specs))
-        while left:  # one that is lost is looked for again by those that found it
-            at, missing, edges = left.pop(), list[Problem](), list[Edge]()
-            for kind, references in (("success", specs[at].after), ("any", specs[at].after_any)):
-                for reference in references:
-                    inner = [i for i in self._inner(here, reference, at) if i not in unknown]
-                    edges += [Edge(at, parent, kind) for parent in inner or _known(self.c, reference, missing)]
-            found[at] = edges
-            for edge in edges:
-                if isinstance(edge.parent, int):
-                    heirs.setdefault(edge.parent, []).append(at)
-            if missing:
-                unknown[at] = _together(missing)
-                left += [heir for heir in heirs.pop(at, ()) if heir not in unknown]
+        left, many = list(specs), 0
+        while left:  # those that wait for one that is lost are looked at again
+            lost = list[int]()
+            for at in left:
+                missing, edges = list[Problem](), list[Edge]()
+                for kind, references in (("success", specs[at].after), ("any", specs[at].after_any)):
+                    for reference in references:
+                        inner = [i for i in self._inner(here, reference, at) if i not in unknown]
+                        edges += [Edge(at, parent, kind) for parent in inner or _known(self.c, reference, missing)]
+                many += len(edges) - len(found.get(at, ()))
+                if many > MOST_EDGES:
+                    raise _too_many(here, specs[at])
+                found[at] = edges
+                for edge in edges:
+                    if isinstance(edge.parent, int):
+                        heirs.setdefault(edge.parent, []).append(at)
+                if missing:
+                    unknown[at] = _together(missing)
+                    lost.append(at)
+            left = list(dict.fromkeys(heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown))
         good = [edge for at, edges in found.items() if at not in unknown for edge in edges]
         self._no_cycle(good)
         return good, unknown
@@ -192,6 +200,13 @@ def _linked(batch: Batch) -> list[Edge]:
     if unknown:
         raise _together(list(unknown.values()))
     return edges
+
+
+def _too_many(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
+    """What to say where so many wait for so many: a name means each task that has it."""
+    several = max((*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ())))
+    named = f'"{clean(str(several))}" names {len(here.get(str(several), ())):,} of these tasks, and who waits for it waits for each'
+    return Usage(f"these tasks wait for one another in more than {MOST_EDGES:,} ways: {named}. {NOTHING}", "Give those names of their own.")
 
 
 def _known(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:

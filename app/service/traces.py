@@ -158,6 +158,13 @@ def began(home: Path) -> Callable[[str], bool]:
     return lambda runid: runid in runs or _is_written(Path(paths.log_path(home, runid)))
 
 
+def may_have_begun(home: Path) -> Callable[[str], bool]:
+    """Tells whether a run with a log may have been started. Many a job writes nothing, and the journal goes with its keeper: an empty log
+    is left of a start that failed only where that tells so."""
+    failed = {str(record[letter]) for record in _records(home) if (letter := next(iter(record), "")) in ("r", "v")}
+    return lambda runid: runid not in failed or _is_written(Path(paths.log_path(home, runid)))
+
+
 def _is_written(log: Path) -> bool:
     try:
         return log.stat().st_size > 0

@@ -141,6 +141,10 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """What `u` takes back, the latest last, each with what was said of it, safe."""
         self._done_for_good = False
         """Whether something that cannot be undone was done after the latest of these."""
+        self.unanswered = 0
+        """How many deeds were asked that have no answer yet, and how many are looked over first."""
+        self._undo_waits = 0
+        """How often `u` was pressed meanwhile: it means what was asked last, once that is done."""
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
         self.asked_again: dict[str, tuple[float, float]] = {}
@@ -499,6 +503,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def _ask(self, deeds: Sequence[Deed], batch: Batch) -> None:
         self.acted_at = self.now() + ACTED
+        self.unanswered += len(deeds)
         for deed in deeds:
             self.errands.send(deed.verb, deed.args, batch.taker(deed))
 
@@ -525,7 +530,10 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Undo the last thing that can be undone, then the one before it. Where something else was done since, say first what that is."""
         if self.refuses():
             return
-        if self._done_for_good:
+        if self.unanswered:
+            self._undo_waits += 1
+            self.say("What was asked before has no answer yet; then it is taken back.", stays=False)
+        elif self._done_for_good:
             self._done_for_good = False
             self.say(f"u again takes back: {self.undone_next.rstrip('.')}, which was before.", stays=True)
         elif self._undoing:
@@ -533,6 +541,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             self._ask(deeds, Batch(self, len(deeds), said))
         else:
             self.say("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
+
+    def all_answered(self, did: bool) -> None:
+        """All that was asked together is answered: what `u` was pressed for meanwhile is taken back, unless nothing was done."""
+        if not self.unanswered:
+            waits, self._undo_waits = self._undo_waits, 0
+            if waits and did:
+                self.action_undo()
+                self._undo_waits = waits - 1 if self.unanswered else 0
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""
@@ -569,10 +585,17 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         )
 
     def details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
-        """`show` of the first few tasks, for a question; an empty list when that fails."""
+        """`show` of the first few tasks, for a question, or for what is done without one; an empty list when that fails."""
+
+        def have(found: Sequence[Any]) -> None:
+            self.unanswered -= 1
+            then(found)
+            self.all_answered(did=False)
+
+        self.unanswered += 1
         self.questions.run_with(
             lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:NAMED]],
-            lambda found, error: self.call_later(then, found or []),
+            lambda found, error: self.call_later(have, found or []),
         )
 
     def copy(self, uuid: str, what: str) -> None:

@@ -42,6 +42,7 @@ class Batch:
 
     def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
         self._open -= 1
+        self._app.unanswered -= 1
         refused = error is not None or (isinstance(answer, dict) and bool(answer.get("refused")))
         if refused:
             self._app.asked_priorities.clear()
@@ -82,6 +83,7 @@ class Batch:
             room = self._app.size.width - width("  ".join([*texts, "u undo: "])) - 1
             texts = [*texts, f"u undo: {self._app.look.cut(before, max(NEXT, room))}"]
         self._app.say("  ".join(texts), "warn" if self._failed else "", stays=True)
+        self._app.all_answered(self._did)
 
 
 def _short(texts: Sequence[str], more: str) -> list[str]:

@@ -323,7 +323,57 @@ class Choice(InOrder, Lines, can_focus=True):
         return "cursor" if self.has_focus else "bold"
 
 
-class Pick(InOrder, Lines, can_focus=True):
+class Seeking:
+    """Where a word that is typed picks what begins so, a letter at a time."""
+
+    _sought, _sought_at = "", 0.0
+    """What is being typed, and when its last letter was, in seconds."""
+    _held = ""
+    """The value before the first letter of that."""
+
+    def offered(self) -> Options:
+        """What there is to pick."""
+        raise NotImplementedError
+
+    def picked(self) -> str:
+        """The value that is picked."""
+        raise NotImplementedError
+
+    def choose(self, value: str) -> None:
+        """Pick one by its value."""
+        raise NotImplementedError
+
+    @property
+    def any_to_pick(self) -> bool:
+        """Whether there is anything but to leave it empty."""
+        return any(value for value, _ in self.offered())
+
+    def seek(self, event: events.Key) -> bool:
+        """Whether it was a letter, which is taken as the next of a word, or as the first one of another."""
+        letter = event.character or ""
+        if not event.is_printable or letter.isspace():
+            return False
+        word = self._sought + letter if event.time - self._sought_at < ONE_WORD else letter
+        self._sought_at, before = event.time, self.picked()
+        self._sought = word if not self.any_to_pick or self.pick_by(word) or not self.pick_by(letter) else letter
+        if self._sought == letter:
+            self._held = before
+        return True
+
+    def pick_by(self, word: str) -> bool:
+        """Whether one begins so, which is picked then: for a letter alone the next one; for more the one that is called so, else the one
+        that was held before the first letter, where it begins so."""
+        begun = [(value, label.casefold()) for value, label in self.offered() if label.casefold().startswith(word.casefold())]
+        values = [value for value, _ in begun]
+        if values:
+            present = self.picked() if len(word) == 1 else self._held
+            at = values.index(present) if present in values else -1
+            called = [value for value, label in begun if label == word.casefold()] or values[max(0, at) :]
+            self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
+        return bool(values)
+
+
+class Pick(Seeking, InOrder, Lines, can_focus=True):
     """One of many: left and right step through, enter shows all, typing picks what begins so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -342,60 +392,32 @@ class Pick(InOrder, Lines, can_focus=True):
         super().__init__(id=id)
         self._options = options
         self.value = value
-        self._sought, self._sought_at = "", 0.0
-        """What is being typed, and when its last letter was, in seconds."""
-        self._held = value
-        """The value before the first letter of that."""
+
+    def offered(self) -> Options:
+        return self._options
+
+    def picked(self) -> str:
+        return self.value
 
     def offer(self, options: Options) -> None:
         """Offer these; the value stays what it is, unless another was asked for by typing just before there was any."""
-        late = not self._any_to_pick and get_time() - self._sought_at < EARLY
+        late = not self.any_to_pick and get_time() - self._sought_at < EARLY
         self._options = options
-        if late and self._sought and self._any_to_pick:
-            self._pick_by(self._sought)
+        if late and self._sought and self.any_to_pick:
+            self.pick_by(self._sought)
         self._redraw()
-
-    @property
-    def _any_to_pick(self) -> bool:
-        """Whether there is anything but to leave it empty."""
-        return any(value for value, _ in self._options)
 
     async def typed(self, event: Typed) -> None:
         """A letter picks; other keys are as everywhere."""
-        if not (isinstance(event, events.Key) and self._seek(event)):
+        if not (isinstance(event, events.Key) and self.seek(event)):
             await super().typed(event)
 
     def on_key(self, event: events.Key) -> None:
         """The same on a screen that gives its keys as Textual does."""
-        if self._seek(event):
+        if self.seek(event):
             event.stop()
 
-    def _seek(self, event: events.Key) -> bool:
-        """Whether it was a letter, which is taken as the next of a word, or as the first one of another."""
-        letter = event.character or ""
-        if not event.is_printable or letter.isspace():
-            return False
-        word = self._sought + letter if event.time - self._sought_at < ONE_WORD else letter
-        self._sought_at, before = event.time, self.value
-        self._sought = word if not self._any_to_pick or self._pick_by(word) or not self._pick_by(letter) else letter
-        if self._sought == letter:
-            self._held = before
-        return True
-
-    def _pick_by(self, word: str) -> bool:
-        """Whether one begins so, which is picked then: for a letter alone the next one; for more the one that is called so, else the one
-        that was held before the first letter, where it begins so."""
-        begun = [(value, label.casefold()) for value, label in self._options if label.casefold().startswith(word.casefold())]
-        values = [value for value, _ in begun]
-        if values:
-            present = self.value if len(word) == 1 else self._held
-            at = values.index(present) if present in values else -1
-            called = [value for value, label in begun if label == word.casefold()] or values[max(0, at) :]
-            self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
-        return bool(values)
-
     def choose(self, value: str) -> None:
-        """Pick one by its value."""
         if value != self.value:
             self.value = value
             self._redraw()

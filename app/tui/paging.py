@@ -38,15 +38,14 @@ class PagedTable(Table):
         """The rows behind the marks, also those that are not in the window."""
         self.everything = False
         """Whether all rows are marked, seen or not."""
-        self._to_edge = 0
 
     @property
     def rows(self) -> Sequence[Any]:
         """The rows held."""
         return self.views[0].rows
 
-    def show_rows(self, rows: Sequence[Any], more_before: bool, more_after: bool) -> None:
-        """Hold these rows."""
+    def show_rows(self, rows: Sequence[Any], more_before: bool, more_after: bool, *, at_end: bool = False) -> None:
+        """Hold these rows; `at_end` puts the cursor on the last one."""
         view, line = self.views[0], self._line()
         self.more_before, self.more_after = more_before, more_after
         at = next((n for n, row in enumerate(rows) if row.key == self.cursor), None)
@@ -54,7 +53,8 @@ class PagedTable(Table):
             view.offset = max(0, at - line)
         self.marked.update((row.key, row) for row in rows if row.key in self.marked)
         self.show({view.part.id: rows})
-        self._reach_edge()
+        if at_end:
+            super().action_edge(1)
 
     def _line(self) -> int | None:
         """The line of the window on which the cursor stands."""
@@ -126,13 +126,6 @@ class PagedTable(Table):
     def action_edge(self, end: int) -> None:
         """Move to the first (-1) or the last (1) row of all."""
         if self.more_before if end < 0 else self.more_after:
-            self._to_edge = end
             self.post_message(self.Wanted(self, "first" if end < 0 else "last"))
         else:
-            super().action_edge(end)
-
-    def _reach_edge(self) -> None:
-        """The rows that were wanted for an edge have come."""
-        end, self._to_edge = self._to_edge, 0
-        if end and not (self.more_before if end < 0 else self.more_after):
             super().action_edge(end)

@@ -25,9 +25,9 @@ from app.core.clean import MASK
 from app.core.fields import Field, Path
 from app.core.outline import outline
 from app.tui import schemaform
-from app.tui.form import PickScreen, slot
+from app.tui.form import ONE_WORD, Options, PickScreen, Seeking, slot
 from app.tui.form import Slot as Entry
-from app.tui.inorder import InOrder
+from app.tui.inorder import InOrder, Typed
 from app.tui.lines import Lines
 from app.tui.schemaform import Filling, Heading, Line, Row, Slot
 
@@ -37,7 +37,7 @@ FIND, TAIL = 8, 32
 """Cells of the rule before the words that are looked for, and behind them."""
 
 
-class ParameterFields(InOrder, Lines, can_focus=True):
+class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
     """Fields for a template's parameters, holding the given texts where there are some, else the defaults."""
 
     DEFAULT_CSS = "ParameterFields > Input { position: absolute; height: 1; display: none; }"
@@ -227,6 +227,29 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         self._arrange()
         self._tell()
 
+    async def typed(self, event: Typed) -> None:
+        """On a choice a letter picks; other keys are as everywhere."""
+        letter = event.character or "" if isinstance(event, events.Key) else ""
+        begins = self._choice is not None and (letter.isalnum() or (letter and event.time - self._sought_at < ONE_WORD))
+        if not (begins and isinstance(event, events.Key) and self.seek(event)):
+            await super().typed(event)
+
+    @property
+    def _choice(self) -> Slot | None:
+        """The row with the cursor, where it is one of many."""
+        row = self._row
+        return row if isinstance(row, Slot) and row.field.choices and not row.field.is_switch else None
+
+    def offered(self) -> Options:
+        return self._options(self._choice.field) if self._choice else ()
+
+    def picked(self) -> str:
+        return self._choice.text if self._choice else ""
+
+    def choose(self, value: str) -> None:
+        if self._choice:
+            self._set(self._choice.field, value)
+
     async def action_turn(self) -> None:
         """On when it is off; open what can be opened."""
         row = self._row
@@ -345,6 +368,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         if not _same(target, self._row):
             self._was_left()
         self._at = next((at for at, row in enumerate(self._rows) if _same(row, target)), 0)
+        self._sought = ""
         self._arrange()
         self._show_editor()
         self._tell()
@@ -514,7 +538,7 @@ class ParameterFields(InOrder, Lines, can_focus=True):
         inside = self._at >= 0 or self._finding
         if self._finding or self._filling.query:
             shown = "" if self._finding else self.look.theirs(self._filling.query)
-            tail = f"{len(self._rows)} of {self._count}, esc shows all"
+            tail = f"{sum(isinstance(row, Slot) for row in self._rows)} of {self._count}, esc shows all"
             return (
                 (self.look.rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),
             )

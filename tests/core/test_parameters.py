@@ -133,6 +133,7 @@ SECRETS: dict[str, tuple[dict[str, Any], Any]] = {
         {"properties": {"a": {"writeOnly": True}}, "oneOf": [{"properties": {"a": {"pattern": "^x"}}}, {"required": ["b"]}]}, {"a": "pp9"}
     ),
     "in what is no text": ({"type": "string"}, {"password": "pp9"}),
+    "in JSON that is torn": ({"type": ["object", "null"], "properties": {"password": {}}}, '{"password": "pp9"'),
     "in a list of which none fits": ({"contains": {"const": 1}}, [{"password": "pp9"}]),
     "one of forms": ({"anyOf": [{"writeOnly": True, "const": "pp9"}, {"type": "null"}]}, "other"),
 }

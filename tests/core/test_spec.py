@@ -72,6 +72,18 @@ def test_types_are_not_guessed():
     assert refused(parameters=[]).startswith("parameters must be an object")
 
 
+def test_a_refusal_tells_no_secret_whatever_the_shape():
+    wrong = [
+        {"env": {"PASSWORD": 5150}}, {"env": ["PASSWORD=5150"]}, {"env": {"PASSWORD=5150": ""}}, {"tags": {"token": 5150}},
+        {"parameters": [{"password": "5150"}]}, {"parameter_texts": ["password=5150"]}, {"parameter_texts": [["password", 5150]]},
+        {"name": {"password": "5150"}},
+    ]  # fmt: skip
+    said = [refused(**one) for one in wrong]
+
+    assert "5150" not in str(said)
+    assert said[:3] == ["env.PASSWORD must be text", "env must be an object", 'env: "PASSWORD=…" is no name of a variable']
+
+
 def test_arguments_may_hold_any_bytes_but_nul():
     odd = "caf\udce9\x01\n"
 

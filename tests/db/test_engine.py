@@ -225,6 +225,15 @@ def test_a_fault_of_ours_is_not_dressed_up(home: Path):
     assert explain(sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db") is None
 
 
+def test_a_database_that_was_cut_to_nothing_while_it_was_open_is_damaged_and_no_fault_of_ours(tmp_path: Path):
+    path, error = tmp_path / "taskdeck.db", sqlite3.OperationalError("no such table: slas")
+    assert explain(error, path) is None
+    path.write_bytes(b"")
+    assert isinstance(explain(error, path), DamagedDatabase)
+    path.write_bytes(b"x")
+    assert explain(error, path) is None
+
+
 async def test_a_path_of_any_bytes_holds_a_database(home: Path, database: Path):
 
     folder = Path(os.fsdecode(os.fsencode(home) + b"/\xff odd?#%20"))

@@ -12,7 +12,8 @@ import pytest
 
 from db import check, earlier, promote, restore
 from db.errors import Storage
-from tests.db.making import names, submit
+from db.writer import write_engine
+from tests.db.making import Made, names, submit
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_a_damaged_copy_is_told_once_and_leaves_nothing_behind(database: Path, c
     said = told.value.message
     assert said.startswith("the copy is damaged (") and said.endswith(f"): {copy}. It was not changed.") and said.count("damaged") == 1
     assert not list(database.parent.glob("*.promoting*")) and copy.exists()
+
+
+def test_of_what_ran_elsewhere_another_boot_is_not_taken_for_a_restart_after_which_it_may_be_tried_again(database: Path, copy: Path):
+    engine = write_engine(copy)
+    with engine.begin() as c:
+        made = Made(c)
+        made.run(made.task(retries=1))
+    engine.dispose()
+
+    promote.promote(copy, database, "ann")
+
+    with closing(sqlite3.connect(database)) as c:
+        assert c.execute("SELECT status, boot_id FROM instances").fetchall() == [("running", None)]
 
 
 @pytest.mark.parametrize("told", [True, False])

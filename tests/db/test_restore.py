@@ -62,11 +62,14 @@ class Image:
         self.path = self.path.rename(self.path.with_name(f"image-{uuid7()}"))
         return self
 
-    def restored(self, traces: Sequence[Trace] = (), highest: int = 0, idle: bool = False, behind: bool = False) -> Carried:
+    def restored(
+        self, traces: Sequence[Trace] = (), highest: int = 0, idle: bool = False, behind: bool = False, latest: bool = True
+    ) -> Carried:
         """Put it in the place of the database."""
         size = self.path.stat().st_size
         with restore.prepared(
-            self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle, lacks=lambda path: behind
+            self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle, lacks=lambda path: behind,
+            latest=latest,
         ) as ready:
             restore.put_in_place(ready, self.database)
             return ready.carried
@@ -640,6 +643,17 @@ def test_no_number_is_passed_over_where_none_can_have_been_given(database: Path,
     database.unlink()
 
     assert then.restored(highest=3, idle=idle).next == (4 if idle else 4 + ledger.UNSURE)
+
+
+@pytest.mark.parametrize("latest", [True, False])
+def test_what_waits_in_an_older_backup_than_the_last_may_have_run_before_that(database: Path, image, latest: bool):
+    with writing(database) as made:
+        made.task()
+    then = image()
+    database.unlink()
+
+    assert then.restored(highest=1, idle=True, latest=latest).next == 2
+    assert statuses(database) == {1: "queued" if latest else "held"}
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -1460,3 +1474,19 @@ def test_what_was_set_aside_between_two_attempts_is_tried_again_where_the_backup
     backup.restored()
 
     assert statuses(database) == {1: status} and check.check(database) == []
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_an_end_that_the_keeper_tells_again_starts_no_attempt_that_may_have_been_made(database: Path, image, later: bool):
+    with writing(database) as made:
+        run = made.run(made.task(retries=1))
+    then = image()
+    database.unlink()
+
+    end = Trace(run, told=True, ended=True, end=1e9, lost=True)
+    then.restored([end, Trace(uuid7())] if later else [end], idle=not later)
+
+    assert statuses(database) == {1: "running"}, "its keeper tells the end"
+    with writing(database) as made:
+        made.end(run, lost=True)
+    assert statuses(database) == {1: "held" if later else "retrying"}

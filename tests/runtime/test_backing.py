@@ -285,3 +285,28 @@ async def test_a_program_after_it_that_fails_is_told_until_it_does_not(backed: B
     await backed.look(Settings(after=("/bin/sh", "-c", "exit 0")))
     await backed._hook
     assert backed.problems == {} and trials.leftovers(store.folder) == set()
+
+
+async def test_where_the_disk_of_the_folder_is_not_mounted_nothing_is_put_below_it(backed: Backing, home: Path, tmp_path: Path):
+    disk, config = tmp_path / "disk", tmp_path / "taskdeck" / "config.toml"
+    disk.mkdir()
+    config.parent.mkdir()
+    config.write_text(f'[backup]\nfolder = "{disk}/backups"\n')
+    chosen = Settings(folder=f"{disk}/backups")
+    await backed.look(chosen)
+    assert backed.problems == {} and len(os.listdir(disk / "backups")) == 1
+
+    disk.rename(tmp_path / "away")
+    disk.mkdir()
+    await backed.look(chosen)
+    assert backed.problems["backup"].startswith(f"the folder of the backups is gone: {disk}/backups. Is its disk mounted?")
+    assert os.listdir(disk) == []
+
+    disk.rmdir()
+    (tmp_path / "away").rename(disk)
+    await backed.look(chosen)
+    assert backed.problems == {}
+
+    config.touch()
+    await backed.look(other := Settings(folder=f"{disk}/others"))
+    assert backed.problems == {} and len(Store(backupfiles.folder(home, other)).good()) == 1, "the settings were changed since"

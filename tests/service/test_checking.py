@@ -114,16 +114,21 @@ def test_a_run_after_all_that_the_database_knows_of_was_lost_with_its_log_and_no
     assert check.missing_last(path, [later]) == []
 
 
-def test_an_empty_log_is_of_a_run_only_where_the_journal_tells_of_one(home: Path, running: str):
+def test_an_empty_log_is_of_a_run_unless_the_journal_tells_of_a_start_that_failed(home: Path, running: str):
     later = uuid7()
     path = log(home, later)
     missing = [f"what was written last is missing: run {later} began after all that it knows of"]
     assert checking.lacking(home) == missing
 
     path.write_text("")
-    assert checking.lacking(home) == [] and "missing" not in str(checking.examine(home, live=False))
+    assert checking.lacking(home) == missing, "it wrote nothing, and its keeper has left"
     journal(home, {"i": later, "at": 1.0}, {"v": later})
-    assert checking.lacking(home) == [], "its start was taken back"
+    assert checking.lacking(home) == [] and "missing" not in str(checking.examine(home, live=False)), "its start was taken back"
+    journal(home, {"r": later})
+    assert checking.lacking(home) == [], "it was refused"
+    path.write_text("it began\n")
+    assert checking.lacking(home) == missing
+    path.write_text("")
     journal(home, {"i": later, "at": 1.0})
     assert checking.lacking(home) == missing
 

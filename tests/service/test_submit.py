@@ -585,6 +585,17 @@ async def test_a_cycle_is_refused_and_nothing_is_stored(call: Call, ring: int):
     assert await count(call) == 0
 
 
+async def test_tasks_of_one_name_that_wait_for_one_another_in_too_many_ways_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(submit, "MOST_EDGES", 6)
+    twins = [{"argv": ["a"], "name": "twin"}] * 3
+    waits = {"argv": ["a"], "after": ["twin"]}
+
+    with pytest.raises(Usage, match='in more than 6 ways: "twin" names 3 of these tasks, .* Nothing was submitted'):
+        await submit.submit(call, tasks=[*twins, *[waits] * 3])
+    assert await count(call) == 0
+    assert len(await submit.submit(call, tasks=[*twins, *[waits] * 2])) == 5
+
+
 # --- JSON lines ---------------------------------------------------------------------------------------------------------------------
 
 

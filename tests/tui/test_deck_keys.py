@@ -686,6 +686,20 @@ async def test_what_can_be_undone_and_is_newer_is_undone_at_once():
         await deck.says("Continued #1042")
 
 
+@pytest.mark.parametrize(("key", "answer", "says", "then"), [
+    ("p", {}, "Released #1053", ["hold", "release"]), ("p", {"hold": Conflict("gone")}, "Not done", ["hold"]),
+    ("x", {"cancel": {"done": [{"number": 1053, "name": "a"}], "refused": [], "operations": [7]}}, "Undone", ["cancel", "undo"]),
+])  # fmt: skip
+async def test_u_right_behind_a_verb_takes_that_back_and_never_what_was_before(key: str, answer: Any, says: str, then: list[str]):
+    async with opened() as deck:
+        await (await deck.on(1042)).press("p")
+        await deck.says("Paused")
+        deck.recording.answers |= answer
+        burst((await deck.on(1053)).app, key, "u")
+        await deck.says(says)
+        assert [verb for verb in deck.recording.verbs() if verb in ("hold", "release", "resume", "cancel", "undo")] == then
+
+
 async def test_what_was_refused_is_nothing_done_since():
     async with opened() as deck:
         await (await deck.on(1053)).press("p")

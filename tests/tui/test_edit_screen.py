@@ -204,6 +204,20 @@ async def test_leaving_changes_nothing_and_ctrl_r_brings_back_what_was_typed():
         assert not asked(found)
 
 
+async def test_what_was_typed_before_anything_was_read_is_kept_too():
+    reading, found = Event(), answers()
+    app, deaf = deck(found), answers(show=lambda args: reading.wait(10) and task())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(edit_screen(deaf, [WAITING]))
+        await pilot.press("8", "G", "escape")
+        await until(pilot, lambda: isinstance(app.screen, DeckScreen))
+        reading.set()
+        await opened(pilot, app, edit_screen(found, [WAITING]))
+        assert "ctrl+r brings back what you typed here before." in line(app, 22)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "[8G      ]" in text(app))
+
+
 async def test_a_new_rule_that_was_left_stands_there_again_and_one_that_was_made_does_not():
     found = answers()
     app = deck(found)
@@ -448,6 +462,21 @@ async def test_an_alert_leads_to_its_rule_and_one_without_says_that_there_is_non
         await pilot.press("escape")
         app.push_screen(edit_screen(found, [BOARD.alerts[0]._replace(sla="nothing-starts")]))
         await until(pilot, lambda: "There is no rule nothing-starts any more." in text(app))
+
+
+async def test_a_form_over_what_somebody_takes_away_stays_as_what_is_typed_there_is_text():
+    rows = list(QUEUES)
+    found = answers(queue_ls=lambda args: list(rows))
+    app = deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, edit_screen(found, [BOARD.queues[0]]))
+        rows.clear()
+        screen.reread()
+        await until(pilot, lambda: f"There is no queue {BOARD.queues[0].name} any more." in text(app))
+        await pilot.press("tab", "tab", "tab", *"pxD", "ctrl+j")
+        await until(pilot, lambda: "[pxD " in text(app) and len(found.asked("queue.ls")) > 2)
+        await pilot.pause()
+        assert app.screen is screen and not asked(found, "queue.set")
 
 
 def test_what_cannot_be_edited_says_why():

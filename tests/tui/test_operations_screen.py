@@ -17,6 +17,7 @@ from app.tui.screens.task import TaskScreen
 from app.tui.table import Table
 from tests.tui.answers import Answers, deck, task, until
 from tests.tui.boards import NOW
+from tests.tui.recording import burst
 from tests.tui.screen_text import screen_text
 
 
@@ -119,6 +120,14 @@ async def test_marks_are_taken_back_together_says_the_footer():
         await opened(pilot, app)
         await pilot.press("space", "space", "space")
         await until(pilot, lambda: screen_text(app)[-1].startswith(" u take back 2 marked  esc unmark"))
+
+
+async def test_keys_typed_behind_the_one_that_opens_it_are_for_the_rows_that_come():
+    app = deck(Answers(operations=ROWS, undo=WOULD))
+    async with app.run_test(size=(80, 24)) as pilot:
+        burst(app, "O", "space", "j")
+        await until(pilot, lambda: shown(app, "take back 1 marked") and app.screen.table.item.key == "7")
+        assert [row.key for row in app.screen.table.chosen()] == ["9"]
 
 
 async def test_in_ascii_nothing_else_is_drawn():

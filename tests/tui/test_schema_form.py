@@ -221,6 +221,15 @@ async def test_choices_and_switches_take_arrows_space_and_enter() -> None:
     assert submitted(answers)[0]["tasks"][0]["parameter_texts"] == texts
 
 
+async def test_letters_pick_a_choice_that_begins_so() -> None:
+    async with opened(KEYWORDS) as (pilot, app):
+        await go_to(pilot, app, "preset")
+        await pilot.press(*"slow")
+        await until(pilot, filling(app, "preset", "slow"))
+        await pilot.press("tab", *"hi")
+        await until(pilot, filling(app, "level", "2"))
+
+
 async def test_a_switch_that_is_turned_back_says_nothing() -> None:
     async with opened(GROUPS) as (pilot, app):
         await go_to(pilot, app, "plain")
@@ -281,7 +290,10 @@ async def test_nested_values_reach_the_runtime_with_their_types() -> None:
 async def test_a_parameter_is_found_by_name_or_description_as_it_is_typed() -> None:
     """You should see only what has the words, folded away or not; esc shows all again, the cursor where it was put."""
     async with opened(GROUPS) as (pilot, app):
-        await pilot.press("ctrl+f", *"com fr")
+        await pilot.press("ctrl+f")
+        await until(pilot, lambda: shows(app, "━▌Find ━"))
+        assert shows(app, "3 of 5, esc shows all"), "a heading is no parameter"
+        await pilot.press(*"com fr")
         await until(pilot, lambda: not shows(app, "plain"))
         assert shows(app, "━▌Find ━com fr") and shows(app, "1 of 5, esc shows all")
         assert shows(app, "source*       [")

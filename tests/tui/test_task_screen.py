@@ -418,6 +418,20 @@ async def test_enter_does_a_cure_and_u_takes_it_back() -> None:
         assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0}, {"memory": 12288.0}]
 
 
+async def test_an_enter_pressed_twice_to_open_a_task_does_no_cure() -> None:
+    answers = curable()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.ticks = lambda: 1000.0
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 23))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Look, and press again." in line(app, 22))
+        app.ticks = lambda: 1000.5
+        await pilot.press("enter")
+        await until(pilot, lambda: len(answers.asked("set")) == 1)
+
+
 async def test_a_cure_that_loses_work_asks_first_and_names_it() -> None:
     answers = curable()
     answers.table["cancel"] = {"done": [{"number": 1042, "name": "resnet50-sweep-06"}], "refused": [], "notes": []}

@@ -296,6 +296,14 @@ async def test_rows_that_do_not_come_hold_up_one_key_and_not_each():
             came.set()
 
 
+async def test_keys_behind_one_that_goes_to_the_last_row_of_all_are_for_the_rows_there():
+    async with opened() as tasks:
+        tasks.screen.reread()  # what is being read meanwhile takes nothing away
+        tasks.type("G", "k", "space", "k")
+        await until(tasks.pilot, lambda: tasks.screen.table.item.number == 2)
+        assert [row.number for row in tasks.screen.paged.chosen()] == [2]
+
+
 async def test_f_goes_round_the_states():
     async with opened() as tasks:
         await tasks.press("f", "f")

@@ -49,7 +49,8 @@ _KEYS = [
 
 
 class Kept(NamedTuple):
-    """What was typed into a form: its texts, what the fields held then, and whether it was left with nothing asked of the runtime."""
+    """What was typed into a form: its texts, what the fields held then (nothing where that was not read yet), and whether it was left with
+    nothing asked of the runtime."""
 
     texts: Mapping[str, str]
     was: Mapping[str, str]
@@ -164,8 +165,11 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self.read(self.source.read, self._have)
 
     def missing(self, text: str) -> None:
+        """It is gone. A form that one may be typing in stays: what is typed next would be verbs on what lies below."""
+        self._saving = False
         if self.app.screen is self:
-            self.dismiss(False)
+            if not self._loaded:
+                self.dismiss(False)
             self.say(self.look.theirs(text), "warn")
 
     def _have(self, found: Found) -> None:
@@ -354,7 +358,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         self._saving = False
         seen = dict(self._meanwhile)
         self._have(found)
-        if self.app.screen is not self:
+        if self.app.screen is not self or not (found.rows or self.source.new):
             return
         if self._meanwhile.keys() - seen.keys():
             self.say("Not saved: somebody changed the same meanwhile. ctrl+j saves all the same.", "warn")
@@ -411,14 +415,16 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         kept = self._memory.get(self.source.key)
         if kept is None or not self._loaded:
             return {}
-        return {slot.name: kept.texts[slot.name] for slot in self._slots if kept.was.get(slot.name) == self._sheet.begins(slot)}
+        begins = {slot.name: self._sheet.begins(slot) for slot in self._slots}
+        return {name: text for name, text in kept.texts.items() if kept.was.get(name, begins.get(name)) == begins.get(name)}
 
     def _keep(self, *, left: bool) -> None:
         sheet = replace_texts(self._sheet, self._typed())
-        touched = [slot for slot in self._slots if sheet.touched(slot)] if self._loaded else []
+        # Of what was not read yet it is not known what the fields hold.
+        touched = [slot for slot in self._slots if sheet.touched(slot) and (self._loaded or sheet.text(slot))]
         if touched:
             typed, was = ({slot.name: read(slot) for slot in touched} for read in (sheet.text, sheet.begins))
-            self._memory[self.source.key] = Kept(typed, was, left)
+            self._memory[self.source.key] = Kept(typed, was if self._loaded else {}, left)
         elif self.source.new:
             self._memory.pop(self.source.key, None)
 

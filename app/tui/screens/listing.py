@@ -7,6 +7,7 @@ where the data is (a million tasks) has `filtered()` of its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -58,6 +59,8 @@ class ListScreen(PageScreen):
         self.order = self.ORDERS[0][1] if self.ORDERS else ""
         self.down = True
         """Whether the greatest, or newest, stands first."""
+        self.settled = asyncio.Event()
+        """Whether the rows are those that were asked for; a key waits for them, so that none is lost and no verb meets a row of before."""
 
     # -- what a screen gives ----------------------------------------------------------------------------------------
 
@@ -85,6 +88,14 @@ class ListScreen(PageScreen):
         """The filter says something else: show what it means."""
         keep = filters.over(self.words, self.facts)
         self.table.filter(keep, self.look.theirs(self.words))
+
+    def _have_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+        super()._have_read(then, found, error)
+        self.settle()
+
+    def settle(self) -> None:
+        """Something was read."""
+        self.settled.set()
 
     def ordered(self) -> None:
         """Another order was chosen."""

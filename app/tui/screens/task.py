@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from app.tui import fitting, kindoc, taskdoc, timedoc, whydoc
 from app.tui.beside import in_sight
+from app.tui.changes import FRESH
 from app.tui.doc import Doc, Section
 from app.tui.facts import ACTIVE, WAITING, Facts, headline, title
 from app.tui.footer import Hint
@@ -55,6 +56,8 @@ class TaskScreen(OneTask):
         """When what is known was so, in UNIX seconds."""
         self._log = ""
         """The runid whose log is open."""
+        self._led_at = float("-inf")
+        """When the cursor came to its line without a key, as the lines were drawn; on the clock `ticks`."""
 
     def body(self) -> Iterable[Widget]:
         yield Line(id="state")
@@ -116,7 +119,11 @@ class TaskScreen(OneTask):
         running = facts.status in ACTIVE
         main, rest = _running(facts) if running else (_waiting(facts) if facts.status in WAITING else _over(facts), ())
         self._draw_state()
-        self.query_one("#main", Doc).show(main, first="cure:")
+        doc = self.query_one("#main", Doc)
+        before = doc.cursor
+        doc.show(main, first="cure:")
+        if doc.cursor != before:
+            self._led_at = self.ticks
         self.query_one("#rest", Doc).show(rest)
         self._arrange(running)
         self._fit()
@@ -211,6 +218,8 @@ class TaskScreen(OneTask):
         cure = next((cure for cure in offered if cure["name"] == name), None)
         if cure is None:
             self.say("It is not offered any more.", "warn")
+        elif self.ticks - self._led_at < FRESH:  # say an enter that was pressed twice to come here
+            self.say("This line came under the cursor just now. Look, and press again.", "warn")
         elif name == "start":
             self.deck.action_start_runtime()
         elif cure["asks"] is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -89,8 +88,6 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._shown_words = words
         self._narrowed = False
         """Whether the rows are those of another filter since the marks were last held against them."""
-        self.settled = asyncio.Event()
-        """Whether the rows are those that were asked for; a key waits for them, so that no verb meets a row of before."""
 
     # -- what the list is made of -----------------------------------------------------------------------------------
 
@@ -180,7 +177,7 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def _want(self, way: str) -> None:
         """Read; while something is being read, only the latest wish is kept."""
-        if way in ("first", "here"):
+        if way in AFRESH:
             self.settled.clear()
         if self._asked is not None:
             self._next = way if way in AFRESH or self._next is None else self._next
@@ -232,8 +229,10 @@ class TasksScreen(ListScreen, DeckVerbs):
         wanted, self._next = self._next, None
         if wanted is not None:
             self._want(wanted)
-        if wanted not in ("first", "here") or self._asked is None:
-            self.settled.set()
+
+    def settle(self) -> None:
+        if self._asked is None or self._asked[0] not in AFRESH:
+            super().settle()
 
     def _show(self, way: str, answer: Mapping[str, Any]) -> None:
         table, rows = self.paged, listed.listed(answer["columns"], answer["rows"])
@@ -254,7 +253,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         self.deck.shows_priorities({row.key: row.line.priority for row in rows})
         self.changes.note_states([(row.key, row.status) for row in rows], self.ticks)
         self._title(answer["of"])
-        table.show_rows(rows, before, after)
+        table.show_rows(rows, before, after, at_end=way == "last")
         self.refresh_chrome()
 
     def _title(self, of: int) -> None:
