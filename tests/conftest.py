@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import shutil
 import signal
@@ -20,6 +22,7 @@ from app import paths
 from app.runtime import fresh
 from app.service.call import Call
 from db.engine import Database, open_database
+from tests.chaos.rows import opened
 from tests.living import Living, command
 
 SELDOM = (20_000, 20, 50)
@@ -40,6 +43,17 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: tests wait for other processes, and for screens to come to rest, for a third of their time."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Each worker reads all files: they begin with different ones, since what one has rewritten and compiled the others need not."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        files = sorted(Path(__file__).parent.rglob("test_*.py"))
+        first = len(files) * int(worker.removeprefix("gw")) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        for file in files[first:] + files[:first]:
+            with contextlib.suppress(Exception):  # which is told when its tests are collected
+                importlib.import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 FIRST = (
@@ -112,6 +126,20 @@ def runtime(living: Living) -> Living:
     """A home with its runtime up."""
     living.start()
     return living
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Living]:
+    """A home for several tests of a module; its runtime was up once."""
+    with opened() as living:
+        yield living
+
+
+@pytest.fixture
+def up(shared: Living) -> Living:
+    """That home with its runtime up, whatever became of the one before."""
+    shared.start()
+    return shared
 
 
 @pytest.fixture

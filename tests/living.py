@@ -15,6 +15,7 @@ from typing import Any
 
 from app import launch
 from app.client import Client
+from tests import warm
 
 PATIENCE = 20.0
 MARK = "TEST_HOME"
@@ -129,7 +130,11 @@ def end(marks: set[bytes]) -> None:
 
 def command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line on a home."""
-    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", "--home", os.fspath(home), *words]
+    asked = ["--home", os.fspath(home), *words]
     env = {name: value for name, value in os.environ.items() if not name.startswith("TASKDECK")}
-    given = {"stdin": subprocess.DEVNULL, "env": env | {MARK: os.fspath(home), "NO_COLOR": "1"}, "timeout": 60} | more
+    env |= {MARK: os.fspath(home), "NO_COLOR": "1"}
+    if not more and (done := warm.run(asked, home, env, Path.cwd())):
+        return done
+    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", *asked]
+    given = {"stdin": subprocess.DEVNULL, "env": env, "timeout": 60} | more
     return subprocess.run(argv, capture_output=True, text=True, check=False, **given)

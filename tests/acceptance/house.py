@@ -19,6 +19,7 @@ from app.client import Client
 from app.runtime.fresh import let_go_in_peace
 from app.service.call import Call
 from db.engine import open_database
+from tests import warm
 from tests.acceptance.terminal import Terminal
 
 PROGRAM = Path(sys.executable).with_name("taskdeck")
@@ -38,6 +39,8 @@ class House:
 
     def td(self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str) -> Any:
         """One command, finished: returncode, stdout, stderr."""
+        if not env and (done := warm.run([*map(str, args)], self.home, self.env, cwd or self.work, input or "")):
+            return done
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
         return subprocess.run(
             [PROGRAM, *map(str, args)], cwd=cwd or self.work, env=self.env | env, capture_output=True, text=True, timeout=60, **feed

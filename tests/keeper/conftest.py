@@ -1,4 +1,4 @@
-"""A keeper of its own for each test."""
+"""A keeper for each test, or for those of a module that only have it run something."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +19,30 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield home
     finally:
         home.end()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home with a keeper for the tests of a module."""
+    home = Home(tmp_path_factory.mktemp("kept") / "home")
+    try:
+        assert home.up() == 0
+        yield home
+    finally:
+        home.end()
+
+
+@pytest.fixture
+def kept(shared: Home) -> Iterator[Home]:
+    """That home, for a test that leaves its keeper as it is: which remembers nothing of the tests before."""
+    shared.greet()
+    yield shared
+    for event in shared.greet()["runs"]:
+        shared.send("stop", run=event["run"], reason="tidy", grace=0)
+    until(lambda: all(event["is"] in ("ended", "refused") for event in shared.greet()["runs"]), "all runs are over")
+    shared.send("forget", runs=[event["run"] for event in shared.hello["runs"]])
+    shared.settle()
+    assert shared.greet()["runs"] == []
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from app.runtime import wire
 from app.version import VERSION
 
 
-def test_the_hello_names_both_and_the_boot(home):
-    hello = home.hello
+def test_the_hello_names_both_and_the_boot(kept):
+    hello = kept.hello
 
     assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == ("hello", wire.PROTOCOL, VERSION, [])
     assert hello["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -52,9 +52,9 @@ def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, 
     assert home.known(late) is None
 
 
-def test_nobody_is_served_before_hello(home):
+def test_nobody_is_served_before_hello(kept):
     other = socket.socket(socket.AF_UNIX)
-    other.connect(str(home.socket))
+    other.connect(str(kept.socket))
     other.settimeout(20)
 
     other.sendall(b'{"do":"refuse","run":"x"}\n')
@@ -69,12 +69,12 @@ def test_nobody_is_served_before_hello(home):
     + [b'{"do":"stop","run":"x","reason":"r","grace":NaN}', b'{"do":"forget","runs":7}', b'{"do":["x"]}', b"[" * 9999]
     + [b'{"do":"spawn","run":"x","argv":"true","cwd":1,"env":{},"umask":0,"log":"/x","timeout":null,"grace":1}'],
 )
-def test_a_bad_request_is_answered_and_changes_nothing(home, text):
-    home.sock.sendall(text + b"\n")
+def test_a_bad_request_is_answered_and_changes_nothing(kept, text):
+    kept.sock.sendall(text + b"\n")
 
-    assert home.next()["code"] == "bad-request"
-    assert home.run("true")["code"] == 0
-    assert home.greet()["runs"][0]["code"] == 0 and len(home.hello["runs"]) == 1
+    assert kept.next()["code"] == "bad-request"
+    assert kept.run("true")["code"] == 0
+    assert kept.greet()["runs"][0]["code"] == 0 and len(kept.hello["runs"]) == 1
 
 
 def test_a_refused_run_never_starts_even_after_kills(home):
@@ -89,15 +89,15 @@ def test_a_refused_run_never_starts_even_after_kills(home):
         assert home.next() == {"is": "refused", "run": run}
 
 
-def test_a_refusal_that_comes_late_is_answered_with_what_is_known(home):
-    running = home.spawn("sleep", "60")
-    over = home.run("sh", "-c", "exit 2")["run"]
+def test_a_refusal_that_comes_late_is_answered_with_what_is_known(kept):
+    running = kept.spawn("sleep", "60")
+    over = kept.run("sh", "-c", "exit 2")["run"]
 
-    home.send("refuse", run=running)
-    home.send("refuse", run=over)
+    kept.send("refuse", run=running)
+    kept.send("refuse", run=over)
 
-    assert home.event("started", running)["pid"]
-    assert home.event("ended", over)["code"] == 2
+    assert kept.event("started", running)["pid"]
+    assert kept.event("ended", over)["code"] == 2
 
 
 def test_an_end_stays_until_it_is_forgotten(home):
@@ -115,12 +115,12 @@ def test_an_end_stays_until_it_is_forgotten(home):
     assert home.hello["runs"] == []
 
 
-def test_a_living_run_cannot_be_forgotten(home):
-    run = home.spawn("sleep", "60")
+def test_a_living_run_cannot_be_forgotten(kept):
+    run = kept.spawn("sleep", "60")
 
-    home.send("forget", runs=[run])
+    kept.send("forget", runs=[run])
 
-    assert home.greet()["runs"][0]["run"] == run
+    assert kept.greet()["runs"][0]["run"] == run
 
 
 def test_forgetting_removes_journal_files_and_a_long_run_keeps_few(home):
@@ -211,19 +211,19 @@ def test_bye_ends_keeper_and_guard_when_nothing_runs(home, wait_until, is_alive)
     assert home.up() == 0 and home.greet()["runs"][0]["code"] == 0
 
 
-def test_bye_leaves_what_runs_in_their_care(home, is_alive):
-    run = home.spawn("sleep", "60")
-    pids = home.hello["pid"], home.hello["guard"]
+def test_bye_leaves_what_runs_in_their_care(kept, is_alive):
+    run = kept.spawn("sleep", "60")
+    pids = kept.hello["pid"], kept.hello["guard"]
 
-    home.send("bye")
+    kept.send("bye")
 
-    assert home.sock.recv(1) == b"" and all(map(is_alive, pids))
-    assert home.greet()["runs"][0]["run"] == run
+    assert kept.sock.recv(1) == b"" and all(map(is_alive, pids))
+    assert kept.greet()["runs"][0]["run"] == run
 
 
-def test_a_second_keeper_of_a_home_goes_away(home):
-    assert home.up() == 4
-    assert home.run("true")["code"] == 0
+def test_a_second_keeper_of_a_home_goes_away(kept):
+    assert kept.up() == 4
+    assert kept.run("true")["code"] == 0
 
 
 def test_a_home_that_cannot_be_used_is_said(empty_home):
@@ -232,9 +232,9 @@ def test_a_home_that_cannot_be_used_is_said(empty_home):
     assert empty_home.up() == 5
 
 
-def test_a_home_with_a_very_long_path_works(tmp_path, home):
+def test_a_home_with_a_very_long_path_works(tmp_path, empty_home):
     deep = tmp_path / ("d" * 120) / ("e" * 120)
-    other = type(home)(deep)
+    other = type(empty_home)(deep)
     try:
         assert other.up() == 0
         other.greet()
@@ -243,12 +243,12 @@ def test_a_home_with_a_very_long_path_works(tmp_path, home):
         other.end()
 
 
-def test_files_are_private(home):
-    home.run("true")
-    run = home.path / "run"
+def test_files_are_private(kept):
+    kept.run("true")
+    run = kept.path / "run"
 
-    folders = {stat.S_IMODE(path.stat().st_mode) for path in (home.path, run, home.journal)}
-    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper*"), *home.journal.iterdir()]}
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in (kept.path, run, kept.journal)}
+    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper*"), *kept.journal.iterdir()]}
 
     assert (folders, files) == ({0o700}, {0o600})
 
@@ -265,11 +265,11 @@ def test_neither_of_the_two_carries_the_environment_of_a_run(empty_home, monkeyp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_may_be_ignored_ends_neither(home, is_alive, number):
+def test_a_signal_that_may_be_ignored_ends_neither(kept, is_alive, number):
     for one in ("pid", "guard"):
-        os.kill(home.hello[one], number)
+        os.kill(kept.hello[one], number)
 
-    assert home.run("true")["code"] == 0 and is_alive(home.hello["guard"])
+    assert kept.run("true")["code"] == 0 and is_alive(kept.hello["guard"])
 
 
 def test_an_idle_keeper_is_not_woken(home):
@@ -307,14 +307,14 @@ def test_a_line_without_end_closes_its_client_only(home):
     assert home.run("true")["code"] == 0
 
 
-def test_clients_that_say_nothing_crowd_nobody_out(home):
+def test_clients_that_say_nothing_crowd_nobody_out(kept):
     silent = [socket.socket(socket.AF_UNIX) for _ in range(100)]
     for one in silent:
-        one.connect(str(home.socket))
-        home.settle()
+        one.connect(str(kept.socket))
+        kept.settle()
 
-    assert home.run("true")["code"] == 0
-    assert len(os.listdir(f"/proc/{home.hello['pid']}/fd")) < 60
+    assert kept.run("true")["code"] == 0
+    assert len(os.listdir(f"/proc/{kept.hello['pid']}/fd")) < 60
     for one in silent:
         one.close()
 

@@ -8,128 +8,128 @@ import sys
 import uuid
 
 
-def test_an_exit_code_is_told_with_times_and_usage(home):
-    end = home.run("sh", "-c", "exit 7")
+def test_an_exit_code_is_told_with_times_and_usage(kept):
+    end = kept.run("sh", "-c", "exit 7")
 
     assert (end["code"], end["signal"], end["lost"], end["stop"], end["reason"]) == (7, None, False, None, None)
     assert end["started_at"] <= end["at"] and 0 < end["run_seconds"] < 10
     assert end["cpu"] > 0 and end["maxrss"] > 0 and end["left"] == 0
 
 
-def test_death_by_a_signal_has_a_signal_and_no_code(home):
-    end = home.run("sh", "-c", "kill -9 $$")
+def test_death_by_a_signal_has_a_signal_and_no_code(kept):
+    end = kept.run("sh", "-c", "kill -9 $$")
 
     assert (end["code"], end["signal"]) == (None, signal.SIGKILL)
 
 
-def test_the_start_is_told_with_pid_and_start_time(home):
-    run = home.spawn("sleep", "60", wait=False)
+def test_the_start_is_told_with_pid_and_start_time(kept):
+    run = kept.spawn("sleep", "60", wait=False)
 
-    start = home.event("started", run)
+    start = kept.event("started", run)
 
     with open(f"/proc/{start['pid']}/stat") as file:
         assert int(file.read().rpartition(")")[2].split()[19]) == start["ticks"]
     assert start["boot_at"] > 0 and start["stop"] is None
 
 
-def test_a_program_that_is_not_there_ends_with_127_and_the_nearest_name(home, tmp_path):
+def test_a_program_that_is_not_there_ends_with_127_and_the_nearest_name(kept, tmp_path):
     (tmp_path / "ffmpeg").write_text("")
     (tmp_path / "ffmpeg").chmod(0o755)
 
-    end = home.run("ffmpg", env={"PATH": str(tmp_path)})
+    end = kept.run("ffmpg", env={"PATH": str(tmp_path)})
 
     assert end["code"] == 127 and end["started_at"] is None
     assert end["reason"].startswith('no program "ffmpg" in PATH (/') and end["reason"].endswith("Nearest: ffmpeg")
 
 
-def test_a_path_that_is_not_there_ends_with_127(home):
-    end = home.run("./nothing")
+def test_a_path_that_is_not_there_ends_with_127(kept):
+    end = kept.run("./nothing")
 
     assert (end["code"], end["reason"]) == (127, "no such file: ./nothing")
 
 
-def test_a_file_that_may_not_be_run_ends_with_126(home, tmp_path):
+def test_a_file_that_may_not_be_run_ends_with_126(kept, tmp_path):
     (tmp_path / "data").write_text("")
 
-    assert home.run("data", env={"PATH": str(tmp_path)})["code"] == 126
-    assert home.run(str(tmp_path))["code"] == 126
-    assert home.run(str(tmp_path / "data"))["reason"] == f"not executable: {tmp_path}/data"
+    assert kept.run("data", env={"PATH": str(tmp_path)})["code"] == 126
+    assert kept.run(str(tmp_path))["code"] == 126
+    assert kept.run(str(tmp_path / "data"))["reason"] == f"not executable: {tmp_path}/data"
 
 
-def test_a_missing_interpreter_ends_with_126_and_says_so(home, tmp_path):
+def test_a_missing_interpreter_ends_with_126_and_says_so(kept, tmp_path):
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
 
-    end = home.run(str(script))
+    end = kept.run(str(script))
 
     assert end["code"] == 126 and end["reason"].endswith("its interpreter is missing")
 
 
-def test_a_script_without_a_first_line_runs_in_sh(home, tmp_path):
+def test_a_script_without_a_first_line_runs_in_sh(kept, tmp_path):
     script = tmp_path / "script"
     script.write_text('exit "$1"\n')
     script.chmod(0o755)
 
-    assert home.run(str(script), "9")["code"] == 9
+    assert kept.run(str(script), "9")["code"] == 9
 
 
-def test_a_missing_working_directory_ends_with_126_and_names_it(home):
-    end = home.run("true", cwd="/no/such/place")
+def test_a_missing_working_directory_ends_with_126_and_names_it(kept):
+    end = kept.run("true", cwd="/no/such/place")
 
     assert end["code"] == 126 and "/no/such/place" in end["reason"]
 
 
-def test_a_word_with_nul_ends_with_126_and_harms_nobody_else(home):
-    assert home.run("true", "a\0b")["code"] == 126
-    assert home.run("true")["code"] == 0
+def test_a_word_with_nul_ends_with_126_and_harms_nobody_else(kept):
+    assert kept.run("true", "a\0b")["code"] == 126
+    assert kept.run("true")["code"] == 0
 
 
-def test_the_program_is_found_on_the_runs_own_path_from_its_own_directory(home, tmp_path):
+def test_the_program_is_found_on_the_runs_own_path_from_its_own_directory(kept, tmp_path):
     (tmp_path / "bin").mkdir()
     tool = tmp_path / "bin" / "only-here"
     tool.write_text("#!/bin/sh\npwd; exit 4\n")
     tool.chmod(0o755)
 
-    end = home.run("only-here", cwd=str(tmp_path), env={"PATH": "bin"})
+    end = kept.run("only-here", cwd=str(tmp_path), env={"PATH": "bin"})
 
     assert end["code"] == 4
-    assert home.log(end["run"]).read_text() == f"{tmp_path}\n"
+    assert kept.log(end["run"]).read_text() == f"{tmp_path}\n"
 
 
-def test_argv_environment_and_directory_keep_bytes_that_are_no_text(home, tmp_path):
+def test_argv_environment_and_directory_keep_bytes_that_are_no_text(kept, tmp_path):
     odd = os.fsdecode(b"caf\xe9 \xff")
     (tmp_path / odd).mkdir()
 
-    end = home.run("sh", "-c", 'printf "%s|%s|" "$1" "$ODD"; pwd', "sh", odd, cwd=str(tmp_path / odd), env={"ODD": odd})
+    end = kept.run("sh", "-c", 'printf "%s|%s|" "$1" "$ODD"; pwd', "sh", odd, cwd=str(tmp_path / odd), env={"ODD": odd})
 
     raw = os.fsencode(odd)
-    assert home.log(end["run"]).read_bytes() == raw + b"|" + raw + b"|" + os.fsencode(tmp_path / odd) + b"\n"
+    assert kept.log(end["run"]).read_bytes() == raw + b"|" + raw + b"|" + os.fsencode(tmp_path / odd) + b"\n"
 
 
-def test_the_environment_is_what_was_given_and_nothing_else(home):
-    end = home.run("env", env={"A": "1"})
+def test_the_environment_is_what_was_given_and_nothing_else(kept):
+    end = kept.run("env", env={"A": "1"})
 
-    names = [line.split("=")[0] for line in home.log(end["run"]).read_text().splitlines()]
+    names = [line.split("=")[0] for line in kept.log(end["run"]).read_text().splitlines()]
     assert sorted(names) == ["A", "PATH", "TASKDECK_RUNID"]
 
 
-def test_output_is_appended_to_the_log_and_the_log_is_private(home):
+def test_output_is_appended_to_the_log_and_the_log_is_private(kept):
     run = str(uuid.uuid4())
-    home.log(run).parent.mkdir(0o700, parents=True)  # the other log may be put there too
-    home.log(run).write_text("before\n")
+    kept.log(run).parent.mkdir(0o700, parents=True)  # the other log may be put there too
+    kept.log(run).write_text("before\n")
 
-    home.run("sh", "-c", "echo out; echo err >&2", run=run)
-    fresh = home.log(home.run("true")["run"])
+    kept.run("sh", "-c", "echo out; echo err >&2", run=run)
+    fresh = kept.log(kept.run("true")["run"])
 
-    assert home.log(run).read_text() == "before\nout\nerr\n"
+    assert kept.log(run).read_text() == "before\nout\nerr\n"
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o600 and stat.S_IMODE(fresh.parent.stat().st_mode) == 0o700
 
 
-def test_a_log_that_cannot_be_written_ends_the_run_with_126(home, tmp_path):
+def test_a_log_that_cannot_be_written_ends_the_run_with_126(kept, tmp_path):
     (tmp_path / "file").write_text("")
 
-    end = home.run("true", log=str(tmp_path / "file" / "x.log"))
+    end = kept.run("true", log=str(tmp_path / "file" / "x.log"))
 
     assert end["code"] == 126 and "cannot write log" in end["reason"]
 
@@ -147,58 +147,58 @@ print(open("/proc/self/limits").read())
 """
 
 
-def test_a_run_inherits_nothing_that_a_shell_would_not_give_it(home, tmp_path):
+def test_a_run_inherits_nothing_that_a_shell_would_not_give_it(kept, tmp_path):
     program = [sys.executable, "-I", "-S", "-c", STATE]
     with open(tmp_path / "shell.log", "w") as log:
         shell = ["sh", "-c", 'umask 022; exec "$0" "$@"', *program]
         subprocess.run(shell, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, restore_signals=True)
 
-    end = home.run(*program)
+    end = kept.run(*program)
 
-    assert home.log(end["run"]).read_text() == (tmp_path / "shell.log").read_text()
+    assert kept.log(end["run"]).read_text() == (tmp_path / "shell.log").read_text()
 
 
-def test_a_run_leads_its_own_session_and_reads_nothing(home):
-    run = home.spawn("sleep", "60", wait=False)
+def test_a_run_leads_its_own_session_and_reads_nothing(kept):
+    run = kept.spawn("sleep", "60", wait=False)
 
-    pid = home.event("started", run)["pid"]
+    pid = kept.event("started", run)["pid"]
 
     assert os.getsid(pid) == pid == os.getpgid(pid)
     assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
 
 
-def test_the_umask_is_the_submitters(home, tmp_path):
-    home.run("touch", "made", cwd=str(tmp_path), umask=0o027)
+def test_the_umask_is_the_submitters(kept, tmp_path):
+    kept.run("touch", "made", cwd=str(tmp_path), umask=0o027)
 
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o640
 
 
-def test_usage_counts_children(home):
+def test_usage_counts_children(kept):
     burn = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"
 
-    end = home.run("sh", "-c", f"({burn}); ({burn}); exit 0")
+    end = kept.run("sh", "-c", f"({burn}); ({burn}); exit 0")
 
     assert 0.02 < end["cpu"] < end["run_seconds"] * 2 + 0.1
 
 
-def test_what_lives_on_after_a_normal_end_is_counted_and_left_alone(home, is_alive):
+def test_what_lives_on_after_a_normal_end_is_counted_and_left_alone(kept, is_alive):
     script = "sleep 60 & setsid sleep 60 & echo $! ; sleep 0.1"
 
-    end = home.run("sh", "-c", script)
+    end = kept.run("sh", "-c", script)
 
     assert (end["code"], end["left"]) == (0, 2)
-    assert is_alive(int(home.log(end["run"]).read_text()))
-    assert home.run("true")["left"] == 0
+    assert is_alive(int(kept.log(end["run"]).read_text()))
+    assert kept.run("true")["left"] == 0
 
 
-def test_a_run_is_started_once_however_often_it_is_asked_for(home, wait_until, tmp_path):
-    run = home.spawn("sh", "-c", "echo >> ran; sleep 60", cwd=str(tmp_path))
+def test_a_run_is_started_once_however_often_it_is_asked_for(kept, wait_until, tmp_path):
+    run = kept.spawn("sh", "-c", "echo >> ran; sleep 60", cwd=str(tmp_path))
     wait_until((tmp_path / "ran").exists, "the first one runs")
 
-    home.spawn("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
-    home.send("stop", run=run, reason="cancel", grace=0)
-    home.event("ended", run)
-    again = home.run("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
+    kept.spawn("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
+    kept.send("stop", run=run, reason="cancel", grace=0)
+    kept.event("ended", run)
+    again = kept.run("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
 
     assert (again["stop"], (tmp_path / "ran").read_text()) == ("cancel", "\n")
 

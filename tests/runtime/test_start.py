@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,25 +21,10 @@ import pytest
 from app import launch, paths
 from app.client import Client
 from app.errors import Conflict, Problem
-from tests.chaos.rows import opened
 from tests.db.upgrading import old
 from tests.living import Living, alive, command, until
 
 Td = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Living]:
-    """A home for several tests; its runtime was up once."""
-    with opened() as living:
-        yield living
-
-
-@pytest.fixture
-def up(shared: Living) -> Living:
-    """That home with its runtime up, whatever became of the one before."""
-    shared.start()
-    return shared
 
 
 @pytest.fixture

@@ -1,0 +1,154 @@
+"""Commands that need not read the program first: a process that has read it forks for each, and all else is as ever.
+
+Without a runtime a command reads half of the program, which takes several times what it does then. That it can begin by itself is
+seen too: a verb is done by a fresh process the first time that it is used, once with a runtime and once without.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import paths
+
+PATIENCE = 60.0
+READ = "app.cli", "app.core", "app.offline", "app.service", "db"
+"""What commands are made of."""
+ROOM = 60_000
+"""Bytes that a warm command is told at most: more than that is no single message."""
+UTF8 = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+class Warm:
+    """A process of ours that has read the program and is asked for commands, one at a time."""
+
+    def __init__(self) -> None:
+        self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.line.settimeout(PATIENCE)
+        with theirs:
+            argv = [sys.executable, "-P", __file__, str(theirs.fileno())]
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            self.process = subprocess.Popen(argv, env=os.environ | UTF8, pass_fds=[theirs.fileno()], **quiet)
+        atexit.register(self.end)
+
+    def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, input: bytes) -> subprocess.CompletedProcess[str]:
+        """One command, finished, as `subprocess.run` has it."""
+        os.umask(umask := os.umask(0o077))
+        (read, feed), (out, write), (err, complain) = (os.pipe() for _ in range(3))
+        asked = {"argv": argv, "env": env, "cwd": cwd, "umask": umask}
+        socket.send_fds(self.line, [json.dumps(asked).encode()], [read, write, complain])
+        for fd in (read, write, complain):
+            os.close(fd)
+        with open(feed, "wb", 0) as stdin, contextlib.suppress(BrokenPipeError):  # it may end without having read
+            stdin.write(input)
+        said = _read(out, err)
+        ended = self.line.recv(100)
+        assert ended, "what commands are made of cannot be read, or the process that had read it was killed"
+        return subprocess.CompletedProcess([*argv], os.waitstatus_to_exitcode(int(ended)), *said)
+
+    def end(self) -> None:
+        """Nobody will ask any more."""
+        self.line.close()
+        self.process.wait()
+
+
+def _read(*pipes: int) -> list[str]:
+    """All that comes out of pipes until their writers have closed them."""
+    said = dict.fromkeys(pipes, b"")
+    with selectors.DefaultSelector() as open_ones:
+        for fd in pipes:
+            open_ones.register(fd, selectors.EVENT_READ)
+        while open_ones.get_map():
+            ready = open_ones.select(PATIENCE)
+            assert ready, f"the command still runs after {PATIENCE:.0f} s"
+            for key, _ in ready:
+                said[key.fd] += (data := os.read(key.fd, 65536))
+                if not data:
+                    open_ones.unregister(key.fd)
+                    os.close(key.fd)
+    return [text.decode().replace("\r\n", "\n").replace("\r", "\n") for text in said.values()]
+
+
+_warm: list[Warm] = []
+_asking = threading.Lock()
+_done: set[tuple[str, ...]] = set()
+
+
+def run(
+    words: Sequence[str], home: Path, env: Mapping[str, str], cwd: Path, input: str = ""
+) -> subprocess.CompletedProcess[str] | None:
+    """A command with these words, finished; None where a fresh process is to do it, and nothing was done."""
+    named = 2 * (words[:1] == ["--home"])
+    verb = *filter(str.isalpha, words[named : named + 2]), str((home / "run" / paths.CONTROL).exists())
+    known, fed = verb in _done, input.encode()
+    _done.add(verb)
+    if not known or len(fed) + sum(map(len, words)) > ROOM or not _asking.acquire(blocking=False):
+        return None
+    try:
+        if not _warm:
+            _warm.append(Warm())
+        return _warm[0].run(["taskdeck", *words], env, os.fspath(cwd), fed)
+    finally:
+        _asking.release()
+
+
+# --- the process that has read the program ------------------------------------------------------------------------------
+
+
+def serve(line: socket.socket) -> None:
+    """Fork for each command that is asked for, and tell how it ended, until nobody asks any more."""
+    while True:
+        text, fds, _, _ = socket.recv_fds(line, 1 << 20, 3)
+        if not text:
+            return
+        if not (pid := os.fork()):
+            line.close()
+            _be(json.loads(text), fds)
+        for fd in fds:
+            os.close(fd)
+        line.send(str(os.waitpid(pid, 0)[1]).encode())
+
+
+def _be(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
+    """Be that command. Does not return."""
+    for place, fd in enumerate(streams):
+        os.dup2(fd, place)
+        os.close(fd)
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    time.tzset()
+    os.umask(asked["umask"])
+    os.chdir(asked["cwd"])
+    sys.argv = asked["argv"]
+    try:
+        main()
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    from app.__main__ import main
+
+    for folder in READ:
+        for module in pkgutil.walk_packages(importlib.import_module(folder).__path__, f"{folder}."):
+            if ".migrations" not in module.name:
+                importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()
+    serve(socket.socket(fileno=int(sys.argv[1])))
