@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib
 import os
 import shutil
 import signal
@@ -43,17 +41,6 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: tests wait for other processes, and for screens to come to rest, for a third of their time."""
     return len(os.sched_getaffinity(0)) + 1
-
-
-def pytest_collection(session: pytest.Session) -> None:
-    """Each worker reads all files: they begin with different ones, since what one has rewritten and compiled the others need not."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    if worker and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        files = sorted(Path(__file__).parent.rglob("test_*.py"))
-        first = len(files) * int(worker.removeprefix("gw")) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        for file in files[first:] + files[:first]:
-            with contextlib.suppress(Exception):  # which is told when its tests are collected
-                importlib.import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 FIRST = (
