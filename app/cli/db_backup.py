@@ -147,14 +147,16 @@ def verify(session: Session, args: Args) -> int:
         raise Usage("one backup at a time, or none for all. Nothing was done.", "List: taskdeck db backups")
     if "" in args.ids:
         raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. All of them: no ID")
-    found = listing.verify(session.home, args.ids[0] if args.ids else None)
+    found = listing.verify(session.home, args.ids[0] if args.ids else None, marks=not session.read_only)
     _tell_settings()
     if args.json or args.jsonl:
         output.document(found, args.jsonl)
     else:
         for line in said(found):
             output.line(line)
-        if found["bad"]:
+        if found["bad"] and session.read_only:
+            output.note("--read-only: that it is bad was not written down. To have it count no more: taskdeck db verify")
+        elif found["bad"]:
             output.note("what is bad counts no more. Take a new one: taskdeck db backup --full")
     spoilt = any(copy["problem"] for copy in found["copies"])
     return DAMAGED if found["bad"] or found["odd"] or found["damaged_lines"] or spoilt else 0

@@ -93,7 +93,9 @@ def _heading(task: dict[str, Any]) -> Line:
         return [(shown, "bold"), (f": {told}.", "")]
     start = f" Expected start {clean(task['expected_start'])}." if task.get("expected_start") else ""
     waits = amounts.age(task.get("waits"))
-    return [(shown, "bold"), (f" is {look.word(task['status'])} in {clean(task['queue'])} for {waits}.{start}", "")]
+    # "Scheduled for 2m" would say when it starts.
+    since = f", submitted {waits} ago" if task["status"] == "scheduled" else f" for {waits}"
+    return [(shown, "bold"), (f" is {look.word(task['status'])} in {clean(task['queue'])}{since}.{start}", "")]
 
 
 def _reason(number: int, text: str) -> list[Line]:

@@ -79,7 +79,9 @@ def _status(task: dict[str, Any]) -> str:
 
 
 def _how(task: dict[str, Any], now: float) -> str:
-    """`, exit 1, 2m ago`."""
+    """`, exit 1, 2m ago`. "Scheduled for 2m" would say when it starts."""
+    if task["status"] == "scheduled":
+        return f", submitted {amounts.age(times.since(task['created_at'], now))} ago"
     if task["status"] not in look.ENDED:
         since = times.since(task.get("started_at") if task["status"] == "running" else task["created_at"], now)
         return f" for {amounts.age(since)}"

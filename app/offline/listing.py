@@ -27,10 +27,10 @@ def kept(home: str) -> dict[str, Any]:
         return backupfiles.kept(Path(home))
 
 
-def verify(home: str, ident: str | None) -> dict[str, Any]:
+def verify(home: str, ident: str | None, marks: bool = True) -> dict[str, Any]:
     """Check one backup, or all and what upgrades have kept; see `service.backupfiles.checked`, and "copies": [{id, problem}], null where
     there is none."""
-    found = backupfiles.checked(Path(home), ident)
+    found = backupfiles.checked(Path(home), ident, marks=marks)
     with usable(home):
         copies = earlier.before_upgrades(paths.database(Path(home))) if ident is None else []
         return found | {"copies": [{"id": one.path.name, "problem": earlier.wrong_with(one)} for one in copies]}

@@ -83,7 +83,8 @@ class Backing:
     async def _require_disk(self, chosen: Settings) -> None:
         """Raises Storage where none lies there, as its disk may not be mounted: by itself nothing is put in the place of that."""
         newest = await self._call.db.read(lambda c: c.exec_driver_sql(backupfiles.GOOD).first())
-        await asyncio.to_thread(backupfiles.require_disk, chosen, None if newest is None else newest.created_at)
+        if newest is not None:
+            await asyncio.to_thread(backupfiles.require_disk, self._call.home, chosen, newest.file, newest.created_at)
 
     async def _lying(self, folder: Path) -> list[Backup]:
         """What lies there; read twice where one has become bad, as one that is just pruned seems to be lost for a moment."""

@@ -49,13 +49,13 @@ def require_above(folder: Path, undone: str) -> None:
         raise Conflict(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
 
 
-def require_disk(chosen: Settings, newest: str | None) -> None:
-    """Raises Storage where the folder of the settings is not there, or empty, though the `newest` good backup, of that stored time, was
-    taken since they were written: its disk may be missing, and one that is taken now would lie below it."""
-    if chosen.folder is None or newest is None:
+def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
+    """Raises Storage where the folder of the settings is not there, or empty, though the newest good backup, which is this `file` and of
+    that stored time, was taken since they were written: its disk may be missing, and one that is taken now would lie below it."""
+    if chosen.folder is None or (home / "backups" / file).exists():  # the settings came after it, though a copied file keeps its time
         return
     with suppress(OSError):
-        as_then = clock.from_unix(os.stat(paths.config_file()).st_mtime) < newest
+        as_then = clock.from_unix(os.stat(paths.config_file()).st_mtime) < at
         if as_then and (_is_missing(Path(chosen.folder)) or not os.listdir(chosen.folder)):
             raise _out_of_sight(Path(chosen.folder))
 
@@ -128,14 +128,14 @@ def _newest_told(database: Path) -> str | None:
     return None
 
 
-def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None) -> Row:
+def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None, marks: bool = True) -> Row:
     """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
     up the newest.
 
     {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}], "doubtful": [{id, of}],
-    "damaged_lines": numbers of the manifest's}. One that is found bad is told in the manifest, and counts no more. What is odd is no fault
-    of the backup: it cannot be read as things stand, or what travels along is not as it was. Strangers are `of` the database of another
-    home, and what is doubtful may be. Raises NoBackup and Storage.
+    "damaged_lines": numbers of the manifest's}. One that is found bad is told in the manifest, and counts no more; not so, and nothing is
+    swept, unless `marks`. What is odd is no fault of the backup: it cannot be read as things stand, or what travels along is not as it
+    was. Strangers are `of` the database of another home, and what is doubtful may be. Raises NoBackup and Storage.
     """
     store = store_of(home, ident)
     if not store.folder.is_dir():
@@ -143,20 +143,21 @@ def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lam
         return {"checked": checked, "bad": [], "odd": [], "strangers": [], "doubtful": [], "damaged_lines": []}
     try:
         with keeping.alone(store.folder, step, room.UNCHECKED):
-            return _checked(store, ident, step)
+            return _checked(store, ident, step, marks)
     except OSError as error:
         raise room.problem(store.folder, error, room.UNCHECKED) from None
 
 
-def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
+def _checked(store: Store, ident: str | None, step: Callable[[], None], marks: bool) -> Row:
     known = store.backups()
     asked = [store.find(ident)] if ident else known
     faults = [] if ident else list(store.damaged_files())
     bad = {fault.ident for fault in faults if fault.own}
     own = [one for one in asked if one.id not in bad and not (one.stranger or one.doubtful)]
     whole = asked[0] if ident else next(reversed(own), None)
-    with suppress(OSError):  # the next backup sweeps
-        keeping.clear(store.folder)
+    if marks:
+        with suppress(OSError):  # the next backup sweeps
+            keeping.clear(store.folder)
     try:
         faults += _built_up(store, whole, step) if whole else []
     except (DiskFull, ReadOnlyDisk) as refused:
@@ -166,7 +167,7 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None]) -> Row:
             raise type(refused)(f"{well}{refused.message}", refused.hint) from None
     wrong, odd = _by_backup(fault for fault in faults if fault.own), _by_backup(fault for fault in faults if not fault.own)
     for one in known:
-        if one.id in wrong and one.problem is None:
+        if marks and one.id in wrong and one.problem is None:
             _mark_bad(store, one.id, wrong[one.id])
     told = {name: [{"id": ident, "problem": why} for ident, why in found.items()] for name, found in (("bad", wrong), ("odd", odd))}
     told["strangers"] = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]

@@ -112,16 +112,17 @@ class Batch:
             self.templates[name] = found
         return self.templates[name]
 
-    def parents(self) -> tuple[list[Edge], dict[int, Problem]]:
-        """What waits for what, and for tasks of which a parent is not known, by their place, what is wrong; a parent may be a task of the
-        same batch, by its name, unless that is such a one itself. Raises Conflict for a cycle, Usage for more than can be kept."""
+    def parents(self, lines: Sequence[int] = ()) -> tuple[list[Edge], dict[int, Problem]]:
+        """What waits for what, and for tasks of which a parent is not known, or which would wait for themselves, by their place, what is
+        wrong; a parent may be a task of the same batch, by its name, unless that is such a one itself. `lines`: on which each stands.
+        Raises Usage for more than can be kept."""
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
         specs, found, heirs = dict(self.after), dict[int, list[Edge]](), dict[int, list[int]]()
         unknown: dict[int, Problem] = {}
         left, many = list(specs), 0
-        while left:  # those that wait for one that is lost are looked at again
+        while True:  # those that wait for one that is lost are looked at again
             lost = list[int]()
             for at in left:
                 missing, edges = list[Problem](), list[Edge]()
@@ -139,10 +140,12 @@ class Batch:
                 if missing:
                     unknown[at] = _together(missing)
                     lost.append(at)
+            for ring in () if lost else _rings(found, unknown):
+                unknown |= dict.fromkeys(ring, self._cycle(ring, lines))
+                lost += ring
+            if not lost:
+                return [edge for at, edges in found.items() if at not in unknown for edge in edges], unknown
             left = list(dict.fromkeys(heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown))
-        good = [edge for at, edges in found.items() if at not in unknown for edge in edges]
-        self._no_cycle(good)
-        return good, unknown
 
     def leave_out(self, places: Collection[int], edges: Sequence[Edge]) -> list[Edge]:
         """Without these tasks, of which no edge tells; the edges by the places that the others have then."""
@@ -158,15 +161,11 @@ class Batch:
         named = here.get(reference, [])
         return [i for i in named if i != at] or ([] if reads.by_name(self.c, reference, 1) else named)
 
-    def _no_cycle(self, edges: Sequence[Edge]) -> None:
-        inner: dict[int, list[int]] = {}
-        for edge in edges:
-            if isinstance(edge.parent, int):
-                inner.setdefault(edge.task, []).append(edge.parent)
-        ring = _cycle(inner)
-        if ring:
-            names = [f'"{clean(self.rows[at]["name"])}"' for at in ring]
-            raise Conflict(f"{' would wait for '.join([*names, names[0]])}: a cycle. Nothing was submitted.")
+    def _cycle(self, ring: Sequence[int], lines: Sequence[int]) -> Conflict:
+        """That each of these would wait for the next, and the last for the first."""
+        names = [f'"{clean(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}' for at in ring[:TOLD]]
+        more = [f"{len(ring) - TOLD:,} more"] if len(ring) > TOLD else []
+        return Conflict(f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOTHING}")
 
     def store(self, edges: Sequence[Edge]) -> None:
         """Insert all, with these of `parents`, as one operation."""
@@ -231,26 +230,34 @@ def _together(problems: Sequence[Problem]) -> Problem:
 _NUMBER = re.compile(r"#?[0-9]+")
 
 
-def _cycle(edges: dict[int, list[int]]) -> list[int]:
-    """The first ring found among who waits for whom, or nothing. Without recursion: a chain may be long."""
-    done: set[int] = set()
-    for start in edges:
-        path: list[int] = []
+def _rings(found: Mapping[int, Sequence[Edge]], without: Collection[int]) -> list[list[int]]:
+    """Rings among who waits for whom, less those tasks: none has one of another, and with all of them gone nobody waits for itself. Without
+    recursion: a chain may be long."""
+    rings, done = list[list[int]](), set(without)
+    for start in found:
+        path = list[int]()
+        place: dict[int, int] = {}
         stack: list[tuple[int, bool]] = [(start, False)]
-        on_path: set[int] = set()
         while stack:
             node, leaving = stack.pop()
             if leaving:
-                on_path.discard(path.pop())
+                del place[path.pop()]
                 done.add(node)
-            elif node in on_path:
-                return path[path.index(node) :]
+            elif node in place:
+                ring = path[place[node] :]
+                while stack.pop() != (node, True):  # what else these wait for is looked at by itself
+                    pass
+                for at in ring:
+                    del place[at]
+                del path[-len(ring) :]
+                done.update(ring)
+                rings.append(ring)
             elif node not in done:
+                place[node] = len(path)
                 path.append(node)
-                on_path.add(node)
                 stack.append((node, True))
-                stack += [(parent, False) for parent in edges.get(node, ())]
-    return []
+                stack += [(edge.parent, False) for edge in found.get(node, ()) if isinstance(edge.parent, int)]
+    return rings
 
 
 def _first(given: Any, usual: Any, default: Any) -> Any:
@@ -523,7 +530,7 @@ def _store_lines(
 ) -> dict[str, Any]:
     batch, lines, refused = _filled_of_lines(c, parsed, origin, first, keep_going)
     stored = moves.known(c, first)  # and the answer was lost
-    edges, unknown = batch.parents() if keep_going or not stored else ([], {})
+    edges, unknown = batch.parents(lines) if keep_going or not stored else ([], {})
     if unknown and not keep_going:
         at = min(unknown)
         raise _line_problem(lines[at], unknown[at], len(parsed))
@@ -536,7 +543,7 @@ def _store_lines(
         batch.store(edges)
     return {
         "numbers": moves.numbers(c, [row["uuid"] for row in batch.rows]),
-        "refused": [{"line": n, "message": str(problem)} for n, problem in sorted(refused.items())],
+        "refused": [{"line": n, "message": str(problem).replace(f" {NOTHING}", "")} for n, problem in sorted(refused.items())],
     }
 
 

@@ -81,12 +81,18 @@ def _apply_to(c: Connection, by: str, verb: str, found: find.Chosen, may: May, a
     if good:
         act(c, good)
     after = states(c, good)
-    changed = [(f"task #{row.number}", *before.difference(after, row.uuid)) for row in good]
-    operations.record_all(c, by, verb, changed)
+    changed = {row.uuid: before.difference(after, row.uuid) for row in good}
+    if verb in _OF_A_RUN:
+        same = {uuid for uuid, (was, now) in changed.items() if was == now}
+        notes += [f"{_title(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed." for row in good if row.uuid in same]
+        good = [row for row in good if row.uuid not in same]
+    operations.record_all(c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good])
     done = [_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
     return {"done": done, "refused": refused, "notes": notes}
 
 
+_OF_A_RUN = ("pause", "resume")
+"""Verbs that may find a run as they would leave it: that is a note, and no operation."""
 _TOLD = (
     "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "not_before", "retry_at",
     "pinned",
@@ -148,6 +154,7 @@ def _ended_note(row: TaskRow, verb: str) -> str:
 
 _SIGNAL: TypeAdapter[int] = TypeAdapter(spec.Signal)
 _SECONDS: TypeAdapter[float | None] = TypeAdapter(spec.Duration | None)
+_ATTEMPTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 
 
 def _checked(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
@@ -159,12 +166,14 @@ def _checked(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
 
 
 async def cancel(
-    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None, waiting: bool = False
-) -> dict[str, Any]:
+    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None, waiting: bool = False,
+    attempts: dict[str, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent; with `waiting` what has
-    started is refused."""
+    started is refused, and of those that ran, by uuid, in these `attempts`, what was asked to run once more since."""
+    meant = _checked("attempts", _ATTEMPTS, attempts or {})
     if signal is not None:
-        return await _signal(call, ids, select, _checked("signal", _SIGNAL, signal))
+        return await _signal(call, ids, select, _checked("signal", _SIGNAL, signal), meant)
     grace = _checked("grace", _SECONDS, grace)
 
     def may(row: TaskRow) -> None:
@@ -172,6 +181,7 @@ async def cancel(
             raise _note(_ended_note(row, "cancel"))
         if waiting and row.status not in WAITING:
             raise Conflict(f"{_title(row)} has started meanwhile, so it was left alone: to end it, cancel it again.")
+        _refuse_other_run(row, meant)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
@@ -183,14 +193,25 @@ async def cancel(
     except DiskFull as problem:
         if waiting:
             raise
-        return await _cancel_unrecorded(call, ids, select, grace, problem)
+        return await _cancel_unrecorded(call, ids, select, grace, problem, meant)
 
 
-async def _cancel_unrecorded(call: Call, ids: Ids, select: Select, grace: float | None, problem: DiskFull) -> dict[str, Any]:
+def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
+    """Refuse a task whose run has ended since it was looked at, and that runs once more or waits for that: nobody agreed to lose this. One
+    that is about to try again by itself is still meant."""
+    meant = row.status in (Task.RUNNING, Task.RETRYING) and row.attempts == attempts.get(row.uuid)
+    if row.uuid in attempts and row.status not in ENDED and not meant:
+        now = "runs once more" if row.status == Task.RUNNING else f"is {row.status}"
+        raise Conflict(f"{_title(row)} has ended meanwhile and {now}, so it was left alone: look, and ask again.")
+
+
+async def _cancel_unrecorded(
+    call: Call, ids: Ids, select: Select, grace: float | None, problem: DiskFull, attempts: Mapping[str, int]
+) -> dict[str, Any]:
     """With a full disk what runs can still be ended, and it may be what filled it: the keeper keeps the word, though not whose it was."""
     found = await call.db.read(find.chosen, ids, select)
     runs = {run.task_id: run.runid for run in await call.db.read(reads.running)}
-    going = [row for row in found.tasks if row.uuid in runs]
+    going = [row for row in found.tasks if row.uuid in runs and attempts.get(row.uuid, row.attempts) == row.attempts]
     if call.live is None or not going:
         raise problem
     for row in going:
@@ -200,7 +221,7 @@ async def _cancel_unrecorded(call: Call, ids: Ids, select: Select, grace: float 
     return {"operations": [], "done": [_done(row, row, Run.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
 
 
-async def _signal(call: Call, ids: Ids, select: Select, number: int) -> dict[str, Any]:
+async def _signal(call: Call, ids: Ids, select: Select, number: int, attempts: Mapping[str, int]) -> dict[str, Any]:
     runids: list[str] = []
 
     def may(row: TaskRow) -> None:
@@ -208,6 +229,7 @@ async def _signal(call: Call, ids: Ids, select: Select, number: int) -> dict[str
             raise Conflict(
                 f"{_title(row)} is {row.status.replace('_', ' ')}: it has no process to send {signal_name(number)} to."
             )
+        _refuse_other_run(row, attempts)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         runids.extend(
@@ -285,6 +307,8 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             raise Conflict(_ended_note(row, "hold"))
+        if row.hold:
+            raise _note(f"{_title(row)} is held already.")
 
     done = await _each(call, "hold", ids, select, may, lambda c, rows: moves.hold(c, _uuids(rows), True, call.by))
     done["notes"] += [

@@ -76,6 +76,8 @@ SHOWS_AGAIN = 5.0
 """Seconds after which the rows of tasks that were made to run again show it."""
 AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """What a board would say of a database that it cannot be read from, by the code of the problem."""
+UNANSWERED = "What was asked before has no answer yet; then it is taken back."
+"""What `u` says meanwhile."""
 UNDONE = 50
 """Things that `u` takes back, one after the other."""
 TWICE = 2.0
@@ -532,7 +534,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             return
         if self.unanswered:
             self._undo_waits += 1
-            self.say("What was asked before has no answer yet; then it is taken back.", stays=False)
+            self.say(UNANSWERED, stays=False)
         elif self._done_for_good:
             self._done_for_good = False
             self.say(f"u again takes back: {self.undone_next.rstrip('.')}, which was before.", stays=True)
@@ -549,6 +551,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             if waits and did:
                 self.action_undo()
                 self._undo_waits = waits - 1 if self.unanswered else 0
+            elif waits:  # say before a question that is open now, which is not to be answered in that belief
+                self.unsay((self.look.own(UNANSWERED), ""))
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""

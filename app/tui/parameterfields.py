@@ -228,10 +228,11 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
         self._tell()
 
     async def typed(self, event: Typed) -> None:
-        """On a choice a letter picks; other keys are as everywhere."""
+        """On a choice a letter picks, and a sign where one goes on so; other keys are as everywhere."""
         letter = event.character or "" if isinstance(event, events.Key) else ""
-        begins = self._choice is not None and (letter.isalnum() or (letter and event.time - self._sought_at < ONE_WORD))
-        if not (begins and isinstance(event, events.Key) and self.seek(event)):
+        word = (self._sought + letter).casefold() if self._sought and event.time - self._sought_at < ONE_WORD else ""
+        goes_on = bool(letter and word) and any(label.casefold().startswith(word) for _, label in self.offered())
+        if not (self._choice and (letter.isalnum() or goes_on) and isinstance(event, events.Key) and self.seek(event)):
             await super().typed(event)
 
     @property

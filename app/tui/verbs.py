@@ -57,14 +57,19 @@ def ids(rows: Iterable[TaskRow]) -> list[str]:
 
 
 def cancel(rows: Sequence[TaskRow]) -> list[Deed]:
-    """Cancel what has not ended. What waits can be brought back, and is left alone where it has started meanwhile: nobody was told that
-    its work would be lost."""
-    waiting, running = (ids(row for row in rows if isinstance(row, kind)) for kind in (NextLine, RunningLine))
+    """Cancel what has not ended. What waits can be brought back, and is left alone where it has started meanwhile, as is what runs where
+    that is another run by now: nobody was told that its work would be lost."""
+    waiting, running = ids(row for row in rows if isinstance(row, NextLine)), [row for row in rows if isinstance(row, RunningLine)]
     if not waiting and not running:
         raise Unfit(f"Nothing to cancel: {_have(rows)} ended." if rows else "Nothing to cancel here.")
     back = (Deed("retry", {"ids": waiting}, "Brought back"),)
     deeds = [Deed("cancel", {"ids": waiting, "waiting": True}, "Cancelled", back)] if waiting else []
-    return [*deeds, Deed("cancel", {"ids": running}, "Cancelled")] if running else deeds
+    return [*deeds, Deed("cancel", _runs(running), "Cancelled")] if running else deeds
+
+
+def _runs(rows: Sequence[RunningLine]) -> dict[str, Any]:
+    """These tasks, as long as they are in the runs that their rows show."""
+    return {"ids": ids(rows), "attempts": {row.uuid: row.attempt for row in rows}}
 
 
 def signal(rows: Sequence[TaskRow], number: int, name: str) -> list[Deed]:
@@ -72,7 +77,7 @@ def signal(rows: Sequence[TaskRow], number: int, name: str) -> list[Deed]:
     running = [row for row in rows if isinstance(row, RunningLine)]
     if not running:
         raise Unfit("A signal needs a running task.")
-    return [Deed("cancel", {"ids": ids(running), "signal": number}, f"Sent {name} to")]
+    return [Deed("cancel", _runs(running) | {"signal": number}, f"Sent {name} to")]
 
 
 _TURNS: dict[str, tuple[str, str, str, str]] = {

@@ -77,6 +77,12 @@ def test_what_is_wrong_in_the_settings_is_told_once(idle: House, said: str, code
 def test_a_bad_one_is_said_with_exit_5_and_listed_as_bad(saved: House):
     path = backup_in(saved)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    manifest = (path.parent / "manifest.jsonl").read_bytes()
+
+    looked = saved.td("--read-only", "db", "verify")
+    assert looked.returncode == 5 and looked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
+    assert "--read-only: that it is bad was not written down" in looked.stderr and "counts no more. " not in looked.stderr
+    assert (path.parent / "manifest.jsonl").read_bytes() == manifest
 
     checked = saved.td("db", "verify")
 

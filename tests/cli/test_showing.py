@@ -80,6 +80,14 @@ def test_show_of_a_waiting_task_says_why(answering, cli):
     assert "queue media is full (2 of 2); first of 14 in its queue\n" in out and "taskdeck why 7" in out
 
 
+def test_how_long_a_task_is_scheduled_does_not_read_as_when_it_starts(answering, cli):
+    why = {"number": 7, "name": "x", "status": "scheduled", "queue": "media", "waits": 120.0, "reasons": []}
+    answering(show={**THUMBS, **a_task(7, "x", "scheduled", age=120), "instances": [], "last_lines": []}, why=[why])
+
+    assert "#7 x  ◔ scheduled, submitted 2m ago\n" in cli("show", "7").out
+    assert cli("why", "7").out.startswith("#7 x is scheduled in media, submitted 2m ago.")
+
+
 def test_show_json_is_the_answer_itself(answering, cli):
     runtime = answering(show=THUMBS)
 

@@ -310,3 +310,18 @@ async def test_where_the_disk_of_the_folder_is_not_mounted_nothing_is_put_below_
     config.touch()
     await backed.look(other := Settings(folder=f"{disk}/others"))
     assert backed.problems == {} and len(Store(backupfiles.folder(home, other)).good()) == 1, "the settings were changed since"
+
+
+async def test_the_first_in_a_folder_is_taken_though_its_settings_were_copied_with_an_old_time(
+    backed: Backing, home: Path, tmp_path: Path
+):
+    await backed.look(Settings())
+    disk, config = tmp_path / "disk", tmp_path / "taskdeck" / "config.toml"
+    disk.mkdir()
+    config.parent.mkdir()
+    config.write_text(f'[backup]\nfolder = "{disk}"\n')
+    os.utime(config, (0, 0))
+
+    await backed.look(chosen := Settings(folder=os.fspath(disk)))
+
+    assert backed.problems == {} and len(Store(backupfiles.folder(home, chosen)).good()) == 1

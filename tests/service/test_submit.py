@@ -670,6 +670,42 @@ async def test_lines_that_wait_for_no_task_are_bad_ones_and_so_are_those_that_wa
     assert await lines(call, *rows, uuid=uuid, keep_going=True) == done
 
 
+async def test_lines_of_a_cycle_are_told_by_their_numbers_and_left_out(call: Call):
+    rows = (
+        {"argv": ["a"]},
+        {"argv": ["b"], "name": "b", "after": ["c"]},
+        {"argv": ["c"], "name": "c", "after_any": ["b"]},
+        {"argv": ["d"], "name": "d", "after": ["c"]},
+        {"argv": ["e"], "after": ["999"]},
+        {"argv": ["f"], "name": "f", "after": ["f"]},
+        {"argv": ["g"], "after": ["h"]},
+        {"argv": ["h"], "name": "h"},
+    )
+    with pytest.raises(Conflict) as caught:
+        await lines(call, *rows[:4])
+    ring = '"b" (line 2) would wait for "c" (line 3) would wait for "b" (line 2): a cycle.'
+    assert caught.value.message == f"line 2: {ring} None of the 4 lines was stored; --keep-going stores the good ones."
+
+    done = await lines(call, *rows, keep_going=True)
+
+    assert (done["numbers"], [(row["line"], row["message"]) for row in done["refused"]]) == ([1, 2, 3], [
+        (2, ring), (3, ring), (4, 'no task "c". List: taskdeck ls'), (5, 'no task "999". List: taskdeck ls'),
+        (6, '"f" (line 6) would wait for "f" (line 6): a cycle.'),
+    ])  # fmt: skip
+    assert [parent["number"] for parent in (await one(call, 2))["parents"]] == [3]
+
+
+def test_rings_are_found_each_once_and_without_them_nobody_waits_for_itself():
+    waits = {0: [1, 2], 1: [0], 2: [3], 3: [2, 4], 4: [5, 0], 5: [], 6: [6, 5], 7: [0, 5], 8: [7, 9], 9: [3, 8]}
+    found = {at: [submit.Edge(at, parent, "success") for parent in parents] for at, parents in waits.items()}
+
+    rings = submit._rings(found, ())
+
+    lost = [at for ring in rings for at in ring]
+    assert len(lost) == len({*lost}) and submit._rings(found, lost) == []
+    assert [6] in rings and all(ring[at + 1 - len(ring)] in waits[one] for ring in rings for at, one in enumerate(ring))
+
+
 async def test_the_same_lines_sent_again_are_answered_as_before_though_their_parents_are_others_by_now(call: Call):
     await submitted(call, name="nightly")
     own, uuid = ({"argv": ["a"], "name": "nightly", "after": ["nightly"]},), uuid7()

@@ -102,6 +102,25 @@ async def test_a_grace_that_is_none_is_refused(call: Call, worker, grace: Any):
     assert await status(call, 1) == "queued"
 
 
+@pytest.mark.parametrize("signal", [None, 9])
+async def test_what_was_asked_to_run_once_more_since_it_was_looked_at_is_left_alone(call: Call, worker, signal: int | None):
+    uuid = (await submitted(call))["uuid"]
+    runid = await worker.start(1)
+    await tasks.cancel(call, ids=[uuid], attempts={uuid: 1})
+    await worker.end(runid, 0)
+    await tasks.retry(call, ids=[1])
+
+    waiting = await tasks.cancel(call, ids=[uuid], attempts={uuid: 1}, signal=signal)
+    await worker.start(1)
+    running = await tasks.cancel(call, ids=[uuid], attempts={uuid: 1}, signal=signal)
+
+    left = "so it was left alone: look, and ask again."
+    assert refusals(running) == [(1, 4, f"#1 has ended meanwhile and runs once more, {left}")]
+    assert [(number, code) for number, code, _ in refusals(waiting)] == [(1, 4)] and (await views.show(call, id=1))["status"] == "running"
+    meant = await tasks.cancel(call, ids=[uuid], attempts={uuid: 2}, signal=signal)
+    assert [row["number"] for row in meant["done"]] == [1]
+
+
 # --- pause, resume, hold, release ---------------------------------------------------------------------------------------------------
 
 

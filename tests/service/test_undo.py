@@ -300,10 +300,24 @@ async def test_what_is_never_undone_says_why(ann: Call, worker, verb: str, said:
 
 
 async def test_a_verb_that_changed_nothing_leaves_nothing_to_undo(ann: Call):
-    await submitted(ann, hold=True)
-    (held,) = (await do(ann, "hold", ids=[1]))["operations"]
+    await submitted(ann, priority=3)
+    (raised,) = (await do(ann, "set", ids=[1], fields={"priority": 3}))["operations"]
 
-    assert await undo(ann, held) == ["hold of #1 true: it changed nothing."]
+    assert await undo(ann, raised) == ["set priority of #1 true: it changed nothing."]
+
+
+@pytest.mark.parametrize(
+    ("verb", "runs", "said"), [("hold", False, "#1 is held already."), ("pause", True, "#1 is paused: nothing was changed.")]
+)
+async def test_a_turn_that_was_made_already_is_no_operation(ann: Call, worker, verb: str, runs: bool, said: str):
+    await submitted(ann)
+    if runs:
+        await worker.start(1)
+    (turned,) = (await do(ann, verb, ids=[1]))["operations"]
+
+    assert await do(ann, verb, ids=[1]) == {"done": [], "refused": [], "notes": [said]}
+
+    assert [row["id"] for row in await do(ann, "operations", limit=1)] == [turned]
 
 
 async def test_an_undo_is_not_undone(ann: Call):

@@ -175,7 +175,7 @@ async def test_y_in_the_dialog_cancels_but_not_in_its_first_quarter_second():
         await deck.press("y")
         assert isinstance(deck.app.screen, ChoiceScreen)
         await deck.answer("y")
-        assert await deck.asked("cancel") == [{"ids": [UUID.format(1039)]}]
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1039)], "attempts": {UUID.format(1039): 1}}]
 
 
 async def click_on(deck: Deck, text: str) -> None:
@@ -329,7 +329,7 @@ async def test_of_marked_rows_those_that_waited_when_the_question_named_them_are
         await deck.asked("cancel")
         await until(deck.pilot, lambda: deck.recording.verbs().count("cancel") == 2)
         asked = [args for verb, args in deck.recording.asked if verb == "cancel"]
-        assert asked == [{"ids": [UUID.format(1049)], "waiting": True}, {"ids": [UUID.format(1052)]}]
+        assert asked == [{"ids": [UUID.format(1049)], "waiting": True}, {"ids": [UUID.format(1052)], "attempts": {UUID.format(1052): 1}}]
 
 
 async def test_of_marked_rows_e_cancels_only_those_that_wait():
@@ -343,7 +343,7 @@ async def test_a_signal_is_chosen_from_a_list():
     async with opened() as deck:
         await (await deck.on(1042)).press("X")
         await deck.answer("h")
-        assert await deck.asked("cancel") == [{"ids": [UUID.format(1042)], "signal": 1}]
+        assert await deck.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}, "signal": 1}]
 
 
 async def test_r_runs_again_what_ended_and_says_why_not_otherwise():
@@ -698,6 +698,12 @@ async def test_u_right_behind_a_verb_takes_that_back_and_never_what_was_before(k
         burst((await deck.on(1053)).app, key, "u")
         await deck.says(says)
         assert [verb for verb in deck.recording.verbs() if verb in ("hold", "release", "resume", "cancel", "undo")] == then
+
+
+async def test_over_a_question_it_is_not_said_that_its_answer_is_taken_back():
+    async with opened() as deck:
+        burst((await deck.on(1042)).app, "x", "u")
+        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen) and "taken back" not in deck.message())
 
 
 async def test_what_was_refused_is_nothing_done_since():

@@ -341,6 +341,15 @@ async def test_without_parameters_the_form_begins_at_the_fields_of_the_task_and_
         assert shows(app, "Parameters 0") and not shows(app, "ctrl+f") and shows(app, "This template has no parameters.")
 
 
+@pytest.mark.parametrize("between", [[], ["down"]])
+async def test_slash_right_behind_a_letter_that_picked_finds_and_picks_nothing(between: list[str]) -> None:
+    async with opened(KEYWORDS) as (pilot, app):
+        await go_to(pilot, app, "preset")
+        await pilot.press("s", *between, "/", "h")
+        await until(pilot, lambda: shows(app, "━▌Find ━h"))
+        assert fields(app).texts == {("preset",): "slow"}
+
+
 async def test_slash_finds_where_nothing_is_typed() -> None:
     async with opened(GROUPS) as (pilot, app):
         await go_to(pilot, app, "plain")

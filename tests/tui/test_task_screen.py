@@ -444,7 +444,7 @@ async def test_a_cure_that_loses_work_asks_first_and_names_it() -> None:
         await until(pilot, lambda: any("1042 resnet50-sweep-06" in text and "work lost" in text for text in screen_text(app)))
         assert answers.asked("cancel") == []
         await pilot.press("y")
-        await until(pilot, lambda: answers.asked("cancel") == [{"ids": [UUID.format(1042)]}])
+        await until(pilot, lambda: answers.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}}])
 
 
 async def test_a_cure_of_a_pool_names_the_pool_and_is_undone() -> None:
