@@ -123,7 +123,8 @@ class Looking:
         found = f"SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
         passed = set(sources.listed(self.c, found, (json.dumps(rowids), *self._values)))
         doubtful = [rowid for rowid in passed if rowid >= self._unknown.first or rowid in self._unknown.stale] if self._words else []
-        passed -= set(doubtful) - set(self._judged(doubtful))
+        if doubtful:
+            passed -= set(doubtful) - set(self._judged(doubtful))
         return [rowid for rowid in rowids if rowid in passed]
 
     def _judged(self, rowids: Sequence[int]) -> Iterable[int]:

@@ -196,20 +196,20 @@ _AMONG = (
 )
 
 
-def positions(c: Connection, queue: str, numbers: Sequence[int]) -> dict[int, int]:
-    """`position` of many queued tasks of one queue, {number: tasks before it}: counted from its end, where the newest mostly stand, then
-    from the end of the tasks of its priority, and one by one for those that are not near either."""
-    total = counters(c).get((queue, Task.QUEUED.value), 0)
-    wanted, most = set(numbers), 2 * len(numbers)
-    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, _LAST, (queue, most))) if n in wanted}
-    if left := wanted - found.keys():
-        theirs, before = set(sql.rows(c, _RANKS_OF, (_json(list(left)),))), 0
+def positions(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> dict[int, int]:
+    """`position` of many queued tasks of one queue (number, front, priority), which has `total` of them, {number: tasks before it}: counted
+    from its end, where the newest mostly stand, then from the end of the tasks of its priority, and one by one for those that are not near
+    either."""
+    ranks, most = {task.number: (task.front, task.priority) for task in tasks}, 2 * len(tasks)
+    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, _LAST, (queue, most))) if n in ranks}
+    if theirs := {rank for number, rank in ranks.items() if number not in found}:
+        before = 0
         for front, priority, count in sql.rows(c, _RANKS, (queue,)):
             before += count
             if (front, priority) in theirs:
                 last = sql.column(c, _LAST_OF_RANK, (queue, front, priority, most))
-                found |= {n: before - 1 - at for at, n in enumerate(last) if n in left}
-    if left := wanted - found.keys():
+                found |= {n: before - 1 - at for at, n in enumerate(last) if n in ranks}
+    if left := ranks.keys() - found.keys():
         found |= dict(sql.rows(c, _PLACES, (queue, _json(list(left)))))
     return found
 
@@ -219,7 +219,6 @@ _RANKS = (
     "SELECT front, priority, count(*) FROM tasks WHERE queue = ? AND status = 'queued' GROUP BY front, priority "
     "ORDER BY front DESC, priority DESC"
 )
-_RANKS_OF = "SELECT DISTINCT front, priority FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
 _LAST_OF_RANK = (
     "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? ORDER BY number DESC LIMIT ?"
 )

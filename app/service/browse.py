@@ -23,6 +23,8 @@ READ = (
     "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory", "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
 )  # fmt: skip
+_FOR_WHY = ("hold", "held_by", "retry_at", "failures")
+"""What is read besides, to say why one waits."""
 COLUMNS = (*READ, "run", "run_reason", "why", "expected", "at")
 """Of a row of `browse`. `run` and `run_reason`: of the run under way; `why` and `expected` (seconds): of one that waits; `at`: its place,
 which together with its number says where a page begins."""
@@ -81,10 +83,10 @@ def _browse(
 
 def _rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
     """The rows of a page."""
-    found = {row.place: row for row in pages.fetch(c, ("rowid AS place", *READ), rowids)}
+    found = {row.place: row for row in pages.fetch(c, ("rowid AS place", *READ, *_FOR_WHY), rowids)}
     rows = [found[rowid] for rowid in rowids]
     runs = {run.task_id: run for run in reads.running(c)} if any(row.status == "running" for row in rows) else {}
-    why = _reasons(c, call, [row.uuid for row in rows if row.status in WAITING])
+    why = _reasons(c, call, [row for row in rows if row.status in WAITING])
     return [_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows]
 
 
@@ -94,11 +96,11 @@ def _row(row: Any, run: ActiveRow | None, why: tuple[str | None, float | None], 
     return [*told, *((run.status, run.reason) if run else (None, None)), *why, getattr(row, order)]
 
 
-def _reasons(c: Connection, call: Call, waiting: Sequence[str]) -> dict[str, tuple[str | None, float | None]]:
+def _reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, tuple[str | None, float | None]]:
     """{uuid: why it waits and for how many seconds yet}, of all of a page: any of them may be the one that is looked at."""
     if not waiting:
         return {}
-    found = view.reasons(c, view.remembered(c), reads.by_uuids(c, waiting), halted(call))
+    found = view.reasons(c, view.remembered(c), waiting, halted(call))
     return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
 
 

@@ -124,12 +124,12 @@ def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, in
     """Places in their queues: known for the window, counted beyond it."""
     known: dict[str, int | None] = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
     beyond = [task for task in tasks if task.status == Task.QUEUED and task.uuid not in known]
-    for queue in {task.queue for task in beyond}:
-        mine = [task for task in beyond if task.queue == queue]
+    for queue in seen.queues:
+        mine = [task for task in beyond if task.queue == queue.name]
         if len(mine) == 1:
             known[mine[0].uuid] = reads.position(c, mine[0])
-        else:
-            places = reads.positions(c, queue, [task.number for task in mine])
+        elif mine:
+            places = reads.positions(c, queue.name, mine, queue.waiting_total)
             known |= {task.uuid: places[task.number] for task in mine}
     return {task.uuid: known[task.uuid] if task.status == Task.QUEUED else None for task in tasks}
 

@@ -23,6 +23,7 @@ from app.runtime import fresh
 from app.service import texts
 from app.service.browse import browse
 from app.service.call import Call
+from app.tui.screens.tasks import PAGE
 from db import index, search
 from db.browse import ORDERS
 from db.engine import Database, open_database
@@ -146,11 +147,11 @@ async def _word(db: Database, home: Path, what: str, line: str, like: float) -> 
 async def _pages(db: Database, home: Path, line: str, order: str) -> tuple[float, str, str, bool]:
     """Milliseconds of the slower of the first page and the next, and whether both were all that there was."""
     call = Call(db, "ann", home)
-    first = await browse(call, filter=line, order=order)
-    took, complete = [await _timed(browse(call, filter=line, order=order))], first["complete"]
+    first = await browse(call, filter=line, order=order, limit=PAGE)
+    took, complete = [await _timed(browse(call, filter=line, order=order, limit=PAGE))], first["complete"]
     if first["more_after"]:
         last = first["rows"][-1] if first["rows"] else None
         at = first["stopped"] or (last and [last[-1], last[1]])
-        complete &= (await browse(call, filter=line, order=order, at=at))["complete"]
-        took.append(await _timed(browse(call, filter=line, order=order, at=at)))
+        complete &= (await browse(call, filter=line, order=order, at=at, limit=PAGE))["complete"]
+        took.append(await _timed(browse(call, filter=line, order=order, at=at, limit=PAGE)))
     return max(took), order, line, complete

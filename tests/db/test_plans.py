@@ -279,7 +279,7 @@ def test_places_far_down_in_a_queue_are_counted_alike_one_by_one_and_together(re
     rows = [find.task(recorder.c, number) for number in (100_001, 100_005, 119_997)]
     assert len({row.queue for row in rows}) == 1
 
-    together = reads.positions(recorder.c, rows[0].queue, [row.number for row in rows])
+    together = reads.positions(recorder.c, rows[0].queue, rows, reads.counters(recorder.c)[rows[0].queue, "queued"])
 
     assert together == {row.number: reads.position(recorder.c, row) for row in rows}
 

@@ -29,7 +29,7 @@ from app.tui.verbs import Unfit
 if TYPE_CHECKING:
     from app.client import Client
 
-PAGE = 200
+PAGE = 120
 """Rows that are read at a time."""
 MOST = 800
 """Rows that are held."""
