@@ -38,6 +38,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 3
+FAILED = (DBAPIError, *sql.FAILED)
+"""What a reader's statement fails with, through SQLAlchemy or past it."""
 
 
 class Database:
@@ -209,7 +211,7 @@ class Database:
     async def _once_or_again(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await self._once(fn, *args, **kwargs)
-        except (DBAPIError, UnicodeDecodeError) as error:
+        except FAILED as error:
             if (file := self.found.usable()) is None:
                 raise
             self.found.blame(file, error)
@@ -220,6 +222,7 @@ class Database:
 
         def work() -> T:
             with self._readers.connect() as c:
+                c.begin()  # for statements that go past SQLAlchemy (`db.sql`), too; closing ends it
                 return fn(c, *args, **kwargs)
 
         return await greenlet_spawn(work)
@@ -228,7 +231,7 @@ class Database:
         """Read once more what has failed, for SQLite does not say which file is damaged: if it fails again, the index is not."""
         try:
             return await self._once(fn, *args, **kwargs)
-        except (DBAPIError, UnicodeDecodeError):
+        except FAILED:
             self.found.forgive()
             raise
 

@@ -280,13 +280,12 @@ def ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, k
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
     there = " AND +deleted_at IS NULL" if kept else ""
     ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there} GROUP BY status"
-    rows = c.exec_driver_sql(ended, (since,))
-    return dict(rows.all())
+    return dict(sql.rows(c, ended, (since,)))
 
 
 def ever(c: Connection) -> bool:
     """Whether a task was ever submitted here."""
-    return c.exec_driver_sql("SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0").first() is not None
+    return sql.value(c, "SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0") is not None
 
 
 _PARENTS = (
@@ -373,12 +372,11 @@ def logs_of(c: Connection, task: str) -> dict[str, str | None]:
 
 def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
     """The latest ended run of each task: run_seconds, exit_code, signal and stored log."""
-    found = c.exec_driver_sql(
+    found = (
         "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
-        "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY task_id",
-        (_json(uuids),),
+        "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY task_id"
     )
-    return {row.task_id: row for row in found}
+    return {row.task_id: row for row in sql.rows(c, found, (_json(uuids),))}
 
 
 def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
@@ -390,7 +388,7 @@ def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
         "FROM tasks t JOIN queues q ON q.name = t.queue JOIN pools p ON p.name = q.pool "
         f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
     )
-    return list(c.exec_driver_sql(found, (_json(uuids),)).all())
+    return sql.rows(c, found, (_json(uuids),))
 
 
 def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
@@ -458,14 +456,14 @@ def samples(c: Connection, since: str) -> list[Any]:
 
 def last_measures(c: Connection) -> dict[str, Any]:
     """{pool: `measured_cpu`, `measured_memory` and when they were, as `updated_at`} of the latest minute that has figures."""
-    rows = c.exec_driver_sql(
+    found = (
         "SELECT name, measured_cpu, measured_memory, updated_at FROM samples "
         "WHERE kind = 'pool' AND minute = (SELECT max(minute) FROM samples)"
     )
-    return {row.name: row for row in rows}
+    return {row.name: row for row in sql.rows(c, found)}
 
 
 def newest_backup(c: Connection) -> str | None:
     """When the newest backup was taken that was restored and checked; None for none yet."""
     newest = "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
-    return c.exec_driver_sql(newest).scalar()
+    return sql.value(c, newest)

@@ -185,6 +185,8 @@ class Ways(NamedTuple):
 
 SHORT = 2_000
 """A way so short needs no index of texts."""
+SOME = 200
+"""Rows that tell how many more there are of their kind."""
 
 
 def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: Unknown) -> Ways:
@@ -196,8 +198,20 @@ def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], u
     words = [condition.text for condition in conditions if isinstance(condition, Word) and not condition.no]
     indexed = _indexed(c, words, hints, unknown) if words or hints else None
     if indexed is not None:
-        found.insert(1 if known[0][1] <= SHORT else 0, (indexed, None))
+        few = known[0][1]
+        shorter = few <= SHORT or few < everything[1] and few < _about(c, indexed, low, high)
+        found.insert(1 if shorter else 0, (indexed, None))
     return Ways(found, low, high)
+
+
+def _about(c: Connection, indexed: Indexed, low: int, high: int) -> int:
+    """About how many tasks the index knows to hold a word, as the last ones tell. One too short for it is dear to look for, and comes
+    first."""
+    high = min(high, indexed.unknown, _end(c))
+    if indexed.match is None or high <= low:
+        return 0
+    last = indexed.window(c, low, high, True, SOME)
+    return len(last.rowids) * (high - low) // (high - (low if last.edge is None else last.edge))
 
 
 def held(c: Connection, ways: Ways, most: int, blindly: int, patient: bool = False) -> set[int] | None:

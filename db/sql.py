@@ -1,15 +1,16 @@
 """Statements written by hand, at the driver's own price.
 
 Through SQLAlchemy a text statement costs some 50 µs around what SQLite does, and a round of the dispatcher runs about thirty. On the
-writer's connection they go straight to sqlite3, inside the same transaction; a reader's driver is asynchronous, and there they go
-through SQLAlchemy. Rows have their columns as attributes either way.
+writer's connection they go straight to sqlite3, inside the same transaction. A reader's driver is asynchronous: there a query through
+SQLAlchemy is handed to the driver's thread four times (a cursor, execute, fetch, close; 155 µs), and here once (34 µs). Rows have their
+columns as attributes either way.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 TYPE_CHECKING = False
@@ -24,11 +25,22 @@ FAILED = (sqlite3.Error, UnicodeDecodeError)
 def rows(c: Connection, sql: str, given: Given = ()) -> list[Any]:
     """All rows of a query."""
     driver = c.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        return list(c.exec_driver_sql(sql, _given(given)).all())
-    cursor = execute(driver, sql, given)
-    shape = _shapes.get(sql) or _shape(sql, cursor)
-    return [shape._make(row) for row in cursor]
+    if isinstance(driver, sqlite3.Connection):
+        cursor = execute(driver, sql, given)
+        found, shape = cursor.fetchall(), _shapes.get(sql) or _shape(sql, cursor)
+    else:
+        from sqlalchemy.util import await_only  # not above: who uses sqlite3 alone needs none of SQLAlchemy
+
+        found, shape = await_only(_read(driver, sql, given))
+    return [shape._make(row) for row in found]
+
+
+async def _read(driver: Any, sql: str, given: Given) -> tuple[Iterable[Any], Any]:
+    """The rows of a query of an asynchronous driver, and their type: only the first time the cursor itself must be had for it."""
+    if shape := _shapes.get(sql):
+        return await driver.execute_fetchall(sql, given), shape
+    async with driver.execute(sql, given) as cursor:
+        return await cursor.fetchall(), _shape(sql, cursor)
 
 
 def column(c: Connection, sql: str, given: Given = ()) -> list[Any]:

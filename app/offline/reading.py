@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from app import paths
 from app.errors import NotFound, Storage
 from app.offline.usable import usable
@@ -20,7 +18,7 @@ from app.service import checking
 from app.service.call import Call
 from db import check as checks
 from db import legible, migrate
-from db.engine import memory_database, open_database
+from db.engine import FAILED, memory_database, open_database
 from db.errors import OlderDatabase, damaged
 from db.reading import reading
 from db.seed import seed
@@ -65,7 +63,7 @@ async def opened(home: Path, note: Callable[[str], None] = lambda text: None) ->
     try:
         async with database as db:
             yield Call(db, "", home, note=note)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, DBAPIError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, *FAILED) as error:
         _blame(path, error)
         raise
 

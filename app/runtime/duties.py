@@ -320,9 +320,10 @@ class Duties:
 
 
 def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:
-    rows = c.exec_driver_sql(
+    rows = sql.rows(
+        c,
         "SELECT i.runid, i.pid, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-        "WHERE i.status IN ('starting', 'running', 'paused', 'stopping') AND i.pid IS NOT NULL"
+        "WHERE i.status IN ('starting', 'running', 'paused', 'stopping') AND i.pid IS NOT NULL",
     )
     return [(row.runid, row.pid, row.log_limit) for row in rows]
 

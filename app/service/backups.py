@@ -22,7 +22,7 @@ from app.core.upkeep import Backup as Settings
 from app.errors import Problem, Usage
 from app.service.backupfiles import GOOD, Row, as_row, checked, folder, listed, require_above, settings
 from app.service.call import Call
-from db import earlier, files, migrate, operations
+from db import earlier, files, migrate, operations, sql
 from db.backup import room
 from db.backup.mirror import mirror
 from db.backup.store import Backup, Store
@@ -178,7 +178,7 @@ class _Seen:
     def there(self, c: Connection, folder: str, alone: Path | None = None) -> tuple[str | None, str]:
         """As `_newest_there`. While there is no runtime nobody keeps the table of backups, and the folder is looked at first, for the
         database `alone`."""
-        of = (folder, alone, c.exec_driver_sql(f"{GOOD} LIMIT 1").first())
+        of = (folder, alone, next(iter(sql.rows(c, f"{GOOD} LIMIT 1")), None))
         if self._of != of or monotonic() >= self._due:
             lying = _newest_lying(folder, alone) if alone else None
             found = (lying, "") if lying else _newest_there(c, folder)
@@ -199,7 +199,7 @@ def _newest_lying(folder: str, database: Path) -> str | None:
 def _newest_there(c: Connection, folder: str) -> tuple[str | None, str]:
     """The stored time of the newest good backup that is there, and ""; where none is, that of the newest, None for none yet, and why it is
     none any more."""
-    rows = c.exec_driver_sql(GOOD).all()
+    rows = sql.rows(c, GOOD)
     by_id, whys = {row.id: row for row in rows}, []
     for row in rows:
         whys.append(_lacking(folder, row, by_id))

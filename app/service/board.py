@@ -41,7 +41,7 @@ from app.service import alerts, backupfiles, backups, queues, replica, view
 from app.service.call import Call
 from app.service.views import halted
 from app.version import VERSION
-from db import clock, operations, reads, replicas
+from db import clock, operations, reads, replicas, sql
 from db.engine import Database
 from db.rows import ActiveRow, PoolRow, TaskRow
 from db.states import ENDED, WAITING, Task
@@ -228,7 +228,7 @@ def facts(call: Call) -> RuntimeFacts:
 
 
 def _rules(c: Connection) -> int:
-    return c.exec_driver_sql("SELECT count(*) FROM slas").scalar_one()
+    return sql.value(c, "SELECT count(*) FROM slas")
 
 
 class Trend:

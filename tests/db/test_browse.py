@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from app.core.query import Facts, matches, parse
 from app.service import filters, texts
-from db import browse, clock, reads, sql
+from db import browse, clock, reads, sources, sql
 from db.browse import ORDERS, At
 from db.writer import write_engine
 from tests.bench import million
@@ -123,6 +123,7 @@ def small(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walk
         monkeypatch.setattr(browse, name, value)
     monkeypatch.setattr("db.sources.SCANNED", 700)
     monkeypatch.setattr("db.sources.SHORT", 20)
+    monkeypatch.setattr("db.sources.SOME", 10)
 
 
 MEANS = {
@@ -169,6 +170,15 @@ def test_a_walk_that_takes_too_long_says_where_it_stopped_and_goes_on_from_there
     assert through(c, "s07", "created", True, False, 5) == in_order(
         [row for row in reads.list_tasks(c) if "s07" in texts.of(row)], "created", True
     )
+
+
+@pytest.mark.parametrize(("line", "along"), [("encode status:failed", "status"), ("s07 status:succeeded", "a word")])
+def test_of_a_word_and_a_state_the_rarer_is_walked_along(c: Connection, monkeypatch: pytest.MonkeyPatch, line: str, along: str):
+    small(monkeypatch, 10, 10, 10, 10**6)
+
+    best = browse.Looking(c, wanted(line)).ways().best
+
+    assert (best.column if isinstance(best, sources.Valued) else "a word" if isinstance(best, sources.Indexed) else best) == along
 
 
 def test_a_page_may_begin_where_a_row_was_that_is_gone(c: Connection):

@@ -37,6 +37,24 @@ async def running(call: Call, dispatcher: Dispatcher, told: Told, **spec: Any) -
     return number, runid
 
 
+async def begun(call: Call, dispatcher: Dispatcher, told: Told, seen: bool = True) -> tuple[int, str]:
+    """A task that would be tried again and its run, as the keeper was told to start it; when `seen` it said that it did."""
+    number = (await submitted(call, retries=5, retry_delay=0))["number"]
+    await dispatcher.round()
+    (runid,) = told.spawned
+    if seen:
+        dispatcher.hear(started(runid))
+        await dispatcher.round()
+    return number, runid
+
+
+def another(dispatcher: Dispatcher, told: Told) -> Dispatcher:
+    """The next runtime's, of the same home and keeper."""
+    again = Dispatcher(dispatcher.db, dispatcher.home)
+    again.keeping = told  # type: ignore[assignment]
+    return again
+
+
 async def show(call: Call, number: int) -> dict[str, Any]:
     return await views.show(call, id=number)
 
@@ -298,18 +316,12 @@ async def test_no_number_that_was_given_comes_again_once_the_database_was_put_ba
 async def test_a_run_that_began_and_that_no_keeper_knows_is_lost_and_as_it_may_have_succeeded_not_tried_again(
     call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
 ):  # fmt: skip
-    number = (await submitted(call, retries=5, retry_delay=0))["number"]
-    await dispatcher.round()
-    (runid,) = told.spawned
-    if seen:
-        dispatcher.hear(started(runid))
-        await dispatcher.round()
-    else:
+    number, runid = await begun(call, dispatcher, told, seen)
+    if not seen:
         log = Path(paths.log_path(home, runid))
         log.parent.mkdir(parents=True)
         log.write_text("it began\n")
-    again = Dispatcher(dispatcher.db, home)
-    again.keeping = told  # type: ignore[assignment]
+    again = another(dispatcher, told)
 
     again.hear({"is": "hello", "runs": []})
     await again.round()
@@ -321,14 +333,9 @@ async def test_a_run_that_began_and_that_no_keeper_knows_is_lost_and_as_it_may_h
 async def test_a_run_of_which_the_journal_had_not_reached_the_disk_when_the_power_went_is_tried_again(
     call: Call, dispatcher: Dispatcher, told: Told, home: Path
 ):  # fmt: skip
-    number = (await submitted(call, retries=5, retry_delay=0))["number"]
     dispatcher.hear({"is": "hello", "runs": [], "boot": "one"})
-    await dispatcher.round()
-    (runid,) = told.spawned
-    dispatcher.hear(started(runid))
-    await dispatcher.round()
-    again = Dispatcher(dispatcher.db, home)
-    again.keeping = told  # type: ignore[assignment]
+    number, _ = await begun(call, dispatcher, told)
+    again = another(dispatcher, told)
 
     again.hear({"is": "hello", "runs": [], "boot": "two"})
     await again.round()
@@ -341,18 +348,12 @@ async def test_a_run_of_which_the_journal_had_not_reached_the_disk_when_the_powe
 async def test_a_run_whose_end_was_stored_and_is_so_no_more_ends_as_the_journal_tells(
     call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
 ):  # fmt: skip
-    number = (await submitted(call, retries=5, retry_delay=0))["number"]
-    await dispatcher.round()
-    (runid,) = told.spawned
-    if seen:
-        dispatcher.hear(started(runid))
-        await dispatcher.round()
+    number, runid = await begun(call, dispatcher, told, seen)
     end = {"e": runid, "code": 0, "signal": None, "at": time.time(), "seconds": 2.5, "cpu": 0.5, "rss": 2048}
     records = [{"i": runid, "at": end["at"] - 2.5}, {"p": runid, "pid": 1, "ticks": 0}, end, {"f": [runid]}]
     (home / "run" / "journal2").mkdir()
     (home / "run" / "journal2" / "1.log").write_text("".join(f"{json.dumps(record)}\n" for record in records))
-    again = Dispatcher(dispatcher.db, home)
-    again.keeping = told  # type: ignore[assignment]
+    again = another(dispatcher, told)
 
     again.hear({"is": "hello", "runs": []})
     await again.round()
@@ -366,15 +367,9 @@ async def test_a_run_whose_end_was_stored_and_is_so_no_more_ends_as_the_journal_
 async def test_the_run_before_the_one_that_goes_on_does_not_end_its_task(
     call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
 ):  # fmt: skip
-    number = (await submitted(call, retries=5, retry_delay=0))["number"]
-    await dispatcher.round()
-    (first,) = told.spawned
-    if seen:
-        dispatcher.hear(started(first))
-        await dispatcher.round()
+    number, first = await begun(call, dispatcher, told, seen)
     job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": f"{number}", "TASKDECK_ATTEMPT": "2"}), uuid7()
-    again = Dispatcher(dispatcher.db, home)
-    again.keeping = told  # type: ignore[assignment]
+    again = another(dispatcher, told)
     try:
         until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
         again.hear({"is": "hello", "runs": [started(runid, pid=job.pid, ticks=traces._began_at(job.pid))]})
