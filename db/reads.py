@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
-from db.rows import ActiveRow, Brief, EventRow, InstanceRow, ParentRow, Placed, PoolRow, QueueRow, TaskRow
+from db.rows import ActiveRow, Brief, EventRow, InstanceRow, LineRow, ParentRow, Placed, PoolRow, QueueRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, Task
 
 tasks, runs = schema.tasks, schema.instances
 
 _TASK = [tasks.c[name] for name in TaskRow._fields]
 BRIEF = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
+_LINE = f"SELECT {', '.join(LineRow._fields)} FROM tasks"
 _RUN = [tasks.c[name] if name in ("number", "name") else runs.c[name] for name in InstanceRow._fields]
 
 
@@ -48,6 +49,15 @@ def by_uuids(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Tasks by uuid, in no order."""
     chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_json(uuids)))))
     return _tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
+
+
+def lines(c: Connection, uuids: Sequence[str]) -> list[LineRow]:
+    """Lines of tasks by uuid, in no order."""
+    return _lines(c, "uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL", (_json(uuids),))
+
+
+def _lines(c: Connection, holds: str, given: sql.Given) -> list[LineRow]:
+    return [LineRow._make(row) for row in sql.rows(c, f"{_LINE} WHERE {holds}", given)]
 
 
 def changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
@@ -176,7 +186,7 @@ def waiting(c: Connection, queue: str, limit: int, offset: int = 0) -> list[Task
 _ORDER = (tasks.c.front.desc(), tasks.c.priority.desc(), tasks.c.number)
 
 
-def position(c: Connection, task: TaskRow) -> int:
+def position(c: Connection, task: TaskRow | LineRow) -> int:
     """How many queued tasks of its queue start before this one, counted one by one."""
     before = _AMONG.format(more=">", earlier="<")
     return sql.value(c, before, {name: getattr(task, name) for name in _PLACE})
@@ -238,21 +248,20 @@ _DUE = {Task.RETRYING: "retry_at", Task.SCHEDULED: "not_before"}
 """By state: the column of the time that ends it."""
 
 
-def not_queued(c: Connection, limit: int) -> dict[Task, list[TaskRow]]:
+def not_queued(c: Connection, limit: int) -> dict[Task, list[LineRow]]:
     """Tasks that wait for something other than a place, so many of each: retrying and scheduled ones by their time, others oldest first."""
     found = {}
     for status in (Task.RETRYING, Task.BLOCKED, Task.SCHEDULED, Task.HELD):
-        chosen = select(*_TASK).where(tasks.c.status == status.value, tasks.c.deleted_at.is_(None))
-        found[status] = _tasks(c, (_first_due(status, limit) if status in _DUE else chosen).limit(limit))
+        holds = _first_due(status) if status in _DUE else f"status = '{status.value}' AND deleted_at IS NULL LIMIT ?"
+        found[status] = _lines(c, holds, (limit,))
     return found
 
 
-def _first_due(status: Task, limit: int) -> Select[Any]:
+def _first_due(status: Task) -> str:
     """Tasks of a state that a time ends, the earliest first. SQLite left to itself would read all of the state and sort them."""
     due = _DUE[status]
     own = f"tasks INDEXED BY idx_tasks_{status.value} WHERE status = '{status.value}' AND {due} > ''"
-    first = text(f"tasks.uuid IN (SELECT uuid FROM {own} ORDER BY {due} LIMIT :most)").bindparams(most=limit)
-    return select(*_TASK).where(first).order_by(tasks.c[due])
+    return f"uuid IN (SELECT uuid FROM {own} ORDER BY {due} LIMIT ?) ORDER BY {due}"
 
 
 def next_attempt(c: Connection, queues: Sequence[str]) -> str | None:
@@ -264,15 +273,14 @@ def next_attempt(c: Connection, queues: Sequence[str]) -> str | None:
     return next(iter(sql.column(c, found, (_json(queues),))), None)
 
 
-def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskRow]:
+def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[LineRow]:
     """Tasks of these statuses that ended after `since`, newest first."""
     newest = " UNION ALL ".join(
         f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since AND +deleted_at IS NULL "
         "ORDER BY ended_at DESC LIMIT :most)"
         for word in statuses
     )
-    chosen = select(*_TASK).where(text(f"tasks.uuid IN ({newest})").bindparams(since=since, most=limit))
-    return _tasks(c, chosen.order_by(tasks.c.ended_at.desc()).limit(limit))
+    return _lines(c, f"uuid IN ({newest}) ORDER BY ended_at DESC LIMIT :most", {"since": since, "most": limit})
 
 
 def ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False) -> dict[str, int]:

@@ -44,6 +44,32 @@ class TaskRow(NamedTuple):
     updated_at: str
 
 
+class LineRow(NamedTuple):
+    """What a line tells of a task, and what says why it waits: read for hundreds of them once a second."""
+
+    uuid: str
+    number: int
+    name: str
+    status: str
+    queue: str
+    template: str | None
+    priority: int
+    front: int
+    cpu: float
+    memory: float
+    timeout: float | None
+    retries: int
+    attempts: int
+    failures: int
+    hold: int
+    held_by: str | None
+    retry_at: str | None
+    not_before: str | None
+    created_at: str
+    ended_at: str | None
+    reason: str | None
+
+
 class Placed(NamedTuple):
     """What says where a task stands."""
 

@@ -21,6 +21,10 @@ class Parent(NamedTuple):
     kind: str
 
 
+_MET = {"success": frozenset({"succeeded"}), "any": ENDED}
+"""By kind of dependency: the states of the parent that end the waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far, `failures` those since a person last
@@ -52,8 +56,7 @@ class Subject:
     @property
     def unmet(self) -> list[Parent]:
         """The parents that it still waits for."""
-        met = {"success": frozenset({"succeeded"}), "any": ENDED}
-        return [parent for parent in self.parents if parent.status not in met[parent.kind]]
+        return [parent for parent in self.parents if parent.status not in _MET[parent.kind]]
 
 
 class Reason(NamedTuple):

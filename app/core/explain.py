@@ -38,10 +38,10 @@ def scene_of(view: View, subjects: Sequence[Subject], decisions: int = DECISIONS
 
 
 def case_of(scene: Scene, subject: Subject, position: int | None) -> Case:
-    """One task in it; a position that is not known is looked up."""
+    """One task in it; a position in line that is not known is looked up."""
     queue = scene.queues[subject.queue]
     case = Case(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
-    return replace(case, position=case.index) if position is None else case
+    return replace(case, position=case.index) if position is None and subject.status == "queued" else case
 
 
 def _why(scene: Scene, subject: Subject, position: int | None) -> Why:

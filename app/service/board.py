@@ -43,7 +43,7 @@ from app.service.views import halted
 from app.version import VERSION
 from db import clock, operations, reads, replicas, sql
 from db.engine import Database
-from db.rows import ActiveRow, PoolRow, TaskRow
+from db.rows import ActiveRow, LineRow, PoolRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
 SHOWN_NEXT = 60
@@ -343,7 +343,7 @@ def _next(c: Connection, seen: View) -> Iterable[NextLine]:
     spare = max(8, SHOWN_NEXT - len(able))
     others = reads.not_queued(c, spare)
     chosen = (able, still[:spare])
-    rows = {row.uuid: row for row in reads.by_uuids(c, [task.uuid for part in chosen for task in part])}
+    rows = {row.uuid: row for row in reads.lines(c, [task.uuid for part in chosen for task in part])}
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(Task.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
@@ -356,7 +356,7 @@ def _stands_still(queue: QueueView, pool: PoolView, task: Waiting) -> bool:
     return not (opened(queue, pool) and Room(pool, 0.0, 0.0).can_ever_hold(task.cpu, task.memory))
 
 
-def _next_line(task: TaskRow, why: Any) -> NextLine:
+def _next_line(task: LineRow, why: Any) -> NextLine:
     first = why.reasons[0]
     at = clock.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
     return NextLine(
@@ -374,13 +374,13 @@ def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
     return [ended_line(row, runs.get(row.uuid)) for row in rows]
 
 
-def ended_line(row: TaskRow, run: Any) -> EndedLine:
+def ended_line(row: TaskRow | LineRow, run: Any) -> EndedLine:
     """The line of a task that ended, with its last run."""
     at = clock.unix(row.ended_at or "")
     return EndedLine(row.uuid, row.number, row.name, row.queue, row.status, at, how(row, run), row.priority)
 
 
-def how(row: TaskRow, run: Any) -> str:
+def how(row: TaskRow | LineRow, run: Any) -> str:
     """How a task ended, in words: `failed, exit 1 after 3s: No such file`."""
     took = f" after {amounts.duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
     if row.status == Task.SUCCEEDED:

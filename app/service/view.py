@@ -15,7 +15,7 @@ from app.core.case import Parent, Subject, Why
 from app.core.explain import explain_all
 from app.core.plan import Active, PoolView, QueueView, View, Waiting, plan
 from db import aside, clock, dispatch, reads
-from db.rows import ParentRow, QueueRow, TaskRow
+from db.rows import LineRow, ParentRow, QueueRow, TaskRow
 from db.states import WAITING, Task
 
 WINDOW = 64
@@ -108,7 +108,7 @@ def next_starts(c: Connection, habits: Habits) -> tuple[View, Sequence[Waiting]]
 
 
 def reasons(
-    c: Connection, habits: Habits, tasks: Sequence[TaskRow], halted: str | None, seen: View | None = None
+    c: Connection, habits: Habits, tasks: Sequence[TaskRow | LineRow], halted: str | None, seen: View | None = None
 ) -> dict[str, Why]:
     """{uuid: why it waits}, for those of these tasks that do."""
     asked = [task for task in tasks if task.status in WAITING]
@@ -120,7 +120,7 @@ def reasons(
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 
 
-def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, int | None]:
+def _places(c: Connection, seen: View, tasks: Sequence[TaskRow | LineRow]) -> dict[str, int | None]:
     """Places in their queues: known for the window, counted beyond it."""
     known: dict[str, int | None] = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
     beyond = [task for task in tasks if task.status == Task.QUEUED and task.uuid not in known]
@@ -134,13 +134,13 @@ def _places(c: Connection, seen: View, tasks: Sequence[TaskRow]) -> dict[str, in
     return {task.uuid: known[task.uuid] if task.status == Task.QUEUED else None for task in tasks}
 
 
-def subjects(c: Connection, tasks: Sequence[TaskRow]) -> list[Subject]:
+def subjects(c: Connection, tasks: Sequence[TaskRow | LineRow]) -> list[Subject]:
     """The tasks as the explanation knows them, in their order."""
     parents, now = reads.parents(c, [task.uuid for task in tasks if task.status != Task.QUEUED]), clock.utcnow()
     return [_subject(task, parents.get(task.uuid, ()), now) for task in tasks]
 
 
-def _subject(task: TaskRow, parents: Sequence[ParentRow], now: datetime) -> Subject:
+def _subject(task: TaskRow | LineRow, parents: Sequence[ParentRow], now: datetime) -> Subject:
     due, again = _until(task.not_before, now), _until(task.retry_at, now)
     at = amounts.clock(clock.parse(task.not_before), now) if task.not_before else None
     waits_for = tuple(Parent(p.number, p.name, p.status, p.kind) for p in parents)

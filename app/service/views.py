@@ -18,7 +18,7 @@ from app.paths import log_path, stopped
 from app.service import cures, find, view
 from app.service.call import Call
 from db import aside, clock, looks, reads
-from db.rows import InstanceRow, TaskRow
+from db.rows import InstanceRow, LineRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
 RECENT = timedelta(hours=24)
@@ -242,7 +242,7 @@ _GROUPED = {
 }
 
 
-def _group(row: TaskRow, why: Why) -> str:
+def _group(row: TaskRow | LineRow, why: Why) -> str:
     first = why.reasons[0]
     return _GROUPED.get(
         first.code, first.text if first.code == "halted" else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
