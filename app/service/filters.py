@@ -23,7 +23,9 @@ def read(text: str) -> Query:
 
 def wanted(query: Query) -> Wanted:
     """The tasks that it keeps."""
-    hints = tuple(hint for term in query.terms if not term.no for hint in _hints(term))
+    asked = [term for term in query.terms if not term.no]
+    with_word = any(term.kind == "word" for term in asked)
+    hints = tuple(hint for term in asked if with_word or term.kind != "template" for hint in _hints(term))
     return Wanted(tuple(_condition(term) for term in query.terms), texts.stored, hints)
 
 
@@ -55,8 +57,9 @@ def _stamp(seconds: float | None) -> str | None:
 
 
 def _hints(term: Term) -> list[str]:
-    """Parts of the texts of all tasks that a condition keeps. ASCII only, which folding keeps as long as it is."""
-    if term.kind == "name" and len(term.patterns) == 1:
+    """Parts of the texts of all tasks that a condition keeps. ASCII only, which folding keeps as long as it is. A template has an index
+    of its own and helps where words are looked for."""
+    if term.kind in ("name", "template") and len(term.patterns) == 1:
         found = term.patterns[0].parts
     elif term.kind == "tag" and len(term.patterns) == 1:
         found = _of_tag(term.text, term.patterns[0])

@@ -30,7 +30,7 @@ FILTERS = (
     "queue:gpu status:failed", "name:ENC*", "name:en*", "name:*5?", "template:train", "!template:train", "template:*", "by:ci", "by:c*",
     "tag:env=prod", "tag:env=p*", "tag:env", "!tag:env", "since:2d", "until:20d", "since:20d until:2d status:failed", "!since:2d",
     "priority:>5", "priority:0", "!priority:0", "number:100-200", "#42", "!number:100-1490", "encode status:failed queue:media by:ann",
-    "number:<500 load", "queue:nosuch*", "since:2d encode priority:5-10",
+    "number:<500 load", "queue:nosuch*", "since:2d encode priority:5-10", "template:train resnet", "template:train encode",
 )  # fmt: skip
 
 
@@ -179,6 +179,14 @@ def test_of_a_word_and_a_state_the_rarer_is_walked_along(c: Connection, monkeypa
     best = browse.Looking(c, wanted(line)).ways().best
 
     assert (best.column if isinstance(best, sources.Valued) else "a word" if isinstance(best, sources.Indexed) else best) == along
+
+
+@pytest.mark.parametrize(
+    ("line", "hints"),
+    [("template:train load", ("train",)), ("template:train", ()), ("!template:train load", ()), ("name:ENC*S01", ("enc", "s01"))],
+)
+def test_what_the_texts_of_all_that_match_hold_is_asked_of_their_index(line: str, hints: tuple[str, ...]):
+    assert wanted(line).hints == hints
 
 
 def test_a_page_may_begin_where_a_row_was_that_is_gone(c: Connection):
