@@ -24,9 +24,9 @@ from sqlalchemy.exc import DBAPIError
 
 from db import files
 from db.files import existing_uri, read_only_uri
-from db.search import Batch, TextOf, new_mark
+from db.search import END, Batch, TextOf, new_mark
 
-FORMAT = 1
+FORMAT = 2
 """Of the file, as its `user_version`."""
 KEPT = 32
 """Marks that it remembers."""
@@ -37,6 +37,7 @@ WAITING = 10.0
 
 TABLES = (
     "CREATE VIRTUAL TABLE {db}.search USING fts5(text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0)",
+    "CREATE VIRTUAL TABLE {db}.terms USING fts5vocab(search, row)",
     "CREATE TABLE {db}.about (place INTEGER PRIMARY KEY, mark INTEGER NOT NULL, upto INTEGER NOT NULL, changed TEXT NOT NULL)",
 )
 BEGIN = "INSERT INTO about VALUES (1, ?, 0, '[]')"
@@ -247,7 +248,7 @@ def write(c: sqlite3.Connection, batch: Batch, texts: list[tuple[int, str]]) -> 
     changed, (place, upto, _) = json.dumps(batch.changed), batch.known
     c.execute("DELETE FROM search WHERE rowid IN (SELECT value FROM json_each(?))", (changed,))
     c.execute("DELETE FROM search WHERE rowid > ?", (upto,))  # of a batch of which the database was never told
-    c.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", texts)
+    c.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", [(number, text + END) for number, text in texts])
     if batch.mark is not None:
         c.execute("DELETE FROM about WHERE place > ? OR place <= ?", (place, place + 1 - KEPT))
         c.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (place + 1, batch.mark, upto, changed))

@@ -1,9 +1,10 @@
 """What the index of the tasks' texts knows, and what it is to learn next. The file it is in: `db.index`.
 
 A task's text is what `text_of` makes of its row (`app.service.texts`: folded, without secrets). The virtual table `search` keeps it by
-the task's number and knows where each three letters in a row stand (FTS5, tokenizer trigram). It is not written by a submission, which
-would cost that a quarter of its speed, but by a duty: up to the greatest number it holds it is complete, but for `stale_texts`, which
-triggers fill; what lies above is read from the tasks themselves by whoever searches. So nothing is ever missing from an answer.
+the task's number and knows which texts hold each three letters in a row (FTS5, tokenizer trigram). `terms` lists these groups, and a
+shorter word is looked for as all those that begin with it. The index is not written by a submission, which would cost that a quarter of
+its speed, but by a duty: up to the greatest number it holds it is complete, but for `stale_texts`, which triggers fill; what lies above
+is read from the tasks themselves by whoever searches. So nothing is ever missing from an answer.
 
 Tasks and texts are in two files, of which a transaction may see different moments. Each batch that replaces texts, or takes them away,
 has a mark, a number drawn at random. It is stored with the texts, and then in the database (`counters`) by the transaction that takes
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -138,9 +140,36 @@ SELECT three.value FROM json_each(?) three ORDER BY (
 """How far back one must go for the last 64 tasks that have them tells how rare they are."""
 
 
-def match(c: Connection, words: Iterable[str]) -> str | None:
-    """What to ask `search` for, so that it finds all texts that hold these words, and few others; None when they are too short."""
-    found = dict.fromkeys(word[at : at + 3] for word in words for at in range(len(word) - 2))
-    threes = [f'"{three.replace(chr(34), chr(34) * 2)}"' for three in found]
-    rarest = threes if len(threes) <= ENOUGH else sql.column(c, _RAREST, (json.dumps(threes), ENOUGH))
+def match(c: Connection, words: Sequence[str]) -> str | None:
+    """What to ask `search` for, so that it finds all texts that hold these words, and few others; None when they are too short and too
+    common."""
+    threes = dict.fromkeys(word[at : at + 3] for word in words for at in range(len(word) - 2))
+    asked = [_quoted(three) for three in threes] or [found for word in words if (found := _short(c, word))]
+    rarest = asked if len(asked) <= ENOUGH else sql.column(c, _RAREST, (json.dumps(asked), ENOUGH))
     return " AND ".join(rarest) or None
+
+
+END = "\n\n"
+"""What each text in the index ends with, so that a group of three letters begins at each of its own."""
+SAMPLE, COMMON = 2_000, 200
+"""A short word that so many of the last texts hold is soon found by looking through texts."""
+GROUPS = 256
+"""Groups that may begin with a short word; more are a long list for the index to go through."""
+
+_HOLD = "SELECT count(*) FROM (SELECT c0 FROM search_content ORDER BY id DESC LIMIT ?) WHERE instr(c0, ?) > 0"
+_BEGIN_SO = "SELECT term FROM terms WHERE term >= ? AND term <= ? LIMIT ?"
+
+
+def _short(c: Connection, word: str) -> str | None:
+    """What to ask for a word of one or two letters; None where that would be no quicker than to look through the texts."""
+    if sql.value(c, _HOLD, (SAMPLE, word)) > COMMON:
+        return None
+    groups = sql.column(c, _BEGIN_SO, (word, word + 2 * chr(sys.maxunicode), GROUPS + 1))
+    if len(groups) > GROUPS:
+        return None
+    none = word.ljust(3)  # it would be among them, if any text held it
+    return f"({' OR '.join(map(_quoted, groups or [none]))})"
+
+
+def _quoted(three: str) -> str:
+    return '"{}"'.format(three.replace('"', '""'))

@@ -167,7 +167,23 @@ async def test_an_indexed_database_is_well_and_reads_without_being_written(datab
 
 def test_words_are_asked_for_by_each_three_letters(c: Connection):
     assert search.match(c, ["abcd", "xy", 'a"b']) == '"abc" AND "bcd" AND "a""b"'
-    assert search.match(c, ["xy"]) is None
+
+
+def test_a_short_word_is_asked_for_by_all_that_begins_with_it(c: Connection, made: Made, monkeypatch: pytest.MonkeyPatch):
+    names = ("q7 first", "a q7b", "the last q7", 'one of "q7"', "編碼", "再編碼一次", "other")
+    for name in names:
+        made.task(name=name, launch={"script": f"# {name}"})
+    fill(c)
+
+    assert search.match(c, ["q7"]) == '("q7\n" OR "q7 " OR "q7""" OR "q7b")'
+    assert found(c, "q7") == [*reversed(names[:4])]
+    assert found(c, "編碼") == ["再編碼一次", "編碼"] and found(c, "碼") == ["再編碼一次", "編碼"]
+    assert search.match(c, ["zq", "碼"]) == '("zq ") AND ("碼\n\n" OR "碼\n#" OR "碼一次")' and found(c, "zq") == []
+
+    monkeypatch.setattr(search, "GROUPS", 3)
+    assert search.match(c, ["q7"]) is None and found(c, "q7") == [*reversed(names[:4])]
+    monkeypatch.setattr(search, "COMMON", 1)
+    assert search.match(c, ["編碼"]) is None and found(c, "編碼") == ["再編碼一次", "編碼"]
 
 
 def test_of_a_long_word_the_rarest_letters_are_asked_for(c: Connection, made: Made):
