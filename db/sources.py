@@ -25,7 +25,7 @@ FEW = 100_000
 """Rows up to which a source is counted, or held as a list."""
 
 SCANNED = 100_000
-"""Texts that are looked through at a time for a word too short for the index."""
+"""Texts that are looked through at a time for a word too short and too common for the index."""
 
 
 class Window(NamedTuple):
@@ -116,7 +116,7 @@ class Indexed:
     """Tasks whose text holds a word, by the index; and those that the index does not know yet, or no longer."""
 
     match: str | None
-    """What to ask the index for; None where a word has too few letters for it, and texts are looked through."""
+    """What to ask the index for; None where a word has few letters and many texts have it, so that these are looked through."""
     word: str
     unknown: int
     """The first place that the index does not know."""
@@ -185,8 +185,10 @@ class Ways(NamedTuple):
 
 SHORT = 2_000
 """A way so short needs no index of texts."""
-SOME = 200
+SOME = 50
 """Rows that tell how many more there are of their kind."""
+NEWEST = 1_000
+"""Places of the first part that is looked at for these."""
 
 
 def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: Unknown) -> Ways:
@@ -199,29 +201,32 @@ def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], u
     indexed = _indexed(c, words, hints, unknown) if words or hints else None
     if indexed is not None:
         few = known[0][1]
-        shorter = few <= SHORT or few < everything[1] and few < _about(c, indexed, low, high)
+        shorter = few <= SHORT or few < everything[1] and few < _about(c, indexed, low, high, few)
         found.insert(1 if shorter else 0, (indexed, None))
     return Ways(found, low, high)
 
 
-def _about(c: Connection, indexed: Indexed, low: int, high: int) -> int:
-    """About how many tasks the index knows to hold a word, as the last ones tell. One too short for it is dear to look for, and comes
+def _about(c: Connection, indexed: Indexed, low: int, high: int, most: int) -> int:
+    """About how many tasks the index knows to hold a word, or more than `most`, as a few tell. These are of parts that grow from the newest
+    task on: what was submitted at once is alike, and tells nothing of what is older. A word too short for it is dear to look for, and comes
     first."""
-    high = min(high, indexed.unknown, _end(c))
-    if indexed.match is None or high <= low:
-        return 0
-    last = indexed.window(c, low, high, True, SOME)
-    return len(last.rowids) * (high - low) // (high - (low if last.edge is None else last.edge))
+    high, part, about = min(high, indexed.unknown, _end(c)), NEWEST, 0
+    while indexed.match is not None and low < high and about <= most:
+        part = min(part, high - low)
+        last = indexed.window(c, high - part, high, True, SOME)
+        about += len(last.rowids) * part // (part if last.edge is None else high - last.edge)
+        high, part = high - part, part * 4
+    return about
 
 
 def held(c: Connection, ways: Ways, most: int, blindly: int, patient: bool = False) -> set[int] | None:
     """All places that may match, when there is a way with no more than so many of them; `blindly` many, where its length is not known.
 
-    Only when `patient` are all texts looked through for a word too short for the index."""
+    Only when `patient` are all texts looked through for a word too short and too common for the index."""
     found: set[int] | None = None
     for source, length in ways.known:
         limit = blindly if length is None else most
-        if length is not None and length > limit or found is not None and (length is None or len(found) <= SHORT):
+        if length is not None and length > limit or found is not None and len(found) <= SHORT:
             continue
         places = _whole(c, source, ways, limit, patient)
         if places is not None:

@@ -80,9 +80,14 @@ def _given(given: Given) -> Any:
     return given if isinstance(given, Mapping) else tuple(given)
 
 
+MOST = 2_000
+"""Statements whose row types are kept: the filters of lists make ever new ones, and each takes 6 KiB."""
+
 _shapes: dict[str, Any] = {}
 
 
 def _shape(sql: str, cursor: sqlite3.Cursor) -> Any:
-    """The row type of a statement, made once: the statements are few, and all that varies in them is bound."""
+    """The row type of a statement, made once while there is room; what is asked again and again soon has its own anew."""
+    if len(_shapes) >= MOST:
+        _shapes.clear()
     return _shapes.setdefault(sql, namedtuple("Row", [column[0] for column in cursor.description], rename=True))

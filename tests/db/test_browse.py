@@ -124,6 +124,7 @@ def small(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walk
     monkeypatch.setattr("db.sources.SCANNED", 700)
     monkeypatch.setattr("db.sources.SHORT", 20)
     monkeypatch.setattr("db.sources.SOME", 10)
+    monkeypatch.setattr("db.sources.NEWEST", 200)
 
 
 MEANS = {
@@ -179,6 +180,13 @@ def test_of_a_word_and_a_state_the_rarer_is_walked_along(c: Connection, monkeypa
     best = browse.Looking(c, wanted(line)).ways().best
 
     assert (best.column if isinstance(best, sources.Valued) else "a word" if isinstance(best, sources.Indexed) else best) == along
+
+
+def test_a_word_that_all_of_the_newest_hold_and_few_others_is_walked_along(c: Connection, monkeypatch: pytest.MonkeyPatch):
+    small(monkeypatch, 10, 10, 10, 10**6)
+    c.exec_driver_sql("UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')")
+
+    assert isinstance(browse.Looking(c, wanted("sweep status:succeeded")).ways().best, sources.Indexed)
 
 
 @pytest.mark.parametrize(

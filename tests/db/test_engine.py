@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db import moves, reads
+from db import moves, reads, sql
 from db.engine import Database, open_database
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
 from db.explain import explain
@@ -60,6 +60,15 @@ async def test_a_read_sees_one_moment(db: Database):
         other.call_soon_threadsafe(other.stop)
         thread.join()
         other.close()
+
+
+async def test_row_types_of_ever_new_statements_are_not_kept_for_ever(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sql, "MOST", 10)
+
+    for n in range(30):
+        assert await db.read(sql.rows, f"SELECT {n} AS n, 'x' AS x") == [(n, "x")]
+
+    assert len(sql._shapes) <= 10
 
 
 async def test_a_transaction_that_fails_leaves_nothing_not_even_a_table(db: Database):
