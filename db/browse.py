@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -24,8 +25,8 @@ from db.states import ENDED, WAITING, Task
 
 PATIENCE = 0.5
 """Seconds that a walk takes at most."""
-SORTED = 3_000
-"""Rows that are looked up and sorted rather than found by a walk."""
+SORTED, SORTED_LATER = 3_000, 64_000
+"""Rows that are looked up and sorted rather than found by a walk; the same, when a walk has found too little."""
 HELD = 100_000
 """Places that are looked up, to be picked from an order's index."""
 BLINDLY = 20_000
@@ -34,6 +35,8 @@ MANY = 300_000
 """The same, when a walk has found too little."""
 WALKED = 4_000
 """Rows that a walk looks at before it is thought to find too little."""
+UNREAD = 16
+"""Places of an index that cost as much as a row that is looked at."""
 SMALL, LARGE = 500, 64_000
 """Rows of the first window and of the largest."""
 
@@ -147,7 +150,7 @@ class Looking:
                 for part in _parts([place for place in places if place in inside]):
                     yield _Step(self.passing(part), len(part), _at(self.c, order, part[-1]))
             at = _at(self.c, order, places[-1]) if len(places) == size else None
-            yield _Step(self.passing(places) if inside is None else [], len(places) if inside is None else 1, at)
+            yield _Step(self.passing(places) if inside is None else [], len(places) if inside is None else 1 + len(places) // UNREAD, at)
             if at is None:
                 return
             size = min(LARGE if inside is not None else LARGE // 8, size * 2)
@@ -244,20 +247,25 @@ def _at(c: Connection, order: Order, place: int) -> At:
 
 
 class _Sorted(NamedTuple):
-    """Everything that matches, in the order that is shown."""
+    """Everything that matches, in the order that is shown: rowids, values and numbers."""
 
-    places: list[tuple[int, At]]
+    rowids: list[int]
+    values: list[Any]
+    numbers: list[int]
 
     def page(self, at: At | None, down: bool, back: bool, limit: int) -> Page:
         """The part beyond a place."""
-        end, start = len(self.places), 0
+        many = len(self.rowids)
         if back:
-            end = end if at is None else sum(_behind(at, place, down) for _, place in self.places)
+            end = many if at is None else bisect_left(range(many), True, key=lambda row: not _behind(at, self._at(row), down))
             start = max(0, end - limit)
         else:
-            start = 0 if at is None else end - sum(_behind(place, at, down) for _, place in self.places)
-            end = min(end, start + limit)
-        return Page([rowid for rowid, _ in self.places[start:end]], start > 0, end < len(self.places), len(self.places), None)
+            start = 0 if at is None else bisect_left(range(many), True, key=lambda row: _behind(self._at(row), at, down))
+            end = min(many, start + limit)
+        return Page(self.rowids[start:end], start > 0, end < many, many, None)
+
+    def _at(self, row: int) -> At:
+        return At(self.values[row], self.numbers[row])
 
 
 def _behind(one: At, other: At, down: bool) -> bool:
@@ -294,8 +302,9 @@ class _Paging:
         if taken.stopped is None:
             return self._page(taken, at, back, limit)
         if self.inside is None and (wide := self._wide()) is not None:
-            self.inside = wide
-            return self._sorted(wide).page(at, self.down, back, limit) if len(wide) <= SORTED else self._more(taken, at, back, limit)
+            self.inside, steps = wide, None
+        if self.inside is not None and len(self.inside) <= SORTED_LATER:
+            return self._sorted(self.inside).page(at, self.down, back, limit)
         return self._more(taken, at, back, limit, steps)
 
     def _wide(self) -> set[int] | None:
@@ -313,11 +322,12 @@ class _Paging:
         """All that match, by looking at each."""
         way, column = "DESC" if self.down else "ASC", self.order.column
         found = (
+            "SELECT json_group_array(rowid), json_group_array(value), json_group_array(number) FROM ("
             f"SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value "
-            f"ORDER BY t.{column} IS NULL, t.{column} {way}, t.number {way}"
+            f"ORDER BY t.{column} IS NULL, t.{column} {way}, t.number {way})"
         )
-        rows = sql.rows(self.look.c, found, (json.dumps(self.look.passing(sorted(places))),))
-        return _Sorted([(row[0], At(row[1], row[2])) for row in rows])
+        (columns,) = sql.rows(self.look.c, found, (json.dumps(self.look.passing(sorted(places))),))
+        return _Sorted(*map(json.loads, columns))
 
     def _page(self, taken: _Taken, at: At | None, back: bool, limit: int) -> Page:
         """What a walk found, and what it knows of the rest."""

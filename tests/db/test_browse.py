@@ -116,10 +116,10 @@ def through(c: Connection, line: str, order: str, down: bool, back: bool, limit:
     raise AssertionError("no end")
 
 
-def small(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10) -> None:
     """As if these few tasks were a million."""
-    limits = {"SORTED": sort, "HELD": held, "BLINDLY": held, "MANY": many, "WALKED": walked, "SMALL": 40, "LARGE": 800}
-    for name, value in limits.items():
+    limits = {"SORTED": sort, "SORTED_LATER": later, "HELD": held, "BLINDLY": held, "MANY": many, "WALKED": walked}
+    for name, value in {**limits, "SMALL": 40, "LARGE": 800}.items():
         monkeypatch.setattr(browse, name, value)
     monkeypatch.setattr("db.sources.SCANNED", 700)
     monkeypatch.setattr("db.sources.SHORT", 20)
@@ -132,6 +132,7 @@ MEANS = {
     "the index of the order is walked along": (10, 10, 10, 10**6),
     "what may match is picked from the index of the order": (10, 10**6, 10**6, 10**6),
     "a walk that found too little goes another way": (10, 10, 10**6, 60),
+    "after a walk that found too little all is sorted": (10, 10**6, 10**6, 60, 10**6),
 }
 
 
