@@ -89,10 +89,12 @@ class Reading(NamedTuple):
 
     @property
     def in_short(self) -> str:
-        """The same for a line of a screen."""
-        first, *others = [one.said for one in self.wrong] or [""]
-        more = f", {len(others)} more" if others else ""
-        return f"{self.briefly(first).partition('. ')[0].removesuffix('.')}; passed over{more}." if first else ""
+        """The same for a line of a screen, where the end may be cut: first how to see the rest."""
+        if not self.wrong:
+            return ""
+        place, colon, fault = self.briefly(self.wrong[0].said).partition(". ")[0].removesuffix(".").partition(": ")
+        more = f" (and {len(self.wrong) - 1} more: taskdeck doctor)" if len(self.wrong) > 1 else ""
+        return f"{place}{more}{colon}{fault}; passed over."
 
     def require_folder(self) -> None:
         """Raises Usage while it is not known where the backups lie."""

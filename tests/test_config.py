@@ -92,7 +92,7 @@ def test_what_is_well_holds_whatever_is_wrong_beside_it(tmp_path: Path):
     assert (found.settings.theme, found.settings.mouse, found.settings.keys) == (None, "off", {"b": "x"})
     assert (found.upkeep.backup.folder, found.upkeep.backup.full, found.upkeep.slow.threshold) == ("/mnt/x", DAY, 0.01)
     assert [one.where for one in found.wrong] == [("backup", "full"), ("theme",), ("keys", "a")]
-    unit = 'must name its unit, such as 30d or 12h, which "7" does not'
+    unit = 'needs a unit, such as 30d or 12h, not "7"'
     assert found.said == f"{path}, line 8: backup.full: {unit}. And 2 more: taskdeck doctor."
 
 

@@ -43,10 +43,13 @@ def script(shell: str) -> str:
 
 
 def _for_zsh(made: str) -> str:
-    """shtab takes the first only of several words, and a long option's value only as a word of its own."""
+    """shtab takes the first only of several words, a long option's value only as a word of its own, and a file that is sourced for
+    one that is loaded by itself; a shell without completion yet begins it."""
     import re
 
-    several = made.replace('  "(*)::', '  "*:')
+    from app.cli.shells import ZSH_SOURCED
+
+    several = made.replace('  "(*)::', '  "*:').replace("if [[ $zsh_eval_context[-1] == eval ]]; then\n", ZSH_SOURCED)
     return re.sub(r'^ .*?"\[.*\]:', lambda spec: re.sub(r'(--[a-z-]+)(?=[,}"])', r"\1=", spec[0]), several, flags=re.MULTILINE)
 
 
@@ -128,6 +131,7 @@ def _arguments(parser: Parser) -> None:
 
 
 EXAMPLES = """\
+  source <(taskdeck completion bash)                  in ~/.bashrc; with zsh in ~/.zshrc
   taskdeck completion bash > ~/.local/share/bash-completion/completions/taskdeck
   taskdeck completion zsh > ~/.zfunc/_taskdeck        (a directory of fpath)
   taskdeck completion fish > ~/.config/fish/completions/taskdeck.fish"""

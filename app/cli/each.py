@@ -17,16 +17,26 @@ HERE = "{}"
 
 
 def each(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str, Any]]:
-    """One task an item of `data`, the item put where `{}` stands in its arguments or parameters, or at the end."""
+    """One task an item of `data`, the item put where `{}` stands in its arguments or parameters, or at the end; and in name and tags."""
     items = _items(data, nul)
     if not items:
         raise Usage(f"--each found nothing on standard input. {NOTHING}")
     if "argv" in task:
-        return [{**task, "argv": _argv(task["argv"], item)} for item in items]
+        return [{**task, "argv": _argv(task["argv"], item), **_called(task, item)} for item in items]
     texts = task.get("parameter_texts", ())
     if not any(HERE in text for _, text in texts):
         raise Usage(f"--each has no place for what it reads. {NOTHING}", "Give a parameter the value {}: -p NAME={}")
-    return [{**task, "parameter_texts": [[key, text.replace(HERE, item)] for key, text in texts]} for item in items]
+    return [{**task, "parameter_texts": [[key, text.replace(HERE, item)] for key, text in texts], **_called(task, item)} for item in items]
+
+
+def _called(task: dict[str, Any], item: str) -> dict[str, Any]:
+    """Name and tags of the item's task. Of a path a name has the last part, since no name has a slash."""
+    found: dict[str, Any] = {}
+    if HERE in task.get("name", ""):
+        found["name"] = cut(task["name"].replace(HERE, clean(item).rstrip("/").rpartition("/")[2]), 200)
+    if "tags" in task:
+        found["tags"] = {key: text.replace(HERE, item) for key, text in task["tags"].items()}
+    return found
 
 
 def _items(data: bytes, nul: bool) -> list[str]:

@@ -70,15 +70,22 @@ def _last_line(task: dict[str, Any]) -> list[Line]:
 
 
 def _cures(task: dict[str, Any]) -> list[Line]:
-    """What could help: the command to type, and what it would bring below it."""
-    found = [cure for cure in task.get("cures") or () if cure["command"]]
+    """What could help: the command to type, and what it would bring below it; where nothing can, a line that says so."""
+    offered = task.get("cures") or ()
+    found = [cure for cure in offered if cure["command"]]
+    if offered and not found:
+        return [[], *_said(f"Nothing here would start it sooner: {'; '.join(cure['gain'] for cure in offered)}.", 2)]
     page: list[Line] = [[], [("  Could help:", "")]] if found else []
     for cure in found:
         page.append([("    ", ""), (f"{output.program()} {clean(shlex.join(cure['command'][1:]))}", "bold")])
-        room = output.room()
-        said = clean(cure["gain"])
-        page += [[(f"      {piece}", "dim")] for piece in ([said] if room is None else wrap(said, max(20, room - 6)))]
+        page += _said(cure["gain"], 6)
     return page
+
+
+def _said(text: str, margin: int) -> list[Line]:
+    """What is said beside, as far right as `margin`."""
+    room, said = output.room(), clean(text)
+    return [[(" " * margin + piece, "dim")] for piece in ([said] if room is None else wrap(said, max(20, room - margin)))]
 
 
 def _moves(task: dict[str, Any]) -> bool:

@@ -110,6 +110,10 @@ _taskdeck_command() {
 }
 """
 
+ZSH_SOURCED = r"""if [[ $zsh_eval_context[-1] == (eval|file) ]]; then
+  (( $+functions[compdef] )) || { autoload -Uz compinit; compinit }
+"""
+
 FISH = r"""
 # $argv[1]: kind.
 function __taskdeck_names

@@ -100,6 +100,7 @@ def _facts(task: dict[str, Any], now: float, room: int | None) -> list[Line]:
             f"{clean(task['queue'])}{_pool(task)}     priority {task['priority']}     by {clean(task['submitted_by'])}",
         ),
         ("asked", _asked(task)),
+        ("uses", _uses(task.get("use"))),
         ("submitted", _submitted(task, now)),
         ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in look.ENDED)),
         ("before", ", ".join(_other(c) for c in task.get("children") or ())),
@@ -158,6 +159,15 @@ def _asked(task: dict[str, Any]) -> str:
         f"retries {task['retries']} every {amounts.setting(task['retry_delay'])}" if task["retries"] else "retries 0"
     )
     return f"cpu {amounts.plain(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
+
+
+def _uses(use: dict[str, Any] | None) -> str:
+    """What it takes while it runs, as the runtime measured it last, and at most so far."""
+    if not use:
+        return ""
+    most = f"at most {amounts.cpu(use['most_cpu'])} and {amounts.memory(use['most_memory'])}"
+    several = f"   {use['processes']:,} processes" if use["processes"] > 1 else ""
+    return f"cpu {amounts.cpu(use['cpu'])}   memory {amounts.memory(use['memory'])}, {most}{several}"
 
 
 def _submitted(task: dict[str, Any], now: float) -> str:

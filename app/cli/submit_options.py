@@ -41,7 +41,7 @@ def arguments(parser: Parser) -> None:
     what.add_argument(
         "-p", dest="parameters", action="append", type=_parameter, metavar="K=V", help="a parameter; K:=JSON"
     )
-    what.add_argument("--each", action="store_true", help="one task a line of stdin, put where {} stands or at the end")
+    what.add_argument("--each", action="store_true", help="one task a line of stdin, put where {} stands (also in -n, --tag) or at the end")
     what.add_argument("-0", dest="nul", action="store_true", help="with --each: items end in NUL, not in a newline")
     what.add_argument("--from", dest="lines", type=filled, metavar="FILE", help="one task a JSON line; - is stdin; all or nothing")
     what.add_argument("--keep-going", action="store_true", help="with --from: store the good lines, list the bad")
@@ -80,7 +80,7 @@ EXAMPLES = """\
   taskdeck submit -c 'sort a | uniq > b'
   taskdeck submit encode -p input=a.mkv -p output=a.mp4
   taskdeck submit --cpu 2 --memory 4G --timeout 2h --after 41 -- ./train.sh
-  ls *.log | taskdeck submit --each -- gzip -k {}
+  ls *.log | taskdeck submit --each -n 'zip {}' -- gzip -k {}
   taskdeck submit --from jobs.jsonl
                        {"argv": ["gzip", "-k", "a.log"], "queue": "night", "cpu": 2}
                        {"script": "sort a | uniq > b", "after": [41], "timeout": "1h"}

@@ -211,6 +211,8 @@ class News(NamedTuple):
     at: float
     by: str
     text: str
+    origin: str = ""
+    """The terminal it was done from, as `session.terminal` names it; "" when it came from none."""
 
 
 class BackupFacts(NamedTuple):

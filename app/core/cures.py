@@ -13,7 +13,7 @@ from app.core.clean import clean
 from app.core.cure import Cure, Undo, World, brings, ids_of, in_view, on_task, setting, with_pool, with_queue
 from app.core.explain import case_of, scene_of
 from app.core.past import MARGIN, Past, rounded_cpu, rounded_memory, typed_memory
-from app.core.plan import ACTIVE, Active, QueueView, Waiting, fits
+from app.core.plan import ACTIVE, Active, PoolView, QueueView, Waiting, fits
 from app.core.reasons import Need, needs_of
 
 MOST = 6
@@ -31,6 +31,8 @@ def cures(world: World) -> tuple[Cure, ...]:
         return ()
     case = case_of(scene_of(world.view, [world.subject]), world.subject, None)
     found = [cure for make in _MAKERS for cure in make(world, case, codes)]
+    if world.subject.status == "queued" and not any(cure.verb for cure in found):
+        found.insert(0, Cure("none", "nothing here would start it sooner", world.why.reasons[0].short, worth=4))
     return tuple(sorted(found, key=lambda cure: (cure.worth > 3, cure.asks is not None, cure.worth)))[:MOST]
 
 
@@ -218,7 +220,10 @@ def _larger(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
     wanted = {_OPTION[need.code]: _in_all(need) for need in needs}
     machine = {"memory": world.memory, "cpu": world.cores}
     beyond = [name for name, amount in wanted.items() if amount > (machine[name] or 0.0)]
-    if not needs or not in_view(world) or beyond and case.room.can_ever_hold(world.task.cpu, world.task.memory):
+    if not needs or not in_view(world):
+        return
+    if beyond and case.room.can_ever_hold(world.task.cpu, world.task.memory):
+        yield from _machine_ends(pool, {name: (wanted[name], machine[name]) for name in beyond})
         return
     old = {"memory": pool.total_memory, "cpu": pool.total_cpu}
     worth, gain = brings(world, with_pool(world.view, pool.name, **{f"total_{name}": n for name, n in wanted.items()}), world.task)
@@ -232,8 +237,21 @@ def _larger(world: World, case: Case, codes: set[str]) -> Iterator[Cure]:
                    f"pool {pool.name}", worth=worth)  # fmt: skip
 
 
+def _machine_ends(pool: PoolView, beyond: Mapping[str, tuple[float, float | None]]) -> Iterator[Cure]:
+    """Why the pool is not made larger: what the machine has, where more would be wanted."""
+    has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
+    told = [
+        f"pool {clean(pool.name)} has all {_AMOUNT[name](most)} of the machine" if has[name] >= most
+        else f"{_AMOUNT[name](wanted)} would do, the machine has {_AMOUNT[name](most)}"
+        for name, (wanted, most) in beyond.items() if most is not None
+    ]  # fmt: skip
+    if told:
+        yield Cure("pool", "a larger pool", "; ".join(told), worth=4)
+
+
 _OPTION = {"pool-memory": "memory", "pool-cpu": "cpu"}
 _WRITE: dict[str, Callable[[float], str]] = {"memory": typed_memory, "cpu": plain}
+_AMOUNT: dict[str, Callable[[float], str]] = {"memory": lambda mib: f"{memory(mib)} memory", "cpu": _cores}
 
 
 def _sent(pool: str, amounts: Mapping[str, float]) -> dict[str, str]:

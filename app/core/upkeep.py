@@ -175,7 +175,7 @@ def _span(value: Any) -> float:
     """A time that people mean in days: a bare number, which would be seconds, is refused."""
     text = _text(value, "a duration such as 30d or 12h")
     if text.strip()[-1:].isdigit():
-        raise ValueError(f"must name its unit, such as 30d or 12h, which {amounts.quoted(text)} does not")
+        raise ValueError(f"needs a unit, such as 30d or 12h, not {amounts.quoted(text)}")
     return _some_time(text)
 
 

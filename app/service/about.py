@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from app.core import sla
 from app.core.past import MARGIN, Past, rounded_memory
-from app.service import find, kin, metrics, past, views
+from app.service import find, kin, metrics, past, view, views
 from app.service.call import Call
 from db import clock, named, operations, reads
 from db.kin import acts
@@ -29,14 +29,14 @@ def told(c: Connection, call: Call, ident: str | int) -> Told:
     """What `about` answers."""
     row = find.task(c, ident)
     task, waits = views.shown(c, row.uuid), row.status in WAITING
-    history, use = past.of(c, row), _use(call, task["instances"])
+    history, use = past.of(c, row), views.use_of(call, task["instances"])
     return {
         "task": task,
         "why": views.explained(c, call, [row.uuid])[0] if waits else None,
         "log": None if waits else views.logged(c, call, row.uuid, None),
         "past": asdict(history) if history else None,
         "fit": _fit(task["instances"], use, history),
-        "ends_in": _ends_in(row, task["instances"], history),
+        "ends_in": _ends_in(c, row, task["instances"]),
         "use": use,
         "tree": kin.of(c, row.uuid),
         "slas": list(_slas(c, row, task)),
@@ -53,21 +53,17 @@ def _fit(runs: Sequence[Told], use: Told | None, found: Past | None) -> Told:
     return {"cpu": found.cpu if found else None, "memory": memory}
 
 
-def _ends_in(row: TaskRow, runs: Sequence[Told], found: Past | None) -> list[float] | None:
+def _ends_in(c: Connection, row: TaskRow, runs: Sequence[Told]) -> list[float] | None:
     """The range of seconds in which a run ends, by past runs and never beyond its limit; below 0 it is late by that much."""
     run = next((run for run in runs if run["status"] in ACTIVE and run["start_time"]), None)
-    if run is None or found is None or found.usual is None:
+    if run is None:
         return None
     ran = clock.utcnow().timestamp() - clock.unix(run["start_time"])
-    ends = sorted(min(end, row.timeout or end) - ran for end in (found.usual.median, found.usual.p95))
+    # Asked as the board asks: an end that one screen knows the others know too.
+    if (usual := view.remembered(c).of_run(c, row.template, row.name, ran)) is None:
+        return None
+    ends = sorted(min(end, row.timeout or end) - ran for end in (usual.median, usual.p95))
     return ends if ends[0] > 0 else [ends[1], ends[1]]
-
-
-def _use(call: Call, runs: Sequence[Told]) -> Told | None:
-    """What the active run takes."""
-    run = next((run for run in runs if run["status"] in ACTIVE), None)
-    used = call.live.use(run["runid"]) if run and call.live else None
-    return used._asdict() if used else None
 
 
 def _slas(c: Connection, row: TaskRow, task: Told) -> Iterator[Told]:

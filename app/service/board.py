@@ -287,8 +287,9 @@ def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, befo
 def _running(c: Connection, call: Call, run: ActiveRow, now: datetime) -> RunningLine:
     used = call.live.usage(run.runid) if call.live else None
     started = clock.unix(run.start_time) if run.start_time else None
-    past = view.remembered(c).of(c, run.template)
-    left = forecast.left(now.timestamp() - started, past, run.timeout) if started else None
+    ran = now.timestamp() - started if started else 0.0
+    past = view.remembered(c).of_run(c, run.template, run.name, ran)
+    left = forecast.left(ran, past, run.timeout) if started else None
     return RunningLine(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
         run.priority, *(used or (None, None)), last_output(call, run.runid), _instead(run), past is None and left is not None,
@@ -426,7 +427,7 @@ def _news(c: Connection) -> News | None:
         return None
     words = rows[0].verb.split()  # "pause", "queue pause", "set priority cpu"
     done = next((_DONE[word] for word in words if word in _DONE), rows[0].verb)
-    return News(clock.unix(rows[0].created_at), rows[0].by, f"{done} {_object(c, rows[0].object)}")
+    return News(clock.unix(rows[0].created_at), rows[0].by, f"{done} {_object(c, rows[0].object)}", rows[0].origin or "")
 
 
 def _object(c: Connection, obj: str) -> str:

@@ -23,10 +23,10 @@ def of(c: Connection, task: TaskRow) -> Past | None:
     same = same if len(same) >= ENOUGH_RUNS else [Run(*row[1:]) for row in lately if row[0] == task.name]
     if len(same) >= ENOUGH_RUNS or not _DIGITS.search(task.name):
         return learn("name", same)
-    kind = _kind(task.name)
-    return learn("like", [Run(*row[1:]) for row in lately if _kind(row[0]) == kind])
+    alike = kind(task.name)
+    return learn("like", [Run(*row[1:]) for row in lately if kind(row[0]) == alike])
 
 
-def _kind(name: str) -> str:
+def kind(name: str) -> str:
     """`encode S#E#.mkv`: a name without its digits."""
     return _DIGITS.sub("#", name)

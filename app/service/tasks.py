@@ -155,6 +155,7 @@ def _ended_note(row: TaskRow, verb: str) -> str:
 _SIGNAL: TypeAdapter[int] = TypeAdapter(spec.Signal)
 _SECONDS: TypeAdapter[float | None] = TypeAdapter(spec.Duration | None)
 _ATTEMPTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
+_ENDS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
 def _checked(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
@@ -345,12 +346,17 @@ def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
         )
 
 
-async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bool = False) -> dict[str, Any]:
-    """Run ended tasks once more; one that succeeded only with `again`."""
+async def retry(
+    call: Call, *, ids: Ids = None, select: Select = None, again: bool = False, ends: dict[str, float] | None = None
+) -> dict[str, Any]:
+    """Run ended tasks once more; one that succeeded only with `again`. Of those that ended, by uuid, at these UNIX seconds, what has ended
+    once more since is refused."""
+    meant = _checked("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
             raise Conflict(f"{_title(row)} is {row.status}: only a task that has ended runs again.")
+        _refuse_other_end(row, meant)
         if row.status == Task.SUCCEEDED and not again:
             raise Conflict(
                 f"{_title(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}"
@@ -368,6 +374,13 @@ async def retry(call: Call, *, ids: Ids = None, select: Select = None, again: bo
     done = await _each(call, "retry", ids, select, may, act)
     done["notes"] += notes
     return done
+
+
+def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
+    """Refuse a task that has ended once more since its end was looked at: nobody was asked about this one."""
+    if row.uuid in ends and ends[row.uuid] != (clock.unix(row.ended_at) if row.ended_at else 0.0):
+        ended = row.status.replace("_", " ")
+        raise Conflict(f"{_title(row)} has ended once more meanwhile ({ended}), so it was left alone: look, and ask again.")
 
 
 _NAMED = 10
@@ -393,8 +406,9 @@ def _in_spite(alone: Sequence[Any]) -> list[str]:
     return said + ([f"and {len(alone) - _NAMED:,} more such."] if alone[_NAMED:] else [])
 
 
-async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Take ended tasks away, with their runs and logs."""
+async def rm(call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None) -> dict[str, Any]:
+    """Take ended tasks away, with their runs and logs; `ends` as of `retry`."""
+    meant = _checked("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
@@ -402,6 +416,7 @@ async def rm(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str,
                 f"{_title(row)} is {row.status}: only a task that has ended can be removed.",
                 f"To end it: taskdeck cancel {row.number}",
             )
+        _refuse_other_end(row, meant)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         now = clock.now()
@@ -446,7 +461,8 @@ def update(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
 def _waiting_only(verb: str) -> May:
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
-            raise Conflict(_ended_note(row, verb))
+            again = f"taskdeck retry {'--again ' if row.status == Task.SUCCEEDED else ''}{row.number}"
+            raise Conflict(_ended_note(row, verb), f"One like it with other values: R in the deck; once more as it is: {again}")
 
     return may
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,7 +14,8 @@ from app.core import amounts, forecast
 from app.core.case import Parent, Subject, Why
 from app.core.explain import explain_all
 from app.core.plan import Active, PoolView, QueueView, View, Waiting, plan
-from db import aside, clock, dispatch, reads
+from app.service.past import kind
+from db import aside, clock, dispatch, past, reads
 from db.rows import LineRow, ParentRow, QueueRow, TaskRow
 from db.states import WAITING, Task
 
@@ -25,10 +26,12 @@ UNKNOWN_FOR = 2.0
 
 
 class Habits:
-    """How long each template's runs usually take; asked of the database once in 30 s, 2 s while that is not known, not at every round."""
+    """How long runs usually take; asked of the database once in 30 s, 2 s while that is not known, not at every round."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, forecast.Usual | None]] = {}
+        self._commands: tuple[float, dict[str, forecast.Usual], dict[str, forecast.Usual]] = (-REMEMBERED, {}, {})
+        """When the last commands were asked for, how long they took by name, and by kind of name."""
 
     def of(self, c: Connection, template: str | None) -> forecast.Usual | None:
         """The usual run time of a template; None for ad-hoc tasks and too few runs."""
@@ -39,6 +42,33 @@ class Habits:
             found = forecast.usual(reads.past_run_seconds(c, template))
             self._known[template] = (time.monotonic(), found)
         return found
+
+    def of_run(self, c: Connection, template: str | None, name: str, elapsed: float) -> forecast.Usual | None:
+        """What says when a run ends: its template, else the last commands of its name, else those of names that differ in digits only.
+
+        The last say nothing of a run that has taken longer than they did: `sleep 600` is not late because `sleep 2` was short.
+        """
+        if template is not None:
+            return self.of(c, template)
+        found = self._command(name)
+        if time.monotonic() - self._commands[0] >= (REMEMBERED if found else UNKNOWN_FOR):
+            ran = past.lately(c)
+            self._commands = (time.monotonic(), _usual_by(ran, str), _usual_by(ran, kind))
+            found = self._command(name)
+        return found if found is None or name in self._commands[1] or elapsed < found.p95 else None
+
+    def _command(self, name: str) -> forecast.Usual | None:
+        _, named, alike = self._commands
+        return named.get(name) or alike.get(kind(name))
+
+
+def _usual_by(ran: Sequence[Sequence[Any]], key: Callable[[str], str]) -> dict[str, forecast.Usual]:
+    """How long these runs, each a name and its seconds, usually took; only where there are enough."""
+    seconds: dict[str, list[float]] = {}
+    for name, took, *_ in ran:
+        if took is not None:
+            seconds.setdefault(key(name), []).append(took)
+    return {name: found for name, took in seconds.items() if (found := forecast.usual(took))}
 
 
 _REMEMBERED: WeakKeyDictionary[Engine, Habits] = WeakKeyDictionary()
@@ -87,10 +117,10 @@ def waiting(c: Connection, habits: Habits, t: Any) -> Waiting:
 
 def _active(c: Connection, habits: Habits, row: Any, now: datetime) -> Active:
     elapsed = (now - clock.parse(row.start_time)).total_seconds() if row.start_time else 0.0
-    past = habits.of(c, row.template)
+    usual = habits.of_run(c, row.template, row.name, elapsed)
     limit = None if row.timeout is None else row.timeout - elapsed
-    left = forecast.left(elapsed, past, row.timeout)
-    return Active(row.number, row.name, row.queue, row.cpu, row.memory, left, past is not None, limit)
+    left = forecast.left(elapsed, usual, row.timeout)
+    return Active(row.number, row.name, row.queue, row.cpu, row.memory, left, usual is not None, limit)
 
 
 def next_starts(c: Connection, habits: Habits) -> tuple[View, Sequence[Waiting]]:

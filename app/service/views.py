@@ -19,7 +19,7 @@ from app.service import cures, find, view
 from app.service.call import Call
 from db import aside, clock, looks, reads
 from db.rows import InstanceRow, LineRow, TaskRow
-from db.states import ENDED, WAITING, Task
+from db.states import ACTIVE, ENDED, WAITING, Task
 
 RECENT = timedelta(hours=24)
 EXPLAINED = 100
@@ -118,7 +118,7 @@ _NONE = (None, None, None, None)
 
 def _notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[str, tuple[Any, ...]]:
     """{uuid: what a list says beside the task's own columns}: of those that run, and of these that wait."""
-    why = view.reasons(c, view.Habits(), waiting, halted(call))
+    why = view.reasons(c, view.remembered(c), waiting, halted(call))
     told: dict[str, tuple[Any, ...]] = {run.task_id: (run.status, run.reason, None, None) for run in reads.running(c)}
     for uuid, found in why.items():
         short = found.reasons[0].short if found.reasons else None
@@ -135,8 +135,16 @@ def halted(call: Call) -> str | None:
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """One task with its runs, what it waits for, what waits for it, and its history."""
-    return await call.db.read(shown, id)
+    """One task with its runs, what it waits for, what waits for it, its history, and what it uses while it runs."""
+    task = await call.db.read(shown, id)
+    return task | {"use": use_of(call, task["instances"])}
+
+
+def use_of(call: Call, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What the active of these runs takes."""
+    run = next((run for run in runs if run["status"] in ACTIVE), None)
+    used = call.live.use(run["runid"]) if run and call.live else None
+    return used._asdict() if used else None
 
 
 def shown(c: Connection, ident: str | int) -> dict[str, Any]:
@@ -177,7 +185,7 @@ async def why(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
 def explained(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
     """What `why` answers of some tasks."""
     rows = [find.task(c, ident) for ident in ids]
-    habits = view.Habits()
+    habits = view.remembered(c)
     seen = view.view(c, habits, halted(call))
     answers = view.reasons(c, habits, rows, seen.halted, seen)
     help = cures.of(c, call, habits, rows, seen, answers)
@@ -220,7 +228,7 @@ def _groups(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, An
     for status, rows in reads.not_queued(c, SAMPLED).items():
         lines[status.value, ""] = (rows, sum(n for (_, found), n in counts.items() if found == status.value))
     looked = [row for rows, _ in lines.values() for row in rows]
-    answers = view.reasons(c, view.Habits(), looked, halted(call))
+    answers = view.reasons(c, view.remembered(c), looked, halted(call))
     counted: dict[str, int] = {}
     for rows, total in lines.values():
         for at, row in enumerate(rows, 1):
@@ -277,7 +285,7 @@ def logged(c: Connection, call: Call, ident: str | int, attempt: int | str | Non
     if attempt not in (None, "all") and not chosen:
         raise Usage(f"#{row.number} has no attempt {clean(str(attempt))}; it made {len(runs)}.")
     kept = reads.logs_of(c, row.uuid)
-    reasons = view.reasons(c, view.Habits(), [row], halted(call)).get(row.uuid) if row.status in WAITING else None
+    reasons = view.reasons(c, view.remembered(c), [row], halted(call)).get(row.uuid) if row.status in WAITING else None
     return {
         "number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status,
         "why": reasons.reasons[0].text if reasons and reasons.reasons else None,

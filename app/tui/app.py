@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual._compositor import ChopsUpdate
+from textual._time import get_time
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, NoColor
@@ -28,12 +29,12 @@ from textual.widget import AwaitMount
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
 from app.core.clean import width
-from app.core.signs import BAD
+from app.core.session import terminal
 from app.errors import Problem
 from app.tui import silence, unread
 from app.tui.backingup import BackingUp, told
 from app.tui.banner import DATABASE, Banner, needs_room
-from app.tui.batch import Batch
+from app.tui.batch import Asked, Batch
 from app.tui.confirm import NAMED
 from app.tui.errands import Errands
 from app.tui.faults import record
@@ -55,7 +56,7 @@ from app.tui.terminal import ClicksOnlyDriver
 from app.tui.themes import THEMES
 from app.tui.toosmall import TooSmall
 from app.tui.updates import CellsUpdate
-from app.tui.verbs import Deed
+from app.tui.verbs import Deed, Unfit
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,8 +70,6 @@ AHEAD = 0.5
 """Seconds after which what the form needs is imported: the rows are there by then."""
 SOON = 0.1
 """Seconds after which the rows that are at hand are drawn."""
-ACTED = 2.0
-"""Seconds after a verb of this deck in which the news is taken to be its own."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
 SHOWS_AGAIN = 5.0
 """Seconds after which the rows of tasks that were made to run again show it."""
@@ -82,6 +81,8 @@ UNDONE = 50
 """Things that `u` takes back, one after the other."""
 TWICE = 2.0
 """Seconds within which a second ctrl+c leaves."""
+UNSEEN = 1.0
+"""Seconds in which nobody has read yet why a verb was of no use."""
 
 
 class TaskdeckApp(Sturdy, Places, TooSmall):
@@ -109,7 +110,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         Binding("9", "go('history')", "History", id="place.history"),
         Binding("O", "go('operations')", "Operations: who did what", id="place.operations"),
         Binding("S", "start_runtime", "Start the runtime", id="deck.start"),
-        Binding("B", "go('database')", "Database: size, backups, what cleanup would free", id="place.database"),
+        Binding("B", "go('database')", "Database: size, backups, what cleanup frees", id="place.database"),
     ]
 
     board: var[Board | None] = var(None, init=False)
@@ -143,10 +144,10 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """What `u` takes back, the latest last, each with what was said of it, safe."""
         self._done_for_good = False
         """Whether something that cannot be undone was done after the latest of these."""
-        self.unanswered = 0
-        """How many deeds were asked that have no answer yet, and how many are looked over first."""
-        self._undo_waits = 0
-        """How often `u` was pressed meanwhile: it means what was asked last, once that is done."""
+        self._asked: list[Asked] = []
+        """What was asked, or is looked over first, and has no answer yet, in the order of the keys."""
+        self._unfit_at = float("-inf")
+        """When a verb was last of no use to the row it was for, on the clock `ticks`."""
         self.asked_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
         self.asked_again: dict[str, tuple[float, float]] = {}
@@ -162,8 +163,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=self.may_start, args=self.seen.asked
         )  # fmt: skip
         self._silence = silence.Silence()
-        self.acted_at = 0.0
-        """UNIX seconds at which this deck last changed something."""
+        self.origin = terminal()
+        """Where what is done here comes from: what is told as news was done elsewhere."""
         self.failure: Exception | None = None
         """The first thing that failed in the deck itself, if anything did."""
         self.fatal = False
@@ -182,8 +183,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._idle_key: Span | None = None
         """What was said of the last key that does nothing."""
         self._broke_at = float("-inf")
+        self.coming: asyncio.Event | None = None
+        """Whether what a screen is opened with was read; keys typed meanwhile are for that screen."""
+        self._deaf_until = float("-inf")
+        """What was typed before this time was for a screen that did not come."""
         self._clicked_on: Screen[Any] | None = None
         """The screen of the last click."""
+        self._handed_on = False
+        """Whether the mouse, or a key that is bound to nothing, say the letter of an answer, may be on its way to a screen or a list."""
         for theme in THEMES:
             self.register_theme(theme)
         names = [theme.name for theme in THEMES]
@@ -245,12 +252,6 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if self.app_focus:
             self.seen.looked(self.now())
 
-    def saw(self, ident: str) -> None:
-        """A task is looked at: if it failed, that was seen."""
-        ended = self.board.ended if self.board else ()
-        if any(line.uuid == ident and line.status in BAD for line in ended):
-            self.seen.opened(ident)
-
     def on_unmount(self) -> None:
         self.seen.looked(self.now())
         self.feed.stop()
@@ -265,14 +266,33 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """
         if isinstance(event, events.MouseDown) and self._is_second_click(event):
             return
+        self._handed_on = self._handed_on or isinstance(event, events.MouseEvent)
         if isinstance(event, events.MouseUp):
             self._clicked_on = self.screen
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded and not await self._is_heard(event):
+            return
         if isinstance(event, events.Key) and not event.is_forwarded and not self.too_small:
             self.leave_said()
             if await self._acts(event):
                 self.unsay(self._idle_key)
                 return
         await super().on_event(event)
+
+    async def _is_heard(self, event: events.Key | events.Paste) -> bool:
+        """Whether the screen that it was typed for is there: one that is on its way is waited for, and goes with what was typed for it
+        where it does not come soon."""
+        coming, self.coming = self.coming, None
+        if coming is not None:
+            await happens(coming)
+            if not coming.is_set():
+                coming.set()
+                self.nothing_comes()
+                self.say("What it begins with did not come, so it was not opened. Press again.", "warn")
+        return event.time > self._deaf_until
+
+    def nothing_comes(self) -> None:
+        """The screen that keys were typed ahead for does not come: on what lies there now they would be verbs."""
+        self._deaf_until = get_time()
 
     def _is_second_click(self, event: events.MouseDown) -> bool:
         """Whether it is the second of a double click of which the first has brought another screen: nobody meant that one."""
@@ -281,7 +301,12 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         return soon and place == event.screen_offset and self.screen is not self._clicked_on
 
     async def _acts(self, event: events.Key) -> bool:
-        """Whether the key was bound to something, which is done. A screen that a key before has opened is given time to come up."""
+        """Whether the key was bound to something, which is done. What was clicked, or answered, before it is done first, and a screen that
+        comes of that, or of a key before, is given time to come up: a verb is for that row, and a letter for that field."""
+        handed_on, self._handed_on = self._handed_on, False
+        for pump in (self.focused or self.screen).ancestors_with_self if handed_on else ():
+            await self._come_through(pump)
+        await self._flush_next_callbacks()
         await happens(self.screen._mounted_event)
         # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
         if any(hasattr(screen, "takes_keys") for screen in self.screen_stack):
@@ -297,6 +322,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         # What is done by a message, say by the screen for a row of its table, is done before the next key too.
         for pump in (focused or self.screen).ancestors_with_self if acted else ():
             await self._come_through(pump)
+        self._handed_on = not acted
         return acted
 
     async def _acted(self, event: events.Key) -> bool:
@@ -504,10 +530,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self._ask(deeds, Batch(self, len(deeds)))
 
     def _ask(self, deeds: Sequence[Deed], batch: Batch) -> None:
-        self.acted_at = self.now() + ACTED
-        self.unanswered += len(deeds)
+        if deeds:
+            self._waits_for(batch)
         for deed in deeds:
             self.errands.send(deed.verb, deed.args, batch.taker(deed))
+
+    def _waits_for(self, asked: Asked) -> None:
+        self._asked.append(asked)
+        self._unfit_at = float("-inf")  # `u` means this from now on
 
     @property
     def can_undo(self) -> bool:
@@ -532,27 +562,41 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Undo the last thing that can be undone, then the one before it. Where something else was done since, say first what that is."""
         if self.refuses():
             return
-        if self.unanswered:
-            self._undo_waits += 1
+        unfit, self._unfit_at = self.ticks() - self._unfit_at < UNSEEN, float("-inf")
+        if not self._asked:
+            self._done_for_good = self._done_for_good or unfit
+            self._take_back()
+        elif unfit:
+            self.say("u again takes back what was asked before.", stays=False)
+        else:
+            self._asked[-1].undos += 1
             self.say(UNANSWERED, stays=False)
-        elif self._done_for_good:
+
+    def _take_back(self, more: int = 0) -> None:
+        """Take back the last thing that can be, and `more` before it, each when the one behind it is."""
+        if self._done_for_good and self._undoing:
             self._done_for_good = False
             self.say(f"u again takes back: {self.undone_next.rstrip('.')}, which was before.", stays=True)
         elif self._undoing:
             said, deeds = self._undoing.pop()
-            self._ask(deeds, Batch(self, len(deeds), said))
+            batch = Batch(self, len(deeds), said)
+            batch.undos = more
+            self._ask(deeds, batch)
         else:
             self.say("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
 
-    def all_answered(self, did: bool) -> None:
-        """All that was asked together is answered: what `u` was pressed for meanwhile is taken back, unless nothing was done."""
-        if not self.unanswered:
-            waits, self._undo_waits = self._undo_waits, 0
-            if waits and did:
-                self.action_undo()
-                self._undo_waits = waits - 1 if self.unanswered else 0
-            elif waits:  # say before a question that is open now, which is not to be answered in that belief
-                self.unsay((self.look.own(UNANSWERED), ""))
+    def answered(self, asked: Asked, did: bool) -> None:
+        """It is answered: what `u` was pressed for behind it is taken back, unless nothing was done."""
+        self._asked.remove(asked)
+        if asked.undos and did:
+            self._take_back(asked.undos - 1)
+        elif asked.undos:  # say before a question that is open now, which is not to be answered in that belief
+            self.unsay((self.look.own(UNANSWERED), ""))
+
+    def unfit(self, why: Unfit) -> None:
+        """Say why a verb is of no use to its row; `u` right behind it was not meant for what was done before."""
+        self.say(self.look.theirs(str(why)), "warn")
+        self._unfit_at = self.ticks()
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""
@@ -577,7 +621,6 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def _backed_up(self, answer: Mapping[str, Any] | None, error: Exception | None) -> None:
         self._backing_up = None
-        self.acted_at = self.now() + ACTED
         self.say(*told(answer, error, self.look), stays=True)
 
     def _started(self, _: Any, error: Exception | None) -> None:
@@ -592,11 +635,16 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """`show` of the first few tasks, for a question, or for what is done without one; an empty list when that fails."""
 
         def have(found: Sequence[Any]) -> None:
-            self.unanswered -= 1
-            then(found)
-            self.all_answered(did=False)
+            before = len(self._asked)
+            try:
+                then(found)
+                if self._asked[before:]:
+                    self._asked[-1].undos, asked.undos = asked.undos, 0
+            finally:
+                self.answered(asked, did=False)
 
-        self.unanswered += 1
+        asked = Asked()
+        self._waits_for(asked)
         self.questions.run_with(
             lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:NAMED]],
             lambda found, error: self.call_later(have, found or []),

@@ -19,11 +19,20 @@ NEXT = 8
 """Cells that what `u` takes back next keeps at least: what was taken back now is told first."""
 
 
-class Batch:
+class Asked:
+    """What a key asked for, and what has no answer yet."""
+
+    def __init__(self) -> None:
+        self.undos = 0
+        """How often `u` was pressed behind it: that means this, once it is done, whatever was asked for since."""
+
+
+class Batch(Asked):
     """The answers to deeds that were asked together, said in one line."""
 
     def __init__(self, app: TaskdeckApp, count: int, takes_back: str = "") -> None:
         """`takes_back`: what was said, when it was done, of what these deeds undo; safe."""
+        super().__init__()
         self._app = app
         self._takes_back = takes_back
         self._open = count
@@ -42,7 +51,6 @@ class Batch:
 
     def _take(self, deed: Deed, answer: Any, error: Exception | None) -> None:
         self._open -= 1
-        self._app.unanswered -= 1
         refused = error is not None or (isinstance(answer, dict) and bool(answer.get("refused")))
         if refused:
             self._app.asked_priorities.clear()
@@ -83,7 +91,7 @@ class Batch:
             room = self._app.size.width - width("  ".join([*texts, "u undo: "])) - 1
             texts = [*texts, f"u undo: {self._app.look.cut(before, max(NEXT, room))}"]
         self._app.say("  ".join(texts), "warn" if self._failed else "", stays=True)
-        self._app.all_answered(self._did)
+        self._app.answered(self, self._did)
 
 
 def _short(texts: Sequence[str], more: str) -> list[str]:

@@ -158,6 +158,15 @@ class Doc(Lines, can_focus=True):
             self.cursor = target
             self.post_message(self.Moved(target))
 
+    def lead(self, first: str) -> bool:
+        """Put the cursor on the first target that begins so, if there is one; whether there is."""
+        found = next((target for target in self._targets() if target.startswith(first)), None)
+        if found is not None:
+            self._go(found)
+            self._reveal(self._targets()[found])
+            self._redraw()
+        return found is not None
+
     def action_page(self, pages: int) -> None:
         """Scroll by pages."""
         self._offset += pages * max(1, self.size.height - 1)

@@ -164,9 +164,14 @@ def _pool(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[st
         for name, used in (("memory", line.used_memory), ("cpu", line.used_cpu)):
             if name in changes:
                 yield _resized(name, _total(line, name), used, float(changes[name]))
+                if not float(changes[name]):
+                    yield f"Nothing can start in pool {clean(line.name)} that asks for {_SHUT[name]}."
         if "status" in changes:
             mine = [queue for queue in board.queues if queue.pool == line.name]
             yield _turned(changes["status"], sum(q.load for q in mine), sum(q.waiting for q in mine))
+
+
+_SHUT = {"memory": "memory", "cpu": "CPU, as every task does unless it says 0"}
 
 
 def _resized(name: str, was: float, used: float, total: float) -> str:

@@ -218,6 +218,8 @@ def _where(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Sp
     spans.append((f"{host}{' ' * GAP}", ""))
     for digit, _ in bearings.places if bearings.tab else ():
         here = digit == bearings.tab
+        if look.plain and not here:  # read out they tell nothing, and the counters need the room
+            continue
         spans.append((Link(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim"))
     return spans
 

@@ -19,6 +19,8 @@ from app.tui.log import Source
 from app.tui.logpager import Page, Pager
 from app.tui.logreader import Command, Reader, Resize
 
+NOTHING_YET, NOTHING = "Nothing is written yet.", "Nothing was written."
+
 
 class LogView(Lines, can_focus=True):
     """A log, live. Give it a source with `open`; `live` says whether it may still grow.
@@ -71,6 +73,8 @@ class LogView(Lines, can_focus=True):
         self._commands: SimpleQueue[Command | None] | None = None
         self._live = False
         self._seen = True
+        self._empty = False
+        """Whether there is a log that was read and holds nothing."""
         self.beside: Callable[[Page], object] = lambda page: None
 
     # -- what is shown ------------------------------------------------------------------------------------------
@@ -78,7 +82,7 @@ class LogView(Lines, can_focus=True):
     def open(self, source: Source, *, live: bool = False) -> None:
         """Show this log from its end, following it when it is live. The source is closed when another is opened."""
         self.shut()
-        self._live = live
+        self._live, self._empty = live, False
         self._commands = SimpleQueue()
         self._serve(source, self._commands, self.size.width, self.size.height)
         if live:
@@ -87,6 +91,7 @@ class LogView(Lines, can_focus=True):
     def say(self, text: str) -> None:
         """Show a text of several lines in place of a log."""
         self.shut()
+        self._empty = False
         self._take(Page(rows=tuple(Strip([Segment(line)]) for line in clean_lines(text).split("\n"))))
 
     def shut(self) -> None:
@@ -109,6 +114,7 @@ class LogView(Lines, can_focus=True):
     def live(self, value: bool) -> None:
         if self._live != value:
             self._live = value
+            self._paint()
             self.ask(Pager.grown)
 
     def ask(self, command: Command) -> None:
@@ -188,6 +194,7 @@ class LogView(Lines, can_focus=True):
     def _read_page(self, message: _Read) -> None:
         message.stop()
         if message.commands is self._commands:
+            self._empty = not message.page.size
             self._take(message.page)
 
     def _take(self, page: Page) -> None:
@@ -199,6 +206,9 @@ class LogView(Lines, can_focus=True):
 
     def _paint(self) -> None:
         room, look = self.size.width, self.look
+        if self._empty:
+            self.draw([look.strip([(look.own(NOTHING_YET if self._live else NOTHING), "dim")], room)])
+            return
         self.draw([_plain(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
 
     def on_resize(self) -> None:

@@ -93,7 +93,9 @@ class Look(NamedTuple):
         return "~" if self.ascii else "…"
 
     def own(self, text: str) -> str:
-        """A text of ours in the characters this terminal has."""
+        """A text of ours in the characters this terminal has; in plain looks without the marks that stand before words."""
+        if self.plain:
+            text = text.replace("✗ ", "wrong: ").replace("✓ ", "")
         return text.translate(_TO_ASCII) if self.ascii else text
 
     def theirs(self, text: str) -> str:

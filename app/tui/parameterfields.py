@@ -192,6 +192,19 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
         else:
             self.leave(by)
 
+    def to_fault(self) -> None:
+        """Put the cursor on the first field that something is wrong with, or on the heading of the object."""
+        if not self.ready or not self.findings:
+            return
+        self.clear_find()
+        place = self._place_of(self.findings[0])
+        self._filling = schemaform.unfolded(self._filling, place)
+        self._arrange()
+        fields = [at for at, row in enumerate(self._rows) if isinstance(row, Slot) and row.field.path == place]
+        headings = [at for at, row in enumerate(self._rows) if isinstance(row, Heading) and row.faults]
+        if found := fields or headings:
+            self._go(found[0])
+
     def step(self, by: int) -> bool:
         """Go to the next field, or the one before; False when there is none."""
         if self._finding:

@@ -9,7 +9,8 @@ from textual import on
 from textual.screen import ModalScreen
 
 from app.core import query
-from app.core.board import QueueLine
+from app.core.board import EndedLine, QueueLine
+from app.core.signs import BAD
 from app.tui.header import COUNTED, Header
 from app.tui.messages import Messages
 from app.tui.screens.deck import DeckScreen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from app.client import Client
     from app.tui.app import TaskdeckApp
     from app.tui.screens.palette import Command
+    from app.tui.seen import Seen
 
 
 OF_DIGITS = {"5": "go('tasks')", "6": "go('templates')", "7": "go('rules')", "9": "go('history')"}
@@ -34,9 +36,12 @@ class Places(Messages):
 
     client_factory: Callable[[], Client]
 
-    def saw(self, ident: str) -> None:
-        """A task is looked at: if it failed, that was seen."""
-        raise NotImplementedError
+    seen: Seen
+
+    def saw(self, line: EndedLine) -> None:
+        """This end of a task is looked at: if it failed, that was seen."""
+        if line.status in BAD:
+            self.seen.opened(line.uuid, line.ended_at)
 
     def back_to_now(self) -> None:
         """Leave the past, if the deck shows it."""
@@ -103,11 +108,12 @@ class Places(Messages):
 
         self.push_screen(TemplatesScreen(self.client_factory))
 
-    def open_editor(self, kind: str, name: str | None = None) -> None:
-        """The text of a definition (kind: templates, queues, pools or slas); without a name of a new one."""
+    def open_editor(self, kind: str, name: str | None = None, then: Callable[[str | None], None] | None = None) -> None:
+        """The text of a definition (kind: templates, queues, pools or slas); without a name of a new one. `then` is told the name of what
+        was saved."""
         from app.tui.screens.editor import EditorScreen
 
-        self.push_screen(EditorScreen(self.client_factory, kind, name))
+        self.push_screen(EditorScreen(self.client_factory, kind, name), then)
 
     def open_operations(self, words: str = "") -> None:
         """Who did what, of what the words of a filter mean."""
@@ -123,21 +129,18 @@ class Places(Messages):
 
     def open_task(self, ident: str) -> None:
         """The screen of a task, by uuid or number."""
-        self.saw(ident)
         from app.tui.screens.task import TaskScreen
 
         self.push_screen(TaskScreen(self.client_factory, ident))
 
     def open_log(self, ident: str) -> None:
         """The log of a task."""
-        self.saw(ident)
         from app.tui.screens.log import LogScreen
 
         self.push_screen(LogScreen(self.client_factory, ident))
 
     def open_why(self, ident: str) -> None:
         """Why it waits; it may lead to the task."""
-        self.saw(ident)
         from app.tui.screens.why import WhyScreen
 
         self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
@@ -170,6 +173,7 @@ class Places(Messages):
     def _submitted(self, number: int | None) -> None:
         if number is not None:
             self.say(f"Submitted #{number}.")
+            cast("TaskdeckApp", self).cannot_be_undone()
 
     def show_queue(self, queue: QueueLine) -> None:
         """The tasks of one queue."""

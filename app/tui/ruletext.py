@@ -11,6 +11,8 @@ from app.tui.look import Look
 Says = Sequence[str]
 """One thing to say: its wordings, the longest first. Safe text."""
 _BEFORE_TITLE, _BETWEEN, _AFTER_TAIL = 2, "  ", 3
+FILTER = 16
+"""Cells that a filter keeps in a title at least, though it hides a head (`status:succeeded`); `/` shows all of it."""
 
 
 def fitted(title: str, heads: Sequence[tuple[int, str]], says: Sequence[Says], must: Sequence[Says], room: int) -> tuple[str, str]:
@@ -26,6 +28,17 @@ def fitted(title: str, heads: Sequence[tuple[int, str]], says: Sequence[Says], m
         if not said:
             title = _behind(title, thing, heads, thing in must)
     return title, _joined(words)
+
+
+def with_filter(title: str, kept: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look) -> str:
+    """The title with the filter in it, if there is one, and what is noted behind it. A long filter is cut and leaves the heads alone, but
+    for those that would leave it too little."""
+    if not kept:
+        return title + note
+    begin = _BEFORE_TITLE + width(f"{title} /{note}") + 1
+    least = min(width(kept), FILTER)
+    cells = next((at - begin for at, _ in heads if at - begin >= least), room - begin)
+    return f"{title} /{look.cut(kept, max(1, cells))}{note}"
 
 
 def sideways(left: int, right: int, look: Look) -> str:

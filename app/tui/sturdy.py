@@ -47,11 +47,13 @@ class Sturdy(MessagePump):
         except CancelledError:
             raise
         except Exception as error:
-            self.broke(error)
+            self.broke(error, getattr(getattr(work, "func", None), "__self__", None))
 
-    def broke(self, error: Exception) -> None:
-        """Report what failed here, unless the app ends or it is for want of what has left already; raised where nobody takes a report."""
-        if getattr(self.app, "_exit", False) or (isinstance(error, (NoMatches, NoScreen)) and going(self)):
+    def broke(self, error: Exception, whose: object = None) -> None:
+        """Report what failed here, in a callback of that one, unless the app ends or it is for want of what has left already; raised where
+        nobody takes a report."""
+        left = going(self) or (isinstance(whose, MessagePump) and going(whose))
+        if getattr(self.app, "_exit", False) or (isinstance(error, (NoMatches, NoScreen)) and left):
             return
         report = getattr(self.app, "report", None)
         if report is None or not self._mounted_event.is_set():

@@ -20,12 +20,14 @@ from textual.strip import Strip
 from app.tui.columns import Cells, Place, furthest, heads, layout, row_strip
 from app.tui.lines import Lines
 from app.tui.parts import Grid, Part, View
-from app.tui.ruletext import Says, fitted, sideways
+from app.tui.ruletext import Says, fitted, sideways, with_filter
 
 NARROW = 100
 """Below this many cells of terminal, parts show their narrow grid."""
 
 WHEEL = 3
+COMES = 5.0
+"""Seconds for which the row of what was made is waited for."""
 _KEPT_LAYOUTS = 400
 NONE_PASSES = "None that the filter shows; esc shows all."
 """What a part says of which the filter leaves no row."""
@@ -98,6 +100,8 @@ class Table(Lines, can_focus=True):
         """UNIX seconds that ages count to when the rows are those of another time."""
         self.jumped_at = float("-inf")
         """When the row under the cursor last went away beneath it (monotonic seconds)."""
+        self._coming: tuple[str, float] | None = None
+        """The key of a row that the cursor goes to when it comes, and until when that is waited for (monotonic seconds)."""
         self._all: dict[str, Sequence[Any]] = {}
         self._index: dict[str, tuple[int, int]] = {}
         self._begin = 0
@@ -138,6 +142,8 @@ class Table(Lines, can_focus=True):
             self._stand_on_top()
         elif self.cursor not in self._index:
             self._replace_cursor(before)
+        if self._coming is not None and self._coming[0] in self._index:
+            self._come()
         self.redraw()
 
     def forget_marks(self) -> None:
@@ -191,12 +197,26 @@ class Table(Lines, can_focus=True):
         """Put the cursor on the row with this key; False when it is not shown."""
         if key not in self._index:
             return False
-        self.placed = True
+        self.placed, self._coming = True, None
         if key != self.cursor:
             self.cursor = key
             self.post_message(self.Moved(self))
         self.redraw()
         return True
+
+    def lead_to(self, key: str) -> None:
+        """Put the cursor on the row with this key, which was made this moment, as soon as it is there; not if it was moved meanwhile."""
+        self._coming = key, cast(Any, self.app).ticks() + COMES
+        if key in self._index:
+            self._come()
+
+    def _come(self) -> None:
+        """The row that was waited for is there. Nobody has seen the cursor on it yet."""
+        key, until = self._coming or ("", 0.0)
+        now, self._coming = cast(Any, self.app).ticks(), None
+        if now < until and key != self.cursor:
+            self.go(key)
+            self.jumped_at = now
 
     # Drawing
 
@@ -288,19 +308,20 @@ class Table(Lines, can_focus=True):
         return sideways(left, len(grid.columns) - len(places) - left, self.look)
 
     def _rule(self, view: View, grid: Grid, places: Sequence[Place], room: int, focused: bool, begin: int) -> Strip:
-        title = view.title
+        title, kept, note = view.title, "", ""
         if view is self.views[0]:
-            title += self.marks_said() + (f" /{self.keep_text}" if self.keep_text else "")
-            title += f"  {self.note}" if self.note else ""
+            title, kept, note = title + self.marks_said(), self.keep_text, f"  {self.note}" if self.note else ""
         says = tuple(view.tail(view)) if callable(view.tail) else ((view.tail,),) if view.tail else ()
         must = (self.sign,) if self.sign and view is self.views[0] else ()
         says, must = ((), (*says, *must)) if view.must else (says, must)
         must += ((out,),) if (out := self._out_of_sight(view, grid, places, begin)) else ()
-        state = (title, says, must, places if view.rows else None, room, focused, self.look)
+        state = (title, kept, note, says, must, places if view.rows else None, room, focused, self.look)
         if view.rule and view.rule[0] == state:
             return view.rule[1]
         shown = heads(grid.columns, places) if view.rows else []
-        title, tail = fitted(title, [head for head in shown if head[1]], says, must, room)
+        named = [head for head in shown if head[1]]
+        title = with_filter(title, kept, note, named, room, self.look)
+        title, tail = fitted(title, named, says, must, room)
         text = self.look.rule(room, [(2, title), *shown], tail, focused)
         strip = self.look.strip([(text, "title" if focused else "dim")], room)
         view.rule = (state, strip)

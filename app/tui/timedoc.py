@@ -27,14 +27,14 @@ class Phase:
 
 
 def timeline(facts: Facts) -> Iterator[Section]:
-    """From the submission on: each phase as long in the bar as it lasted, and named below."""
+    """From the submission on: each phase as long in the bar as it lasted, and named below; in a plain look only named."""
     phases = phases_of(facts)
     total = sum(phase.seconds for phase in phases)
     if len(phases) < 2 or total < 1.0:
         return
-    bar = _bar(facts.look, phases, total, facts.room - 4)
+    bars = () if facts.look.plain else (Row(((_bar(facts.look, phases, total, facts.room - 4), ""),)),)
     told = facts.look.cut(facts.look.own(_named(phases, facts)), facts.room - 3)
-    yield Section("Timeline", (Row(((bar, ""),)), Row(((told, "dim"),))), tail=f"{amounts.age(total)} in all")
+    yield Section("Timeline", (*bars, Row(((told, "dim"),))), tail=f"{amounts.age(total)} in all")
 
 
 def phases_of(facts: Facts) -> list[Phase]:

@@ -145,7 +145,12 @@ def again(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Deed]:
         raise Unfit(f"{_have(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
     if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
         raise Unfit(f"#{twice.number} was asked to run again already; its row does not show it yet.")
-    return [Deed("retry", {"ids": ids(ended), "again": True}, "Runs again:")]
+    return [Deed("retry", _ends(ended) | {"again": True}, "Runs again:")]
+
+
+def _ends(rows: Sequence[EndedLine]) -> dict[str, Any]:
+    """These tasks, as long as they ended as their rows show."""
+    return {"ids": ids(rows), "ends": {row.uuid: row.ended_at for row in rows}}
 
 
 def front(rows: Sequence[TaskRow]) -> list[Deed]:
@@ -192,7 +197,7 @@ def delete(rows: Sequence[TaskRow]) -> list[Deed]:
     ended = [row for row in rows if isinstance(row, EndedLine)]
     if not ended:
         raise Unfit(f"{_have(rows).capitalize()} not ended: only ended tasks can be deleted." if rows else "Nothing to delete here.")
-    return [Deed("rm", {"ids": ids(ended)}, "Deleted")]
+    return [Deed("rm", _ends(ended), "Deleted")]
 
 
 def sentence(deed: Deed, answer: Any, clean: Callable[[str], str]) -> str:

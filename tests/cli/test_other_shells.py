@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,17 @@ def test_a_tab_completes_what_there_is_now(shell):
     ):
         shell.type(f"\x15{typed}").wait(lambda t, typed=typed: t.lines[t.screen.cursor.y].endswith(typed))
         shell.type("\t").wait(lambda t, shown=shown: t.lines[t.screen.cursor.y].endswith(shown))
+
+
+@pytest.mark.parametrize("begun", ["autoload -U compinit; compinit -u -D; ", ""])
+def test_zsh_completes_with_the_script_sourced_too(tmp_path: Path, begun: str):
+    (tmp_path / "script").write_text(script("zsh"))
+    text = f"{begun}source <(cat script); print $_comps[taskdeck]"
+
+    env = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(["zsh", "-f", "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    assert done.stdout == "_shtab_taskdeck\n", done.stderr
 
 
 def test_several_candidates_stand_with_what_they_are(shell):

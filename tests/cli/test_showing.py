@@ -42,6 +42,13 @@ def test_show_tells_how_a_task_ran(answering, cli):
     ]
 
 
+def test_show_tells_what_a_running_task_uses(answering, cli):
+    use = {"cpu": 1.52, "memory": 900.0, "processes": 3, "most_cpu": 1.9, "most_memory": 2048.0}
+    answering(show=THUMBS | {"status": "running", "use": use, "instances": [a_run(1, "running")]})
+
+    assert "  uses       cpu 1.5   memory 900M, at most 1.9 and 2.0G   3 processes\n" in cli("show", "1048").out
+
+
 def test_show_says_that_a_task_is_pinned(answering, cli):
     answering(show=THUMBS | {"pinned": True})
 
@@ -121,6 +128,12 @@ def test_why_offers_what_could_help_as_commands_to_type(answering, cli):
     answering(why=[WAITING | {"cures": cures}])
     shown = cli("why", "1049").out
     assert shown.endswith("  Could help:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n")
+
+
+def test_why_says_where_nothing_could_help(answering, cli):
+    answering(why=[WAITING | {"cures": [{"command": [], "gain": "needs 1 cpu, 0 free"}, {"command": [], "gain": "a\x1b"}]}])
+
+    assert cli("why", "1049").out.endswith("\n\n  Nothing here would start it sooner: needs 1 cpu, 0 free; a␛.\n")
 
 
 def test_commands_to_type_name_the_home_that_was_asked_for(answering, cli, home):

@@ -121,6 +121,17 @@ def test_each_puts_an_item_where_the_braces_stand_or_at_the_end(answering, cli):
     assert [t["argv"] for t in runtime.args("submit")["tasks"]] == [["gzip", "a\nb"], ["gzip", "c"]]
 
 
+def test_each_puts_the_item_into_the_name_and_the_tags_too_of_a_path_its_last_part_into_the_name(answering, cli):
+    runtime = answering(submit=[STORED, STORED])
+
+    cli("submit", "--each", "-n", "enc {}", "--tag", "of={}", "--tag", "a=b", "--", "x", feed=b"in/1.mkv\n\x1b2\n")
+    assert [(t["name"], t["tags"]) for t in runtime.args("submit")["tasks"]] == [
+        ("enc 1.mkv", {"of": "in/1.mkv", "a": "b"}), ("enc ␛2", {"of": "\x1b2", "a": "b"}),
+    ]  # fmt: skip
+    cli("submit", "--each", "enc", "-p", "in={}", "-n", "{}", feed=b"a\n")
+    assert [t["name"] for t in runtime.args("submit")["tasks"]] == ["a"]
+
+
 def test_json_lines_go_as_one_text_and_print_a_number_a_line(answering, cli, tmp_path):
     (tmp_path / "jobs.jsonl").write_bytes(b'{"argv": ["a\xff"]}\n')
     runtime = answering(submit__lines={"numbers": [3, 4], "refused": []})

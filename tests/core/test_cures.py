@@ -152,8 +152,20 @@ def test_what_can_never_fit_needs_a_larger_pool_and_one_beyond_the_machine_says_
 def test_a_pool_is_not_made_larger_than_the_machine_for_a_task_that_only_waits():
     view = a_view(a_pool(4, 1024), a_queue("q", task := a_task(3, cpu=2)), a_run(1, cpu=3))
 
-    assert "pool" not in by_name(cures(world(view, task, cores=4, memory=1024)))
+    whole, part = (by_name(cures(world(view, task, cores=cores, memory=1024)))["pool"] for cores in (4, 4.5))
+    assert (whole.verb, whole.text, whole.gain) == ("", "a larger pool", "pool p has all 4 cores of the machine")
+    assert (part.verb, part.gain) == ("", "5 cores would do, the machine has 4.5 cores")
+    assert "pool" not in by_name(cures(world(view, task)))
     assert by_name(cures(world(view, task, cores=8, memory=1024)))["pool"].command[-2:] == ("--cpu", "5")
+
+
+def test_where_nothing_can_be_offered_that_is_said_first():
+    view = a_view(a_pool(4, 1024), a_queue("q", task := a_task(3, cpu=4)), a_run(1, cpu=2), a_run(2, cpu=2))
+
+    found = cures(world(view, task, cores=4, memory=1024))
+
+    assert [(cure.name, cure.verb) for cure in found] == [("none", ""), ("front", ""), ("pool", "")]
+    assert (found[0].text, found[0].gain) == ("nothing here would start it sooner", "needs 4 cpu, 0 free")
 
 
 def test_a_limit_lets_a_short_one_pass_a_reserved_place():

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_named(section: str, value: Any, says: str):
     ],
 )  # fmt: skip
 def test_a_bare_number_is_no_time_where_people_mean_days(section: str, inside: Any, bare: Any):
-    with pytest.raises(BadSetting, match='must name its unit, such as 30d or 12h, which ".*30.*" does not'):
+    with pytest.raises(BadSetting, match='needs a unit, such as 30d or 12h, not ".*30.*"'):
         parse({section: inside(bare)})
 
 

@@ -38,7 +38,7 @@ def test_sections_that_are_well_are_followed_though_another_is_wrong_which_holds
     upkeep = settings.upkeep
 
     assert (upkeep.slow.threshold, upkeep.backup.full, upkeep.backup.keep) == (2, 7200, None)
-    assert "does not. Nothing is removed until it is mended. As before: [backup]. The file: " in str(settings.problem)
+    assert 'not "7". Nothing is removed until it is mended. As before: [backup]. The file: ' in str(settings.problem)
 
 
 def test_what_is_told_is_true_after_a_restart_too(tmp_path: Path):

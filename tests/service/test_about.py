@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from app.core import hiding
 from app.core.board import RunUse
 from app.service import kin, queues, slas, tasks, templates, views
 from app.service.about import about
+from app.service.board import board
 from app.service.call import Call
 from db import clock
 from tests.service.ready import execute, submitted
@@ -104,8 +106,39 @@ async def test_a_running_task_tells_its_use_and_when_it_usually_ends_and_asks_no
     assert found["why"] is None
     assert found["log"]["runs"][0]["runid"] == runid
     assert (found["use"]["processes"], found["use"]["most_memory"]) == (3, 2000.0)
+    assert (await views.show(live, id=4))["use"] == found["use"] and (await views.show(live, id=3))["use"] is None
     assert found["fit"]["memory"] == 2457.6
     assert 90.0 < found["ends_in"][0] <= found["ends_in"][1] <= 100.0
+
+
+async def test_the_end_of_a_command_is_known_to_the_board_to_why_and_to_its_screen_alike(live: Call, worker: Any):
+    for number in range(3):
+        await ran(live, worker, seconds=100.0, cpu=60.0, peak=100.0, name=f"enc-{number}")
+    await queues.pool_set(live, name="default", cpu=1)
+    await submitted(live, name="enc-9")
+    await worker.start(4)
+    await submitted(live, name="other")
+
+    found, waits, (line,) = await about(live, id=4), await views.why(live, ids=[5]), (await board(live))["running"]
+
+    assert 90.0 < found["ends_in"][0] <= found["ends_in"][1] <= 100.0
+    assert 90.0 < line["left"] <= 100.0 and not line["at_most"]
+    assert "#4 frees 1 in ~2m" in waits[0]["reasons"][0]["text"]
+
+
+async def test_what_took_longer_than_commands_of_like_names_did_is_not_called_late_by_them(live: Call, worker: Any):
+    for number in range(3):
+        await ran(live, worker, seconds=2.0, cpu=1.0, peak=100.0, name=f"sleep {number}")
+    for name, number in (("sleep 600", 4), ("sleep 1", 5)):
+        await submitted(live, name=name)
+        await worker.start(number)
+    begun = "UPDATE instances SET start_time = ? WHERE end_time IS NULL"
+    await execute(live, begun, clock.stamp(clock.utcnow() - timedelta(seconds=60)))
+
+    found = await about(live, id=4)
+
+    assert found["past"]["of"] == "like" and found["ends_in"] is None
+    assert [line["left"] for line in (await board(live))["running"]] == [None, None]
 
 
 async def test_a_tree_tells_several_levels_in_both_directions(live: Call):

@@ -334,8 +334,8 @@ async def test_who_keeps_the_runtime_from_the_database_is_on_the_board_and_since
     ("db repair", "database", "repaired the database"), ("template restore", "template a", "took up again template a"),
 ])  # fmt: skip
 async def test_what_somebody_did_is_a_sentence(call: Call, verb: str, thing: str, told: str):
-    await call.db.write(operations.record, "ann", verb, thing)
+    await call.db.write(operations.record, operations.By("ann", "deck", "pts/2 4120 81734"), verb, thing)
 
     news = (await seen(call)).news
 
-    assert news is not None and f"{news.by} {news.text}" == f"ann {told}"
+    assert news is not None and (f"{news.by} {news.text}", news.origin) == (f"ann {told}", "pts/2 4120 81734")

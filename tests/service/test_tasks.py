@@ -121,6 +121,22 @@ async def test_what_was_asked_to_run_once_more_since_it_was_looked_at_is_left_al
     assert [row["number"] for row in meant["done"]] == [1]
 
 
+@pytest.mark.parametrize("verb", [tasks.rm, tasks.retry])
+async def test_what_has_ended_once_more_since_it_was_looked_at_is_left_alone(call: Call, worker, verb: Any):
+    uuid = (await submitted(call))["uuid"]
+    ends = []
+    for _ in range(2):
+        await worker.end(await worker.start(1), 1)
+        ends.append(clock.unix((await views.show(call, id=1))["ended_at"]))
+        await tasks.retry(call, ids=[uuid], ends={uuid: ends[-1]})
+    await tasks.cancel(call, ids=[1])
+
+    left = await verb(call, ids=[uuid], ends={uuid: ends[-1]})
+
+    assert refusals(left) == [(1, 4, "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask again.")]
+    assert await status(call, 1) == "cancelled"
+
+
 # --- pause, resume, hold, release ---------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +201,16 @@ async def test_what_has_ended_is_neither_held_nor_released_nor_moved(call: Call,
 
     assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
     assert "has ended (failed" in done["refused"][0]["message"]
+
+
+@pytest.mark.parametrize(("code", "again"), [(1, "taskdeck retry 1"), (0, "taskdeck retry --again 1")])
+async def test_what_has_ended_is_not_set_and_it_is_said_how_it_runs_again(call: Call, worker, code: int, again: str):
+    await submitted(call)
+    await worker.run(1, code)
+
+    done = await tasks.set_(call, ids=[1], fields={"memory": 900})
+
+    assert done["refused"][0]["hint"] == f"One like it with other values: R in the deck; once more as it is: {again}"
 
 
 # --- retry, rm ----------------------------------------------------------------------------------------------------------------------

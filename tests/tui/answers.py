@@ -56,9 +56,9 @@ def run(**values: Any) -> dict[str, Any]:
 
 def log_answer(row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = "") -> dict[str, Any]:
     """What `log` answers for a task and its runs; each run needs a `path`, or `logs`."""
-    kept = ("runid", "attempt", "status", "path", "log_bytes", "logs", "exit_code", "signal", "reason")
+    kept = ("runid", "attempt", "status", "path", "log_bytes", "logs", "exit_code", "signal", "reason", "end_time")
     shown = [{name: {"path": "", "logs": "", **r}.get(name) for name in kept} for r in runs]
-    return {"number": row["number"], "name": row["name"], "status": row["status"], "runs": shown, "why": why}
+    return {"number": row["number"], "uuid": row["uuid"], "name": row["name"], "status": row["status"], "runs": shown, "why": why}
 
 
 WHY = {

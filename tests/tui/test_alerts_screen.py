@@ -344,7 +344,8 @@ async def test_a_rule_is_deleted_after_a_question_and_u_makes_it_again():
 
 
 async def test_n_makes_a_rule_and_e_edits_the_one_behind_an_alert():
-    app = deck(answers())
+    found = answers()
+    app = deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, app)
         await pilot.press("e")
@@ -353,6 +354,11 @@ async def test_n_makes_a_rule_and_e_edits_the_one_behind_an_alert():
         await until(pilot, lambda: app.screen is screen)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, EditScreen) and "New rule" in text(app))
+        await pilot.press(*"zz")
+        await until(pilot, lambda: isinstance(app.screen, EditScreen) and app.screen.made == "rule:zz")
+        found.table["sla.ls"] = [*RULES, sla("zz")]
+        app.screen.dismiss(True)
+        await until(pilot, lambda: app.screen is screen and screen.table.cursor == "rule:zz")
 
 
 async def test_f_shows_those_that_are_over_and_not_again():

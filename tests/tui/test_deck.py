@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.core.board import SHOWN_ALERTS, Board
+from app.core.session import terminal
 from app.tui.app import TaskdeckApp
 from app.tui.look import Look
 from app.tui.panes.work import nothing_runs
@@ -510,3 +511,12 @@ async def test_alerts_of_one_rule_say_which_task_they_are_of(size: tuple[int, in
     shown = await drawn(boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain))
     rows = [line for line in shown if "CRIT" in line]
     assert [f"fast           1h02m > 2s  #{n} s" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize(("origin", "told"), [(terminal(), False), ("pts/9 1 2", True)], ids=["here", "at another deck"])
+async def test_news_is_what_was_done_elsewhere(origin: str, told: bool):
+    """You should see `ann paused …` of another terminal only, not what was done from this one, however long ago."""
+    board = boards.busy()
+    assert board.news is not None
+    lines = await drawn(board._replace(news=board.news._replace(origin=origin)), (120, 40))
+    assert ("ann paused #1052 sha256 photos, just now." in lines[-2]) is told

@@ -349,7 +349,7 @@ async def test_a_signal_is_chosen_from_a_list():
 async def test_r_runs_again_what_ended_and_says_why_not_otherwise():
     async with opened() as deck:
         await (await deck.on(1048)).press("r")
-        assert await deck.asked("retry") == [{"ids": [UUID.format(1048)], "again": True}]
+        assert await deck.asked("retry") == [{"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}, "again": True}]
         await (await deck.on(1042)).press("r")
         assert "It has not ended" in await deck.says("has not ended")
 
@@ -364,7 +364,7 @@ async def test_what_succeeded_runs_again_only_after_a_question():
         assert "retry" not in deck.recording.verbs()
         await deck.press("r")
         await deck.answer("y")
-        assert await deck.asked("retry") == [{"ids": [UUID.format(1046)], "again": True}]
+        assert await deck.asked("retry") == [{"ids": [UUID.format(1046)], "ends": {UUID.format(1046): boards.NOW - 720}, "again": True}]
 
 
 async def test_a_key_that_came_twice_runs_a_task_again_once_until_its_row_has_answered():
@@ -408,7 +408,7 @@ async def test_deleting_asks():
     async with opened() as deck:
         await (await deck.on(1048)).press("D")
         await deck.answer("y")
-        assert await deck.asked("rm") == [{"ids": [UUID.format(1048)]}]
+        assert await deck.asked("rm") == [{"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}}]
 
 
 async def test_t_moves_to_the_front_and_u_moves_back():
@@ -558,6 +558,7 @@ async def test_f_goes_round_the_states_and_takes_seen_failures_off_the_header():
         await deck.press("f", "f", "f")
         assert [row.number for view in work.views for row in view.rows] == [1048, 1045]
         assert "failed" not in screen_text(deck.app)[1]
+        assert deck.message().startswith(" 3 failures are marked as seen. All of them, and older ones: 5, then F.")
         await deck.press("f")
         assert sum(len(view.rows) for view in work.views) == 17
 
@@ -673,6 +674,17 @@ async def test_after_something_that_cannot_be_undone_u_first_says_what_it_takes_
         await deck.says("Released #1053")
 
 
+async def test_u_behind_a_new_task_does_not_take_back_what_was_before_it():
+    async with opened() as deck:
+        deck.recording.answers["submit"] = [{"number": 1063, "name": "true", "uuid": ""}]
+        await (await deck.on(1053)).press("p")
+        await deck.says("Held")
+        burst(deck.app, "n", *"true", "ctrl+j")
+        await deck.says("Submitted #1063.")
+        await deck.press("u")
+        assert await deck.says("u again takes back: Held #1053 a task, which was before.")
+
+
 async def test_what_can_be_undone_and_is_newer_is_undone_at_once():
     async with opened() as deck:
         await (await deck.on(1053)).press("p")
@@ -698,6 +710,54 @@ async def test_u_right_behind_a_verb_takes_that_back_and_never_what_was_before(k
         burst((await deck.on(1053)).app, key, "u")
         await deck.says(says)
         assert [verb for verb in deck.recording.verbs() if verb in ("hold", "release", "resume", "cancel", "undo")] == then
+
+
+async def test_u_means_what_was_asked_before_it_though_more_is_asked_until_that_is_answered():
+    async with opened() as deck:
+        deck.recording.answers["cancel"] = {"done": [{"number": 1054, "name": "b"}], "refused": [], "operations": [7]}
+        burst((await deck.on(1053)).app, "p", "u", "j", "x")
+        assert await deck.asked("release") == [{"ids": [UUID.format(1053)]}]
+        await deck.asked("cancel")
+        assert "undo" not in deck.recording.verbs()
+
+
+async def test_u_right_behind_a_verb_that_was_of_no_use_first_says_what_it_takes_back():
+    async with opened() as deck:
+        await (await deck.on(1053)).press("p")
+        await deck.says("Held")
+        burst((await deck.on(1048)).app, "p", "u")
+        assert await deck.says("u again takes back: Held #1053 a task, which was before.")
+        await deck.press("u")
+        await deck.says("Released #1053")
+
+
+async def test_what_is_typed_right_behind_R_is_for_the_form():
+    async with opened() as deck:
+        deck.recording.answers["show"] = a_task(number=1053, launch={"argv": ["true"]})
+        burst((await deck.on(1053)).app, "R", "x", "p")
+        await until(deck.pilot, lambda: any(field.value == "truexp" for field in deck.app.screen.query(Input)))
+        assert not {"hold", "cancel"} & {*deck.recording.verbs()}
+
+
+async def test_what_was_typed_ahead_of_a_form_that_does_not_come_is_no_verb():
+    async with opened() as deck:
+        deck.recording.answers["show"] = Conflict("gone")
+        burst((await deck.on(1053)).app, "R", "p", "t")
+        await deck.says("gone")
+        await deck.press("plus")
+        await deck.asked("set")
+        assert not {"hold", "front"} & {*deck.recording.verbs()}
+
+
+async def test_a_key_right_behind_a_click_is_for_the_row_that_was_clicked():
+    async with opened() as deck:
+        await deck.on(1042)
+        at = next(y for y, text in enumerate(screen_text(deck.app)) if " 1054 " in text)
+        for kind in (events.MouseDown, events.MouseUp):
+            deck.app.post_message(kind(None, 9, at, 0, 0, 1, False, False, False, 9, at))
+        burst(deck.app, "p")
+        await deck.says("Held #1054")
+        assert "pause" not in deck.recording.verbs()
 
 
 async def test_over_a_question_it_is_not_said_that_its_answer_is_taken_back():

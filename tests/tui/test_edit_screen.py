@@ -136,6 +136,12 @@ async def test_faults_are_told_as_typed_and_keep_it_from_being_saved():
         assert '✗ Memory must be a size such as 512M or 1.5G, not "lots".' in text(app)
         await pilot.press("ctrl+j")
         await until(pilot, lambda: "Not saved: Memory must be a size" in text(app))
+        assert app.focused is app.screen.query_one("#memory")
+        await pilot.press("f1")
+        await until(pilot, lambda: "In this form" in text(app))
+        await pilot.press("escape", "f1")
+        await until(pilot, lambda: "In this form" in text(app))
+        await pilot.press("q")
         assert not asked(found) and isinstance(app.screen, EditScreen)
 
 
@@ -391,6 +397,22 @@ async def test_a_pool_is_edited_from_either_of_its_rows():
         assert asked(found, "pool.set") == [{"name": "gpu", "memory": 65536.0}]
 
 
+@pytest.mark.parametrize(
+    ("why", "memory", "field"),
+    [
+        ("needs 4 cpu of pool gpu, 2 free", True, "cpu"), ("needs 4 cpu, but pool gpu has 2 in all: it can never start", True, "cpu"),
+        ("needs 12.0G memory of pool gpu, 2.0G free", False, "memory"),
+        ("queue gpu is full (2 of 2)", False, "cpu"), ("queue gpu is full (2 of 2)", True, "memory"),
+    ],
+)  # fmt: skip
+async def test_the_form_of_a_pool_begins_where_a_task_there_is_stuck_else_in_the_figure_of_the_row(why: str, memory: bool, field: str):
+    waits = BOARD._replace(next=(WAITING._replace(queue="gpu", why="behind #1"), WAITING._replace(queue="gpu", why=why)))
+    app = deck(answers(board=waits))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, edit_screen(answers(), [PoolRow(waits.pools[0], memory)]))
+        assert screen.focused is not None and screen.focused.id == field
+
+
 async def test_a_new_queue_wants_a_name_that_is_not_taken():
     found = answers()
     app = deck(found)
@@ -406,6 +428,18 @@ async def test_a_new_queue_wants_a_name_that_is_not_taken():
         await until(pilot, lambda: app.can_undo)
         await pilot.press("u")
         await until(pilot, lambda: asked(found, "queue.rm") == [{"name": "gpu2"}])
+
+
+async def test_the_cursor_goes_to_a_new_queue_when_its_row_comes():
+    found = answers()
+    app = deck(found)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("1", "n")
+        await until(pilot, lambda: isinstance(app.screen, EditScreen) and "New queue" in text(app))
+        await pilot.press(*"new", "ctrl+j")
+        await until(pilot, lambda: app.screen is app.deck and asked(found, "queue.create"))
+        app.board = found.board._replace(queues=(*found.board.queues, found.board.queues[0]._replace(name="new")))
+        await until(pilot, lambda: "› new" in text(app))
 
 
 async def test_a_new_pool_wants_its_size():

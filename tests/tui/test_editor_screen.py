@@ -76,6 +76,18 @@ async def test_what_is_typed_is_looked_over_and_the_fault_told_with_its_place():
         assert screen.area.cursor_location == (2, 0)
 
 
+async def test_f1_shows_the_keys_of_the_form_and_what_was_typed_stays():
+    app = deck(Definitions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press(*"x?", "f1")
+        await until(pilot, lambda: shown(app, "In this form") and shown(app, "Save; shows first what that changes"))
+        assert shown(app, "Letters, digits and signs are typed") and not shown(app, "Digits go places")
+        await pilot.press("f1")
+        await until(pilot, lambda: app.screen is screen)
+        assert screen.area.text.startswith("x?")
+
+
 async def test_in_ascii_nothing_else_is_drawn():
     app = deck(Definitions(), look=Look(ascii=True, colour=False, utf8=False))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -102,10 +114,12 @@ async def test_the_difference_is_shown_before_it_is_saved_and_u_takes_it_back():
         await until(pilot, lambda: isinstance(app.screen, ReviewScreen) and shown(app, '+ timeout = "30m"  # comment'))
         assert shown(app, '- timeout = "30m"') and answers.asked("definition.set") == []
 
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
-        await pilot.press("ctrl+j")
-        await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        assert screen_text(app)[-1].startswith(" y ctrl+j save  ↵ esc back to the text")
+        for back in ("escape", "enter"):
+            await pilot.press(back)
+            await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+            await pilot.press("ctrl+j")
+            await until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: shown(app, "Saved template encode.  u undo"))
         (asked,) = answers.asked("definition.set")

@@ -228,6 +228,8 @@ def test_texts_of_others_are_cleaned_wherever_they_are_shown():
         (sheet(QUEUE, MEDIA | {"status": "paused"}, status="active"), "It starts things again: 14 wait."),
         (sheet(POOL, GPU, memory="16G"), "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until 14.0G is"),
         (sheet(POOL, GPU, cpu="16"), "CPU 8 → 16: 10 free."),
+        (sheet(POOL, GPU, memory="0"), "Nothing can start in pool gpu that asks for memory."),
+        (sheet(POOL, GPU, cpu="0"), "Nothing can start in pool gpu that asks for CPU, as every task does unless it says 0."),
         (sheet(RULE, rule_row(RULE_ROW), value="1h"), "It looks at every task that has not ended. Its 2 open alerts fire again"),
         (sheet(RULE, rule_row(RULE_ROW), enabled="off"), "It is looked at no more; its 2 open alerts close."),
         (sheet(RULE, rule_row(RULE_ROW), template=""), "It looks at every task that has not ended."),

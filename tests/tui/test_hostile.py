@@ -86,7 +86,7 @@ WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("escape", "q", "5"), "TasksScreen", "[|red]"),
     (("6",), "TemplatesScreen", "[|red]"),
     (("enter",), "SubmitScreen", "[|red]"),
-    (("escape", "7"), "AlertsScreen", "[|red]"),
+    (("tab", "tab", "tab", "x", "escape", "7"), "AlertsScreen", "[|red]"),
     (("9",), "HistoryScreen", "[|red]"),
     (("0", "O"), "OperationsScreen", "[|red]"),
     (("enter",), "OperationScreen", "submit"),

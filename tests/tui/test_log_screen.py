@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -407,6 +408,10 @@ async def test_what_cannot_be_saved_is_said(tmp_path: Path) -> None:
             await pilot.press("enter")
             await until(pilot, lambda: "Not saved, nothing left behind: " in line(app, 22))
             app.say("")
+        await pilot.press("s", "ctrl+u", *"/proc/x", "enter")
+        await until(pilot, lambda: "Not saved, nothing left behind: " in line(app, 22))
+        await pilot.press("q")
+        await until(pilot, lambda: "Queues" in line(app, 1) and "Not saved" not in line(app, 22))
         assert app.failure is None
 
 
@@ -483,3 +488,31 @@ async def test_a_copy_of_a_long_log_is_its_end_and_says_how_to_have_it_all(
             await until(pilot, lambda words=words: f"Copied the end of the log, 72K, {words}; s saves" in line(app, 22))
             await pilot.press("q")
         assert app.clipboard == "夜" * (72 * 1024 // 3)
+
+
+async def test_a_log_that_is_empty_so_far_says_so(tmp_path: Path) -> None:
+    """You should see `Nothing is written yet.` until there is a line, and once the run is over that nothing was written."""
+    path = tmp_path / "x.log"
+    path.write_text("")
+    app = deck(running_on(str(path)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await until(pilot, lambda: line(app, 2) == "  Nothing is written yet.")
+        app.screen.query_one(LogView).live = False
+        await until(pilot, lambda: line(app, 2) == "  Nothing was written.")
+        app.screen.query_one(LogView).live = True
+        path.write_text("hello\n")
+        await until(pilot, lambda: line(app, 2) == "  hello")
+
+
+@pytest.mark.parametrize("keys", [("slash", "x", "enter"), "w", "s", "f", "e", "n", "y", ("tab",)], ids=lambda keys: keys[0])
+async def test_a_key_that_is_about_a_log_says_that_there_is_none(keys: Sequence[str]) -> None:
+    row = task(number=1049)
+    app = deck(Answers(log=log_answer(row), why=[WHY]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1049")
+        await until(pilot, lambda: shown(app, "has not started, so there is no log. It waits:"))
+        await pilot.press(*keys)
+        await until(pilot, lambda: line(app, 22).startswith(" #1049 has not started, so there is no log yet."))
+        await pilot.press("q")
+        assert not shown(app, "so there is no log yet")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.signs import BAD
 from app.tui import views
 from app.tui.memory import Memory
 from app.tui.seen import MOST, Seen
@@ -54,9 +55,9 @@ def test_two_decks_of_a_home_save_views_beside_each_other(tmp_path: Path):
 
 def test_failures_seen_at_one_deck_stay_seen_when_another_sees_more(tmp_path: Path):
     one, other = Seen(Memory(tmp_path)), Seen(Memory(tmp_path))
-    one.opened("a")
-    other.opened("b")
-    assert Memory(tmp_path).get("opened", []) == ["a", "b"]
+    one.opened("a", 1.0)
+    other.opened("b", 2.0)
+    assert Memory(tmp_path).get("opened_at", {}) == {"a": 1.0, "b": 2.0}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"zoomed": 7}', "\x00\xff", "[" * 100_000], ids=repr)
@@ -87,10 +88,11 @@ def test_a_deck_of_root_leaves_nothing_in_the_home_of_another(tmp_path: Path, mo
 def test_failures_stay_until_they_are_looked_at():
     board, seen = boards.busy(), Seen(Memory(), lambda: boards.NOW)
     failed = next(line for line in board.ended if line.status == "failed")
-    old = board._replace(ended=tuple(line._replace(ended_at=boards.NOW - 90_000) for line in board.ended))
+    old = board._replace(ended=tuple(line._replace(ended_at=boards.NOW - 9_000) for line in board.ended))
     assert seen.unseen(old) == 3
     assert [line.status for line in seen.left(old.ended, boards.NOW, 3600)] == ["failed", "timed_out"]
-    seen.opened(failed.uuid)
+    seen.opened(failed.uuid, boards.NOW - 9_000)
+    assert seen.unseen(board) == 3, "it has failed once more since"
     assert seen.unseen(old) == 2
     assert [line.status for line in seen.left(old.ended, boards.NOW, 3600)] == ["timed_out"]
     seen.all(boards.NOW)
@@ -117,5 +119,18 @@ def test_failures_opened_one_by_one_are_not_remembered_without_end():
     memory = Memory()
     seen = Seen(memory, lambda: boards.NOW)
     for number in range(MOST + 5):
-        seen.opened(str(number))
-    assert memory.get("opened", []) == [str(number) for number in range(5, MOST + 5)]
+        seen.opened(str(number), 1.0 + number)
+    assert list(memory.get("opened_at", {})) == [str(number) for number in range(5, MOST + 5)]
+
+
+def test_failures_that_the_board_has_no_row_for_count_as_seen_when_they_were_opened():
+    """You should see the header's count fall for each, and not for one that the count never had: it ended before all was seen."""
+    board, seen = boards.busy(), Seen(Memory(), lambda: boards.NOW)
+    shown = min(line.ended_at for line in board.ended if line.status in BAD)
+    seen.all(shown - 100)
+    many = board._replace(failed=5)
+    seen.opened("before that", shown - 101)
+    assert seen.unseen(many) == 5
+    seen.opened("beyond the rows", shown - 50)
+    assert seen.unseen(many) == 4
+    assert seen.unseen(board._replace(failed=2)) == 2, "it was deleted: what is counted are the two rows"

@@ -6,7 +6,10 @@ import re
 
 import pytest
 
+from app.tui.facts import Facts
 from app.tui.look import Look
+from app.tui.timedoc import timeline
+from db import clock
 from tests.tui.recording import an_app, until
 from tests.tui.screen_text import screen_text
 
@@ -32,7 +35,7 @@ async def test_the_header_counts_what_runs_and_what_failed():
     app, _ = an_app(look=PLAIN)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "[3]" in screen_text(app)[0])
-        assert "7 running 3 failed 22 waiting" in screen_text(app)[0]
+        assert "[3]  7 running 3 failed 22 waiting 9 later" in screen_text(app)[0]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -43,6 +46,13 @@ async def test_no_bar_is_explained_where_there_is_none(size: tuple[int, int]):
         await until(pilot, lambda: "2 Pools" in "\n".join(screen_text(app)))
         rule = next(line for line in screen_text(app) if "2 Pools" in line)
         assert not re.search("[#=]|reserved", rule), rule
+
+
+async def test_a_pool_says_which_of_its_figures_are_reserved():
+    app, _ = an_app(look=PLAIN)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: re.search(r"gpu +cpu reserved +[\d.]+/\d+ use", "\n".join(screen_text(app))))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -80,6 +90,18 @@ async def test_a_question_has_no_frame():
         await pilot.press("X")
         await until(pilot, lambda: "Send a signal to" in "\n".join(screen_text(app)))
         assert not re.search(r"[|+]--|--[+|]", "\n".join(screen_text(app)))
+
+
+def test_marks_before_words_are_words_or_left_out():
+    assert PLAIN.own("✓ not held   ✓ no dependencies") == "not held   no dependencies"
+    assert PLAIN.own("✗ no such queue") == "wrong: no such queue"
+
+
+def test_of_the_timeline_only_the_words_stand():
+    events = [{"at": clock.from_unix(at), "status": status} for at, status in ((0.0, "queued"), (60.0, "running"), (180.0, "failed"))]
+    (section,) = timeline(Facts({"task": {"status": "failed", "events": events}}, PLAIN, 300.0, 80))
+
+    assert [text for row in section.rows for text, _ in row.spans] == ["queued 1m > ran 2m > failed"]
 
 
 def test_a_bar_says_its_share():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.tui.look import Look
-from app.tui.ruletext import fitted
+from app.tui.ruletext import fitted, with_filter
 
 CUT = ("first 5 of 31: 5 shows all", "first 5 of 31", "first 5")
 TODAY = ("today 141 ok",)
@@ -42,3 +42,19 @@ def test_the_tail_is_never_longer_than_what_the_rule_has_room_for(room: int):
     title, tail = fitted("Work", heads, (CUT, TODAY), (ZOOMED,), room)
     rule = Look().rule(room, [(2, title), *heads], tail)
     assert len(rule) == room and tail in rule and title in rule
+
+
+@pytest.mark.parametrize(("kept", "title"), [
+    ("", "Tasks 7  loading"), ("gpu", "Tasks 7 /gpu  loading"), ("x" * 37, f"Tasks 7 /{'x' * 37}  loading"),
+    ("x" * 38, f"Tasks 7 /{'x' * 36}…  loading"), ("x" * 500, f"Tasks 7 /{'x' * 36}…  loading"),
+])  # fmt: skip
+def test_a_long_filter_leaves_the_heads_where_they_are(kept: str, title: str):
+    heads = [(20, "QUEUE"), (58, "STATE"), (70, "AGE")]
+    assert with_filter("Tasks 7", kept, "  loading", heads, 80, Look()) == title
+    shown = Look().rule(80, [(2, title), *heads])
+    assert title in shown and "STATE" in shown and "AGE" in shown
+
+
+def test_a_filter_that_is_longer_than_the_rule_is_cut():
+    title = with_filter("Tasks 7", "x" * 500, "", [], 40, Look())
+    assert title in Look().rule(40, [(2, title)]) and title.endswith("x…")

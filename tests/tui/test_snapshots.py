@@ -267,8 +267,8 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
     for pane in deck.panes:
         pane.clear_marks()
     deck.table.action_edge(-1)
-    app.memory.put("opened", [])
-    app.kept_draft = None  # pyright: ignore[reportAttributeAccessIssue]
+    app.memory.put("opened_at", {})
+    app.kept_drafts = {}  # pyright: ignore[reportAttributeAccessIssue]
     deck.action_welcome()
     await settled(app, pilot)
 

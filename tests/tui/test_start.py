@@ -100,7 +100,7 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
         ('[keys]\n"task.cancel" = "q"\n', "q would be both task.cancel and page.back", b"help"),
         (
             'theme = "quiett"\n[retention]\nkep = "3d"\n',
-            'config.toml, line 3: retention: there is no setting "kep"; passed over, 1 more.', b"help",
+            'config.toml, line 3 (and 1 more: taskdeck doctor): retention: there', b"help",
         ),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ from app.tui.screens.submit import SubmitScreen
 from db.errors import DiskFull
 from tests.tui import boards
 from tests.tui.answers import Answers, deck, line, until
+from tests.tui.answers import task as a_task
 from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.test_task_screen import EVIL, escapes
 
@@ -122,6 +123,9 @@ async def test_faults_are_told_and_nothing_is_sent() -> None:
         await until(pilot, lambda: shows(app, "✗ In: /nowhere-at-all does not exist."))
         assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
         assert submitted(answers) == []
+        assert app.focused is app.screen.query_one("#cwd")
+        await pilot.press("tab", "tab", "tab", "x", "ctrl+j")
+        assert app.focused is app.screen.query_one("#cwd")
 
 
 def standing(app: TaskdeckApp) -> TaskdeckApp:
@@ -262,7 +266,7 @@ async def test_shell_signs_in_a_command_are_told() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await paste(pilot, "sort a | uniq")
-        await until(pilot, lambda: shows(app, "| is plain text here: no shell runs a command"))
+        await until(pilot, lambda: shows(app, "no shell here (Run: shell text): | is plain text."))
 
 
 async def test_that_a_parameter_is_missing_is_wrong_once_its_field_was_left() -> None:
@@ -294,6 +298,8 @@ async def test_all_that_is_missing_is_told_when_it_is_to_be_submitted() -> None:
         await pilot.press("ctrl+j")
         await until(pilot, lambda: shows(app, "✗             input is required: the file"))
         assert shows(app, "1 thing to mend before it can be submitted: input") and shows(app, "Not submitted: input is required")
+        await pilot.press("end", *"a.mkv")
+        await until(pilot, lambda: shows(app, "-p input=a.mkv"))
 
 
 async def test_a_template_has_a_field_for_each_parameter() -> None:
@@ -427,6 +433,10 @@ async def test_escape_keeps_what_was_typed_and_ctrl_r_brings_the_last_values() -
         await pilot.press(*"x y", "escape")
         await until(pilot, lambda: app.screen is app.deck)
         await opened(pilot, app)
+        await until(pilot, lambda: shows(app, "taskdeck submit -- x y") and shows(app, "This is as you left it; ctrl+n empties the form."))
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: shows(app, "Type a command.") and shows(app, "Emptied; ctrl+n again brings back"))
+        await pilot.press("ctrl+n")
         await until(pilot, lambda: shows(app, "taskdeck submit -- x y"))
         await pilot.press("ctrl+j")
         await until(pilot, lambda: app.screen is app.deck)
@@ -434,6 +444,27 @@ async def test_escape_keeps_what_was_typed_and_ctrl_r_brings_the_last_values() -
         assert shows(app, "Type a command.")
         await pilot.press("ctrl+r")
         await until(pilot, lambda: shows(app, "taskdeck submit -- x y"))
+
+
+async def test_what_was_typed_in_one_form_is_kept_whatever_is_opened_and_left_meanwhile() -> None:
+    again, app = a_task(number=77, launch={"argv": ["true"]}), deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"precious", "escape")
+        app.open_form(template="encode")
+        await until(pilot, lambda: shows(app, "Templates › encode › New task") and shows(app, "input"))
+        await pilot.press("escape")
+        app.open_form(task=again)
+        await until(pilot, lambda: shows(app, "› Run again") and shows(app, "[true "))
+        await pilot.press("x", "escape")
+        await until(pilot, lambda: app.screen is app.deck)
+        await opened(pilot, app)
+        await until(pilot, lambda: shows(app, "taskdeck submit -- precious"))
+        await pilot.press("escape")
+        app.open_form(task=again)
+        await until(pilot, lambda: shows(app, "› Run again") and shows(app, "ctrl+r brings back"))
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: shows(app, "[truex "))
 
 
 async def test_a_refused_submission_stays_open_and_is_sent_again_as_the_same() -> None:
@@ -514,3 +545,31 @@ async def test_on_a_full_disk_nothing_is_promised() -> None:
         await until(pilot, lambda: shows(app, "Nothing is taken while the disk is full"))
         await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
         assert not shows(app, "It can be submitted.")
+
+
+@pytest.mark.parametrize(
+    "keys", [(), ("shift+tab", "right", "tab"), ("shift+tab", "left", "tab", "right", "tab")], ids=["command", "shell", "template"]
+)
+async def test_f1_shows_the_keys_of_the_form_from_any_field(keys: tuple[str, ...]) -> None:
+    """You should see them, and come back to the field, in which the key above typed what it is."""
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*keys, "question_mark", "f1")
+        await until(pilot, lambda: shows(app, "In this form") and shows(app, "Empty the form"))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, SubmitScreen) and shows(app, "?"))
+        assert not shows(app, "In this form")
+
+
+async def test_a_form_that_was_emptied_begins_empty() -> None:
+    app = deck(form())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*"x y", "escape")
+        await until(pilot, lambda: app.screen is app.deck)
+        await opened(pilot, app)
+        await pilot.press("ctrl+n", "escape")
+        await until(pilot, lambda: app.screen is app.deck)
+        await opened(pilot, app)
+        assert shows(app, "Type a command.") and not shows(app, "as you left it")

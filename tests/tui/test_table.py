@@ -117,6 +117,26 @@ async def test_when_its_row_goes_away_the_cursor_takes_the_place_and_the_jump_is
         assert app.table.jumped_at == 7.0
 
 
+async def test_the_cursor_goes_to_a_row_that_was_made_when_it_comes():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)):
+        app.table.show({"top": rows("a", "c")})
+        app.table.lead_to("b")
+        assert app.table.cursor == "a"
+        app.table.show({"top": rows("a", "b", "c")})
+        assert (app.table.cursor, app.table.jumped_at) == ("b", 7.0), "nobody has seen it there yet"
+
+
+async def test_the_cursor_stays_where_it_was_put_while_the_row_was_waited_for():
+    app = TableApp()
+    async with app.run_test(size=(30, 10)) as pilot:
+        app.table.show({"top": rows("a", "c")})
+        app.table.lead_to("b")
+        await pilot.press("j")
+        app.table.show({"top": rows("a", "b", "c")})
+        assert app.table.cursor == "c"
+
+
 async def test_only_the_lines_that_differ_are_drawn_again():
     app = TableApp()
     async with app.run_test(size=(30, 10)):

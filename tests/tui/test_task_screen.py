@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from textual.app import App
 
 from app.errors import NotFound
+from app.tui.doc import Doc
 from app.tui.look import Look
 from app.tui.screens.log import LogScreen
 from app.tui.screens.task import TaskScreen
@@ -207,17 +209,18 @@ async def test_r_runs_an_ended_task_again_and_d_asks_before_it_deletes(tmp_path:
     answers = failed(tmp_path)
     done = {"done": [{"number": 1048, "name": "thumbs S02"}], "refused": [], "notes": []}
     answers.table |= {"retry": done, "rm": done}
-    app = deck(answers)
+    app, ended = deck(answers), datetime.fromisoformat("2026-11-25T10:40:04Z").timestamp()
+    meant = {"ids": [UUID.format(1048)], "ends": {UUID.format(1048): ended}}
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1048")
         await until(pilot, lambda: "failed" in line(app, 1))
         await pilot.press("r")
-        await until(pilot, lambda: answers.asked("retry") == [{"ids": [UUID.format(1048)], "again": True}])
+        await until(pilot, lambda: answers.asked("retry") == [meant | {"again": True}])
         await pilot.press("D")
         await until(pilot, lambda: any("Delete 1 task" in line for line in screen_text(app)))
         assert answers.asked("rm") == []
         await pilot.press("y")
-        await until(pilot, lambda: answers.asked("rm") == [{"ids": [UUID.format(1048)]}])
+        await until(pilot, lambda: answers.asked("rm") == [meant])
 
 
 async def test_r_asks_before_it_runs_what_succeeded_once_more(tmp_path: Path) -> None:
@@ -240,9 +243,8 @@ async def test_l_opens_the_log_w_says_why_and_q_goes_back(tmp_path: Path) -> Non
         await pilot.press("l")
         await until(pilot, lambda: isinstance(app.screen, LogScreen))
         await pilot.press("q", "w")
-        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
-        await pilot.press("q")
-        await until(pilot, lambda: isinstance(app.screen, TaskScreen))
+        await until(pilot, lambda: "It does not wait: it runs." in line(app, 22))
+        assert isinstance(app.screen, TaskScreen)
         await pilot.press("q")
         await until(pilot, lambda: app.screen is app.deck)
 
@@ -717,6 +719,9 @@ async def test_hostile_texts_in_what_else_is_known_are_only_shown(size: tuple[in
             assert {sum(segment.cell_length for segment in text) for text in screen_segments(app)} == {size[0]}
             assert not look.ascii or "".join(screen_text(app)).isascii()
         await pilot.press("w")
+        await until(pilot, lambda: "It waits: " in line(app, size[1] - 2))
+        assert escapes(app) == []
+        app.open_why("1049")
         await until(pilot, lambda: isinstance(app.screen, WhyScreen))
         await pilot.pause()
         assert escapes(app) == []
@@ -758,3 +763,74 @@ async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has
             await until(pilot, lambda seen=seen: f"priority {seen}" in line(app, 1))
         await pilot.press("+")
         await until(pilot, lambda: asked() == [6, 7, 3])
+
+
+def failed_on_the_board(tmp_path: Path) -> Answers:
+    """A failure whose row the deck shows."""
+    answers = failed(tmp_path)
+    ended_at = datetime.fromisoformat(answers.table["show"]["ended_at"]).timestamp()
+    ended = tuple(row._replace(ended_at=ended_at) if row.number == 1048 else row for row in answers.board.ended)
+    answers.board = answers.board._replace(ended=ended)
+    return answers
+
+
+@pytest.mark.parametrize("ident", ["1048", UUID.format(1048)], ids=["by its number", "by its row"])
+async def test_a_failure_whose_screen_was_opened_is_looked_at(tmp_path: Path, ident: str) -> None:
+    """You should see `failed` in the header count one less, however one came here."""
+    app = deck(failed_on_the_board(tmp_path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "3 failed" in line(app, 1))
+        app.open_task(ident)
+        await until(pilot, lambda: app.seen.unseen(app.board or BOARD) == 2)
+        await pilot.press("q")
+        await until(pilot, lambda: "2 failed" in line(app, 1))
+
+
+@pytest.mark.parametrize("open_with", ["open_log", "open_why"])
+async def test_a_failure_whose_log_or_why_was_opened_is_looked_at(tmp_path: Path, open_with: str) -> None:
+    app = deck(failed_on_the_board(tmp_path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        getattr(app, open_with)(UUID.format(1048))
+        await until(pilot, lambda: app.seen.unseen(app.board or BOARD) == 2)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (80, 30), (120, 40)], ids=lambda size: "x".join(map(str, size)))
+async def test_the_log_of_a_run_that_wrote_nothing_yet_has_its_place(tmp_path: Path, size: tuple[int, int]) -> None:
+    """You should see the rule `Log` and, below it, that nothing is written yet, as soon as the screen is there."""
+    answers = running(tmp_path / "x.log")
+    (tmp_path / "x.log").write_text("")
+    app = deck(answers)
+    async with app.run_test(size=size) as pilot:
+        app.open_task("1042")
+        await until(pilot, lambda: "  Nothing is written yet." in screen_text(app))
+        lines = screen_text(app)
+        assert "▌Log  0B" in lines[lines.index("  Nothing is written yet.") - 1]
+
+
+async def test_w_leads_to_what_can_be_done_and_says_why_it_waits() -> None:
+    """You should see the cursor on the first cure again, the reason below, and no box over what stands there already."""
+    answers = curable()
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.ticks = lambda: 1000.0
+        app.open_task("1049")
+        await until(pilot, lambda: "do it" in line(app, 23))
+        await pilot.press("g")
+        assert not app.screen.query_one("#main", Doc).cursor.startswith("cure:")
+        await pilot.press("w")
+        await until(pilot, lambda: line(app, 22).startswith(" It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"))
+        assert (app.screen.query_one("#main", Doc).cursor, isinstance(app.screen, TaskScreen)) == ("cure:less", True)
+        await pilot.press("enter")
+        await until(pilot, lambda: "Look, and press again." in line(app, 22))
+        app.ticks = lambda: 1000.5
+        await pilot.press("enter")
+        await until(pilot, lambda: len(answers.asked("set")) == 1)
+
+
+async def test_w_on_the_screen_of_an_ended_task_says_how_it_ended(tmp_path: Path) -> None:
+    app = deck(failed(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_task("1048")
+        await until(pilot, lambda: "failed" in line(app, 1))
+        await pilot.press("w")
+        await until(pilot, lambda: line(app, 22).startswith(" ✗ failed: exit 1 after 3.2s, 2m ago"))

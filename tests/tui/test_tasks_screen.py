@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from app.core import query
 from app.errors import NotFound
@@ -302,6 +303,26 @@ async def test_keys_behind_one_that_goes_to_the_last_row_of_all_are_for_the_rows
         tasks.type("G", "k", "space", "k")
         await until(tasks.pilot, lambda: tasks.screen.table.item.number == 2)
         assert [row.number for row in tasks.screen.paged.chosen()] == [2]
+
+
+async def test_columns_chosen_for_a_list_that_was_left_meanwhile_break_nothing():
+    async with opened() as tasks:
+        screen = tasks.screen
+        await tasks.press("q")
+        await until(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck and not screen.is_attached)
+        tasks.app.call_next(screen._column_chosen, "3")
+        await until(tasks.pilot, lambda: "ended" in screen.chosen_columns)
+        assert tasks.app.screen is tasks.app.deck
+
+
+async def test_what_is_typed_behind_an_answer_is_for_what_comes_of_it():
+    async with opened() as tasks:
+        tasks.type("V", "s", "x", "p")
+        await until(tasks.pilot, lambda: [field.value for field in tasks.app.screen.query(Input)] == ["xp"])
+        tasks.type("escape", "i", "y", "p", "n", "j")
+        await until(tasks.pilot, lambda: tasks.under_cursor() == 4999)
+        assert {"tries", "priority"} <= {*tasks.screen.chosen_columns}
+        assert not {"cancel", "hold"} & {verb for verb, _ in tasks.many.asked}
 
 
 async def test_f_goes_round_the_states():

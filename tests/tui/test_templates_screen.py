@@ -115,6 +115,18 @@ async def test_the_editor_opens_on_it_and_on_a_new_one():
             await until(pilot, lambda: isinstance(app.screen, TemplatesScreen))
 
 
+async def test_the_cursor_goes_to_a_new_one_when_it_is_saved():
+    answers = Answers(template_ls=ROWS, definition_show={"text": "x", "format": "toml"})
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        answers.table["template.ls"] = [*ROWS, {**ROWS[0], "name": "zz-new"}]
+        app.screen.dismiss("zz-new")
+        await until(pilot, lambda: isinstance(app.screen, TemplatesScreen) and shown(app, "› zz-new"))
+
+
 async def test_a_used_one_is_not_deleted_but_offered_to_be_retired_and_u_takes_that_back():
     answers = Answers(template_ls=ROWS, template_retire=ROWS[0])
     app = deck(answers)

@@ -93,17 +93,17 @@ def _history(shares: Sequence[float], look: Look) -> Cell:
 
 
 def narrow_cells(row: PoolRow, look: Look, now: float) -> Cells:
-    """A whole pool in one line."""
-    pool = row.pool
+    """A whole pool in one line; in a plain look what the bars show is said by words and the figures behind them."""
+    pool, reserved = row.pool, Cell("reserved", "dim")
     return (
         _name(pool, look),
         Cell("cpu", "dim"),
-        _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
+        reserved if look.plain else _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
         Cell(look.own(amounts.cpu_pair(pool.used_cpu, pool.total_cpu))),
         Cell("use", "dim"),
         Cell(look.own(amounts.cpu(pool.measured_cpu))),
         Cell("mem", "dim"),
-        _bar(pool.measured_memory, pool.used_memory, pool.total_memory),
+        reserved if look.plain else _bar(pool.measured_memory, pool.used_memory, pool.total_memory),
         Cell(look.own(amounts.memory_pair(pool.used_memory, pool.total_memory))),
         Cell("use", "dim"),
         Cell(look.own(amounts.memory(pool.measured_memory))),

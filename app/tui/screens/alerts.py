@@ -285,7 +285,7 @@ class AlertsScreen(ListScreen):
         try:
             self.deck.do(make())
         except Unfit as unfit:
-            self.say(self.look.theirs(str(unfit)), "warn")
+            self.deck.unfit(unfit)
         else:
             self.table.clear_marks()
 
@@ -299,7 +299,7 @@ class AlertsScreen(ListScreen):
         try:
             act(self._rules())
         except Unfit as unfit:
-            self.say(self.look.theirs(str(unfit)), "warn")
+            self.deck.unfit(unfit)
 
     def _ask_first(self, question: Question, act: Callable[[str], None]) -> None:
         self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)
@@ -349,7 +349,8 @@ class AlertsScreen(ListScreen):
     def action_new(self) -> None:
         """The form for a new rule."""
         if not self.deck.refuses():
-            self.app.push_screen(rule_screen(self.client_factory))
+            form, table = rule_screen(self.client_factory), self.table
+            self.app.push_screen(form, lambda sent: table.lead_to(form.made) if sent else None)
 
     def action_past(self) -> None:
         """Show those that are over too, or not."""

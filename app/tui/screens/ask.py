@@ -42,7 +42,7 @@ class AskScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
 
     def on_mount(self) -> None:
         self.set_class(self.app.has_class("-ascii"), "-ascii")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:

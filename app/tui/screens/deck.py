@@ -185,7 +185,7 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
         if self.query_one(WorkPane).guidance:
             return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
         news = board.news
-        if news and self.deck.now() - news.at < NEWS and news.at > self.deck.acted_at:
+        if news and self.deck.now() - news.at < NEWS and news.origin != self.deck.origin:
             when = ", just now."
             what = self.look.theirs(f"{news.by} {news.text}")
             return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]

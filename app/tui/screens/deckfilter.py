@@ -108,22 +108,33 @@ class DeckFilter(DeckLayout):
 
     def action_states(self) -> None:
         """All, active, waiting, failed, and round again."""
-        self._state = (self._state + 1) % (len(filters.STATES) + 1)
-        if self._state == len(filters.STATES) and self.board:
-            self.deck.seen.all(self.board.at)
-        self._apply_filter()
+        self._to_state((self._state + 1) % (len(filters.STATES) + 1))
 
     def action_failed(self) -> None:
         """Only what failed, with the cursor on the latest; again all."""
-        self._state = 0 if self._state == len(filters.STATES) else len(filters.STATES) - 1
-        if self._state:
-            self.action_states()
+        if self._state == len(filters.STATES):
+            self._to_state(0)
+        else:
+            self._to_state(len(filters.STATES), "The latest that failed.")
             work = self.query_one(WorkPane)
             self.set_focus(work)
             work.action_edge(-1)
-            self.deck.say("The latest that failed. All of them, and older ones: 5, then F.")
-        else:
-            self._apply_filter()
+
+    def _to_state(self, state: int, told: str = "") -> None:
+        """Show all, or only one of the states; failures that are shown are seen, all of them, which is said, else `told` of them."""
+        self._state = state
+        seen = self._all_seen() if state == len(filters.STATES) else ""
+        self._apply_filter()
+        if seen or told:
+            self.deck.say(f"{seen or told} All of them, and older ones: 5, then F.")
+
+    def _all_seen(self) -> str:
+        """Failures so far count as seen; how many that was said of just now, "" for none."""
+        if self.board is None:
+            return ""
+        count = self.deck.seen.unseen(self.board)
+        self.deck.seen.all(self.board.at)
+        return f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
 
     def show_counted(self, words: str) -> None:
         """What a counter of the header counts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
@@ -18,6 +19,7 @@ from app.tui import placeverbs, verbs
 from app.tui.banner import needs_room
 from app.tui.changes import FRESH, Changes
 from app.tui.confirm import ask_again, ask_cancel, ask_delete, dependants, left_out
+from app.tui.errands import VerbClient
 from app.tui.look import STATES, STRANGE, Span
 from app.tui.panes.pools import PoolRow
 from app.tui.screens.choice import Answer, ChoiceScreen, Question
@@ -96,7 +98,7 @@ class DeckVerbs(Screen[None]):
         try:
             self.deck.do(make())
         except Unfit as unfit:
-            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+            self.deck.unfit(unfit)
         else:
             # The runtime may have answered behind the screen's back.
             for table in () if again else self.query(Table):
@@ -113,7 +115,7 @@ class DeckVerbs(Screen[None]):
         try:
             question = make()
         except Unfit as unfit:
-            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+            self.deck.unfit(unfit)
             return
         if question is None:
             act("y")
@@ -150,10 +152,21 @@ class DeckVerbs(Screen[None]):
         if not isinstance(line, AlertLine):
             self.deck.say("s silences the rule of an alert; there is none under the cursor.", "warn")
             return
-        self.deck.questions.run_with(
-            lambda client: client.call("sla.show", {"name": line.sla}),
-            lambda rule, error: self.app.call_later(self._ask_silence, rule, error),
-        )  # fmt: skip
+        self._read_first(lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence)
+
+    def _read_first(self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]) -> None:
+        """Read what a screen is opened with, by `opens`; what is typed meanwhile is for that screen."""
+
+        def have(found: Any, error: Exception | None) -> None:
+            if came.is_set():  # it was waited for in vain
+                return
+            came.set()
+            opens(found, error)
+            if self.app.screen is self:
+                self.deck.nothing_comes()
+
+        came = self.deck.coming = asyncio.Event()
+        self.deck.questions.run_with(work, lambda found, error: self.call_later(have, found, error))
 
     def _ask_silence(self, found: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or found is None:
@@ -181,7 +194,7 @@ class DeckVerbs(Screen[None]):
             rows = verbs.task_rows(self._rows())
             verbs.cancel(rows)
         except Unfit as unfit:
-            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+            self.deck.unfit(unfit)
             return
         active = [row for row in rows if isinstance(row, (RunningLine, NextLine))]
         self.deck.details([row.uuid for row in active], lambda found: self._ask_cancel(active, found))
@@ -268,7 +281,7 @@ class DeckVerbs(Screen[None]):
         try:
             self.app.push_screen(edit_screen(self.deck.client_factory, self._rows()))
         except Unfit as unfit:
-            self.deck.say(self.deck.look.theirs(str(unfit)), "warn")
+            self.deck.unfit(unfit)
 
     def action_edit_again(self) -> None:
         """The form for a new task, filled with this one."""
@@ -278,10 +291,7 @@ class DeckVerbs(Screen[None]):
         if not rows:
             self.deck.say("R fills the form with a task; there is none under the cursor.", "warn")
             return
-        self.deck.questions.run_with(
-            lambda client: client.call("show", {"id": rows[0].uuid}),
-            lambda task, error: self.app.call_later(self._open_form, task, error),
-        )  # fmt: skip
+        self._read_first(lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form)
 
     def _open_form(self, task: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or task is None:
@@ -387,7 +397,8 @@ class DeckVerbs(Screen[None]):
         from app.tui.screens.rule import rule_screen
 
         new = {"queues": new_queue_screen, "pools": new_pool_screen, "alerts": rule_screen}[self.table.id]
-        self.app.push_screen(new(self.deck.client_factory))
+        form, table = new(self.deck.client_factory), self.table
+        self.app.push_screen(form, lambda sent: table.lead_to(form.made) if sent else None)
 
 
 def leads(row: Any) -> bool:

@@ -18,7 +18,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.core.board import AlertLine, Board, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
 from app.tui import edits
 from app.tui.editoutlook import hint, outlook
 from app.tui.edits import Kind, Sheet, Slot
@@ -86,10 +86,11 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         Binding("tab", "app.focus_next", "Next field", id="form.next", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", "Previous field", id="form.previous", show=False, priority=True),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
+        Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
     def __init__(self, client_factory: Callable[[], Client], source: Source, first: str = "") -> None:
-        """`first` names the field that the cursor begins in."""
+        """`first` names the field that the cursor begins in; in a pool's form that is the one by which a task there waits, if one does."""
         super().__init__(client_factory)
         self.source = source
         self._sheet = Sheet(source.kind, ())
@@ -122,6 +123,8 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
         self.query_one("#fields").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self._offer({})
+        if self.kind is edits.POOL and self.board:
+            self._first = lacking(self.source.idents[0], self.board) or self._first
         if self.source.new:
             kept = self._memory.get(self.source.key)
             self._put({slot.name: self._sheet.begins(slot) for slot in self._slots} | dict(kept.texts if kept and kept.left else {}))
@@ -339,6 +342,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         elif bool(getattr(self.app, "read_only", False)):
             self.say("Read only: nothing is changed from here.", "warn")
         elif faults := self._missing_faults():
+            self._to_fault()
             self.not_done("Not saved", faults[0])
         elif not self._sheet.changes():
             self.say("Nothing is changed yet; esc leaves.", stays=False)
@@ -346,12 +350,24 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self._saving = True
             self.ask(self.source.read, self._checked)
 
+    def _to_fault(self) -> None:
+        """Put the cursor on the first field that something is wrong with."""
+        called = self.source.new and self._typed().get("name", "").strip() in self._taken
+        faulty = next((slot.name for slot in self._slots if self._sheet.fault(slot) or (called and slot.name == "name")), "")
+        if faulty:
+            self.set_focus(self.query_one(f"#{faulty}"))
+
     def _missing_faults(self) -> list[str]:
         return self._faults() or self._sheet.faults()
 
     def refused(self, text: str) -> None:
         self._saving = False
         super().refused(text)
+
+    @property
+    def made(self) -> str:
+        """The key of the row of what this form makes."""
+        return f"{self.source.word}:{self._sheet.changes().get('name', '')}"
 
     def _checked(self, found: Found) -> None:
         """What is stored was read once more: save over it, unless it is not what was seen."""
@@ -363,6 +379,7 @@ class EditScreen(PageScreen, ModalScreen[bool]):
         if self._meanwhile.keys() - seen.keys():
             self.say("Not saved: somebody changed the same meanwhile. ctrl+j saves all the same.", "warn")
         elif faults := self._missing_faults():
+            self._to_fault()
             self.not_done("Not saved", faults[0])
         else:
             self._send()
@@ -462,7 +479,8 @@ def edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) -> Ed
     if any(isinstance(line, EndedLine) for line in lines):
         raise Unfit("It has ended: nothing of it can be changed. R runs one like it.")
     line = lines[0] if len(lines) == 1 else None
-    line = line.pool if isinstance(line, PoolRow) else line
+    if isinstance(line, PoolRow):
+        return EditScreen(client_factory, Source(edits.POOL, (line.pool.name,)), "memory" if line.memory else "cpu")
     for of, kind, name in _PLACES:
         if isinstance(line, of):
             return EditScreen(client_factory, Source(kind, (getattr(line, name),)))
@@ -485,12 +503,24 @@ def wanted(tasks: Sequence[RunningLine | NextLine]) -> str:
     first = tasks[0]
     if isinstance(first, RunningLine):
         return "timeout" if first.left is not None and first.left < 0 else "memory"
-    found = {first.why.index(words): name for words, name in _WAITS if words in first.why}
-    return found[min(found)] if found else "memory"
+    return _stuck(first, _WAITS) or "memory"
 
 
+def lacking(pool: str, board: Board) -> str:
+    """The field by which the first task that has no room in a pool waits; "" where none is stuck by that."""
+    queues = {queue.name for queue in board.queues if queue.pool == pool}
+    return next((name for line in board.next if line.queue in queues and (name := _stuck(line, _NO_ROOM))), "")
+
+
+def _stuck(line: NextLine, waits: Sequence[tuple[str, str]]) -> str:
+    """The field of the reason that is told first, of these; "" where none is told."""
+    found = {line.why.index(words): name for words, name in waits if words in line.why}
+    return found[min(found)] if found else ""
+
+
+_NO_ROOM = ((" memory of pool", "memory"), (" memory, but pool", "memory"), (" cpu of pool", "cpu"), (" cpu, but pool", "cpu"))
 _WAITS = (
-    (" memory of pool", "memory"), (" memory, but pool", "memory"), (" cpu of pool", "cpu"), (" cpu, but pool", "cpu"),
+    *_NO_ROOM,
     (" is full (", "queue"), (" is paused", "queue"), (" is draining", "queue"), ("behind #", "priority"), (" in queue ", "priority"),
 )  # fmt: skip
 """What the reasons why a task waits say, and the field that would help."""

@@ -90,6 +90,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         Binding("ctrl+g", "fault", "To what is wrong", id="editor.fault", show=False),
         Binding("ctrl+r", "stored", "What is stored, or what was typed before", id="form.last", show=False),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
+        Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
     def __init__(self, client_factory: Callable[[], Client], kind: str, name: str | None = None) -> None:
@@ -417,7 +418,7 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,y,ctrl+enter", "take('save')", "Save", id="review.save", priority=True),
         Binding("t", "take('theirs')", "Take the other version", id="review.theirs"),
-        Binding("escape,q,n", "leave", "Back to the text", id="review.leave"),
+        Binding("enter,escape,q,n", "leave", "Back to the text", id="review.leave", priority=True),
     ]
 
     def __init__(
@@ -447,7 +448,8 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
 
     def keys(self) -> list[Hint]:
         theirs = [Hint("t", "take theirs", "t", 0)] if self._theirs else []
-        return [Hint("y", "save mine over it" if self._theirs else "save", "y", 0), *theirs, Hint("esc", "back to the text", "escape", 0)]
+        save = Hint("y ctrl+j", "save mine over it" if self._theirs else "save", "y", 0)
+        return [save, *theirs, Hint("↵ esc", "back to the text", "escape", 0)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There may be no other version to take."""

@@ -18,6 +18,11 @@ RULES = (
     "All is also in the palette (:); a click on a line below does it.",
     "i shows the ids by which [keys] in config.toml gives other keys.",
 )
+IN_FORMS = (
+    "Letters, digits and signs are typed; the keys below act.",
+    "i shows the ids by which [keys] in config.toml gives other keys.",
+)
+"""The rules where fields take what is typed."""
 KEYS = 24
 
 
@@ -30,7 +35,7 @@ def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxLine]:
             group = (binding.id or "other").split(".")[0]
             keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description, binding.id), [])
             keys += [binding.key] if binding.key not in keys else []
-    lines = [BoxLine([(rule, "dim")]) for rule in RULES]
+    lines = [BoxLine([(rule, "dim")]) for rule in (IN_FORMS if "form" in groups else RULES)]
     for group in sorted(groups, key=_rank):
         lines += [BoxLine(), BoxLine([(_TITLES.get(group, group.capitalize()), "bold")])]
         lines += [_line(keys, name if ids else says) for (_, says, name), keys in groups[group].items()]
@@ -43,7 +48,9 @@ def _line(keys: Sequence[str], says: str) -> BoxLine:
 
 
 _TITLES = {
-    "app": "Everywhere",
+    "app": "Everywhere, but not while typing",
+    "form": "In this form",
+    "slot": "In a field",
     "deck": "Deck",
     "task": "On a task",
     "place": "Places",

@@ -131,7 +131,7 @@ class HistoryScreen(PageScreen):
         Binding("ctrl+left", f"moment(-{STRIDE})", "Far earlier", id="history.far-earlier", priority=True),
         Binding("ctrl+right", f"moment({STRIDE})", "Far later", id="history.far-later", priority=True),
         Binding("b", "board", "The deck as of that moment", id="history.board"),
-        Binding("escape", "back", "Leave the moment, then the group, then the screen", id="history.back"),
+        Binding("escape", "back", "Leave the moment, the group, then the screen", id="history.back"),
         Binding("q", "leave", "Back", id="page.back", show=False),
     ]
     DEFAULT_CSS = """
@@ -259,25 +259,28 @@ class HistoryScreen(PageScreen):
         self._draw_chart()
 
     def _fit(self, rows: int) -> None:
-        """Share the lines out: the table gets those it needs, half of them at most; a chart too low to be read goes."""
+        """Share the lines out: the table gets those it needs, half of them at most; a chart too low to be read goes, and in a plain look
+        any, whose figures stay."""
         rest = self.app.size.height - self.query_one(Header).size.height - 5
         table = max(LEAST_TABLE, min(rows + 1, rest // 2))
-        height = rest - table if rest - table >= LEAST_CHART else 0
+        height = rest - table if rest - table >= LEAST_CHART and not self.look.plain else 0
         drawn = self.query_one(Chart)
-        for widget in (drawn, self.query_one("#chart-rule"), self.query_one("#figures")):
-            widget.display = height > 0
+        drawn.display = self.query_one("#chart-rule").display = height > 0
+        self.query_one("#figures").display = height > 0 or self.look.plain
         drawn.styles.height = height
 
     def _draw_chart(self) -> None:
         """The chart of the row under the cursor, its rule, and the figures of the moment."""
         answer, row = self._answer, self.table.item
-        if answer is None or row is None or not self.query_one(Chart).display:
+        if answer is None or row is None:
+            return
+        self.query_one("#figures", Line).show(self._figures(answer, row))
+        if not self.query_one(Chart).display:
             return
         self.query_one("#chart-rule", Line).show(self._rule(answer, row))
         drawn = self.query_one(Chart)
         height = int(drawn.styles.height.value) if drawn.styles.height else 0
         drawn.plot(plot_of(answer, row, self.app.size.width, height), self._moment)
-        self.query_one("#figures", Line).show(self._figures(answer, row))
 
     def _rule(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
         legend = [span for line in row.lines for span in ((f" {self._sample(line)} ", line.style), (f"{line.word} ", ""))]
@@ -415,7 +418,7 @@ class HistoryScreen(PageScreen):
         return self._answer is not None and self._moment is not None and self._answer["known"][self._moment]
 
     def action_back(self) -> None:
-        """Leave the moment, then the group, then the screen."""
+        """Leave the moment, the group, then the screen."""
         if self._moment is not None:
             self._moment = None
             self._look()

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core import amounts
+from app.core.board import EndedLine
 from app.tui.beside import in_sight
 from app.tui.doc import wrap
 from app.tui.facts import ACTIVE
@@ -22,7 +23,7 @@ from app.tui.logsave import suggested
 from app.tui.logview import LogView
 from app.tui.look import STATES, STRANGE, Span
 from app.tui.screens.logsaving import LogSaving
-from app.tui.screens.onetask import OneTask, row_of
+from app.tui.screens.onetask import OneTask, row_of, unix
 from app.tui.screens.page import Line
 from app.tui.times import elapsed
 
@@ -144,7 +145,9 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._answer = answer
-        self.row.item = row_of(answer, self.board)
+        self.row.item = row = row_of(answer, self.board)
+        if isinstance(row, EndedLine):
+            self.saw(row._replace(ended_at=max((unix(run.get("end_time")) for run in self._runs), default=0.0) or self.now))
         self._show_run()
         self._draw_head()
         self.refresh_chrome()
@@ -201,7 +204,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     @on(LogView.Failed)
     def _failed(self, message: LogView.Failed) -> None:
-        self.say(f"The log cannot be read: {message.why}", "broken")
+        self.say(f"The log cannot be read: {message.why}", "broken", stays=False)
 
     @on(LogView.Copied)
     def _copied(self, message: LogView.Copied) -> None:
@@ -253,14 +256,24 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
+    def _lacks_log(self) -> bool:
+        """Whether there is no log for a key to act on, which is said."""
+        if self._run is not None or not self._answer:
+            return False
+        what = "never ran, so there is no log" if self._answer["status"] in _ENDED else "has not started, so there is no log yet"
+        self.say(f"#{self._answer['number']} {what}.", stays=False)
+        return True
+
     def action_search(self) -> None:
-        """Open the line for a text to look for."""
+        """Open the line for a text to look for, also where there is no log yet: what is typed next is no verb."""
         self._hush_note()
         self.line.open("search", "/")
         self.refresh_chrome()
 
     def action_save(self) -> None:
         """Open the line for the path of a file."""
+        if self._lacks_log():
+            return
         self._hush_note()
         super().action_save()
         self.refresh_chrome()
@@ -277,6 +290,8 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         if kind == "search" and text is not None:
             self._sought = text
             self._seek()
+            if text:
+                self._lacks_log()
         elif text and text.strip():
             self.save(text.strip())
 
@@ -295,28 +310,35 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     def action_next(self, way: str) -> None:
         """To the next match, or the previous one."""
-        self.query_one(LogView).next_match("next" if way == "next" else "previous")
+        if not self._lacks_log():
+            self.query_one(LogView).next_match("next" if way == "next" else "previous")
 
     def action_follow(self) -> None:
         """Follow the end, or stay."""
         view = self.query_one(LogView)
-        view.follow(not view.page.following)
+        if not self._lacks_log():
+            view.follow(not view.page.following)
 
     def action_wrap(self) -> None:
         """Wrap long lines, or cut them."""
-        self.query_one(LogView).wrap()
+        if not self._lacks_log():
+            self.query_one(LogView).wrap()
 
     def action_error(self) -> None:
         """To the next line that looks like an error."""
-        self.query_one(LogView).next_error()
+        if not self._lacks_log():
+            self.query_one(LogView).next_error()
 
     def action_take(self, everything: bool) -> None:
         """Copy the match or what is seen; or everything."""
-        self.query_one(LogView).copy(everything)
+        if not self._lacks_log():
+            self.query_one(LogView).copy(everything)
 
     def action_attempt(self, step: int) -> None:
         """Another attempt; the latest is followed to the next one."""
         runs = self._runs
+        if self._lacks_log():
+            return
         if len(runs) < 2:
             self.say("There is only one attempt.", stays=False)
             return

@@ -82,7 +82,7 @@ class LogSaving(Screen[Any]):
 
     def _not_saved(self, typed: str, why: str) -> None:
         look = self._look
-        self._deck.say(f"Not saved, nothing left behind: {look.theirs(why)}: {look.theirs(typed)}", "broken")
+        self._deck.say(f"Not saved, nothing left behind: {look.theirs(why)}: {look.theirs(typed)}", "broken", stays=False)
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
         name = self._look.cut(self._look.theirs(path), 50, "middle")
@@ -90,7 +90,7 @@ class LogSaving(Screen[Any]):
         answers = [Answer("r", "replace it"), Answer("n", "keep it")]
         self.app.push_screen(
             ChoiceScreen(Question("Save the log", body, answers, safe="n")),
-            lambda answer: self.save(typed, replace=True) if answer == "r" else self._deck.say("Not saved."),
+            lambda answer: self.save(typed, replace=True) if answer == "r" else self._deck.say("Not saved.", stays=False),
         )
 
     @on(LogLine.Completing)
@@ -104,4 +104,4 @@ class LogSaving(Screen[Any]):
     def _completed(self, typed: str, text: str, found: Sequence[str]) -> None:
         self.line.complete(typed, text)
         if len(found) != 1:
-            self._deck.say(self._look.theirs("  ".join(found) or "No folder begins so."))
+            self._deck.say(self._look.theirs("  ".join(found) or "No folder begins so."), stays=False)

@@ -50,6 +50,11 @@ class OneTask(PageScreen, DeckVerbs):
     def table(self) -> Table:
         return cast(Table, self.row)
 
+    def saw(self, row: TaskRow) -> None:
+        """This is what is looked at."""
+        if isinstance(row, EndedLine):
+            self.deck.saw(row)
+
     def missing(self, text: str) -> None:
         """A task that was deleted, or never was, has no screen."""
         if self.app.screen is self:
@@ -85,11 +90,11 @@ def row_of(task: Mapping[str, Any], board: Board | None) -> TaskRow:
     common |= {"status": status, "priority": task.get("priority") or 0}
     if status in WAITING:
         return NextLine(
-            **common, since=_unix(task.get("created_at")), why="", why_short="", front=task.get("front") or 0
+            **common, since=unix(task.get("created_at")), why="", why_short="", front=task.get("front") or 0
         )
     if status in ACTIVE:
         return _on_board(board, task["number"]) or _running(common, task)
-    return EndedLine(**common, ended_at=_unix(task.get("ended_at")), how=task.get("reason") or "")
+    return EndedLine(**common, ended_at=unix(task.get("ended_at")), how=task.get("reason") or "")
 
 
 def _on_board(board: Board | None, number: int) -> RunningLine | None:
@@ -97,10 +102,11 @@ def _on_board(board: Board | None, number: int) -> RunningLine | None:
 
 
 def _running(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningLine:
-    started = _unix(task["started_at"]) if task.get("started_at") else None
+    started = unix(task["started_at"]) if task.get("started_at") else None
     asked: Any = {"timeout": task.get("timeout"), "cpu": task.get("cpu") or 0.0, "memory": task.get("memory") or 0.0}
     return RunningLine(**common, **asked, runid="", attempt=task.get("attempts") or 1, started_at=started, left=None)
 
 
-def _unix(text: str | None) -> float:
+def unix(text: str | None) -> float:
+    """UNIX seconds of a stored time, 0 for none."""
     return datetime.fromisoformat(text).timestamp() if text else 0.0

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 CHECK_AFTER = 0.15
 """Seconds without a change after which the runtime is asked whether it would take the task."""
 SHOWN_FAULTS = 3
+KEPT = 20
+"""Forms of which is kept what was typed."""
 BEGINNING = 30
 """Characters that are told at least of why something was not submitted."""
 NARROW = 72
@@ -63,6 +65,7 @@ _KEYS = [
     Hint("esc", "leave, kept", "escape", 0),
 ]
 _FIND = Hint("ctrl+f", "find", "ctrl+f", 4)
+_EMPTY = Hint("ctrl+n", "empty", "ctrl+n", 5)
 
 
 class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
@@ -80,8 +83,10 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         Binding("shift+tab", "step(-1)", "Field before", id="form.previous", show=False),
         Binding("ctrl+f", "find", "Find a parameter", id="form.find", show=False),
         Binding("ctrl+r", "last", "Last values", id="form.last", show=False),
+        Binding("ctrl+n", "clear", "Empty the form; again as it was", id="form.clear", show=False),
         Binding("ctrl+y", "copy", "Copy the line", id="form.copy", show=False),
         Binding("escape", "leave", "Leave, kept", id="form.leave", show=False),
+        Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
     def __init__(
@@ -94,7 +99,11 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         self._origin = origin.here() | ({"umask": task["umask"]} if task else {})
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._asked_templates = False
+        self._begun_with: Draft | None = None
+        """What was kept, and brought back."""
         self._opened_with: Draft | None = None
+        self._put_away: Draft | None = None
+        """What stood there when the form was emptied."""
         self._timer: Timer | None = None
         self._asked = 0
         self._uuid = uuid7()
@@ -120,7 +129,12 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
 
     def on_mount(self) -> None:
         self._offer_queues([{"name": line.name} for line in self._queues])
+        self._begun_with = self._kept if self._again is None else None
         self._fill(self._first_draft())
+        if self._again is not None and self._kept:
+            self.say("ctrl+r brings back what you typed here before.", stays=False)
+        elif self._begun_with is not None:
+            self.say("This is as you left it; ctrl+n empties the form.", stays=False)
         # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.query_one("#command", Slot).takes_lines = self._take_lines
@@ -132,13 +146,37 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
 
     def _first_draft(self) -> Draft:
         """What the form begins with: the task that is run again, what was kept, or nothing."""
+        return self._blank if self._again is not None else self._kept or self._blank
+
+    @property
+    def _blank(self) -> Draft:
+        """The form with nothing typed into it."""
         if self._again is not None:
             return draft_of(self._again)
-        kept = cast(Draft | None, getattr(self.app, "kept_draft", None))
-        if self._template is None:
-            return kept or Draft()
-        mine = kept is not None and (kept.kind, kept.template) == ("template", self._template)
-        return kept if kept is not None and mine else Draft(kind="template", template=self._template)
+        return Draft(kind="template", template=self._template) if self._template else Draft()
+
+    @property
+    def _form(self) -> str:
+        """Which form this is of those that keep what was typed in them."""
+        return f"#{self._again['number']}" if self._again is not None else self._template or ""
+
+    @property
+    def _kept_drafts(self) -> Mapping[str, Draft]:
+        """What was typed in forms and not submitted, the latest last."""
+        return cast(Mapping[str, Draft], getattr(self.app, "kept_drafts", {}))
+
+    @property
+    def _kept(self) -> Draft | None:
+        """What was typed in this form; where that is nothing, what was typed last in any, if it is for this one too."""
+        own, last = self._kept_drafts.get(self._form), next(reversed([*self._kept_drafts.values()]), None)
+        if own or last is None or self._again is not None:
+            return own
+        return last if self._template in (None, last.kind == "template" and last.template) else None
+
+    def _keep(self, typed: Draft | None) -> None:
+        """This is what is kept of this form."""
+        drafts = {form: draft for form, draft in self._kept_drafts.items() if form != self._form and draft is not self._begun_with}
+        cast(Any, self.app).kept_drafts = dict([*drafts.items(), *([(self._form, typed)] if typed else [])][-KEPT:])
 
     def _begin(self) -> None:
         """Give the focus to the first field, when it stands there, and to it what was typed ahead of it."""
@@ -186,7 +224,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
 
     def keys(self) -> list[Hint]:
         fields = self._parameter_fields if self.draft.kind == "template" else None
-        return [*_KEYS[:2], _FIND, *_KEYS[2:]] if fields and fields.findable else _KEYS
+        keys = [*_KEYS[:2], _FIND, *_KEYS[2:]] if fields and fields.findable else _KEYS
+        return [*keys[:2], _EMPTY, *keys[2:]] if self._begun_with is not None and self._again is None else keys
 
     @property
     def _queues(self) -> Sequence[QueueLine]:
@@ -377,11 +416,11 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             return ("", "")
         if word := shell_word(self.draft.command):
             return (
-                f"{self.look.theirs(word)} is a word of the shell, and no shell runs a command (Run: shell text).",
+                f"no shell here (Run: shell text): {self.look.theirs(word)} is a word of the shell.",
                 "warn",
             )
         if signs := shell_signs(self.draft.command):
-            return (f"{' '.join(signs)} is plain text here: no shell runs a command (Run: shell text).", "warn")
+            return (f"no shell here (Run: shell text): {' '.join(signs)} is plain text.", "warn")
         shown = self.look.own(" │ ").join(self.look.theirs(word) for word in found)
         return (f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}" if found else "", "dim")
 
@@ -537,6 +576,7 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             if fields := self._parameter_fields:
                 fields.tell_all()
             self._show_verdict()
+            self._to_fault()
             self.not_done("Not submitted", self._faults()[0])
         elif getattr(self.app, "read_only", False):
             self.say("Read only: nothing is submitted from here.", "warn")
@@ -547,11 +587,18 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
             args, home = self._submission() | {"uuid": self._uuid}, self._home
             self.ask(lambda client: submitted(client, args, home), self._submitted)
 
+    def _to_fault(self) -> None:
+        """Put the cursor on the first field that something is wrong with."""
+        if faulty := next(iter(self._faulty()), ""):
+            self.set_focus(self.query_one(_FIRST[self.draft.kind] if faulty == "command" else f"#{faulty}"))
+        elif fields := self._parameter_fields:
+            fields.to_fault()
+
     def _submitted(self, answer: Sequence[Mapping[str, Any]]) -> None:
         app = cast(Any, self.app)
         app.last_drafts = {**getattr(app, "last_drafts", {}), self.draft.template or self.draft.kind: self.draft}
         app.last_draft = self.draft
-        app.kept_draft = None
+        self._keep(None)
         self.dismiss(answer[0]["number"])
 
     def refused(self, text: str) -> None:
@@ -596,10 +643,13 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
                 self.say("This template has no parameters.", stays=False)
 
     def action_last(self) -> None:
-        """What was submitted last, of this template when it is one's form, in every field."""
+        """What was submitted last, of this template when it is one's form, in every field; first what was typed and left where the form is
+        filled with a task."""
         drafts = getattr(self.app, "last_drafts", {})
         fields = self._parameter_fields if self.draft.kind == "template" else None
         last = drafts.get(self.draft.template) if fields else getattr(self.app, "last_draft", None)
+        if self._again is not None and self._kept:
+            last = self._begun_with = self._kept
         if last is not None:
             self._fill(last)
         elif fields:
@@ -614,6 +664,20 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         elif fields is self._parameter_fields:
             fields.fill(outline(fields.schema).given(task.get("parameters") or {}))
             self.say(f"Filled in as in #{task['number']}.")
+
+    def action_clear(self) -> None:
+        """The form as if nothing had been typed into it; again what stood there."""
+        typed, put_away = self._typed(), self._put_away
+        self._fill(self._blank)
+        self._put_away = typed if self._typed() != typed else None
+        self._focus_first()
+        if self._put_away is not None:
+            self._keep(None)
+            self._opened_with = self._typed()
+            self.say("Emptied; ctrl+n again brings back what stood here.", stays=False)
+        elif put_away is not None:
+            self._fill(put_away)
+            self.say("As it was before.", stays=False)
 
     def action_copy(self) -> None:
         """Copy the command line that does the same."""
@@ -636,8 +700,8 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
         if self.draft.kind == "template" and fields is not None and fields.clear_find():
             return
         typed = self._typed()
-        if self._again is None or typed != self._opened_with:
-            cast(Any, self.app).kept_draft = typed
+        if typed != self._opened_with:
+            self._keep(typed)
         self.dismiss(None)
 
 

@@ -24,7 +24,6 @@ from app.tui.screens.choice import Answer, Question
 from app.tui.screens.log import LogScreen
 from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
-from app.tui.screens.why import WhyScreen
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -97,6 +96,7 @@ class TaskScreen(OneTask):
     def _take(self, known: Known) -> None:
         self._known, self._asked = known, self.now
         self.row.item = row = row_of({**known.task, "status": self._facts(known).status}, self.board)
+        self.saw(row)
         self.deck.shows_priorities({row.uuid: row.priority})
         self._follow_log(known)
         self.draw()
@@ -127,6 +127,8 @@ class TaskScreen(OneTask):
         self.query_one("#rest", Doc).show(rest)
         self._arrange(running)
         self._fit()
+        if running:  # the rule has its width only then
+            self.call_after_refresh(lambda: self._draw_rule(self.query_one(LogView).page))
 
     def _draw_state(self) -> None:
         """The line of its state, and how old that is when it cannot be read again."""
@@ -170,7 +172,7 @@ class TaskScreen(OneTask):
 
     @on(LogView.Failed)
     def _log_failed(self, message: LogView.Failed) -> None:
-        self.say(f"The log cannot be read: {message.why}", "broken")
+        self.say(f"The log cannot be read: {message.why}", "broken", stays=False)
 
     def _draw_rule(self, page: Page) -> None:
         line = self.query_one("#log-rule", Line)
@@ -260,9 +262,14 @@ class TaskScreen(OneTask):
             self._ask(make, lambda _: self._do(lambda: fitting.template(template, fit)))
 
     def action_why(self) -> None:
-        """Why; the popover need not lead here again."""
-        if self._known:
-            self.app.push_screen(WhyScreen(self.client_factory, self._known.task["uuid"]))
+        """Why, in a line, as the rest of it stands here already; and to what can be done about it."""
+        if self._known is None:
+            return
+        facts, doc = self._facts(self._known), self.query_one("#main", Doc)
+        if doc.lead("cure:"):
+            doc.focus()
+            self._led_at = self.ticks
+        self.say(_in_a_line(facts), stays=False)
 
 
 def _ask_for_all(cure: Mapping[str, Any], look: Look) -> Question:
@@ -270,6 +277,15 @@ def _ask_for_all(cure: Mapping[str, Any], look: Look) -> Question:
     body = [[(look.theirs(str(cure["text"])), "bold")], [(look.theirs(str(cure["gain"])), "")], [],
             [("It is for all tasks there, and others may start with it.", "")]]  # fmt: skip
     return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
+
+
+def _in_a_line(facts: Facts) -> str:
+    """Why it waits, or that it runs, or how it ended."""
+    state, words = headline(facts)
+    if facts.status in WAITING:
+        reasons = [facts.look.theirs(reason["text"]) for reason in facts.why.get("reasons") or ()]
+        return f"It waits: {reasons[0]}" if reasons else "It starts with the next dispatch round."
+    return "It does not wait: it runs." if facts.status in ACTIVE else f"{state[0].strip()}: {words[0].strip()}"
 
 
 def _waiting(facts: Facts) -> Sequence[Section]:

@@ -65,7 +65,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         Binding("f", "states", "All, active, waiting, failed", id="tasks.states"),
         Binding("F", "failed", "All that failed, the latest first; again all", id="tasks.failed"),
         Binding("i", "columns", "Choose the columns", id="tasks.columns"),
-        Binding("V", "views", "Saved views: filter, order and columns by a name", id="tasks.views"),
+        Binding("V", "views", "Saved views: filter, order, columns by a name", id="tasks.views"),
         Binding("asterisk", "mark_all", "Mark all that the filter means", id="tasks.mark-all"),
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
     ]
@@ -315,7 +315,7 @@ class TasksScreen(ListScreen, DeckVerbs):
             shown.append(name)
         order = list(listed.COLUMNS)
         self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(listed.USUAL))
-        if letter != "0":
+        if letter != "0" and self.app.screen is self:
             self.action_columns()
 
     def _set_columns(self, names: Sequence[str]) -> None:

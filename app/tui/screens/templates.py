@@ -148,7 +148,7 @@ class TemplatesScreen(ListScreen):
 
     def action_new(self) -> None:
         """The editor with a new one."""
-        self.deck.open_editor("templates")
+        self.deck.open_editor("templates", then=lambda name: self.table.lead_to(name) if name else None)
 
     def action_edit(self) -> None:
         """The editor with its definition."""

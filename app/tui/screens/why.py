@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from app.core.board import EndedLine
 from app.tui import taskdoc, whydoc
 from app.tui.beside import LeftBeside
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.facts import ACTIVE, WAITING, Facts, expected, headline, title
 from app.tui.footer import Hint, KeyLine
 from app.tui.known import Known, gather
+from app.tui.screens.onetask import row_of
 from app.tui.screens.page import Line
 from app.tui.screens.reading import Reading
 
@@ -64,6 +66,9 @@ class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
 
     def _take(self, known: Known) -> None:
         self._known, self._asked = known, self.now
+        row = row_of(known.task, self.board)
+        if isinstance(row, EndedLine):
+            cast(Any, self.app).saw(row)
         self.draw()
 
     def on_resize(self) -> None:
