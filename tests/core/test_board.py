@@ -39,8 +39,8 @@ def test_all_in_it_is_told_by_name():
     assert told["host"]["largest"] == [{"name": "runs/", "bytes": 9, "whole": True}, {"name": "x", "bytes": 1, "whole": False}]
     assert told["queues"][0]["starts"] == [0, 1] and told["next"][0]["why_short"] == "w"
     assert [told[name] for name in ("lock", "backup", "replica", "news", "counts")] == [
-        {"since": 2.0, "by": "sqlite3"}, {"at": 3.0, "late": True}, {"lag": 4.0, "late": False}, {"at": 5.0, "by": "ann", "text": "x"},
-        {"queued": 2},
+        {"since": 2.0, "by": "sqlite3"}, {"at": 3.0, "late": True}, {"lag": 4.0, "late": False},
+        {"at": 5.0, "by": "ann", "text": "x", "origin": ""}, {"queued": 2},
     ]  # fmt: skip
 
 

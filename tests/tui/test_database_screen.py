@@ -240,7 +240,7 @@ async def test_the_palette_finds_the_page_by_what_one_looks_for(word: str):
     app = deck(Home())
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("colon", *word)
-        await until(pilot, lambda: shown(app, "database: size, backups, what cleanup would free"))
+        await until(pilot, lambda: shown(app, "database: size, backups, what cleanup frees"))
         assert sum("database:" in row for row in screen_text(app)) == 1
         assert shown(app, "back up now") is (word == "backup")  # enter on another word takes no backup
 
