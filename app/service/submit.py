@@ -426,7 +426,7 @@ async def _short(call: Call, uuid: str) -> str:
 
 def _reason(c: Connection, uuid: str) -> str:
     rows = reads.by_uuids(c, [uuid])
-    why = view.reasons(c, view.Habits(), rows, None)
+    why = view.reasons(c, view.remembered(c), rows, None)
     return next((reason.short for found in why.values() for reason in found.reasons), "".join(row.reason or "" for row in rows))
 
 

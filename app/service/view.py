@@ -46,7 +46,7 @@ class Habits:
     def of_run(self, c: Connection, template: str | None, name: str, elapsed: float) -> forecast.Usual | None:
         """What says when a run ends: its template, else the last commands of its name, else those of names that differ in digits only.
 
-        The last say nothing of a run that has taken longer than they did: `sleep 600` is not late because `sleep 2` was short.
+        Names say nothing of a run that has taken longer than theirs did: `bash` is not late because another `bash` was short.
         """
         if template is not None:
             return self.of(c, template)
@@ -55,7 +55,7 @@ class Habits:
             ran = past.lately(c)
             self._commands = (time.monotonic(), _usual_by(ran, str), _usual_by(ran, kind))
             found = self._command(name)
-        return found if found is None or name in self._commands[1] or elapsed < found.p95 else None
+        return found if found is not None and elapsed < found.p95 else None
 
     def _command(self, name: str) -> forecast.Usual | None:
         _, named, alike = self._commands
@@ -120,6 +120,8 @@ def _active(c: Connection, habits: Habits, row: Any, now: datetime) -> Active:
     usual = habits.of_run(c, row.template, row.name, elapsed)
     limit = None if row.timeout is None else row.timeout - elapsed
     left = forecast.left(elapsed, usual, row.timeout)
+    if left is not None and left <= 0 and limit is not None:  # past runs were wrong about it: what is known of it is its limit
+        usual, left = None, limit
     return Active(row.number, row.name, row.queue, row.cpu, row.memory, left, usual is not None, limit)
 
 

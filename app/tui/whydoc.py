@@ -80,6 +80,8 @@ def _holders(facts: Facts, of_memory: bool) -> Iterator[Row]:
 def _end(line: RunningLine) -> str:
     if line.left is None:
         return "end unknown"
+    if line.left <= -1.0:
+        return f"late {amounts.age(-line.left)}"
     return f"ends within {amounts.at_most(line.left)}" if line.at_most else f"ends in {amounts.estimate(line.left)}"
 
 
@@ -89,7 +91,7 @@ def _in_same_pool(facts: Facts) -> list[RunningLine]:
     pools = {queue.name: queue.pool for queue in facts.board.queues}
     mine = pools.get(facts.task["queue"])
     lines = [line for line in facts.board.running if pools.get(line.queue) == mine]
-    return sorted(lines, key=lambda line: float("inf") if line.left is None else line.left)
+    return sorted(lines, key=lambda line: float("inf") if line.left is None or line.left < 0 else line.left)
 
 
 # -- what can be done --------------------------------------------------------------------------------------------

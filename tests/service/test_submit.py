@@ -19,7 +19,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import given, queues, submit, templates, views
 from app.service import operations as log
 from app.service.call import Call
-from db import aside, clock, machine
+from db import aside, clock, machine, past
 from db.errors import Storage
 from tests.service.ready import execute, operations, submitted
 
@@ -132,6 +132,20 @@ async def test_why_it_waits_is_answered_where_that_was_asked(call: Call, worker)
     assert await short(hold=True) == "held by ann"
     await worker.run((await submitted(call, name="parent"))["number"], 1)
     assert re.fullmatch("parent #[0-9]+ failed", await short(after=["parent"]))
+
+
+async def test_past_runs_are_not_read_for_each_that_is_submitted(call: Call, worker, monkeypatch: pytest.MonkeyPatch):
+    """Hundreds of runs are read to say when a command ends, which must not be paid by each of many that are submitted."""
+    await submitted(call, name="runs")
+    await worker.start(1)
+    read: list[Any] = []
+    lately = past.lately
+    monkeypatch.setattr(past, "lately", lambda c: (read.append(c), lately(c))[1])
+
+    for _ in range(9):
+        await submit.submit(call, tasks=[{"argv": ["true"]}], env={}, explain=True)
+
+    assert 1 <= len(read) < 9
 
 
 async def test_what_is_submitted_while_nothing_starts_is_told_so(live: Call, up: Any, notes: list[str]):

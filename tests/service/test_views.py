@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from app.errors import Conflict, NotFound, Usage
 from app.service import find, queues, tasks, view, views
 from app.service import operations as log
 from app.service.call import Call
+from db import clock
 from db.rows import InstanceRow, TaskRow
 from tests.service.ready import execute, submitted
 
@@ -63,6 +65,24 @@ async def test_a_run_of_which_only_the_limit_is_known_may_end_at_any_time_before
 
     assert parent.status == "running" and not run.known and run.ends_in == run.limit
     assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
+
+
+async def test_of_a_run_that_takes_longer_than_those_before_it_the_limit_is_still_known(call: Call, worker):
+    """A command must not keep others from starting before a place that is kept, because it was quicker the last times."""
+    for number in (1, 2, 3):
+        await submitted(call, name="sync")
+        await worker.run(number, 0)
+    await submitted(call, name="sync", timeout="10m")
+    await worker.start(4)
+    await submitted(call, name="child", after=[4])
+    begun = "UPDATE instances SET start_time = ? WHERE end_time IS NULL"
+    await execute(call, begun, clock.stamp(clock.utcnow() - timedelta(seconds=60)))
+    child = await call.db.read(lambda c: find.task(c, 5))
+
+    ((run,), why) = await call.db.read(lambda c: _seen(c, child))
+
+    assert not run.known and run.ends_in == run.limit and 500 < run.limit <= 540
+    assert why.expected_in == (0.0, run.limit)
 
 
 def _seen(c: Connection, child: TaskRow) -> tuple[Any, Any]:

@@ -307,6 +307,14 @@ async def test_a_run_of_which_only_the_limit_is_known_has_less_than_that_left():
     assert any("1042" in line and " <34s " in line for line in shown)
 
 
+async def test_a_run_is_late_once_it_has_taken_a_second_more_than_it_usually_does():
+    first, second, *others = boards.busy().running
+    late = (first._replace(left=-0.4), second._replace(left=-300.0), *others)
+    shown = await drawn(boards.busy()._replace(running=late), (120, 40))
+    assert any(f"{first.number} " in line and " ~1s " in line for line in shown)
+    assert [str(second.number) in line for line in shown if " late " in line] == [True]
+
+
 async def test_a_row_that_ended_stays_five_seconds_in_its_place():
     app, recording = an_app()
     moment = [boards.NOW]

@@ -25,6 +25,16 @@ async def test_a_waiting_task_says_why_with_who_holds_what_and_when_it_may_start
         assert any("2 its place is reserved" in line for line in lines)
 
 
+async def test_a_holder_that_takes_longer_than_it_usually_does_is_late() -> None:
+    answers = Answers(show=task(), why=[WHY])
+    first, *others = answers.board.running
+    answers.board = answers.board._replace(running=(first._replace(left=-300.0), *others))
+    app = deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await until(pilot, lambda: any("#1042 resnet50-sweep-06" in line and "late 5m" in line for line in screen_text(app)[8:]))
+
+
 async def test_enter_opens_the_task_and_escape_closes() -> None:
     app = deck(Answers(show=task(), why=[WHY]))
     async with app.run_test(size=(80, 24)) as pilot:

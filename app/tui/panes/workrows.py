@@ -94,7 +94,8 @@ def _limit(row: RunningLine, now: float, look: Look) -> Cell:
 def _left(row: RunningLine, look: Look) -> Cell:
     if row.left is None:
         return Cell(look.own(amounts.MISSING))
-    return Cell(f"late {amounts.age(-row.left)}", "warn") if row.left < 0 else Cell(_until(row.left, row.at_most))
+    # By less than a second none is late: a command that took 0.50 s before may take 0.51.
+    return Cell(f"late {amounts.age(-row.left)}", "warn") if row.left <= -1.0 else Cell(_until(row.left, row.at_most))
 
 
 def _until(left: float, at_most: bool) -> str:
