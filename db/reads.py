@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, Select, func, or_, select, text
@@ -208,19 +209,18 @@ _AMONG = (
 
 def positions(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> dict[int, int]:
     """`position` of many queued tasks of one queue (number, front, priority), which has `total` of them, {number: tasks before it}: counted
-    from its end, where the newest mostly stand, then from the end of the tasks of its priority, and one by one for those that are not near
-    either."""
-    ranks, most = {task.number: (task.front, task.priority) for task in tasks}, 2 * len(tasks)
-    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, _LAST, (queue, most))) if n in ranks}
-    if theirs := {rank for number, rank in ranks.items() if number not in found}:
-        before = 0
-        for front, priority, count in sql.rows(c, _RANKS, (queue,)):
-            before += count
-            if (front, priority) in theirs:
-                last = sql.column(c, _LAST_OF_RANK, (queue, front, priority, most))
-                found |= {n: before - 1 - at for at, n in enumerate(last) if n in ranks}
-    if left := ranks.keys() - found.keys():
-        found |= dict(sql.rows(c, _PLACES, (queue, _json(list(left)))))
+    from its end, where the newest mostly stand, and for those that are not near it from one to the next of their priority."""
+    ranks = {task.number: (task.front, task.priority) for task in tasks}
+    found = {n: total - 1 - at for at, n in enumerate(sql.column(c, _LAST, (queue, 2 * len(tasks)))) if n in ranks}
+    left: dict[tuple[int, int], list[int]] = {}
+    for number in sorted(ranks.keys() - found.keys()):
+        left.setdefault(ranks[number], []).append(number)
+    before = 0
+    for *rank, count in sql.rows(c, _RANKS, (queue,)) if left else ():
+        if numbers := left.get((rank[0], rank[1])):
+            steps = sql.column(c, _STEPS, (queue, *rank, _json(list(pairwise([0, *numbers])))))
+            found |= zip(numbers, accumulate(steps[1:], initial=before + steps[0]), strict=True)
+        before += count
     return found
 
 
@@ -229,12 +229,9 @@ _RANKS = (
     "SELECT front, priority, count(*) FROM tasks WHERE queue = ? AND status = 'queued' GROUP BY front, priority "
     "ORDER BY front DESC, priority DESC"
 )
-_LAST_OF_RANK = (
-    "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? ORDER BY number DESC LIMIT ?"
-)
-_PLACES = (
-    "SELECT number, place FROM (SELECT number, row_number() OVER (ORDER BY front DESC, priority DESC, number) - 1 AS place "
-    "FROM tasks WHERE queue = ? AND status = 'queued') WHERE number IN (SELECT value FROM json_each(?))"
+_STEPS = (
+    "SELECT (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? "
+    "AND number >= json_extract(step.value, '$[0]') AND number < json_extract(step.value, '$[1]')) FROM json_each(?) step ORDER BY step.key"
 )
 
 
