@@ -218,7 +218,7 @@ def positions(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> di
     before = 0
     for *rank, count in sql.rows(c, _RANKS, (queue,)) if left else ():
         if numbers := left.get((rank[0], rank[1])):
-            steps = sql.column(c, _STEPS, (queue, *rank, _json(list(pairwise([0, *numbers])))))
+            steps = [n for _, n in sorted(sql.rows(c, _STEPS, (queue, *rank, _json(list(pairwise([0, *numbers]))))))]
             found |= zip(numbers, accumulate(steps[1:], initial=before + steps[0]), strict=True)
         before += count
     return found
@@ -230,8 +230,8 @@ _RANKS = (
     "ORDER BY front DESC, priority DESC"
 )
 _STEPS = (
-    "SELECT (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? "
-    "AND number >= json_extract(step.value, '$[0]') AND number < json_extract(step.value, '$[1]')) FROM json_each(?) step ORDER BY step.key"
+    "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? "
+    "AND number >= json_extract(json_each.value, '$[0]') AND number < json_extract(json_each.value, '$[1]')) FROM json_each(?)"
 )
 
 

@@ -31,7 +31,7 @@ LIMITED = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER B
 """Statements that walk along an index and stop at their limit."""
 COUNTING = (
     "SELECT status, count(*) FROM tasks",
-    "SELECT number, place FROM",
+    "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? AND number >=",
     "SELECT front, priority, count(*) FROM tasks",
     "SELECT count(*) AS count_1",
     "SELECT (SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND front ",
