@@ -6,6 +6,7 @@ Times are UNIX seconds, durations seconds, CPU cores, memory MiB. Texts are as s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +14,18 @@ DRAINING = "the runtime is draining"
 """Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
 SHOWN_ALERTS = 200
 """Alerts that a board has at most, the open ones first."""
+FAILURES_FOR = timedelta(days=7)
+"""For how long a failure is told of."""
+
+
+def midnight(now: datetime) -> datetime:
+    """When the local day began."""
+    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def counted_since(looked: datetime | None, now: datetime) -> datetime:
+    """From when on failures are counted that nobody has looked at: the last look at all of them, else midnight; a week ago at most."""
+    return max(looked or midnight(now), now - FAILURES_FOR)
 
 
 class RuntimeFacts(NamedTuple):

@@ -23,6 +23,7 @@ from app.core.board import (
     QueueLine,
     RunningLine,
     RuntimeFacts,
+    midnight,
 )
 from app.core.clean import clean, cut
 from app.errors import Usage
@@ -34,7 +35,6 @@ from app.service.board import (
     TREND,
     Trend,
     ended_line,
-    midnight,
 )
 from app.service.call import Call
 from db import asof, clock, operations, reads

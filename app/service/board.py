@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from app import paths
 from app.core import amounts, forecast
 from app.core.board import (
+    FAILURES_FOR,
     SHOWN_ALERTS,
     AlertLine,
     BackupFacts,
@@ -32,6 +33,8 @@ from app.core.board import (
     ReplicaFacts,
     RunningLine,
     RuntimeFacts,
+    counted_since,
+    midnight,
 )
 from app.core.clean import clean
 from app.core.plan import PoolView, QueueView, Room, View, Waiting, opened, rank
@@ -48,7 +51,6 @@ from db.states import ENDED, WAITING, Task
 
 SHOWN_NEXT = 60
 SHOWN_ENDED = 40
-FAILURES_FOR = timedelta(days=7)
 SUCCESSES_FOR = timedelta(hours=1)
 ALERTS_FOR = timedelta(minutes=10)
 TREND = timedelta(minutes=30)
@@ -126,7 +128,7 @@ async def board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
 def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     """The board, from one read transaction and what the runtime measured."""
     now = clock.utcnow()
-    unseen = max(clock.from_unix(seen) if seen is not None else clock.stamp(midnight(now)), clock.stamp(now - FAILURES_FOR))
+    unseen = clock.stamp(counted_since(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
     line, active = view.view(c, view.remembered(c), halted(call)), reads.running(c)
     newest = _backup(c, call, now)
     counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
@@ -210,11 +212,6 @@ def _replica(c: Connection) -> ReplicaFacts | None:
     """How far behind the copy is."""
     found = replica.told(replicas.find(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
-
-
-def midnight(now: datetime) -> datetime:
-    """When the local day began."""
-    return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def facts(call: Call) -> RuntimeFacts:

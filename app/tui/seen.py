@@ -8,7 +8,7 @@ from math import inf, isfinite
 from time import time
 from typing import Any
 
-from app.core.board import Board, EndedLine
+from app.core.board import Board, EndedLine, counted_since
 from app.core.signs import BAD
 from app.tui.memory import Memory
 
@@ -55,8 +55,8 @@ class Seen:
         since = self._time("failures_seen")
         if since >= board.at:
             return 0
-        # Without a time the board counts those of today.
-        since = since or _midnight(board.at)
+        looked, now = datetime.fromtimestamp(since, UTC) if since else None, datetime.fromtimestamp(board.at, UTC)
+        since = counted_since(looked, now).timestamp()
         opened, shown = self._opened(), {line.uuid: line.ended_at for line in board.ended if line.status in BAD and line.ended_at > since}
         known = sum(self._is_seen(line, opened) for line in board.ended if line.uuid in shown)
         # What ended before all that the board shows; what was deleted or has run again meanwhile is not counted in `failed` either.
@@ -91,8 +91,3 @@ def _with(before: Mapping[str, float], uuid: str, ended_at: float) -> dict[str, 
     """The failures opened before and this one, the latest last, not more than are remembered."""
     others = [(known, at) for known, at in before.items() if known != uuid]
     return dict([*others, (uuid, ended_at)][-MOST:])
-
-
-def _midnight(now: float) -> float:
-    """When the local day began."""
-    return datetime.fromtimestamp(now, UTC).astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

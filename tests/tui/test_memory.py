@@ -134,3 +134,6 @@ def test_failures_that_the_board_has_no_row_for_count_as_seen_when_they_were_ope
     seen.opened("beyond the rows", shown - 50)
     assert seen.unseen(many) == 4
     assert seen.unseen(board._replace(failed=2)) == 2, "it was deleted: what is counted are the two rows"
+    seen.all(boards.NOW - 20 * 86400)
+    seen.opened("of which no board tells any more", boards.NOW - 9 * 86400)
+    assert seen.unseen(many) == 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -420,18 +422,30 @@ async def test_enter_does_a_cure_and_u_takes_it_back() -> None:
         assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0}, {"memory": 12288.0}]
 
 
-async def test_an_enter_pressed_twice_to_open_a_task_does_no_cure() -> None:
-    answers = curable()
+@asynccontextmanager
+async def on_cures(answers: Answers) -> AsyncIterator[tuple[Any, Any]]:
+    """The screen of a waiting task, in a moment that lasts."""
     app = deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.ticks = lambda: 1000.0
         app.open_task("1049")
         await until(pilot, lambda: "do it" in line(app, 23))
-        await pilot.press("enter")
-        await until(pilot, lambda: "Look, and press again." in line(app, 22))
-        app.ticks = lambda: 1000.5
-        await pilot.press("enter")
-        await until(pilot, lambda: len(answers.asked("set")) == 1)
+        yield app, pilot
+
+
+async def looks_and_cures(app: Any, pilot: Any, answers: Answers) -> None:
+    """The first enter does nothing, as nobody had seen yet what it would do; half a second later one does it."""
+    await pilot.press("enter")
+    await until(pilot, lambda: "Look, and press again." in line(app, 22))
+    app.ticks = lambda: 1000.5
+    await pilot.press("enter")
+    await until(pilot, lambda: len(answers.asked("set")) == 1)
+
+
+async def test_an_enter_pressed_twice_to_open_a_task_does_no_cure() -> None:
+    answers = curable()
+    async with on_cures(answers) as (app, pilot):
+        await looks_and_cures(app, pilot, answers)
 
 
 async def test_a_cure_that_loses_work_asks_first_and_names_it() -> None:
@@ -810,21 +824,13 @@ async def test_the_log_of_a_run_that_wrote_nothing_yet_has_its_place(tmp_path: P
 async def test_w_leads_to_what_can_be_done_and_says_why_it_waits() -> None:
     """You should see the cursor on the first cure again, the reason below, and no box over what stands there already."""
     answers = curable()
-    app = deck(answers)
-    async with app.run_test(size=(80, 24)) as pilot:
-        app.ticks = lambda: 1000.0
-        app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 23))
+    async with on_cures(answers) as (app, pilot):
         await pilot.press("g")
         assert not app.screen.query_one("#main", Doc).cursor.startswith("cure:")
         await pilot.press("w")
         await until(pilot, lambda: line(app, 22).startswith(" It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"))
         assert (app.screen.query_one("#main", Doc).cursor, isinstance(app.screen, TaskScreen)) == ("cure:less", True)
-        await pilot.press("enter")
-        await until(pilot, lambda: "Look, and press again." in line(app, 22))
-        app.ticks = lambda: 1000.5
-        await pilot.press("enter")
-        await until(pilot, lambda: len(answers.asked("set")) == 1)
+        await looks_and_cures(app, pilot, answers)
 
 
 async def test_w_on_the_screen_of_an_ended_task_says_how_it_ended(tmp_path: Path) -> None:
