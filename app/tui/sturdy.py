@@ -39,6 +39,13 @@ class Sturdy(MessagePump):
     def set_interval(self, interval: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
         return super().set_interval(interval, partial(self._guarded, callback) if callback else None, **more)
 
+    def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
+        """It fires late rather than never. Textual passes over ticks that are late, also over the only one: a window's new size was waited
+        for by such a timer, and where the processor was away for 8 ms as it began no further size was ever taken."""
+        timer = super().set_timer(delay, callback, **more)
+        timer._skip = False
+        return timer
+
     async def _guarded(self, work: Callable[[], Any]) -> None:
         try:
             outcome = work()

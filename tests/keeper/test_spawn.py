@@ -116,7 +116,7 @@ def test_the_environment_is_what_was_given_and_nothing_else(kept):
 
 def test_output_is_appended_to_the_log_and_the_log_is_private(kept):
     run = str(uuid.uuid4())
-    kept.log(run).parent.mkdir(0o700, parents=True)  # the other log may be put there too
+    kept.log(run).parent.mkdir(0o700, parents=True, exist_ok=True)  # other logs may be there too
     kept.log(run).write_text("before\n")
 
     kept.run("sh", "-c", "echo out; echo err >&2", run=run)
