@@ -23,7 +23,7 @@ from app import engines, paths
 from app.core.ids import uuid7
 from app.errors import Problem, Storage
 from app.runtime.aside import Aside
-from app.runtime.keepers import Keepers
+from app.runtime.keeper_client import KeeperClient
 from app.runtime.outcome import judge
 from app.service import given, traces, view
 from db import adopted, clock, dispatch, moves, reads, timed
@@ -115,7 +115,7 @@ class Dispatcher:
         self._boot: str | None = None
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self.keeping: Keepers | None = None
+        self.keeper: KeeperClient | None = None
 
     def wake(self) -> None:
         """Look again soon."""
@@ -128,8 +128,7 @@ class Dispatcher:
             self.greeted.set()
             self._news.hello, self._boot = event, event.get("boot")
             self._sent.clear()
-            elsewhere = event.get("elsewhere", ())
-            self._told = {run: told for run, told in self._told.items() if run in elsewhere}
+            self._told.clear()
             for run in event["runs"]:
                 self.hear(run)
         elif kind == "started":
@@ -289,7 +288,7 @@ class Dispatcher:
         """Active runs that no keeper knows: the machine was restarted before its journal had reached the disk, or, as it forgets a run only
         once its end was recorded, the database was put back. That end is told by the journal, or the run is lost and may have succeeded, so
         it is not tried again. What never started is to be refused."""
-        known = {run["run"] for run in hello["runs"]} | {*hello.get("elsewhere", ())} | self._sent
+        known = {run["run"] for run in hello["runs"]} | self._sent
         active = [run for run in reads.active(c) if run.runid not in known]
         if not active:
             return []
@@ -322,19 +321,19 @@ class Dispatcher:
 
     def _tell(self, news: News, orders: Orders) -> None:
         self._count(orders)
-        keeping = self.keeping
-        if keeping is None:
+        keeper = self.keeper
+        if keeper is None:
             return
         self._environments |= orders.environments
         for row in orders.launches:
-            self._spawn(keeping, row)
+            self._spawn(keeper, row)
         while len(self._environments) > ENVIRONMENTS:
             self._environments.pop(next(iter(self._environments)))
         for runid in orders.unknown:
-            keeping.refuse(runid)
+            keeper.refuse(runid)
         if news.ended:
-            keeping.forget([event["run"] for event in news.ended])
-        self._steer(keeping, orders.wanted, greeted=news.hello is not None)
+            keeper.forget([event["run"] for event in news.ended])
+        self._steer(keeper, orders.wanted, greeted=news.hello is not None)
         self._wake_at(orders.next_due)
 
     def _count(self, orders: Orders) -> None:
@@ -355,7 +354,7 @@ class Dispatcher:
             seconds = max(0.0, due - time.time()) + 0.001
             self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
 
-    def _spawn(self, keeping: Keepers, row: Any) -> None:
+    def _spawn(self, keeper: KeeperClient, row: Any) -> None:
         """Tell the keeper of one run; what is wrong with it is no other's business."""
         self._sent.add(row.runid)
         try:
@@ -366,7 +365,7 @@ class Dispatcher:
             log.exception("run %s of task #%d cannot be started", row.runid, row.number)
             self._refuse(row.runid, "what it should run cannot be read")
         else:
-            keeping.spawn(order)
+            keeper.spawn(order)
 
     def _refuse(self, runid: str, reason: str) -> None:
         """End a run that cannot be started."""
@@ -387,21 +386,21 @@ class Dispatcher:
         return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
                 "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
-    def _steer(self, keeping: Keepers, wanted: Sequence[Any], greeted: bool) -> None:
+    def _steer(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
         """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""
         for row in wanted:
             told = self._told.get(row.runid)
             # Told once more with another grace: a person may lose patience, and the keeper only ever shortens it.
             if row.status == Run.STOPPING and told != (stop := f"stop {row.grace}"):
-                keeping.stop(row.runid, row.stop_reason or "cancel", row.grace)
+                keeper.stop(row.runid, row.stop_reason or "cancel", row.grace)
                 self._told[row.runid] = stop
             elif row.status == Run.PAUSED and told != "pause":
-                keeping.signal(row.runid, signal.SIGSTOP)
+                keeper.signal(row.runid, signal.SIGSTOP)
                 self._told[row.runid] = "pause"
             elif row.status == Run.RUNNING and told != "run":
                 # A resume that was committed just before a crash may never have been sent, or have been lost with the keeper.
                 if told == "pause" or greeted:
-                    keeping.signal(row.runid, signal.SIGCONT)
+                    keeper.signal(row.runid, signal.SIGCONT)
                 self._told[row.runid] = "run"
         gone = self._told.keys() - {row.runid for row in wanted}
         for runid in gone:
@@ -425,6 +424,6 @@ class Dispatcher:
         try:
             await self.db.write(moves.stop, [runid], reason, moves.SYSTEM)
         except Storage:
-            if self.keeping is not None:
-                self.keeping.stop(runid, reason, GRACE)
+            if self.keeper is not None:
+                self.keeper.stop(runid, reason, GRACE)
             raise

@@ -32,8 +32,7 @@ from app.runtime.duties import Duties, mind_clock
 from app.runtime.feed import Feed
 from app.runtime.fresh import let_go_in_peace, prepare_apart, unsure
 from app.runtime.inplace import RESCUED, put_back
-from app.runtime.keepers import Keepers
-from app.runtime.keeping import NoKeeper
+from app.runtime.keeper_client import KeeperClient, NoKeeper
 from app.runtime.lock import hold_lock
 from app.runtime.replicating import Replicating
 from app.runtime.settings import Settings
@@ -78,12 +77,12 @@ class Runtime:
 
     def facts(self) -> RuntimeFacts:
         """What there is to know of the runtime itself."""
-        line = self.dispatcher.keeping
-        keeping = line if line and line.connected else None
+        client = self.dispatcher.keeper
+        keeper = client if client and client.connected else None
         return RuntimeFacts(
             state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag, halted=self.halted, demo=self.demo,
             boottime=self.boottime, cure=self._cure(),
-            keeper_pid=keeping.pid if keeping else None, guard_pid=keeping.guard_pid if keeping else None,
+            keeper_pid=keeper.pid if keeper else None, guard_pid=keeper.guard_pid if keeper else None,
         )  # fmt: skip
 
     def _cure(self) -> str:
@@ -136,8 +135,8 @@ class Runtime:
     def signal(self, runids: Sequence[str], number: int) -> None:
         """Send a signal to runs."""
         for runid in runids:
-            if self.dispatcher.keeping is not None:
-                self.dispatcher.keeping.signal(runid, number)
+            if self.dispatcher.keeper is not None:
+                self.dispatcher.keeper.signal(runid, number)
 
     def mark_stopped(self, by: str) -> None:
         """Leave the mark that says who wished the runtime to end. Raises DiskFull where no file more can be made, else Storage."""
@@ -178,8 +177,8 @@ class Runtime:
 
     def end(self, runid: str, grace: float) -> None:
         """Begin to end a run; the keeper keeps that it was cancelled."""
-        if self.dispatcher.keeping is not None:
-            self.dispatcher.keeping.stop(runid, "cancel", grace)
+        if self.dispatcher.keeper is not None:
+            self.dispatcher.keeper.stop(runid, "cancel", grace)
 
     def go_on(self) -> None:
         """End a drain, and lift the mark that it left."""
@@ -237,8 +236,8 @@ class Runtime:
 
     async def ended(self) -> None:
         """Return when it is to end; a loop of ours that fails ends it too, with its error, and the next one takes over."""
-        ending, keeping = asyncio.create_task(self.ending.wait()), self.dispatcher.keeping
-        work = {ending, *self.loops, *([keeping.task] if keeping and keeping.task else [])}
+        ending, keeper = asyncio.create_task(self.ending.wait()), self.dispatcher.keeper
+        work = {ending, *self.loops, *([keeper.task] if keeper and keeper.task else [])}
         done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {ending}:
             task.result()
@@ -259,8 +258,8 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(runtime.copy_at_last)
         db.after_commit(feed.wake)
         db.after_commit(dispatcher.wake)
-        dispatcher.keeping = await Keepers.open(home, dispatcher.hear)
-        stack.push_async_callback(_close, dispatcher.keeping)
+        dispatcher.keeper = await KeeperClient.open(home, dispatcher.hear)
+        stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.steady)
         with timed.asked_by("start"):
@@ -394,7 +393,3 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _close(keeping: Keepers) -> None:
-    await keeping.close(bye=True)

@@ -14,23 +14,16 @@ from pathlib import Path
 import pytest
 
 from app.keeper import keeper
-from app.runtime import wire
 from app.version import VERSION
 
 
 def test_the_hello_names_both_and_the_boot(kept):
     hello = kept.hello
 
-    assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == ("hello", wire.PROTOCOL, VERSION, [])
+    assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == ("hello", keeper.PROTOCOL, VERSION, [])
     assert hello["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     parent = int(Path(f"/proc/{hello['pid']}/stat").read_text().rpartition(")")[2].split()[1])
     assert parent == hello["guard"]
-
-
-def test_runtime_and_keeper_speak_of_the_same_protocols_and_names():
-    assert (wire.PROTOCOL, wire.PREVIOUS) == (keeper.PROTOCOL, keeper.PREVIOUS)
-    for protocol in (1, 2, 3):
-        assert wire.named("keeper", protocol) == keeper.named("keeper", protocol)
 
 
 def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, tmp_path):

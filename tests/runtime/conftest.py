@@ -53,7 +53,7 @@ def told() -> Told:
 def dispatcher(db: Database, home: Path, told: Told) -> Dispatcher:
     """A dispatcher that has met its keeper, which knows of no run."""
     made = Dispatcher(db, home)
-    made.keeping = told  # type: ignore[assignment]
+    made.keeper = told  # type: ignore[assignment]
     made.hear({"is": "hello", "runs": []})
     return made
 

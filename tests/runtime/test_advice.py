@@ -45,7 +45,7 @@ async def test_while_it_is_not_known_where_they_lie_that_is_what_is_said(call: C
 
 
 async def test_a_runtime_says_with_its_board_what_to_do_about_a_damaged_database(dispatcher: Dispatcher, home: Path):
-    dispatcher.keeping = None
+    dispatcher.keeper = None
     runtime = Runtime(home, dispatcher, Measured(home), Feed())
     assert runtime.facts().cure == ""
 

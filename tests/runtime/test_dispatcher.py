@@ -51,7 +51,7 @@ async def begun(call: Call, dispatcher: Dispatcher, told: Told, seen: bool = Tru
 def another(dispatcher: Dispatcher, told: Told) -> Dispatcher:
     """The next runtime's, of the same home and keeper."""
     again = Dispatcher(dispatcher.db, dispatcher.home)
-    again.keeping = told  # type: ignore[assignment]
+    again.keeper = told  # type: ignore[assignment]
     return again
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.runtime import scope
-from app.runtime.keeping import NoKeeper, bring_up
+from app.runtime.keeper_client import NoKeeper, start_keeper
 from tests.living import Living, until
 
 BECOME = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
@@ -45,7 +45,7 @@ def keeper_is_up(living: Living) -> bool:
 def test_the_keeper_is_started_in_a_scope_of_its_own(systemd, living: Living):
     said = systemd(BECOME)
 
-    bring_up(living.home)
+    start_keeper(living.home)
 
     words = said.read_text().splitlines()
     assert words[:3] == ["--scope", "--quiet", "--collect"] and "--user" not in words
@@ -69,7 +69,7 @@ def test_nothing_of_taskdecks_own_environment_reaches_it(systemd, living: Living
     systemd(BECOME)
     monkeypatch.setenv("TASKDECK_RUNID", "another")
 
-    bring_up(living.home)
+    start_keeper(living.home)
 
     assert "TASKDECK_" not in (tmp_path / "env").read_text()
 
@@ -80,9 +80,9 @@ def test_what_the_keeper_itself_answers_comes_through_and_is_not_tried_again(sys
 
     if raises:
         with pytest.raises(NoKeeper, match="the keeper says so"):
-            bring_up(living.home)
+            start_keeper(living.home)
     else:
-        bring_up(living.home)
+        start_keeper(living.home)
 
     assert said.read_text().count("--scope") == 1 and not list(living.processes())
 
@@ -102,7 +102,7 @@ def test_where_systemd_fails_or_is_silent_the_keeper_is_started_directly_and_tha
     monkeypatch.setattr(scope, "PATIENCE", 0.5)
 
     with caplog.at_level(logging.WARNING):
-        bring_up(living.home)
+        start_keeper(living.home)
 
     until(lambda: keeper_is_up(living), "the keeper is up")
     assert told in caplog.text and "started directly" in caplog.text
@@ -111,7 +111,7 @@ def test_where_systemd_fails_or_is_silent_the_keeper_is_started_directly_and_tha
 def test_an_older_systemd_is_asked_for_less(systemd, living: Living, caplog: pytest.LogCaptureFixture):
     said = systemd(f'case "$*" in *OOMPolicy*) echo "Unknown assignment: OOMPolicy=continue" >&2; exit 1;; esac\n{BECOME}')
 
-    bring_up(living.home)
+    start_keeper(living.home)
 
     until(lambda: keeper_is_up(living), "the keeper is up")
     assert said.read_text().count("--scope") == 2 and not caplog.text
@@ -147,7 +147,7 @@ def test_without_systemd_nothing_is_asked_of_it(systemd, living: Living, tmp_pat
     said = systemd(BECOME)
     monkeypatch.setattr(scope, "BOOTED", tmp_path / "no such")
 
-    bring_up(living.home)
+    start_keeper(living.home)
 
     assert not said.exists()
     until(lambda: keeper_is_up(living), "the keeper is up")

@@ -1,0 +1,354 @@
+"""The client of the keeper, against real keepers."""
+
+import asyncio
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import uuid
+
+import pytest
+
+from app.errors import Problem
+from app.keeper import keeper
+from app.runtime import keeper_client
+from app.runtime.fresh import prepare
+from app.runtime.keeper_client import KeeperClient, NoKeeper
+from tests.keeper.homes import Home, alive, until
+
+
+class Events:
+    """Collects what the line passes on, and can be waited for."""
+
+    def __init__(self):
+        self.seen, self.news = [], asyncio.Event()
+
+    def __call__(self, event):
+        self.seen.append(event)
+        self.news.set()
+
+    async def of(self, what, run=None, after=0):
+        """The first such event after so many events."""
+        async with asyncio.timeout(20):
+            while True:
+                for event in self.seen[after:]:
+                    if event["is"] == what and (run is None or event["run"] == run):
+                        return event
+                self.news.clear()
+                await self.news.wait()
+
+
+def a_run(home, *argv, run=None):
+    """What the runtime says of a run."""
+    run = run or str(uuid.uuid4())
+    home.runs.append(run)
+    env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run}
+    about = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(home.log(run))}
+    return about | {"timeout": None, "grace": 1.0}
+
+
+@pytest.fixture
+def empty_home(tmp_path):
+    """A home without a keeper."""
+    home = Home(tmp_path / "home")
+    try:
+        yield home
+    finally:
+        home.end()
+
+
+@pytest.fixture
+async def line(empty_home):
+    """A connected client and its events."""
+    events = Events()
+    client = await KeeperClient.open(empty_home.path, events)
+    await events.of("hello")
+    yield client, events
+    await client.close(bye=False)
+
+
+async def test_opening_brings_up_a_keeper_and_the_hello_comes_first(line):
+    client, events = line
+
+    hello = await events.of("hello")
+
+    assert events.seen[0] == hello
+    assert (hello["pid"], hello["guard"]) == (client.pid, client.guard_pid)
+
+
+async def test_a_run_is_started_and_its_end_told(line, empty_home):
+    client, events = line
+    fifo = empty_home.path / "fifo"
+    os.mkfifo(fifo)
+    run = a_run(empty_home, "sh", "-c", f"read line < {fifo}; exit 3")
+
+    client.spawn(run)
+    await events.of("started", run["run"])
+    await asyncio.to_thread(fifo.write_text, "go\n")
+
+    assert (await events.of("ended", run["run"]))["code"] == 3
+    assert [event["is"] for event in events.seen] == ["hello", "started", "ended"]
+
+
+async def test_of_a_run_that_is_over_at_once_the_end_is_enough(line, empty_home):
+    client, events = line
+    run = a_run(empty_home, "no-such-program")
+
+    client.spawn(run)
+
+    assert (await events.of("ended", run["run"]))["code"] == 127
+    assert [event["is"] for event in events.seen] == ["hello", "ended"]
+
+
+async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(line, empty_home):
+    client, events = line
+    run, never = a_run(empty_home, "sleep", "60"), str(uuid.uuid4())
+    client.spawn(run)
+    await events.of("started", run["run"])
+
+    client.signal(run["run"], signal.SIGSTOP)
+    client.stop(run["run"], "cancel", 5.0)
+    client.refuse(never)
+    assert (await events.of("ended", run["run"]))["stop"] == "cancel"
+    await events.of("refused", never)
+    client.forget([run["run"], never])
+    client.stop("unknown", "cancel", 1.0)
+    await events.of("error", "unknown")
+    os.kill(client.pid, signal.SIGKILL)
+
+    assert (await events.of("hello", after=1))["runs"] == []
+
+
+@pytest.mark.parametrize("who", ["pid", "guard_pid"])
+async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(line, empty_home, who):
+    client, events = line
+    run = a_run(empty_home, "sleep", "60")
+    client.spawn(run)
+    await events.of("started", run["run"])
+
+    seen, killed = len(events.seen), getattr(client, who)
+    os.kill(killed, signal.SIGKILL)
+    hello = await events.of("hello", after=seen)
+    client.stop(run["run"], "cancel", 1.0)
+
+    assert [event["run"] for event in hello["runs"]] == [run["run"]]
+    assert killed not in (client.pid, client.guard_pid)
+    assert (await events.of("ended", run["run"]))["lost"] is False
+
+
+async def test_both_killed_a_new_pair_is_brought_up_and_does_what_was_said_meanwhile_but_starts_nothing(
+    line, empty_home
+):
+    client, events = line
+    await events.of("hello")
+    os.kill(client.guard_pid, signal.SIGSTOP)
+    os.kill(client.pid, signal.SIGKILL)
+    os.kill(client.guard_pid, signal.SIGKILL)
+    while client.connected:
+        await asyncio.sleep(0)
+
+    run = a_run(empty_home, "sh", "-c", "exit 4")
+    client.spawn(run)
+    client.refuse(run["run"])
+
+    await events.of("refused", run["run"])
+    assert [event["is"] for event in events.seen] == ["hello", "hello", "refused"]
+
+
+async def test_what_a_handler_says_to_a_hello_goes_out_before_what_was_held(empty_home):
+    events, run = Events(), a_run(empty_home, "true")
+
+    def handler(event):
+        if event["is"] == "hello":
+            client.spawn(run)
+        events(event)
+
+    client = await KeeperClient.open(empty_home.path, handler)
+    client.refuse(run["run"])
+    await events.of("ended", run["run"])
+    await client.close()
+
+    assert events.seen[1]["is"] in ("started", "ended")
+
+
+async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_home):
+    events, reported = Events(), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, about: reported.append(about))
+
+    def handler(event):
+        events(event)
+        raise RuntimeError(event["is"])
+
+    client = await KeeperClient.open(empty_home.path, handler)
+    await events.of("hello")
+    run = a_run(empty_home, "true")
+    client.spawn(run)
+    await events.of("ended", run["run"])
+    await client.close()
+
+    assert len(reported) == len(events.seen) >= 2
+
+
+async def test_closing_with_bye_ends_an_idle_pair(empty_home):
+    client = await KeeperClient.open(empty_home.path, Events())
+
+    await client.close()
+
+    until(lambda: not alive(client.pid) and not alive(client.guard_pid), "both gone")
+    again = await KeeperClient.open(empty_home.path, Events())
+    await again.close()
+    assert again.pid != client.pid
+
+
+async def test_closing_leaves_running_jobs_running(empty_home):
+    events = Events()
+    client = await KeeperClient.open(empty_home.path, events)
+    await events.of("hello")
+    run = a_run(empty_home, "sleep", "60")
+    client.spawn(run)
+    started = await events.of("started", run["run"])
+
+    await client.close()
+
+    assert alive(started["pid"]) and alive(client.pid) and alive(client.guard_pid)
+
+
+async def test_the_keeper_holds_none_of_the_runtimes_descriptors(empty_home, tmp_path):
+    mark = os.open(tmp_path / "mark", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(mark, True)
+
+    client = await KeeperClient.open(empty_home.path, Events())
+    os.close(mark)
+
+    for pid in (client.pid, client.guard_pid):
+        held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        assert str(tmp_path / "mark") not in held
+    await client.close()
+
+
+async def test_a_home_of_any_bytes_can_be_kept(tmp_path):
+    home = Home(tmp_path / os.fsdecode(b"caf\xe9 \xff\n"))
+    events = Events()
+    try:
+        client = await KeeperClient.open(home.path, events)
+        await events.of("hello")
+        run = a_run(home, "sh", "-c", "exit 3")
+        client.spawn(run)
+        assert (await events.of("ended", run["run"]))["code"] == 3
+        await client.close()
+    finally:
+        home.end()
+
+
+async def test_a_home_that_cannot_be_used_is_a_clear_error(empty_home):
+    empty_home.path.write_text("a file")
+
+    with pytest.raises(NoKeeper, match="cannot start: .*cannot use"):
+        await KeeperClient.open(empty_home.path, Events())
+
+
+async def test_a_refusal_is_not_remembered_longer_than_the_runtime_needs_it(line):
+    client, events = line
+    never = str(uuid.uuid4())
+
+    client.refuse(never)
+    await events.of("refused", never)
+    client.stop("unknown", "cancel", 1.0)
+    await events.of("error", "unknown")
+    os.kill(client.pid, signal.SIGKILL)
+
+    assert (await events.of("hello", after=1))["runs"] == []
+
+
+async def test_a_moment_without_a_process_to_give_costs_the_line_nothing(line, monkeypatch):
+    client, events = line
+    tried, run = [], subprocess.run
+
+    def none_left(*args, **more):
+        tried.append(args)
+        if len(tried) == 1:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return run(*args, **more)
+
+    monkeypatch.setattr(subprocess, "run", none_left)
+    seen = len(events.seen)
+    os.kill(client.pid, signal.SIGSTOP)  # else it may have another guard before it is killed itself
+    os.kill(client.guard_pid, signal.SIGKILL)
+    os.kill(client.pid, signal.SIGKILL)
+    await events.of("hello", after=seen)
+
+    assert len(tried) == 2
+    assert client.connected and not client.task.done()
+
+
+def test_client_and_keeper_agree_on_protocol_and_socket():
+    assert keeper_client.PROTOCOL == keeper.PROTOCOL
+    assert f"{keeper.named('keeper')}.sock" == keeper_client.SOCKET
+
+
+async def test_a_keeper_that_does_not_answer_is_a_clear_error(empty_home, monkeypatch):
+    monkeypatch.setattr(keeper_client, "CONNECT_TIMEOUT", 0.5)
+    assert empty_home.up() == 0
+    empty_home.greet()
+    for pid in (empty_home.hello["pid"], empty_home.hello["guard"]):
+        os.kill(pid, signal.SIGSTOP)
+
+    with pytest.raises(NoKeeper, match="the keeper does not answer"):
+        await KeeperClient.open(empty_home.path, Events())
+
+
+async def test_a_hello_of_another_protocol_is_a_clear_error(empty_home):
+    served = asyncio.Event()
+
+    async def answer(reader, writer):
+        await reader.readline()
+        writer.write(json.dumps({"is": "hello", "protocol": 9}).encode() + b"\n")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        served.set()
+
+    (empty_home.path / "run").mkdir(parents=True)
+    async with await asyncio.start_unix_server(answer, empty_home.socket):
+        with pytest.raises(NoKeeper, match="the keeper speaks protocol 9, not 2"):
+            await KeeperClient.open(empty_home.path, Events())
+        await served.wait()
+
+
+@pytest.mark.parametrize(("number", "suffix"), [(1, ""), (3, "3")])
+async def test_a_keeper_of_another_protocol_with_runs_is_refused(empty_home, number, suffix):
+    run = empty_home.path / "run"
+    lock, journal = run / f"keeper{suffix}.lock", run / f"journal{suffix}"
+    journal.mkdir(parents=True)
+    refused = (
+        f"a keeper of protocol {number} has runs in this home, and this Taskdeck speaks 2: "
+        "until they have ended, use the version that started them"
+    )
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # it is alive
+        with pytest.raises(NoKeeper, match=refused):
+            await KeeperClient.open(empty_home.path, Events())
+
+    (journal / "00000001.log").touch()  # it left an end
+    with pytest.raises(NoKeeper, match=refused):
+        await KeeperClient.open(empty_home.path, Events())
+
+    (journal / "00000001.log").unlink()
+    client = await KeeperClient.open(empty_home.path, Events())
+    await client.close()
+
+
+def test_a_runtime_does_not_start_beside_a_keeper_of_another_protocol(living):
+    prepare(living.home)
+    journal = living.home / "run" / "journal3"
+    journal.mkdir()
+    (living.home / "run" / "keeper3.lock").touch()
+    (journal / "00000001.log").touch()
+
+    with pytest.raises(Problem, match=r"a keeper of protocol 3 has runs in this home.*started them\.$"):
+        living.start()
+
+    (journal / "00000001.log").unlink()
+    living.start()
