@@ -15,12 +15,7 @@ other has died, reads what the dead one wrote, and forks a new keeper below itse
 * A run with neither parent alive cannot be waited for: it is looked at each second and ends `lost`.
 * Each journal file begins with what tells it from a copy of it. In a copy of a home what ran then is another home's: it
   is `lost` at once, and never touched.
-* Each protocol has names of its own in the run folder, so that after an upgrade the keeper of the previous one goes on
-  beside ours until its last run is over. When none of that protocol lives its journal is taken over, by who gets its
-  lock: at the beginning, at each hello, and when `inherit` is asked. Its folder is renamed into ours: that is one step,
-  so no crash leaves a run's start in one place and its end in another; no record is copied, and no space is needed.
-  From then on these are files of ours, owned by the one of the two that took them; but their runs never were our
-  children, and are looked after as those of dead supervisors are. The lock is let go again, and its file stays.
+* Each protocol has names of its own in the run folder.
 
 Peak memory is the kernel's figure for the process and the children it waited for, unless that may be the keeper's own:
 Linux carries the peak of the spawning process (about 12 MiB; `slim` keeps it there) over exec. Of a job that stays
@@ -54,9 +49,9 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"  # of the Taskdeck that this file is part of
 PROTOCOL = 2
-PREVIOUS = PROTOCOL - 1
+SOCKET, LOCK, LOG = (f"keeper{PROTOCOL}.{kind}" for kind in ("sock", "lock", "log"))
+JOURNAL = f"journal{PROTOCOL}"
 COPIED = "a copy"  # the boot of a journal file that tells of another home's runs
-TAKEN = ".taken"  # how the names of journals that were taken over end
 SEGMENT = 512 * 1024  # bytes preallocated for one journal file
 EXIT_ROOM = 512  # bytes set aside for the exit of each living run
 SLACK = 16 * 1024  # bytes left for stops, refusals and what `tidy` moves
@@ -89,11 +84,6 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 def line(message: dict[str, Any]) -> bytes:
     """One message or record as it travels and is stored: ASCII JSON and a newline."""
     return encode(message).encode("ascii") + b"\n"
-
-
-def named(what: str, protocol: int = PROTOCOL) -> str:
-    """A name in the run folder: each protocol has its own, and that of the first had no number."""
-    return what if protocol == 1 else f"{what}{protocol}"
 
 
 def boottime() -> float:
@@ -433,11 +423,6 @@ class Segment:
         found = os.fstat(self.fd)
         return [found.st_dev, found.st_ino]
 
-    @property
-    def taken(self) -> bool:
-        """Was it taken over from a keeper of the previous protocol?"""
-        return "/" in self.name
-
     def fits(self) -> bool:
         """Is there room for one more run and for the exits of all that live?"""
         return self.size + (self.owed + 1) * EXIT_ROOM + SLACK <= SEGMENT
@@ -489,7 +474,7 @@ class Ledger:
     def inherit(self) -> None:
         """Read what the other wrote, and own all of it from now on."""
         self.current = None
-        names = self.names()
+        names = sorted(name for name in os.listdir(self.folder) if name.endswith(".log"))
         for gone in self.segments.keys() - set(names):
             os.close(self.segments.pop(gone).fd)
         for name in names:
@@ -499,16 +484,6 @@ class Ledger:
         for segment in list(self.segments.values()):
             self.tidy(segment)
 
-    def names(self) -> list[str]:
-        """Of all files, in the order to read them: first those taken over, since we write of their runs later."""
-        found = sorted(os.listdir(self.folder))
-        taken = [f"{name}/{file}" for name in found if name.endswith(TAKEN) for file in sorted(self.within(name))]
-        return [name for name in (*taken, *found) if name.endswith(".log")]
-
-    def within(self, folder: str) -> list[str]:
-        """The names in a folder of the journal's."""
-        return os.listdir(f"/proc/self/fd/{self.folder}/{folder}")
-
     def gather(self) -> None:
         """Put what little the files of many predecessors hold into one."""
         if len(self.segments) > MANY:
@@ -516,26 +491,6 @@ class Ledger:
                 self.rotate()
             except OSError:
                 pass  # no space: they stay
-
-    def take_over(self, run: int, journal: str) -> str:
-        """Make the folder of another journal one of ours; its name now, "" when it held nothing. Raises OSError."""
-        try:
-            found = os.listdir(f"/proc/self/fd/{run}/{journal}")
-        except FileNotFoundError:
-            return ""
-        if not any(name.endswith(".log") for name in found):
-            return ""
-        folder = self.unused(TAKEN)
-        os.rename(journal, folder, src_dir_fd=run, dst_dir_fd=self.folder)
-        return folder
-
-    def read_taken(self, folder: str) -> list[Run]:
-        """Read the files of a folder that was taken over, and own them; the runs they tell of."""
-        names = [f"{folder}/{name}" for name in sorted(self.within(folder)) if name.endswith(".log")]
-        segments = [self.open(name, os.O_RDWR) for name in names]
-        for segment in segments:
-            self.take(segment)
-        return list({runid: self.runs[runid] for segment in segments for runid in segment.runs}.values())
 
     def take(self, segment: Segment) -> None:
         """Read a segment and own it."""
@@ -662,7 +617,8 @@ class Ledger:
 
     def rotate(self) -> Segment:
         """Start a new file. Raises OSError when there is no space for it."""
-        segment = self.open(self.unused(".log"), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        last = max((int(name[:-4]) for name in os.listdir(self.folder) if name[:-4].isdigit()), default=0)
+        segment = self.open(f"{last + 1:08}.log", os.O_RDWR | os.O_CREAT | os.O_EXCL)
         segment.mine, segment.boot = True, self.boot
         try:
             allocate(segment.fd)
@@ -674,11 +630,6 @@ class Ledger:
         for other in list(self.segments.values()):
             self.tidy(other)
         return segment
-
-    def unused(self, ending: str) -> str:
-        """The next name that ends so."""
-        stems = [name.removesuffix(ending) for name in os.listdir(self.folder) if name.endswith(ending)]
-        return f"{max((int(stem) for stem in stems if stem.isdigit()), default=0) + 1:08}{ending}"
 
     def tidy(self, segment: Segment) -> None:
         """Delete a closed file of ours that holds nothing any more; one that holds little is emptied first."""
@@ -715,11 +666,6 @@ class Ledger:
                 os.unlink(segment.name, dir_fd=self.folder)
             except OSError:
                 return
-        if segment.mine and segment.taken:
-            try:
-                os.rmdir(os.path.dirname(segment.name), dir_fd=self.folder)
-            except OSError:
-                pass  # it holds others
         os.close(segment.fd)
         self.segments.pop(segment.name, None)
         if segment is self.current:
@@ -972,10 +918,10 @@ class Line:
 
 
 class House:
-    """What the two share by fork: the run folder, the listening socket, the ledger; and which runs are our children."""
+    """What the two share by fork: the listening socket, the ledger, and which runs are children of this process."""
 
-    def __init__(self, run: int, listener: socket.socket, ledger: Ledger) -> None:
-        self.folder, self.listener, self.ledger = run, listener, ledger
+    def __init__(self, listener: socket.socket, ledger: Ledger) -> None:
+        self.listener, self.ledger = listener, ledger
         self.mine: dict[int, Run] = {}
         self.strays: dict[int, tuple[int, str]] = {}  # children that are no runs: session and cookie
 
@@ -987,36 +933,10 @@ class House:
                 if leader and leader.ticks == run.ticks and leader.parent == os.getpid():
                     self.mine[run.pid] = run
 
-    def succeed(self) -> str:
-        """Take over the journal of the previous protocol; the name of its folder now, "" when there was nothing in it.
-
-        Raises BlockingIOError while a keeper of that protocol lives, or a job of its that has not come to exec, and
-        OSError when it cannot be done. Only who holds the lock of that protocol does this, so there is no rival.
-        """
-        try:
-            lock = os.open(f"{named('keeper', PREVIOUS)}.lock", os.O_RDWR | os.O_CLOEXEC, dir_fd=self.folder)
-        except FileNotFoundError:
-            return ""
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return self.ledger.take_over(self.folder, named("journal", PREVIOUS))
-        finally:
-            os.close(lock)
-
-    def succeed_if_possible(self) -> str | None:
-        """The same; None when it cannot be done now."""
-        try:
-            return self.succeed()
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            complain(f"cannot take over the journal of protocol {PREVIOUS}: {said(error)}")
-            return None
-
-    def settle(self, runs: Iterable[Run], first: bool) -> None:
+    def settle(self, first: bool) -> None:
         """Settle the intents without a pid that the dead left; `first`: those of both, not of one of us two."""
-        for run in [run for run in runs if run.lives and not run.pid]:
-            if first or run.segments[0].taken:
+        for run in [run for run in self.ledger.runs.values() if run.lives and not run.pid]:
+            if first:
                 self.recover(run)
             else:
                 self.resolve(run)
@@ -1293,7 +1213,6 @@ class Keeper(Role):
         self.pause = 0.0
         self.idle_since = time.monotonic()
         self.slim_above = 0
-        self.previous = False  # a keeper of the previous protocol lives, or its journal cannot be taken over
         self.take_over()
         self.listen(house.listener.fileno(), self.accept)
 
@@ -1309,36 +1228,19 @@ class Keeper(Role):
         """Go on with all that is known: watch, time and stop it."""
         guards, self.house.mine = set(self.house.mine), {}
         self.house.strays = {}
-        self.go_on_with(list(self.ledger.runs.values()), guards)
-
-    def go_on_with(self, runs: list[Run], guards: set[int]) -> None:
-        """Watch, time and stop these; given the pids of those that the guard looks after."""
-        for run in runs:
+        for run in list(self.ledger.runs.values()):
             if run.lives:
                 self.foreign[run.id] = run
                 if run.pid not in guards:
                     self.watch(run)
         self.look_at_orphans()
-        for run in runs:
+        for run in self.ledger.runs.values():
             if run.lives:
                 self.time(run)
             if "s" in run.facts and run.segments[0].boot == self.ledger.boot:
                 self.stopping[run.id] = run
         if self.stopping:
             self.sweep()
-
-    def inherit(self) -> list[Run]:
-        """Go on with what a dead keeper of the previous protocol left, if it did; the runs that came by this."""
-        folder = self.house.succeed_if_possible()
-        self.previous = folder is None
-        if not folder:
-            return []
-        runs = self.ledger.read_taken(folder)
-        self.house.settle(runs, first=True)
-        self.go_on_with(runs, set())
-        for segment in [segment for segment in self.ledger.segments.values() if segment.taken]:
-            self.ledger.tidy(segment)
-        return runs
 
     def watch(self, run: Run) -> None:
         """A run that has no parent of ours: it is lost now, or when it ends."""
@@ -1555,11 +1457,10 @@ class Keeper(Role):
         for other in [other for other in self.clients.values() if other is not client]:
             self.dismiss(other)
         self.client = client
-        self.inherit()
         self.untold.clear()
         runs = [self.state(run) for run in self.ledger.runs.values()]
         about = {"protocol": PROTOCOL, "version": VERSION, "pid": os.getpid(), "guard": self.guard}
-        client.send({"is": "hello"} | about | {"boot": self.ledger.boot, "previous": self.previous, "runs": runs})
+        client.send({"is": "hello"} | about | {"boot": self.ledger.boot, "runs": runs})
 
     def dismiss(self, client: Line) -> None:
         """Close a client, once."""
@@ -1717,13 +1618,6 @@ class Keeper(Role):
         if shared:
             self.link.send({"f": shared})
 
-    def on_inherit(self, ask: dict[str, Any]) -> None:
-        """The line to the keeper of the previous protocol broke: is it gone, and what did it leave?"""
-        runs = self.inherit()
-        for run in runs:
-            self.untold.pop(run.id, None)
-        self.say({"is": "inherited", "previous": self.previous, "runs": [self.state(run) for run in runs]})
-
     def on_bye(self, ask: dict[str, Any]) -> None:
         """The runtime ends; with nothing to keep, so do we."""
         if self.client:
@@ -1738,7 +1632,6 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
     "signal": Keeper.on_signal,
     "refuse": Keeper.on_refuse,
     "forget": Keeper.on_forget,
-    "inherit": Keeper.on_inherit,
     "bye": Keeper.on_bye,
 }
 
@@ -1768,10 +1661,8 @@ def live(house: House) -> None:
     first = True
     while True:
         become(b"taskdeck-guard")
-        if first:
-            house.succeed_if_possible()
         house.ledger.inherit()
-        house.settle(house.ledger.runs.values(), first)
+        house.settle(first)
         house.ledger.gather()
         house.adopt()
         first = False
@@ -1808,30 +1699,29 @@ def fork_if_possible() -> int | None:
 
 def settle_in(home: bytes) -> House:
     """Take the home: folders, lock, socket, journal. Raises OSError; BlockingIOError when another keeper has it."""
-    os.makedirs(home + b"/run/" + named("journal").encode(), 0o700, exist_ok=True)
+    os.makedirs(home + b"/run/" + JOURNAL.encode(), 0o700, exist_ok=True)
     run = os.open(home + b"/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    lock = os.open(f"{named('keeper')}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=run)
+    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=run)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     listener = listen(run)
-    log = os.open(f"{named('keeper')}.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600, dir_fd=run)
+    log = os.open(LOG, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600, dir_fd=run)
     os.dup2(log, 2)
     os.close(log)
-    journal = os.open(named("journal"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=run)
+    journal = os.open(JOURNAL, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=run)
     boot = read("/proc/sys/kernel/random/boot_id").decode().strip()
-    return House(run, listener, Ledger(journal, boot))
+    return House(listener, Ledger(journal, boot))
 
 
 def listen(run: int) -> socket.socket:
     """The socket in the run folder, whatever the length of its path."""
-    name = f"{named('keeper')}.sock"
     try:
-        os.unlink(name, dir_fd=run)
+        os.unlink(SOCKET, dir_fd=run)
     except FileNotFoundError:
         pass
     listener = socket.socket(socket.AF_UNIX)
     listener.setblocking(False)
-    listener.bind(f"/proc/self/fd/{run}/{name}")
-    os.chmod(name, 0o600, dir_fd=run)
+    listener.bind(f"/proc/self/fd/{run}/{SOCKET}")
+    os.chmod(SOCKET, 0o600, dir_fd=run)
     listener.listen(64)
     return listener
 

@@ -58,7 +58,7 @@ class KeeperClient:
 
     @classmethod
     async def open(cls, home: Path, on_event: EventHandler) -> KeeperClient:
-        """Connect, then pass on every event in order, each hello before all else. Raise NoKeeper."""
+        """Connect, then pass on each event in order, every hello first. Raise NoKeeper."""
         refuse_other_protocols(home)
         client = cls(home, on_event)
         reader, hello = await client._connect()

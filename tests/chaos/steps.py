@@ -39,7 +39,7 @@ def journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
 
 def records(home: Path) -> Iterator[dict[str, Any]]:
     """Every record in the journal that is whole."""
-    for path in sorted((home / "run").glob("journal*/**/*.log")):
+    for path in sorted((home / "run").glob("journal*/*.log")):
         with contextlib.suppress(FileNotFoundError):
             for line in path.read_bytes().rstrip(b"\0").split(b"\n"):
                 with contextlib.suppress(ValueError):

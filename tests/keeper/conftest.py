@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.keeper.homes import Home, HomeBefore, alive, until
+from tests.keeper.homes import Home, alive, until
 
 
 @pytest.fixture
@@ -53,18 +53,6 @@ def empty_home(tmp_path: Path) -> Iterator[Home]:
         yield home
     finally:
         home.end()
-
-
-@pytest.fixture
-def before(empty_home: Home) -> Iterator[HomeBefore]:
-    """The same home with a keeper of the previous protocol up, which has been greeted."""
-    before = HomeBefore(empty_home.path)
-    try:
-        assert before.up() == 0
-        before.greet()
-        yield before
-    finally:
-        before.end()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A home with a keeper that a test drives over its socket and kills when it likes: of this version or of the one before."""
+"""A home with a keeper that a test drives over its socket and kills when it likes."""
 
 import contextlib
 import json
@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from app.keeper import keeper
-
-BEFORE = Path(__file__).parent / "previous" / "keeper.py"
-"""The keeper of protocol 1 as it was released."""
 
 PATIENCE = 20.0
 
@@ -47,8 +44,6 @@ def until(true: Callable[[], Any], what: str) -> Any:
 class Home:
     """A home with its keeper, and our line to it."""
 
-    file, protocol = Path(keeper.__file__), keeper.PROTOCOL
-
     def __init__(self, path: Path) -> None:
         self.path, self.sock = path, socket.socket(socket.AF_UNIX)
         self.buffer, self.hello = b"", {}
@@ -56,7 +51,7 @@ class Home:
 
     def up(self) -> int:
         """Start keeper and guard; the exit code of the command."""
-        command = [sys.executable, "-I", "-S", self.file, self.path]
+        command = [sys.executable, "-I", "-S", keeper.__file__, self.path]
         return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
 
     def greet(self) -> dict[str, Any]:
@@ -70,7 +65,7 @@ class Home:
         folder = os.open(self.path / "run", os.O_RDONLY)
         try:
             self.sock.connect(f"/proc/self/fd/{folder}/{self.socket.name}")
-            self.send("hello", protocol=self.protocol, version="0.1.0")
+            self.send("hello", protocol=keeper.PROTOCOL, version="0.1.0")
             self.hello = self.next()
         except (OSError, EOFError):
             return {}
@@ -147,11 +142,11 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        return self.path / "run" / f"{keeper.named('keeper', self.protocol)}.sock"
+        return self.path / "run" / keeper.SOCKET
 
     @property
     def journal(self) -> Path:
-        return self.path / "run" / keeper.named("journal", self.protocol)
+        return self.path / "run" / keeper.JOURNAL
 
     def segments(self) -> list[str]:
         return sorted(os.listdir(self.journal))
@@ -173,9 +168,3 @@ class Home:
                 for pid in found:
                     with contextlib.suppress(OSError):
                         os.kill(pid, number)
-
-
-class HomeBefore(Home):
-    """The same with a keeper of the previous protocol."""
-
-    file, protocol = BEFORE, keeper.PREVIOUS

@@ -33,7 +33,7 @@ def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, 
     late = str(uuid.uuid4())
     # The new hello is waiting in the backlog when the older client's request arrives.
     home.sock.connect(str(home.socket))
-    home.send("hello", protocol=home.protocol, version="0.1.0")
+    home.send("hello", protocol=home.hello["protocol"], version="0.1.0")
     os.kill(keeper, signal.SIGCONT)
     assert home.next()["is"] == "hello"
 
@@ -332,7 +332,7 @@ def test_a_client_that_never_reads_holds_up_nothing_and_loses_nothing(home, wait
 
 def test_what_is_planned_for_runs_that_have_ended_is_cleared_away():
     one = keeper.Keeper.__new__(keeper.Keeper)
-    one.house, one.ledger = keeper.House(-1, None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
+    one.house, one.ledger = keeper.House(None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
     one.agenda, one.foreign = [], {}
 
     for number in range(1000):

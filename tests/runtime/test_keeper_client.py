@@ -285,7 +285,7 @@ async def test_a_moment_without_a_process_to_give_costs_the_line_nothing(line, m
 
 def test_client_and_keeper_agree_on_protocol_and_socket():
     assert keeper_client.PROTOCOL == keeper.PROTOCOL
-    assert f"{keeper.named('keeper')}.sock" == keeper_client.SOCKET
+    assert keeper_client.SOCKET == keeper.SOCKET
 
 
 async def test_a_keeper_that_does_not_answer_is_a_clear_error(empty_home, monkeypatch):
