@@ -135,8 +135,8 @@ _SALVAGED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
     "forgotten", "replicas",
 )  # fmt: skip
-NEEDED = frozenset(_SALVAGED) - {"forgotten", "replicas"}
-"""Tables that every database of ours has had from the first version on, and that are read of the present one."""
+NEEDED = frozenset(_SALVAGED)
+"""Tables that are read of the present database."""
 TELLING = {
     "tasks": ("name", "submitted_by", "held_by", "reason"),
     "instances": ("logs", "reason", "stopped_by"),
@@ -446,15 +446,12 @@ def _without_their_task(c: Connection) -> None:
 
 def _bring_ledger(c: Connection) -> None:
     """What an earlier restore has written down stays."""
-    if sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'forgotten'"):
-        _copy(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_listed(Run)})")
+    _copy(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_listed(Run)})")
 
 
 def _bring_replica(c: Connection, follows: bool) -> None:
     """Where the database is copied to stays as it was chosen last, or that it is to be copied nowhere where the present one `follows`."""
     chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
-    if not sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'replicas'"):
-        return
     if follows or sql.value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
         sql.run(c, "DELETE FROM main.replicas")
         _copy(c, "replicas", chosen)

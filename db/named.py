@@ -148,10 +148,9 @@ def users_of_pool(c: Connection, name: str) -> dict[str, int]:
 
 
 def users_of_template(c: Connection, name: str) -> dict[str, int]:
-    """Tasks (those that ended too), schedules, SLAs."""
+    """Tasks (those that ended too), SLAs."""
     return {
         "task": _count(c, schema.tasks, "template", name),
-        "schedule": _count(c, schema.schedules, "template", name),
         "SLA": _matching(c, "template", name),
     }
 

@@ -290,25 +290,6 @@ dependencies = Table(
     Index("idx_dependencies_parent", "parent_id"),
 )
 
-schedules = Table(
-    "schedules",
-    metadata,
-    Column("name", Name, primary_key=True),
-    Column("template", Name, ForeignKey("templates.name")),
-    Column("spec", JSON, nullable=False),
-    Column("cron", Text),
-    Column("every", Float),
-    Column("timezone", String(64)),
-    Column("enabled", Boolean(create_constraint=False), nullable=False, server_default=text("1")),
-    Column("missed", String(16), nullable=False, server_default="once"),
-    Column("last_fire", Time),
-    Column("next_fire", Time),
-    *_stamps(),
-    # The schedule that fires next.
-    Index("idx_schedules_next", "next_fire", sqlite_where=text("enabled = 1")),
-    Index("idx_schedules_template", "template"),
-)
-
 alerts = Table(
     "alerts",
     metadata,

@@ -34,7 +34,7 @@ from db.backup.store import NoBackup
 from db.backup.taking import Rules, take
 from db.errors import DamagedDatabase, OlderDatabase
 from tests.db.making import names, submit
-from tests.db.upgrading import old, rows
+from tests.db.upgrading import add_later_revision, old, rows
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,14 @@ def backed_up(home: Path, database: Path) -> Path:
         c.execute("UPDATE tasks SET priority = 7")
         c.commit()
     return home
+
+
+@pytest.fixture
+def earlier_database(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The database of the home, of the revision before that of the program."""
+    path = Path(shutil.copy(old(tmp_path), paths.database(home)))
+    add_later_revision(tmp_path, monkeypatch)
+    return path
 
 
 def priorities(home: Path) -> list[int]:
@@ -237,9 +245,7 @@ LOOKS = (
 """Verbs that look at the whole of a home."""
 
 
-@pytest.mark.parametrize("revision", migrate.KNOWN[:-1])
-def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: Path, tmp_path: Path, revision: str):
-    shutil.copy(old(tmp_path, revision), paths.database(home))
+def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: Path, earlier_database: Path):
     refused: set[str] = set()
 
     for verb in LOOKS:
@@ -247,19 +253,20 @@ def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: P
             reading.read(os.fspath(home), verb, {"dry_run": True} if verb == "db.cleanup" else {})
         except OlderDatabase as problem:
             refused.add(verb)
-            assert f"earlier version ({revision!r}, this is {migrate.HEAD!r})" in problem.message and "taskdeck db migrate" in problem.hint
+            assert f"earlier version ({migrate.KNOWN[0]!r}, this is {migrate.HEAD!r})" in problem.message
+            assert "taskdeck db migrate" in problem.hint
     with pytest.raises(OlderDatabase):
         mending.repair_home(os.fspath(home))
 
-    assert {"status", "db.stats"} <= refused and not {"ls", "operations", "queue.ls"} & refused
+    assert {"history", "db.slow"} <= refused and not {"ls", "operations", "queue.ls"} & refused
     assert mending.check_home(os.fspath(home)) == []
     mending.migrate_home(os.fspath(home))
     assert all(reading.read(os.fspath(home), verb, {}) is not None for verb in refused - {"db.cleanup", "db.replica.status"})
 
 
 @pytest.mark.parametrize("named", [lambda copy: copy.name, os.fspath])
-def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, tmp_path: Path, named: Any):
-    path = Path(shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home)))
+def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, earlier_database: Path, named: Any):
+    path = earlier_database
     before = rows(path)
     mending.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
@@ -283,8 +290,7 @@ def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, tm
     assert rows(copy) == before
 
 
-def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path, tmp_path: Path):
-    shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home))
+def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path, earlier_database: Path):
     mending.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
 
@@ -299,8 +305,7 @@ def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path,
     assert [file.name for file in (home / "backups").iterdir()] == [copy.name]
 
 
-def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_told(home: Path, tmp_path: Path):
-    shutil.copy(old(tmp_path, migrate.KNOWN[-2]), paths.database(home))
+def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_told(home: Path, earlier_database: Path):
     mending.migrate_home(os.fspath(home))
     backing.backup(os.fspath(home), {}, lambda text: None)
 

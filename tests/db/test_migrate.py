@@ -246,7 +246,7 @@ def forget_the_version(path: Path) -> None:
 
 
 def say_two_versions(path: Path) -> None:
-    change(path, "INSERT INTO alembic_version VALUES ('0001')")
+    change(path, "INSERT INTO alembic_version VALUES ('0000')")
 
 
 def lose_the_table_of_the_version(path: Path) -> None:
