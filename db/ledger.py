@@ -133,7 +133,7 @@ def _opened(target: Path, old: Path) -> Iterator[Connection]:
 
 _SALVAGED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
-    "forgotten", "replicas",
+    "forgotten", "replicas", "home",
 )  # fmt: skip
 NEEDED = frozenset(_SALVAGED)
 """Tables that are read of the present database."""
@@ -290,6 +290,7 @@ def _carry(
     _end_the_gone(c)
     follows = whole and not _made_anew(c, before)
     _bring_replica(c, follows)
+    _keep_home(c)
     tells_all = follows and not _restored_since(c)
     shown: Sequence[Trace] = () if tells_all else traces()
     given = _given(c, before, highest, shown, follows if whole else False if behind else True if idle else None)
@@ -455,6 +456,14 @@ def _bring_replica(c: Connection, follows: bool) -> None:
     if follows or sql.value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
         sql.run(c, "DELETE FROM main.replicas")
         _copy(c, "replicas", chosen)
+
+
+def _keep_home(c: Connection) -> None:
+    """Keep the UUID of the present database, also where the backup is of another home."""
+    known = "typeof(o.uuid) = 'text'"
+    if sql.value(c, f"SELECT 1 FROM old.home o WHERE {known}"):
+        sql.run(c, "DELETE FROM main.home")
+        _copy(c, "home", known)
 
 
 def _restored_since(c: Connection) -> bool:
@@ -788,11 +797,9 @@ def _renumber(c: Connection, done: Carried, before: int, given: _Given, passed: 
     done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
     last = max([given.last, *done.adopted, *(new for _, new in done.renumbered)])
     now = clock.now()
-    # When the first number was given tells one home's backups from another's; a backup from before that does not know it.
     sql.run(
         c,
-        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, coalesce((SELECT o.created_at "
-        "FROM old.counters o WHERE o.name = 'task-number' AND typeof(o.created_at) = 'text'), :now), :now) "
+        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, :now, :now) "
         "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
         {"value": last, "now": now},
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from db import clock, earlier, sql
+from db import clock, earlier, identity, sql
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, damaged
 from db.explain import explain
 from db.files import flush, read_only_uri, remove
@@ -195,6 +195,7 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
         for made in (*TRIGGERS.values(), VERSION_TABLE):
             c.exec_driver_sql(made)
         c.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+        identity.create(c)
         seed(c)
     try:
         flush(part)

@@ -290,6 +290,15 @@ dependencies = Table(
     Index("idx_dependencies_parent", "parent_id"),
 )
 
+home = Table(
+    "home",
+    metadata,
+    Column("uuid", Id, primary_key=True),
+    *_stamps(),
+    Column("parent", Id),
+)
+"""One row: the UUID of the home, and that of the home whose replica it was before it was promoted. See `db.identity`."""
+
 alerts = Table(
     "alerts",
     metadata,

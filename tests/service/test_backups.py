@@ -49,7 +49,7 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
 
 def well(checked: int) -> dict[str, Any]:
     """What a check says where nothing is wrong."""
-    return {"checked": checked, "bad": [], "odd": [], "strangers": [], "doubtful": [], "damaged_lines": []}
+    return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
 
 
 async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_beside(call: Call):

@@ -131,6 +131,13 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "home",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        *_stamps(),
+        sa.Column("parent", sa.String(length=36), nullable=True),
+        sa.PrimaryKeyConstraint("uuid", name=op.f("pk_home")),
+    )
+    op.create_table(
         "operations",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("by", sa.String(length=200), nullable=False),
