@@ -25,7 +25,7 @@ from db.adopted import Trace
 from db.errors import DamagedDatabase
 from db.explain import explain
 from db.files import existing_uri, read_only_uri, remove
-from db.states import ENDED, RUN_ENDED, WAITING, Run, Task
+from db.states import ACTIVE_SQL, ENDED, RUN_ENDED, WAITING, Run, Task
 
 VERB = "db restore"
 """What it is called in the log of operations."""
@@ -315,7 +315,7 @@ def _carry(
     done.held = sql.value(c, stay, (json.dumps(held),))
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.aside = len(aside.set_aside(c))
-    done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
+    done.alive = sql.value(c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}")
     _say_what_is_not(c, done, made_then)
     return done
 
@@ -581,7 +581,7 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
     sql.run(
         c,
         "UPDATE main.instances SET status = :status, end_time = :at, reason = :reason, updated_at = :now "
-        "WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN ('starting', 'running', 'paused', 'stopping')",
+        f"WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN {ACTIVE_SQL}",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     sql.run(
@@ -631,7 +631,7 @@ def _bring_traces(
 def _to_be_tried(c: Connection, seen: dict[str, Trace]) -> list[str]:
     """Tasks whose run has ended, as the keeper is still to tell, with attempts left and none of them seen: it may have told that before,
     so that any of those may have been made since."""
-    rows = sql.rows(c, "SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping')")
+    rows = sql.rows(c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}")
     shown = [(row.task_id, seen[row.runid]) for row in rows if row.runid in seen]
     go_on = {task_id for task_id, trace in shown if trace.goes_on}
     over = {task_id for task_id, trace in shown if trace.told and trace.leaves_attempts} - go_on
@@ -644,7 +644,7 @@ def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> list[str]:
     tasks have attempts left: any of those may have been made since."""
     active = (
         "SELECT r.runid, r.task_id, r.stop_reason, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named "
-        "FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping')"
+        f"FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
     )
     tried = []
     for row in sql.rows(c, active):

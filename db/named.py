@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from db import clock, moves, operations, schema
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
-from db.states import ACTIVE
+from db.states import ACTIVE_SQL
 
 Change = dict[str, list[Any]]
 """{column: [old, new]}."""
@@ -162,9 +162,8 @@ def users_of_sla(c: Connection, sla_id: int) -> dict[str, int]:
 
 def _runs(c: Connection, queue: str) -> int:
     """Active runs that hold a slot of a queue which their task has left."""
-    listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
     held = (
-        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN ({listed}) "
+        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN {ACTIVE_SQL} "
         "AND t.queue <> i.queue"
     )
     return c.exec_driver_sql(held, (queue,)).scalar_one()

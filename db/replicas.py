@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from db import clock, identity, operations, sql
+from db.states import ACTIVE_SQL
 
 PROMOTED = "it was promoted, and is a home of its own now"
 """The problem of a copy that is none any more: nothing is copied there."""
@@ -65,7 +66,7 @@ def promote(c: Connection, by: str) -> int:
     sql.run(c, "DELETE FROM backups")
     identity.replace(c)
     # What ran there may have succeeded: this is another machine, and no restart of that one.
-    sql.run(c, "UPDATE instances SET boot_id = NULL WHERE status IN ('starting', 'running', 'paused', 'stopping')")
+    sql.run(c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}")
     now = clock.now()
     sql.run(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
                "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from db.states import Run, Task
+from db.states import ACTIVE_SQL, Run, Task
 
 APPLICATION_ID = 0x7461736B
 """`task` in ASCII, in the header of every database of ours."""
@@ -189,7 +189,7 @@ instances = Table(
     # What holds resources: the dispatcher's and the deck's list of running instances.
     Index(
         "idx_instances_active", "queue", "runid",
-        sqlite_where=text("status IN ('starting', 'running', 'paused', 'stopping')"),
+        sqlite_where=text(f"status IN {ACTIVE_SQL}"),
     ),
     # Cleanup: what ended long ago.
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),

@@ -92,6 +92,13 @@ def test_the_deck_reaches_the_runtime_through_the_client_only():
 
     assert "textual" in loaded
     assert loaded.isdisjoint({"sqlalchemy", "apscheduler", "alembic", "pydantic", "aiosqlite"})
+    assert {m for m in loaded if m.partition(".")[0] == "db"} <= {"db", "db.errors", "db.states"}
+
+
+def test_the_states_are_the_standard_library_alone():
+    loaded = loaded_by("import db.states") - loaded_by("from __future__ import annotations; import collections.abc, enum")
+
+    assert loaded == {"db", "db.states"}
 
 
 def test_the_core_draws_stores_and_waits_for_nothing():

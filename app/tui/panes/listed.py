@@ -11,10 +11,10 @@ from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
 from app.core.signs import BAD
 from app.tui.columns import Cell, Cells, Column
-from app.tui.facts import ACTIVE, WAITING
 from app.tui.look import STATES, STRANGE, Look
 from app.tui.parts import Grid, Part
 from app.tui.times import ago, wall
+from db.states import ACTIVE, WAITING
 
 Facts = Mapping[str, Any]
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 from app.core.board import Board, EndedLine, NextLine, RunningLine
 from app.tui.beside import in_sight
 from app.tui.changes import Changes
-from app.tui.facts import ACTIVE, WAITING
 from app.tui.logview import LogView
 from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.screens.page import PageScreen
 from app.tui.table import Table
 from app.tui.verbs import TaskRow
+from db.states import ACTIVE, WAITING
 
 
 class OneRow:
