@@ -22,8 +22,8 @@ from app.cli import db_backup
 from app.core.ids import uuid7
 from app.errors import Conflict, NotFound, Refused, Storage
 from app.offline import backing, choosing, copies, listing, mending, promoting, reading, restoring
+from app.paths import refuse_copy
 from app.runtime import advice, inplace
-from app.runtime.copied import refuse_copy
 from app.runtime.fresh import prepare
 from app.runtime.lock import RuntimeExists, held, hold_lock
 from db import clock, earlier, migrate, restore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.cli import look, output
 from app.core.clean import clean, cut
 from app.errors import Usage
-from db.states import ENDED, WAITING, ordered
+from db.states import ENDED, WAITING, Task, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.cli.options import Args
     from app.cli.session import Session
 
-_WAITING = ordered(WAITING)
+_WAITING = (Task.QUEUED.value, *ordered(WAITING - {Task.QUEUED}))
 STATES = {
     "cancel": ("running", *_WAITING),
     "hold": tuple(state for state in _WAITING if state != "held"),

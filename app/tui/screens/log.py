@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from app.core import amounts
 from app.core.board import EndedLine
+from app.core.times import unix_if_any
 from app.tui.beside import in_sight
 from app.tui.doc import wrap
 from app.tui.footer import Hint
@@ -22,7 +23,7 @@ from app.tui.logsave import suggested
 from app.tui.logview import LogView
 from app.tui.look import STATES, STRANGE, Span
 from app.tui.screens.logsaving import LogSaving
-from app.tui.screens.onetask import OneTask, row_of, unix
+from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
 from app.tui.times import elapsed
 from db.states import ACTIVE, ENDED
@@ -147,7 +148,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         self._answer = answer
         self.row.item = row = row_of(answer, self.board)
         if isinstance(row, EndedLine):
-            self.saw(row._replace(ended_at=max((unix(run.get("end_time")) for run in self._runs), default=0.0) or self.now))
+            self.saw(row._replace(ended_at=max((unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0) or self.now))
         self._show_run()
         self._draw_head()
         self.refresh_chrome()
