@@ -8,7 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Conflict", "NotFound", "Problem", "Refused", "Remote", "Storage", "TimedOut", "Usage"]
+__all__ = ["NOT_SUBMITTED", "Conflict", "NotFound", "Problem", "Refused", "Remote", "Storage", "TimedOut", "Usage"]
+
+
+NOT_SUBMITTED = "Nothing was submitted."
 
 
 class Usage(Problem):

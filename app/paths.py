@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from contextlib import suppress
 
-from app.errors import Refused, Usage
+from app.errors import Conflict, Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,3 +162,25 @@ def stopped(home: str | Path) -> tuple[str, str] | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return by, at
+
+
+def user_name(uid: int, before_number: str = "") -> str:
+    """Return the login name of a uid, or the number behind `before_number`."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"{before_number}{uid}"
+
+
+def refuse_copy(home: str | Path) -> None:
+    """Raise Conflict where the copy of another home lies: a fresh home beside it would only hide it."""
+    copy, database = (os.path.join(home, name) for name in (REPLICA, DATABASE))
+    if os.path.exists(copy) and not os.path.exists(database):
+        from pathlib import Path
+
+        from db.copies import whose
+
+        said = f"{home} is the replica of {whose(Path(copy))[0] or 'another home'}. Nothing is started from it."
+        raise Conflict(said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote")

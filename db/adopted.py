@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from db import clock, machine, moves, schema, seed, sql
 from db.aside import UNREADABLE
-from db.states import ENDED
+from db.states import ACTIVE_SQL, ENDED
 
 UNKNOWN = "unknown"
 """What it is called where its process does not show what it runs, and who submitted it."""
@@ -96,7 +96,7 @@ def _runs_this(c: Connection, uuid: str, attempt: int) -> bool:
     goes."""
     claimed = "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND start_time IS NULL"
     sql.run(c, claimed, (uuid, attempt))
-    active = "+status IN ('starting', 'running', 'paused', 'stopping')"
+    active = f"+status IN {ACTIVE_SQL}"
     return bool(sql.rows(c, f"SELECT 1 FROM main.instances WHERE task_id = ? AND attempt >= ? AND {active} LIMIT 1", (uuid, attempt)))
 
 

@@ -24,6 +24,7 @@ from db.errors import BehindDatabase, DamagedDatabase, Problem, Storage, Unnamed
 from db.explain import explain
 from db.legible import NO_JUDGES, Judges
 from db.reading import broken, lines, reading
+from db.states import ACTIVE_SQL
 
 
 def check(path: Path, judges: Judges = NO_JUDGES) -> list[str]:
@@ -226,7 +227,7 @@ def _numbers(c: sqlite3.Connection) -> tuple[int, int]:
     return c.execute(_GIVEN).fetchone()[0], c.execute(highest).fetchone()[0]
 
 
-_ACTIVE = "WHERE status IN ('starting', 'running', 'paused', 'stopping')"
+_ACTIVE = f"WHERE status IN {ACTIVE_SQL}"
 
 
 def _loads(c: sqlite3.Connection) -> list[str]:

@@ -49,9 +49,9 @@ def damaged(why: str, copy: Path) -> Storage:
 
 
 def whose(path: Path) -> tuple[str | None, str | None]:
-    """Whose copy the database at `path` says it is, and its history. Nothing is left beside it: a log would be there only while it is
-    written to."""
+    """Return where the home lies that the copy at `path` is of, and the UUID of that home. Nothing is left beside it: a log would be there
+    only while it is written to."""
     with suppress(*sql.FAILED), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
         row = c.execute("SELECT origin FROM replicas").fetchone()
-        return (str(row[0]), tool.history(c)) if row else (None, None)
+        return (str(row[0]), tool.home(c)) if row else (None, None)
     return None, None

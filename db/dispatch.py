@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import clock, sql
+from db.states import ACTIVE_SQL
 
 WINDOW = (
     "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template FROM tasks "
@@ -16,7 +17,7 @@ WINDOW = (
 )
 ACTIVE = (
     "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template, i.runid, i.status "
-    "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN ('starting', 'running', 'paused', 'stopping')"
+    f"FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 LAUNCH = (
     "SELECT i.runid, i.attempt, t.uuid, t.number, t.launch, t.cwd, t.umask, t.env_id, t.env, t.timeout, t.grace, t.log_limit "
@@ -24,12 +25,12 @@ LAUNCH = (
 )
 CLAIMABLE = "SELECT uuid, tags, attempts FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 LIMITED = (
-    "SELECT runid, start_time, deadline FROM instances WHERE status IN ('starting', 'running', 'paused', 'stopping') "
+    f"SELECT runid, start_time, deadline FROM instances WHERE status IN {ACTIVE_SQL} "
     "AND +status IN ('running', 'paused') AND deadline IS NOT NULL"
 )
 WANTED = (
     "SELECT i.runid, i.status, i.stop_reason, t.grace FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-    "WHERE i.status IN ('starting', 'running', 'paused', 'stopping')"
+    f"WHERE i.status IN {ACTIVE_SQL}"
 )
 NEXT_DUE = (
     "SELECT min(at) FROM (SELECT min(not_before) AS at FROM tasks INDEXED BY idx_tasks_scheduled WHERE status = 'scheduled' "

@@ -25,7 +25,7 @@ from db.adopted import Trace
 from db.errors import DamagedDatabase
 from db.explain import explain
 from db.files import existing_uri, read_only_uri, remove
-from db.states import ENDED, RUN_ENDED, WAITING, Run, Task
+from db.states import ACTIVE_SQL, ENDED, RUN_ENDED, WAITING, Run, Task
 
 VERB = "db restore"
 """What it is called in the log of operations."""
@@ -133,10 +133,10 @@ def _opened(target: Path, old: Path) -> Iterator[Connection]:
 
 _SALVAGED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
-    "forgotten", "replicas",
+    "forgotten", "replicas", "home",
 )  # fmt: skip
-NEEDED = frozenset(_SALVAGED) - {"forgotten", "replicas"}
-"""Tables that every database of ours has had from the first version on, and that are read of the present one."""
+NEEDED = frozenset(_SALVAGED)
+"""Tables that are read of the present database."""
 TELLING = {
     "tasks": ("name", "submitted_by", "held_by", "reason"),
     "instances": ("logs", "reason", "stopped_by"),
@@ -290,6 +290,7 @@ def _carry(
     _end_the_gone(c)
     follows = whole and not _made_anew(c, before)
     _bring_replica(c, follows)
+    _keep_home(c)
     tells_all = follows and not _restored_since(c)
     shown: Sequence[Trace] = () if tells_all else traces()
     given = _given(c, before, highest, shown, follows if whole else False if behind else True if idle else None)
@@ -314,7 +315,7 @@ def _carry(
     done.held = sql.value(c, stay, (json.dumps(held),))
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.aside = len(aside.set_aside(c))
-    done.alive = sql.value(c, "SELECT count(*) FROM main.instances WHERE status IN ('starting', 'running', 'paused', 'stopping')")
+    done.alive = sql.value(c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}")
     _say_what_is_not(c, done, made_then)
     return done
 
@@ -446,18 +447,23 @@ def _without_their_task(c: Connection) -> None:
 
 def _bring_ledger(c: Connection) -> None:
     """What an earlier restore has written down stays."""
-    if sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'forgotten'"):
-        _copy(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_listed(Run)})")
+    _copy(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_listed(Run)})")
 
 
 def _bring_replica(c: Connection, follows: bool) -> None:
     """Where the database is copied to stays as it was chosen last, or that it is to be copied nowhere where the present one `follows`."""
     chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
-    if not sql.value(c, "SELECT 1 FROM old.sqlite_master WHERE name = 'replicas'"):
-        return
     if follows or sql.value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
         sql.run(c, "DELETE FROM main.replicas")
         _copy(c, "replicas", chosen)
+
+
+def _keep_home(c: Connection) -> None:
+    """Keep the UUID of the present database, also where the backup is of another home."""
+    known = "typeof(o.uuid) = 'text'"
+    if sql.value(c, f"SELECT 1 FROM old.home o WHERE {known}"):
+        sql.run(c, "DELETE FROM main.home")
+        _copy(c, "home", known)
 
 
 def _restored_since(c: Connection) -> bool:
@@ -575,7 +581,7 @@ def _lose(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost"
     sql.run(
         c,
         "UPDATE main.instances SET status = :status, end_time = :at, reason = :reason, updated_at = :now "
-        "WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN ('starting', 'running', 'paused', 'stopping')",
+        f"WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN {ACTIVE_SQL}",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     sql.run(
@@ -625,7 +631,7 @@ def _bring_traces(
 def _to_be_tried(c: Connection, seen: dict[str, Trace]) -> list[str]:
     """Tasks whose run has ended, as the keeper is still to tell, with attempts left and none of them seen: it may have told that before,
     so that any of those may have been made since."""
-    rows = sql.rows(c, "SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping')")
+    rows = sql.rows(c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}")
     shown = [(row.task_id, seen[row.runid]) for row in rows if row.runid in seen]
     go_on = {task_id for task_id, trace in shown if trace.goes_on}
     over = {task_id for task_id, trace in shown if trace.told and trace.leaves_attempts} - go_on
@@ -638,7 +644,7 @@ def _end_the_unseen(c: Connection, seen: dict[str, Trace]) -> list[str]:
     tasks have attempts left: any of those may have been made since."""
     active = (
         "SELECT r.runid, r.task_id, r.stop_reason, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named "
-        "FROM main.instances r WHERE r.status IN ('starting', 'running', 'paused', 'stopping')"
+        f"FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
     )
     tried = []
     for row in sql.rows(c, active):
@@ -791,11 +797,9 @@ def _renumber(c: Connection, done: Carried, before: int, given: _Given, passed: 
     done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
     last = max([given.last, *done.adopted, *(new for _, new in done.renumbered)])
     now = clock.now()
-    # When the first number was given tells one home's backups from another's; a backup from before that does not know it.
     sql.run(
         c,
-        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, coalesce((SELECT o.created_at "
-        "FROM old.counters o WHERE o.name = 'task-number' AND typeof(o.created_at) = 'text'), :now), :now) "
+        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, :now, :now) "
         "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
         {"value": last, "now": now},
     )

@@ -12,16 +12,18 @@ from pathlib import Path
 from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from db import clock, earlier, sql
+from db import clock, earlier, identity, sql
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, damaged
 from db.explain import explain
 from db.files import flush, read_only_uri, remove
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.writer import write_engine
 
-HEAD = "0005"
-KNOWN = ("0001", "0002", "0003", "0004", "0005")
+HEAD = "0001"
+KNOWN = ("0001",)
 """Every revision of ours, oldest first."""
+SCRIPTS = "db:migrations"
+"""The folder of Alembic's environment, as it names one in a package."""
 
 
 def version_of(path: Path) -> str | None:
@@ -155,7 +157,7 @@ def _upgrade(path: Path, seed: Callable[[Connection], None] = _nothing) -> None:
 
     with _changing(path) as c:
         config = Config()
-        config.set_main_option("script_location", "db:migrations")
+        config.set_main_option("script_location", SCRIPTS)
         config.attributes["connection"] = c
         command.upgrade(config, "head")
         seed(c)
@@ -171,11 +173,11 @@ LATER = (
     "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long", "idx_tasks_of_template", "idx_tasks_started",
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over",
 )  # fmt: skip
-"""Indexes in the order that revisions have made them, behind those of the first tables by name: of two that serve a statement alike SQLite
-takes the one that was made last, so that the order decides the plans."""
+"""Indexes to make last, in this order, behind all others by name: of two that serve a statement alike SQLite takes the one that was made
+last, so that the order decides the plans."""
 
 
-def _by_revision(index: Index) -> tuple[int, str]:
+def _in_order(index: Index) -> tuple[int, str]:
     name = str(index.name)
     return (LATER.index(name) + 1 if name in LATER else 0), name
 
@@ -188,11 +190,12 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
     with _changing(part) as c:
         for table in metadata.sorted_tables:
             c.execute(CreateTable(table))
-        for index in sorted((index for table in metadata.sorted_tables for index in table.indexes), key=_by_revision):
+        for index in sorted((index for table in metadata.sorted_tables for index in table.indexes), key=_in_order):
             c.execute(CreateIndex(index))
         for made in (*TRIGGERS.values(), VERSION_TABLE):
             c.exec_driver_sql(made)
         c.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+        identity.create(c)
         seed(c)
     try:
         flush(part)

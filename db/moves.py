@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert
 
 from db import clock, operations, schema, sql
 from db.errors import Storage
-from db.states import ENDED, WAITING, Run, Task, sources
+from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, Run, Task, as_sql, sources
 
 SYSTEM = "taskdeck"
 """Who moved it when no person did."""
@@ -393,13 +393,13 @@ def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     return dict(sql.rows(c, found, (json.dumps(list(runids)),)))
 
 
-_OVERTAKEN = """(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o WHERE o.task_id = i.task_id AND o.attempt > i.attempt
-  AND +o.status IN ('starting', 'running', 'paused', 'stopping')))"""
+_OVERTAKEN = f"""(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o WHERE o.task_id = i.task_id AND o.attempt > i.attempt
+  AND +o.status IN {ACTIVE_SQL}))"""
 _ENDING = f"""
 SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit,
   i.start_time, i.queue, i.deadline, {_OVERTAKEN}
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
-WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'running', 'paused', 'stopping')
+WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
 """
 
 
@@ -630,16 +630,19 @@ def _in_states(c: Connection, uuids: Sequence[str], states: Iterable[Task]) -> l
     return sql.column(c, found, (json.dumps(list(uuids)),))
 
 
+_UNSTOPPED = as_sql(ACTIVE - {Run.STOPPING})
+
+
 def _active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
-    found = "SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status IN ('starting', 'running', 'paused')"
+    found = f"SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status IN {_UNSTOPPED}"
     return sql.column(c, found, (json.dumps(list(uuids)),))
 
 
 # --- loads --------------------------------------------------------------------------------------------------------------------------
 
-_LOADS = """
+_LOADS = f"""
 SELECT queue, pool, count(*) AS load, sum(cpu) AS cpu, sum(memory) AS memory FROM instances
-WHERE status IN ('starting', 'running', 'paused', 'stopping') GROUP BY queue, pool
+WHERE status IN {ACTIVE_SQL} GROUP BY queue, pool
 """
 
 
@@ -658,7 +661,7 @@ def draw_from(c: Connection, queue: str, pool: str) -> None:
     """The active runs of a queue reserve in another pool from now on, as the queue does."""
     sql.run(
         c,
-        "UPDATE instances SET pool = ? WHERE queue = ? AND status IN ('starting', 'running', 'paused', 'stopping')",
+        f"UPDATE instances SET pool = ? WHERE queue = ? AND status IN {ACTIVE_SQL}",
         (pool, queue),
     )
     recount(c)

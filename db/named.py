@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from db import clock, moves, operations, schema
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
-from db.states import ACTIVE
+from db.states import ACTIVE_SQL
 
 Change = dict[str, list[Any]]
 """{column: [old, new]}."""
@@ -148,10 +148,9 @@ def users_of_pool(c: Connection, name: str) -> dict[str, int]:
 
 
 def users_of_template(c: Connection, name: str) -> dict[str, int]:
-    """Tasks (those that ended too), schedules, SLAs."""
+    """Tasks (those that ended too), SLAs."""
     return {
         "task": _count(c, schema.tasks, "template", name),
-        "schedule": _count(c, schema.schedules, "template", name),
         "SLA": _matching(c, "template", name),
     }
 
@@ -163,9 +162,8 @@ def users_of_sla(c: Connection, sla_id: int) -> dict[str, int]:
 
 def _runs(c: Connection, queue: str) -> int:
     """Active runs that hold a slot of a queue which their task has left."""
-    listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
     held = (
-        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN ({listed}) "
+        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN {ACTIVE_SQL} "
         "AND t.queue <> i.queue"
     )
     return c.exec_driver_sql(held, (queue,)).scalar_one()

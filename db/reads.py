@@ -12,7 +12,7 @@ from sqlalchemy import Table as SqlTable
 
 from db import schema, sql
 from db.rows import ActiveRow, Brief, EventRow, InstanceRow, LineRow, ParentRow, Placed, PoolRow, QueueRow, TaskRow
-from db.states import ACTIVE, ENDED, WAITING, Task
+from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, Task
 
 tasks, runs = schema.tasks, schema.instances
 
@@ -343,7 +343,7 @@ def boots(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
 _RUNNING = (
     f"SELECT {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRow._fields)} "
-    "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN ('starting', 'running', 'paused', 'stopping')"
+    f"FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 
 

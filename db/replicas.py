@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from db import clock, operations, sql
+from db import clock, identity, operations, sql
+from db.states import ACTIVE_SQL
 
 PROMOTED = "it was promoted, and is a home of its own now"
 """The problem of a copy that is none any more: nothing is copied there."""
@@ -30,11 +31,6 @@ def find(c: Connection) -> Replica | None:
     """The one there is."""
     row = c.exec_driver_sql("SELECT target, origin, at, synced_at, problem FROM replicas").first()
     return Replica(*row) if row else None
-
-
-def history(c: Connection) -> str | None:
-    """What a home keeps wherever it is moved to, and tells its copies from those of others: when its first number was given."""
-    return sql.value(c, "SELECT created_at FROM counters WHERE name = 'task-number'")
 
 
 def behind_since(c: Connection) -> str | None:
@@ -68,8 +64,9 @@ def promote(c: Connection, by: str) -> int:
     replica = find(c)
     sql.run(c, "DELETE FROM replicas")
     sql.run(c, "DELETE FROM backups")
+    identity.replace(c)
     # What ran there may have succeeded: this is another machine, and no restart of that one.
-    sql.run(c, "UPDATE instances SET boot_id = NULL WHERE status IN ('starting', 'running', 'paused', 'stopping')")
+    sql.run(c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}")
     now = clock.now()
     sql.run(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
                "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",

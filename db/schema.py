@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from db.states import Run, Task
+from db.states import ACTIVE_SQL, Run, Task
 
 APPLICATION_ID = 0x7461736B
 """`task` in ASCII, in the header of every database of ours."""
@@ -189,7 +189,7 @@ instances = Table(
     # What holds resources: the dispatcher's and the deck's list of running instances.
     Index(
         "idx_instances_active", "queue", "runid",
-        sqlite_where=text("status IN ('starting', 'running', 'paused', 'stopping')"),
+        sqlite_where=text(f"status IN {ACTIVE_SQL}"),
     ),
     # Cleanup: what ended long ago.
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
@@ -290,24 +290,14 @@ dependencies = Table(
     Index("idx_dependencies_parent", "parent_id"),
 )
 
-schedules = Table(
-    "schedules",
+home = Table(
+    "home",
     metadata,
-    Column("name", Name, primary_key=True),
-    Column("template", Name, ForeignKey("templates.name")),
-    Column("spec", JSON, nullable=False),
-    Column("cron", Text),
-    Column("every", Float),
-    Column("timezone", String(64)),
-    Column("enabled", Boolean(create_constraint=False), nullable=False, server_default=text("1")),
-    Column("missed", String(16), nullable=False, server_default="once"),
-    Column("last_fire", Time),
-    Column("next_fire", Time),
+    Column("uuid", Id, primary_key=True),
     *_stamps(),
-    # The schedule that fires next.
-    Index("idx_schedules_next", "next_fire", sqlite_where=text("enabled = 1")),
-    Index("idx_schedules_template", "template"),
+    Column("parent", Id),
 )
+"""One row: the UUID of the home, and that of the home whose replica it was before it was promoted. See `db.identity`."""
 
 alerts = Table(
     "alerts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from enum import StrEnum
 
 
@@ -39,6 +40,21 @@ WAITING = frozenset({Task.SCHEDULED, Task.BLOCKED, Task.HELD, Task.QUEUED, Task.
 ENDED = frozenset({Task.SUCCEEDED, Task.FAILED, Task.TIMED_OUT, Task.CANCELLED, Task.LOST})
 ACTIVE = frozenset({Run.STARTING, Run.RUNNING, Run.PAUSED, Run.STOPPING})
 RUN_ENDED = frozenset({Run.SUCCEEDED, Run.FAILED, Run.TIMED_OUT, Run.CANCELLED, Run.LOST})
+
+
+def ordered(states: Set[Task] | Set[Run]) -> tuple[str, ...]:
+    """Return states as plain text, in the order in which they are declared."""
+    kind = type(next(iter(states)))
+    return tuple(state.value for state in kind if state in states)
+
+
+def as_sql(states: Set[Task] | Set[Run]) -> str:
+    """Return states as a list in SQL. Partial indexes are used only where the order is the same."""
+    listed = ", ".join(f"'{state}'" for state in ordered(states))
+    return f"({listed})"
+
+
+ACTIVE_SQL = as_sql(ACTIVE)
 
 TASK_MOVES: dict[Task, frozenset[Task]] = {
     # A waiting task may come to wait for something else, or be cancelled; only a queued one starts.

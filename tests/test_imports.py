@@ -16,7 +16,7 @@ from tests.living import Living
 
 HEAVY = {
     "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
-    "textual", "yaml",
+    "textual", "tomlkit", "yaml",
 }  # fmt: skip
 
 
@@ -92,9 +92,16 @@ def test_the_deck_reaches_the_runtime_through_the_client_only():
 
     assert "textual" in loaded
     assert loaded.isdisjoint({"sqlalchemy", "apscheduler", "alembic", "pydantic", "aiosqlite"})
+    assert {m for m in loaded if m.partition(".")[0] == "db"} <= {"db", "db.errors", "db.states"}
+
+
+def test_the_states_are_the_standard_library_alone():
+    loaded = loaded_by("import db.states") - loaded_by("import __future__, collections.abc, enum")
+
+    assert loaded == {"db", "db.states"}
 
 
 def test_the_core_draws_stores_and_waits_for_nothing():
     every = ", ".join(f"app.core.{found.name}" for found in pkgutil.iter_modules(app.core.__path__))
 
-    assert loaded_by(f"import {every}").isdisjoint(HEAVY - {"pydantic", "jsonschema", "yaml"})
+    assert loaded_by(f"import {every}").isdisjoint(HEAVY - {"pydantic", "jsonschema", "tomlkit", "yaml"})

@@ -11,6 +11,7 @@ import os
 from app.cli import look, output, selection
 from app.core import amounts
 from app.core.clean import clean, cut
+from db.states import ENDED, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PATIENCE = 0.5
 """Seconds that a person who pressed tab is kept waiting."""
 MOST = 100
 
-_STATES = {**selection.STATES, "pause": ("running",), "resume": ("running",), "wait": selection.STATES["cancel"], "retry": look.ENDED}
+_STATES = {**selection.STATES, "pause": ("running",), "resume": ("running",), "wait": selection.STATES["cancel"], "retry": ordered(ENDED)}
 """Which tasks a verb can do something with; the others take any."""
 
 

@@ -27,7 +27,7 @@ COLUMNS = [
     Column("SIZE", align=">"),
     Column("STATE", least=8),
 ]
-FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger", "doubtful", "unreadable")
+FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger", "unreadable")
 
 
 def backup(session: Session, args: Args) -> int:
@@ -132,8 +132,6 @@ def row(found: dict[str, Any], seconds: bool) -> list[Span]:
 def _state(found: dict[str, Any]) -> Span:
     if found["stranger"]:
         return f"of another home: {cut(clean(found['stranger']), 100)}", "warn"
-    if found["doubtful"] and found["verified"]:
-        return f"may be of another home: {cut(clean(found['doubtful']), 100)}", "warn"
     if found["unreadable"] and found["verified"]:
         return f"good, but {cut(clean('; '.join(found['unreadable'])), 100)}", "warn"
     return ("good", "well") if found["verified"] else (f"bad: {cut(clean(found['problem']), 100)}", "broken")
@@ -168,7 +166,6 @@ def said(found: dict[str, Any]) -> list[str]:
     wrong += [f"{clean(odd['id'])}: {clean(odd['problem'])}; it still counts as it did" for odd in found["odd"]]
     lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
     theirs = [f"{clean(one['id'])} is of another home ({clean(one['of'])}), and is never chosen" for one in found["strangers"]]
-    theirs += [f"{clean(one['id'])} may be of another home ({clean(one['of'])}), and is not chosen by itself" for one in found["doubtful"]]
     copies = [f"{clean(one['id'])}, a copy from before an upgrade, is {_how(one['problem'])}" for one in found.get("copies", ())]
     checked = found["checked"]
     well = f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"

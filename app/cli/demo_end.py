@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from app.client import Client
 from app.errors import Problem
+from db.states import WAITING, Task, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds for everything to end by itself; what is still there then is killed."""
 
-ACTIVE = ["scheduled", "blocked", "held", "queued", "retrying", "running"]
+ACTIVE = [*ordered(WAITING), Task.RUNNING.value]
 
 
 def end_all(home: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from app.cli.origin import NOTHING
 from app.core.clean import clean, cut
-from app.errors import NotFound, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +19,12 @@ def each(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str, Any]]:
     """One task an item of `data`, the item put where `{}` stands in its arguments or parameters, or at the end; and in name and tags."""
     items = _items(data, nul)
     if not items:
-        raise Usage(f"--each found nothing on standard input. {NOTHING}")
+        raise Usage(f"--each found nothing on standard input. {NOT_SUBMITTED}")
     if "argv" in task:
         return [{**task, "argv": _argv(task["argv"], item), **_called(task, item)} for item in items]
     texts = task.get("parameter_texts", ())
     if not any(HERE in text for _, text in texts):
-        raise Usage(f"--each has no place for what it reads. {NOTHING}", "Give a parameter the value {}: -p NAME={}")
+        raise Usage(f"--each has no place for what it reads. {NOT_SUBMITTED}", "Give a parameter the value {}: -p NAME={}")
     return [{**task, "parameter_texts": [[key, text.replace(HERE, item)] for key, text in texts], **_called(task, item)} for item in items]
 
 
@@ -47,7 +46,7 @@ def _items(data: bytes, nul: bool) -> list[str]:
     lines = data.split(b"\n")
     torn = next((at for at, line in enumerate(lines, 1) if b"\0" in line), None)
     if torn:
-        raise Usage(f"--each: line {torn} holds a NUL byte. {NOTHING}", "For items that end in NUL: --each -0")
+        raise Usage(f"--each: line {torn} holds a NUL byte. {NOT_SUBMITTED}", "For items that end in NUL: --each -0")
     return [os.fsdecode(line) for line in lines if line]
 
 
@@ -67,6 +66,6 @@ def lines_of(file: str) -> tuple[str, str]:
         with open(file, "rb") as source:
             return source.read().decode("utf-8", "surrogateescape"), shown
     except FileNotFoundError:
-        raise NotFound(f"{shown} does not exist. {NOTHING}") from None
+        raise NotFound(f"{shown} does not exist. {NOT_SUBMITTED}") from None
     except OSError as error:
-        raise Usage(f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOTHING}") from None
+        raise Usage(f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOT_SUBMITTED}") from None

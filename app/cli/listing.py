@@ -13,6 +13,7 @@ from app.cli.table import Column, Span
 from app.core import amounts
 from app.core.clean import clean
 from app.errors import Usage
+from db.states import ENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def ls(session: Session, args: Args) -> int:
 
 def _tell_old(session: Session, states: set[str]) -> None:
     """Say that nobody keeps these states up to date, when that is so."""
-    if not states.issubset(look.ENDED) and not session.client.runtime_up():
+    if not states.issubset(ENDED) and not session.client.runtime_up():
         output.note("no runtime is up, so what has not ended may stand here in an old state. Start it: taskdeck serve --detach")
 
 
@@ -174,14 +175,14 @@ class Rows:
 
     def _time(self, status: str, started: str, ended: str | None) -> str:
         """How long its last attempt took, or has been running."""
-        if status not in (*look.ENDED, "running"):
+        if status not in (*ENDED, "running"):
             return amounts.MISSING
         return amounts.duration(times.between(started, ended, self._now))
 
     def _result(self, status: str, reason: str | None, note: Note) -> str | None:
         """Why it waits or how it ended; None for what runs."""
         run, run_reason, short, _ = note
-        if status in look.ENDED:
+        if status in ENDED:
             return reason or amounts.MISSING
         if run == "paused" and run_reason:
             return run_reason.removeprefix("paused ")

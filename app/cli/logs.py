@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 
-from app.cli import look, output
+from app.cli import output
 from app.cli.options import Args, Command, Parser, as_json, ids, read
 from app.core import amounts
 from app.core.clean import PLAIN, clean, sgr_line
 from app.errors import Usage
+from db.states import ENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _show(found: dict[str, Any], last: int | None) -> None:
         if len(found["runs"]) > 1:
             output.say(f"attempt {run['attempt']}: {clean(run['status'].replace('_', ' '))}")
         _write(run, last)
-        if run.get("log_bytes") == 0 and run["status"] in look.ENDED and run["status"] != "succeeded":
+        if run.get("log_bytes") == 0 and run["status"] in ENDED and run["status"] != "succeeded":
             output.say(f"taskdeck: #{found['number']} {clean(found['name'])} wrote nothing: {_ended(run)}")
 
 
@@ -69,7 +70,7 @@ def _ended(run: dict[str, Any]) -> str:
 
 def _nothing(found: dict[str, Any]) -> str:
     shown = f"#{found['number']} {clean(found['name'])}"
-    if found["status"] in look.ENDED:
+    if found["status"] in ENDED:
         return f"{shown} never ran ({found['status'].replace('_', ' ')})."
     why = f": {clean(found['why'])}" if found.get("why") else ""
     return f"{shown} has not started{why}"
@@ -211,12 +212,12 @@ def follow(session: Session, given: Any, last: int | None = None) -> None:
     while True:
         found = session.call("log", id=given, attempt="all")
         fresh = [run for run in found["runs"] if now is None or run["attempt"] > now.attempt]
-        if now is None and fresh and found["status"] in look.ENDED:
+        if now is None and fresh and found["status"] in ENDED:
             return _show_last(fresh[-1], last)
         for run in fresh[-1:] if now is None else fresh:
             now = _next(now, run, last)
             last = None
-        if found["status"] in look.ENDED:
+        if found["status"] in ENDED:
             break
         said = _tell(found, said)
         _look(now, pause)

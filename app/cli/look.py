@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from app.core.signs import ALERTS, QUEUES, RUNTIME, STATES, STRANGE
 
-ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
-"""States in which a task stays until somebody asks for it again."""
-
 SIGNS = {**RUNTIME, **STATES, **ALERTS}
 
 WORDS = {word: sign[3] for word, sign in QUEUES.items()}

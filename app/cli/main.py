@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app import paths
 from app.cli import output, words
 from app.cli.session import Session
 from app.errors import Conflict, Problem, Usage
@@ -104,7 +105,7 @@ def _unknown_global(word: str) -> Usage:
 def _bare(session: Session, options: dict[str, str]) -> int:
     """No verb: the deck, or the status when there is no terminal to open it on."""
     if output.terminal() and output.keyboard():
-        _refuse_copy(session.home)
+        paths.refuse_copy(session.home)
         return session.deck(session.home, ascii="ascii" in options or None, read_only=session.read_only, **_plain(options))
     return _verb(session, ["status"])
 
@@ -143,7 +144,7 @@ def _do(session: Session, name: str, command: Command, given: list[str]) -> int:
     if args.home is not None:
         session.at(args.home)
     if name not in _OF_A_COPY:
-        _refuse_copy(session.home)
+        paths.refuse_copy(session.home)
     return command.run(session, args)
 
 
@@ -154,18 +155,6 @@ def _refuse_change(name: str, command: Command, args: Args) -> None:
     verb = command.asks(args) if command.asks else name.replace(" ", ".")
     if verb not in READING | _LOOKING and not getattr(args, "dry_run", False):
         raise Conflict(f"--read-only only looks, and {name} may change something. Nothing was done.")
-
-
-def _refuse_copy(home: str) -> None:
-    """Raises Conflict where the copy of another home lies."""
-    import os
-
-    from app import paths
-
-    if os.path.exists(os.path.join(home, paths.REPLICA)):
-        from app.offline import copies
-
-        copies.refuse_copy(home)
 
 
 def _print(text: str) -> int:

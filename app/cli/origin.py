@@ -6,7 +6,7 @@ import os
 
 from app.core import session
 from app.core.clean import clean, cut, nearest
-from app.errors import Usage
+from app.errors import NOT_SUBMITTED, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from app.cli.options import Args
 
-NOTHING = "Nothing was submitted."
 
 
 def of(args: Args) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def directory(given: str | None) -> str:
         here = os.getcwd()
     except OSError:
         if given is None or not os.path.isabs(given):
-            raise Usage(f"this directory no longer exists. {NOTHING}", "Name one: --cwd DIR") from None
+            raise Usage(f"this directory no longer exists. {NOT_SUBMITTED}", "Name one: --cwd DIR") from None
         here = "/"
     if given is None:
         return here
@@ -46,7 +45,7 @@ def _no_directory(path: str) -> Usage:
     what = "is no directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
     near = _nearest_directory(path)
     hint = f"Nearest: {cut(clean(near), 200)}. " if near else ""
-    return Usage(f"{cut(clean(path), 200)} {what}. {hint}{NOTHING}")
+    return Usage(f"{cut(clean(path), 200)} {what}. {hint}{NOT_SUBMITTED}")
 
 
 def _nearest_directory(path: str) -> str | None:
@@ -71,5 +70,5 @@ def environment(keep: str | None) -> dict[str, str]:
     names = [] if keep == "none" else keep.split(",")
     missing = [n for n in names if n not in os.environ]
     if missing:
-        raise Usage(f'--keep-env names "{cut(clean(missing[0]), 40)}", which is not set here. {NOTHING}')
+        raise Usage(f'--keep-env names "{cut(clean(missing[0]), 40)}", which is not set here. {NOT_SUBMITTED}')
     return {n: os.environ[n] for n in names}

@@ -9,6 +9,7 @@ from app.cli.options import Args, Command, Parser, as_json, ids
 from app.cli.table import Line, wrap
 from app.core import amounts
 from app.core.clean import clean, cut
+from db.states import ENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _said(text: str, margin: int) -> list[Line]:
 
 def _moves(task: dict[str, Any]) -> bool:
     """Does it not wait at all?"""
-    return task["status"] in (*look.ENDED, "running")
+    return task["status"] in (*ENDED, "running")
 
 
 def _heading(task: dict[str, Any]) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.cli import look, output
 from app.core.clean import clean, cut
 from app.errors import Usage
+from db.states import ENDED, WAITING, Task, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
     from app.cli.options import Args
     from app.cli.session import Session
 
-WAITING = ("queued", "scheduled", "blocked", "held", "retrying")
+_WAITING = (Task.QUEUED.value, *ordered(WAITING - {Task.QUEUED}))
 STATES = {
-    "cancel": ("running", *WAITING),
-    "hold": tuple(state for state in WAITING if state != "held"),
+    "cancel": ("running", *_WAITING),
+    "hold": tuple(state for state in _WAITING if state != "held"),
     "release": ("held",),
     "retry": ("failed", "timed_out", "lost"),
-    "rm": look.ENDED,
-    "set": ("running", *WAITING),
-    "front": WAITING,
+    "rm": ordered(ENDED),
+    "set": ("running", *_WAITING),
+    "front": _WAITING,
 }
 """What a verb means when no state is named: those that it is for. Nobody who wants failed tasks again means those that were cancelled."""
 
@@ -35,7 +36,7 @@ def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
     again = ("succeeded",) if getattr(args, "again", False) else ()
     states = ["running"] if getattr(args, "signal", None) else [*STATES[verb], *again]
     if getattr(args, "to_at", None):
-        states = [*WAITING]
+        states = [*_WAITING]
     if "filter" in chosen:
         named = any(word.startswith("status:") for word in chosen["filter"].split())
         return chosen if named else {"filter": f"{chosen['filter']} status:{','.join(states)}"}

@@ -11,6 +11,7 @@ from app.cli.table import Column, Line, Span, lines, wrap
 from app.core import amounts
 from app.core.clean import clean, clean_lines, cut, pad, sgr_line, width
 from app.errors import Usage
+from db.states import ENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def show(session: Session, args: Args) -> int:
 
 def _reasons(session: Session, task: dict[str, Any]) -> list[str]:
     """Why a waiting task waits."""
-    if task["status"] in (*look.ENDED, "running"):
+    if task["status"] in (*ENDED, "running"):
         return []
     return [reason["text"] for reason in session.call("why", ids=[task["uuid"]])[0]["reasons"]]
 
@@ -82,7 +83,7 @@ def _how(task: dict[str, Any], now: float) -> str:
     """`, exit 1, 2m ago`. "Scheduled for 2m" would say when it starts."""
     if task["status"] == "scheduled":
         return f", submitted {amounts.age(times.since(task['created_at'], now))} ago"
-    if task["status"] not in look.ENDED:
+    if task["status"] not in ENDED:
         since = times.since(task.get("started_at") if task["status"] == "running" else task["created_at"], now)
         return f" for {amounts.age(since)}"
     reason = f", {clean(task['reason'])}" if task.get("reason") else ""
@@ -102,7 +103,7 @@ def _facts(task: dict[str, Any], now: float, room: int | None) -> list[Line]:
         ("asked", _asked(task)),
         ("uses", _uses(task.get("use"))),
         ("submitted", _submitted(task, now)),
-        ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in look.ENDED)),
+        ("waits for", ", ".join(_other(p) for p in task.get("parents") or () if p["status"] not in ENDED)),
         ("before", ", ".join(_other(c) for c in task.get("children") or ())),
         ("tags", " ".join(f"{clean(k)}={clean(v)}" for k, v in (task.get("tags") or {}).items())),
         ("pinned", "no cleanup takes it" if task.get("pinned") else ""),
@@ -224,7 +225,7 @@ def last_lines(task: dict[str, Any]) -> list[str]:
 def _next(task: dict[str, Any], room: int | None) -> list[str]:
     """What to type next: in one line where that fits, else a line each."""
     number = task["number"]
-    if task["status"] in look.ENDED:
+    if task["status"] in ENDED:
         verbs = ("logs", "retry") if task["instances"] else ("retry",)
     else:
         verbs = ("logs", "cancel") if task["instances"] else ("why", "cancel")

@@ -7,11 +7,10 @@ import sys
 
 from app.cli import origin, output
 from app.cli.options import Args, Command
-from app.cli.origin import NOTHING
 from app.cli.submit_options import EXAMPLES, arguments
 from app.core.clean import clean, cut
 from app.core.ids import nth, uuid7
-from app.errors import NotFound, Problem, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,13 +105,13 @@ def _tasks(args: Args) -> list[dict[str, Any]]:
     task = {**_what(args), **_how(args)}
     if not args.each:
         if args.nul:
-            raise Usage(f"-0 goes with --each. {NOTHING}")
+            raise Usage(f"-0 goes with --each. {NOT_SUBMITTED}")
         return [task]
     from app.cli.each import each
 
     found = each(task, sys.stdin.buffer.read(), args.nul)
     if args.follow and len(found) > 1:
-        raise Usage(f"--follow shows one task, and these are {len(found):,}. {NOTHING}")
+        raise Usage(f"--follow shows one task, and these are {len(found):,}. {NOT_SUBMITTED}")
     return found
 
 
@@ -120,9 +119,9 @@ def _what(args: Args) -> dict[str, Any]:
     """What is to be run: a command, shell text or a template."""
     given = [args.command is not None, args.script is not None, bool(args.words)]
     if sum(given) == 0:
-        raise Usage(f"submit needs a command: taskdeck submit -- COMMAND, or -c 'SHELL TEXT', or a template. {NOTHING}")
+        raise Usage(f"submit needs a command: taskdeck submit -- COMMAND, or -c 'SHELL TEXT', or a template. {NOT_SUBMITTED}")
     if sum(given) > 1:
-        raise Usage(f"a command after --, -c and a template exclude each other. {NOTHING}")
+        raise Usage(f"a command after --, -c and a template exclude each other. {NOT_SUBMITTED}")
     if args.script is not None:
         return {"script": _script(args)}
     if args.command is not None:
@@ -134,7 +133,7 @@ def _script(args: Args) -> str:
     if args.each:
         raise Usage(
             "--each would paste what it reads into shell text.",
-            f"Safe: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}. {NOTHING}",
+            f"Safe: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}. {NOT_SUBMITTED}",
         )
     if args.script != "-":
         return args.script
@@ -143,7 +142,7 @@ def _script(args: Args) -> str:
 
 def _argv(command: list[str]) -> list[str]:
     if not command or not command[0]:
-        raise Usage(f"there is no command after --. {NOTHING}")
+        raise Usage(f"there is no command after --. {NOT_SUBMITTED}")
     (word, *more) = command
     if not more and _is_shell_text(word):
         raise _shell_text(word)
@@ -154,7 +153,7 @@ def _shell_text(word: str) -> Usage:
     from shlex import quote
 
     shown = cut(word, 120)
-    hint = f"As shell text: taskdeck submit -c {quote(shown)}. {NOTHING}"
+    hint = f"As shell text: taskdeck submit -c {quote(shown)}. {NOT_SUBMITTED}"
     return Usage(f'"{shown}" is one word with shell signs in it.', hint)
 
 
@@ -168,10 +167,10 @@ def _template(args: Args) -> dict[str, Any]:
     if more:
         shown = cut(clean(more[0]), 40)
         raise _program(args.words) or Usage(
-            f'{clean(template)} takes its parameters as -p NAME=VALUE; "{shown}" is one word too many. {NOTHING}'
+            f'{clean(template)} takes its parameters as -p NAME=VALUE; "{shown}" is one word too many. {NOT_SUBMITTED}'
         )
     if not template:
-        raise Usage(f"the name of the template must not be empty. {NOTHING}")
+        raise Usage(f"the name of the template must not be empty. {NOT_SUBMITTED}")
     texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
     values = {key: value for key, value, as_json in args.parameters or () if as_json}
     return {
@@ -188,7 +187,7 @@ def _how(args: Args) -> dict[str, Any]:
     if args.hold:
         found["hold"] = True
     if args.parameters and not args.words:
-        raise Usage(f"-p gives a template its parameters, and this is no template. {NOTHING}")
+        raise Usage(f"-p gives a template its parameters, and this is no template. {NOT_SUBMITTED}")
     return found
 
 
@@ -216,7 +215,7 @@ def _alone(args: Args) -> None:
     """--from takes everything from its lines."""
     given = [key for key in (*_PLAIN, "tags", "parameters", "script", "words", "command") if getattr(args, key)]
     if given or args.hold or args.each or args.follow or args.dry_run:
-        raise Usage(f"with --from, each line says what it wants; other options do not go with it. {NOTHING}")
+        raise Usage(f"with --from, each line says what it wants; other options do not go with it. {NOT_SUBMITTED}")
 
 
 def _print(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
@@ -266,7 +265,7 @@ def _show_dry(args: Args, tasks: list[dict[str, Any]]) -> int:
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
         wishes = "".join(f"{wish}  " for wish in _wishes(args, task))
         output.line(f"{clean(task['name'])}  queue {clean(task['queue'])}  {wishes}in {clean(task['cwd'])}  {clean(line)}")
-    output.say(f"taskdeck: a dry run. {NOTHING}")
+    output.say(f"taskdeck: a dry run. {NOT_SUBMITTED}")
     return 0
 
 

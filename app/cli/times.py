@@ -9,26 +9,17 @@ import time
 
 from app.core import amounts
 from app.core.clean import clean
+from app.core.times import unix_if_any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 
 
-def unix(text: str) -> float:
-    """UNIX seconds of a stored time, without the cost of datetime (days_from_civil, H. Hinnant 2013)."""
-    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
-    year -= month <= 2
-    era, of_era = divmod(year, 400)
-    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return days * 86400 + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:].rstrip("Z"))
-
-
 def _known(text: str | None) -> float | None:
     """UNIX seconds of a stored time; None where there is none, or it is damaged."""
     try:
-        return unix(text) if text else None
+        return unix_if_any(text)
     except ValueError:
         return None
 

@@ -7,9 +7,7 @@ from typing import NamedTuple
 from app.core.amounts import count, ordinal
 from app.core.forecast import DECISIONS, Foreseen, foresee
 from app.core.plan import ACTIVE, Active, QueueView, Room, View, Waiting
-
-WAITING = frozenset({"scheduled", "blocked", "held", "queued", "retrying"})
-ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "lost"})
+from db.states import ENDED, Task
 
 
 class Parent(NamedTuple):
@@ -21,7 +19,7 @@ class Parent(NamedTuple):
     kind: str
 
 
-_MET = {"success": frozenset({"succeeded"}), "any": ENDED}
+_MET = {"success": frozenset({Task.SUCCEEDED}), "any": ENDED}
 """By kind of dependency: the states of the parent that end the waiting."""
 
 

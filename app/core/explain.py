@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.core.case import WAITING, Case, Parent, Reason, Scene, Subject, Why
+from app.core.case import Case, Parent, Reason, Scene, Subject, Why
 from app.core.forecast import DECISIONS, Range
 from app.core.plan import Active, View, decide, known_end
 from app.core.reasons import reasons
+from db.states import WAITING
 
 __all__ = ["Parent", "Reason", "Subject", "Why", "case_of", "explain", "explain_all", "scene_of"]
 

@@ -7,13 +7,15 @@ readable.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import tomlkit
 import yaml
+from tomlkit import items
+from tomlkit.container import Container
 
 from app.core.amounts import quoted
 from app.core.clean import clean, cut
@@ -28,8 +30,6 @@ _SPREAD = ("properties", "$defs", "definitions")
 _PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
 """Text without controls, direction marks and the like, which are written as escapes."""
 _UNSEEN = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-"""A key that needs no quotes."""
 
 
 def read(text: str, format: str) -> dict[str, Any]:
@@ -114,8 +114,14 @@ def _toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         if value is None:
             where = ".".join(clean(str(step)) for step in path)
             raise Refused(f"{where} is null, which TOML cannot hold.", "Take YAML: taskdeck export --format yaml")
-    tables = (_definition(f"{_key(kind)}.{_key(name)}", body) for kind, found in document.items() for name, body in found.items())
-    return "\n".join(table for found in tables for table in found)
+    made = tomlkit.document()
+    for kind, found in document.items():
+        tables = tomlkit.table(is_super_table=True)
+        for name, body in found.items():
+            tables.append(_key(name), _definition(body))
+        made.append(_key(kind), tables)
+    # Only text in double quotes holds any of these.
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", tomlkit.dumps(made))
 
 
 def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -126,56 +132,57 @@ def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...]
         yield from _leaves(inner, (*path, step))
 
 
-def _definition(path: str, body: Mapping[str, Any]) -> Iterator[str]:
-    """One definition: plain keys first, then what needs a table of its own."""
-    own = {key: value for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
-    plain = [f"{_key(key)} = {_value(value)}\n" for key, value in body.items() if key not in own]
-    if plain or not own:
-        yield "".join((f"[{path}]\n", *plain))
-    for key, value in own.items():
-        yield "".join((f"[{path}.{_key(key)}]\n", *_spread(value)))
+def _definition(body: Mapping[str, Any]) -> items.Table:
+    """Return the table of one definition: plain keys first, then what needs its own table."""
+    own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
+    made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
+    for key in sorted(body, key=lambda key: key in own):
+        made.append(_key(key), _spread(body[key]) if key in own else _value(body[key]))
+    return made
 
 
 def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
     return key == "parameters" or any(isinstance(inner, str) and "\n" in inner for inner in value.values())
 
 
-def _spread(body: Mapping[str, Any]) -> Iterator[str]:
+def _spread(body: Mapping[str, Any]) -> items.Table:
+    """Return a table with a line for each entry of the keys in `_SPREAD`."""
+    made = items.Table(Container(parsed=True), items.Trivia(), False)
     for key, value in body.items():
         if key in _SPREAD and isinstance(value, Mapping) and value:
             for name, inner in value.items():
-                yield f"{_key(key)}.{_key(name)} = {_value(inner)}\n"
+                made.append(_key(key, name), _value(inner))
         else:
-            yield f"{_key(key)} = {_value(value)}\n"
+            made.append(_key(key), _value(value))
+    return made
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _basic(name)
+def _key(*names: str) -> items.Key:
+    """Return a key. tomlkit takes quadratic time for dotted ones of its own."""
+    text = ".".join(items.SingleKey(name).as_string() for name in names)
+    return items.SingleKey(text, items.KeyType.Bare)
 
 
-def _value(value: Any) -> str:
-    """A value within a line; what is neither text nor a number, truth, list nor table is in no definition."""
+def _value(value: Any) -> items.Item:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(key)} = {_value(inner)}" for key, inner in value.items()) + "}"
+        made = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
+        for key, inner in value.items():
+            made.append(_key(key), _value(inner))
+        return made
     if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, str):
-        return _string(value)
-    return str(value).lower()
+        array, values = tomlkit.array(), [_value(inner) for inner in value]
+        array.add_line(*values[:-1], indent="", newline=False)
+        array.add_line(*values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False)
+        return array
+    return _string(value) if isinstance(value, str) else tomlkit.item(value)
 
 
-def _string(text: str) -> str:
-    """Scripts as they were typed: in single quotes, over several lines where they have some."""
-    if not _PLAIN_LINES.fullmatch(text) or "'''" in text or text.endswith("'"):
-        return _basic(text)
-    if "\n" in text:
-        return f"'''\n{text}'''"
-    return f"'{text}'" if '"' in text and "'" not in text else _basic(text)
-
-
-def _basic(text: str) -> str:
-    """In double quotes. JSON's escapes are TOML's too; what JSON leaves as it is and nobody can see is escaped here."""
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+def _string(text: str) -> items.String:
+    """Keep a script as it was typed: in single quotes, over several lines where it has some."""
+    literal = _PLAIN_LINES.fullmatch(text) and "'''" not in text and not text.endswith("'")
+    if literal and "\n" in text:
+        return items.String(items.StringType.MLL, text, f"\n{text}", items.Trivia())
+    return tomlkit.string(text, literal=bool(literal and '"' in text and "'" not in text))
 
 
 class _Dumper(yaml.SafeDumper):

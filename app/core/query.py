@@ -19,15 +19,16 @@ from typing import NamedTuple
 
 from app.core import amounts
 from app.core.clean import clean, cut, nearest
+from db import states
+from db.states import ordered
 
 LONGEST = 1000
 """Characters of a line."""
 MOST = 32
 """Words of a line."""
 
-WAITING = ("scheduled", "blocked", "held", "queued", "retrying")
-ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
-RUNS = ("starting", "paused", "stopping")
+WAITING, ENDED = ordered(states.WAITING), ordered(states.ENDED)
+RUNS = ordered(states.ACTIVE - {states.Run.RUNNING})
 """States of a run that a list shows in the place of its task's."""
 STATES = (*WAITING, "running", *RUNS, *ENDED)
 GROUPS: Mapping[str, tuple[str, ...]] = {"active": ("running",), "waiting": WAITING, "ended": ENDED}

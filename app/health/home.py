@@ -9,7 +9,7 @@ import time
 
 from app.core.clean import clean
 from app.health.finding import Finding, quote, sudo
-from app.health.process import user_name
+from app.paths import user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def home(path: str) -> Iterator[Finding]:
     if not stat.S_ISDIR(found.st_mode):
         yield _elsewhere(f"{shown} is no directory")
     elif found.st_uid != os.geteuid():
-        owner = user_name(found.st_uid)
+        owner = user_name(found.st_uid, "uid ")
         named = quote(f"#{found.st_uid}" if owner.startswith("uid ") else owner)
         cure = f"sudo -u {named} taskdeck --home {quote(path)} doctor"
         yield Finding("home", f"{shown} belongs to {clean(owner)}, not to you", "broken", cure)

@@ -12,7 +12,8 @@ from app.core.clean import clean, cut
 from app.errors import Problem
 from app.health import disk
 from app.health.finding import Finding, quote, restart, taskdeck
-from app.health.process import KEEPER, Ours, read, stands_still, stat, user_name
+from app.health.process import KEEPER, Ours, read, stands_still, stat
+from app.paths import user_name
 from db.errors import BehindDatabase, UnnamedDatabase
 
 TYPE_CHECKING = False
@@ -166,7 +167,7 @@ def neighbours(home: str, ours: Sequence[Ours]) -> Iterator[Finding]:
     for one in list(seen.values())[:TOLD]:
         what = "runtime" if one.kind == "runtime" else "keeper without a runtime,"
         where = f"home {cut(clean(one.home), 200)}" if one.home else "home not told"
-        yield Finding("others", f"{clean(user_name(one.uid))}: {what} pid {one.pid}, {where}")
+        yield Finding("others", f"{clean(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}")
     if len(seen) > TOLD:
         yield Finding("others", f"and {len(seen) - TOLD:,} more; what they reserve is not known to the pools here")
 

@@ -90,13 +90,3 @@ def limits(pid: int) -> dict[str, float]:
         name, soft = line[:25].strip(), line[25:].split()[0]
         found[name] = float("inf") if soft == "unlimited" else float(soft)
     return found
-
-
-def user_name(uid: int) -> str:
-    """The login name of a uid, or the number."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -8,14 +8,7 @@ from typing import Any
 from app import paths
 from app.errors import Conflict, NotFound
 from app.offline.usable import usable
-from app.runtime import copied
 from db.copies import look
-
-
-def refuse_copy(home: str) -> None:
-    """Raises Conflict where the copy of another home lies, which is no home yet."""
-    with usable(home):
-        copied.refuse_copy(Path(home))
 
 
 def copy_at(home: str) -> dict[str, Any]:

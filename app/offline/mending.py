@@ -10,10 +10,11 @@ from typing import Any
 from app import paths
 from app.offline.reading import behind, look_there, none_yet
 from app.offline.usable import usable
+from app.paths import user_name
 from app.runtime import advice as advices
 from app.runtime.fresh import prepare, refuse_behind
 from app.runtime.inplace import check_in_place
-from app.runtime.lock import held, hold_lock, user_name
+from app.runtime.lock import held, hold_lock
 from app.service import checking
 from db import check as checks
 from db import migrate, restore

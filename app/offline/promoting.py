@@ -8,7 +8,8 @@ from pathlib import Path
 from app import paths
 from app.offline.copies import copy_at
 from app.offline.usable import usable
-from app.runtime.lock import hold_lock, user_name
+from app.paths import user_name
+from app.runtime.lock import hold_lock
 from db import promote, restore
 
 

@@ -13,8 +13,9 @@ from app import paths
 from app.errors import Conflict, NotFound, Storage
 from app.offline.choosing import Chosen, chosen
 from app.offline.usable import usable
+from app.paths import user_name
 from app.runtime.inplace import quiet_since
-from app.runtime.lock import RuntimeExists, held, hold_lock, user_name
+from app.runtime.lock import RuntimeExists, held, hold_lock
 from app.service import checking, given, traces
 from db import restore
 from db.files import BESIDE

@@ -45,8 +45,7 @@ def advice(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     if found is None and (why := _far(home)):
         return DamagedDatabase(f"{damage.message} No backup of it can be seen: {why.message}", why.hint)
     if found is None:
-        perhaps = " What may be one is told by: taskdeck db backups." if _doubtful(home) else ""
-        return DamagedDatabase(f"{damage.message} There is no good backup of it.{perhaps}", damage.without_backup)
+        return DamagedDatabase(f"{damage.message} There is no good backup of it.", damage.without_backup)
     now, at = clock.utcnow(), clock.parse(found.at)
     old = amounts.age((now - at).total_seconds())
     said = f"{damage.message} Newest good backup: {amounts.clock(at, now)}, {old} old{', from before an upgrade' if found.named else ''}."
@@ -60,13 +59,6 @@ def _far(home: Path) -> Problem | None:
     except Problem as why:
         return why
     return None
-
-
-def _doubtful(home: Path) -> bool:
-    """Whether there are good backups that may be of another home, or of this one."""
-    with suppress(Problem, OSError):
-        return any(one.doubtful and one.verified for one in Store(folder(home), paths.database(home)).backups())
-    return False
 
 
 class Newest(NamedTuple):

@@ -15,10 +15,10 @@ from typing import Any
 from app import paths
 from app.core.clean import clean
 from app.errors import Problem, Storage, as_dict
+from app.paths import user_name
 from app.runtime.advice import advice
 from app.runtime.feed import Feed
 from app.runtime.heldup import telling
-from app.runtime.lock import user_name
 from app.service import verbs
 from app.service.call import Call
 from app.version import PROTOCOL, VERSION

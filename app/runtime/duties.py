@@ -37,6 +37,7 @@ from app.service import cleanup, history, replica, slas
 from db import alerts, aside, clock, moves, operations, reads, schema, seed, slowlog, sql, timed, trial
 from db.check import none_at_all
 from db.engine import Database
+from db.states import ACTIVE_SQL
 
 log = logging.getLogger(__name__)
 
@@ -323,7 +324,7 @@ def _measurable(c: Connection) -> list[tuple[str, int, float | None]]:
     rows = sql.rows(
         c,
         "SELECT i.runid, i.pid, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-        "WHERE i.status IN ('starting', 'running', 'paused', 'stopping') AND i.pid IS NOT NULL",
+        f"WHERE i.status IN {ACTIVE_SQL} AND i.pid IS NOT NULL",
     )
     return [(row.runid, row.pid, row.log_limit) for row in rows]
 

@@ -18,7 +18,7 @@ from threading import Event, Lock, Thread, active_count
 
 from app import paths
 from app.errors import Conflict
-from app.runtime.copied import refuse_copy
+from app.paths import refuse_copy
 from app.runtime.fresh import look_over, prepare, prepare_apart
 from app.runtime.lock import hold_lock
 from app.runtime.serve import Runtime, in_words, log_to, open_runtime, own_environment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pwd
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,7 +61,7 @@ def _say_who(fd: int) -> None:
     """Leave a word for those who come later. On a full disk there is none, and the lock is held all the same."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"pid {os.getpid()}, {user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
+        os.pwrite(fd, f"pid {os.getpid()}, {paths.user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
 
 
 def _dying(fd: int) -> bool:
@@ -88,11 +87,3 @@ def _pid(fd: int) -> int:
 
 def _holder(fd: int) -> str:
     return os.pread(fd, 200, 0).decode("utf-8", "replace") or "another process, just starting"
-
-
-def user_name(uid: int) -> str:
-    """The login name of a uid, or the number."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -24,7 +24,7 @@ from app.core.clean import clean, cut
 from app.errors import Conflict
 from app.service.backupfiles import require_above
 from app.service.replica import parted
-from db import clock, copies, replicas
+from db import clock, copies, identity, replicas
 from db.engine import Database
 from db.replicas import Replica
 
@@ -41,7 +41,7 @@ MARK = "taskdeck-of"
 """What it says before each line of the mark of a copy, and alone of one that has no mark and nothing in it of the home that asks."""
 
 OF = f"{paths.REPLICA}.of"
-"""The file on another host that tells of the home its copy is of: as a copy names it, and its history."""
+"""The file on another host that tells of the home its copy is of: as a copy names it, and its UUID."""
 
 ASKING = 30.0
 """Seconds that another host may take to say what lies there."""
@@ -68,11 +68,11 @@ def origin(home: Path) -> str:
 @dataclass(frozen=True, slots=True)
 class Lying:
     """What lies where a copy is to be made: whether it was `promoted`; which home the copy there is `of`, "" where that is not known but
-    that it is none of ours, None where it is ours or there is none; the `history` of that home, "" where that is not known."""
+    that it is none of ours, None where it is ours or there is none; the UUID of that `home`, "" where that is not known."""
 
     promoted: bool
     of: str | None
-    history: str
+    home: str
 
     def whose(self) -> str:
         """Of which home it is, to be said after a name for it."""
@@ -81,27 +81,25 @@ class Lying:
 
 @dataclass(frozen=True, slots=True)
 class Us:
-    """The home that is copied: where it lies, where it lay `before` as the last copy was begun, its history if it has one yet, and
-    whether none was made there yet since the place was chosen."""
+    """The home that is copied: where it lies, its UUID, where it lay `before` as the last copy was begun, and whether none was made there
+    yet since the place was chosen."""
 
     origin: str
-    history: str | None
-    before: str | None = None
-    first: bool = True
+    home: str
+    before: str | None
+    first: bool
 
     def may_have(self, found: Lying) -> bool:
-        """Whether it is ours, or nobody's. A home that was moved has its history still, but so has one that was promoted: by that alone it
-        is ours only where a person has just chosen the place, so that of two the one is told that the other has taken it."""
-        if found.of is None or clean(found.of) == clean(self.origin):
+        """Return whether the copy is of this home, or of none. Where a home was copied with its folder, both have the UUID: the one is told
+        that the other has taken the place, unless a person has just chosen it."""
+        if found.of is None:
             return True
-        if self.before and clean(found.of) == clean(self.before):
-            return found.history in ("", self.history or "")
-        return self.first and bool(self.history) and found.history == self.history
+        return found.home == self.home and (self.first or clean(found.of) in (clean(self.origin), clean(self.before or "")))
 
     @property
     def mark(self) -> tuple[str, str]:
         """What tells of us beside a copy."""
-        return clean(self.origin), self.history or ""
+        return clean(self.origin), self.home
 
     @property
     def marks(self) -> str:
@@ -109,9 +107,9 @@ class Us:
         return f"printf '%s\\n' {shlex.join(self.mark)} > {OF}"
 
     @property
-    def traces(self) -> list[str]:
-        """What only a copy of ours has in it: in its row the time when it was begun follows where we lie."""
-        return [f"{self.origin}20", *([self.history] if self.history else [])]
+    def trace(self) -> str:
+        """What only a copy of ours has in it: in its row a time follows the UUID."""
+        return f"{self.home}20"
 
 
 _TURNS: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
@@ -162,8 +160,8 @@ class Replicating:
         return None
 
     async def _us(self, replica: Replica | None) -> Us:
-        history = await self._db.read(replicas.history)
-        return Us(origin(self._home), history, replica.origin if replica else None, replica is None or replica.synced_at is None)
+        uuid = await self._db.read(identity.read)
+        return Us(origin(self._home), uuid or "", replica.origin if replica else None, replica is None or replica.synced_at is None)
 
     def _fits(self, folder: Path, us: Us) -> None:
         real, home = os.path.realpath(folder), os.path.realpath(self._home)
@@ -225,7 +223,7 @@ class Replicating:
             return replicas.PROMOTED
         if not us.may_have(found):
             return f"it {found.whose()}. Remove {paths.REPLICA} there, or choose another folder"
-        if host and found.of is not None and (found.of, found.history) != us.mark:
+        if host and found.of is not None and (found.of, found.home) != us.mark:
             with suppress(OSError):  # the next one does it
                 await _run(ASKING, "ssh", "-e", "none", host, _shell(f"cd {_quoted(folder)} && {us.marks}"))
         return None
@@ -233,12 +231,12 @@ class Replicating:
     async def _asked(self, host: str, folder: Path, us: Us) -> Lying | str:
         """What lies there on another host, or why that cannot be known. A folder without a copy, whose mark then says nothing, and one
         with a copy of ours without a mark are marked as ours; where that fails the copying tells why, or it is done the next time."""
-        there, of, ours = paths.REPLICA, OF, " ".join(f"-e {shlex.quote(word)}" for word in us.traces)
+        there, of = paths.REPLICA, OF
         # Words are asked for, since a login that may run one program only exits, and says, as that program likes.
         asks = (
             f"cd {_quoted(folder)} || exit 0; test -e {paths.DATABASE} && echo {WORD} && exit 0; "
             f"if test -e {there} && test -s {of}; then sed 's/^/{MARK} /' {of}; "
-            f"elif test -e {there} && ! grep -qF {ours} {there}; then echo {MARK}; else {us.marks}; fi"
+            f"elif test -e {there} && ! grep -qF -e {us.trace} {there}; then echo {MARK}; else {us.marks}; fi"
         )
         try:
             code, told, said = await _run(ASKING, "ssh", "-e", "none", host, _shell(asks))
@@ -293,5 +291,5 @@ def in_a_line(said: bytes) -> str:
 
 def _lying(folder: Path) -> Lying:
     """What lies in a folder of this machine."""
-    of, history = copies.whose(paths.replica(folder)) if paths.replica(folder).exists() else (None, None)
-    return Lying(paths.database(folder).exists(), of, history or "")
+    of, home = copies.whose(paths.replica(folder)) if paths.replica(folder).exists() else (None, None)
+    return Lying(paths.database(folder).exists(), of, home or "")

@@ -24,9 +24,9 @@ from app import paths
 from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
 from app.core.upkeep import Upkeep
 from app.errors import Problem, Storage, as_dict
+from app.paths import refuse_copy
 from app.runtime.advice import advice, advised
 from app.runtime.control import Control
-from app.runtime.copied import refuse_copy
 from app.runtime.dispatcher import WORDS, Dispatcher
 from app.runtime.duties import Duties, mind_clock
 from app.runtime.feed import Feed

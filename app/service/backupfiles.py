@@ -132,15 +132,15 @@ def checked(home: Path, ident: str | None = None, step: Callable[[], None] = lam
     """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
     up the newest.
 
-    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}], "doubtful": [{id, of}],
+    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}],
     "damaged_lines": numbers of the manifest's}. One that is found bad is told in the manifest, and counts no more; not so, and nothing is
     swept, unless `marks`. What is odd is no fault of the backup: it cannot be read as things stand, or what travels along is not as it
-    was. Strangers are `of` the database of another home, and what is doubtful may be. Raises NoBackup and Storage.
+    was. Strangers are `of` the database of another home. Raises NoBackup and Storage.
     """
     store = store_of(home, ident)
     if not store.folder.is_dir():
         checked = len([store.find(ident)] if ident else store.backups())
-        return {"checked": checked, "bad": [], "odd": [], "strangers": [], "doubtful": [], "damaged_lines": []}
+        return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
     try:
         with keeping.alone(store.folder, step, room.UNCHECKED):
             return _checked(store, ident, step, marks)
@@ -153,7 +153,7 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None], marks: b
     asked = [store.find(ident)] if ident else known
     faults = [] if ident else list(store.damaged_files())
     bad = {fault.ident for fault in faults if fault.own}
-    own = [one for one in asked if one.id not in bad and not (one.stranger or one.doubtful)]
+    own = [one for one in asked if one.id not in bad and not one.stranger]
     whole = asked[0] if ident else next(reversed(own), None)
     if marks:
         with suppress(OSError):  # the next backup sweeps
@@ -171,7 +171,6 @@ def _checked(store: Store, ident: str | None, step: Callable[[], None], marks: b
             _mark_bad(store, one.id, wrong[one.id])
     told = {name: [{"id": ident, "problem": why} for ident, why in found.items()] for name, found in (("bad", wrong), ("odd", odd))}
     told["strangers"] = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]
-    told["doubtful"] = [{"id": one.id, "of": one.doubtful} for one in asked if one.doubtful]
     return {"checked": len(asked), **told, "damaged_lines": store.damaged_lines()}
 
 
@@ -209,11 +208,10 @@ def _mark_bad(store: Store, ident: str, why: str) -> None:
 
 
 def as_row(backup: Backup) -> Row:
-    """{id, kind, at, path, bytes, verified, base, problem, stranger, doubtful, unreadable}: `at` as stored, `bytes` of its file;
-    `stranger`: the database of another home that it is of, null for one of our own; `doubtful`: one that it is of and that may be another
-    home's; `unreadable`: what of it cannot be read."""
+    """{id, kind, at, path, bytes, verified, base, problem, stranger, unreadable}: `at` as stored, `bytes` of its file;
+    `stranger`: the database of another home that it is of, null for one of our own; `unreadable`: what of it cannot be read."""
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
         "verified": backup.verified, "base": backup.base, "problem": backup.problem, "stranger": backup.stranger,
-        "doubtful": backup.doubtful, "unreadable": list(backup.unreadable),
+        "unreadable": list(backup.unreadable),
     }  # fmt: skip

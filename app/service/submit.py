@@ -22,14 +22,13 @@ from app.core.board import DRAINING
 from app.core.clean import clean, cut, valid_name
 from app.core.ids import nth, uuid7
 from app.core.spec import TaskSpec, words_for
-from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Usage
 from app.service import find, given, view, views
 from app.service.call import Call
 from db import clock, machine, moves, named, operations, reads
 from db.errors import DiskFull, Storage
 from db.rows import Placed, PoolRow, QueueRow, TemplateRow
 
-NOTHING = "Nothing was submitted."
 DEFAULT_QUEUE = "default"
 TOLD = 10
 """Mistakes that one refusal names."""
@@ -165,7 +164,7 @@ class Batch:
         """That each of these would wait for the next, and the last for the first."""
         names = [f'"{clean(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}' for at in ring[:TOLD]]
         more = [f"{len(ring) - TOLD:,} more"] if len(ring) > TOLD else []
-        return Conflict(f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOTHING}")
+        return Conflict(f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}")
 
     def store(self, edges: Sequence[Edge]) -> None:
         """Insert all, with these of `parents`, as one operation."""
@@ -205,7 +204,8 @@ def _too_many(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
     """What to say where so many wait for so many: a name means each task that has it."""
     several = max((*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ())))
     named = f'"{clean(str(several))}" names {len(here.get(str(several), ())):,} of these tasks, and who waits for it waits for each'
-    return Usage(f"these tasks wait for one another in more than {MOST_EDGES:,} ways: {named}. {NOTHING}", "Give those names of their own.")
+    return Usage(f"these tasks wait for one another in more than {MOST_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
+                 "Give those names of their own.")  # fmt: skip
 
 
 def _known(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
@@ -222,9 +222,9 @@ def _together(problems: Sequence[Problem]) -> Problem:
     first, *others = problems
     if not others:
         return first
-    said = list(dict.fromkeys(problem.message.replace(NOTHING, "").rstrip(". ") for problem in problems))
+    said = list(dict.fromkeys(problem.message.replace(NOT_SUBMITTED, "").rstrip(". ") for problem in problems))
     rest = [f"and {len(said) - TOLD:,} more like these"] if len(said) > TOLD else []
-    return type(first)(f"{'; '.join([*said[:TOLD], *rest])}. {NOTHING}", first.hint)
+    return type(first)(f"{'; '.join([*said[:TOLD], *rest])}. {NOT_SUBMITTED}", first.hint)
 
 
 _NUMBER = re.compile(r"#?[0-9]+")
@@ -285,7 +285,7 @@ def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any])
     return {"argv": spec.argv}, "exec"
 
 
-def fits(pool: PoolRow, cpu: float, memory: float, undone: str = NOTHING) -> None:
+def fits(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
     """Refuse what could never start, with all that there is too little of."""
     asked = (("memory", memory, pool.total_memory, amounts.memory), ("cpu", cpu, pool.total_cpu, amounts.plain))
     lacking = [(word, needed, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
@@ -543,7 +543,7 @@ def _store_lines(
         batch.store(edges)
     return {
         "numbers": moves.numbers(c, [row["uuid"] for row in batch.rows]),
-        "refused": [{"line": n, "message": str(problem).replace(f" {NOTHING}", "")} for n, problem in sorted(refused.items())],
+        "refused": [{"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")} for n, problem in sorted(refused.items())],
     }
 
 

@@ -10,11 +10,11 @@ from app.tui.confirm import some, unnamed
 from app.tui.look import STATES, STRANGE, Look, Span
 from app.tui.screens.choice import Answer, Question
 from app.tui.verbs import Deed
+from db.states import ENDED, WAITING, ordered
 
 FIRST = 200
 """Tasks that a review is asked to name."""
-_WAITING = ("scheduled", "blocked", "held", "queued", "retrying")
-_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
+_WAITING, _ENDED = ordered(WAITING), ordered(ENDED)
 _MEANS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
     "retry": ("Run again", "Runs again:", _ENDED),

@@ -139,8 +139,6 @@ def _backups(backups: Iterable[Told], now: float, room: int, look: Look) -> Iter
 def _state(one: Told) -> tuple[str, str]:
     if one.get("stranger"):
         return f"of another home: {one['stranger']}", "warn"
-    if one.get("doubtful") and not one["problem"]:
-        return f"may be of another home: {one['doubtful']}", "warn"
     if one.get("unreadable") and not one["problem"]:
         return f"good, but {'; '.join(one['unreadable'])}", "warn"
     return (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")

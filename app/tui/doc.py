@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from app.core.clean import width
-from app.tui.lines import Lines
+from app.tui.lines import FocusLines
 from app.tui.look import Look, Span
 
 GUTTER = 2
@@ -41,7 +41,7 @@ class Section:
     tail: str = ""
 
 
-class Doc(Lines, can_focus=True):
+class Doc(FocusLines, can_focus=True):
     """Sections, a cursor on the lines that lead somewhere."""
 
     ONE_CLICK: ClassVar[bool] = False
@@ -132,13 +132,6 @@ class Doc(Lines, can_focus=True):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As tall as its sections."""
         return max(1, self.height)
-
-    def fit(self) -> None:
-        self._redraw()
-
-    def watch_has_focus(self, _has_focus: bool) -> None:
-        super().watch_has_focus(_has_focus)
-        self._redraw()
 
     # -- moving -------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ from app.core import amounts, metrics
 from app.core.board import Board, PoolLine, QueueLine
 from app.core.clean import clean
 from app.tui.edits import NEW_RULE, POOL, QUEUE, RULE, TASK, Sheet
+from db.states import ENDED
 
-ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 NEAR = 1e-6
 
 

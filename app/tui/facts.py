@@ -14,9 +14,7 @@ from app.core import amounts
 from app.core.board import Board, RunningLine
 from app.tui.look import STATES, STRANGE, Look, Span
 from app.tui.times import elapsed
-
-WAITING = frozenset({"scheduled", "blocked", "held", "queued", "retrying"})
-ACTIVE = frozenset({"starting", "running", "paused", "stopping"})
+from db.states import ACTIVE, WAITING
 
 
 @dataclass(frozen=True, slots=True)

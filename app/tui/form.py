@@ -24,7 +24,7 @@ from app.core.clean import pad, width
 from app.tui.beside import LeftBeside
 from app.tui.doc import Doc, Row, Section, wrap
 from app.tui.inorder import InOrder, Typed
-from app.tui.lines import Lines
+from app.tui.lines import FocusLines, Lines
 from app.tui.look import Look, Span, wide
 from app.tui.pasting import OneLine, in_one_line, pasted
 from app.tui.sturdy import SturdyScreen
@@ -217,7 +217,7 @@ def slot(id: str, value: str = "") -> Slot:
     return line
 
 
-class Tick(InOrder, Lines, can_focus=True):
+class Tick(InOrder, FocusLines, can_focus=True):
     """On or off: `[x] hold`, or only the `x` when it stands in a field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -250,20 +250,13 @@ class Tick(InOrder, Lines, can_focus=True):
     def on_click(self) -> None:
         self.action_turn()
 
-    def fit(self) -> None:
-        self._redraw()
-
-    def watch_has_focus(self, _has_focus: bool) -> None:
-        super().watch_has_focus(_has_focus)
-        self._redraw()
-
     def _redraw(self) -> None:
         mark = ("x" if self.value else " ", "cursor" if self.has_focus else "")
         spans = [("[", "dim"), mark, ("] ", "dim"), (self._label, "")] if self._label else [mark]
         self.draw([self.look.strip(spans, self.size.width)])
 
 
-class Choice(InOrder, Lines, can_focus=True):
+class Choice(InOrder, FocusLines, can_focus=True):
     """One of a few, all to be seen: `(•) a command   ( ) shell text`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -301,13 +294,6 @@ class Choice(InOrder, Lines, can_focus=True):
             if event.x < end:
                 self.choose(value)
                 return
-
-    def fit(self) -> None:
-        self._redraw()
-
-    def watch_has_focus(self, _has_focus: bool) -> None:
-        super().watch_has_focus(_has_focus)
-        self._redraw()
 
     def _texts(self) -> list[tuple[str, str]]:
         dot = "*" if self.look.ascii else "•"
@@ -373,7 +359,7 @@ class Seeking:
         return bool(values)
 
 
-class Pick(Seeking, InOrder, Lines, can_focus=True):
+class Pick(Seeking, InOrder, FocusLines, can_focus=True):
     """One of many: left and right step through, enter shows all, typing picks what begins so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -441,13 +427,6 @@ class Pick(Seeking, InOrder, Lines, can_focus=True):
 
     async def on_click(self) -> None:
         await self.action_open()
-
-    def fit(self) -> None:
-        self._redraw()
-
-    def watch_has_focus(self, _has_focus: bool) -> None:
-        super().watch_has_focus(_has_focus)
-        self._redraw()
 
     def _redraw(self) -> None:
         room = self.size.width

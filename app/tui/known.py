@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.tui.facts import ACTIVE
 from app.tui.log import FileSource, LogLines, Source, TextSource
 from app.tui.loglayout import LineCells
+from db.states import ACTIVE
 
 if TYPE_CHECKING:
     from app.client import Client

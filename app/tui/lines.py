@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from rich.style import Style
 from textual.geometry import Region, Size
@@ -11,11 +11,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from app.core.clean import width
-from app.tui.look import Look
+from app.tui.appvalues import AppValues
 from app.tui.sturdy import Sturdy
 
 
-class Lines(Sturdy, Widget):
+class Lines(AppValues, Sturdy, Widget):
     """A widget that shows strips."""
 
     ALLOW_SELECT = False
@@ -25,16 +25,6 @@ class Lines(Sturdy, Widget):
         self._strips: Sequence[Strip] = ()
         self._fitted = Size(0, 0)
         self._fits = False
-
-    @property
-    def look(self) -> Look:
-        """What the terminal can show; apps without an opinion get Unicode and colours."""
-        return cast(Look, getattr(self.app, "look", None) or Look())
-
-    @property
-    def now(self) -> float:
-        """UNIX seconds by the app's clock."""
-        return cast(Any, self.app).now()
 
     def draw(self, strips: Sequence[Strip]) -> None:
         """Show these lines, touching the screen only where they differ from what is shown."""
@@ -68,6 +58,21 @@ class Lines(Sturdy, Widget):
     def shown_text(self) -> list[str]:
         """The lines as text."""
         return [strip.text for strip in self._strips]
+
+
+class FocusLines(Lines):
+    """A widget that is drawn anew with its focus."""
+
+    def fit(self) -> None:
+        self._redraw()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        raise NotImplementedError
+
 
 
 def differing(before: Strip, after: Strip) -> tuple[int, int]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from app.core import amounts
 from app.core.clean import pad, width
+from app.core.times import unix_if_any
 from app.tui.doc import wrap
 from app.tui.look import Look, Span
-from app.tui.panes.rules import left, unix
+from app.tui.panes.rules import left
 from app.tui.times import wall
 
 Line = list[Span]
@@ -70,12 +71,12 @@ def _late(rule: Mapping[str, Any], now: float) -> str:
 
 
 def _wall(stamp: str | None, now: float) -> str:
-    at = unix(stamp)
+    at = unix_if_any(stamp)
     return amounts.MISSING if at is None else wall(at, now)
 
 
 def _silence(silence: Mapping[str, Any], now: float, look: Look) -> str:
-    until = unix(silence["until"]) or now
+    until = unix_if_any(silence["until"]) or now
     why = f": {look.theirs(silence['reason'])}" if silence.get("reason") else ""
     return f"quiet {left(until, now)}, until {wall(until, now)}, by {look.theirs(silence['by'])}{why}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core import parameters
 from app.core.query import as_word
-from app.errors import Problem
+from app.errors import NOT_SUBMITTED, Problem
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 FULL = "disk-full"
 """The code of the problem that a full disk is."""
-NOTHING = "Nothing was submitted."
 OF_A_SHELL = "Add: -p "
 """How an advice begins that means the command line; in a form the fields stand there."""
 
@@ -55,5 +54,5 @@ def _told(problem: Problem, home: str) -> str:
     """Why, and what to do about it. That nothing was submitted is plain in a form that stands there still."""
     if problem.code != FULL:
         hint = "" if problem.hint.startswith(OF_A_SHELL) else problem.hint
-        return f"{problem.message.replace(NOTHING, '').strip()} {hint}".strip()
+        return f"{problem.message.replace(NOT_SUBMITTED, '').strip()} {hint}".strip()
     return f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then ctrl+j."

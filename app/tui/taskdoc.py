@@ -13,8 +13,9 @@ from app.core.signs import BAD
 from app.tui import fitting
 from app.tui.doc import Row, Section, wrap
 from app.tui.equal import as_typed, launch_text, quoted, spec_of, submit_words
-from app.tui.facts import ACTIVE, WAITING, Facts, ends_in, only_by_when, took
+from app.tui.facts import Facts, ends_in, only_by_when, took
 from app.tui.look import STATES, STRANGE, Span
+from db.states import ACTIVE, WAITING
 
 HIGH = 0.95
 """The share of what was asked from which its use is marked."""

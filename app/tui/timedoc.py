@@ -9,8 +9,9 @@ from typing import Any
 from app.core import amounts
 from app.core.clean import pad, width
 from app.tui.doc import Row, Section
-from app.tui.facts import ACTIVE, WAITING, Facts
+from app.tui.facts import Facts
 from app.tui.look import STATES, STRANGE, Look
+from db.states import ACTIVE, WAITING
 
 SUBMITTED = "submitted"
 """What the note of a task's first event begins with."""

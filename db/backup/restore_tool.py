@@ -114,8 +114,8 @@ def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 
 def entries(folder: str) -> list[dict[str, Any]]:
     """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
-    beside, of, history, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
-    own header, and has no `what`; where that cannot be read it is bad. Those that were taken long ago have no history."""
+    beside, of, home, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
+    own header, and has no `what`; where that cannot be read it is bad."""
     taken, bad, pruned = {}, {}, set()
     for said in manifest(folder)[0]:
         if said["what"] == "taken":
@@ -261,9 +261,9 @@ class Opened:
     def entry(self) -> dict[str, Any]:
         """What the manifest says of it."""
         names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
-        more = {"number": self.header.get("number", 0), "history": self.header.get("history"), "bytes": self.bytes, "digest": self.digest}
+        more = {"number": self.header.get("number", 0), "home": self.header.get("home"), "bytes": self.bytes, "digest": self.digest}
         said = dict({name: self.header[name] for name in names}, **more)
-        return dict(said, **{name: None if said[name] is None else str(said[name]) for name in ("of", "history")})
+        return dict(said, **{name: None if said[name] is None else str(said[name]) for name in ("of", "home")})
 
     def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """(numbers of pages from 0, those pages as bytes), frame by frame."""
@@ -351,10 +351,10 @@ def facts(c: sqlite3.Connection) -> dict[str, Any]:
     }
 
 
-def history(c: sqlite3.Connection) -> str | None:
-    """What tells one home's databases from another's, wherever they lie: when the first number was given; None until then."""
-    there = _one(c, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'counters'")
-    return _one(c, "SELECT created_at FROM counters WHERE name = 'task-number'") if there else None
+def home(c: sqlite3.Connection) -> str | None:
+    """Return the UUID of the home that a database is of; None where it has none."""
+    there = _one(c, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'home'")
+    return _one(c, "SELECT uuid FROM home") if there else None
 
 
 def _one(c: sqlite3.Connection, statement: str) -> Any:
@@ -644,15 +644,12 @@ def folder_name(home: str) -> str:
 
 
 def _homes(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The backups that say whose they are, home by home: those of one place, or of one history."""
-    homes: list[tuple[set[tuple[str, str]], list[dict[str, Any]]]] = []
+    """Return the backups that name a home, home by home."""
+    homes: dict[str, list[dict[str, Any]]] = {}
     for entry in found:
-        marks = {(name, entry[name]) for name in ("of", "history") if entry.get(name)}
-        same = [home for home in homes if home[0] & marks]
-        if marks:
-            homes = [home for home in homes if home not in same]
-            homes.append((marks.union(*(home[0] for home in same)), [one for home in same for one in home[1]] + [entry]))
-    return [entries for _, entries in homes]
+        if entry.get("home"):
+            homes.setdefault(entry["home"], []).append(entry)
+    return list(homes.values())
 
 
 def _place_of(entry: dict[str, Any]) -> str:

@@ -36,8 +36,7 @@ class BadBackup(Storage):
 class Backup(NamedTuple):
     """One backup. `kind` is full or increment; `base`: what an increment is built upon; `at`: its time as stored; `bytes`: of its
     file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task; `stranger`: where the database
-    of another home lies that it is of, None for one of our own; `doubtful`: where one lies that may be another home's, None where it is
-    known whose it is; `unreadable`: what of it cannot be read, though it can be restored."""
+    of another home lies that it is of, None for one of our own; `unreadable`: what of it cannot be read, though it can be restored."""
 
     id: str
     kind: str
@@ -52,7 +51,6 @@ class Backup(NamedTuple):
     problem: str | None
     facts: Mapping[str, Any]
     stranger: str | None = None
-    doubtful: str | None = None
     unreadable: tuple[str, ...] = ()
 
 
@@ -83,21 +81,22 @@ class Store:
     def backups(self) -> list[Backup]:
         """All of them, oldest first, those of other homes too."""
         found = self.entries()
-        whose = self._whose(found)
-        return [_backup(entry, whose) for entry in found]
+        strangers = self._strangers(found)
+        return [_backup(entry, strangers) for entry in found]
 
     def own(self) -> list[Backup]:
         """Those of the home, oldest first."""
-        return [backup for backup in self.backups() if backup.stranger is None and backup.doubtful is None]
+        return [backup for backup in self.backups() if backup.stranger is None]
 
     def others(self) -> list[dict[str, Any]]:
-        """The entries of those that were taken elsewhere, where none is there that is surely the home's own."""
+        """The entries of those of other homes, where none is there that is surely the home's own."""
         found = self.entries()
-        elsewhere = [entry for entry in found if self._database and entry.get("of") not in (None, os.path.realpath(self._database))]
-        return elsewhere if not self._whose(found).sure else []
+        strangers = self._strangers(found)
+        theirs = [entry for entry in found if entry["id"] in strangers]
+        return theirs if all(entry in theirs for entry in found if entry.get("home")) else []
 
-    def _whose(self, found: list[dict[str, Any]]) -> _Whose:
-        return _whose(found, self._database) if self._database else _Whose(frozenset(), {}, {})
+    def _strangers(self, found: list[dict[str, Any]]) -> dict[str, str]:
+        return _strangers(found, self._database) if self._database else {}
 
     def good(self) -> list[Backup]:
         """Those of the home that can be restored as far as is known, oldest first."""
@@ -107,10 +106,9 @@ class Store:
         """The one named `ident`, else the newest good one of the home, of the stored time `at` or before. Raises NoBackup."""
         try:
             found = self.entries()
-            whose = self._whose(found)
-            theirs = whose.strangers.keys() | whose.doubtful.keys()
-            chosen = tool.pick(found if ident is not None else [entry for entry in found if entry["id"] not in theirs], ident, at)
-            return _backup(chosen, whose)
+            strangers = self._strangers(found)
+            chosen = tool.pick(found if ident is not None else [entry for entry in found if entry["id"] not in strangers], ident, at)
+            return _backup(chosen, strangers)
         except tool.Unknown as error:
             raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
 
@@ -163,52 +161,27 @@ class told:
             raise room.problem(self.folder, error, self.undone) from error
 
 
-class _Whose(NamedTuple):
-    """The ids of those that are surely the home's own; where their database lies, by the ids of those that are another's, and of those
-    that may be."""
-
-    sure: frozenset[str]
-    strangers: dict[str, str]
-    doubtful: dict[str, str]
-
-
-def _whose(found: list[dict[str, Any]], database: Path) -> _Whose:
-    """Ours are those that were taken where ours lies, and those of our history, which a home keeps where it is moved to, promoted or
-    restored; where ours cannot be read, what was taken of it tells. Of the others, one that has no history, as no number was given yet or
-    as it is of long ago, may be another's, unless we took one in the same place after it or it came along when the home was moved. Where
-    ours cannot be read and none is surely ours, all are: it is what there is. What does not say where it was taken is ours."""
+def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
+    """Return where the database lies, by the ids of the backups that name another home than `database`. Where that cannot be read, the
+    last backup that was taken of it names the home; without one, all are its own."""
     place = os.path.realpath(database)
-    known, mine = _history(database)
-    ours = {mine} - {None} or {entry.get("history") for entry in found if entry.get("of") == place} - {None}
-    sure = {entry["id"]: entry for entry in found if entry.get("of") == place or entry.get("history") in ours}
-    elsewhere = [entry for entry in found if entry.get("of") is not None and entry["id"] not in sure]
-    theirs = {entry["id"]: entry["of"] for entry in elsewhere if ours and entry.get("history")}
-    left = [entry for entry in elsewhere if entry["id"] not in theirs] if sure or known else []
-    last = {entry.get("of"): entry["at"] for entry in sorted(sure.values(), key=lambda entry: entry["at"])}
-    unsure = [entry for entry in left if entry.get("history") or last.get(entry["of"], "") < entry["at"]]
-    doubtful = {entry["id"]: entry["of"] for entry in unsure if not _came_along(entry, database, mine)}
-    return _Whose(frozenset(sure), theirs, doubtful)
+    taken_here = [entry["home"] for entry in found if entry.get("of") == place and entry.get("home")]
+    own = _home(database) or next(reversed(taken_here), None)
+    strangers = [entry for entry in found if own and entry.get("home") not in (None, own)]
+    return {entry["id"]: entry.get("of") or "an unknown place" for entry in strangers}
 
 
-def _came_along(entry: Mapping[str, Any], database: Path, mine: str | None) -> bool:
-    """Whether the home was where it was taken: that is a copy of it, or is gone and our folder in the home tells how it was taken, which
-    it does not of a file that was put there."""
-    there, history = _history(Path(entry["of"]))
-    in_home = Path(entry["path"]).parent.parent == database.parent
-    return history is not None and history == mine if there else in_home and "what" in entry and not os.path.lexists(entry["of"])
-
-
-def _history(database: Path) -> tuple[bool, str | None]:
-    """Whether there is a database that can be read, and its history."""
+def _home(database: Path) -> str | None:
+    """Return the UUID that a database names; None where it cannot be read."""
     with suppress(OSError, *sql.FAILED):
         if database.is_file():
             with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
-                return True, tool.history(c)
-    return False, None
+                return tool.home(c)
+    return None
 
 
-def _backup(entry: Mapping[str, Any], whose: _Whose) -> Backup:
+def _backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Backup:
     names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
     told = {name: entry[name] for name in names} | {"path": Path(entry["path"]), "verified": entry["problem"] is None}
     told["unreadable"] = tuple(entry.get("unreadable", ()))
-    return Backup(**told, stranger=whose.strangers.get(entry["id"]), doubtful=whose.doubtful.get(entry["id"]))
+    return Backup(**told, stranger=strangers.get(entry["id"]))

@@ -162,7 +162,7 @@ class _Taking:
         image = self._file(keeping.image(self.store.folder, "copying"))
         page_size, pages = self._copy(image)
         with closing(tool.open_image(str(image))) as c:
-            facts, history = tool.facts(c), tool.history(c)
+            facts, home = tool.facts(c), tool.home(c)
         index, sha256 = _hashed(image, page_size, self.step)
         base = self._base(page_size)
         numbers = _changed(index, base.index) if base else range(pages)
@@ -171,7 +171,7 @@ class _Taking:
         header = {
             "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
             "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
-            "of": os.path.realpath(self.source), "history": history, "number": self._number(),
+            "of": os.path.realpath(self.source), "home": home, "number": self._number(),
             "beside": keeping.put_beside(self.store.folder, ident, self.beside),
         }  # fmt: skip
         room.require(self.store.folder, len(numbers) * page_size)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 WIDE = 300
 
@@ -23,6 +24,8 @@ def make(path: Path, steps: int) -> None:
         c.execute("CREATE TABLE steps (id INTEGER PRIMARY KEY, said TEXT NOT NULL)")
         c.execute("CREATE TABLE last (step INTEGER NOT NULL)")
         c.execute("INSERT INTO last VALUES (0)")
+        c.execute("CREATE TABLE home (uuid TEXT NOT NULL)")
+        c.execute("INSERT INTO home VALUES (?)", (str(uuid4()),))
         c.execute("BEGIN")
         for step in range(1, steps + 1):
             one(c, step)

@@ -92,7 +92,7 @@ def test_a_database_that_cannot_be_read_is_broken_and_the_rest_is_still_told(ans
 
 
 def test_a_database_of_an_earlier_version_is_a_hint_with_what_upgrades_it(answering, cli, home):
-    answering(status=OlderDatabase(home / "taskdeck.db", "0001", "0005"))
+    answering(status=OlderDatabase(home / "taskdeck.db", "0001", "0002"))
 
     code, found = findings(cli)
 

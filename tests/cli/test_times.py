@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.cli import times
+from app.core.times import unix
 
 GOOD = "2026-11-26T09:30:58.193820Z"
 
@@ -21,4 +22,4 @@ def test_a_time_that_is_damaged_is_shown_as_it_stands_and_nothing_is_counted_fro
 def test_what_lies_between_two_times_is_seconds_and_never_less_than_none():
     assert times.between(GOOD, "2026-11-26T09:31:00.193820Z") == pytest.approx(2.0)
     assert times.between(None, GOOD) is None and times.between(GOOD, "2026-11-26T09:30:00.000000Z") == 0.0
-    assert times.since(GOOD, times.unix(GOOD) + 5) == pytest.approx(5.0) and times.since(None) is None
+    assert times.since(GOOD, unix(GOOD) + 5) == pytest.approx(5.0) and times.since(None) is None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from alembic import op
@@ -78,6 +79,15 @@ def test_a_database_is_made_once(home: Path):
     assert migrate.migrate(path) == [f"created at {migrate.HEAD}"]
     assert migrate.version_of(path) == migrate.HEAD
     assert migrate.migrate(path) == []
+
+
+def test_each_new_database_has_a_uuid_of_its_own(home: Path):
+    made = [home / "one.db", home / "other.db"]
+    for path in made:
+        migrate.migrate(path)
+
+    (one,), (other,) = (query(path, "SELECT uuid FROM home") for path in made)
+    assert len({UUID(one[0]), UUID(other[0])}) == 2
 
 
 def test_the_known_revisions_are_those_in_the_folder():
@@ -246,7 +256,7 @@ def forget_the_version(path: Path) -> None:
 
 
 def say_two_versions(path: Path) -> None:
-    change(path, "INSERT INTO alembic_version VALUES ('0001')")
+    change(path, "INSERT INTO alembic_version VALUES ('0000')")
 
 
 def lose_the_table_of_the_version(path: Path) -> None:

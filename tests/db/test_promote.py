@@ -43,6 +43,17 @@ def test_what_a_database_that_is_gone_has_left_is_put_aside_and_not_played_into_
     assert aside == {"-wal": log, "rnal": b"a journal"} and not database.with_name("search.db").exists()
 
 
+def test_a_promoted_copy_gets_a_uuid_of_its_own_and_keeps_the_one_of_its_origin(database: Path, copy: Path):
+    with closing(sqlite3.connect(copy)) as file:
+        ((origin, parent),) = file.execute("SELECT uuid, parent FROM home")
+
+    promote.promote(copy, database, "ann")
+
+    with closing(sqlite3.connect(database)) as file:
+        ((uuid, after),) = file.execute("SELECT uuid, parent FROM home")
+    assert parent is None and after == origin and uuid != origin
+
+
 def test_a_damaged_copy_is_told_once_and_leaves_nothing_behind(database: Path, copy: Path):
     with closing(sqlite3.connect(copy)) as file:
         (root,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()

@@ -34,7 +34,7 @@ INDEXES = {
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
 OURS = (
-    "environments dependencies schedules alerts silences operations events samples history slow_queries backups counters stale_texts "
+    "environments dependencies home alerts silences operations events samples history slow_queries backups counters stale_texts "
     "forgotten discarded_logs replicas"
 )
 TYPES = {

@@ -1,4 +1,4 @@
-"""Databases of earlier versions with work in them, and upgrades that are killed at their n-th statement.
+"""An upgrade to a made-up later revision, and upgrades that are killed at their n-th statement.
 
 `python -m tests.db.upgrading OLD FOLDER` kills one upgrade of a copy of OLD after another, one statement later each time, until one
 comes to its end; it prints a JSON line for each: the statement, and the version that was found then.
@@ -15,75 +15,66 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
+import pytest
 from sqlalchemy import Engine, event
 
 from db import migrate, moves
+from db.seed import seed
 from db.writer import write_engine
 from tests.db.making import Made
 
+LATER = "0002"
+"""A revision that adds the tables of `_ADDED`."""
+_ADDED = ("history", "slow_queries")
+_REVISION = f'''
+from alembic import op
+from db.schema import metadata
 
-def old(folder: Path, revision: str) -> Path:
-    """A database of that revision, with tasks in several states, their runs, events and operations."""
-    new, path = folder / "new.db", folder / f"{revision}.db"
-    if not new.exists():
-        _fill(new)
-    _make(path, revision)
-    with closing(sqlite3.connect(path, isolation_level=None)) as c:
-        c.execute("ATTACH ? AS new", (str(new),))
-        c.execute("BEGIN")
-        for table in _tables(c):
-            shared = ", ".join(f'"{name}"' for name in _columns(c, "main", table) if name in _columns(c, "new", table))
-            c.execute(f'DELETE FROM "{table}"')
-            c.execute(f'INSERT INTO "{table}" ({shared}) SELECT {shared} FROM new."{table}"')
-        c.execute("COMMIT")
-        c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+revision = "{LATER}"
+down_revision = "{migrate.KNOWN[-1]}"
 
 
-def rows(path: Path) -> dict[str, list[tuple]]:
-    """All rows by table, as far as the first revision has the columns, in the order of their keys."""
-    wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
-              "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
-    with closing(sqlite3.connect(path)) as c:
-        return {table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall() for table, names in wanted.items()}
+def upgrade():
+    for name in {_ADDED}:
+        metadata.tables[name].create(op.get_bind())
+    op.execute("UPDATE tasks SET updated_at = updated_at")
+    op.execute("UPDATE instances SET updated_at = updated_at")
+'''
 
 
-def _fill(path: Path) -> None:
-    _make(path, migrate.HEAD)
+def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program be of the made-up revision, which is written into `folder`."""
+    scripts = folder / "migrations"
+    shutil.copytree(Path(migrate.__file__).with_name("migrations"), scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / f"{LATER}_later.py").write_text(_REVISION)
+    monkeypatch.setattr(migrate, "SCRIPTS", os.fspath(scripts))
+    monkeypatch.setattr(migrate, "KNOWN", (*migrate.KNOWN, LATER))
+    monkeypatch.setattr(migrate, "HEAD", LATER)
+
+
+def old(folder: Path) -> Path:
+    """Make a database of the last real revision, without what the made-up one adds, with tasks in several states."""
+    path = folder / "old.db"
+    migrate.migrate(path, seed)
     engine = write_engine(path)
     with engine.begin() as c:
-        from db.seed import seed
-
-        seed(c)
         made = Made(c)
         first, second = made.task(name="first"), made.task(name="second")
         made.task(name="third", after=[first])
         made.claim(first)
         moves.cancel(c, second, "ann")
+        for name in _ADDED:
+            c.exec_driver_sql(f"DROP TABLE {name}")
     engine.dispose()
+    return path
 
 
-def _make(path: Path, revision: str) -> None:
-    migrate._prepare(path)
-    engine = write_engine(path)
-    with engine.begin() as c:
-        config = Config()
-        config.set_main_option("script_location", "db:migrations")
-        config.attributes["connection"] = c
-        command.upgrade(config, revision)
-    engine.dispose()
-
-
-def _tables(c: sqlite3.Connection) -> list[str]:
-    names = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
-    tables = [row[0] for row in c.execute(names)]
-    return sorted(tables, key=lambda name: name == "counters")  # last: what triggers counted meanwhile is put right
-
-
-def _columns(c: sqlite3.Connection, database: str, table: str) -> list[str]:
-    return [row[1] for row in c.execute(f'PRAGMA {database}.table_info("{table}")')]
+def rows(path: Path) -> dict[str, list[tuple]]:
+    """Return the rows that an upgrade keeps, by table, in the order of their keys."""
+    wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
+              "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
+    with closing(sqlite3.connect(path)) as c:
+        return {table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall() for table, names in wanted.items()}
 
 
 def _kill_at(path: Path, statement: int) -> bool:
@@ -107,6 +98,7 @@ def _kill_at(path: Path, statement: int) -> bool:
 
 def main(source: Path, folder: Path) -> None:
     """Kill, look, and let the next upgrade come to its end; until one was not killed."""
+    add_later_revision(source.parent, pytest.MonkeyPatch())
     before, statement, ended = rows(source), 0, False
     while not ended:
         statement += 1

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from app import paths
+from app.paths import user_name
 from app.runtime import heldup
 from app.runtime.control import Control
 from app.runtime.feed import Feed
-from app.runtime.lock import user_name
 from app.service import verbs
 from app.service.call import Call
 from app.version import PROTOCOL, VERSION

@@ -11,8 +11,9 @@ import pytest
 
 from app import paths
 from app.errors import Conflict
+from app.paths import user_name
 from app.runtime import lock
-from app.runtime.lock import RuntimeExists, hold_lock, user_name
+from app.runtime.lock import RuntimeExists, hold_lock
 from tests.chaos.rows import opened
 from tests.living import Living, command
 

@@ -62,19 +62,21 @@ import os, sys
 from pathlib import Path
 from app.runtime import fresh
 from app.runtime.lock import hold_lock
+from db import migrate
 
 def at_work(home):
     os.write(1, b"at work")
     os.read(0, 1)
 
 fresh.prepare = at_work
+migrate.HEAD = "0002"
 with hold_lock(Path(sys.argv[1])):
     fresh.prepare_apart(Path(sys.argv[1]))
 """
 
 
 def test_one_killed_while_it_upgrades_the_database_leaves_nothing_behind_that_holds_the_home(living: Living, tmp_path: Path):
-    shutil.copy(old(tmp_path, "0001"), paths.database(living.home))
+    shutil.copy(old(tmp_path), paths.database(living.home))
     argv = [sys.executable, "-c", PREPARES, os.fspath(living.home)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None and killed.stdout.read(7) == b"at work"

@@ -86,20 +86,21 @@ def living() -> Iterator[Living]:
     shutil.rmtree(home)
 
 
-def sample(schema: dict[str, Any]) -> Any:
-    """A value that a schema allows."""
+def sample(schema: dict[str, Any], root: dict[str, Any]) -> Any:
+    """Return a value that `schema`, a part of `root`, allows."""
     kind = schema.get("type")
     if isinstance(schema.get("enum"), list):
         return schema["enum"][0]
     if kind == "object":
         names = schema.get("required") or [*schema.get("properties", {})]
-        return {name: sample(schema["properties"][name]) for name in names}
+        return {name: sample(schema["properties"][name], root) for name in names}
     if kind == "array":
-        return [sample(schema.get("items", {}))]
+        return [sample(schema.get("items", {}), root)]
     tried = (
         [True] if kind == "boolean" else [schema.get("minimum", 1), 5, 0.5] if kind in ("integer", "number") else TEXTS
     )
-    return next(value for value in tried if not schemas.errors({**schema, "$schema": DIALECT}, value))
+    checked = {**schema, "$schema": DIALECT, "$defs": root.get("$defs", {})}  # which its references name
+    return next(value for value in tried if not schemas.errors(checked, value, formats=True))
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -123,12 +124,12 @@ def chosen(found: Outline) -> list[Field]:
 def filled_in(schema: dict[str, Any]) -> dict[tuple[str, ...], str]:
     """Texts that the form takes, by field."""
     found = outline(schema)
-    texts = {field.path: _text(field) for field in chosen(found)}
+    texts = {field.path: _text(field, schema) for field in chosen(found)}
     return {path: text for path, text in texts.items() if text != found.fields[path].default}
 
 
-def _text(field: Field) -> str:
-    return field.choices[0][0] if field.choices else text_of(field, sample(dict(field.schema)))
+def _text(field: Field, root: dict[str, Any]) -> str:
+    return field.choices[0][0] if field.choices else text_of(field, sample(dict(field.schema), root))
 
 
 def wrong_text(schema: dict[str, Any], texts: dict[tuple[str, ...], str]) -> tuple[tuple[str, ...], str, str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.core import amounts
 from app.core.board import EndedLine, NextLine, RunningLine
 from app.core.signs import BAD
+from app.core.times import unix_if_any
 from app.tui.columns import Cell, Cells, Column
-from app.tui.facts import ACTIVE, WAITING
 from app.tui.look import STATES, STRANGE, Look
 from app.tui.parts import Grid, Part
 from app.tui.times import ago, wall
+from db.states import ACTIVE, WAITING
 
 Facts = Mapping[str, Any]
 
@@ -50,21 +50,18 @@ def _listed(facts: dict[str, Any]) -> Listed:
     common: Any = {name: facts[name] for name in names} | {"priority": facts["priority"] or 0}
     if facts["status"] in WAITING:
         line: Any = NextLine(
-            **common, status=facts["status"], since=_unix(facts["created_at"]) or 0.0, why=facts["why"] or "",
-            why_short=facts["why"] or "", front=facts["front"] or 0, starts_in=facts["expected"], starts_at=_unix(facts["not_before"]),
+            **common, status=facts["status"], since=unix_if_any(facts["created_at"]) or 0.0, why=facts["why"] or "",
+            why_short=facts["why"] or "", front=facts["front"] or 0, starts_in=facts["expected"],
+            starts_at=unix_if_any(facts["not_before"]),
         )  # fmt: skip
     elif facts["status"] in ACTIVE:
         line = RunningLine(
             **common, runid="", status=facts["run"] or facts["status"], attempt=facts["attempts"] or 1, left=None,
-            started_at=_unix(facts["started_at"]), timeout=facts["timeout"], cpu=facts["cpu"] or 0.0, memory=facts["memory"] or 0.0,
+            started_at=unix_if_any(facts["started_at"]), timeout=facts["timeout"], cpu=facts["cpu"] or 0.0, memory=facts["memory"] or 0.0,
         )  # fmt: skip
     else:
-        line = EndedLine(**common, status=facts["status"], ended_at=_unix(facts["ended_at"]) or 0.0, how=facts["reason"] or "")
+        line = EndedLine(**common, status=facts["status"], ended_at=unix_if_any(facts["ended_at"]) or 0.0, how=facts["reason"] or "")
     return Listed(facts, line)
-
-
-def _unix(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 class Choice(NamedTuple):
@@ -82,7 +79,7 @@ def _text(name: str) -> Callable[[Listed, Look, float], Cell]:
 
 def _when(name: str) -> Callable[[Listed, Look, float], Cell]:
     def cell(row: Listed, look: Look, now: float) -> Cell:
-        at = _unix(row.facts[name])
+        at = unix_if_any(row.facts[name])
         return Cell(look.own(amounts.MISSING) if at is None else wall(at, now))
 
     return cell
@@ -94,13 +91,13 @@ def _state(row: Listed, look: Look, now: float) -> Cell:
 
 
 def _age(row: Listed, look: Look, now: float) -> Cell:
-    at = _unix(row.facts["created_at"])
+    at = unix_if_any(row.facts["created_at"])
     return Cell(look.own(amounts.MISSING) if at is None else amounts.age(now - at))
 
 
 def _time(row: Listed, look: Look, now: float) -> Cell:
     """How long it ran."""
-    began, ended = _unix(row.facts["started_at"]), _unix(row.facts["ended_at"])
+    began, ended = unix_if_any(row.facts["started_at"]), unix_if_any(row.facts["ended_at"])
     if began is None or row.facts["status"] in WAITING:
         return Cell(look.own(amounts.MISSING))
     return Cell(amounts.age(max(0.0, (ended or now) - began)))
@@ -141,7 +138,7 @@ def _result(row: Listed, look: Look, now: float) -> Cell:
     if facts["status"] in ACTIVE:
         return Cell(look.theirs(facts["run_reason"] or ""), "warn")
     how = facts["reason"] or ""
-    at = _unix(facts["ended_at"])
+    at = unix_if_any(facts["ended_at"])
     when = "" if at is None else ago(at, now)
     return Cell(look.theirs(", ".join(part for part in (how, when) if part)), "late" if facts["status"] in BAD else "")
 

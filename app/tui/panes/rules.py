@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from app.core import amounts
 from app.core.board import AlertLine
+from app.core.times import unix_if_any
 from app.tui.columns import Cell, Cells, Column
 from app.tui.look import ALERTS, Look
 from app.tui.panes.alerts import SEVERITIES, head, left, state
@@ -37,17 +37,12 @@ class RuleRow:
         return f"rule:{self.name}"
 
 
-def unix(stamp: str | None) -> float | None:
-    """A time of the database as UNIX seconds."""
-    return datetime.fromisoformat(stamp).timestamp() if stamp else None
-
-
 def rule_row(row: Mapping[str, Any]) -> RuleRow:
     """A row of `sla.ls`."""
     found, silence = row.get("open") or {}, row.get("silence")
     return RuleRow(
         row["name"], row["words"], row["severity"], bool(row["enabled"]), found.get("firing", 0), found.get("acknowledged", 0),
-        unix(silence["until"]) if silence else None, row.get("late") or 0, unix(row.get("last_late")),
+        unix_if_any(silence["until"]) if silence else None, row.get("late") or 0, unix_if_any(row.get("last_late")),
         row["stands"] if row.get("metric") and row.get("now") is None else "", row,
     )  # fmt: skip
 
@@ -55,9 +50,9 @@ def rule_row(row: Mapping[str, Any]) -> RuleRow:
 def alert_line(row: Mapping[str, Any]) -> AlertLine:
     """A row of `alert.ls`."""
     return AlertLine(
-        row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"], row["short"], unix(row["since"]) or 0.0,
-        row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"), unix(row.get("resolved_at")),
-        unix(row.get("silenced_until")),
+        row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"], row["short"], unix_if_any(row["since"]) or 0.0,
+        row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"), unix_if_any(row.get("resolved_at")),
+        unix_if_any(row.get("silenced_until")),
     )  # fmt: skip
 
 

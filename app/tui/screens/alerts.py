@@ -19,9 +19,9 @@ from app.core import amounts
 from app.core.board import AlertLine
 from app.tui import ruleverbs
 from app.tui.beside import in_sight
+from app.tui.detail import Detail, Made
 from app.tui.doc import Section, rule
 from app.tui.footer import Hint
-from app.tui.lines import Lines
 from app.tui.look import Span
 from app.tui.markedkeys import MARK, marked_alert_hints
 from app.tui.panes.rules import ALERT_PART, RULE_PART, RuleRow, alert_line, rule_row
@@ -57,27 +57,18 @@ class RuleTable(Table):
         return [(room - for_rules, 0), (for_rules, 0)]
 
 
-class Detail(Lines):
-    """What there is to know about the row under the cursor."""
+class RuleDetail(Detail):
+    """As in other lists, with a rule above also where no row is, and without a word where lines are left out."""
 
     def __init__(self) -> None:
-        super().__init__(id="detail")
-        self._made: Callable[[int, int], tuple[str, str, Sequence[Sequence[Span]]]] | None = None
-
-    def show(self, make: Callable[[int, int], tuple[str, str, Sequence[Sequence[Span]]]]) -> None:
-        """Show what `make(width, lines)` gives: the title, what stands at the right of its rule, the lines."""
-        self._made = make
-        self.redraw()
-
-    def fit(self) -> None:
-        self.redraw()
+        super().__init__("")
 
     def redraw(self) -> None:
         """Draw again in the room there is."""
         room, height = self.size
-        if not (room and height and self._made):
+        if not (room and height and self._make):
             return
-        title, tail, lines = self._made(room, height - 1)
+        title, tail, lines = self._make(room, height - 1)
         head = rule(self.look, Section(title, (), tail=tail), room, False)
         self.draw([head, *(self.look.strip(line, room) for line in lines[: height - 1])])
 
@@ -134,7 +125,7 @@ class AlertsScreen(ListScreen):
         yield from super().body()
 
     def below(self) -> Iterable[Widget]:
-        yield Detail()
+        yield RuleDetail()
 
     def on_resize(self) -> None:
         height = self.app.size.height
@@ -232,7 +223,7 @@ class AlertsScreen(ListScreen):
 
     @on(Table.Moved)
     def _rests(self) -> None:
-        self._show_detail()
+        self.show_detail()
         self._ask_soon()
 
     def _ask_soon(self) -> None:
@@ -253,12 +244,9 @@ class AlertsScreen(ListScreen):
 
     def _know(self, key: str, found: Mapping[str, Any]) -> None:
         self._about_key, self._about = key, found
-        self._show_detail()
+        self.show_detail()
 
-    def _show_detail(self) -> None:
-        self.query_one(Detail).show(self._detail)
-
-    def _detail(self, room: int, height: int) -> tuple[str, str, Sequence[Sequence[Span]]]:
+    def detail(self, room: int, height: int) -> Made:
         row, look = self.table.item, self.look
         about = self._about if row is not None and row.key == self._about_key else {}
         if isinstance(row, RuleRow):
@@ -273,7 +261,7 @@ class AlertsScreen(ListScreen):
     def every_second(self) -> None:
         super().every_second()
         if in_sight(self):
-            self._show_detail()
+            self.show_detail()
             if self._about.get("metric"):  # a figure changes though nothing is written
                 self._ask()
             if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):

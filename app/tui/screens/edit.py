@@ -29,6 +29,7 @@ from app.tui.form import Field, Pick, Words, entry
 from app.tui.look import Span
 from app.tui.panes.pools import PoolRow
 from app.tui.screens.page import Line, PageScreen
+from app.tui.screens.shellline import CopiesShellLine
 from app.tui.verbs import Deed, Unfit, plain
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Kept(NamedTuple):
     left: bool
 
 
-class EditScreen(PageScreen, ModalScreen[bool]):
+class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     """Fields over what is stored. Dismisses with whether anything was asked of the runtime."""
 
     ABOUT_ONE = True
@@ -400,11 +401,6 @@ class EditScreen(PageScreen, ModalScreen[bool]):
             self.say("Copied the line." if len(found) == 1 else f"Copied {len(found)} lines.")
         else:
             self.say("There is no line to copy: nothing is changed yet, or no command line does this.", stays=False)
-
-    @on(events.Click)
-    def _clicked(self, event: events.Click) -> None:
-        if event.widget is not None and (event.widget.id or "").startswith("equal"):
-            self.action_copy()
 
     def action_last(self) -> None:
         """What was typed here before, in the fields it was typed into."""

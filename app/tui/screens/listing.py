@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from app.tui import filters
 from app.tui.beside import in_sight
+from app.tui.detail import Detail, Made
 from app.tui.filterline import FILTERING, FilterLine
 from app.tui.footer import BACK, HELP, Hint, MessageLine
 from app.tui.parts import Part
@@ -63,6 +64,14 @@ class ListScreen(PageScreen):
         """Whether the rows are those that were asked for; a key waits for them, so that none is lost and no verb meets a row of before."""
 
     # -- what a screen gives ----------------------------------------------------------------------------------------
+
+    def show_detail(self) -> None:
+        """Show what `detail` makes below the list."""
+        self.query_one(Detail).show(self.detail)
+
+    def detail(self, room: int, height: int) -> Made:
+        """Return what there is to know about the row under the cursor, in so many cells and lines."""
+        return "", "", []
 
     def parts(self) -> Sequence[Part]:
         """The parts of the table."""

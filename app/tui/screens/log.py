@@ -12,9 +12,9 @@ from textual.widget import Widget
 
 from app.core import amounts
 from app.core.board import EndedLine
+from app.core.times import unix_if_any
 from app.tui.beside import in_sight
 from app.tui.doc import wrap
-from app.tui.facts import ACTIVE
 from app.tui.footer import Hint
 from app.tui.log import FileSource, Source, TextSource
 from app.tui.logline import Kind, LogLine
@@ -23,9 +23,10 @@ from app.tui.logsave import suggested
 from app.tui.logview import LogView
 from app.tui.look import STATES, STRANGE, Span
 from app.tui.screens.logsaving import LogSaving
-from app.tui.screens.onetask import OneTask, row_of, unix
+from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
 from app.tui.times import elapsed
+from db.states import ACTIVE, ENDED
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -109,7 +110,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
             "y": self._run is not None,
             "s": self._run is not None,
             "w": self._run is not None,
-            "x": self._answer.get("status") not in (None, *_ENDED),
+            "x": self._answer.get("status") not in (None, *ENDED),
             "tab": len(self._runs) > 1,
         }.get(key, True)
 
@@ -140,14 +141,14 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
 
     def reread(self) -> None:
         """Ask which attempts there are, and how they stand."""
-        if self._answer.get("status") not in _ENDED or self._live:
+        if self._answer.get("status") not in ENDED or self._live:
             self.call("log", {"id": self._ident, "attempt": "all"}, self._take)
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._answer = answer
         self.row.item = row = row_of(answer, self.board)
         if isinstance(row, EndedLine):
-            self.saw(row._replace(ended_at=max((unix(run.get("end_time")) for run in self._runs), default=0.0) or self.now))
+            self.saw(row._replace(ended_at=max((unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0) or self.now))
         self._show_run()
         self._draw_head()
         self.refresh_chrome()
@@ -186,7 +187,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         texts = [wrap(self.look.theirs(reason["text"]), room) for reason in answers[0]["reasons"]]
         reasons = [f"  {' ' if m else n} {text}" for n, lines in enumerate(texts, 1) for m, text in enumerate(lines)]
         number = f"#{answers[0]['number']}"
-        if answers[0]["status"] in _ENDED:
+        if answers[0]["status"] in ENDED:
             said = [f"{number} never ran, so there is no log:", "", *reasons]
         else:
             said = [f"{number} has not started, so there is no log. It waits:", "", *reasons]
@@ -260,7 +261,7 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         """Whether there is no log for a key to act on, which is said."""
         if self._run is not None or not self._answer:
             return False
-        what = "never ran, so there is no log" if self._answer["status"] in _ENDED else "has not started, so there is no log yet"
+        what = "never ran, so there is no log" if self._answer["status"] in ENDED else "has not started, so there is no log yet"
         self.say(f"#{self._answer['number']} {what}.", stays=False)
         return True
 
@@ -347,9 +348,6 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         self._attempt = None if chosen == len(runs) - 1 else runs[chosen]["attempt"]
         self._show_run()
         self._draw_head()
-
-
-_ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
 
 
 def _missing(error: Exception) -> str:

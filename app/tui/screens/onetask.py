@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, cast
 
 from app.core.board import Board, EndedLine, NextLine, RunningLine
+from app.core.times import unix_if_any
 from app.tui.beside import in_sight
 from app.tui.changes import Changes
-from app.tui.facts import ACTIVE, WAITING
 from app.tui.logview import LogView
 from app.tui.screens.deckverbs import DeckVerbs
 from app.tui.screens.page import PageScreen
 from app.tui.table import Table
 from app.tui.verbs import TaskRow
+from db.states import ACTIVE, WAITING
 
 
 class OneRow:
@@ -90,11 +90,11 @@ def row_of(task: Mapping[str, Any], board: Board | None) -> TaskRow:
     common |= {"status": status, "priority": task.get("priority") or 0}
     if status in WAITING:
         return NextLine(
-            **common, since=unix(task.get("created_at")), why="", why_short="", front=task.get("front") or 0
+            **common, since=unix_if_any(task.get("created_at")) or 0.0, why="", why_short="", front=task.get("front") or 0
         )
     if status in ACTIVE:
         return _on_board(board, task["number"]) or _running(common, task)
-    return EndedLine(**common, ended_at=unix(task.get("ended_at")), how=task.get("reason") or "")
+    return EndedLine(**common, ended_at=unix_if_any(task.get("ended_at")) or 0.0, how=task.get("reason") or "")
 
 
 def _on_board(board: Board | None, number: int) -> RunningLine | None:
@@ -102,11 +102,6 @@ def _on_board(board: Board | None, number: int) -> RunningLine | None:
 
 
 def _running(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningLine:
-    started = unix(task["started_at"]) if task.get("started_at") else None
+    started = unix_if_any(task.get("started_at"))
     asked: Any = {"timeout": task.get("timeout"), "cpu": task.get("cpu") or 0.0, "memory": task.get("memory") or 0.0}
     return RunningLine(**common, **asked, runid="", attempt=task.get("attempts") or 1, started_at=started, left=None)
-
-
-def unix(text: str | None) -> float:
-    """UNIX seconds of a stored time, 0 for none."""
-    return datetime.fromisoformat(text).timestamp() if text else 0.0

@@ -155,11 +155,11 @@ class OperationsScreen(ListScreen):
         view.empty = [[("  Nothing was done yet." if not self.words else "  Nothing that was done is so.", "dim")]]
         self.table.show({"operations": rows})
         self.refresh_chrome()
-        self._show_detail()
+        self.show_detail()
 
     @on(Table.Moved)
     def _rests(self) -> None:
-        self._show_detail()
+        self.show_detail()
         at = next((n for n, row in enumerate(self.rows) if row.key == self.table.cursor), 0)
         if self.more and at >= len(self.rows) - NEAR:
             self._read_on()
@@ -188,10 +188,7 @@ class OperationsScreen(ListScreen):
 
     # -- the row under the cursor -----------------------------------------------------------------------------------
 
-    def _show_detail(self) -> None:
-        self.query_one(Detail).show(self._detail)
-
-    def _detail(self, room: int, height: int) -> Made:
+    def detail(self, room: int, height: int) -> Made:
         row = self.table.item
         if not isinstance(row, Operation):
             return "", "", []

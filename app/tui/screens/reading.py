@@ -11,8 +11,8 @@ from textual.screen import ModalScreen
 from app.core import amounts
 from app.core.board import Board
 from app.errors import NotFound, Problem
+from app.tui.appvalues import AppValues
 from app.tui.beside import in_sight
-from app.tui.look import Look
 from app.tui.sturdy import SturdyScreen
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SLOW = 0.15
 """Seconds of reading after which the screen says that it is loading."""
 
 
-class Reading(SturdyScreen[Any]):
+class Reading(AppValues, SturdyScreen[Any]):
     """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
 
     ABOUT_ONE: ClassVar[bool] = False
@@ -45,19 +45,9 @@ class Reading(SturdyScreen[Any]):
             self.watch(self.app, "board", self.board_changed, init=False)
 
     @property
-    def look(self) -> Look:
-        """What the terminal can show."""
-        return cast(Look, getattr(self.app, "look", None) or Look())
-
-    @property
     def board(self) -> Board | None:
         """The board as of now; None before the first one."""
         return getattr(self.app, "board", None)
-
-    @property
-    def now(self) -> float:
-        """UNIX seconds by the app's clock."""
-        return cast(Any, self.app).now()
 
     def reread(self) -> None:
         """Read again what is shown."""

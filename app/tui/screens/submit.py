@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import events, on
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
@@ -35,6 +35,7 @@ from app.tui.parameterfields import ParameterFields
 from app.tui.pasting import pasted
 from app.tui.saying import in_room
 from app.tui.screens.page import PageScreen
+from app.tui.screens.shellline import CopiesShellLine
 from app.tui.submitting import all_templates, last_of, submitted, verdict
 from app.tui.taskfields import task_fields
 
@@ -68,7 +69,7 @@ _FIND = Hint("ctrl+f", "find", "ctrl+f", 4)
 _EMPTY = Hint("ctrl+n", "empty", "ctrl+n", 5)
 
 
-class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
+class SubmitScreen(KeysInOrder, CopiesShellLine, PageScreen, ModalScreen[Any]):
     """A new task. Dismisses with its number, or None when it was left; what was typed is kept on the app.
 
     With `template` the form is that template's; with `task`, a row as the verb `show` answers it, it is filled with what
@@ -688,11 +689,6 @@ class SubmitScreen(KeysInOrder, PageScreen, ModalScreen[Any]):
                 if any(MASK in word for word in found)
                 else "Copied the line."
             )
-
-    @on(events.Click)
-    def _clicked(self, event: events.Click) -> None:
-        if event.widget is not None and (event.widget.id or "").startswith("equal"):
-            self.action_copy()
 
     def action_leave(self) -> None:
         """Leave, and keep what was typed; while a parameter is looked for, back to all of them."""

@@ -13,7 +13,7 @@ from app.tui import fitting, kindoc, taskdoc, timedoc, whydoc
 from app.tui.beside import in_sight
 from app.tui.changes import FRESH
 from app.tui.doc import Doc, Section
-from app.tui.facts import ACTIVE, WAITING, Facts, headline, title
+from app.tui.facts import Facts, headline, title
 from app.tui.footer import Hint
 from app.tui.header import Header
 from app.tui.known import Known, gather, source_of
@@ -24,6 +24,7 @@ from app.tui.screens.choice import Answer, Question
 from app.tui.screens.log import LogScreen
 from app.tui.screens.onetask import OneTask, row_of
 from app.tui.screens.page import Line
+from db.states import ACTIVE, WAITING
 
 if TYPE_CHECKING:
     from app.client import Client

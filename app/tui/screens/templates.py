@@ -110,19 +110,16 @@ class TemplatesScreen(ListScreen):
         view.empty = [[(f"  {line}", "dim")] for line in _EMPTY]
         self.table.show({"templates": tuple(sorted(ordered, key=lambda row: row.retired))})
         self.refresh_chrome()
-        self._show_detail()
+        self.show_detail()
 
     def ordered(self) -> None:
         self._show()
 
     @on(Table.Moved)
     def _rests(self) -> None:
-        self._show_detail()
+        self.show_detail()
 
-    def _show_detail(self) -> None:
-        self.query_one(Detail).show(self._detail)
-
-    def _detail(self, room: int, height: int) -> Made:
+    def detail(self, room: int, height: int) -> Made:
         row = self.table.item
         if not isinstance(row, Template):
             return "", "", []

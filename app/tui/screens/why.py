@@ -15,12 +15,13 @@ from app.core.board import EndedLine
 from app.tui import taskdoc, whydoc
 from app.tui.beside import LeftBeside
 from app.tui.doc import Doc, Row, Section, wrap
-from app.tui.facts import ACTIVE, WAITING, Facts, expected, headline, title
+from app.tui.facts import Facts, expected, headline, title
 from app.tui.footer import Hint, KeyLine
 from app.tui.known import Known, gather
 from app.tui.screens.onetask import row_of
 from app.tui.screens.page import Line
 from app.tui.screens.reading import Reading
+from db.states import ACTIVE, WAITING
 
 if TYPE_CHECKING:
     from app.client import Client

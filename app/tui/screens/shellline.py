@@ -1,0 +1,19 @@
+"""The command line that does what a form would do."""
+
+from __future__ import annotations
+
+from textual import events, on
+from textual.message_pump import MessagePump
+
+
+class CopiesShellLine(MessagePump):
+    """A form that copies its command line where that is clicked."""
+
+    def action_copy(self) -> None:
+        """Copy the command line."""
+        raise NotImplementedError
+
+    @on(events.Click)
+    def _clicked(self, event: events.Click) -> None:
+        if event.widget is not None and (event.widget.id or "").startswith("equal"):
+            self.action_copy()
