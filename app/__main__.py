@@ -41,11 +41,11 @@ def _run(argv: list[str]) -> int:
     from app.cli.main import run
 
     if "--in-process" in argv:
-        from app.cli import inside, output
+        from app.cli import in_process, output
 
         output.begin()
-        words = inside.take(argv)
-        if words is not None and (refused := inside.refusal(words)):
+        words = in_process.take(argv)
+        if words is not None and (refused := in_process.refusal(words)):
             output.problem(refused)
             return refused.exit_code
         if words is not None:
@@ -58,7 +58,7 @@ def _deck(home: str, **options: Any) -> int:
 
     gc.set_threshold(*USUAL)
     gc.disable()  # until the rest is read
-    from app.tui.start import run_deck
+    from app.tui.run import run_deck
 
     return run_deck(Path(home), **options)
 
@@ -66,8 +66,8 @@ def _deck(home: str, **options: Any) -> int:
 def _deck_with_runtime(home: str, ascii: bool | None, read_only: bool, plain: bool = False) -> int:
     from pathlib import Path
 
-    from app.runtime.inside import Inside, own_process
-    from app.tui.start import run_deck_with
+    from app.runtime.embedded import Inside, own_process
+    from app.tui.run import run_deck_with
 
     gc.set_threshold(*USUAL)
     umask = own_process()

@@ -13,7 +13,7 @@ import time
 
 from app import paths
 from app.core.ids import uuid7
-from app.core.session import terminal
+from app.core.shell_context import terminal
 from app.errors import Conflict, Problem, Remote, Stopped, Storage
 from app.version import PROTOCOL, VERSION
 
@@ -70,9 +70,9 @@ class Client:
         while True:
             line = self._connected(reading=verb in READING or verb == "wait" and not self._may_start())
             if line is None:
-                from app.offline import reading
+                from app.offline import read_only
 
-                return reading.read(self.home, verb, args)
+                return read_only.read(self.home, verb, args)
             began = time.monotonic()
             try:
                 return line.ask(verb, args, note, {"source": self.source, "origin": terminal()}, self.waits)
@@ -106,9 +106,9 @@ class Client:
         what it failed with."""
         self._drop()  # a line that was open may be a dead runtime's
         if self._connected(reading=True) is None:
-            from app import launch
+            from app import runtime_launcher
 
-            launch.runtime(self.home, resume=resume)
+            runtime_launcher.runtime(self.home, resume=resume)
         elif resume:
             self.call("start")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from app.core.upkeep import Upkeep, Wrong
+    from app.core.maintenance_settings import Upkeep, Wrong
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "dark", "light", "contrast"),
@@ -29,7 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """What the settings that are one of a few words may be."""
 UPKEEP = ("backup", "retention", "slow")
-"""The sections that `app.core.upkeep` reads."""
+"""The sections that `app.core.maintenance_settings` reads."""
 KEEPING = ("backup", "retention")
 """Those that say how long things are kept."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -55,9 +55,9 @@ class Config(NamedTuple):
     @property
     def upkeep(self) -> Upkeep:
         """How the data is looked after: the sections `backup`, `retention` and `slow`."""
-        from app.core import upkeep
+        from app.core import maintenance_settings
 
-        return upkeep.parse({name: getattr(self, name) for name in UPKEEP})
+        return maintenance_settings.parse({name: getattr(self, name) for name in UPKEEP})
 
 
 class Reading(NamedTuple):
@@ -77,7 +77,7 @@ class Reading(NamedTuple):
 
     def briefly(self, text: str) -> str:
         """The same where a line is short: the file by its name."""
-        from app.core.clean import clean
+        from app.core.text.sanitize import clean
 
         return text.replace(clean(self.path), os.path.basename(self.path))
 
@@ -116,9 +116,9 @@ class Reading(NamedTuple):
     @property
     def upkeep(self) -> Upkeep:
         """How the data is looked after, with the default of what is wrong; nothing is removed while there is a doubt."""
-        from app.core import upkeep
+        from app.core import maintenance_settings as core_maintenance_settings
 
-        found, _ = upkeep.taken({name: getattr(self.settings, name) for name in UPKEEP})
+        found, _ = core_maintenance_settings.taken({name: getattr(self.settings, name) for name in UPKEEP})
         return found.keeping_all(self.doubt) if self.doubt else found
 
 
@@ -129,7 +129,7 @@ def _of_keeping(wrong: Wrong) -> bool:
 
 def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
     """Whether what is wrong there may name the folder of the backups: by another name, it would be a path."""
-    from app.core.upkeep import Backup
+    from app.core.maintenance_settings import Backup
 
     if where in (("backup",), ("backup", "folder")):
         return True
@@ -150,7 +150,7 @@ _SECOND, _MINUTE, _HOUR, _DAY = 1.0, 60.0, 3600.0, 86400.0
 
 def brief(upkeep: Upkeep) -> list[str]:
     """A sentence about each time to keep that may be meant to be longer: who writes 1m may think of a month."""
-    from app.core.clean import clean
+    from app.core.text.sanitize import clean
 
     rules = upkeep.retention
     keeps = {"backup": (upkeep.backup.keep, _DAY), "retention": (rules.all.keep, _DAY)}
@@ -204,7 +204,7 @@ def contents(path: str) -> bytes:
 
 def _unreadable(path: str, why: str) -> Reading:
     """A file of which nothing holds."""
-    from app.core.clean import clean
+    from app.core.text.sanitize import clean
 
     wrong = (_bad((), f"{clean(path)} {clean(why)}.", "Mend it."),)
     return Reading(path, wrong=wrong, lost=_told(wrong))
@@ -235,19 +235,19 @@ def _wrong(found: Mapping[str, Any]) -> Iterator[Wrong]:
         elif name in CHOICES and value not in CHOICES[name]:
             yield _bad((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
     if sections := {name: found[name] for name in UPKEEP if name in found}:
-        from app.core.upkeep import taken
+        from app.core.maintenance_settings import taken
 
         yield from taken(sections)[1]
 
 
 def _unknown(name: str) -> Wrong:
-    from app.core.upkeep import no_such
+    from app.core.maintenance_settings import no_such
 
     return _bad((name,), no_such(name, Config._fields))
 
 
 def _wrong_keys(value: Any) -> Iterator[Wrong]:
-    from app.core.clean import clean
+    from app.core.text.sanitize import clean
 
     example = 'Such as: [keys] and below it "task.cancel" = "c"; ? and then i in the deck shows them.'
     if not isinstance(value, dict):
@@ -259,14 +259,14 @@ def _wrong_keys(value: Any) -> Iterator[Wrong]:
 
 
 def _bad(where: tuple[str, ...], said: str, advice: str = "") -> Wrong:
-    from app.core.upkeep import Wrong  # which takes longer to import than most files to read
+    from app.core.maintenance_settings import Wrong  # which takes longer to import than most files to read
 
     return Wrong(where, said, advice)
 
 
 def _place(path: str, text: str, wrong: Wrong) -> str:
     """The file and, where it can be told, the line."""
-    from app.core.clean import clean
+    from app.core.text.sanitize import clean
 
     line = _line(text, wrong.where)
     return clean(path) + (f", line {line}" if line else "")

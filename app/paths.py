@@ -180,7 +180,7 @@ def refuse_copy(home: str | Path) -> None:
     if os.path.exists(copy) and not os.path.exists(database):
         from pathlib import Path
 
-        from db.copies import whose
+        from db.restore.replica_file import whose
 
         said = f"{home} is the replica of {whose(Path(copy))[0] or 'another home'}. Nothing is started from it."
         raise Conflict(said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote")

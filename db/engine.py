@@ -25,20 +25,56 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 from sqlalchemy.util import greenlet_spawn
 
-from db import index, schema, sql, timed
+from db import raw_sql, schema, statement_timer, timestamps
+from db.error_translation import BUSY_SECONDS, explain
 from db.errors import DamagedDatabase, GoneDatabase, ReadOnlyDisk
-from db.explain import BUSY_SECONDS, explain
-from db.files import existing_uri, read_only_uri
-from db.index import Found, Index
-from db.timed import Seat, SlowLog
-from db.writelock import LONG, Held, WriteLock
-from db.writer import write_engine
+from db.lock_monitor import LONG, Held, WriteLock
+from db.search import index_file
+from db.search.index_file import Found, Index
+from db.sqlite_files import existing_uri, read_only_uri
+from db.statement_timer import Seat, SlowLog
+
+
+def try_out(c: Connection) -> None:
+    """A change that matters to nobody, and is on the disk once it is committed."""
+    now = timestamps.now()
+    c.exec_driver_sql(
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('tried out', 1, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.updated_at",
+        (now, now),
+    )
+
+
+def write_engine(path: Path, seat: Seat | None = None, lock: WriteLock | None = None) -> Engine:
+    """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
+    With a `seat` its statements are timed."""
+
+    factory: Any = seat.connection if seat else sqlite3.Connection
+
+    def connect() -> sqlite3.Connection:
+        c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+                            cached_statements=512, factory=factory)  # fmt: skip
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-8192",
+        ):
+            c.execute(f"PRAGMA {pragma}")
+        index_file.attach_empty(c.execute)
+        return c
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    event.listen(engine, "begin", (lock or WriteLock(path)).take)
+    return engine
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 3
-FAILED = (DBAPIError, *sql.FAILED)
+FAILED = (DBAPIError, *raw_sql.FAILED)
 """What a reader's statement fails with, through SQLAlchemy or past it."""
 
 
@@ -55,7 +91,7 @@ class Database:
         self._seat = seat or Seat(SlowLog())
         self.slow = self._seat.log
         """What was slow on its connections."""
-        self.found = found or Found(index.beside(path))
+        self.found = found or Found(index_file.beside(path))
         """The index of the tasks' texts as readers have it."""
         self.index = Index(self.found.path)
         """Its own writer: to be used by `indexing` only."""
@@ -106,7 +142,7 @@ class Database:
             raise self.damage
         if self._thread is None:
             raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
-        loop, asker = asyncio.get_running_loop(), timed.caller.get()
+        loop, asker = asyncio.get_running_loop(), statement_timer.caller.get()
         answer: asyncio.Future[T] = loop.create_future()
         self._asking.add(task := asyncio.current_task())
         answer.add_done_callback(lambda _: self._asking.discard(task))
@@ -266,7 +302,7 @@ class Database:
 @asynccontextmanager
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
     """The database at `path`, which exists and is of this version (see `db.migrate`)."""
-    found = Found(index.beside(path), index.settle(path) if writable else None)
+    found = Found(index_file.beside(path), index_file.settle(path) if writable else None)
     seat = Seat(SlowLog())
     lock = WriteLock(path)
     db = Database(path, _readers(path, writable, found, seat.log), write_engine(path, seat, lock) if writable else None, found, seat, lock)
@@ -284,7 +320,7 @@ async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[D
     def make() -> None:
         with engine.begin() as c:
             schema.metadata.create_all(c)
-            index.attach_empty(c.exec_driver_sql)
+            index_file.attach_empty(c.exec_driver_sql)
             fill(c)
 
     await greenlet_spawn(make)
@@ -317,7 +353,7 @@ def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> Engine:
         return c
 
     def sit(c: Connection) -> None:
-        seats[c.connection.driver_connection].caller = timed.caller.get()
+        seats[c.connection.driver_connection].caller = statement_timer.caller.get()
 
     engine = create_engine(
         "sqlite+aiosqlite://", creator=lambda: engine.dialect.loaded_dbapi.connect(async_creator_fn=connect),
@@ -340,5 +376,5 @@ class translated:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, sql.FAILED) and (problem := explain(cause, self.path)):
+        if isinstance(cause, raw_sql.FAILED) and (problem := explain(cause, self.path)):
             raise problem from error

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from app import paths
-from app.runtime import fresh
-from app.service.call import Call
+from app.home import setup
+from app.service.context import Call
 from db.engine import Database, open_database
-from tests.chaos.rows import opened
-from tests.living import Living, command
+from tests.long.chaos.results import opened
+from tests.runtime_process import Living, command
 
 SELDOM = (20_000, 20, 50)
 """Thresholds of the collector: the apps of the deck are made by the thousand, and what is left of those of a module goes after it."""
@@ -44,7 +44,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 FIRST = (
-    "test_snapshots", "test_plans_of_a_runtime", "test_every_key", "test_restore", "test_backup", "test_deck_keys",
+    "test_snapshots", "test_query_plans", "test_every_key", "test_restore", "test_create", "test_deck_keys",
     "test_schema_form_cases",
 )  # fmt: skip
 """The files that take longest. The rest is in the order of the folders, which has the slow ones before those that take a moment each."""
@@ -76,7 +76,7 @@ def home() -> Iterator[Path]:
 def fresh_database() -> Iterator[Path]:
     """A database as a fresh home has it: copied, since making one takes longer than most tests."""
     folder = Path(tempfile.mkdtemp(prefix="td-"))
-    fresh.prepare(folder)
+    setup.prepare(folder)
     yield paths.database(folder)
     shutil.rmtree(folder)
 

@@ -24,12 +24,12 @@ from rich.style import Style
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from app.core.clean import width
+from app.core.text.sanitize import width
 from app.tui.app import TaskdeckApp
-from app.tui.look import Look
-from app.tui.screens.away import AwayScreen
-from tests.tui import boards, world
-from tests.tui.answers import WHY, Answers, deck, log_answer, run, task, until
+from app.tui.screens.dialogs.while_away import AwayScreen
+from app.tui.style import Look
+from tests.tui import boards, fake_home
+from tests.tui.fake_runtime import WHY, Answers, deck, log_answer, run, task, until
 from tests.tui.screen_text import screen_text
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
@@ -223,7 +223,7 @@ def _waiting() -> TaskdeckApp:
 
 
 def _world() -> TaskdeckApp:
-    return deck(world.busy(_LOGS[-1]))
+    return deck(fake_home.busy(_LOGS[-1]))
 
 
 def keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Awaitable[None]]:
@@ -240,7 +240,7 @@ def keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Awaitabl
 
 
 def _away(app: TaskdeckApp) -> None:
-    app.push_screen(AwayScreen(world.AWAY))
+    app.push_screen(AwayScreen(fake_home.AWAY))
 
 
 SCENES: dict[str, Scene] = {

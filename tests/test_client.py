@@ -17,9 +17,9 @@ from app import client, paths
 from app.client import Client
 from app.core.ids import uuid7
 from app.errors import Conflict, NotFound, Problem
-from app.service.verbs import VERBS
+from app.service.registry import VERBS
 from app.version import PROTOCOL, VERSION
-from tests.living import Living
+from tests.runtime_process import Living
 
 GREETING = {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": 1}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import app.core
-from tests.living import Living
+from tests.runtime_process import Living
 
 HEAVY = {
     "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
@@ -39,7 +39,7 @@ def test_the_command_line_starts_without_anything_heavy():
 
 @pytest.mark.parametrize("verb", ["submit", "status", "ls", "wait", "cancel", "logs"])
 def test_the_usual_verbs_are_loaded_without_anything_heavy(verb):
-    loaded = loaded_by(f"import app.cli.main; from app.cli import words; words.commands({verb!r})")
+    loaded = loaded_by(f"import app.cli.main; from app.cli import registry as words; words.commands({verb!r})")
 
     assert "app.cli.main" in loaded
     assert loaded.isdisjoint(HEAVY)
@@ -64,12 +64,12 @@ def test_what_the_runtime_does_or_is_told_by_files_is_done_without_what_reads_th
         assert loaded_to_do(words, runtime.home).isdisjoint(HEAVY), words
     for words in OF_FILES:
         loaded = loaded_to_do(words, runtime.home)
-        assert loaded.isdisjoint(HEAVY - {"sqlite3"}) and "app.service.backups" not in loaded, words
+        assert loaded.isdisjoint(HEAVY - {"sqlite3"}) and "app.service.database.backups" not in loaded, words
 
 
 def test_the_half_of_sqlalchemy_that_maps_objects_is_never_read():
     """It would take a tenth of what the start of a runtime takes."""
-    loaded_by("import app.runtime.serve, app.offline.mending; assert 'sqlalchemy.orm' not in sys.modules")
+    loaded_by("import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in sys.modules")
 
 
 def test_the_client_knows_nothing_of_the_database():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from app import paths
-from app.cli import output, words
-from app.cli.session import Session
+from app.cli import output, registry
+from app.cli.context import Session
 from app.errors import Conflict, Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.cli.options import Args, Command
+    from app.cli.parser import Args, Command
 
 NOBODY_READS = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
@@ -94,7 +94,7 @@ def _globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _unknown_global(word: str) -> Usage:
-    from app.core.clean import clean, cut, nearest
+    from app.core.text.sanitize import clean, cut, nearest
 
     meant = nearest(word, _GLOBALS)
     return Usage(
@@ -115,22 +115,22 @@ def _plain(options: dict[str, str]) -> dict[str, bool]:
 
 
 def _verb(session: Session, given: list[str]) -> int:
-    verb, rest = words.ALIASES.get(given[0], given[0]), given[1:]
-    if verb == words.COMPLETE:
-        from app.cli.completing import complete
+    verb, rest = registry.ALIASES.get(given[0], given[0]), given[1:]
+    if verb == registry.COMPLETE:
+        from app.cli.completion.candidates import complete
 
         return complete(rest)
-    if verb not in words.VERBS:
-        raise words.unknown(given[0], rest)
-    found = words.commands(verb)
-    if verb not in words.GROUPS:
+    if verb not in registry.VERBS:
+        raise registry.unknown(given[0], rest)
+    found = registry.commands(verb)
+    if verb not in registry.GROUPS:
         return _do(session, verb, found[verb], rest)
     if rest[:1] in (["--help"], ["-h"]):
         return _print(_group(verb, found))
     if not rest:
         raise Usage(f"{verb} needs one of: {' '.join(found)}.", f"See: taskdeck {verb} --help")
     if rest[0] not in found:
-        raise words.unknown_in_group(verb, rest[0], found)
+        raise registry.unknown_in_group(verb, rest[0], found)
     return _do(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
 
 
@@ -177,8 +177,8 @@ def _overview() -> str:
         "  --in-process  the deck with the runtime in it",
         "",
     ]
-    for title, verbs in words.SECTIONS:
-        found += [f"{title}:", *(f"  {verb:<11} {words.VERBS[verb][1]}" for verb in verbs.split()), ""]
+    for title, verbs in registry.SECTIONS:
+        found += [f"{title}:", *(f"  {verb:<11} {registry.VERBS[verb][1]}" for verb in verbs.split()), ""]
     return "\n".join(
         found + ["first steps:", "  taskdeck submit -- gzip -k big.log", "  taskdeck logs -f 1", "  taskdeck demo"]
     )
@@ -186,5 +186,5 @@ def _overview() -> str:
 
 def _group(group: str, found: dict[str, Command]) -> str:
     """`taskdeck queue --help`."""
-    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{words.VERBS[group][1].capitalize()}.", ""]
+    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{registry.VERBS[group][1].capitalize()}.", ""]
     return "\n".join(lines + [f"  {name:<8} {command.summary}" for name, command in found.items()])

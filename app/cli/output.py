@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from app.cli import look
-from app.core.clean import clean, width
+from app.cli import styles
+from app.core.text.sanitize import clean, width
 from app.errors import Problem
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from app.cli.table import Column, Line, Span
-    from app.core.clean import Style
+    from app.core.text.sanitize import Style
 
 
 def begin() -> None:
@@ -150,7 +150,7 @@ def abandon() -> None:
 def say(text: str) -> None:
     """A line for people, on stderr; on a terminal broken at spaces where it is too long."""
     sys.stdout.flush()
-    shown = text.translate(look.TO_ASCII) if ascii_only() else text
+    shown = text.translate(styles.TO_ASCII) if ascii_only() else text
     if people():
         shown = "\n".join(broken(line, columns(sys.stderr)) for line in shown.split("\n"))
     try:
@@ -213,7 +213,7 @@ _home = ""
 
 def ask(question: str) -> bool:
     """A yes or no from the person at the terminal; anything but y is no."""
-    shown = question.translate(look.TO_ASCII) if ascii_only() else question
+    shown = question.translate(styles.TO_ASCII) if ascii_only() else question
     sys.stderr.buffer.write(f"{broken(f'{shown} [y/N]', columns(sys.stderr))} ".encode("utf-8", "replace"))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -260,7 +260,7 @@ def painted(found: Iterable[Line]) -> list[str]:
     """Lines of spans as text, with colours where they are allowed and in ASCII where the locale wants it."""
     coloured, plain = colour(), ascii_only()
     texts = ["".join(_painted(span, coloured) for span in one).rstrip(" ") for one in found]
-    return [text.translate(look.TO_ASCII) for text in texts] if plain else texts
+    return [text.translate(styles.TO_ASCII) for text in texts] if plain else texts
 
 
 def table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:
@@ -270,12 +270,12 @@ def table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> No
     if colour():
         return lines(layout.lines(heads, rows, room(wide)))
     text = layout.plain(heads, rows, room(wide))
-    line(text.translate(look.TO_ASCII) if ascii_only() else text)
+    line(text.translate(styles.TO_ASCII) if ascii_only() else text)
 
 
 def _painted(span: Span, coloured: bool) -> str:
     text, style = span
-    return f"\x1b[{look.CODES[style]}m{text}\x1b[0m" if coloured and style and text.strip() else text
+    return f"\x1b[{styles.CODES[style]}m{text}\x1b[0m" if coloured and style and text.strip() else text
 
 
 def coloured_text(spans: list[tuple[str, Style]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.clean import cut, pad, width
+from app.core.text.sanitize import cut, pad, width
 
 Span = tuple[str, str]
 """A cleaned text and the name of its style ("" for none)."""

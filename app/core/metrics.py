@@ -5,7 +5,7 @@ Seconds, counts and bytes, as floats. Little is imported: commands name them, to
 
 from __future__ import annotations
 
-from app.core import amounts
+from app.core.text import units
 
 SECONDS, COUNT, BYTES = "seconds", "count", "bytes"
 
@@ -34,7 +34,7 @@ def parse(metric: str, text: str) -> float:
     word = text.strip()
     limit = _READ[unit(metric)](metric, word)
     if limit <= 0:
-        raise ValueError(f"must be above 0, not {amounts.quoted(text)}")
+        raise ValueError(f"must be above 0, not {units.quoted(text)}")
     return limit
 
 
@@ -42,7 +42,7 @@ def shown(metric: str, figure: float, exact: bool = False) -> str:
     """`7m`, or as one would type it `7m12s`; `250ms`, `20`, `64M`."""
     if unit(metric) == SECONDS:
         return _time(figure, exact, exact or metric not in AGES)
-    shown = amounts.size(figure) if unit(metric) == BYTES else amounts.count(figure)
+    shown = units.size(figure) if unit(metric) == BYTES else units.count(figure)
     return shown.replace(".0", "") if exact else shown
 
 
@@ -55,27 +55,27 @@ def told(metric: str, figure: float | None, exact: bool = False) -> str:
 def _seconds(metric: str, word: str) -> float:
     # `64M` would pass for 64 minutes, and `5m` for 5 MiB.
     if word[-1:] in ("K", "M", "G", "T", "B"):
-        raise ValueError(f"must be a duration such as 5m, which {metric} is, not {amounts.quoted(word)}")
-    return amounts.parse_duration(word)
+        raise ValueError(f"must be a duration such as 5m, which {metric} is, not {units.quoted(word)}")
+    return units.parse_duration(word)
 
 
 def _bytes(metric: str, word: str) -> float:
     if word[-1:] == "m":
-        raise ValueError(f"must be a size such as 64M, which {metric} is, not {amounts.quoted(word)}")
-    return amounts.parse_size(word) * MIB
+        raise ValueError(f"must be a size such as 64M, which {metric} is, not {units.quoted(word)}")
+    return units.parse_size(word) * MIB
 
 
 def _count(metric: str, word: str) -> float:
     try:
-        return float(amounts.parse_int(word, -MOST, MOST))
+        return float(units.parse_int(word, -MOST, MOST))
     except ValueError:
-        raise ValueError(f"must be a count such as 20, which {metric} is, of at most {MOST:,}, not {amounts.quoted(word)}") from None
+        raise ValueError(f"must be a count such as 20, which {metric} is, of at most {MOST:,}, not {units.quoted(word)}") from None
 
 
 def _time(seconds: float, exact: bool, fine: bool) -> str:
     if fine and 0 < seconds < 1:
-        return amounts.moment(seconds)
-    return amounts.setting(seconds) if exact or fine and seconds < 10 else amounts.age(seconds)
+        return units.moment(seconds)
+    return units.setting(seconds) if exact or fine and seconds < 10 else units.age(seconds)
 
 
 _READ = {SECONDS: _seconds, COUNT: _count, BYTES: _bytes}

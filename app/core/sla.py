@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.core import metrics
-from app.core.amounts import age, parse_duration, quoted
-from app.core.clean import nearest, valid_name
+from app.core.text.sanitize import nearest, valid_name
+from app.core.text.units import age, parse_duration, quoted
 
 BELOW = "stays-below"
 PRESETS = ("finishes-within", "starts-within", BELOW)

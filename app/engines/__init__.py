@@ -12,15 +12,15 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from app.core import parameters
-from app.core.clean import clean, cut, nearest
-from app.engines import command, python, shell
-from app.engines.launches import Launch, Values
+from app.core.schema import parameters
+from app.core.text.sanitize import clean, cut, nearest
+from app.engines import exec_engine, python_engine, shell_engine
+from app.engines.launch import Launch, Values
 from app.errors import Usage
 
 __all__ = ["ENGINES", "Launch", "check", "environment", "launch"]
 
-ENGINES: Mapping[str, ModuleType] = {"exec": command, "shell": shell, "python": python}
+ENGINES: Mapping[str, ModuleType] = {"exec": exec_engine, "shell": shell_engine, "python": python_engine}
 
 
 def check(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:

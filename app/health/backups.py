@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from app import config
-from app.core import amounts
-from app.core.clean import clean, cut
+from app.core.text import units
+from app.core.text.sanitize import clean, cut
 from app.health.finding import Finding, quote, taskdeck
 from app.paths import config_file
 
@@ -61,7 +61,7 @@ def replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """How old the copy is; nothing where there is none to be. `found` as `db replica --json` tells it."""
     if found["target"] is None:
         return
-    age = f"{amounts.age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
+    age = f"{units.age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
     text = f"{clean(found['target'])}, {age}"
     if found["problem"]:
         said = cut(clean(found["problem"]), 200)
@@ -76,4 +76,4 @@ def replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
 def _age(at: str) -> str:
     from datetime import UTC, datetime
 
-    return amounts.age(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
+    return units.age(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))

@@ -8,9 +8,9 @@ import shutil
 import time
 from datetime import datetime
 
-from app.core import amounts
+from app.core.text import units
 from app.health.finding import Finding, sudo, taskdeck
-from app.health.process import read
+from app.health.procfs import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def clock(home: str, status: dict[str, Any] | None, newest: str | None) -> Itera
     """What is wrong with it, worst first; one line when nothing is."""
     behind = _behind(newest)
     if behind > 1:
-        text = f"it is {amounts.age(behind)} behind the newest task; times and deadlines cannot be right"
+        text = f"it is {units.age(behind)} behind the newest task; times and deadlines cannot be right"
         yield Finding("clock", text, "broken", setting())
     elif (jump := _jump(status)) is not None and abs(jump) > JUMP:
         way = "ahead" if jump > 0 else "back"
-        text = f"it was put {amounts.age(abs(jump))} {way} since the runtime began, whose ages are off by that"
+        text = f"it was put {units.age(abs(jump))} {way} since the runtime began, whose ages are off by that"
         yield Finding("clock", text, "hint", taskdeck(home, "serve --replace --detach"))
     elif contained():
         yield Finding("clock", "the host's; whether it is kept right cannot be seen from a container")

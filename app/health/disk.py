@@ -6,10 +6,10 @@ import os
 import secrets
 import time
 
-from app.core import amounts
-from app.core.clean import clean
+from app.core.text import units
+from app.core.text.sanitize import clean
 from app.health.finding import Finding, quote, sudo
-from app.health.process import read
+from app.health.procfs import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def disk(home: str) -> Iterator[Finding]:
     place = existing(home)
     space = os.statvfs(place)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    text, cure = f"{amounts.size(free)} free of {amounts.size(total)}", making_room(home)
+    text, cure = f"{units.size(free)} free of {units.size(total)}", making_room(home)
     if not free:
         yield Finding("disk", f"{text}: nothing can be accepted", "broken", cure)
     elif free < least_free(total):
-        yield Finding("disk", f"{text}: nothing new starts below {amounts.size(least_free(total))}", "broken", cure)
+        yield Finding("disk", f"{text}: nothing new starts below {units.size(least_free(total))}", "broken", cure)
     elif space.f_files and not space.f_favail:
         yield Finding("disk", f"{text}, but no file more can be made (inodes)", "broken", cure)
     elif place == home and os.path.isdir(home):

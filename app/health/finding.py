@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
-from app.core.clean import clean
+from app.core.text.sanitize import clean
 from app.paths import home_from
 
 TYPE_CHECKING = False

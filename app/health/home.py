@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 
-from app.core.clean import clean
+from app.core.text.sanitize import clean
 from app.health.finding import Finding, quote, sudo
 from app.paths import user_name
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from app.core import amounts, oversize
-from app.core.clean import clean
+from app.core.scheduling import overcommit
+from app.core.text import units
+from app.core.text.sanitize import clean
 from app.health.finding import Finding, quote, sudo, taskdeck
-from app.health.process import limits, read
-from db import machine
+from app.health.procfs import limits, read
+from db import host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _of_processes(status: dict[str, Any] | None) -> Iterator[Finding]:
             text = f"{name} may open only {files:.0f} files"
             yield Finding("limits", text, "broken", sudo(f"prlimit --pid {pid} --nofile=4096:4096"))
         if size < NONE:
-            text = f"{name} may write no file above {amounts.size(size)}: logs and the database end there"
+            text = f"{name} may write no file above {units.size(size)}: logs and the database end there"
             yield Finding("limits", text, "broken", sudo(f"prlimit --pid {pid} --fsize=unlimited:unlimited"))
 
 
@@ -125,8 +126,8 @@ def folders(pid: int, controller: str) -> Iterator[str]:
 
 def pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Do the pools give out more than the machine has?"""
-    for one in oversize.found((status or {}).get("pools") or (), *machine.here()):
-        options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else amounts.plain(fits)}" for what, fits in one.fits.items()]
+    for one in overcommit.found((status or {}).get("pools") or (), *host.here()):
+        options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else units.plain(fits)}" for what, fits in one.fits.items()]
         cure = taskdeck(home, f"pool set {quote(one.pool)} {' '.join(options)}")
         yield Finding("pools", f"{one.said}; well where they are shared on purpose", "hint", cure)
 
@@ -144,5 +145,5 @@ def memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if least < total * 0.999:
         pool = max(status["pools"], key=lambda pool: pool["total_memory"])
         fits = max(1, int(pool["total_memory"] - (total - least) / 2**20))
-        text = f"the pools give away {amounts.size(total)} of memory, but {clean(path)} has {amounts.size(least)}"
+        text = f"the pools give away {units.size(total)} of memory, but {clean(path)} has {units.size(least)}"
         yield Finding("cgroups", text, "hint", taskdeck(home, f"pool set {quote(pool['name'])} --memory {fits}M"))

@@ -9,10 +9,10 @@ import shlex
 import shutil
 import subprocess
 
-from app.core.clean import clean
+from app.core.text.sanitize import clean
 from app.health.finding import Finding, quote, restart, sudo, taskdeck
 from app.health.limits import groups
-from app.health.process import read
+from app.health.procfs import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,12 +22,16 @@ from sqlalchemy import Connection
 from app import engines, paths
 from app.core.ids import uuid7
 from app.errors import Problem, Storage
-from app.runtime.aside import Aside
 from app.runtime.keeper_client import KeeperClient
-from app.runtime.outcome import judge
-from app.service import given, traces, view
-from db import adopted, clock, dispatch, moves, reads, timed
+from app.runtime.quarantine import Aside
+from app.runtime.run_verdict import judge
+from app.service import dispatch_view
+from app.service.database import journal
+from app.service.tasks import number_file
+from db import statement_timer, timestamps
 from db.engine import Database
+from db.queries import dispatch, reads, transitions
+from db.restore import adopt_runs
 from db.states import Run
 
 log = logging.getLogger(__name__)
@@ -76,7 +80,7 @@ class Orders:
     unknown: list[str] = field(default_factory=list)
     next_due: float | None = None
 
-    def judge(self, run: moves.RunFacts, event: dict[str, Any]) -> moves.Verdict:
+    def judge(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.Verdict:
         """What an end means; it is kept which queue had it."""
         verdict = judge(run, event)
         self.judged.append((run.queue, verdict.status))
@@ -98,7 +102,7 @@ class Dispatcher:
     def __init__(self, db: Database, home: Path) -> None:
         self.db = db
         self.home = home
-        self.habits = view.Habits()
+        self.habits = dispatch_view.Habits()
         self.aside = Aside(db)
         self.halted: str | None = None
         self.draining = False
@@ -166,7 +170,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Rounds, for good: one after each wake."""
-        timed.caller.set("dispatcher")
+        statement_timer.caller.set("dispatcher")
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -240,16 +244,16 @@ class Dispatcher:
             self._take_in(c, news.hello)
         over = {event["run"] for event in news.ended}
         if begun := [event for event in news.started if event["run"] not in over]:
-            moves.started(c, begun)
+            transitions.started(c, begun)
         if news.overdue:
-            moves.stop(c, news.overdue, "timeout", moves.SYSTEM)
+            transitions.stop(c, news.overdue, "timeout", transitions.SYSTEM)
         if news.ended:
-            moves.ended(c, [self._with_log(event) for event in news.ended], orders.judge)
+            transitions.ended(c, [self._with_log(event) for event in news.ended], orders.judge)
         if news.hello is not None:
             orders.unknown = self._missing(c, news.hello, orders.judge)
         if news.refused:
-            moves.unclaim(c, news.refused)
-        moves.promote(c)
+            transitions.unclaim(c, news.refused)
+        transitions.promote(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
         claimed = [start["runid"] for start in orders.claimed]
         orders.launches = dispatch.launches(c, claimed) if claimed else []
@@ -257,7 +261,7 @@ class Dispatcher:
             orders.environments[env_id] = dispatch.environment(c, env_id)
         orders.wanted = dispatch.wanted(c)
         due = dispatch.next_due(c)
-        orders.next_due = None if due is None else clock.unix(due)
+        orders.next_due = None if due is None else timestamps.unix(due)
         return orders
 
     def _with_log(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -274,17 +278,17 @@ class Dispatcher:
     def _take_in(self, c: Connection, hello: dict[str, Any]) -> None:
         """Where the database was put back by other means than a restore, no number comes again, and runs that go on and that no row knows
         get one."""
-        if highest := given.read(self.home).highest:
-            moves.pass_numbers(c, highest)
+        if highest := number_file.read(self.home).highest:
+            transitions.pass_numbers(c, highest)
         begun = {event["run"]: event for event in hello["runs"] if event["is"] == "started" and event["pid"]}
-        for runid in sorted(adopted.unknown(c, list(begun))) if begun else ():
-            number = adopted.take_in(c, traces.of_started(begun[runid]), moves.SYSTEM, lambda: moves.next_number(c))
+        for runid in sorted(adopt_runs.unknown(c, list(begun))) if begun else ():
+            number = adopt_runs.take_in(c, journal.of_started(begun[runid]), transitions.SYSTEM, lambda: transitions.next_number(c))
             if number is not None:
-                moves.pass_numbers(c, number)
+                transitions.pass_numbers(c, number)
             log.warning("run %s, which no row knew, goes on as that of %s", runid, "its task" if number is None else f"task #{number}")
-            moves.recount(c)
+            transitions.recount(c)
 
-    def _missing(self, c: Connection, hello: dict[str, Any], judge: moves.Judge) -> list[str]:
+    def _missing(self, c: Connection, hello: dict[str, Any], judge: transitions.Judge) -> list[str]:
         """Active runs that no keeper knows: the machine was restarted before its journal had reached the disk, or, as it forgets a run only
         once its end was recorded, the database was put back. That end is told by the journal, or the run is lost and may have succeeded, so
         it is not tried again. What never started is to be refused."""
@@ -292,20 +296,20 @@ class Dispatcher:
         active = [run for run in reads.active(c) if run.runid not in known]
         if not active:
             return []
-        began, boots, now = traces.began(self.home), reads.boots(c, [run.runid for run in active]), time.time()
+        began, boots, now = journal.began(self.home), reads.boots(c, [run.runid for run in active]), time.time()
         unseen = {"lost": True, "again": False, "reason": "its supervisors left no record of its end", "at": now}
         restarted = {"lost": True, "reason": "host restarted", "at": now}
         ends = {
             run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None, hello.get("boot")) else restarted)}
             for run in active if run.start_time is not None or began(run.runid)
         }  # fmt: skip
-        ends |= {runid: self._with_log(end) for runid, end in traces.ends(self.home, [run.runid for run in active]).items()}
-        moves.ended(c, list(ends.values()), judge)
+        ends |= {runid: self._with_log(end) for runid, end in journal.ends(self.home, [run.runid for run in active]).items()}
+        transitions.ended(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]
 
     def _claim(self, c: Connection) -> list[dict[str, Any]]:
         """Plan with what is free now and give the tasks that may start a run each."""
-        seen, starts = view.next_starts(c, self.habits)
+        seen, starts = dispatch_view.next_starts(c, self.habits)
         if not starts:
             return []
         rows = {row.uuid: row for row in dispatch.claimable(c, [task.uuid for task in starts])}
@@ -315,7 +319,7 @@ class Dispatcher:
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             for task in starts
         ]  # fmt: skip
-        return moves.claim(c, chosen)
+        return transitions.claim(c, chosen)
 
     # --- once it is committed ---------------------------------------------------------------------------------------------------
 
@@ -414,15 +418,15 @@ class Dispatcher:
         late = [
             run.runid
             for run in await self.db.read(dispatch.limited)
-            if now - self._began.get(run.runid, now) >= max(0.001, clock.unix(run.deadline) - clock.unix(run.start_time))
+            if now - self._began.get(run.runid, now) >= max(0.001, timestamps.unix(run.deadline) - timestamps.unix(run.start_time))
         ]
         if late:
-            await self.db.write(moves.stop, late, "timeout", moves.SYSTEM)
+            await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)
 
     async def stop_run(self, runid: str, reason: str) -> None:
         """Begin to stop one run; also when the disk does not take it, which this run may have filled: the keeper keeps the reason."""
         try:
-            await self.db.write(moves.stop, [runid], reason, moves.SYSTEM)
+            await self.db.write(transitions.stop, [runid], reason, transitions.SYSTEM)
         except Storage:
             if self.keeper is not None:
                 self.keeper.stop(runid, reason, GRACE)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import app.keeper
-from app.runtime import scope
+from app.runtime import systemd_scope
 from app.version import VERSION
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
@@ -235,7 +235,7 @@ def start_keeper(home: Path) -> None:
     Do nothing if the home has a keeper already. Raise NoKeeper.
     """
     try:
-        done = scope.start(
+        done = systemd_scope.start(
             home,
             lambda by, env, timeout: _run_keeper(home, by, env, timeout),
             frozenset({0, ALREADY_RUNNING, UNUSABLE_HOME}),

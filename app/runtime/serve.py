@@ -1,6 +1,6 @@
 """The runtime of a home: its parts started in order and stopped in reverse, in one visible place.
 
-`serve` makes a process of its own of it; `app.runtime.inside` puts it into a thread of the deck.
+`serve` makes a process of its own of it; `app.runtime.embedded` puts it into a thread of the deck.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from pathlib import Path
 
 from app import paths
 from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
-from app.core.upkeep import Upkeep
+from app.core.maintenance_settings import Upkeep
 from app.errors import Problem, Storage, as_dict
+from app.home.clock_guard import Steady
+from app.home.database_presence import RESCUED, put_back
+from app.home.lock import hold_lock
+from app.home.restore_advice import advice, advised
+from app.home.setup import let_go_in_peace, prepare_apart, unsure
 from app.paths import refuse_copy
-from app.runtime.advice import advice, advised
-from app.runtime.control import Control
+from app.runtime.change_feed import Feed
+from app.runtime.config_watcher import Settings
+from app.runtime.control_server import Control
 from app.runtime.dispatcher import WORDS, Dispatcher
-from app.runtime.duties import Duties, mind_clock
-from app.runtime.feed import Feed
-from app.runtime.fresh import let_go_in_peace, prepare_apart, unsure
-from app.runtime.inplace import RESCUED, put_back
 from app.runtime.keeper_client import KeeperClient, NoKeeper
-from app.runtime.lock import hold_lock
-from app.runtime.replicating import Replicating
-from app.runtime.settings import Settings
-from app.runtime.steady import Steady
+from app.runtime.periodic import Duties, mind_clock
+from app.runtime.replicator import Replicating
 from app.runtime.usage import Usage
-from app.service.call import Call
-from db import dispatch, timed
+from app.service.context import Call
+from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase
-from db.replicas import Replica
+from db.queries import dispatch
+from db.queries.replicas import Replica
 
 log = logging.getLogger("app.runtime")
 
@@ -194,7 +195,7 @@ class Runtime:
 
     async def drained(self) -> None:
         """End once a drain has nothing left to wait for."""
-        timed.caller.set("drain")
+        statement_timer.caller.set("drain")
         async for _ in self.feed.changes(1.0):
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.active):
                 self.ending.set()
@@ -262,7 +263,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.steady)
-        with timed.asked_by("start"):
+        with statement_timer.asked_by("start"):
             if doubtful:
                 await dispatcher.aside.look()
             await duties.begin()  # before anything may start: the disk may have no room for it

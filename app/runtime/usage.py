@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from app import paths
-from app.core import amounts
 from app.core.board import HostFacts, RunUse, Taken
-from app.core.clean import clean
+from app.core.text import units
+from app.core.text.sanitize import clean
 from app.health.disk import least_free
 
 LOG_LIMIT = 1024.0
@@ -195,7 +195,7 @@ def disk_trouble(home: Path, touch: bool) -> str | None:
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     if free >= (least := least_free(total)):
         return None
-    figures = f"{amounts.size(free)} of {amounts.size(total)} free, {amounts.size(least)} needed to start anything"
+    figures = f"{units.size(free)} of {units.size(total)} free, {units.size(least)} needed to start anything"
     return f"{'disk nearly full' if free else 'disk full'} ({clean(os.fspath(home))}: {figures})"
 
 

@@ -14,12 +14,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import amounts, sla
-from app.core.clean import clean, cut, nearest
+from app.core import sla
+from app.core.text import units
+from app.core.text.sanitize import clean, cut, nearest
 from app.errors import NotFound, Problem, Refused, Usage
-from app.service import find, metrics, slas
-from app.service.call import Call
-from db import alerts, clock, named, operations
+from app.service import sla_metrics
+from app.service.context import Call
+from app.service.definitions import slas
+from app.service.tasks import lookup
+from db import timestamps
+from db.queries import alerts, definitions, operations
 from db.rows import AlertRow, SlaRow
 
 LONGEST = timedelta(days=366)
@@ -45,7 +49,7 @@ async def show(call: Call, *, id: str | int) -> dict[str, Any]:
 
 def current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
     """As `db.alerts.listed`, with the texts of open alerts as of now: what fired at 45m says 57m twelve later."""
-    now = clock.utcnow().timestamp()
+    now = timestamps.utcnow().timestamp()
     return [_fresh(c, found, now) for found in alerts.listed(c, resolved_since, limit)]
 
 
@@ -75,7 +79,7 @@ def _ago(span: Any) -> str | None:
     if span is None:
         return None
     try:
-        return clock.stamp(clock.utcnow() - timedelta(seconds=amounts.parse_duration(str(span))))
+        return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(span))))
     except ValueError as error:
         raise Usage(f"since {error}.") from None
 
@@ -85,8 +89,8 @@ def _show(c: Connection, ident: str | int) -> dict[str, Any]:
     found = alerts.one(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     if found is None:
         raise NotFound(f'no alert "{cut(clean(word), 60)}".', "List: taskdeck alert ls")
-    found = _fresh(c, found, clock.utcnow().timestamp())
-    rule = next((row for row in named.slas(c) if row.id == found.alert.sla_id), None)
+    found = _fresh(c, found, timestamps.utcnow().timestamp())
+    rule = next((row for row in definitions.slas(c) if row.id == found.alert.sla_id), None)
     return {
         **as_dict(found),
         "rule": slas.with_state(c, [rule])[0] if rule else None,
@@ -110,7 +114,7 @@ def _fresh(c: Connection, found: alerts.OpenAlert, now: float) -> alerts.OpenAle
         return found
     rule = sla.parse(found.conditions)
     if rule.metric:
-        return metrics.fresh(c, found, rule, now)
+        return sla_metrics.fresh(c, found, rule, now)
     if found.task is None:
         return found
     verdict = sla.judge(rule, slas.facts(found.task), now)
@@ -157,7 +161,7 @@ def _chosen(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], li
         try:
             chosen |= {row.id: row for row in _meant(c, str(ident).strip())}
         except NotFound as problem:
-            refused.append(find.refusal(problem, ident))
+            refused.append(lookup.refusal(problem, ident))
     return list(chosen.values()), refused
 
 
@@ -174,13 +178,13 @@ def _meant(c: Connection, word: str) -> list[AlertRow]:
     """The alerts that an id or an SLA's name stands for."""
     found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     rows = [found] if found else alerts.of_sla(c, word)
-    if not rows and named.sla(c, word) is None:
+    if not rows and definitions.sla(c, word) is None:
         raise _nothing(c, word)
     return rows
 
 
 def _nothing(c: Connection, word: str) -> NotFound:
-    near = nearest(word, [row.name for row in named.slas(c)])
+    near = nearest(word, [row.name for row in definitions.slas(c)])
     hint = f" Nearest: {clean(near)}." if near else ""
     return NotFound(f'no alert "{cut(clean(word), 60)}".{hint}', "List: taskdeck alert ls")
 
@@ -263,13 +267,13 @@ def _rules(c: Connection, words: Sequence[tuple[str, bool]]) -> tuple[list[SlaRo
             row = slas.known(c, word) if by_name else _rule(c, word)
             rules[row.id] = row
         except Problem as problem:
-            refused.append(find.refusal(problem, word))
+            refused.append(lookup.refusal(problem, word))
     return list(rules.values()), refused
 
 
 def _rule(c: Connection, word: str) -> SlaRow:
     """The rule that an alert's id or a rule's name stands for."""
-    by_name = {row.name: row for row in named.slas(c)}
+    by_name = {row.name: row for row in definitions.slas(c)}
     found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     if found is None and word in by_name:
         return by_name[word]
@@ -283,16 +287,16 @@ def _rule(c: Connection, word: str) -> SlaRow:
 
 
 def _until(text: Any) -> str:
-    now = clock.utcnow()
+    now = timestamps.utcnow()
     try:
-        moment = amounts.parse_time(str(text), now)
+        moment = units.parse_time(str(text), now)
     except ValueError as error:
         raise Usage(f"until {error}. Nothing was changed.") from None
     if moment <= now:
-        raise Usage(f"until must be a time to come, not {amounts.quoted(str(text))}. Nothing was changed.")
+        raise Usage(f"until must be a time to come, not {units.quoted(str(text))}. Nothing was changed.")
     if moment - now > LONGEST:
         raise Usage("a silence lasts a year at most. Nothing was changed.", "To be quiet for good: taskdeck sla set NAME --off")
-    return clock.stamp(moment)
+    return timestamps.stamp(moment)
 
 
 def _reason(text: str | None) -> str | None:

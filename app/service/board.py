@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection
 
 from app import paths
-from app.core import amounts, forecast
 from app.core.board import (
     FAILURES_FOR,
     SHOWN_ALERTS,
@@ -36,16 +35,21 @@ from app.core.board import (
     counted_since,
     midnight,
 )
-from app.core.clean import clean
-from app.core.plan import PoolView, QueueView, Room, View, Waiting, opened, rank
-from app.core.signs import BAD
+from app.core.scheduling import forecast
+from app.core.scheduling.plan import PoolView, QueueView, Room, View, Waiting, opened, rank
+from app.core.text import units
+from app.core.text.sanitize import clean
+from app.core.text.status_glyphs import BAD
 from app.errors import Usage
-from app.service import alerts, backupfiles, backups, queues, replica, view
-from app.service.call import Call
-from app.service.views import halted
+from app.service import alerts, dispatch_view
+from app.service.context import Call
+from app.service.database import backup_files, backups, replica
+from app.service.definitions import queues
+from app.service.tasks.views import halted
 from app.version import VERSION
-from db import clock, operations, reads, replicas, sql
+from db import raw_sql, timestamps
 from db.engine import Database
+from db.queries import operations, reads, replicas
 from db.rows import ActiveRow, LineRow, PoolRow, TaskRow
 from db.states import ENDED, WAITING, Task
 
@@ -97,7 +101,7 @@ class _Still:
         """The board as it is now; of what is in the database only what can have changed is read."""
         state = (call.db.changes, halted(call), seen, call.live and call.live.upkeep)
         known, last = self._of.get(call.db, (None, None))
-        now = clock.utcnow()
+        now = timestamps.utcnow()
         if last and known == state and call.live and not call.db.damage and 0 <= now.timestamp() - last.at < STILL:
             return last._replace(
                 at=now.timestamp(), runtime=facts(call), host=host(call), database=database(call), lock=_lock(call, now)
@@ -127,17 +131,17 @@ async def board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
 
 def read(c: Connection, call: Call, seen: float | None = None) -> Board:
     """The board, from one read transaction and what the runtime measured."""
-    now = clock.utcnow()
-    unseen = clock.stamp(counted_since(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
-    line, active = view.view(c, view.remembered(c), halted(call)), reads.running(c)
+    now = timestamps.utcnow()
+    unseen = timestamps.stamp(counted_since(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
+    line, active = dispatch_view.view(c, dispatch_view.remembered(c), halted(call)), reads.running(c)
     newest = _backup(c, call, now)
-    counts, trend = reads.counts(c), Trend(now, reads.samples(c, clock.stamp(now - TREND)))
-    ended = _TODAY.of(c, clock.stamp(midnight(now)))
+    counts, trend = reads.counts(c), Trend(now, reads.samples(c, timestamps.stamp(now - TREND)))
+    ended = _TODAY.of(c, timestamps.stamp(midnight(now)))
     before = {} if call.live else reads.last_measures(c)
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
         database=database(call), lock=_lock(call, now),
-        measured_at=max((clock.unix(row.updated_at) for row in before.values()), default=None),
+        measured_at=max((timestamps.unix(row.updated_at) for row in before.values()), default=None),
         backup=newest.facts() if newest else None, replica=_replica(c),
         counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
         failed=sum(_UNSEEN.of(c, unseen).values()),
@@ -187,23 +191,23 @@ class _Newest(NamedTuple):
 
     def told(self) -> dict[str, Any]:
         """As `status` answers it; `at` is null for one that is gone."""
-        at = clock.from_unix(self.at) if self.at and not self.gone else None
+        at = timestamps.from_unix(self.at) if self.at and not self.gone else None
         return {"at": at, "late": self.late or bool(self.gone), "folder": self.folder, "gone": self.gone or None}
 
 
 def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
     """The newest good backup whose file is there; None where none are taken, or where the settings cannot be read."""
     try:
-        rule = call.live.upkeep.backup if call.live else backupfiles.settings()
+        rule = call.live.upkeep.backup if call.live else backup_files.settings()
     except Usage:
         return None
     if not rule.enabled:
         return None
-    folder = os.fspath(backupfiles.folder(call.home, rule))
+    folder = os.fspath(backup_files.folder(call.home, rule))
     found, gone = backups.NEWEST.there(c, folder, None if call.live else call.db.path)
     if found is None:
         return _Newest(None, False, folder, "")
-    at = clock.unix(found)
+    at = timestamps.unix(found)
     late = now.timestamp() - at > LATE * min(rule.full, rule.increment)
     return _Newest(at, late, folder, gone)
 
@@ -225,7 +229,7 @@ def facts(call: Call) -> RuntimeFacts:
 
 
 def _rules(c: Connection) -> int:
-    return sql.value(c, "SELECT count(*) FROM slas")
+    return raw_sql.value(c, "SELECT count(*) FROM slas")
 
 
 class Trend:
@@ -235,7 +239,7 @@ class Trend:
         self._of: dict[tuple[str, str], list[tuple[int, Any]]] = {}
         width = TREND.total_seconds() / CELLS
         for row in rows:
-            back = int((now - clock.parse(row.minute)).total_seconds() / width)
+            back = int((now - timestamps.parse(row.minute)).total_seconds() / width)
             self._of.setdefault((row.kind, row.name), []).append((CELLS - 1 - min(CELLS - 1, max(0, back)), row))
 
     def starts(self, queue: str) -> tuple[int, ...]:
@@ -257,7 +261,7 @@ class Trend:
 def _queue(call: Call, row: dict[str, Any], trend: Trend) -> QueueLine:
     *before, latest = trend.starts(row["name"])
     starts = (*before, latest + (call.live.started(row["name"]) if call.live else 0))
-    oldest = clock.unix(row["oldest_at"]) if row["oldest_at"] else None
+    oldest = timestamps.unix(row["oldest_at"]) if row["oldest_at"] else None
     by = row["status_by"] if row["status"] != "active" else None
     return QueueLine(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
                      row["priority"], by, starts)  # fmt: skip
@@ -283,9 +287,9 @@ def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, befo
 
 def _running(c: Connection, call: Call, run: ActiveRow, now: datetime) -> RunningLine:
     used = call.live.usage(run.runid) if call.live else None
-    started = clock.unix(run.start_time) if run.start_time else None
+    started = timestamps.unix(run.start_time) if run.start_time else None
     ran = now.timestamp() - started if started else 0.0
-    past = view.remembered(c).of_run(c, run.template, run.name, ran)
+    past = dispatch_view.remembered(c).of_run(c, run.template, run.name, ran)
     left = forecast.left(ran, past, run.timeout) if started else None
     return RunningLine(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
@@ -345,7 +349,7 @@ def _next(c: Connection, seen: View) -> Iterable[NextLine]:
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(Task.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
-    why = view.reasons(c, view.remembered(c), tasks, seen.halted, seen)
+    why = dispatch_view.reasons(c, dispatch_view.remembered(c), tasks, seen.halted, seen)
     return [_next_line(task, why[task.uuid]) for task in tasks]
 
 
@@ -356,17 +360,17 @@ def _stands_still(queue: QueueView, pool: PoolView, task: Waiting) -> bool:
 
 def _next_line(task: LineRow, why: Any) -> NextLine:
     first = why.reasons[0]
-    at = clock.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
+    at = timestamps.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
     return NextLine(
-        task.uuid, task.number, task.name, task.queue, task.status, clock.unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
+        task.uuid, task.number, task.name, task.queue, task.status, timestamps.unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
         first.short, task.priority, task.front, why.starts_in, at,
     )  # fmt: skip
 
 
 def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
     """The latest failures of a week, and the latest successes of an hour, newest first. The deck knows which of them are still news."""
-    bad = reads.just_ended(c, BAD, clock.stamp(now - FAILURES_FOR), SHOWN_ENDED)
-    good = reads.just_ended(c, ("succeeded", "cancelled"), clock.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
+    bad = reads.just_ended(c, BAD, timestamps.stamp(now - FAILURES_FOR), SHOWN_ENDED)
+    good = reads.just_ended(c, ("succeeded", "cancelled"), timestamps.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)
     runs = reads.last_runs(c, [row.uuid for row in rows])
     return [ended_line(row, runs.get(row.uuid)) for row in rows]
@@ -374,13 +378,13 @@ def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
 
 def ended_line(row: TaskRow | LineRow, run: Any) -> EndedLine:
     """The line of a task that ended, with its last run."""
-    at = clock.unix(row.ended_at or "")
+    at = timestamps.unix(row.ended_at or "")
     return EndedLine(row.uuid, row.number, row.name, row.queue, row.status, at, how(row, run), row.priority)
 
 
 def how(row: TaskRow | LineRow, run: Any) -> str:
     """How a task ended, in words: `failed, exit 1 after 3s: No such file`."""
-    took = f" after {amounts.duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
+    took = f" after {units.duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
     if row.status == Task.SUCCEEDED:
         return f"succeeded in {took.removeprefix(' after ')}" if took else "succeeded"
     if row.status == Task.CANCELLED:
@@ -394,15 +398,15 @@ def how(row: TaskRow | LineRow, run: Any) -> str:
 
 def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:
     """Open alerts, worst first; resolved ones for ten minutes."""
-    return [_alert(found) for found in alerts.current(c, clock.stamp(now - ALERTS_FOR), SHOWN_ALERTS)]
+    return [_alert(found) for found in alerts.current(c, timestamps.stamp(now - ALERTS_FOR), SHOWN_ALERTS)]
 
 
 def _alert(found: Any) -> AlertLine:
     row, task = found.alert, found.task
-    resolved = clock.unix(row.resolved_at) if row.resolved_at else None
-    until = clock.unix(found.silence.until) if found.silence else None
+    resolved = timestamps.unix(row.resolved_at) if row.resolved_at else None
+    until = timestamps.unix(found.silence.until) if found.silence else None
     return AlertLine(
-        row.id, row.name, row.severity, alerts.status(found), row.object, row.text, row.short, clock.unix(row.fired_at), row.task_id,
+        row.id, row.name, row.severity, alerts.status(found), row.object, row.text, row.short, timestamps.unix(row.fired_at), row.task_id,
         task.number if task else None, row.acknowledged_by, resolved, until,
     )  # fmt: skip
 
@@ -424,7 +428,7 @@ def _news(c: Connection) -> News | None:
         return None
     words = rows[0].verb.split()  # "pause", "queue pause", "set priority cpu"
     done = next((_DONE[word] for word in words if word in _DONE), rows[0].verb)
-    return News(clock.unix(rows[0].created_at), rows[0].by, f"{done} {_object(c, rows[0].object)}", rows[0].origin or "")
+    return News(timestamps.unix(rows[0].created_at), rows[0].by, f"{done} {_object(c, rows[0].object)}", rows[0].origin or "")
 
 
 def _object(c: Connection, obj: str) -> str:
@@ -447,7 +451,7 @@ def _status(c: Connection, call: Call) -> dict[str, Any]:
     runtime = found.pop("facts")
     return {
         "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
-        "runtime": {"state": runtime.state, "pid": runtime.pid, "since": clock.from_unix(runtime.since) if runtime.since else None,
+        "runtime": {"state": runtime.state, "pid": runtime.pid, "since": timestamps.from_unix(runtime.since) if runtime.since else None,
                     "by": call.by or None, "stopped_by": runtime.stopped_by, "tick_lag": runtime.tick_lag, "halted": runtime.halted,
                     "boottime": runtime.boottime},
         "keeper": {"pid": runtime.keeper_pid, "guard_pid": runtime.guard_pid},
@@ -457,8 +461,8 @@ def _status(c: Connection, call: Call) -> dict[str, Any]:
 
 def read_status(c: Connection, call: Call) -> dict[str, Any]:
     """The parts of `status` that the database knows."""
-    now, active = clock.utcnow(), reads.running(c)
-    ended = reads.ended_since(c, clock.stamp(midnight(now)))
+    now, active = timestamps.utcnow(), reads.running(c)
+    ended = reads.ended_since(c, timestamps.stamp(midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
     backup = _backup(c, call, now)
     return {
@@ -474,7 +478,7 @@ def read_status(c: Connection, call: Call) -> dict[str, Any]:
         "queues": queues.queue_dicts(c),
         "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],
         "alerts": [
-            {**line._asdict(), "since": clock.from_unix(line.since)}
+            {**line._asdict(), "since": timestamps.from_unix(line.since)}
             for line in _alerts(c, now)
             if line.status != "resolved"
         ],

@@ -14,14 +14,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import history as core
-from app.core.clean import clean, cut
-from app.core.history import METRICS, SPANS, Figures, Frame
+from app.core import time_buckets as core
+from app.core.text.sanitize import clean, cut
+from app.core.time_buckets import METRICS, SPANS, Figures, Frame
 from app.errors import Usage
-from app.service.call import Call
-from db import clock, reads
-from db import history as store
+from app.service.context import Call
+from db import timestamps
 from db.engine import Database
+from db.queries import reads
+from db.queries import rollups as store
 from db.states import Run
 
 QUARTER, HOUR, WIDE = 15, 60, 120
@@ -169,7 +170,7 @@ def _read_all(rows: Rows, column: str, wanted: bool) -> list[core.Counted]:
 
 
 def _minute() -> int:
-    return int(clock.utcnow().timestamp()) // 60
+    return int(timestamps.utcnow().timestamp()) // 60
 
 
 # --- answering ----------------------------------------------------------------------------------------------------------------------

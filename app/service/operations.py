@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core import amounts, difference, hiding
-from app.core.clean import clean
+from app.core.schema import secrets
+from app.core.text import diff, units
+from app.core.text.sanitize import clean
 from app.errors import Refused, Usage
-from app.service.call import Call
-from db import clock, operations, reads
-from db.operations import By
+from app.service.context import Call
+from db import timestamps
+from db.queries import operations, reads
+from db.queries.operations import By
 from db.rows import OperationRow
 from db.states import WAITING
 
@@ -37,9 +39,9 @@ async def ls(
 
 def _listed(c: Connection, wanted: operations.Wanted, limit: int) -> list[tuple[OperationRow, str | None]]:
     rows = operations.listed(c, wanted, limit)
-    numbers = {number for row in rows if (number := difference.number_of(row.object)) is not None}
+    numbers = {number for row in rows if (number := diff.number_of(row.object)) is not None}
     names = reads.names(c, sorted(numbers)) if numbers else {}
-    return [(row, names.get(difference.number_of(row.object) or 0)) for row in rows]
+    return [(row, names.get(diff.number_of(row.object) or 0)) for row in rows]
 
 
 def _ago(seconds: Any) -> str | None:
@@ -47,7 +49,7 @@ def _ago(seconds: Any) -> str | None:
     if seconds is None:
         return None
     try:
-        return clock.stamp(clock.utcnow() - timedelta(seconds=amounts.parse_duration(str(seconds))))
+        return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(seconds))))
     except ValueError as error:
         raise Usage(f"since {error}.") from None
 
@@ -58,7 +60,7 @@ def as_dict(row: OperationRow, name: str | None = None, here: str | None = None)
     reason = why_not(row)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
-        "before": hiding.masked(row.before), "after": hiding.masked(row.after), "source": row.source,
+        "before": secrets.masked(row.before), "after": secrets.masked(row.after), "source": row.source,
         "here": here is not None and row.origin == here,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by, "undoable": not reason, "reason": reason,
     }  # fmt: skip
@@ -94,7 +96,7 @@ def why_not(row: OperationRow) -> str:
 
 def _why_not_task(row: OperationRow) -> str:
     was, now = (value if isinstance(value, Mapping) else {} for value in (row.before, row.after))
-    if not difference.fields(was, now):
+    if not diff.fields(was, now):
         return "it changed nothing"
     if row.verb == "cancel" and (was.get("status") not in WAITING or now.get("status") != "cancelled"):
         return "it ran: what was lost does not come back"
@@ -108,10 +110,10 @@ def changed_since(later: Sequence[OperationRow], row: OperationRow, touched: set
     """Who has changed the same after `row`: `: priority 5 → 9 by bob, 2m ago`; "" when nobody did. `later` is what was done to its
     object, `touched` the fields that are meant."""
     for done in later:
-        found = [field for field in difference.fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
+        found = [field for field in diff.fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
         if found:
-            ago = amounts.age((clock.utcnow() - clock.parse(done.created_at)).total_seconds())
-            return f": {difference.sentence(found[0])} by {clean(done.by)}, {ago} ago"
+            ago = units.age((timestamps.utcnow() - timestamps.parse(done.created_at)).total_seconds())
+            return f": {diff.sentence(found[0])} by {clean(done.by)}, {ago} ago"
     return ""
 
 

@@ -28,35 +28,34 @@ from textual.widget import AwaitMount
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
-from app.core.clean import width
-from app.core.session import terminal
+from app.core.shell_context import terminal
+from app.core.text.sanitize import width
 from app.errors import Problem
-from app.tui import silence, unread
-from app.tui.backingup import BackingUp, told
-from app.tui.banner import DATABASE, Banner, needs_room
-from app.tui.batch import Asked, Batch
-from app.tui.confirm import NAMED
-from app.tui.errands import Errands
-from app.tui.faults import record
-from app.tui.feed import Feed
-from app.tui.footer import key_name
-from app.tui.inorder import happens, obeyed
-from app.tui.lastknown import DOWN, with_last_known
-from app.tui.look import Look, Span
-from app.tui.memory import Memory
-from app.tui.past import REFUSAL, Past
-from app.tui.places import Places, import_form
-from app.tui.screens.deck import DeckScreen
-from app.tui.screens.deckverbs import DeckVerbs
-from app.tui.screens.page import PageScreen
-from app.tui.seen import AWAY, Seen
-from app.tui.start import run_deck
-from app.tui.sturdy import Sturdy
-from app.tui.terminal import ClicksOnlyDriver
+from app.tui.actions.confirmations import NAMED
+from app.tui.actions.tasks import Deed, Unfit
+from app.tui.data import heartbeat
+from app.tui.data.board_feed import DOWN, Feed, with_last_known
+from app.tui.data.call_queue import BackingUp, Errands, told
+from app.tui.data.time_travel import REFUSAL, Past
+from app.tui.error_boundary import Sturdy
+from app.tui.error_log import record
+from app.tui.key_queue import happens, obeyed
+from app.tui.navigation import Places, import_form
+from app.tui.run import run_deck
+from app.tui.screens.base_page import PageScreen
+from app.tui.screens.deck.screen import DeckScreen
+from app.tui.screens.task_actions import DeckVerbs
+from app.tui.state.preferences import Memory
+from app.tui.state.read_marks import AWAY, Seen
+from app.tui.state.undo_stack import Asked, Batch
+from app.tui.style import Look, Span
+from app.tui.terminal.cell_updates import CellsUpdate
+from app.tui.terminal.driver import ClicksOnlyDriver
 from app.tui.themes import THEMES
-from app.tui.toosmall import TooSmall
-from app.tui.updates import CellsUpdate
-from app.tui.verbs import Deed, Unfit
+from app.tui.widgets import banner
+from app.tui.widgets.banner import DATABASE, Banner, needs_room
+from app.tui.widgets.footer import key_name
+from app.tui.widgets.too_small import TooSmall
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -162,7 +161,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.feed = Feed(
             self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=self.may_start, args=self.seen.asked
         )  # fmt: skip
-        self._silence = silence.Silence()
+        self._silence = heartbeat.Silence()
         self.origin = terminal()
         """Where what is done here comes from: what is told as news was done elsewhere."""
         self.failure: Exception | None = None
@@ -243,8 +242,8 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
             self.questions.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
         self.set_interval(AWAY / 2, self._looked)
-        self.set_interval(silence.EVERY, self._listened)
-        self.set_timer(unread.LONG, self._still_nothing)
+        self.set_interval(heartbeat.EVERY, self._listened)
+        self.set_timer(banner.LONG, self._still_nothing)
         self.set_timer(AHEAD, Thread(target=import_form, name="import", daemon=True).start)
 
     def _looked(self) -> None:
@@ -450,7 +449,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             board = self.board or Board()
             self.board, self.unread = board._replace(database=ails, runtime=board.runtime._replace(cure=cure)), ""
         elif never:
-            self.board, self.unread = unread.UNREAD._replace(home=str(self.home or "")), text
+            self.board, self.unread = banner.UNREAD._replace(home=str(self.home or "")), text
         self.say(text, "broken")
         self._trouble = self.said()
 
@@ -459,14 +458,14 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         seconds, board = self._silence.look(self.feed.heard, self.ticks()), self.board
         if board is None or board.runtime.state != "running" or self.resting:
             return
-        silent = seconds >= silence.LONG
+        silent = seconds >= heartbeat.LONG
         if silent is (board.runtime.unheard_since is None):
             since = self.now() - seconds if silent else None
             self.board = board._replace(runtime=board.runtime._replace(unheard_since=since))
 
     def _still_nothing(self) -> None:
         if self.board is None:
-            self._no_board(unread.NO_ANSWER, True, None)
+            self._no_board(banner.NO_ANSWER, True, None)
 
     def _trouble_over(self) -> None:
         """What was said of it goes, if nothing else was said since."""
@@ -652,7 +651,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def copy(self, uuid: str, what: str) -> None:
         """Copy something of a task to the clipboard."""
-        from app.tui.copying import text_of
+        from app.tui.actions.clipboard import text_of
 
         self.questions.run_with(
             lambda client: text_of(what, uuid, client), lambda text, error: self.call_later(self._copied, text, error)
@@ -673,7 +672,7 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def action_themes(self) -> None:
         """Choose a theme."""
-        from app.tui.screens.theme import ThemeScreen
+        from app.tui.screens.dialogs.theme import ThemeScreen
 
         self.push_screen(ThemeScreen(self.theme))
 

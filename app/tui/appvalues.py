@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from textual.message_pump import MessagePump
 
-from app.tui.look import Look
+from app.tui.style import Look
 
 
 class AppValues(MessagePump):

@@ -17,7 +17,7 @@ from textual.keys import _character_to_key
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
-from app.core.clean import clean, nearest
+from app.core.text.sanitize import clean, nearest
 from app.errors import Usage
 
 Keys = Mapping[str, str]

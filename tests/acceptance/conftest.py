@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from app import paths
-from app.cli.demo_end import ACTIVE
+from app.cli.commands.demo_teardown import ACTIVE
 from app.client import Client
-from app.service import backups
-from tests.acceptance.house import House
-from tests.core.traces import CASES
-from tests.service.ready import submitted
+from app.service.database import backups
+from tests.acceptance.acceptance_home import House
+from tests.core.scheduling.trace_files import CASES
+from tests.service.calls import submitted
 
 collect_ignore = [] if CASES and (CASES / "terminal").is_dir() else ["test_recordings.py"]
 

@@ -23,36 +23,36 @@ from textual.widgets import Input, TextArea
 from app.client import Client
 from app.core.ids import uuid7
 from app.tui.app import TaskdeckApp
-from app.tui.doc import Doc
-from app.tui.filterline import FilterLine
-from app.tui.form import Choice, Pick, PickScreen, Slot, Tick
+from app.tui.forms.fields import Choice, Pick, PickScreen, Slot, Tick
+from app.tui.forms.schema_fields import ParameterFields
 from app.tui.keymap import merged
-from app.tui.logline import TypedLine
-from app.tui.logview import LogView
-from app.tui.parameterfields import ParameterFields
+from app.tui.logviewer.prompt import TypedLine
+from app.tui.logviewer.widget import LogView
 from app.tui.screens.alerts import AlertsScreen
-from app.tui.screens.ask import AskScreen
-from app.tui.screens.choice import ChoiceScreen
 from app.tui.screens.database import DatabaseScreen
-from app.tui.screens.deck import DeckScreen
-from app.tui.screens.edit import EditScreen
-from app.tui.screens.editor import EditorScreen, ReviewScreen
-from app.tui.screens.help import HelpScreen
+from app.tui.screens.deck.screen import DeckScreen
+from app.tui.screens.definition_editor import EditorScreen, ReviewScreen
+from app.tui.screens.dialogs.choice import ChoiceScreen
+from app.tui.screens.dialogs.item_list import NamesScreen
+from app.tui.screens.dialogs.keys import HelpScreen
+from app.tui.screens.dialogs.palette import PaletteScreen
+from app.tui.screens.dialogs.text_prompt import AskScreen
+from app.tui.screens.dialogs.why import WhyScreen
+from app.tui.screens.edit_form import EditScreen
 from app.tui.screens.history import HistoryScreen
 from app.tui.screens.log import LogScreen
-from app.tui.screens.names import NamesScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen
-from app.tui.screens.palette import PaletteScreen
-from app.tui.screens.submit import SubmitScreen
+from app.tui.screens.submit_form import SubmitScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.screens.tasks import TasksScreen
 from app.tui.screens.templates import TemplatesScreen
-from app.tui.screens.why import WhyScreen
-from app.tui.table import Table
+from app.tui.widgets.document import Doc
+from app.tui.widgets.filter_input import FilterLine
+from app.tui.widgets.table import Table
+from tests.acceptance.acceptance_home import House
 from tests.acceptance.conftest import opened
-from tests.acceptance.house import House
 from tests.acceptance.terminal import Terminal
-from tests.acceptance.test_jobs import DEFINITIONS, FAILS, RUNS
+from tests.acceptance.test_three_keys import DEFINITIONS, FAILS, RUNS
 
 COLUMNS, ROWS = 80, 24
 TWICE = 2.2

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from app.service import backups, queues
-from db import clock
-from tests.acceptance.house import PROGRAM, House
+from app.service.database import backups
+from app.service.definitions import queues
+from db import timestamps
+from tests.acceptance.acceptance_home import PROGRAM, House
 
 
 def backup_in(saved: House) -> Path:
@@ -174,7 +175,7 @@ def test_an_id_is_never_cut_and_seconds_tell_those_of_a_minute_apart(idle: House
 
     for one in taken:
         line = next(line for line in terminal.text.splitlines() if f"{one} " in line)
-        assert f"{clock.parse(f'{one[:4]}-{one[4:6]}-{one[6:11]}:{one[11:13]}:{one[13:15]}Z').astimezone():%H:%M:%S}" in line
+        assert f"{timestamps.parse(f'{one[:4]}-{one[4:6]}-{one[6:11]}:{one[11:13]}:{one[13:15]}Z').astimezone():%H:%M:%S}" in line
     assert "bad: " in terminal.text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 
 
 def configured(house: House, text: str) -> None:

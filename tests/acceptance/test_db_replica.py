@@ -21,16 +21,16 @@ import pytest
 
 from app import paths
 from app.errors import Conflict
-from app.runtime import replicating, serve
+from app.runtime import replicator, serve
+from app.runtime.change_feed import Feed
 from app.runtime.dispatcher import Dispatcher
-from app.runtime.feed import Feed
-from app.runtime.replicating import Replicating, in_a_line
+from app.runtime.replicator import Replicating, in_a_line
 from app.runtime.usage import Usage
-from app.service import backups
-from app.service.replica import status
-from tests.acceptance.house import House
-from tests.living import alive, until
-from tests.service.ready import a_call, submitted
+from app.service.database import backups
+from app.service.database.replica import status
+from tests.acceptance.acceptance_home import House
+from tests.runtime_process import alive, until
+from tests.service.calls import a_call, submitted
 
 
 def replica(house: House) -> Any:
@@ -268,7 +268,7 @@ def test_a_home_that_comes_back_does_not_reach_the_copy_that_was_promoted_and_ha
 def test_without_the_program_it_says_what_brings_it_to_this_very_interpreter(
     idle: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
-    monkeypatch.setattr(replicating, "tool", lambda: None)
+    monkeypatch.setattr(replicator, "tool", lambda: None)
     monkeypatch.setattr(sys, "executable", "/srv/my tools/bin/python3")
 
     with pytest.raises(Conflict) as refused:

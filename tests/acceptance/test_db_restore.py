@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict
-from app.offline.restoring import restore_to
-from app.runtime.lock import held, hold_lock
-from app.service import backups
-from db import clock
-from tests.acceptance.house import House
-from tests.living import Living, alive, until
-from tests.service.ready import submitted
+from app.home.lock import held, hold_lock
+from app.offline.restore import restore_to
+from app.service.database import backups
+from db import timestamps
+from tests.acceptance.acceptance_home import House
+from tests.runtime_process import Living, alive, until
+from tests.service.calls import submitted
 
 Td = Callable[..., Any]
 
@@ -182,7 +182,7 @@ def test_what_does_not_exist_is_said_before_anything_is_asked(saved: House):
 def test_the_minute_that_the_list_shows_is_understood(idle: House):
     taken = idle.here(backups.backup)
 
-    minute = f"{clock.parse(taken['at']).astimezone():%H:%M}"
+    minute = f"{timestamps.parse(taken['at']).astimezone():%H:%M}"
 
     for said in (minute, "today"):
         assert taken["id"] in idle.td("db", "restore", "--dry-run", "--at", said).stdout, said

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 
 
 @pytest.fixture(scope="module")

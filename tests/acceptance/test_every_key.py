@@ -10,7 +10,7 @@ from textual.events import Key
 
 from app.tui.app import TaskdeckApp
 from app.tui.keymap import all_nodes
-from app.tui.screens.deck import DeckScreen
+from app.tui.screens.deck.screen import DeckScreen
 from tests.acceptance.every_key import FOCUS, VISITS, Deck, a_deck, press_all, sent
 
 DAILY = ("the work", "all tasks", "a task that runs", "the log of what runs", "alerts and rules", "the templates")

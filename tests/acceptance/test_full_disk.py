@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.acceptance_home import House
 from tests.acceptance.conftest import opened
-from tests.acceptance.house import House
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from app import launch
-from tests.acceptance.house import PROGRAM, House
-from tests.acceptance.sequences import faults
+from app import runtime_launcher
+from tests.acceptance.acceptance_home import PROGRAM, House
+from tests.acceptance.escape_sequences import faults
 from tests.acceptance.terminal import Terminal
-from tests.living import alive, end, until
-from tests.tui.on_a_pty import OnPty
+from tests.runtime_process import alive, end, until
+from tests.tui.pty_process import OnPty
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 5.0
@@ -158,7 +158,7 @@ def test_a_terminal_that_goes_without_a_signal_ends_it_in_order_too_and_q_may_le
 
 def test_other_runtimes_may_come_and_go_while_neither_job_nor_deck_ends_and_no_second_deck_has_its_own(house: House):
     with opened(house, 120, 40) as deck:
-        assert launch.lives_in_deck(str(house.home), deck.pid)
+        assert runtime_launcher.lives_in_deck(str(house.home), deck.pid)
         task, job = gated(house, deck)
         house.ok("stop")
         deck.wait("stopped it (taskdeck stop). Nothing starts. The job runs on")
@@ -166,8 +166,8 @@ def test_other_runtimes_may_come_and_go_while_neither_job_nor_deck_ends_and_no_s
         assert house.td("submit", "--", "true").returncode == 4
 
         process = os.pidfd_open(deck.pid)  # its lock is empty by now, and it lives on
-        assert not launch.lives_in_deck(str(house.home), deck.pid)
-        assert launch.ended(str(house.home), deck.pid, process, in_deck=True, seconds=WITHIN)
+        assert not runtime_launcher.lives_in_deck(str(house.home), deck.pid)
+        assert runtime_launcher.ended(str(house.home), deck.pid, process, in_deck=True, seconds=WITHIN)
         os.close(process)
 
         house.ok("serve", "--detach")
@@ -197,7 +197,7 @@ def test_other_runtimes_may_come_and_go_while_neither_job_nor_deck_ends_and_no_s
 FAILS_ON_REQUEST = """
 import asyncio, errno, os
 from app.runtime.serve import Runtime
-from app.runtime import inside
+from app.runtime import embedded as inside
 open_runtime = inside.open_runtime
 async def ended(self):
     gate, loop, told = os.open('break', os.O_RDONLY | os.O_NONBLOCK), asyncio.get_running_loop(), asyncio.Event()
@@ -237,7 +237,7 @@ def test_a_runtime_that_fails_leaves_the_deck_open_and_begins_again_by_itself(ho
 
 @pytest.mark.parametrize("fault", ["DeckScreen.on_mount = lambda self: 1 / 0", "TaskdeckApp.run = lambda self, **_: 1 / 0"])
 def test_a_deck_that_fails_closes_its_runtime_in_order(house: House, fault: str):
-    parts = "from app.tui.app import TaskdeckApp; from app.tui.screens.deck import DeckScreen"
+    parts = "from app.tui.app import TaskdeckApp; from app.tui.screens.deck.screen import DeckScreen"
     with spoilt(house, f"{parts}; {fault}") as deck:
         assert deck.end() == 1
 

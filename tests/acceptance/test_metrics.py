@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.house import House
-from tests.living import until
+from tests.acceptance.acceptance_home import House
+from tests.runtime_process import until
 
 TASKS = "".join(f'{{"argv": ["/bin/true"], "name": "work {at}"}}\n' for at in range(1500))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import words
+from app.cli import registry
 from app.config import read
 from app.tui.keymap import checked
 
@@ -39,8 +39,8 @@ def commands():
 @pytest.mark.parametrize("given", [pytest.param(given, id=" ".join(given)) for given in commands() if given])
 def test_every_command_of_the_readme_parses(given):
     verb, *rest = given[2:] if given[0] == "--home" else given
-    found = words.commands(verb)
-    name = rest.pop(0) if verb in words.GROUPS else verb
+    found = registry.commands(verb)
+    name = rest.pop(0) if verb in registry.GROUPS else verb
     command = found[name]
 
     args = command.read(command.parser(name), rest)

@@ -6,8 +6,8 @@ import gzip
 
 import pytest
 
-from tests.acceptance.sequences import faults
-from tests.core.traces import CASES
+from tests.acceptance.escape_sequences import faults
+from tests.core.scheduling.trace_files import CASES
 
 EMOJI = b"# emoji-test.txt"
 HEAD, TAIL = "first line of the recordings", "last line of the recordings"

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.acceptance.house import House
-from tests.bench import adoption, bulk, commands, data, deck, drain, idle, latency, log, memory, screens, search
+from tests.acceptance.acceptance_home import House
+from tests.bench import adoption, backups, bulk, commands, deck, drain, idle, latency, log_view, memory, screens, search
 from tests.bench.figures import Figure, document, table
 
 PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
@@ -24,10 +24,10 @@ PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
     "idle": lambda house, _: idle.measure(house),
     "deck": deck.measure,
     "screens": screens.measure,
-    "log": lambda house, _: log.measure(house),
+    "log": lambda house, _: log_view.measure(house),
     "search": lambda house, _: search.measure(house),
     "memory": memory.measure,
-    "data": data.measure,
+    "data": backups.measure,
 }
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.client import Client
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.figures import Figure
 from tests.bench.peers import timed
-from tests.bench.work import bulk, parked
-from tests.living import alive, until
+from tests.bench.workload import bulk, parked
+from tests.runtime_process import alive, until
 
 RUNS = 1000
 ROUNDS = 5

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.figures import Figure
-from tests.bench.work import bulk, parked
+from tests.bench.workload import bulk, parked
 
 
 def measure(house: House) -> Iterator[Figure]:

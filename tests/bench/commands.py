@@ -9,9 +9,9 @@ import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.acceptance.house import PROGRAM, House
+from tests.acceptance.acceptance_home import PROGRAM, House
 from tests.bench.figures import Figure
-from tests.bench.work import bulk
+from tests.bench.workload import bulk
 
 ROUNDS = 21
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from app.client import Client
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.acceptance.terminal import Terminal
 from tests.bench import idle
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder
-from tests.bench.work import bulk, parked
+from tests.bench.workload import bulk, parked
 
 CHURNING = 12
 STARTS = 5

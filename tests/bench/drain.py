@@ -11,11 +11,11 @@ import statistics
 from collections.abc import Callable, Iterator
 
 from app.client import Client
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench import peers
 from tests.bench.figures import Figure
 from tests.bench.peers import NO_OP, SLOTS, timed
-from tests.bench.work import bulk, parked
+from tests.bench.workload import bulk, parked
 
 COUNT = 3000
 ROUNDS = 5

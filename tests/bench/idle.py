@@ -7,7 +7,7 @@ import select
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.client import Client
 from app.core.ids import uuid7
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.figures import Figure
 
 ROUNDS = 60

@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 from app.client import Client
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.figures import Figure
 from tests.bench.peers import NO_OP, SLOTS
 from tests.bench.recorder import Recorder
-from tests.bench.work import bulk, parked
+from tests.bench.workload import bulk, parked
 
 FIRST = 60.0
 """Seconds after which the first figure is taken. Tasks that are all over by then show nothing."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.deck import fill
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder

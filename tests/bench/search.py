@@ -19,16 +19,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import paths
-from app.runtime import fresh
-from app.service import texts
-from app.service.browse import browse
-from app.service.call import Call
+from app.home import setup
+from app.service.context import Call
+from app.service.tasks import search_text
+from app.service.tasks.pages import browse
 from app.tui.screens.tasks import PAGE
-from db import index, search
-from db.browse import ORDERS
 from db.engine import Database, open_database
-from tests.acceptance.house import House
-from tests.bench import million
+from db.search import fts, index_file
+from db.search.pagination import ORDERS
+from tests.acceptance.acceptance_home import House
+from tests.bench import large_home
 from tests.bench.figures import Figure
 
 COUNT = 1_000_000
@@ -56,12 +56,12 @@ HARD = ("by:c* until:20d !sha256", "name:*z*", "q7", "encode !s0 !s1 !s2", "stat
 def measure(house: House) -> Iterator[Figure]:
     """Fill a home, then its index, then ask."""
     paths.make_home(house.home)
-    fresh.prepare(house.home)
-    million.fill(path := Path(paths.database(house.home)), COUNT)
+    setup.prepare(house.home)
+    large_home.fill(path := Path(paths.database(house.home)), COUNT)
     yield from asyncio.run(_fill(path))
-    share = os.path.getsize(index.beside(path)) / os.path.getsize(path) * 100
+    share = os.path.getsize(index_file.beside(path)) / os.path.getsize(path) * 100
     yield Figure("the index beside the database", share, "% of it", None, "", None)
-    yield from asyncio.run(_ask(path, house.home, _like(index.beside(path))))
+    yield from asyncio.run(_ask(path, house.home, _like(index_file.beside(path))))
 
 
 async def _fill(path: Path) -> list[Figure]:
@@ -85,9 +85,9 @@ async def _fill(path: Path) -> list[Figure]:
 
 async def _index(db: Database) -> None:
     """All of it."""
-    await db.write_quietly(search.share, await db.indexing(db.index.make))
-    while (batch := await db.read(search.batch)) is not None and batch.rows:
-        await db.indexing(db.index.store, batch, texts.stored)
+    await db.write_quietly(fts.share, await db.indexing(db.index.make))
+    while (batch := await db.read(fts.batch)) is not None and batch.rows:
+        await db.indexing(db.index.store, batch, search_text.stored)
         while await db.indexing(db.index.merge):
             pass
 

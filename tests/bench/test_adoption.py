@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.house import House
+from tests.acceptance.acceptance_home import House
 from tests.bench.adoption import begun, ended, restarted
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from app.__main__ import _keys
 from app.cli.main import run
-from tests.cli.answering import Answering
+from tests.cli.fake_runtime import Answering
 
-collect_ignore = [] if shutil.which("zsh") and shutil.which("fish") else ["test_other_shells.py"]
+collect_ignore = [] if shutil.which("zsh") and shutil.which("fish") else ["completion/test_zsh_fish.py"]
 
 
 class Said(NamedTuple):

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from app.cli import output
-from tests.cli.on_terminal import on_terminal
-from tests.cli.rows import a_task, listed
-from tests.living import alive, until
+from tests.cli.builders import a_task, listed
+from tests.cli.terminal_command import on_terminal
+from tests.runtime_process import alive, until
 
 MANY = listed([a_task(n, "x" * 100, "queued") for n in range(3000)], 3000, 3000)
 
@@ -63,7 +63,7 @@ def test_a_fault_of_our_own_is_one_line(answering, cli):
     said = cli("ls")
 
     assert said.code == 1 and said.err.startswith(
-        "taskdeck: a fault of Taskdeck itself: KeyError: 'lines' (cli/listing.py, line "
+        "taskdeck: a fault of Taskdeck itself: KeyError: 'lines' (cli/commands/ls.py, line "
     )
 
 

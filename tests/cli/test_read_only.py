@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.cli import words
+from app.cli import registry
 
 LOOKING = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor", "completion", "version",
@@ -15,8 +15,8 @@ LOOKING = frozenset({
 
 
 def every_command() -> list[str]:
-    names = [(verb, name) for verb in words.VERBS for name in words.commands(verb)]
-    return sorted(f"{verb} {name}" if verb in words.GROUPS else verb for verb, name in names if verb in words.GROUPS or name == verb)
+    names = [(verb, name) for verb in registry.VERBS for name in registry.commands(verb)]
+    return sorted(f"{verb} {name}" if verb in registry.GROUPS else verb for verb, name in names if verb in registry.GROUPS or name == verb)
 
 
 @pytest.mark.parametrize("name", [name for name in every_command() if name not in {*LOOKING, "db replica"}])

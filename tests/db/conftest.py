@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from db.writer import write_engine
-from tests.db.making import Made
+from db.engine import write_engine
+from tests.db.builders import Made
 
 
 @pytest.fixture

@@ -15,16 +15,17 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db import moves, reads, sql
+from db import raw_sql
 from db.engine import Database, open_database
+from db.error_translation import explain
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
-from db.explain import explain
-from tests.db.making import task
+from db.queries import reads, transitions
+from tests.db.builders import task
 
 
 def add(c: Connection) -> str:
     row = task()
-    moves.submit(c, [row], [], "ann")
+    transitions.submit(c, [row], [], "ann")
     return row["uuid"]
 
 
@@ -63,12 +64,12 @@ async def test_a_read_sees_one_moment(db: Database):
 
 
 async def test_row_types_of_ever_new_statements_are_not_kept_for_ever(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sql, "MOST", 10)
+    monkeypatch.setattr(raw_sql, "MOST", 10)
 
     for n in range(30):
-        assert await db.read(sql.rows, f"SELECT {n} AS n, 'x' AS x") == [(n, "x")]
+        assert await db.read(raw_sql.rows, f"SELECT {n} AS n, 'x' AS x") == [(n, "x")]
 
-    assert len(sql._shapes) <= 10
+    assert len(raw_sql._shapes) <= 10
 
 
 async def test_a_transaction_that_fails_leaves_nothing_not_even_a_table(db: Database):
@@ -151,7 +152,7 @@ async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
 
     def much(c: Connection) -> None:
         c.exec_driver_sql("PRAGMA max_page_count=1")
-        moves.submit(c, [task(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann")
+        transitions.submit(c, [task(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann")
 
     with pytest.raises(DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on") as told:
         await db.write(much)
@@ -259,19 +260,19 @@ async def test_a_cwd_of_any_bytes_comes_back_as_it_was(db: Database):
 
     odd = os.fsdecode(b"/srv/\xff\xfe")
     row = task(cwd=odd)
-    await db.write(lambda c: moves.submit(c, [row], [], "ann"))
+    await db.write(lambda c: transitions.submit(c, [row], [], "ann"))
 
     (found,) = await db.read(reads.by_uuids, [row["uuid"]])
     assert found.cwd == odd
 
 
 async def test_the_log_is_written_back_when_that_is_asked_for(db: Database, database: Path):
-    await db.write(moves.submit, [task() for _ in range(200)], [], "ann")
+    await db.write(transitions.submit, [task() for _ in range(200)], [], "ann")
     log = database.with_name(f"{database.name}-wal")
     before = log.stat().st_size
 
     await db.fold()
-    await db.write(moves.submit, [task()], [], "ann")
+    await db.write(transitions.submit, [task()], [], "ann")
 
     assert log.stat().st_size == before, "the room of the log is used again"
     assert (await db.read(reads.counts))["queued"] == 201

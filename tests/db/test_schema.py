@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, Connection, UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
-from tests.db.making import Made
+from tests.db.builders import Made
 
 OWNERS = {
     "tasks": "uuid name template type status parameters priority timeout created_at updated_at",

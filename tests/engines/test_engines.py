@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app import engines
-from app.core import parameters
+from app.core.schema import parameters
 from app.errors import Refused, Usage
 
 EVIL = "$(touch pwned); `touch pwned`'; touch pwned; \"; touch pwned #\n{{ word }} $HOME ☃ \udcff"

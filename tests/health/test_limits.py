@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.health import limits, process
-from db import machine
+from app.health import limits, procfs
+from db import host
 
 NONE = float("inf")
 Limited = Callable[[int, int], int]
@@ -45,7 +45,7 @@ def test_a_limit_on_the_size_of_files_is_broken_and_the_cure_lifts_it(limited: L
 
     assert found.state == "broken" and "no file above 1.0M" in found.text
     subprocess.run(["sh", "-c", found.cure.removeprefix("sudo ")], check=True)
-    assert process.limits(pid)["Max file size"] == NONE and [one.state for one in limits.own("/srv", status(pid))] == ["well"]
+    assert procfs.limits(pid)["Max file size"] == NONE and [one.state for one in limits.own("/srv", status(pid))] == ["well"]
 
 
 def test_too_few_descriptors_are_broken(limited: Limited):
@@ -106,7 +106,7 @@ def test_pools_that_give_away_more_memory_than_there_is_are_a_hint(
     ],
 )
 def test_a_pool_that_is_larger_than_the_machine_is_a_hint(monkeypatch: pytest.MonkeyPatch, cpu: float, memory: float, cure: str | None):
-    monkeypatch.setattr(machine, "here", lambda: machine.Machine(2, 64))
+    monkeypatch.setattr(host, "here", lambda: host.Machine(2, 64))
 
     found = list(limits.pools("/srv", status(cpu=cpu, memory=memory)))
 

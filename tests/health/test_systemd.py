@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.service import unit
+from app.cli.commands.service import unit
 from app.health import systemd
 
 

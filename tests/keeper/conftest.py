@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.keeper.homes import Home, alive, until
+from tests.keeper.keeper_home import Home, alive, until
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from tests.keeper.homes import Home
+from tests.keeper.keeper_home import Home
 
 GATED = "while [ ! -e {0} ]; do sleep 0.01; done; exit {1}"
 

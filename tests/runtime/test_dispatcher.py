@@ -17,14 +17,16 @@ import pytest
 from app import paths
 from app.core.ids import uuid7
 from app.runtime.dispatcher import ENVIRONMENTS, GRACE, LOG_KEPT, Dispatcher
-from app.service import given, queues, submit, tasks, templates, traces, views
-from app.service.call import Call
-from db import moves, reads
+from app.service.context import Call
+from app.service.database import journal
+from app.service.definitions import queues, templates
+from app.service.tasks import actions, number_file, submit, views
 from db.engine import Database
 from db.errors import DiskFull
-from tests.living import until
+from db.queries import reads, transitions
 from tests.runtime.conftest import Told, ended, started
-from tests.service.ready import execute, submitted
+from tests.runtime_process import until
+from tests.service.calls import execute, submitted
 
 
 async def running(call: Call, dispatcher: Dispatcher, told: Told, **spec: Any) -> tuple[int, str]:
@@ -189,7 +191,7 @@ async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatche
 
 async def test_the_keeper_is_told_of_a_cancel_once(call: Call, dispatcher: Dispatcher, told: Told):
     number, runid = await running(call, dispatcher, told, grace=3)
-    await tasks.cancel(call, ids=[number])
+    await actions.cancel(call, ids=[number])
 
     for _ in range(3):
         await dispatcher.round()
@@ -200,7 +202,7 @@ async def test_the_keeper_is_told_of_a_cancel_once(call: Call, dispatcher: Dispa
 async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, dispatcher: Dispatcher, told: Told):
     number, runid = await running(call, dispatcher, told)
     for grace in (None, None, 0.5):
-        await tasks.cancel(call, ids=[number], grace=grace)
+        await actions.cancel(call, ids=[number], grace=grace)
         await dispatcher.round()
 
     assert told.of("stop") == [(runid, "cancel", 5.0), (runid, "cancel", 0.5)]
@@ -208,7 +210,7 @@ async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, di
 
 async def test_the_keeper_is_told_of_a_pause_and_a_resume_once_each(call: Call, dispatcher: Dispatcher, told: Told):
     number, runid = await running(call, dispatcher, told)
-    for verb in (tasks.pause, tasks.resume, tasks.pause):
+    for verb in (actions.pause, actions.resume, actions.pause):
         await verb(call, ids=[number])
         await dispatcher.round()
         await dispatcher.round()
@@ -220,7 +222,7 @@ async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(
     call: Call, dispatcher: Dispatcher, told: Told
 ):
     number, runid = await running(call, dispatcher, told)
-    await tasks.cancel(call, ids=[number])
+    await actions.cancel(call, ids=[number])
     await dispatcher.round()
     told.orders.clear()
 
@@ -234,7 +236,7 @@ async def test_a_resume_that_a_keeper_may_have_lost_is_sent_to_the_next_one(
     call: Call, dispatcher: Dispatcher, told: Told
 ):
     number, runid = await running(call, dispatcher, told)
-    for verb in (tasks.pause, tasks.resume):
+    for verb in (actions.pause, actions.resume):
         await verb(call, ids=[number])
         await dispatcher.round()
     told.orders.clear()
@@ -283,7 +285,7 @@ async def test_a_run_that_goes_on_and_that_no_row_knows_becomes_a_task_that_can_
     job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"}), uuid7()
     try:
         until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        word = started(runid, pid=job.pid, ticks=traces._began_at(job.pid))
+        word = started(runid, pid=job.pid, ticks=journal._began_at(job.pid))
         for _ in range(2):  # a hello that comes again changes nothing
             dispatcher.hear({"is": "hello", "runs": [word, started(uuid7(), pid=0), ended(uuid7())]})
             await dispatcher.round()
@@ -294,7 +296,7 @@ async def test_a_run_that_goes_on_and_that_no_row_knows_becomes_a_task_that_can_
     row = await show(call, 7)
     assert (row["status"], row["name"], row["instances"][0]["pid"], row["submitted_by"]) == ("running", "sleep 300", job.pid, "taskdeck")
     assert (await submitted(call))["number"] == 8
-    await tasks.cancel(call, ids=[7])
+    await actions.cancel(call, ids=[7])
     await dispatcher.round()
     assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
     dispatcher.hear(ended(runid, None, signal=15, stop="cancel"))
@@ -304,7 +306,7 @@ async def test_a_run_that_goes_on_and_that_no_row_knows_becomes_a_task_that_can_
 
 async def test_no_number_that_was_given_comes_again_once_the_database_was_put_back(call: Call, dispatcher: Dispatcher, home: Path):
     await submitted(call)
-    await given.note(home, 7)  # told beside the database, which lacks the tasks from #2 to #7
+    await number_file.note(home, 7)  # told beside the database, which lacks the tasks from #2 to #7
 
     dispatcher.hear({"is": "hello", "runs": []})
     await dispatcher.round()
@@ -372,7 +374,7 @@ async def test_the_run_before_the_one_that_goes_on_does_not_end_its_task(
     again = another(dispatcher, told)
     try:
         until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        again.hear({"is": "hello", "runs": [started(runid, pid=job.pid, ticks=traces._began_at(job.pid))]})
+        again.hear({"is": "hello", "runs": [started(runid, pid=job.pid, ticks=journal._began_at(job.pid))]})
         await again.round()
     finally:
         job.kill()
@@ -516,7 +518,7 @@ async def test_priority_and_front_decide_who_starts_first(call: Call, dispatcher
     await queues.queue_set(call, name="default", capacity=1)
     for priority in (0, 5, 0):
         await submitted(call, priority=priority)
-    await tasks.front(call, ids=[3])
+    await actions.front(call, ids=[3])
 
     order = []
     for _ in range(3):
@@ -576,14 +578,14 @@ async def test_processes_that_a_run_left_behind_are_told(
 
 def failing(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
     """Let the next transactions of rounds end with these."""
-    left, promote = list(faults), moves.promote
+    left, promote = list(faults), transitions.promote
 
     def once_more(c: Any) -> None:
         if left:
             raise left.pop(0)
         promote(c)
 
-    monkeypatch.setattr(moves, "promote", once_more)
+    monkeypatch.setattr(transitions, "promote", once_more)
 
 
 async def test_no_end_is_lost_when_a_fault_of_ours_and_a_full_disk_meet(
@@ -617,7 +619,7 @@ async def test_what_was_rolled_back_counts_for_no_sample(
 async def test_a_task_that_was_cancelled_before_it_was_forked_never_started(call: Call, dispatcher: Dispatcher, told: Told):
     number = (await submitted(call))["number"]
     await dispatcher.round()
-    await tasks.cancel(call, ids=[number])
+    await actions.cancel(call, ids=[number])
 
     dispatcher.hear({"is": "refused", "run": told.spawned[0]})
     await dispatcher.round()

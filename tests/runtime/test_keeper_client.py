@@ -12,11 +12,11 @@ import uuid
 import pytest
 
 from app.errors import Problem
+from app.home.setup import prepare
 from app.keeper import keeper
 from app.runtime import keeper_client
-from app.runtime.fresh import prepare
 from app.runtime.keeper_client import KeeperClient, NoKeeper
-from tests.keeper.homes import Home, alive, until
+from tests.keeper.keeper_home import Home, alive, until
 
 
 class Events:

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Connection
 
 from app.core.board import HostFacts, RuntimeFacts, RunUse
-from app.core.upkeep import Upkeep
-from app.runtime.feed import Feed
-from app.service.call import Call
+from app.core.maintenance_settings import Upkeep
+from app.runtime.change_feed import Feed
+from app.service.context import Call
 from db.engine import Database
 from db.errors import Storage
-from tests.db.making import Made
+from tests.db.builders import Made
 
 
 class Up:

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import event
 
 from app.errors import NotFound, Usage
-from app.service import alerts, board, slas, tasks
-from app.service.call import Call
-from db import alerts as db_alerts
-from db import clock
-from tests.service.ready import a_call, execute, operations, submitted
+from app.service import alerts, board
+from app.service.context import Call
+from app.service.definitions import slas
+from app.service.tasks import actions
+from db import timestamps
+from db.queries import alerts as db_alerts
+from tests.service.calls import a_call, execute, operations, submitted
 
 
 @pytest.fixture
@@ -27,9 +29,9 @@ async def late(call: Call, name: str = "soon", minutes: float = 60, severity: st
     if not [row for row in await slas.ls(call) if row["name"] == name]:
         await slas.create(call, name=name, preset="starts-within", value="30m", task=name, severity=severity)
     made = await submitted(call, name=name)
-    created = clock.stamp(clock.utcnow() - timedelta(minutes=minutes))
+    created = timestamps.stamp(timestamps.utcnow() - timedelta(minutes=minutes))
     await execute(call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"])
-    await call.db.write(slas.evaluate, clock.utcnow())
+    await call.db.write(slas.evaluate, timestamps.utcnow())
     return next(row for row in await alerts.ls(call) if row["task_number"] == made["number"])
 
 
@@ -37,13 +39,13 @@ async def test_an_alert_says_what_it_is_about_and_since_when(call: Call) -> None
     found = await late(call)
     assert (found["sla"], found["severity"], found["status"], found["task_name"]) == ("soon", "warning", "firing", "soon")
     assert (found["object"], found["text"], found["short"]) == ("#1 soon", "waiting 1h, allowed 30m", "1h > 30m")
-    since = (clock.utcnow() - clock.parse(found["since"])).total_seconds()
+    since = (timestamps.utcnow() - timestamps.parse(found["since"])).total_seconds()
     assert 30 * 60 <= since < 31 * 60
 
 
 async def test_the_text_of_an_open_alert_is_of_now(call: Call) -> None:
     found = await late(call)
-    earlier = clock.stamp(clock.utcnow() - timedelta(minutes=90))
+    earlier = timestamps.stamp(timestamps.utcnow() - timedelta(minutes=90))
     await execute(call, "UPDATE tasks SET created_at = ?", earlier)
     assert [(row["id"], row["text"]) for row in await alerts.ls(call)] == [(found["id"], "waiting 1h30m, allowed 30m")]
 
@@ -56,8 +58,8 @@ async def test_the_most_severe_come_first_then_the_oldest(call: Call) -> None:
 
 async def test_resolved_ones_are_listed_only_when_asked_for(call: Call) -> None:
     await late(call)
-    await tasks.cancel(call, ids=["soon"])
-    await call.db.write(slas.evaluate, clock.utcnow())
+    await actions.cancel(call, ids=["soon"])
+    await call.db.write(slas.evaluate, timestamps.utcnow())
     assert await alerts.ls(call) == []
     assert [row["status"] for row in await alerts.ls(call, all=True)] == ["resolved"]
 
@@ -70,7 +72,7 @@ async def test_an_acknowledged_alert_stays_open_and_says_by_whom(call: Call) -> 
     }  # fmt: skip
     assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [("acknowledged", "ann")]
     assert ("alert ack", "alert soon on #1 soon") in await operations(call)
-    await call.db.write(slas.evaluate, clock.utcnow())
+    await call.db.write(slas.evaluate, timestamps.utcnow())
     assert [row["status"] for row in await alerts.ls(call)] == ["acknowledged"]
 
 
@@ -95,8 +97,8 @@ async def test_what_cannot_be_acknowledged_is_told_and_the_rest_is(call: Call) -
 async def test_an_acknowledged_alert_resolves_like_any_other(call: Call) -> None:
     found = await late(call)
     await alerts.ack(call, ids=[found["id"]])
-    await tasks.cancel(call, ids=["soon"])
-    await call.db.write(slas.evaluate, clock.utcnow())
+    await actions.cancel(call, ids=["soon"])
+    await call.db.write(slas.evaluate, timestamps.utcnow())
     (row,) = await alerts.ls(call, all=True)
     assert (row["status"], row["acknowledged_by"]) == ("resolved", "ann")
     assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) has resolved."]
@@ -114,10 +116,10 @@ async def test_an_acknowledgement_is_taken_back(call: Call) -> None:
 async def test_those_resolved_lately_are_listed_by_how_long_ago_behind_the_open_ones(call: Call) -> None:
     await late(call, severity="info")
     await late(call, "over", severity="critical")
-    await tasks.cancel(call, ids=["over"])
-    await call.db.write(slas.evaluate, clock.utcnow())
+    await actions.cancel(call, ids=["over"])
+    await call.db.write(slas.evaluate, timestamps.utcnow())
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon", "over"]
-    await execute(call, "UPDATE alerts SET resolved_at = ? WHERE status = 'resolved'", clock.stamp(clock.utcnow() - timedelta(hours=2)))
+    await execute(call, "UPDATE alerts SET resolved_at = ? WHERE status = 'resolved'", timestamps.stamp(timestamps.utcnow() - timedelta(hours=2)))
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon"]
     with pytest.raises(Usage, match="since must be a duration"):
         await alerts.ls(call, since="yesterday")
@@ -140,7 +142,7 @@ async def test_a_silenced_rule_is_told_as_silenced_with_until_when_by_whom_and_w
     found = await late(call)
     (done,) = (await silenced(call))["done"]
     assert (done["sla"], done["status"], done["reason"], done["alerts"], done["before"]) == ("soon", "silenced", "disk move", 1, None)
-    assert 4.9 * 3600 < (clock.parse(done["until"]) - clock.utcnow()).total_seconds() <= 5 * 3600
+    assert 4.9 * 3600 < (timestamps.parse(done["until"]) - timestamps.utcnow()).total_seconds() <= 5 * 3600
     (row,) = await alerts.ls(call)
     assert (row["id"], row["status"], row["silenced_until"]) == (found["id"], "silenced", done["until"])
     assert (row["silenced_by"], row["silence_reason"]) == ("ann", "disk move")
@@ -152,7 +154,7 @@ async def test_the_board_and_status_show_a_silenced_critical_alert_as_quiet(call
     await late(call, severity="critical")
     (done,) = (await silenced(call))["done"]
     (line,) = (await board.board(call))["alerts"]
-    assert (line["status"], line["until"]) == ("silenced", clock.unix(done["until"]))
+    assert (line["status"], line["until"]) == ("silenced", timestamps.unix(done["until"]))
     assert [(row["severity"], row["status"]) for row in (await board.status(call))["alerts"]] == [("critical", "silenced")]
 
 
@@ -169,8 +171,8 @@ async def test_what_is_silenced_stands_behind_all_that_fires_however_severe(call
 async def test_a_silence_ends_by_itself(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     await late(call)
     await silenced(call, "1h")
-    later = clock.utcnow() + timedelta(hours=1, seconds=1)
-    monkeypatch.setattr(clock, "utcnow", lambda: later)
+    later = timestamps.utcnow() + timedelta(hours=1, seconds=1)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: later)
     assert [row["status"] for row in await alerts.ls(call)] == ["firing"]
     assert (await slas.show(call, name="soon"))["silence"] is None
 
@@ -255,7 +257,7 @@ async def test_one_alert_is_shown_with_its_rule_its_task_and_how_the_like_did(ca
     found = await late(call)
     for minutes in (10, 40):
         made = await submitted(call, name="soon")
-        created, ended = (clock.stamp(clock.utcnow() - timedelta(minutes=m)) for m in (minutes + 100, 100))
+        created, ended = (timestamps.stamp(timestamps.utcnow() - timedelta(minutes=m)) for m in (minutes + 100, 100))
         update = "UPDATE tasks SET status = 'cancelled', created_at = ?, ended_at = ? WHERE uuid = ?"
         await execute(call, update, created, ended, made["uuid"])
     shown = await alerts.show(call, id=found["id"])

@@ -16,12 +16,15 @@ from sqlalchemy import Connection, insert
 
 from app import paths
 from app.core.board import Board, HostFacts
-from app.service import alerts, board, queues, slas, tasks
-from app.service.call import Call
-from db import clock, operations, reads, schema
+from app.service import alerts, board
+from app.service.context import Call
+from app.service.definitions import queues, slas
+from app.service.tasks import actions
+from db import schema, timestamps
 from db.engine import Database
-from db.writelock import Held
-from tests.service.ready import execute, submitted
+from db.lock_monitor import Held
+from db.queries import operations, reads
+from tests.service.calls import execute, submitted
 
 
 async def seen(call: Call) -> Board:
@@ -49,18 +52,18 @@ async def test_of_a_home_in_which_nothing_happens_only_what_the_runtime_measures
     await submitted(live, name="held", hold=True)
     for name in ("_TODAY", "_UNSEEN"):  # what was counted for the test before may still be remembered
         monkeypatch.setattr(board, name, board._Counted(["failed"]))
-    began, read = clock.utcnow(), []
+    began, read = timestamps.utcnow(), []
     monkeypatch.setattr(Database, "read", partialmethod(_counting, Database.read, read))
-    monkeypatch.setattr(clock, "utcnow", lambda: began)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: began)
     first = await seen(live)
 
-    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(seconds=9))
+    monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(seconds=9))
     monkeypatch.setattr(up, "host", lambda: HostFacts(name="here", load=1.5))
     again = await seen(live)
     assert len(read) == 1
     assert again == first._replace(at=first.at + 9, host=HostFacts(name="here", load=1.5))
 
-    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(seconds=11))
+    monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(seconds=11))
     assert (await seen(live)).next == first.next
     assert len(read) == 2
     await submitted(live, name="held too", hold=True)
@@ -75,26 +78,26 @@ async def test_of_a_home_in_which_nothing_happens_only_what_the_runtime_measures
 async def test_a_time_that_is_counted_down_does_not_stand_still(live: Call, monkeypatch, queue: str):
     await submitted(live, name="again")
     await execute(live, f"UPDATE queues SET status = '{queue}'")
-    now = clock.utcnow()
-    due = clock.stamp(now + timedelta(seconds=50))
+    now = timestamps.utcnow()
+    due = timestamps.stamp(now + timedelta(seconds=50))
     await execute(live, f"UPDATE tasks SET status = 'retrying', retry_at = '{due}' WHERE number = 1")
     waits = []
     for passed in (0, 4):
-        monkeypatch.setattr(clock, "utcnow", lambda passed=passed: now + timedelta(seconds=passed))
+        monkeypatch.setattr(timestamps, "utcnow", lambda passed=passed: now + timedelta(seconds=passed))
         waits.append((await seen(live)).next[0].why)
     assert [re.search(r"may start in ~\d+s", why)[0] for why in waits] == ["may start in ~50s", "may start in ~46s"]
 
 
 async def test_how_late_something_is_and_that_a_silence_is_over_does_not_stand_still(live: Call, monkeypatch):
     await slas.create(live, name="soon", preset="starts-within", value="30s")
-    began, told = clock.utcnow(), []
-    monkeypatch.setattr(clock, "utcnow", lambda: began)
+    began, told = timestamps.utcnow(), []
+    monkeypatch.setattr(timestamps, "utcnow", lambda: began)
     await submitted(live, hold=True)
-    monkeypatch.setattr(clock, "utcnow", lambda: began + timedelta(seconds=40))
-    await live.db.write(slas.evaluate, clock.utcnow())
+    monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(seconds=40))
+    await live.db.write(slas.evaluate, timestamps.utcnow())
     await alerts.silence(live, until="3s", sla="soon")
     for passed in (41, 45):
-        monkeypatch.setattr(clock, "utcnow", lambda passed=passed: began + timedelta(seconds=passed))
+        monkeypatch.setattr(timestamps, "utcnow", lambda passed=passed: began + timedelta(seconds=passed))
         told += [(line.short, line.status) for line in (await seen(live)).alerts]
     assert told == [("41s > 30s", "silenced"), ("45s > 30s", "firing")]
 
@@ -191,7 +194,7 @@ async def test_a_thousand_successes_hide_no_failure(call: Call, worker):
 
 async def test_what_was_removed_is_not_shown(call: Call, worker):
     await worker.run((await submitted(call))["number"], 1)
-    await tasks.rm(call, ids=[1])
+    await actions.rm(call, ids=[1])
 
     assert (await seen(call)).ended == ()
 
@@ -304,7 +307,7 @@ async def test_without_a_runtime_pools_have_what_was_measured_last_and_when(call
     found = await seen(call)
 
     assert [(pool.measured_cpu, pool.measured_memory) for pool in found.pools] == [(1.5, 100.0)]
-    assert found.measured_at == clock.unix("2026-11-25T10:31:02.000000Z")
+    assert found.measured_at == timestamps.unix("2026-11-25T10:31:02.000000Z")
 
 
 async def test_with_a_runtime_nothing_is_of_before(live: Call, db: Database):

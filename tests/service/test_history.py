@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from app.core.upkeep import Retention, Rule, Upkeep
+from app.core.maintenance_settings import Retention, Rule, Upkeep
 from app.errors import Usage
-from app.service import cleanup, history, queues, templates
-from app.service.call import Call
-from db import clock
-from db import history as store
+from app.service import history
+from app.service.context import Call
+from app.service.database import cleanup
+from app.service.definitions import queues, templates
+from db import timestamps
 from db.engine import Database
+from db.queries import rollups as store
+from tests.service.calls import execute, stamp, submitted
 from tests.service.conftest import Worker
-from tests.service.ready import execute, stamp, submitted
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
@@ -37,7 +39,7 @@ async def sampled(call: Call, *ago: float, **values: Any) -> None:
     pool = {"used_cpu": 2.0, "measured_cpu": 1.5, "used_memory": 512.0, "measured_memory": 256.0}
     now = time.time()
     for seconds in ago:
-        at = clock.from_unix((now - seconds) // 60 * 60)
+        at = timestamps.from_unix((now - seconds) // 60 * 60)
         for kind, columns in (("queue", queue), ("pool", pool)):
             names = ", ".join(columns)
             marks = ", ".join("?" * len(columns))
@@ -176,7 +178,7 @@ async def test_waits_are_of_first_attempts_and_run_times_of_successes(call: Call
 async def test_a_scheduled_task_waits_from_its_time_on(call: Call, ask):
     await ran(call, 5 * MINUTE, wait=HOUR)
     start = await execute(call, "SELECT start_time FROM instances")
-    await execute(call, "UPDATE tasks SET not_before = ?", stamp(clock.unix(start[0][0]) - 30))
+    await execute(call, "UPDATE tasks SET not_before = ?", stamp(timestamps.unix(start[0][0]) - 30))
 
     assert total(await ask("waits"))["p50"] == pytest.approx(30, rel=0.1)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from app.errors import Usage
-from app.service import verbs
-from app.service.call import Call
-from db.operations import By
-from tests.service.ready import execute, submitted
+from app.service import registry
+from app.service.context import Call
+from db.queries.operations import By
+from tests.service.calls import execute, submitted
 
 HERE = "pts/3 4120 81734"
 
@@ -21,18 +21,18 @@ async def ann(call: Call) -> Call:
     """Ann, who did a few things from her deck after somebody did one from elsewhere."""
     ann = replace(call, by=By("ann", "deck", HERE))
     await submitted(ann, name="Encode Été")
-    await verbs.answer(replace(call, by=By("bob")), "queue.pause", {"name": "default"})
-    await verbs.answer(ann, "set", {"ids": [1], "fields": {"priority": 5}})
-    await verbs.answer(ann, "hold", {"ids": [1]})
+    await registry.answer(replace(call, by=By("bob")), "queue.pause", {"name": "default"})
+    await registry.answer(ann, "set", {"ids": [1], "fields": {"priority": 5}})
+    await registry.answer(ann, "hold", {"ids": [1]})
     return ann
 
 
 async def listed(call: Call, **args: Any) -> list[str]:
-    return [row["verb"] for row in await verbs.answer(call, "operations", args)]
+    return [row["verb"] for row in await registry.answer(call, "operations", args)]
 
 
 async def test_they_are_told_newest_first_with_who_from_where_and_whether_they_can_be_undone(ann: Call):
-    held, _, paused = (await verbs.answer(ann, "operations", {"limit": 3}))
+    held, _, paused = (await registry.answer(ann, "operations", {"limit": 3}))
 
     assert (held["verb"], held["object"], held["name"], held["by"]) == ("hold", "task #1", "Encode Été", "ann")
     assert (held["source"], held["here"], held["undoable"], held["reason"]) == ("deck", True, True, "")
@@ -41,7 +41,7 @@ async def test_they_are_told_newest_first_with_who_from_where_and_whether_they_c
 
 
 async def test_what_the_runtime_does_by_itself_says_so(ann: Call):
-    rows = await verbs.answer(ann, "operations", {"verb": "queue create"})
+    rows = await registry.answer(ann, "operations", {"verb": "queue create"})
 
     assert [(row["by"], row["source"], row["here"]) for row in rows] == [("taskdeck", "duty", False)]
 
@@ -68,9 +68,9 @@ async def test_they_are_found_by_words_and_by_what_they_are(ann: Call, args: dic
 
 
 async def test_the_page_after_one_goes_on_where_it_ended(ann: Call):
-    every = await verbs.answer(ann, "operations", {"limit": 0})
-    first = await verbs.answer(ann, "operations", {"limit": 2})
-    second = await verbs.answer(ann, "operations", {"limit": 100, "before": first[-1]["id"]})
+    every = await registry.answer(ann, "operations", {"limit": 0})
+    first = await registry.answer(ann, "operations", {"limit": 2})
+    second = await registry.answer(ann, "operations", {"limit": 100, "before": first[-1]["id"]})
 
     assert first + second == every
 
@@ -85,10 +85,10 @@ async def test_what_is_older_than_since_is_left_out(ann: Call):
 
 
 async def test_one_call_is_one_batch_however_many_transactions_it_takes(ann: Call, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("app.service.tasks.BATCH", 10)
-    await verbs.answer(ann, "submit.lines", {"text": '{"argv": ["true"]}\n' * 25})
-    answer = await verbs.answer(ann, "set", {"select": {"queue": "default"}, "fields": {"priority": 3}})
+    monkeypatch.setattr("app.service.tasks.actions.BATCH", 10)
+    await registry.answer(ann, "submit.lines", {"text": '{"argv": ["true"]}\n' * 25})
+    answer = await registry.answer(ann, "set", {"select": {"queue": "default"}, "fields": {"priority": 3}})
 
-    rows = await verbs.answer(ann, "operations", {"verb": "set", "limit": 26})
+    rows = await registry.answer(ann, "operations", {"verb": "set", "limit": 26})
     assert {row["batch"] for row in rows} == {answer["operations"][0]}
     assert len(answer["operations"]) == 26

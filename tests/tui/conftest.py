@@ -11,7 +11,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 
-from app.tui import silence
+from app.tui.data import heartbeat
 
 OFTEN = 1 / 125
 """Seconds between two looks at whether an app has come to rest."""
@@ -64,5 +64,5 @@ def _rests(node: MessagePump) -> bool:
 @pytest.fixture(autouse=True)
 def heard_all_the_while(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The doubles of a runtime send nothing by themselves, and a test may take as long as it takes."""
-    if request.module.__name__.rpartition(".")[2] != "test_silence":
-        monkeypatch.setattr(silence, "LONG", float("inf"))
+    if request.module.__name__.rpartition(".")[2] != "test_heartbeat":
+        monkeypatch.setattr(heartbeat, "LONG", float("inf"))

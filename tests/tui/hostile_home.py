@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.acceptance.hostile import EVERYTHING, MARKUP
-from tests.living import Living
+from tests.acceptance.hostile_text import EVERYTHING, MARKUP
+from tests.runtime_process import Living
 
 NAME = "[|red] [bold]夜间 {0} %s é" + "\u0301" * 20 + " 👍🏽❤️🇩🇪 שלום 한글 ☁︎"
 """As hostile as a name may be: printable, and without a slash."""

@@ -16,7 +16,7 @@ from app.errors import Usage
 from app.tui.app import TaskdeckApp
 from app.tui.keymap import all_nodes, checked, known, merged, settled, widgets_of
 from tests.tui import boards
-from tests.tui.recording import Recording, an_app, until
+from tests.tui.recording_runtime import Recording, an_app, until
 from tests.tui.screen_text import screen_text
 
 NODES = all_nodes()

@@ -23,16 +23,16 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from app.core.clean import width
+from app.core.text.sanitize import width
 from app.tui.app import TaskdeckApp
-from app.tui.errands import Errands
-from app.tui.logview import LogView
-from app.tui.look import Look
-from app.tui.screens.away import AwayScreen
+from app.tui.data.call_queue import Errands
+from app.tui.logviewer.widget import LogView
+from app.tui.screens.dialogs.while_away import AwayScreen
+from app.tui.style import Look
 from tests.screenshots import still
-from tests.tui import boards, world
-from tests.tui.answers import UUID, Answers
-from tests.tui.recording import Clock
+from tests.tui import boards, fake_home
+from tests.tui.fake_runtime import UUID, Answers
+from tests.tui.recording_runtime import Clock
 from tests.tui.screen_text import screen_text
 
 FOLDER = Path(__file__).with_name("snapshots")
@@ -117,7 +117,7 @@ BUSY: dict[str, Way] = {
     "operation": by_keys("O", "enter"),
     "help": by_keys("?"),
     "palette": by_keys(":", "pau"),
-    "away": at_once(lambda app: app.push_screen(AwayScreen(world.AWAY))),
+    "away": at_once(lambda app: app.push_screen(AwayScreen(fake_home.AWAY))),
     "themes": by_keys("T"),
     "views": by_keys("5", "V"),
     "columns": by_keys("5", "i"),
@@ -163,7 +163,7 @@ def _with(board: Callable[[], Any]) -> Callable[[Path], Answers]:
     """The full house with another board."""
 
     def house(folder: Path) -> Answers:
-        answers = world.busy(folder)
+        answers = fake_home.busy(folder)
         answers.board = board()
         return answers
 
@@ -171,16 +171,16 @@ def _with(board: Callable[[], Any]) -> Callable[[Path], Answers]:
 
 
 TOURS = (
-    Tour("", world.busy, tuple(screen for screen in BUSY if screen not in OTHERS)),
-    Tour("", world.busy, OTHERS, USUAL),
-    Tour("empty", lambda _: world.bare(), EMPTY),
+    Tour("", fake_home.busy, tuple(screen for screen in BUSY if screen not in OTHERS)),
+    Tour("", fake_home.busy, OTHERS, USUAL),
+    Tour("empty", lambda _: fake_home.bare(), EMPTY),
     Tour("no-runtime", _with(boards.trouble), NO_RUNTIME),
     Tour("disk-full", _with(boards.halted), DISK_FULL),
-    Tour("unreadable", lambda _: world.broken(), UNREADABLE),
-    Tour("ascii", world.busy, FEW, USUAL, Look(ascii=True, utf8=False)),
-    Tour("no-colour", world.busy, ("deck", "history", "task-running"), USUAL, Look(colour=False)),
-    Tour("plain", world.busy, FEW, USUAL, Look(plain=True, ascii=True, colour=False)),
-    Tour("small", world.busy, AT_60, SMALL),
+    Tour("unreadable", lambda _: fake_home.broken(), UNREADABLE),
+    Tour("ascii", fake_home.busy, FEW, USUAL, Look(ascii=True, utf8=False)),
+    Tour("no-colour", fake_home.busy, ("deck", "history", "task-running"), USUAL, Look(colour=False)),
+    Tour("plain", fake_home.busy, FEW, USUAL, Look(plain=True, ascii=True, colour=False)),
+    Tour("small", fake_home.busy, AT_60, SMALL),
 )
 
 
@@ -276,7 +276,7 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
 async def visit(tour: Tour) -> AsyncIterator[tuple[str, list[str]]]:
     """Each screen at each size: the name of its file and its lines."""
     # The word for a reading that takes long hangs on a clock that stands still here; nobody need wait for it.
-    with still(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.reading.SLOW", 0.001):
+    with still(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.base_polling.SLOW", 0.001):
         async with open_deck(tour, Path(folder)) as (app, pilot):
             for screen in tour.screens:
                 for size in tour.sizes:

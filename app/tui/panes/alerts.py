@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from app.core import amounts
 from app.core.board import SHOWN_ALERTS, AlertLine, Board
-from app.core.clean import width
-from app.tui.columns import Cell, Cells, Column
-from app.tui.look import ALERTS, STRANGE, Look
-from app.tui.parts import Grid, Part
-from app.tui.table import NONE_PASSES, Table
+from app.core.text import units
+from app.core.text.sanitize import width
+from app.tui.style import ALERTS, STRANGE, Look
+from app.tui.widgets.table import NONE_PASSES, Table
+from app.tui.widgets.table_columns import Cell, Cells, Column
+from app.tui.widgets.table_parts import Grid, Part
 
 _WIDE = (
     Column("", 1, gap=0),
@@ -57,7 +57,7 @@ def state(alert: AlertLine, now: float, look: Look) -> Cell:
     if alert.status == "acknowledged":
         return Cell(f"{sign.word} {look.theirs(alert.by or '')}".rstrip())
     if alert.status == "resolved" and alert.resolved_at is not None:
-        return Cell(f"{sign.word} {amounts.age(now - alert.resolved_at)}", "dim")
+        return Cell(f"{sign.word} {units.age(now - alert.resolved_at)}", "dim")
     if alert.status == "silenced" and alert.until is not None:
         return Cell(f"{sign.word} {left(alert.until, now)}", "dim")
     return Cell(sign.word, "bold" if alert.status == "firing" else "dim")
@@ -65,7 +65,7 @@ def state(alert: AlertLine, now: float, look: Look) -> Cell:
 
 def left(until: float, now: float) -> str:
     """How long a silence lasts yet, to the nearest minute."""
-    return amounts.age(until - now + 30 if until - now >= 60 else until - now)
+    return units.age(until - now + 30 if until - now >= 60 else until - now)
 
 
 def wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
@@ -75,7 +75,7 @@ def wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
         *head(alert, look),
         Cell(look.theirs(alert.object), quiet),
         Cell(look.theirs(alert.why), quiet),
-        Cell(amounts.age(now - alert.since), quiet),
+        Cell(units.age(now - alert.since), quiet),
         state(alert, now, look),
     )
 
@@ -93,7 +93,7 @@ def narrow_cells(alert: AlertLine, look: Look, now: float) -> Cells:
     return (
         *head(alert, look),
         Cell(look.theirs(why_and_on(alert)), quiet),
-        Cell(amounts.age(now - alert.since), quiet),
+        Cell(units.age(now - alert.since), quiet),
         state(alert, now, look),
     )
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from textual.strip import Strip
 
-from app.core import amounts
 from app.core.board import Board, HostFacts, PoolLine
-from app.tui.columns import Cell, Cells, Column, TwoTone
-from app.tui.look import Look, Span, wide
-from app.tui.parts import Grid, Part, View
-from app.tui.ruletext import Says
-from app.tui.table import NONE_PASSES, Table
-from app.tui.times import old
+from app.core.text import units
+from app.tui.style import Look, Span, wide
+from app.tui.time_format import old
+from app.tui.widgets.table import NONE_PASSES, Table
+from app.tui.widgets.table_columns import Cell, Cells, Column, TwoTone
+from app.tui.widgets.table_parts import Grid, Part, View
+from app.tui.widgets.table_title import Says
 
 STALE = 30.0
 """Seconds after which measurements are called old."""
@@ -71,10 +71,10 @@ def wide_cells(row: PoolRow, look: Look, now: float) -> Cells:
     pool = row.pool
     if row.memory:
         bar = _bar(pool.measured_memory, pool.used_memory, pool.total_memory)
-        pair, used = amounts.memory_pair(pool.used_memory, pool.total_memory), amounts.memory(pool.measured_memory)
+        pair, used = units.memory_pair(pool.used_memory, pool.total_memory), units.memory(pool.measured_memory)
         return Cell(""), Cell("mem", "dim"), bar, Cell(look.own(pair)), Cell(look.own(used)), _history(pool.memory_history, look)
     bar = _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
-    pair, used = amounts.cpu_pair(pool.used_cpu, pool.total_cpu), amounts.cpu(pool.measured_cpu)
+    pair, used = units.cpu_pair(pool.used_cpu, pool.total_cpu), units.cpu(pool.measured_cpu)
     return (
         _name(pool, look),
         Cell("cpu", "dim"),
@@ -99,14 +99,14 @@ def narrow_cells(row: PoolRow, look: Look, now: float) -> Cells:
         _name(pool, look),
         Cell("cpu", "dim"),
         reserved if look.plain else _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
-        Cell(look.own(amounts.cpu_pair(pool.used_cpu, pool.total_cpu))),
+        Cell(look.own(units.cpu_pair(pool.used_cpu, pool.total_cpu))),
         Cell("use", "dim"),
-        Cell(look.own(amounts.cpu(pool.measured_cpu))),
+        Cell(look.own(units.cpu(pool.measured_cpu))),
         Cell("mem", "dim"),
         reserved if look.plain else _bar(pool.measured_memory, pool.used_memory, pool.total_memory),
-        Cell(look.own(amounts.memory_pair(pool.used_memory, pool.total_memory))),
+        Cell(look.own(units.memory_pair(pool.used_memory, pool.total_memory))),
         Cell("use", "dim"),
-        Cell(look.own(amounts.memory(pool.measured_memory))),
+        Cell(look.own(units.memory(pool.measured_memory))),
     )
 
 
@@ -181,7 +181,7 @@ def _host_facts(host: HostFacts) -> Iterator[tuple[str, str, str]]:
     if host.cpu_used is not None:
         yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", ""
     if host.memory_used is not None and host.memory_total is not None:
-        yield "mem", amounts.memory_pair(host.memory_used, host.memory_total).replace("/", " of "), ""
+        yield "mem", units.memory_pair(host.memory_used, host.memory_total).replace("/", " of "), ""
     if host.disk_free is not None:
         low = host.disk_free < LITTLE_DISK
-        yield "disk", amounts.size(host.disk_free) + ("!" if low else ""), "broken" if low else ""
+        yield "disk", units.size(host.disk_free) + ("!" if low else ""), "broken" if low else ""

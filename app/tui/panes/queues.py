@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from app.core import amounts
 from app.core.board import Board, QueueLine
-from app.tui.columns import Bar, Cell, Cells, Column
-from app.tui.look import QUEUES, STRANGE, Look
-from app.tui.parts import Grid, Part, View
-from app.tui.ruletext import Says
-from app.tui.table import NONE_PASSES, Table
+from app.core.text import units
+from app.tui.style import QUEUES, STRANGE, Look
+from app.tui.widgets.table import NONE_PASSES, Table
+from app.tui.widgets.table_columns import Bar, Cell, Cells, Column
+from app.tui.widgets.table_parts import Grid, Part, View
+from app.tui.widgets.table_title import Says
 
 FEW = 7
 """Up to so many starts a cell, one step of the sparkline is one start; beyond, the largest count fills it."""
@@ -36,13 +36,13 @@ _NARROW = (
 def cells(queue: QueueLine, look: Look, now: float) -> Cells:
     """A queue's row, the same on narrow and wide terminals."""
     sign = QUEUES.get(queue.word, STRANGE)
-    oldest = amounts.MISSING if queue.oldest_at is None else amounts.age(now - queue.oldest_at)
-    load = amounts.MISSING if queue.load is None else queue.load  # of a minute in which no runtime was up
+    oldest = units.MISSING if queue.oldest_at is None else units.age(now - queue.oldest_at)
+    load = units.MISSING if queue.load is None else queue.load  # of a minute in which no runtime was up
     return (
         Cell(look.theirs(queue.name)),
         Cell(Bar(queue.load or 0, queue.capacity)),
         Cell(look.own(f"{load}/{queue.capacity}")),
-        Cell(look.own(amounts.count(queue.waiting))),
+        Cell(look.own(units.count(queue.waiting))),
         Cell(look.own(oldest)),
         Cell(_starts(queue, look), "dim"),
         Cell(look.theirs(queue.word) if look.plain else f"{look.glyph(sign)} {look.theirs(queue.word)}", sign.style),
@@ -52,7 +52,7 @@ def cells(queue: QueueLine, look: Look, now: float) -> Cells:
 def _starts(queue: QueueLine, look: Look) -> str:
     """What it started in half an hour; in a plain look how many."""
     if look.plain:
-        return f"{amounts.count(sum(queue.starts))} in 30m" if queue.starts else ""
+        return f"{units.count(sum(queue.starts))} in 30m" if queue.starts else ""
     return look.spark(queue.starts, 10, top=max(FEW, *queue.starts, 0))
 
 

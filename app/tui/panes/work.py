@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from app.core.board import Board, EndedLine, RunningLine
-from app.core.clean import clean, middle
-from app.tui.look import Span
-from app.tui.panes.workrows import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
-from app.tui.parts import View
-from app.tui.ruletext import Says
-from app.tui.table import NONE_PASSES, Table
+from app.core.text.sanitize import clean, middle
+from app.tui.rows.work import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
+from app.tui.style import Span
+from app.tui.widgets.table import NONE_PASSES, Table
+from app.tui.widgets.table_parts import View
+from app.tui.widgets.table_title import Says
 
 LINGER = 5.0
 NAME = 14

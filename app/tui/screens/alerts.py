@@ -15,24 +15,24 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widget import Widget
 
-from app.core import amounts
 from app.core.board import AlertLine
-from app.tui import ruleverbs
-from app.tui.beside import in_sight
-from app.tui.detail import Detail, Made
-from app.tui.doc import Section, rule
-from app.tui.footer import Hint
-from app.tui.look import Span
-from app.tui.markedkeys import MARK, marked_alert_hints
-from app.tui.panes.rules import ALERT_PART, RULE_PART, RuleRow, alert_line, rule_row
-from app.tui.parts import Part
-from app.tui.ruledoc import alert_lines, rule_lines
-from app.tui.screens.choice import ChoiceScreen, Question
-from app.tui.screens.listing import ListScreen
-from app.tui.screens.page import Line
-from app.tui.screens.rule import SilenceScreen, rule_screen
-from app.tui.table import Table
-from app.tui.verbs import Deed, Unfit
+from app.core.text import units
+from app.tui.actions import rules as action_rules
+from app.tui.actions.tasks import Deed, Unfit
+from app.tui.pages.rule import alert_lines, rule_lines
+from app.tui.rows.rules import ALERT_PART, RULE_PART, RuleRow, alert_line, rule_row
+from app.tui.screens.base_list import ListScreen
+from app.tui.screens.base_page import Line
+from app.tui.screens.dialogs.choice import ChoiceScreen, Question
+from app.tui.screens.rule_form import SilenceScreen, rule_screen
+from app.tui.style import Span
+from app.tui.widgets.detail import Detail, Made
+from app.tui.widgets.document import Section, rule
+from app.tui.widgets.footer import Hint
+from app.tui.widgets.mark_hints import MARK, marked_alert_hints
+from app.tui.widgets.modal import in_sight
+from app.tui.widgets.table import Table
+from app.tui.widgets.table_parts import Part
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -212,10 +212,10 @@ class AlertsScreen(ListScreen):
             "silenced": sum(row.firing + row.acknowledged for row in quiet),
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
-        spans = [(f" {amounts.count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
+        spans = [(f" {units.count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
         over = sum(alert.status == "resolved" for alert in self.alerts)
         off = sum(not row.enabled for row in self.rules.values())
-        more = [(f" {amounts.count(over)} resolved in {PAST} ", "dim")] if self.past else []
+        more = [(f" {units.count(over)} resolved in {PAST} ", "dim")] if self.past else []
         rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
         return [*spans, *more, rules] if self._loaded else []
 
@@ -281,7 +281,7 @@ class AlertsScreen(ListScreen):
         """The rules that the key means; raises Unfit when there is none, or nothing may be changed."""
         if refusal := self.deck.refusal or self.not_yet:
             raise Unfit(refusal)
-        return ruleverbs.rules_of(self.table.chosen(), self.rules)
+        return action_rules.rules_of(self.table.chosen(), self.rules)
 
     def _with_rules(self, act: Callable[[list[RuleRow]], None]) -> None:
         try:
@@ -294,13 +294,13 @@ class AlertsScreen(ListScreen):
 
     def action_acknowledge(self) -> None:
         """Say that somebody has seen it."""
-        self._do(lambda: ruleverbs.acknowledge(self.table.chosen()))
+        self._do(lambda: action_rules.acknowledge(self.table.chosen()))
 
     def action_silence(self) -> None:
         """Ask how long not to hear of it."""
 
         def ask(rules: list[RuleRow]) -> None:
-            self._ask_first(ruleverbs.ask_silence(rules, self.look), partial(self._silence, rules))
+            self._ask_first(action_rules.ask_silence(rules, self.look), partial(self._silence, rules))
 
         self._with_rules(ask)
 
@@ -308,19 +308,19 @@ class AlertsScreen(ListScreen):
         if key == "o":
             self.app.push_screen(SilenceScreen(self.client_factory, rules[0]))
         elif key == "e":
-            self._do(lambda: ruleverbs.unsilence(rules))
+            self._do(lambda: action_rules.unsilence(rules))
         else:
-            self._do(lambda: ruleverbs.silence(rules, ruleverbs.SPANS[key]))
+            self._do(lambda: action_rules.silence(rules, action_rules.SPANS[key]))
 
     def action_switch(self) -> None:
         """Turn rules off, or on."""
-        self._with_rules(lambda rules: self._do(lambda: ruleverbs.switch(rules)))
+        self._with_rules(lambda rules: self._do(lambda: action_rules.switch(rules)))
 
     def action_delete(self) -> None:
         """Delete rules; asks always."""
 
         def ask(rules: list[RuleRow]) -> None:
-            self._ask_first(ruleverbs.ask_delete(rules, self.look), lambda key: self._do(lambda: ruleverbs.delete(rules)))
+            self._ask_first(action_rules.ask_delete(rules, self.look), lambda key: self._do(lambda: action_rules.delete(rules)))
 
         self._with_rules(ask)
 
@@ -351,7 +351,7 @@ class AlertsScreen(ListScreen):
         if self.table.item is None:
             self.say("There is nothing to copy.", stays=False)
         else:
-            self.app.copy_to_clipboard(self.look.theirs(ruleverbs.sentence(self.table.item)))
+            self.app.copy_to_clipboard(self.look.theirs(action_rules.sentence(self.table.item)))
             self.say("Copied the line.")
 
     # -- going somewhere --------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ class AlertsScreen(ListScreen):
 
     def _open_tasks(self, row: RuleRow) -> None:
         try:
-            self.deck.open_tasks(ruleverbs.tasks_words(row, self.rules))
+            self.deck.open_tasks(action_rules.tasks_words(row, self.rules))
         except Unfit as unfit:
             self.say(self.look.theirs(str(unfit)), "warn")
 

@@ -11,11 +11,11 @@ from textual.widget import Widget
 
 from app.errors import Problem, Storage, Usage
 from app.paths import config_file
-from app.tui.banner import DATABASE
-from app.tui.databasedoc import Read, sections
-from app.tui.doc import Doc
-from app.tui.footer import Hint
-from app.tui.screens.page import PageScreen
+from app.tui.pages.database import Read, sections
+from app.tui.screens.base_page import PageScreen
+from app.tui.widgets.banner import DATABASE
+from app.tui.widgets.document import Doc
+from app.tui.widgets.footer import Hint
 
 if TYPE_CHECKING:
     from app.client import Client

@@ -11,19 +11,20 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from app.core import amounts, history
+from app.core import time_buckets
 from app.core.board import Board, RuntimeFacts
-from app.tui import chart
-from app.tui.beside import in_sight
-from app.tui.chart import Canvas, Plot
-from app.tui.footer import Hint
-from app.tui.header import Header
-from app.tui.historyrows import SHOWN, GroupRow, name_of, part_of, rows_of, said, tick
-from app.tui.lines import Lines
-from app.tui.look import Span, wide
-from app.tui.screens.page import Line, PageScreen
-from app.tui.table import Table
-from app.tui.times import wall
+from app.core.text import units
+from app.tui.rows.history import SHOWN, GroupRow, name_of, part_of, rows_of, said, tick
+from app.tui.screens.base_page import Line, PageScreen
+from app.tui.style import Span, wide
+from app.tui.time_format import wall
+from app.tui.widgets import chart
+from app.tui.widgets.chart import Canvas, Plot
+from app.tui.widgets.footer import Hint
+from app.tui.widgets.header import Header
+from app.tui.widgets.modal import in_sight
+from app.tui.widgets.strips import Lines
+from app.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -194,12 +195,12 @@ class HistoryScreen(PageScreen):
     @property
     def within(self) -> dict[str, str]:
         """The groups that were entered, as far as this metric is known by them."""
-        return {kind: name for kind, name, _ in self._path if kind in history.within(self.metric)}
+        return {kind: name for kind, name, _ in self._path if kind in time_buckets.within(self.metric)}
 
     @property
     def groupings(self) -> list[str]:
         """By what this metric can be told apart here."""
-        return [by for by in history.METRICS[self.metric] if by not in self.within]
+        return [by for by in time_buckets.METRICS[self.metric] if by not in self.within]
 
     @property
     def by(self) -> str:
@@ -285,7 +286,7 @@ class HistoryScreen(PageScreen):
     def _rule(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
         legend = [span for line in row.lines for span in ((f" {self._sample(line)} ", line.style), (f"{line.word} ", ""))]
         room = self.app.size.width - wide(legend)
-        step = "minute" if answer["step"] == 60 else amounts.age(answer["step"])
+        step = "minute" if answer["step"] == 60 else units.age(answer["step"])
         whose = "" if row.name is None else f", {name_of(row, self.look)}"
         title = SHOWN[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
         if wide([(title, "")]) > room - 4:
@@ -314,7 +315,7 @@ class HistoryScreen(PageScreen):
     def _when(self, answer: Mapping[str, Any], at: int) -> str:
         begin = answer["at"][at]
         first, last, now = (datetime.fromtimestamp(t, UTC) for t in (begin, begin + answer["step"], self.now))
-        text = self.look.own(amounts.clock(first, now) if answer["step"] == 60 else amounts.span(first, last, now))
+        text = self.look.own(units.clock(first, now) if answer["step"] == 60 else units.span(first, last, now))
         return f"{text} so far" if begin + answer["step"] > self.now else text
 
     @on(Table.Moved)
@@ -387,7 +388,7 @@ class HistoryScreen(PageScreen):
 
     def _leads(self, row: GroupRow) -> bool:
         """Whether there is something inside a row: other kinds to tell it apart by."""
-        return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in history.within(self.metric)
+        return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in time_buckets.within(self.metric)
 
     @on(Table.Opened)
     def _row_opened(self, message: Table.Opened) -> None:
@@ -444,7 +445,7 @@ def so_far(answer: Mapping[str, Any], now: float) -> str:
     since, begins = answer.get("since"), answer["at"]
     if since is None or since < begins[len(begins) // 2]:
         return ""
-    return f"{amounts.age(max(60.0, now - since))} of history so far"
+    return f"{units.age(max(60.0, now - since))} of history so far"
 
 
 def plot_of(answer: Mapping[str, Any], row: GroupRow, width: int, height: int) -> Plot:

@@ -14,21 +14,21 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from app.core import amounts, difference
-from app.tui.confirm import some, unnamed
-from app.tui.detail import Detail, Made
-from app.tui.doc import Doc, Row, Section
-from app.tui.filterline import FILTERING, FilterLine
-from app.tui.footer import HELP, Hint
-from app.tui.look import Look
-from app.tui.markedkeys import MARK, UNMARK
-from app.tui.panes.oplog import OPERATIONS, Operation, about, from_where, operation
-from app.tui.parts import Part
-from app.tui.screens.choice import Answer, ChoiceScreen, Question
-from app.tui.screens.listing import BACK, ListScreen
-from app.tui.screens.page import PageScreen
-from app.tui.table import Table
-from app.tui.verbs import Deed
+from app.core.text import diff, units
+from app.tui.actions.confirmations import some, unnamed
+from app.tui.actions.tasks import Deed
+from app.tui.rows.operations import OPERATIONS, Operation, about, from_where, operation
+from app.tui.screens.base_list import BACK, ListScreen
+from app.tui.screens.base_page import PageScreen
+from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.style import Look
+from app.tui.widgets.detail import Detail, Made
+from app.tui.widgets.document import Doc, Row, Section
+from app.tui.widgets.filter_input import FILTERING, FilterLine
+from app.tui.widgets.footer import HELP, Hint
+from app.tui.widgets.mark_hints import MARK, UNMARK
+from app.tui.widgets.table import Table
+from app.tui.widgets.table_parts import Part
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -70,7 +70,7 @@ def _since(value: str, args: dict[str, Any]) -> str:
     if not value:
         return ""
     try:
-        args["since"] = amounts.parse_duration(value)
+        args["since"] = units.parse_duration(value)
     except ValueError as error:
         return f"since {error}"
     return ""
@@ -208,7 +208,7 @@ class OperationsScreen(ListScreen):
         """The row as a line of text."""
         row = self.table.item
         if isinstance(row, Operation):
-            told = difference.told(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
+            told = diff.told(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
             self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.theirs(row.by)}: {told}")
             self.say("Copied, if the terminal allows it (tmux: set-clipboard on).")
 
@@ -260,7 +260,7 @@ def ask_undo(rows: Sequence[Operation], found: Mapping[str, Any], look: Look) ->
 
 def title(row: Operation, room: int, look: Look) -> str:
     """What a rule over it says."""
-    return look.cut(look.own(look.theirs(f"{row.verb} of {difference.thing(row.object, row.name)}")), max(10, room - 20), "middle")
+    return look.cut(look.own(look.theirs(f"{row.verb} of {diff.thing(row.object, row.name)}")), max(10, room - 20), "middle")
 
 
 class OperationScreen(PageScreen):

@@ -9,21 +9,23 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from app.tui import fitting, kindoc, taskdoc, timedoc, whydoc
-from app.tui.beside import in_sight
-from app.tui.changes import FRESH
-from app.tui.doc import Doc, Section
-from app.tui.facts import Facts, headline, title
-from app.tui.footer import Hint
-from app.tui.header import Header
-from app.tui.known import Known, gather, source_of
-from app.tui.logpager import Page, size_and_lines
-from app.tui.logview import LogView
-from app.tui.look import Look
-from app.tui.screens.choice import Answer, Question
+from app.tui.actions import right_size
+from app.tui.data.task_snapshot import Known, gather, source_of
+from app.tui.logviewer.pager import Page, size_and_lines
+from app.tui.logviewer.widget import LogView
+from app.tui.pages import task, timeline, why
+from app.tui.pages import task as page_task
+from app.tui.pages.task_facts import Facts, headline, title
+from app.tui.screens.base_page import Line
+from app.tui.screens.base_task import OneTask, row_of
+from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.screens.log import LogScreen
-from app.tui.screens.onetask import OneTask, row_of
-from app.tui.screens.page import Line
+from app.tui.state.row_changes import FRESH
+from app.tui.style import Look
+from app.tui.widgets.document import Doc, Section
+from app.tui.widgets.footer import Hint
+from app.tui.widgets.header import Header
+from app.tui.widgets.modal import in_sight
 from db.states import ACTIVE, WAITING
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class TaskScreen(OneTask):
         if self._known is None:
             return []
         status = self._facts(self._known).status
-        fits = [_FIT] if fitting.changes(self._known.task, self._known.about["fit"]) else []
+        fits = [_FIT] if right_size.changes(self._known.task, self._known.about["fit"]) else []
         if status in WAITING:
             return [*self._opening(), Hint("p", _PAUSE.get(status, "hold"), "p", 3), *_WAITING_HINTS, *fits, _COPY]
         if status in ACTIVE:
@@ -233,7 +235,7 @@ class TaskScreen(OneTask):
             self._do_cure(cure)
 
     def _do_cure(self, cure: Mapping[str, Any]) -> None:
-        self._do(lambda: [whydoc.deed(cure)] if self._rows() else [])
+        self._do(lambda: [why.deed(cure)] if self._rows() else [])
 
     def _ask_to_cancel(self, found: Sequence[Mapping[str, Any]]) -> None:
         if found:
@@ -243,7 +245,7 @@ class TaskScreen(OneTask):
         """Ask for what was used."""
         if known := self._known:
             ended = self._facts(known).status not in WAITING | ACTIVE
-            self._do(lambda: fitting.task(known.task, known.about["fit"], ended) if self._rows() else [])
+            self._do(lambda: right_size.task(known.task, known.about["fit"], ended) if self._rows() else [])
 
     def action_fit_template(self) -> None:
         """The same for the template, after a question."""
@@ -258,9 +260,9 @@ class TaskScreen(OneTask):
             fit, past = known.about["fit"], known.about["past"] or {}
 
             def make() -> Question:
-                return fitting.ask_template(template, fit, past.get("n", 1), self.look)
+                return right_size.ask_template(template, fit, past.get("n", 1), self.look)
 
-            self._ask(make, lambda _: self._do(lambda: fitting.template(template, fit)))
+            self._ask(make, lambda _: self._do(lambda: right_size.template(template, fit)))
 
     def action_why(self) -> None:
         """Why, in a line, as the rest of it stands here already; and to what can be done about it."""
@@ -290,24 +292,24 @@ def _in_a_line(facts: Facts) -> str:
 
 
 def _waiting(facts: Facts) -> Sequence[Section]:
-    return [whydoc.waiting(facts), *whydoc.cures(facts), *kindoc.relatives(facts), *_attempts(facts), *_rest(facts)]
+    return [why.waiting(facts), *why.cures(facts), *page_task.relatives(facts), *_attempts(facts), *_rest(facts)]
 
 
 def _running(facts: Facts) -> tuple[Sequence[Section], Sequence[Section]]:
-    return [taskdoc.now(facts)], [taskdoc.attempts(facts), *kindoc.relatives(facts), *_rest(facts)]
+    return [task.now(facts)], [task.attempts(facts), *page_task.relatives(facts), *_rest(facts)]
 
 
 def _over(facts: Facts) -> Sequence[Section]:
-    return [taskdoc.ended(facts), *_attempts(facts), *kindoc.relatives(facts), *_rest(facts)]
+    return [task.ended(facts), *_attempts(facts), *page_task.relatives(facts), *_rest(facts)]
 
 
 def _attempts(facts: Facts) -> Iterable[Section]:
-    return [taskdoc.attempts(facts)] if facts.runs else []
+    return [task.attempts(facts)] if facts.runs else []
 
 
 def _rest(facts: Facts) -> Iterable[Section]:
-    yield taskdoc.definition(facts)
-    yield from taskdoc.parameters(facts)
-    yield from taskdoc.slas(facts)
-    yield from timedoc.timeline(facts)
-    yield timedoc.history(facts)
+    yield task.definition(facts)
+    yield from task.parameters(facts)
+    yield from task.slas(facts)
+    yield from timeline.timeline(facts)
+    yield timeline.history(facts)

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from app.core import amounts, query
-from app.tui import views
-from app.tui.bulk import FIRST, ask_all, deeds_of, verbs_for
-from app.tui.changes import Changes
-from app.tui.filterline import FilterLine
-from app.tui.footer import Hint, row_hints
-from app.tui.header import COUNTED
-from app.tui.markedkeys import all_hints, marked_hints
-from app.tui.paging import PagedTable
-from app.tui.panes import listed
-from app.tui.parts import Part
-from app.tui.screens.ask import AskScreen
-from app.tui.screens.choice import Answer, ChoiceScreen, Question
-from app.tui.screens.deckverbs import DeckVerbs
-from app.tui.screens.listing import ListScreen
-from app.tui.verbs import Unfit
+from app.core import filter_query
+from app.core.text import units
+from app.tui.actions.bulk import FIRST, ask_all, deeds_of, verbs_for
+from app.tui.actions.tasks import Unfit
+from app.tui.rows import tasks as row_tasks
+from app.tui.screens.base_list import ListScreen
+from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.text_prompt import AskScreen
+from app.tui.screens.task_actions import DeckVerbs
+from app.tui.state import saved_views
+from app.tui.state.row_changes import Changes
+from app.tui.widgets.filter_input import FilterLine
+from app.tui.widgets.footer import Hint, row_hints
+from app.tui.widgets.header import COUNTED
+from app.tui.widgets.mark_hints import all_hints, marked_hints
+from app.tui.widgets.paged_table import PagedTable
+from app.tui.widgets.table_parts import Part
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -94,14 +95,14 @@ class TasksScreen(ListScreen, DeckVerbs):
     @property
     def chosen_columns(self) -> Sequence[str]:
         """The names of the columns that are shown."""
-        names = self.deck.memory.get("tasks.columns", list(listed.USUAL))
-        return [name for name in names if isinstance(name, str) and name in listed.COLUMNS]
+        names = self.deck.memory.get("tasks.columns", list(row_tasks.USUAL))
+        return [name for name in names if isinstance(name, str) and name in row_tasks.COLUMNS]
 
     def parts(self) -> Sequence[Part]:
-        return [listed.part(self.chosen_columns)]
+        return [row_tasks.part(self.chosen_columns)]
 
     def make_table(self) -> PagedTable:
-        return PagedTable(listed.part(self.chosen_columns), id="list")
+        return PagedTable(row_tasks.part(self.chosen_columns), id="list")
 
     @property
     def everything(self) -> bool:
@@ -121,7 +122,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         rows = self.paged.rows
         known = {name: sorted({str(row.facts[fact]) for row in rows if row.facts[fact]}) for name, fact in _NAMES}
         queues = [line.name for line in self.board.queues] if self.board else []
-        return query.completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
+        return filter_query.completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
 
     def row_hints(self) -> list[Hint]:
         """As on the deck, and what this list has beside."""
@@ -139,7 +140,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         table = self.paged
         if not (table.more_before or table.more_after):
             return {row.facts["status"] for row in table.rows}
-        return query.may_be(query.parse(self.words, datetime.fromtimestamp(self.now, UTC)))
+        return filter_query.may_be(filter_query.parse(self.words, datetime.fromtimestamp(self.now, UTC)))
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -164,8 +165,8 @@ class TasksScreen(ListScreen, DeckVerbs):
     def _fault(self) -> str:
         """What is wrong with the words of the filter."""
         try:
-            query.parse(self.words, datetime.fromtimestamp(self.now, UTC))
-        except query.BadQuery as error:
+            filter_query.parse(self.words, datetime.fromtimestamp(self.now, UTC))
+        except filter_query.BadQuery as error:
             return str(error)
         return ""
 
@@ -235,7 +236,7 @@ class TasksScreen(ListScreen, DeckVerbs):
             super().settle()
 
     def _show(self, way: str, answer: Mapping[str, Any]) -> None:
-        table, rows = self.paged, listed.listed(answer["columns"], answer["rows"])
+        table, rows = self.paged, row_tasks.listed(answer["columns"], answer["rows"])
         before, after = answer["more_before"], answer["more_after"]
         if way == "before":
             rows, after = (*rows, *table.rows), table.more_after
@@ -258,7 +259,7 @@ class TasksScreen(ListScreen, DeckVerbs):
 
     def _title(self, of: int) -> None:
         view = self.paged.views[0]
-        some = "more" if self.total is None else amounts.count(self.total)
+        some = "more" if self.total is None else units.count(self.total)
         self._of = of
         view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said()
         self.paged.keep_text = self.look.theirs(self.words)
@@ -298,7 +299,7 @@ class TasksScreen(ListScreen, DeckVerbs):
         shown = self.chosen_columns
         tick = self.look.own("✓")
         answers = [
-            Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}") for name, choice in listed.COLUMNS.items()
+            Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}") for name, choice in row_tasks.COLUMNS.items()
         ]
         answers += [Answer("n", "as they are"), Answer("0", "the usual ones")]
         question = Question("Columns", [], answers, safe="n", column=True, deaf=0.0)
@@ -308,37 +309,37 @@ class TasksScreen(ListScreen, DeckVerbs):
         if letter is None:
             return
         shown = [] if letter == "0" else list(self.chosen_columns)
-        name = next((name for name, choice in listed.COLUMNS.items() if choice.letter == letter), None)
+        name = next((name for name, choice in row_tasks.COLUMNS.items() if choice.letter == letter), None)
         if name in shown:
             shown.remove(name)
         elif name is not None:
             shown.append(name)
-        order = list(listed.COLUMNS)
-        self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(listed.USUAL))
+        order = list(row_tasks.COLUMNS)
+        self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(row_tasks.USUAL))
         if letter != "0" and self.app.screen is self:
             self.action_columns()
 
     def _set_columns(self, names: Sequence[str]) -> None:
         self.deck.memory.put("tasks.columns", list(names))
-        self.paged.regrid(listed.part(names))
+        self.paged.regrid(row_tasks.part(names))
 
     # -- saved views ------------------------------------------------------------------------------------------------
 
     def action_views(self) -> None:
         """Take a saved view, or save this one."""
-        saved = views.saved(self.deck.memory)
-        answers = [Answer(letter, self.look.theirs(f"{view.name}   {view.words or 'all'}")) for letter, view in views.lettered(saved)]
+        saved = saved_views.saved(self.deck.memory)
+        answers = [Answer(letter, self.look.theirs(f"{view.name}   {view.words or 'all'}")) for letter, view in saved_views.lettered(saved)]
         answers += [Answer("s", "save what is shown now under a name"), Answer("D", "forget a saved view"), Answer("n", "none")]
         self.app.push_screen(ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)), self._view_chosen)
 
     def _view_chosen(self, letter: str | None) -> None:
         if letter == "s":
             says = "A name for this filter, order and columns; enter saves"
-            self.app.push_screen(AskScreen("Save this view", says, fault=views.name_fault), self._save_view)
+            self.app.push_screen(AskScreen("Save this view", says, fault=saved_views.name_fault), self._save_view)
         elif letter == "D":
             self.app.push_screen(AskScreen("Forget a view", "The name of the view to forget"), self._forget_view)
         elif letter is not None:
-            view = dict(views.lettered(views.saved(self.deck.memory)))[letter]
+            view = dict(saved_views.lettered(saved_views.saved(self.deck.memory)))[letter]
             self.order, self.down = view.order if view.order in [name for _, name, _ in self.ORDERS] else "number", view.down
             self._order_before = None
             if view.columns:
@@ -346,15 +347,15 @@ class TasksScreen(ListScreen, DeckVerbs):
             self.filter_by(view.words)
 
     def _save_view(self, name: str | None) -> None:
-        if name and len(views.saved(self.deck.memory)) >= len(views.LETTERS):
+        if name and len(saved_views.saved(self.deck.memory)) >= len(saved_views.LETTERS):
             self.say("There is no letter left for another view: forget one first (V, then D).", "warn")
         elif name:
-            views.save(self.deck.memory, views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
+            saved_views.save(self.deck.memory, saved_views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
             self.say(self.look.theirs(f"Saved as {name}: V has it."))
 
     def _forget_view(self, name: str | None) -> None:
         if name:
-            gone = views.forget(self.deck.memory, name)
+            gone = saved_views.forget(self.deck.memory, name)
             self.say(self.look.theirs(f"Forgot {name}." if gone else f"There is no view {name} of yours."), "" if gone else "warn")
 
     # -- marks ------------------------------------------------------------------------------------------------------
@@ -482,6 +483,6 @@ class TasksScreen(ListScreen, DeckVerbs):
         self._title_again()
 
 
-def _place(row: listed.Listed) -> list[Any]:
+def _place(row: row_tasks.Listed) -> list[Any]:
     """Where a page begins that begins with this row."""
     return [row.facts["at"], row.number]

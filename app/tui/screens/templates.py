@@ -10,15 +10,15 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from app.tui.detail import Detail, Made
-from app.tui.footer import Hint
-from app.tui.look import Look
-from app.tui.panes.templates import TEMPLATES, Template, about, template, used
-from app.tui.parts import Part
-from app.tui.screens.choice import Answer, ChoiceScreen, Question
-from app.tui.screens.listing import ListScreen
-from app.tui.table import Table
-from app.tui.verbs import Deed
+from app.tui.actions.tasks import Deed
+from app.tui.rows.templates import TEMPLATES, Template, about, template, used
+from app.tui.screens.base_list import ListScreen
+from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.style import Look
+from app.tui.widgets.detail import Detail, Made
+from app.tui.widgets.footer import Hint
+from app.tui.widgets.table import Table
+from app.tui.widgets.table_parts import Part
 
 if TYPE_CHECKING:
     from app.client import Client

@@ -1,0 +1,136 @@
+"""Tasks chosen by filters instead of numbers: which of them a verb means, what is asked before, and what is told afterwards."""
+
+from __future__ import annotations
+
+from app.cli import output, styles
+from app.core.text.sanitize import clean, cut
+from app.errors import Usage
+from db.states import ENDED, WAITING, Task, ordered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from app.cli.context import Session
+    from app.cli.parser import Args
+
+_WAITING = (Task.QUEUED.value, *ordered(WAITING - {Task.QUEUED}))
+STATES = {
+    "cancel": ("running", *_WAITING),
+    "hold": tuple(state for state in _WAITING if state != "held"),
+    "release": ("held",),
+    "retry": ("failed", "timed_out", "lost"),
+    "rm": ordered(ENDED),
+    "set": ("running", *_WAITING),
+    "front": _WAITING,
+}
+"""What a verb means when no state is named: those that it is for. Nobody who wants failed tasks again means those that were cancelled."""
+
+NAMED = 3
+"""Tasks that a question names, and refusals that are told one by one."""
+
+
+def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
+    """The filters, with the verb's own states where they name none."""
+    again = ("succeeded",) if getattr(args, "again", False) else ()
+    states = ["running"] if getattr(args, "signal", None) else [*STATES[verb], *again]
+    if getattr(args, "to_at", None):
+        states = [*_WAITING]
+    if "filter" in chosen:
+        named = any(word.startswith("status:") for word in chosen["filter"].split())
+        return chosen if named else {"filter": f"{chosen['filter']} status:{','.join(states)}"}
+    return chosen if "status" in chosen else {**chosen, "status": states}
+
+
+def usual(verb: str) -> str:
+    """The states that a verb means, in words."""
+    return _words(STATES[verb])
+
+
+def _words(states: Iterable[str]) -> str:
+    """`failed, timed out or lost`."""
+    *others, last = map(styles.word, states)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int | None] | None:
+    """What to go on with: filters may find more than was thought, so ask, or want --yes where nobody can answer.
+
+    The selection, as of the question where there was one: nobody agreed to what has come or changed since; and of how many tasks it was,
+    else None. None when they find nothing. Raises Usage without a yes. `what` is the verb as a sentence begins: "set priority 5 on".
+    """
+    if args.yes:
+        return chosen, None
+    counts, first, as_of = _looked_up(session, chosen)
+    if not (output.keyboard() and output.people()):
+        raise Usage(f"this would {what} {_counted(counts)}. Nothing was changed.", "To do it: --yes")
+    if not counts:
+        nothing(verb, chosen)
+        return None
+    which = f"{what} {_counted(counts)}: {_named(first, sum(counts.values()))}"
+    if not output.ask(f"{which[:1].upper()}{which[1:]}?"):
+        raise Usage("nothing was changed.")
+    return {**chosen, "as_of": as_of}, sum(counts.values())
+
+
+def nothing(verb: str, chosen: dict[str, Any]) -> None:
+    """Say that the filters found no task, and which states were looked for."""
+    if "filter" in chosen:
+        return output.note(f"nothing to {verb}: no task matches {cut(clean(chosen['filter']), 200)}")
+    output.note(f"nothing to {verb}: no task that matches is {_words(chosen['status'])}. Others: --status STATE")
+
+
+def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
+    """How many tasks the filters find in each state, the newest of them, and the last event that was known then."""
+    if "filter" in chosen:
+        found = session.call("review", **chosen)
+        return {state: count for state, count in found["statuses"].items() if count}, found["first"], found["as_of"]
+    first = session.call("ls", **chosen, limit=NAMED)
+    states = chosen["status"] if first["total"] else []
+    if len(states) == 1:
+        return {states[0]: first["total"]}, first["tasks"], first["as_of"]
+    counts = {state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"] for state in states}
+    return {state: count for state, count in counts.items() if count}, first["tasks"], first["as_of"]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """`14 tasks (12 queued, 2 running)`, or in one state only `14 queued tasks`."""
+    total = sum(counts.values())
+    tasks = f"task{'' if total == 1 else 's'}"
+    if len(counts) == 1:
+        return f"{total:,} {styles.word(next(iter(counts)))} {tasks}"
+    told = ", ".join(f"{count:,} {styles.word(state)}" for state, count in counts.items())
+    return f"{total:,} {tasks} ({told})" if told else "no task now"
+
+
+def _named(tasks: list[dict[str, Any]], total: int) -> str:
+    """`#42 nightly, #41 thumbs`, and that there are more."""
+    names = ", ".join(f"#{task['number']} {cut(clean(task['name']), 24)}" for task in tasks[:NAMED])
+    return names if total <= len(tasks[:NAMED]) else f"{names}, …"
+
+
+def told(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
+    """What became of them, counted, on stdout; the first of what was refused or is to be known, on stderr."""
+    counts: dict[str, int] = {}
+    for row in done["done"]:
+        counts[said(row)] = counts.get(said(row), 0) + 1
+    for outcome, count in counts.items():
+        output.line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
+    _some(done.get("notes", ()))
+    _some(refusal["message"] for refusal in done.get("refused", ()))
+
+
+def left_alone(done: dict[str, Any], asked: int) -> None:
+    """Say how many of those that a person was asked about have changed since; nothing was done to them."""
+    if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
+        has, it = ("has", "it") if left == 1 else ("have", "them")
+        output.note(f"{left:,} of the {asked:,} {has} changed since you were asked; nothing was done to {it}.")
+
+
+def _some(texts: Iterable[str]) -> None:
+    lines = list(texts)
+    for text in lines[:NAMED]:
+        output.note(text)
+    if len(lines) > NAMED:
+        output.note(f"and {len(lines) - NAMED:,} more like these.")

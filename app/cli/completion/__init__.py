@@ -1,0 +1,1 @@
+"""Shell completion: candidates and the scripts that ask for them."""

@@ -1,0 +1,46 @@
+"""How states look on the command line: the signs of `core.signs`, and the SGR codes of their styles."""
+
+from __future__ import annotations
+
+from app.core.text.status_glyphs import ALERTS, QUEUES, RUNTIME, STATES, STRANGE
+
+SIGNS = {**RUNTIME, **STATES, **ALERTS}
+
+WORDS = {word: sign[3] for word, sign in QUEUES.items()}
+"""Styles of a queue's word."""
+
+SEVERITIES = {"critical": ("CRIT", "broken"), "warning": ("warn", "warn"), "info": ("info", "")}
+
+CODES = {
+    "bold": "1",
+    "dim": "2",
+    "alive": "36",
+    "well": "32",
+    "warn": "33",
+    "late": "31",
+    "broken": "1;31",
+    "unknown": "1;35",
+}
+"""SGR codes of the styles; 16 colours carry everything."""
+
+TO_ASCII = str.maketrans(
+    {"–": "-", "…": "~", "·": "|", "•": "*", "▲": "!", "△": "'", "●": "*", "‖": '"', "✗": "X", "✓": "+"}
+)
+"""Our own marks where the locale is not UTF-8."""
+
+
+def state(status: str, ascii: bool = False) -> tuple[str, str]:
+    """`● running` and its style."""
+    sign = SIGNS.get(status, STRANGE)
+    return f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not STRANGE else status.replace('_', ' ')}", sign[3]
+
+
+def place(status: str) -> tuple[str, str]:
+    """A pool's word and its style: that of a queue which does the same."""
+    shown = "open" if status == "active" else status
+    return shown, WORDS.get(shown, "")
+
+
+def word(status: str) -> str:
+    """`timed out`."""
+    return SIGNS[status][2] if status in SIGNS else status.replace("_", " ")

@@ -1,0 +1,1 @@
+"""The definitions file: model, formats and fault positions."""

@@ -1,0 +1,208 @@
+"""The definitions file: pools, queues, templates and SLAs as one TOML or YAML text.
+
+The file is the whole truth of each thing it names (a key left out has its default) and says nothing of what it does not
+name. Numbers may be amounts (`"32G"`, `"30m"`); seconds, cores and MiB otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.core import sla
+from app.core.schema import parameters
+from app.core.task_spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
+from app.core.text.sanitize import clean, cut, nearest, valid_name
+from app.core.text.units import quoted
+from app.errors import Problem, Usage
+
+MOST_FAULTS = 10
+
+
+def _schema_of_parameters(value: Any) -> Any:
+    try:
+        parameters.check_schema(value)
+    except Problem as problem:
+        raise ValueError(problem.message) from None
+    return value
+
+
+def _severity(value: Any) -> int:
+    if value not in sla.SEVERITIES:
+        raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quoted(str(value))}")
+    return sla.SEVERITIES[value]
+
+
+class Definition(BaseModel):
+    """What every table of the file obeys: no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class PoolDefinition(Definition):
+    """`sla` is the name of the one that holds for every task of its queues."""
+
+    total_cpu: Cpu
+    total_memory: Size
+    sla: NameStr | None = None
+    description: str | None = None
+
+
+class QueueDefinition(Definition):
+    """Without `capacity`: as many as the pool has cores."""
+
+    pool: NameStr = "default"
+    capacity: Capacity | None = None
+    priority: Priority = 0
+    description: str | None = None
+
+
+class TemplateDefinition(Definition):
+    """How to run (`engine`, `schema`), what may be filled in (`parameters`, JSON Schema), defaults for its tasks."""
+
+    engine: str
+    schema_: Any = Field(alias="schema")
+    parameters: Annotated[dict[str, Any], BeforeValidator(_schema_of_parameters)] = {}
+    type: NameStr | None = None
+    description: str | None = None
+    queue: NameStr | None = None
+    timeout: Duration | None = None
+    cpu: Cpu | None = None
+    memory: Size | None = None
+    retries: Retries | None = None
+
+
+class SlaDefinition(Definition):
+    """See `app.core.sla`; `severity` is stored as the priority."""
+
+    conditions: Annotated[dict[str, Any], BeforeValidator(sla.normal)]
+    actions: dict[str, Any] = {}
+    severity: Annotated[int, BeforeValidator(_severity)] = sla.SEVERITIES["warning"]
+    enabled: bool = True
+
+
+KINDS: Mapping[str, type[Definition]] = {
+    "pools": PoolDefinition,
+    "queues": QueueDefinition,
+    "templates": TemplateDefinition,
+    "slas": SlaDefinition,
+}
+"""The tables of the file, in the order in which they refer to each other."""
+
+Definitions = dict[str, dict[str, Any]]
+"""{"pools": {name: PoolDefinition}, "queues": …, "templates": …, "slas": …}; every kind is there."""
+
+
+def parse(text: str, format: str = "toml") -> Definitions:
+    """What a file defines. Raises Usage with everything that is wrong in it, each fault with its table and key."""
+    found, faults = examine(text, format)
+    if faults:
+        more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+        raise Usage("; ".join([*faults[:MOST_FAULTS], *more]) + ".", "Nothing was changed.")
+    return found
+
+
+def examine(text: str, format: str = "toml") -> tuple[Definitions, list[str]]:
+    """What a file defines as far as it is sound, and everything that is wrong in it. Raises Usage for a text that cannot be read."""
+    from app.core.definitions import toml_yaml
+
+    data = toml_yaml.read(text, format)
+    found: Definitions = {kind: {} for kind in KINDS}
+    faults: list[str] = []
+    for kind, tables in data.items():
+        for name, definition in _tables(kind, tables, faults):
+            found[kind][name] = definition
+    return found, faults
+
+
+def document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """One definition as the file holds it, from its row: without what is the default, numbers as amounts."""
+    fields = KINDS[kind].model_fields
+    found = {}
+    for name, field in fields.items():
+        value = row.get(field.alias or name)
+        if value is not None and (field.is_required() or value != field.default):
+            found[field.alias or name] = _WRITE.get(name, lambda value: value)(value)
+    return found
+
+
+def check(definition: type[Definition], values: Mapping[str, Any]) -> Any:
+    """One definition from the options of a command. Raises Usage with everything that is wrong."""
+    try:
+        return definition.model_validate(dict(values))
+    except ValidationError as error:
+        raise Usage("; ".join(_words(error, definition)) + ".", "Nothing was changed.") from None
+
+
+def _tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[str, Any]]:
+    if kind not in KINDS:
+        faults.append(f"unknown table {quoted(str(kind))}{_nearest(kind, KINDS)}")
+    elif not isinstance(tables, Mapping):
+        faults.append(f"{kind} must be tables, such as [{kind}.NAME]")
+    else:
+        for name, body in tables.items():
+            if fault := _fault_of_name(name):
+                faults.append(f"{kind}: {fault}")
+                continue
+            try:
+                yield name, KINDS[kind].model_validate(body)
+            except ValidationError as error:
+                faults.extend(f"{kind}.{clean(name)}: {words}" for words in _words(error, KINDS[kind]))
+
+
+def _fault_of_name(name: Any) -> str:
+    if not isinstance(name, str):
+        return f"the name {quoted(str(name))} must be text: put it in quotes"
+    fault = valid_name(name)
+    return f"a name {fault}" if fault else ""
+
+
+def _words(error: ValidationError, model: type[Definition]) -> Iterator[str]:
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    for fault in error.errors(include_url=False):
+        where = ".".join(clean(str(step)) for step in fault["loc"])
+        yield _sentence(cut(where, 80), fault, known)
+
+
+def _sentence(where: str, fault: Any, known: list[str]) -> str:
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key {quoted(where)}{_nearest(where, known)}"
+    if kind == "missing":
+        return f"needs {where}"
+    if kind == "model_type":
+        return "must be a table"
+    if kind == "value_error":
+        said = str(fault["ctx"]["error"])
+        return said if said.startswith((where, "schema:")) else f"{where} {said}"
+    return f"{where} {_TYPES.get(kind, 'is not what belongs here')}, not {quoted(str(fault['input']))}"
+
+
+_TYPES = {"string_type": "must be text", "dict_type": "must be a table", "bool_type": "must be true or false"}
+
+
+def _nearest(word: Any, known: Iterable[str]) -> str:
+    near = nearest(str(word), known)
+    return f". Nearest: {near}" if near else f" (known: {', '.join(known)})"
+
+
+def _size(mib: float) -> str | float:
+    if mib and mib % 1024 == 0:
+        return f"{int(mib / 1024)}G"
+    return f"{int(mib)}M" if mib % 1 == 0 else mib
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value % 1 == 0 else value
+
+
+_WRITE: dict[str, Any] = {
+    "total_cpu": _number,
+    "cpu": _number,
+    "total_memory": _size,
+    "memory": _size,
+    "timeout": sla.written,
+    "severity": sla.severity,
+}

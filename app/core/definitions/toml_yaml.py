@@ -1,0 +1,205 @@
+"""TOML and YAML: read safely, and written so that they read back the same.
+
+A text is at most 4 MiB and 200,000 values (references to earlier parts make small YAML texts huge), its keys are
+unique, and it holds text that can be stored. What is written has a stable layout, and scripts of several lines stay
+readable.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tomlkit
+import yaml
+from tomlkit import items
+from tomlkit.container import Container
+
+from app.core.text.sanitize import clean, cut
+from app.core.text.units import quoted
+from app.errors import Refused, Usage
+
+FORMATS = ("toml", "yaml")
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 200_000
+
+_SPREAD = ("properties", "$defs", "definitions")
+"""Keys of a JSON Schema whose entries get a line each."""
+_PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
+"""Text without controls, direction marks and the like, which are written as escapes."""
+_UNSEEN = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
+
+
+def read(text: str, format: str) -> dict[str, Any]:
+    """The tables in a text. Raises Usage with the line."""
+    if format not in FORMATS:
+        raise Usage(f"format must be toml or yaml, not {quoted(format)}")
+    if len(text) > MAX_BYTES:
+        raise Usage(f"the file is larger than {MAX_BYTES // 1024 // 1024}M. Nothing was changed.")
+    try:
+        text.encode()
+        found = tomllib.loads(text) if format == "toml" else _load(text)
+    except UnicodeEncodeError as error:
+        raise Usage(f"line {_line(text, error.start)}: is not UTF-8. Nothing was changed.") from None
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise Usage(f"{_place(error)}. Nothing was changed.") from None
+    except (RecursionError, ValueError) as error:
+        raise Usage(f"cannot be read: {cut(clean(str(error)), 120)}. Nothing was changed.") from None
+    if not isinstance(found, dict):
+        raise Usage("must hold tables such as queues and templates. Nothing was changed.")
+    _check(found)
+    return found
+
+
+def write(document: Mapping[str, Mapping[str, Mapping[str, Any]]], format: str) -> str:
+    """{kind: {name: {key: value}}} as text. Raises Refused for what TOML cannot hold."""
+    if format not in FORMATS:
+        raise Usage(f"format must be toml or yaml, not {quoted(format)}")
+    return _toml(document) if format == "toml" else _yaml(document)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, as TOML does."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name in seen and name is not None:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str) -> Any:
+    found = yaml.load(text, _Loader)
+    return {} if found is None else found
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _place(error: Exception) -> str:
+    """`line 3: what the parser said`."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        said = getattr(error, "problem", None) or "cannot be read as YAML"
+        return f"line {mark.line + 1}: {cut(clean(said), 120)}"
+    what, _, at = str(error).rpartition(" (at ")
+    line = at.split(",")[0] if at.startswith("line") else "at the end"
+    hint = " (names and texts take no control characters)" if what.startswith("Illegal character") else ""
+    return f"{line}: {cut(clean(what), 120)}{hint}"
+
+
+def _check(found: Any) -> None:
+    """Every value once, with a limit; texts that can be stored."""
+    pending, count = [found], 0
+    while pending:
+        node = pending.pop()
+        count += 1
+        if count > MAX_NODES:
+            raise Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
+        if isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node):
+            raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
+        if isinstance(node, dict):
+            pending.extend(node)
+        pending.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+
+
+def _toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    for path, value in _leaves(document, ()):
+        if value is None:
+            where = ".".join(clean(str(step)) for step in path)
+            raise Refused(f"{where} is null, which TOML cannot hold.", "Take YAML: taskdeck export --format yaml")
+    made = tomlkit.document()
+    for kind, found in document.items():
+        tables = tomlkit.table(is_super_table=True)
+        for name, body in found.items():
+            tables.append(_key(name), _definition(body))
+        made.append(_key(kind), tables)
+    # Only text in double quotes holds any of these.
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", tomlkit.dumps(made))
+
+
+def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    steps = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    if steps is None:
+        yield path, value
+    for step, inner in steps or ():
+        yield from _leaves(inner, (*path, step))
+
+
+def _definition(body: Mapping[str, Any]) -> items.Table:
+    """Return the table of one definition: plain keys first, then what needs its own table."""
+    own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
+    made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
+    for key in sorted(body, key=lambda key: key in own):
+        made.append(_key(key), _spread(body[key]) if key in own else _value(body[key]))
+    return made
+
+
+def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
+    return key == "parameters" or any(isinstance(inner, str) and "\n" in inner for inner in value.values())
+
+
+def _spread(body: Mapping[str, Any]) -> items.Table:
+    """Return a table with a line for each entry of the keys in `_SPREAD`."""
+    made = items.Table(Container(parsed=True), items.Trivia(), False)
+    for key, value in body.items():
+        if key in _SPREAD and isinstance(value, Mapping) and value:
+            for name, inner in value.items():
+                made.append(_key(key, name), _value(inner))
+        else:
+            made.append(_key(key), _value(value))
+    return made
+
+
+def _key(*names: str) -> items.Key:
+    """Return a key. tomlkit takes quadratic time for dotted ones of its own."""
+    text = ".".join(items.SingleKey(name).as_string() for name in names)
+    return items.SingleKey(text, items.KeyType.Bare)
+
+
+def _value(value: Any) -> items.Item:
+    if isinstance(value, Mapping):
+        made = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
+        for key, inner in value.items():
+            made.append(_key(key), _value(inner))
+        return made
+    if isinstance(value, list):
+        array, values = tomlkit.array(), [_value(inner) for inner in value]
+        array.add_line(*values[:-1], indent="", newline=False)
+        array.add_line(*values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False)
+        return array
+    return _string(value) if isinstance(value, str) else tomlkit.item(value)
+
+
+def _string(text: str) -> items.String:
+    """Keep a script as it was typed: in single quotes, over several lines where it has some."""
+    literal = _PLAIN_LINES.fullmatch(text) and "'''" not in text and not text.endswith("'")
+    if literal and "\n" in text:
+        return items.String(items.StringType.MLL, text, f"\n{text}", items.Trivia())
+    return tomlkit.string(text, literal=bool(literal and '"' in text and "'" not in text))
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML in the order given, without references, several lines as a block."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if not _PLAIN_LINES.fullmatch(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    plain = {kind: dict(tables) for kind, tables in document.items() if tables}
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)

@@ -1,0 +1,1 @@
+"""Dispatch decisions, waiting reasons and forecasts."""

@@ -1,0 +1,53 @@
+"""Pools that give out more than their machine has: not wrong, as cores may be shared on purpose, but to be known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from app.core.text import units
+from app.core.text.sanitize import clean
+
+Row = Mapping[str, Any]
+"""A pool: name, total_cpu (cores), total_memory (MiB)."""
+_WRITE = {"cpu": units.plain, "memory": units.memory}
+_SLACK = 1.001
+"""A figure that was typed may be a rounded one."""
+
+
+class Oversize(NamedTuple):
+    """A sentence, and the pool to make smaller, with its `cpu` and `memory` that would fit; `alone`: it is too large by itself."""
+
+    said: str
+    pool: str
+    fits: dict[str, float]
+    alone: bool
+
+
+def found(pools: Sequence[Row], cpu: float, memory: float) -> Iterator[Oversize]:
+    """Each pool that is larger than a machine of so much by itself; where none is, what all are larger in together."""
+    there = {"cpu": cpu, "memory": memory}
+    alone = [(pool, over) for pool in pools if (over := _over({what: pool[f"total_{what}"] for what in there}, there))]
+    for pool, over in alone:
+        said = _told(f"pool {clean(pool['name'])} gives", over, there)
+        yield Oversize(said, pool["name"], {what: there[what] for what in over}, True)
+    sums = {what: sum(pool[f"total_{what}"] for pool in pools) for what in there}
+    for what, total in () if alone else _over(sums, there).items():
+        size, name = max((pool[f"total_{what}"], pool["name"]) for pool in pools)
+        yield Oversize(_told("the pools together give", {what: total}, there), name, {what: max(1.0, size - total + there[what])}, False)
+
+
+def after(pools: Sequence[Row], cpu: float, memory: float, changed: Iterable[str]) -> list[str]:
+    """The sentences to say once these pools were changed: of each of them, and of all together."""
+    names = {*changed}
+    return [one.said for one in found(pools, cpu, memory) if not one.alone or one.pool in names]
+
+
+def _over(given: Mapping[str, float], there: Mapping[str, float]) -> dict[str, float]:
+    return {what: amount for what, amount in given.items() if amount > there[what] * _SLACK}
+
+
+def _told(who: str, over: Mapping[str, float], there: Mapping[str, float]) -> str:
+    gives = " and ".join(f"{_WRITE[what](amount)} {what}" for what, amount in over.items())
+    has = " and ".join(_WRITE[what](there[what]) for what in over)
+    return f"{who} out {gives}, but this machine has {has}"

@@ -1,0 +1,91 @@
+"""What past runs of the same kind say about the next one: how long it takes, and how much to ask for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
+
+from app.core.scheduling.forecast import ENOUGH_RUNS, Usual, usual
+from app.core.text.units import plain
+
+MARGIN = 1.2
+"""A request is the 95th percentile of what was used, and a fifth more."""
+SHORTEST = 1.0
+"""Seconds: a shorter run says nothing about the cores it needs."""
+
+
+class Run(NamedTuple):
+    """One successful run: seconds, CPU seconds, peak MiB; None where it was not measured."""
+
+    seconds: float | None
+    cpu_seconds: float | None
+    peak: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """`n` past runs. `of` says of what: "template", "name", or "like" for names that differ in their digits only.
+
+    Cores are means of whole runs, MiB are peaks; each with the most and the 95th percentile (None: not measured).
+    """
+
+    of: str
+    n: int
+    usual: Usual | None
+    cpu_most: float | None
+    cpu_p95: float | None
+    memory_most: float | None
+    memory_p95: float | None
+
+    @property
+    def cpu(self) -> float | None:
+        """Cores to ask for."""
+        return None if self.cpu_p95 is None else rounded_cpu(self.cpu_p95 * MARGIN)
+
+    @property
+    def memory(self) -> float | None:
+        """MiB to ask for."""
+        return None if self.memory_p95 is None else rounded_memory(self.memory_p95 * MARGIN)
+
+
+def learn(of: str, runs: Sequence[Run]) -> Past | None:
+    """What these runs say; None when they are too few to say anything."""
+    if len(runs) < ENOUGH_RUNS:
+        return None
+    seconds = [run.seconds for run in runs if run.seconds is not None]
+    cores = [
+        run.cpu_seconds / run.seconds
+        for run in runs
+        if run.cpu_seconds is not None and run.seconds is not None and run.seconds >= SHORTEST
+    ]
+    peaks = [run.peak for run in runs if run.peak]
+    return Past(of, len(runs), usual(seconds), *_most_and_p95(cores), *_most_and_p95(peaks))
+
+
+def _most_and_p95(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The greatest and the 95th percentile (nearest rank); None, None under 3 of them."""
+    if len(values) < ENOUGH_RUNS:
+        return None, None
+    ranked = sorted(values)
+    return ranked[-1], ranked[ceil(0.95 * len(ranked)) - 1]
+
+
+def rounded_cpu(cores: float) -> float:
+    """Up to a tenth below one core, to a half above; never nothing."""
+    step = 10 if cores <= 1 else 2
+    return max(1, ceil(round(cores * step, 6))) / step
+
+
+def rounded_memory(mib: float) -> float:
+    """MiB rounded up to what a person would type: `64M` `110M` `1.3G` `11G`."""
+    if mib < 1000:
+        step = 1 if mib < 100 else 10
+        return float(max(1, ceil(round(mib / step, 6))) * step)
+    step = 102.4 if mib < 10 * 1024 else 1024
+    return round(ceil(round(mib / step, 6)) * step, 1)
+
+
+def typed_memory(mib: float) -> str:
+    """MiB as a person would type them, nothing lost: `11G` `1.3G` `110M`."""
+    in_g = plain(mib / 1024)
+    return f"{in_g}G" if mib >= 1000 and abs(float(in_g) * 1024 - mib) < 0.01 else f"{plain(mib)}M"

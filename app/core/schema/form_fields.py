@@ -1,0 +1,280 @@
+"""The fields of a form made from a schema: where each value stands, and how a text becomes a value and back. Pure.
+
+`app.core.schema.form_outline` finds them. What the values may be is judged by `app.core.schema.parameters` alone; `value_of` reads a text
+as `taskdeck submit -p` does.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from app.core.schema import parameters
+from app.core.schema.secrets import declared
+from app.core.text.sanitize import MASK, is_secret_name
+
+Path = tuple[str, ...]
+"""Where a value stands: names from the outside in. The last one is `REST` for what an object holds beside its fields."""
+
+REST = "\0"
+"""No name that any value may have: no process can be given a NUL."""
+REFERENCES = ("env:", "file:")
+"""What a text begins with that says where a secret is: `env:API_TOKEN`, `file:~/.token`."""
+
+_PATHS = ("file-path", "directory-path", "path")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value to fill in. `schema` has what its references and `allOf` say taken in."""
+
+    path: Path
+    schema: Mapping[str, Any] = field(compare=False)
+    kinds: frozenset[str]
+    """The JSON types it takes; none said, none here."""
+    required: bool = False
+    """Whether a task cannot do without it, whatever else is filled in."""
+    needed: bool = False
+    """Whether its group cannot do without it."""
+    items: frozenset[str] | None = None
+    """The types of the items of a list of plain values; None for anything else."""
+    choices: tuple[tuple[str, Any, str], ...] = field(default=(), compare=False)
+    """What it may be when that is a list: the text of each value, the value, its title."""
+
+    @property
+    def name(self) -> str:
+        """As errors name it: `ref.species`; `ref.*` for what `ref` holds beside its fields."""
+        return ".".join((*self.path[:-1], "*")) if self.is_rest else ".".join(self.path)
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it takes what an object holds beside its fields."""
+        return self.path[-1] == REST
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off and nothing else."""
+        return self.kinds == {"boolean"}
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes plain values with commas between them."""
+        return self.items is not None and "string" not in self.kinds
+
+    @property
+    def is_json(self) -> bool:
+        """Whether only JSON says its value."""
+        return bool(self.kinds) and self.kinds <= {"object", "array", "null"} and not self.is_list
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is folded away until it is asked for."""
+        return self.schema.get("hidden") is True or self.schema.get("readOnly") is True
+
+    @property
+    def secret(self) -> bool:
+        """Whether its text is masked, and may say where the secret is instead (`REFERENCES`)."""
+        if self.choices or not self.kinds <= {"string", "null"}:
+            return False
+        return declared(self.schema) or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATHS)
+
+    @property
+    def default(self) -> str:
+        """The text of its default; "" when there is none."""
+        return text_of(self, self.schema["default"]) if "default" in self.schema else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Fields under a title; `path` is () when they are parameters themselves, else that of the object they are parts of."""
+
+    path: Path
+    title: str
+    about: str
+    fields: tuple[Field, ...]
+    required: bool = True
+    """Whether the object is there even when nothing of it is filled in."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """All groups of a schema in its order."""
+
+    groups: tuple[Group, ...]
+
+    @cached_property
+    def fields(self) -> Mapping[Path, Field]:
+        """Every field by its path."""
+        return {found.path: found for group in self.groups for found in group.fields}
+
+    @cached_property
+    def objects(self) -> Mapping[Path, bool]:
+        """Every object that is a group, by its path, with whether it is always there."""
+        return {group.path: group.required for group in self.groups if group.path}
+
+    def values(self, texts: Mapping[Path, str]) -> dict[str, Any]:
+        """The parameters that these texts say. A text that is "" says nothing."""
+        tree: dict[str, Any] = {}
+        for path in (path for path, needed in self.objects.items() if needed):
+            _inside(tree, path)
+        for path, found in self.fields.items():
+            if text := texts.get(path, ""):
+                _put(tree, found, value_of(found, text))
+        self._switch_off(tree)
+        return tree
+
+    def unread(self, texts: Mapping[Path, str]) -> list[Field]:
+        """The fields for further names whose text is no JSON object; `values` leaves them out."""
+        said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
+        return [found for found in said if not isinstance(value_of(found, texts[found.path]), Mapping)]
+
+    def texts(self, values: Mapping[str, Any]) -> dict[Path, str]:
+        """The texts that say these parameters; a masked secret is none."""
+        found: dict[Path, str] = {}
+        self._take(values, (), found)
+        return {path: text for path, text in found.items() if text != MASK}
+
+    def given(self, values: Mapping[str, Any]) -> dict[Path, str]:
+        """As `texts`, without what is there anyway: defaults where they count."""
+        found = self.texts(values)
+        return {
+            path: text
+            for path, text in found.items()
+            if text != self.fields[path].default or not self.present(path, {})
+        }
+
+    def present(self, path: Path, texts: Mapping[Path, str]) -> bool:
+        """Whether the object that a field is part of will be there: defaults inside it count only then."""
+        objects = [path[:depth] for depth in range(1, len(path))]
+        return all(
+            self.objects.get(of, True) or any(_under(p, of) for p, text in texts.items() if text) for of in objects
+        )
+
+    def place(self, path: Sequence[str | int]) -> Path:
+        """The field or the object that a place inside the values belongs to; () when it is none of them."""
+        steps = tuple(str(step) for step in path)
+        for depth in range(len(steps), 0, -1):
+            for known in (steps[:depth], (*steps[: depth - 1], REST)):
+                if known in self.fields or known in self.objects:
+                    return known
+        return ()
+
+    def _switch_off(self, tree: dict[str, Any]) -> None:
+        """What is on or off and must be said is off when nobody touched it, in every object that is there."""
+        for path, found in self.fields.items():
+            holder = _at(tree, path[:-1])
+            if found.is_switch and found.needed and "default" not in found.schema and isinstance(holder, dict):
+                holder.setdefault(path[-1], False)
+
+    def _take(self, values: Mapping[str, Any], path: Path, found: dict[Path, str]) -> None:
+        rest: dict[str, Any] = {}
+        for name, value in values.items():
+            here = (*path, name)
+            if here in self.fields:
+                found[here] = text_of(self.fields[here], value)
+            elif here in self.objects and isinstance(value, Mapping) and not parameters.secret(value):
+                self._take(value, here, found)
+            else:
+                rest[name] = value
+        if rest and (*path, REST) in self.fields:
+            found[(*path, REST)] = json.dumps(rest, ensure_ascii=False)
+
+
+def value_of(found: Field, text: str) -> Any:
+    """The value that a text says. What cannot be read stays text, for the schema to refuse."""
+    for said, value, _ in found.choices:
+        if said == text:
+            return value
+    if found.secret and len(found.path) == 1 and text.startswith(REFERENCES):
+        kind, _, where = text.partition(":")
+        return {"secret": {kind: where}}
+    if found.items is not None and found.is_list and not text.lstrip().startswith("["):
+        return [_plain(item, found.items) for item in _items(text)]
+    return _plain(text, found.kinds)
+
+
+def text_of(found: Field, value: Any) -> str:
+    """The text that says a value."""
+    for said, choice, _ in found.choices:
+        if same(choice, value):
+            return said
+    if found.secret and (reference := parameters.secret(value)):
+        return ":".join(next(iter(reference.items())))
+    if found.is_list and isinstance(value, list) and value and found.items is not None:
+        row = _row([_typed_text(item, found.items) for item in value])
+        if same(value_of(found, row), value):
+            return row
+    return _typed_text(value, found.kinds)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same to JSON: 1 is neither true nor "1"."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _plain(text: str, kinds: frozenset[str]) -> Any:
+    """As `parameters.typed`; a text of quotation marks alone is read as JSON, so that an empty text can be said."""
+    return json.loads(text) if _is_quotes(text) else parameters.typed(text, kinds)
+
+
+def _typed_text(value: Any, kinds: frozenset[str]) -> str:
+    if isinstance(value, str) and not _is_quotes(value) and same(parameters.typed(value, kinds), value) and value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_quotes(text: str) -> bool:
+    """`""`, and the JSON of texts of which nothing but quotation marks and their backslashes is left."""
+    if len(text) < 2 or not set(text) <= {'"', "\\"}:
+        return False
+    try:
+        return isinstance(json.loads(text), str)
+    except ValueError:
+        return False
+
+
+def _items(text: str) -> list[str]:
+    """The items of `a, "b, c", d`, also over several lines."""
+    rows = csv.reader(io.StringIO(text), skipinitialspace=True)
+    try:
+        return [item.strip() for row in rows for item in row if item.strip()]
+    except csv.Error:
+        return [text]
+
+
+def _row(items: Sequence[str]) -> str:
+    """Items as `_items` reads them."""
+    return ", ".join(_quoted(item) if set(item) & set('",') else item for item in items)
+
+
+def _quoted(item: str) -> str:
+    return '"' + item.replace('"', '""') + '"'
+
+
+def _put(tree: dict[str, Any], found: Field, value: Any) -> None:
+    holder = _inside(tree, found.path[:-1])
+    if not found.is_rest:
+        holder[found.path[-1]] = value
+    elif isinstance(value, Mapping):
+        holder.update({name: inner for name, inner in value.items() if name not in holder})
+
+
+def _inside(tree: dict[str, Any], path: Path) -> dict[str, Any]:
+    for name in path:
+        tree = tree.setdefault(name, {})
+    return tree
+
+
+def _at(tree: Any, path: Path) -> Any:
+    for name in path:
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _under(path: Path, above: Path) -> bool:
+    return path[: len(above)] == above

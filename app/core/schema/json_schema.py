@@ -1,0 +1,290 @@
+"""JSON Schema without surprises: references stay inside the document, no schema, pattern or value can hang the caller.
+
+jsonschema does the work, with a step counted for each schema applied to each value, `app.core.schema.regex` for patterns
+and a uniqueness test that is linear. It is imported by the first schema that is looked at, not at start.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from app.core.schema import regex
+from app.core.text.sanitize import clean, cut
+from app.core.text.units import quoted
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 64
+MAX_STEPS = 100_000
+
+_steps: ContextVar[int] = ContextVar("steps", default=0)
+
+
+class BadSchema(ValueError):
+    """The schema cannot be used; the text says where and why."""
+
+
+class TooMuch(ValueError):
+    """The value cannot be checked in bounded time."""
+
+
+def errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> list[ValidationError]:
+    """Everything in `value` that the schema forbids; with `formats`, also what is no e-mail address, date … where those
+    are asked for. Raises TooMuch, or BadSchema for a reference to nothing.
+    """
+    from referencing.exceptions import Unresolvable
+
+    _steps.set(0)
+    try:
+        return list(_validator(_text(schema), formats).iter_errors(value))
+    except (regex.TooSlow, RecursionError):
+        raise TooMuch("takes too long to check") from None
+    except Unresolvable as error:
+        raise BadSchema(f"$ref {quoted(str(error.ref))} leads nowhere inside the schema") from None
+
+
+def check(schema: Mapping[str, Any]) -> None:
+    """Raises BadSchema when this is no JSON Schema, refers outside itself, or is too large or too deep."""
+    if depth(schema) > MAX_DEPTH:
+        raise BadSchema(f"is nested more than {MAX_DEPTH} levels deep")
+    if len(_text(schema)) > MAX_BYTES:
+        raise BadSchema(f"is larger than {MAX_BYTES // 1024}K")
+    _check_meaning(schema)
+    _steps.set(0)
+    try:
+        for place, node in nodes(schema):
+            _check_patterns(place, node)
+    except regex.TooSlow:
+        raise BadSchema("has patterns that take too long to check") from None
+    _check_references(schema)
+
+
+def depth(value: Any) -> int:
+    """How many levels of lists and objects a value has; it need not be a tree that JSON could write."""
+    level, found = [value], 0
+    while level and found <= MAX_DEPTH + 1:
+        level = [item for node in level for item in _items(node)]
+        found += 1
+    return found - 1
+
+
+def resolver(schema: Mapping[str, Any]) -> Any:
+    """Looks up the `$ref`s of a schema: `.lookup(ref).contents`; raises `referencing.exceptions.Unresolvable`."""
+    from jsonschema_specifications import REGISTRY
+    from referencing.jsonschema import specification_with
+
+    specification = specification_with(_dialect(_draft(schema)))
+    return REGISTRY.resolver_with_root(specification.create_resource(schema))
+
+
+def target(node: Mapping[str, Any], looked: Any) -> Any:
+    """What the `$ref` of a schema leads to (`.contents`, `.resolver`), or None."""
+    from referencing.exceptions import Unresolvable
+
+    try:
+        return looked.lookup(node["$ref"]) if isinstance(node.get("$ref"), str) else None
+    except Unresolvable:
+        return None
+
+
+def place(path: Any) -> str:
+    """`ref.species`, `items[0].name`: where in a value or a schema."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return cut(clean(text.removeprefix(".")), 80)
+
+
+def _items(node: Any) -> list[Any]:
+    if isinstance(node, Mapping):
+        return list(node.values())
+    return list(node) if isinstance(node, (list, tuple)) else []
+
+
+def nodes(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Every object in a document with the place it stands at."""
+    if isinstance(node, Mapping):
+        yield path, node
+    steps = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for step, child in steps:
+        yield from nodes(child, (*path, step))
+
+
+def _text(schema: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(schema, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise BadSchema("holds something that JSON cannot write (a date, infinity)") from None
+
+
+def _check_meaning(schema: Mapping[str, Any]) -> None:
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        _draft(schema).check_schema(schema, format_checker=None)
+    except SchemaError as error:
+        where, what = place(error.absolute_path), cut(clean(error.message), 160)
+        raise BadSchema(f"{where}: {what}" if where else what) from None
+    except RecursionError:
+        raise BadSchema("is nested too deeply") from None
+
+
+def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> None:
+    names = bool(path) and path[-1] == "patternProperties"
+    inside = bool(path) and path[-1] in ("properties", "$defs", "definitions")
+    for pattern in list(node) if names else [node.get("pattern")]:
+        if not inside and isinstance(pattern, str) and (fault := _fault(pattern, names)):
+            raise BadSchema(f"{place(path) or 'schema'}: the pattern {quoted(pattern)} {fault}")
+
+
+def _fault(pattern: str, names: bool) -> str:
+    """Why a pattern cannot be used. jsonschema itself matches names, so theirs must be plain enough for any matcher."""
+    try:
+        with _timed():
+            regex.compiled(pattern)
+        re.compile(pattern if names else "")
+    except (regex.BadPattern, re.error) as error:
+        return str(error)
+    repeats = re.findall(r"\\.|\(\?|(\)?[*+?{])", pattern) if names else []
+    plain = sum(map(bool, repeats)) <= 3 and not any(repeat.startswith(")") for repeat in repeats)
+    return "" if plain else "repeats a group or too often, which is not supported for names"
+
+
+def _check_references(schema: Mapping[str, Any]) -> None:
+    from referencing.exceptions import Unresolvable
+
+    root = resolver(schema)
+    pending = [(schema, root)]
+    while pending:
+        node, looked = pending.pop()
+        for word in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if isinstance(node, Mapping) and isinstance(node.get(word), str):
+                try:
+                    looked.lookup(node[word])
+                except Unresolvable:
+                    raise BadSchema(f"{word} {quoted(node[word])} leads nowhere inside the schema") from None
+        pending.extend(_below(node, looked, schema))
+
+
+def _below(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    from referencing.jsonschema import specification_with
+
+    specification = specification_with(_dialect(_draft(schema)))
+    children = specification.create_resource(node).subresources() if isinstance(node, Mapping) else ()
+    return [(child.contents, looked.in_subresource(child)) for child in children]
+
+
+@cache
+def _drafts() -> dict[str, Any]:
+    import jsonschema
+
+    drafts = (
+        jsonschema.Draft4Validator,
+        jsonschema.Draft6Validator,
+        jsonschema.Draft7Validator,
+        jsonschema.Draft201909Validator,
+        jsonschema.Draft202012Validator,
+    )
+    return {_dialect(draft): draft for draft in drafts}
+
+
+def _dialect(draft: Any) -> str:
+    return draft.META_SCHEMA.get("$id", draft.META_SCHEMA.get("id", "")).rstrip("#")
+
+
+def _draft(schema: Mapping[str, Any]) -> Any:
+    said = str(schema.get("$schema", "https://json-schema.org/draft/2020-12/schema"))
+    name = said.rstrip("#").replace("https://json-schema.org/draft-", "http://json-schema.org/draft-")
+    found = _drafts().get(name)
+    if found is None:
+        raise BadSchema(f"$schema: {quoted(said)} is no draft known here (4, 6, 7, 2019-09, 2020-12)")
+    return found
+
+
+@cache
+def _bounded(draft: Any) -> Any:
+    """`draft` with every step counted."""
+    from jsonschema.validators import create
+
+    legacy = "draft-0" in _dialect(draft)
+
+    def applicable(schema: Any) -> Any:
+        _count(1 + len(schema.get("enum", ())) // 50)
+        return [("$ref", schema["$ref"])] if legacy and "$ref" in schema else schema.items()
+
+    return create(
+        meta_schema=draft.META_SCHEMA,
+        validators={**draft.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique},
+        type_checker=draft.TYPE_CHECKER,
+        id_of=draft.ID_OF,
+        applicable_validators=applicable,
+    )
+
+
+@lru_cache(maxsize=64)
+def _validator(text: str, formats: bool) -> Any:
+    """The validator of a schema. `$schema` is dropped inside, where it would bring jsonschema's own classes back."""
+    from referencing import Registry
+
+    schema = json.loads(text)
+    draft = _draft(schema)
+    checker = draft.FORMAT_CHECKER if formats else None
+    return _bounded(draft)(_without_dialect(schema), registry=Registry(), format_checker=checker)
+
+
+def _without_dialect(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_dialect(item) for item in node]
+    if isinstance(node, dict):
+        return {k: _without_dialect(v) for k, v in node.items() if not (k == "$schema" and isinstance(v, str))}
+    return node
+
+
+def _count(steps: int) -> None:
+    _steps.set(_steps.get() + steps)
+    if _steps.get() > MAX_STEPS:
+        raise regex.TooSlow
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    if not validator.is_type(value, "string"):
+        return
+    with _timed():
+        found = regex.search(pattern, value)
+    if not found:
+        yield ValidationError(f"does not match {pattern}")
+
+
+@contextmanager
+def _timed() -> Iterator[None]:
+    """Patterns at their price: a second spent on them costs all the steps that there are."""
+    began = time.thread_time()
+    yield
+    _count(int((time.thread_time() - began) * MAX_STEPS))
+
+
+def _unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    if wanted and validator.is_type(value, "array"):
+        seen = [json.dumps(_plain(item), sort_keys=True) for item in value]
+        if len(set(seen)) < len(seen):
+            yield ValidationError("has an item twice")
+
+
+def _plain(value: Any) -> Any:
+    """1.0 as 1: JSON Schema holds them equal."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,323 @@
+"""Numbers, durations, sizes and times, read and written: one module for deck and command line.
+
+`parse_*` read what people type and raise ValueError with a sentence that can follow "--timeout: ". The others write
+for a screen: seconds in, short text out, `MISSING` for what is not known. Units: seconds, cores, MiB. Standard
+library only, and little of it at import: every command pays for this module.
+"""
+
+from __future__ import annotations
+
+import math
+
+from app.core.text.sanitize import clean, cut
+
+TYPE_CHECKING = False  # typing costs a command 2 ms
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MISSING = "–"
+
+_DAY = 86400.0
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
+_MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+_LONGEST = 3653 * _DAY
+_FIRST_YEAR, _LAST_YEAR = 1000, 9000
+"""Years of four digits, and of which other zones, and limits that are added, stay within what a time can be."""
+_NUMERIC = frozenset("0123456789.eE+-")
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def quoted(text: str) -> str:
+    """What was typed, safe and short enough to stand in a message."""
+    return f'"{cut(clean(text), 40)}"'
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms` or a bare number of seconds; 0 to 10 years."""
+    seconds = _duration(text.strip().lower())
+    if seconds is None or math.isnan(seconds):
+        raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quoted(text)}")
+    return _within(seconds, _LONGEST, "10 years", text)
+
+
+def parse_size(text: str) -> float:
+    """MiB from `512M`, `1.5G`, `100K`, `2T` (also `MiB`, `GB` and so on) or a bare number of MiB; 0 to 1e9 MiB."""
+    word = text.strip().lower().removesuffix("b").removesuffix("i")
+    unit = _MIB.get(word[-1:])
+    mib = _number(word[:-1] if unit else word)
+    if mib is None or math.isnan(mib):
+        raise ValueError(f"must be a size such as 512M or 1.5G, not {quoted(text)}")
+    return _within(mib * (unit or 1.0), 1e9, "1000000G", text)
+
+
+def parse_cpu(text: str) -> float:
+    """Cores, 0 to 100,000, at most 3 decimals."""
+    cores = _number(text.strip())
+    if cores is None or math.isnan(cores):
+        raise ValueError(f"must be a number of cores such as 2 or 0.5, not {quoted(text)}")
+    _within(cores, 100_000, "100,000", text)
+    if abs(cores * 1000 - round(cores * 1000)) > 1e-6:
+        raise ValueError(f"must have at most 3 decimals, not {quoted(text)}")
+    return cores
+
+
+def parse_int(text: str, low: int, high: int) -> int:
+    """A whole number from `low` to `high`."""
+    word = text.strip()
+    digits = word[1:] if word[:1] in ("-", "+") else word
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"must be a whole number, not {quoted(text)}")
+    if len(digits) > 30 or not low <= int(word) <= high:
+        raise ValueError(f"must be {low:,} to {high:,}, not {quoted(text)}")
+    return int(word)
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """An aware time: ISO (local when it names no zone), `23:30` (the next one), `today`/`tomorrow 02:00`, a duration
+    from `now`."""
+    word = text.strip().lower()
+    try:
+        found = _iso(word) if word[4:5] == "-" else _clock_time(word, now) if ":" in word or word[:2] == "to" else None
+        found = found or _after(word, now)
+        if not _FIRST_YEAR <= found.year < _LAST_YEAR:
+            raise ValueError(found.year)
+        return found
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now), not {quoted(text)}'
+        ) from None
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4s` `31s` `12m07s` `3h18m` `6d03h` `27d`."""
+    if _unknown(seconds):
+        return MISSING
+    seconds = max(0.0, seconds or 0.0)
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds) if seconds < 10 else int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return _two(whole // 60, "m", whole % 60, "s")
+    return _hours(whole)
+
+
+def moment(seconds: float | None) -> str:
+    """A time in which a machine does something: `62ms` `1.24s`."""
+    if _unknown(seconds):
+        return MISSING
+    seconds = max(0.0, seconds or 0.0)
+    return f"{seconds * 1000:.0f}ms" if seconds < 0.9995 else f"{seconds:.2f}s"
+
+
+def setting(seconds: float | None) -> str:
+    """A duration that somebody chose: as `duration`, without a decimal that says nothing (`2s`, `1.5s`, `10m`)."""
+    return duration(seconds).replace(".0s", "s")
+
+
+def age(seconds: float | None) -> str:
+    """How long ago or for how long, where seconds no longer matter after a minute: `3s` `41m` `2h12m` `6d03h`."""
+    if _unknown(seconds):
+        return MISSING
+    whole = int(max(0.0, seconds or 0.0))
+    if whole < 60:
+        return f"{whole}s"
+    return f"{whole // 60}m" if whole < 3600 else _hours(whole)
+
+
+def estimate(seconds: float | None) -> str:
+    """`~40s` `~6m` `~1h18m`: one unit up to an hour."""
+    if _unknown(seconds):
+        return MISSING
+    whole = max(1, round(seconds or 0.0))
+    if whole < 60:
+        return f"~{whole}s"
+    minutes = round(whole / 60)
+    return f"~{minutes}m" if minutes < 60 else f"~{_hours(minutes * 60)}"
+
+
+def at_most(seconds: float) -> str:
+    """`40s` `7m` `1h19m`: as `estimate`, of a time that is no estimate but a bound, and so rounded up."""
+    whole = max(1, math.ceil(seconds))
+    return estimate(whole if whole < 60 else math.ceil(whole / 60) * 60)[1:]
+
+
+def clock(at: datetime, now: datetime, seconds: bool = False) -> str:
+    """Local wall time: today `10:42`, within a week `Tue 23:10`, this year `11-03 23:10`, else `2025-11-03`."""
+    here, today = at.astimezone(), now.astimezone()
+    time = f"{here:%H:%M:%S}" if seconds else f"{here:%H:%M}"
+    days = (here.date() - today.date()).days
+    if days == 0:
+        return time
+    if abs(days) < 7:
+        return f"{_WEEKDAYS[here.weekday()]} {time}"
+    return f"{here:%m-%d} {time}" if here.year == today.year else f"{here:%Y-%m-%d}"
+
+
+def span(first: datetime, last: datetime, now: datetime) -> str:
+    """A range of wall time: `10:43–10:55`."""
+    begin, end = clock(first, now), clock(last, now)
+    return begin if begin == end else f"{begin}–{end}"
+
+
+def memory(mib: float | None) -> str:
+    """`84M` `1.2G` `12.0G` `1.0T`."""
+    return MISSING if _unknown(mib) else _scaled(max(0.0, mib or 0.0) * 1024**2, small="M")
+
+
+def size(count: float | None) -> str:
+    """Bytes, for logs and files: `412B` `2.1K` `4.1M`."""
+    return MISSING if _unknown(count) else _scaled(max(0.0, count or 0.0), small="B")
+
+
+def memory_pair(used: float | None, total: float | None) -> str:
+    """`30.0/32G`: the unit once, chosen by the total."""
+    if _unknown(used) or _unknown(total):
+        return MISSING
+    used, total = max(0.0, used or 0.0), max(0.0, total or 0.0)
+    if total < 512:
+        return f"{used:.0f}/{total:.0f}M"
+    unit, by = ("G", 1024) if total < 999.5 * 1024 else ("T", 1024**2)
+    return f"{_three(used / by)}/{_short(total / by)}{unit}"
+
+
+def cpu(cores: float | None) -> str:
+    """Cores, one decimal: `5.1`."""
+    return MISSING if _unknown(cores) else f"{cores:.1f}"
+
+
+def cpu_pair(used: float | None, total: float | None) -> str:
+    """`2.9/4`."""
+    return MISSING if _unknown(used) or _unknown(total) else f"{used:.1f}/{plain(total or 0.0)}"
+
+
+def plain(number: float) -> str:
+    """A number as a person would type it: `2`, `0.5`, `1.25`."""
+    return f"{number:.3f}".rstrip("0").rstrip(".")
+
+
+def count(number: float | None) -> str:
+    """`9,999` `12.4k` `124k` `1.2M`."""
+    if _unknown(number):
+        return MISSING
+    number = number or 0
+    if abs(number) < 10_000:
+        return f"{number:,.0f}"
+    value, unit = (number / 1e3, "k") if abs(number) < 999_500 else (number / 1e6, "M")
+    return f"{value:.1f}{unit}" if abs(value) < 99.95 else f"{value:,.0f}{unit}"
+
+
+def percent(part: float | None, whole: float | None) -> str:
+    """`95%`; never `100%` before it is over, `>999%` beyond."""
+    if _unknown(part) or _unknown(whole) or not whole:
+        return MISSING
+    value = int((part or 0.0) * 100 / whole + 1e-9)
+    if value >= 100 and (part or 0.0) < whole:
+        return "99%"
+    return ">999%" if value > 999 else f"{max(0, value)}%"
+
+
+def ordinal(number: int) -> str:
+    """`first` `second` … `tenth`, `11th`, `22nd`."""
+    if 1 <= number <= 10:
+        return _ORDINALS[number - 1]
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
+
+
+def _unknown(number: float | None) -> bool:
+    return number is None or not math.isfinite(number)
+
+
+def _number(word: str) -> float | None:
+    """A plain decimal number, or "nan" and "inf", which the caller refuses in its own words; None when it is none."""
+    if len(word) > 500 or not (set(word) <= _NUMERIC or word.lstrip("+-").lower() in ("nan", "inf", "infinity")):
+        return None
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def _within(value: float, high: float, shown: str, text: str) -> float:
+    if value < 0 or math.copysign(1.0, value) < 0:
+        raise ValueError(f"must not be negative, as {quoted(text)} is")
+    if value > high:
+        raise ValueError(f"must be at most {shown}, not {quoted(text)}")
+    return value
+
+
+def _duration(word: str) -> float | None:
+    """Seconds of `1h30m` and the like, each unit once, large to small; None when it is none."""
+    if not word or word[-1] not in _SECONDS:
+        return _number(word)
+    total, begin, last, at = 0.0, 0, math.inf, 0
+    while at < len(word):
+        letters = "ms" if word.startswith("ms", at) else word[at]
+        end = at + len(letters)
+        if letters in _SECONDS:
+            value, unit = _number(word[begin:at]), _SECONDS[letters]
+            if value is None or unit >= last:
+                return None
+            total, begin, last = total + value * unit, end, unit
+        at = end
+    return total
+
+
+def _iso(word: str) -> datetime:
+    from datetime import datetime
+
+    return datetime.fromisoformat(word.upper()).astimezone()
+
+
+def _clock_time(word: str, now: datetime) -> datetime:
+    """`23:30`, `today 23:30`, `tomorrow`, `tomorrow 02:00`, in local time."""
+    from datetime import datetime, time, timedelta
+
+    day, _, hour = word.partition(" ") if word[:2] == "to" else ("", "", word)
+    if day not in ("", "today", "tomorrow"):
+        raise ValueError(word)
+    today = now.astimezone().date()
+    at = time.fromisoformat(hour.zfill(5)) if hour else time()
+    found = datetime.combine(today + timedelta(days=day == "tomorrow"), at).astimezone()
+    return datetime.combine(today + timedelta(days=1), at).astimezone() if not day and found <= now else found
+
+
+def _after(word: str, now: datetime) -> datetime:
+    from datetime import timedelta
+
+    return (now + timedelta(seconds=parse_duration(word))).astimezone()
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{large_unit}{small:02d}{small_unit}" if small else f"{large}{large_unit}"
+
+
+def _hours(whole: int) -> str:
+    hours = whole // 3600
+    if hours < 24:
+        return _two(hours, "h", whole % 3600 // 60, "m")
+    return _two(hours // 24, "d", hours % 24, "h") if hours < 240 else f"{hours // 24}d"
+
+
+def _scaled(count: float, small: str) -> str:
+    """Bytes in 1024 steps, three significant digits at most, never below the unit `small`."""
+    units = "BKMGTPE"
+    step = units.index(small)
+    value = count / 1024**step
+    while value >= 999.5 and step < len(units) - 1:
+        value, step = value / 1024, step + 1
+    if step == 0 or value == 0:
+        return f"{value:.0f}{units[step]}"
+    decimals = 1 if value < 9.95 or (step > 2 and value < 99.95) else 0
+    return f"{value:.{decimals}f}{units[step]}"
+
+
+def _three(value: float) -> str:
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

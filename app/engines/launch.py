@@ -1,0 +1,110 @@
+"""What an engine makes: the words to start, and the environment that goes with them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.core.schema import parameters
+from app.core.text.sanitize import clean, cut
+from app.errors import Refused, Usage
+
+PREFIX = "PARAM_"
+LONGEST = 1536 * 1024
+"""Bytes of arguments and parameters together: below the 2 MiB that Linux gives them and the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The parameters of one task: plain ones, and references to secrets."""
+
+    plain: Mapping[str, Any]
+    secret: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        return {PREFIX + name: parameters.as_text(value) for name, value in self.plain.items()}
+
+    def references(self) -> dict[str, Mapping[str, str]]:
+        return {PREFIX + name: reference for name, reference in self.secret.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One start. With `env`, no other `PARAM_` variable reaches it; with None, the environment is the submitter's.
+
+    `secrets` are references by variable: {"env": NAME of the submitter's} or {"file": PATH}.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] | None = None
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def checked(self) -> Launch:
+        """Itself, when Linux can start it. Raises Usage."""
+        words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
+        if not all(parameters.fits(word) for word in words):
+            raise Usage(f"an argument is over {parameters.MAX_VALUE // 1024}K, which no process can be given")
+        if sum(map(len, words)) > LONGEST:
+            raise Usage("the parameters are over 1.5M together, which no process can be given")
+        return self
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """`base` with what belongs to this launch. Raises Refused when a secret is not where it should be."""
+        if self.env is None:
+            return dict(base)  # a command typed as it is
+        kept = {name: value for name, value in base.items() if not name.startswith(PREFIX)}
+        return kept | dict(self.env) | {name: _reveal(name, at, base) for name, at in self.secrets.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is stored with its task."""
+        found: dict[str, Any] = {"argv": list(self.argv)}
+        if self.env is not None:
+            found["env"] = dict(self.env)
+        if self.secrets:
+            found["secrets"] = {name: dict(reference) for name, reference in self.secrets.items()}
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Launch:
+        """What `as_dict` was made of."""
+        return cls(tuple(found["argv"]), found.get("env"), found.get("secrets", {}))
+
+
+def _reveal(name: str, reference: Mapping[str, str], base: Mapping[str, str]) -> str:
+    if "env" in reference:
+        if reference["env"] not in base:
+            where = f"no variable {_shown(reference['env'])} in the submitter's environment"
+            raise Refused(f"{where}, for the secret {_of(name)}")
+        return base[reference["env"]]
+    return _read(name, reference["file"])
+
+
+def _read(name: str, path: str) -> str:
+    try:
+        with open(Path(path).expanduser(), "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is no file")
+            data = file.read(parameters.MAX_VALUE)
+    except (OSError, RuntimeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Refused(f"cannot read {_shown(path)} for the secret {_of(name)}: {why}") from None
+    if len(data) >= parameters.MAX_VALUE or b"\0" in data:
+        raise Refused(f"{_shown(path)} is too long or holds a NUL, so the secret {_of(name)} cannot be given")
+    return os.fsdecode(data).removesuffix("\n")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe would wait for somebody to write."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def _of(name: str) -> str:
+    return _shown(name.removeprefix(PREFIX))
+
+
+def _shown(text: str) -> str:
+    return cut(clean(text), 80)

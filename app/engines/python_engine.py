@@ -1,0 +1,77 @@
+"""Engine python: `schema.callable` ("module:function") or `schema.script`, run by `schema.python`.
+
+The interpreter is by default the python3 on the task's PATH. The callable gets the parameters as keyword arguments, the
+script as global variables. They travel as the shell's do, in `PARAM_<name>` (what is no string as JSON), and are taken
+out of the environment before the code runs: this needs no file of ours, which would have to be written before each
+start and removed after it, and keeps secrets out of `ps`. What the code imports is found from the task's directory and
+its own interpreter; nothing of ours is on its path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.core.schema.parameters import Shape
+from app.engines.launch import Launch, Values
+from app.engines.shell_engine import check_names, check_text
+from app.errors import Usage
+
+FIELDS = ("callable", "script", "python")
+EXAMPLE = '{ callable = "package.module:function" }'
+PYTHON = "python3"
+
+_CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+_GIVEN = """\
+import json, os, sys
+def _value(word):
+    name, _, kind = word.partition("=")
+    text = os.environb.pop(b"PARAM_" + name.encode()).decode("utf-8", "surrogateescape")
+    return name, text if kind == "text" else json.loads(text)
+target, given = sys.argv[1], dict(map(_value, sys.argv[2:]))
+del sys.argv[1:]
+"""
+CALL = _GIVEN + """\
+import importlib
+module, _, path = target.partition(":")
+found = importlib.import_module(module)
+for name in path.split("."):
+    found = getattr(found, name)
+result = found(**given)
+if hasattr(result, "__await__"):
+    import asyncio
+    async def main():
+        await result
+    asyncio.run(main())
+"""  # fmt: skip
+RUN = _GIVEN + """\
+given.update(__name__="__main__", __builtins__=__builtins__)
+exec(compile(target, "<script>", "exec"), given)
+"""  # fmt: skip
+
+
+def check(schema: Mapping[str, Any], shape: Shape) -> None:
+    """One of callable and script, and every parameter can be a keyword argument."""
+    if ("callable" in schema) is ("script" in schema):
+        raise Usage(f"schema: needs one of callable and script, such as {EXAMPLE}")
+    for key in schema:
+        check_text(schema, key, EXAMPLE)
+    if "callable" in schema and not _CALLABLE.fullmatch(schema["callable"]):
+        raise Usage('schema: callable must be "module:function"')
+    check_names(shape.properties)
+
+
+def build(schema: Mapping[str, Any], values: Values) -> Launch:
+    """Raises Usage for a parameter whose name cannot be a keyword argument."""
+    check_names([*values.plain, *values.secret])
+    kinds = {name: "text" if isinstance(value, str) else "json" for name, value in values.plain.items()}
+    words = [f"{name}={kind}" for name, kind in (kinds | dict.fromkeys(values.secret, "text")).items()]
+    code, target = (CALL, schema["callable"]) if "callable" in schema else (RUN, schema["script"])
+    return Launch((schema.get("python", PYTHON), "-c", code, target, *words), values.variables(), values.references())
+
+
+def names(schema: Mapping[str, Any]) -> list[str]:
+    """None: what a callable takes is known only where it runs."""
+    return []

@@ -1,0 +1,21 @@
+"""The home as a person is told of it, where it cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import Storage
+from app.home.restore_advice import advised
+
+
+@contextmanager
+def usable(home: str) -> Iterator[None]:
+    """Says in words what the system refuses."""
+    try:
+        with advised(Path(home)):
+            yield
+    except OSError as error:
+        why = (error.strerror or "unknown").lower()
+        raise Storage(f"the home {home} cannot be used: {why}. Nothing was done.", "Choose another: --home DIR") from None

@@ -1,0 +1,37 @@
+"""The copy of another home's database made a home of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from app import paths
+from app.errors import Conflict, NotFound
+from app.home.lock import hold_lock
+from app.offline.home_errors import usable
+from app.paths import user_name
+from db.restore import promote, swap
+from db.restore.replica_file import look
+
+
+def copy_at(home: str) -> dict[str, Any]:
+    """What the copy at `home` says of itself: origin, at, highest, running. Raises NotFound and Conflict."""
+    path = paths.replica(Path(home))
+    with usable(home):
+        if paths.database(Path(home)).exists():
+            raise Conflict(f"{home} is a home of its own already.")
+        if not path.exists():
+            raise NotFound(f"there is no replica in {home}.", "Name the folder of the copy: --home DIR")
+        return look(path)._asdict()
+
+
+def promote_home(home: str) -> int:
+    """Make the copy at `home` a home of its own; the last number that counts as given. Raises NotFound and Conflict: it may be one since
+    a person was asked."""
+    with usable(home):
+        paths.make_home(Path(home))
+        with hold_lock(Path(home)):
+            swap.sweep(paths.database(Path(home)))
+            copy_at(home)
+            return promote.promote(paths.replica(Path(home)), paths.database(Path(home)), user_name(os.getuid()))

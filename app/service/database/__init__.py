@@ -1,0 +1,1 @@
+"""Verbs of the database: backups, cleanup, integrity."""

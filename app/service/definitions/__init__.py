@@ -1,0 +1,1 @@
+"""Verbs of queues, pools, templates and SLA rules."""

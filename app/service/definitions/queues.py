@@ -1,0 +1,306 @@
+"""Queues and pools, as people make and change them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Table
+
+from app.core import task_spec
+from app.core.scheduling import overcommit
+from app.core.scheduling.plan import rank
+from app.core.text.sanitize import clean, valid_name
+from app.errors import Conflict, Usage
+from app.service.context import Call
+from app.service.definitions import slas
+from app.service.tasks import lookup
+from db import host, schema
+from db.queries import definitions, dispatch, reads
+from db.rows import QueueRow
+from db.states import WAITING
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    "capacity": TypeAdapter(task_spec.Capacity),
+    "priority": TypeAdapter(task_spec.Priority),
+    "cpu": TypeAdapter(task_spec.Cpu),
+    "memory": TypeAdapter(task_spec.Size),
+    "pool": TypeAdapter(str),
+    "description": TypeAdapter(str),
+    "sla": TypeAdapter(str),
+}
+_COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    return {_COLUMNS.get(name, name): _value(name, value) for name, value in given.items() if value is not None}
+
+
+def _value(name: str, value: Any) -> Any:
+    try:
+        return _FIELDS[name].validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{name} {task_spec.words_for(error)}. Nothing was changed.") from None
+
+
+def _checked_name(name: str) -> None:
+    wrong = valid_name(name)
+    if wrong:
+        raise Usage(f"name {wrong}. Nothing was changed.")
+
+
+# --- queues -------------------------------------------------------------------------------------------------------------------------
+
+
+async def queue_ls(call: Call) -> list[dict[str, Any]]:
+    """All queues, highest priority first, with what waits in them."""
+    return await call.db.read(queue_dicts)
+
+
+def queue_dicts(c: Connection) -> list[dict[str, Any]]:
+    """Queues on the wire."""
+    counted, now = reads.counters(c), reads.queues_now(c)
+    return [
+        {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": now[row.name].oldest_at,
+         "word": _word(row, now[row.name])}
+        for row in reads.queues(c)
+    ]  # fmt: skip
+
+
+async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
+    """What waits in some queues: {"first": uuid of the task that starts first, or, where none is in line, of the one whose next attempt
+    comes first; "waiting": {status: tasks}}."""
+    return await call.db.read(_line, names)
+
+
+def _line(c: Connection, names: Sequence[str]) -> dict[str, Any]:
+    for name in names:
+        _QUEUE.known(c, name)
+    heads = [(row, task) for row in reads.queues(c) if row.name in names for task in dispatch.window(c, row.name, 1)]
+    now = reads.queues_now(c)
+    closed = {row.name: row.status != "active" or now[row.name].pool_status != "active" for row, _ in heads}
+    heads.sort(key=lambda head: (closed[head[0].name], -head[0].priority, *rank(head[1])))
+    counted = Counter[str]()
+    for (queue, status), n in reads.counters(c).items():
+        counted[status] += n if queue in names and status in WAITING else 0
+    return {"first": heads[0][1].uuid if heads else reads.next_attempt(c, names), "waiting": dict(+counted)}
+
+
+def _word(row: QueueRow, now: Any) -> str:
+    """What a queue does now: open, full, no room, paused, draining or pool off."""
+    if now.pool_status != "active":
+        return "pool off"
+    if row.status != "active":
+        return row.status
+    if row.current_load >= row.capacity:
+        return "full"
+    waits = now.first_cpu is not None
+    return (
+        "no room"
+        if waits and (now.first_cpu > now.free_cpu + 1e-6 or now.first_memory > now.free_memory + 1e-6)
+        else "open"
+    )
+
+
+async def queue_create(
+    call: Call,
+    *,
+    name: str,
+    capacity: Any = None,
+    pool: str | None = None,
+    priority: Any = None,
+    description: str | None = None,
+) -> dict[str, Any]:
+    """A new queue; by default as many at once as its pool has cores."""
+    _checked_name(name)
+    values = {
+        "pool": "default",
+        **_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description}),
+    }
+
+    def create(c: Connection) -> None:
+        _QUEUE.new(c, name)
+        _checked_pool(c, values)
+        owner = definitions.pool(c, values["pool"])
+        values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
+        definitions.create(c, schema.queues, name, values, call.by)
+
+    await call.db.write(create)
+    return await queue_show(call, name=name)
+
+
+def _checked_pool(c: Connection, values: dict[str, Any]) -> None:
+    if "pool" in values and definitions.pool(c, values["pool"]) is None:
+        raise lookup.named("pool", values["pool"], [row.name for row in reads.pools(c)])
+
+
+async def queue_set(
+    call: Call,
+    *,
+    name: str,
+    capacity: Any = None,
+    pool: str | None = None,
+    priority: Any = None,
+    description: str | None = None,
+) -> dict[str, Any]:
+    """Change a queue."""
+    values = _values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})
+    if not values:
+        raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
+
+    def change(c: Connection) -> None:
+        _QUEUE.known(c, name)
+        _checked_pool(c, values)
+        definitions.change(c, schema.queues, name, values, call.by)
+
+    await call.db.write(change)
+    return await queue_show(call, name=name)
+
+
+# --- pools --------------------------------------------------------------------------------------------------------------------------
+
+
+async def pool_ls(call: Call) -> list[dict[str, Any]]:
+    """All pools."""
+    return await call.db.read(pool_dicts)
+
+
+def pool_dicts(c: Connection) -> list[dict[str, Any]]:
+    """Pools on the wire, with the name of their SLA."""
+    slas = {row.id: row.name for row in c.execute(schema.slas.select())}
+    return [
+        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.pools(c)
+    ]
+
+
+async def pool_create(
+    call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None
+) -> dict[str, Any]:
+    """A new pool of so many cores and MiB."""
+    _checked_name(name)
+    values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+
+    def create(c: Connection) -> None:
+        _POOL.new(c, name)
+        definitions.create(c, schema.pools, name, _with_sla(c, values), call.by)
+
+    await call.db.write(create)
+    await note_oversize(call, [name])
+    return await pool_show(call, name=name)
+
+
+async def note_oversize(call: Call, names: Sequence[str]) -> None:
+    """Say that these pools, or all together, give out more than the machine has: people share cores on purpose, so it is not refused."""
+    for said in overcommit.after(await call.db.read(pool_dicts), *host.here(), names):
+        call.note(f"{said}: more may start than it can run well.")
+
+
+def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
+    """The SLA's id in place of its name."""
+    if "sla" not in values:
+        return values
+    rules = {row.name: row for row in definitions.slas(c)}
+    name = values["sla"]
+    if name not in rules:
+        raise lookup.named("sla", name, list(rules))
+    slas.check_pool(name, rules[name].conditions)
+    return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": rules[name].id}
+
+
+async def pool_set(
+    call: Call,
+    *,
+    name: str,
+    cpu: Any = None,
+    memory: Any = None,
+    sla: str | None = None,
+    description: str | None = None,
+) -> dict[str, Any]:
+    """Change a pool. What runs keeps what it has, also when the pool gets smaller."""
+    values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+    if not values:
+        raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
+
+    def change(c: Connection) -> None:
+        _POOL.known(c, name)
+        definitions.change(c, schema.pools, name, _with_sla(c, values), call.by)
+
+    await call.db.write(change)
+    if cpu is not None or memory is not None:
+        await note_oversize(call, [name])
+    return await pool_show(call, name=name)
+
+
+# --- both ---------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A queue or a pool: its word, its table, its rows on the wire, and what refers to one."""
+
+    word: str
+    table: Table
+    dicts: Callable[[Connection], list[dict[str, Any]]]
+    users: Callable[[Connection, str], dict[str, int]]
+
+    def known(self, c: Connection, name: str) -> None:
+        """Raise NotFound, with the nearest, when there is none of that name."""
+        names = [row["name"] for row in self.dicts(c)]
+        if name not in names:
+            raise lookup.named(self.word, name, names)
+
+    def new(self, c: Connection, name: str) -> None:
+        """Raise Conflict when there is one of that name."""
+        if name in [row["name"] for row in self.dicts(c)]:
+            word, shown = self.word, clean(name)
+            raise Conflict(
+                f"there is a {word} {shown} already. Nothing was changed.", f"Change it: taskdeck {word} set {shown}"
+            )
+
+
+async def _show(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
+    """One, as it is now."""
+
+    def read(c: Connection) -> dict[str, Any]:
+        kind.known(c, name)
+        return next(row for row in kind.dicts(c) if row["name"] == name)
+
+    return await call.db.read(read)
+
+
+async def _rm(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
+    """Take away one that nothing refers to."""
+
+    def remove(c: Connection) -> None:
+        kind.known(c, name)
+        lookup.unused(c, kind.word, name, kind.users(c, name))
+        definitions.remove(c, kind.table, name, call.by)
+
+    await call.db.write(remove)
+    return {"name": name}
+
+
+async def _turn(kind: Kind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
+    """Let it start things again, or nothing more; the row, and its status `before`, which may have been the same."""
+
+    def change(c: Connection) -> str:
+        kind.known(c, name)
+        changed = definitions.change(c, kind.table, name, {"status": status}, call.by, verb)
+        return changed["status"][0] if changed else status
+
+    was = await call.db.write(change)
+    return {**await _show(kind, call, name=name), "before": {"status": was}}
+
+
+_QUEUE = Kind("queue", schema.queues, queue_dicts, definitions.users_of_queue)
+_POOL = Kind("pool", schema.pools, pool_dicts, definitions.users_of_pool)
+
+queue_show, pool_show = partial(_show, _QUEUE), partial(_show, _POOL)
+queue_rm, pool_rm = partial(_rm, _QUEUE), partial(_rm, _POOL)
+queue_pause, pool_pause = partial(_turn, _QUEUE, "paused", "pause"), partial(_turn, _POOL, "paused", "pause")
+queue_resume, pool_resume = partial(_turn, _QUEUE, "active", "resume"), partial(_turn, _POOL, "active", "resume")
+queue_drain, pool_drain = partial(_turn, _QUEUE, "draining", "drain"), partial(_turn, _POOL, "draining", "drain")

@@ -1,0 +1,159 @@
+"""Templates, as people make, change and take them away one by one. `app.service.definitions.apply` does so from a file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import engines
+from app.core.definitions.document import TemplateDefinition, check, document
+from app.core.text.sanitize import clean, valid_name
+from app.errors import Conflict, Usage
+from app.service.context import Call
+from app.service.tasks import lookup
+from app.service.tasks.submit import DEFAULT_QUEUE, fits
+from db import schema, timestamps
+from db.queries import definitions, reads
+from db.rows import PoolRow, TemplateRow
+
+COUNTED = 10_000
+"""Uses of a template that are counted; more are told as that many."""
+
+
+async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
+    """All templates by name. With `usage` also `used` (tasks, COUNTED at most), `active` (of them not ended), `last_used` (when the
+    last ended) and `median` (seconds its last successful runs took)."""
+    return await call.db.read(_ls, usage)
+
+
+def _ls(c: Connection, usage: bool) -> list[dict[str, Any]]:
+    return [row._asdict() | (_usage(c, row.name) if usage else {}) for row in definitions.templates(c)]
+
+
+def _usage(c: Connection, name: str) -> dict[str, Any]:
+    ran = reads.past_run_seconds(c, name)
+    return {**reads.uses(c, name, COUNTED), "median": median(ran) if ran else None}
+
+
+async def show(call: Call, *, name: str) -> dict[str, Any]:
+    """One template."""
+    return (await call.db.read(known, name))._asdict()
+
+
+async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+    """A new template of `engine`, `schema`, `parameters` (else what the schema names) and defaults for its tasks."""
+    if wrong := valid_name(name):
+        raise Usage(f"name {wrong}. Nothing was changed.")
+    given = {key: value for key, value in given.items() if value is not None}
+    given.setdefault("parameters", engines.declared(given.get("engine", ""), given.get("schema")))
+    definition = checked(given)
+
+    def create(c: Connection) -> None:
+        if definitions.template(c, name) is not None:
+            said = f"there is a template {clean(name)} already. Nothing was changed."
+            raise Conflict(said, f"Change it: taskdeck template set {clean(shlex.quote(name))}")
+        check_place(definition, places(c))
+        definitions.create(c, schema.templates, name, columns(definition, given), call.by)
+
+    await call.db.write(create)
+    return await show(call, name=name)
+
+
+async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+    """Change what is given of a template; tasks that were submitted keep what they had."""
+    if not any(value is not None for value in given.values()):
+        raise Usage("nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or --description.")
+
+    def change(c: Connection) -> None:
+        row = known(c, name)
+        definition = checked(given_of(row._asdict()) | {key: value for key, value in given.items() if value is not None})
+        check_place(definition, places(c))
+        definitions.change(c, schema.templates, name, columns(definition, given), call.by)
+
+    await call.db.write(change)
+    return await show(call, name=name)
+
+
+async def retire(call: Call, *, name: str, back: bool = False) -> dict[str, Any]:
+    """Let it take no more tasks, though what refers to it keeps it; or, with `back`, take some again."""
+
+    def change(c: Connection) -> None:
+        row = known(c, name)
+        if back == (row.retired_at is not None):
+            verb, at = ("restore", None) if back else ("retire", timestamps.now())
+            definitions.change(c, schema.templates, name, {"retired_at": at}, call.by, verb)
+
+    await call.db.write(change)
+    return await show(call, name=name)
+
+
+async def rm(call: Call, *, name: str) -> dict[str, Any]:
+    """Take away a template that nothing refers to."""
+
+    def remove(c: Connection) -> None:
+        known(c, name)
+        lookup.unused(c, "template", name, definitions.users_of_template(c, name))
+        definitions.remove(c, schema.templates, name, call.by)
+
+    await call.db.write(remove)
+    return {"name": name}
+
+
+FIELDS = tuple(field.alias or name for name, field in TemplateDefinition.model_fields.items())
+
+
+def given_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of its definition, by the definition's keys."""
+    return {key: row[key] for key in FIELDS if row.get(key) is not None}
+
+
+def source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as a definitions file has it: what it may be said to be made from."""
+    return document("templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {}))
+
+
+def known(c: Connection, name: str) -> TemplateRow:
+    """The template of that name. Raises NotFound with the nearest."""
+    row = definitions.template(c, name)
+    if row is None:
+        raise lookup.named("template", name, definitions.template_names(c))
+    return row
+
+
+def checked(given: Mapping[str, Any]) -> TemplateDefinition:
+    """A definition that an engine can run. Raises Usage."""
+    definition: TemplateDefinition = check(TemplateDefinition, given)
+    engine_check(definition)
+    return definition
+
+
+def engine_check(definition: TemplateDefinition) -> None:
+    """Its engine can run its schema with its parameters. Raises Usage."""
+    try:
+        engines.check(definition.engine, definition.schema_, definition.parameters)
+    except Usage as problem:
+        raise Usage(f"{problem.message.rstrip('.')}.", "Nothing was changed.") from None
+
+
+def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -> None:
+    """Its queue exists, and what it asks for can fit that queue's pool. Raises NotFound and Refused."""
+    queue = definition.queue or DEFAULT_QUEUE
+    if queue not in queues:
+        raise lookup.no_queue(queue, list(queues))
+    fits(queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed.")
+
+
+def places(c: Connection) -> dict[str, PoolRow]:
+    """The pool of each queue, by the queue's name."""
+    pools = {row.name: row for row in reads.pools(c)}
+    return {row.name: pools[row.pool] for row in reads.queues(c)}
+
+
+def columns(definition: TemplateDefinition, source: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition as its row holds it; `source` is what it was made from, as it was typed."""
+    values = definition.model_dump(by_alias=True)
+    return values | {"type": definition.type or definition.engine, "template": dict(source)}

@@ -1,0 +1,143 @@
+"""The one table of verbs: the name on the control socket, and what answers it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.core.text.sanitize import clean, cut, nearest
+from app.errors import Usage
+from app.service import alerts, board, board_at, history, operations, runtime_admin, since_last_visit
+from app.service.context import Call
+from app.service.database import backups, cleanup, diagnostics, integrity, replica
+from app.service.definitions import apply, editor, queues, slas, templates
+from app.service.tasks import actions, detail, pages, submit, views
+from app.service.undo import undo
+from db import statement_timer
+from db.queries.operations import By
+
+
+@dataclass(frozen=True)
+class Verb:
+    """An async function of a Call and JSON-able keywords."""
+
+    run: Callable[..., Awaitable[Any]]
+    signature: inspect.Signature = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signature", inspect.signature(self.run))
+
+
+VERBS: dict[str, Verb] = {
+    name: Verb(run)
+    for name, run in {
+        "submit": submit.submit,
+        "submit.lines": submit.submit_lines,
+        "ls": views.ls,
+        "browse": pages.browse,
+        "review": pages.review,
+        "show": views.show,
+        "about": detail.about,
+        "why": views.why,
+        "instances": views.instances,
+        "log": views.log,
+        "operations": operations.ls,
+        "undo": undo.undo,
+        "cancel": actions.cancel,
+        "pause": actions.pause,
+        "resume": actions.resume,
+        "hold": actions.hold,
+        "release": actions.release,
+        "retry": actions.retry,
+        "rm": actions.rm,
+        "front": actions.front,
+        "set": actions.set_,
+        "wait": actions.wait,
+        "queue.ls": queues.queue_ls,
+        "queue.show": queues.queue_show,
+        "queue.line": queues.queue_line,
+        "queue.create": queues.queue_create,
+        "queue.set": queues.queue_set,
+        "queue.rm": queues.queue_rm,
+        "queue.pause": queues.queue_pause,
+        "queue.resume": queues.queue_resume,
+        "queue.drain": queues.queue_drain,
+        "pool.ls": queues.pool_ls,
+        "pool.show": queues.pool_show,
+        "pool.create": queues.pool_create,
+        "pool.set": queues.pool_set,
+        "pool.rm": queues.pool_rm,
+        "pool.pause": queues.pool_pause,
+        "pool.resume": queues.pool_resume,
+        "pool.drain": queues.pool_drain,
+        "template.ls": templates.ls,
+        "template.show": templates.show,
+        "template.create": templates.create,
+        "template.set": templates.set_,
+        "template.rm": templates.rm,
+        "template.retire": templates.retire,
+        "definition.show": editor.show,
+        "definition.check": editor.check,
+        "definition.set": editor.set_,
+        "sla.ls": slas.ls,
+        "sla.show": slas.show,
+        "sla.history": slas.history,
+        "sla.create": slas.create,
+        "sla.set": slas.set_,
+        "sla.rm": slas.rm,
+        "alert.ls": alerts.ls,
+        "alert.show": alerts.show,
+        "alert.ack": alerts.ack,
+        "alert.unack": alerts.unack,
+        "alert.silence": alerts.silence,
+        "alert.unsilence": alerts.unsilence,
+        "apply": apply.apply,
+        "export": apply.export,
+        "away": since_last_visit.away,
+        "board": board.board,
+        "board.at": board_at.board_at,
+        "history": history.history,
+        "status": board.status,
+        "start": runtime_admin.start,
+        "stop": runtime_admin.stop,
+        "db.check": integrity.check,
+        "db.repair": integrity.repair,
+        "db.backup": backups.backup,
+        "db.backups": backups.backups,
+        "db.cleanup": cleanup.cleanup,
+        "db.verify": backups.verify,
+        "db.replica.status": replica.status,
+        "db.replica.set": replica.set_,
+        "db.replica.off": replica.off,
+        "db.slow": diagnostics.slow,
+        "db.slow.clear": diagnostics.forget,
+        "db.stats": diagnostics.figures,
+        "doctor": runtime_admin.doctor,
+    }.items()
+}
+
+
+async def answer(call: Call, verb: str, args: dict[str, Any]) -> Any:
+    """Find a verb and let it answer. Raises Usage for one that there is not, with other arguments, or with text that is none."""
+    if verb not in VERBS:
+        near = nearest(verb, VERBS)
+        raise Usage(f'there is no verb "{cut(clean(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
+    found = VERBS[verb]
+    try:
+        found.signature.bind(call, **args)
+    except TypeError as error:
+        raise Usage(f"{verb}: {error}") from None
+    by = By.again(call.by)
+    try:
+        with statement_timer.asked_by(verb):
+            return _with_operations(await found.run(replace(call, by=by), **args), by)
+    except UnicodeEncodeError as error:
+        what = cut(clean(error.object), 40)
+        raise Usage(f'"{what}" is no UTF-8 text. Nothing was done.') from None
+
+
+def _with_operations(result: Any, by: By) -> Any:
+    """What a verb answers, with the ids of the operations that it recorded, by which it can be undone."""
+    return {"operations": by.recorded, **result} if by.recorded and isinstance(result, dict) else result

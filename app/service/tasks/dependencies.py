@@ -1,0 +1,60 @@
+"""The dependencies of a task as a tree, in both directions, bounded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.queries import dependencies
+
+MOST, LEVELS = 100, 12
+"""Tasks, and levels, in each direction."""
+
+
+def of(c: Connection, uuid: str) -> dict[str, list[dict[str, Any]]]:
+    """{"parents": lines, "children": lines} in the order of the tree, see `_lines`."""
+    return {"parents": _tree(c, dependencies.PARENTS, uuid), "children": _tree(c, dependencies.CHILDREN, uuid)}
+
+
+def _tree(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str, Any]]:
+    found, cut = _levels(c, way, uuid)
+    more = {via: dependencies.count(c, way, via) - len(found[via]) for via in cut}
+    return list(_lines(uuid, found, more, 0, set()))
+
+
+def _levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[str, list[dependencies.Kin]], set[str]]:
+    """The relatives of each task that was looked at, by number; and those of which there are, or may be, more."""
+    found: defaultdict[str, list[dependencies.Kin]] = defaultdict(list)
+    seen, level, room = {uuid}, [uuid], MOST
+    for _ in range(LEVELS):
+        if not level or room <= 0:
+            break
+        rows = dependencies.near(c, way, level, room + 1)
+        for row in sorted(rows[:room], key=lambda row: row.number):
+            found[row.via].append(row)
+        cut = set(level) if len(rows) > room else set[str]()
+        room -= len(rows)
+        level = [one for one in dict.fromkeys(row.uuid for row in rows) if one not in seen]
+        seen.update(level)
+        if cut:
+            return found, cut | set(level)
+    return found, set(level)
+
+
+def _lines(
+    uuid: str, found: dict[str, list[dependencies.Kin]], more: dict[str, int], depth: int, told: set[str]
+) -> Iterator[dict[str, Any]]:
+    """{depth, uuid, number, name, status, kind, again: told further up, more: relatives of the task above not listed}."""
+    for row in found.get(uuid, ()):
+        again = row.uuid in told
+        told.add(row.uuid)
+        status = "removed" if row.deleted_at else row.status
+        yield {"depth": depth, "uuid": row.uuid, "number": row.number, "name": row.name, "status": status, "kind": row.kind,
+               "again": again and bool(found.get(row.uuid)), "more": 0}  # fmt: skip
+        if not again:
+            yield from _lines(row.uuid, found, more, depth + 1, told)
+    if more.get(uuid, 0) > 0:
+        yield {"depth": depth, "more": more[uuid]}

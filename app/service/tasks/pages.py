@@ -1,0 +1,149 @@
+"""Lists of tasks a page at a time, and what a selection comes to before anything is done to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core.text.sanitize import nearest
+from app.errors import Usage
+from app.service import dispatch_view
+from app.service.context import Call
+from app.service.tasks import lookup
+from app.service.tasks.views import halted
+from db.queries import reads, sla_cursor
+from db.rows import ActiveRow
+from db.search import fts
+from db.search import pagination as pages
+from db.search.pagination import ORDERS, At
+from db.states import WAITING
+
+READ = (
+    "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory", "timeout", "retries", "attempts",
+    "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
+)  # fmt: skip
+_FOR_WHY = ("hold", "held_by", "retry_at", "failures")
+"""What is read besides, to say why one waits."""
+COLUMNS = (*READ, "run", "run_reason", "why", "expected", "at")
+"""Of a row of `browse`. `run` and `run_reason`: of the run under way; `why` and `expected` (seconds): of one that waits; `at`: its place,
+which together with its number says where a page begins."""
+
+WAYS = ("after", "before", "from")
+MOST = 1000
+"""Rows of a page at most."""
+NAMED = 8
+"""Tasks that a review names unless it is asked for more."""
+MOST_NAMED = 500
+
+
+async def browse(
+    call: Call, *, filter: str = "", order: str = "number", down: bool = True, at: Sequence[Any] | None = None, way: str = "after",
+    limit: int = 200,
+) -> dict[str, Any]:  # fmt: skip
+    """A page of the tasks that a filter keeps, in an order.
+
+    `at` is a row's [at, number]: the page has the rows shown after it, before it, or (`from`) itself and those after it; without, the
+    first rows, or the last with `before`. `total` is null where counting would take too long. Where `complete` is false the page is
+    shorter than it could be, since looking on would have taken too long; what it has is right, and the next may begin at `stopped`.
+    """
+    place = _checked(order, at, way, limit)
+    return await call.db.read(_browse, call, filter, order, down, place, way, limit)
+
+
+def _checked(order: str, at: Sequence[Any] | None, way: str, limit: int) -> At | None:
+    """The place that is meant. Raises Usage."""
+    if order not in ORDERS:
+        near = nearest(order, ORDERS)
+        raise Usage(f"tasks have no such order; there are {', '.join(ORDERS)}." + (f" Nearest: {near}." if near else ""))
+    if way not in WAYS or not 1 <= limit <= MOST:
+        raise Usage(f"way is after, before or from, and limit 1 to {MOST:,}.")
+    if at is None:
+        return None
+    kind = int if order in ("number", "priority") else str
+    match at:
+        case [value, int(number)] if abs(number) < 2**62 and (value is None or isinstance(value, kind)):
+            return At(value, number)
+    raise Usage("at is the place of a row, [at, number].")
+
+
+def _browse(
+    c: Connection, call: Call, filter: str, order: str, down: bool, at: At | None, way: str, limit: int
+) -> dict[str, Any]:
+    wanted = lookup.filtered(c, filter)
+    if way == "from" and at is not None:
+        at = At(at.value, at.number + (1 if down else -1))
+    page = pages.page(c, wanted, order, down, at, way == "before", limit)
+    return {
+        "columns": COLUMNS, "rows": _rows(c, call, page.rowids, ORDERS[order].column), "more_before": page.before,
+        "more_after": page.after, "total": page.total, "of": sum(reads.counts(c).values()), "lag": fts.behind(c),
+        "complete": page.stopped is None, "stopped": page.stopped,
+    }  # fmt: skip
+
+
+def _rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
+    """The rows of a page."""
+    found = {row.place: row for row in pages.fetch(c, ("rowid AS place", *READ, *_FOR_WHY), rowids)}
+    rows = [found[rowid] for rowid in rowids]
+    runs = {run.task_id: run for run in reads.running(c)} if any(row.status == "running" for row in rows) else {}
+    why = _reasons(c, call, [row for row in rows if row.status in WAITING])
+    return [_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows]
+
+
+def _row(row: Any, run: ActiveRow | None, why: tuple[str | None, float | None], order: str) -> list[Any]:
+    tags = json.loads(row.tags) if row.tags != "{}" else {}
+    told = [tags if name == "tags" else getattr(row, name) for name in READ]
+    return [*told, *((run.status, run.reason) if run else (None, None)), *why, getattr(row, order)]
+
+
+def _reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, tuple[str | None, float | None]]:
+    """{uuid: why it waits and for how many seconds yet}, of all of a page: any of them may be the one that is looked at."""
+    if not waiting:
+        return {}
+    found = dispatch_view.reasons(c, dispatch_view.remembered(c), waiting, halted(call))
+    return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
+
+
+async def review(
+    call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = NAMED
+) -> dict[str, Any]:
+    """What a selection comes to: how many tasks, of which states, the `first` so many by name, how many others wait for them to succeed,
+    and `as_of`, the last event that was known: a verb that is given it in its `select` leaves alone what has changed since."""
+    first = min(first, MOST_NAMED)
+    return await (call.db.read(_of_ids, ids, first) if filter is None else call.db.read(_of_filter, filter, first))
+
+
+def _of_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
+    wanted, as_of = lookup.chosen_by(c, filter), sla_cursor.last_event(c)
+    first = pages.uuids(c, pages.page(c, wanted, "number", True, None, False, most).rowids)
+    return _reviewed(c, pages.states(c, wanted), first, pages.matching(c, pages.going(wanted)), []) | {"as_of": as_of}
+
+
+def _of_ids(c: Connection, ids: Sequence[str | int] | None, most: int) -> dict[str, Any]:
+    as_of = sla_cursor.last_event(c)
+    uuids, refused = lookup.uuids(c, ids, None)
+    places = pages.places(c, uuids)
+    return _reviewed(c, pages.states_of(c, places), uuids[:most], places, refused) | {"as_of": as_of}
+
+
+def _reviewed(
+    c: Connection, states: dict[str, int], first: Sequence[str], places: Sequence[int], refused: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    rows = {row.uuid: row for row in reads.by_uuids(c, first)}
+    runs = {run.task_id: run.status for run in reads.running(c)}
+    return {
+        "total": sum(states.values()),
+        "statuses": dict(sorted(states.items(), key=lambda found: -found[1])),
+        "first": [_brief(rows[uuid], runs.get(uuid)) for uuid in first],
+        "dependants": pages.dependants(c, places),
+        "refused": list(refused),
+    }
+
+
+def _brief(row: Any, run: str | None) -> dict[str, Any]:
+    told = ("uuid", "number", "name", "status", "queue", "timeout", "started_at", "created_at", "ended_at")
+    return {name: getattr(row, name) for name in told} | {"run": run}
+
+

@@ -1,0 +1,34 @@
+"""The text of a task that words are looked for in: its name, template, tags and command. Values of secret parameters are not in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from app.core.filter_query import fold
+from app.service.tasks import views
+from db.rows import TaskRow
+
+LONGEST = 4_000
+"""Characters of a command that can be found; scripts may be longer than anyone looks for."""
+
+
+def stored(row: Any) -> str:
+    """The text of a row as the database has it (`db.search.READ`)."""
+    return _text(row.name, row.template, _loaded(row.tags), _loaded(row.parameters), _loaded(row.launch))
+
+
+def of(row: TaskRow) -> str:
+    """The text of a task."""
+    return _text(row.name, row.template, row.tags, row.parameters, row.launch)
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    return json.loads(text) if text != "{}" else {}
+
+
+def _text(name: str, template: str | None, tags: dict[str, str], parameters: dict[str, Any], launch: dict[str, Any]) -> str:
+    shown = views.masked(parameters, launch)["launch"]
+    command = shown.get("script") or " ".join(shown.get("argv", ()))
+    lines = [name, template or "", *(f"{key}={value}" for key, value in tags.items()), command[:LONGEST]]
+    return fold("\n".join(line for line in lines if line))

@@ -1,0 +1,1 @@
+"""Requests to the runtime, built from rows."""

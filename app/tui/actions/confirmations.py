@@ -1,0 +1,139 @@
+"""The questions before a verb that loses something: what is about to happen, by name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from app.core.board import EndedLine, NextLine, RunningLine
+from app.core.text import units
+from app.core.text.sanitize import clean, middle, pad
+from app.tui.actions.tasks import TaskRow
+from app.tui.rows.work import how_text
+from app.tui.screens.dialogs.choice import Answer, Question
+from app.tui.style import STATES, STRANGE, Look, Span
+
+NAMED = 8
+"""So many objects are named; the others are counted, and listed when they are asked for."""
+
+Line = list[Span]
+_Row = TypeVar("_Row", bound=TaskRow)
+
+
+def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look) -> Question:
+    """Cancel these? `details` are answers of `show`, for grace and dependants; fewer than the rows when they failed."""
+    waiting = sum(isinstance(row, NextLine) for row in rows)
+    names = _named(rows, look, lambda row: _lost(row, now))
+    body: list[Line] = [[(f"Cancel {_tasks(len(rows))}?", "")], [], *some(names, look)]
+    if found := dependants(rows, details):
+        body += [[], [(look.theirs(_depending(found, len(rows))), "warn")]]
+    if waiting < len(rows):
+        body += [[], [(f"Running ones get TERM, then KILL after {_grace(details)}.", "")]]
+    elif found:
+        body += [[], [("u brings back what was cancelled here, and what depended on it.", "")]]
+    answers = [
+        Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
+        Answer("n", "keep them" if len(rows) > 1 else "keep it"),
+    ]
+    if 0 < waiting < len(rows):
+        answers.append(Answer("e", f"only the waiting {waiting}"))
+    return Question("Cancel", body, answers, safe="n", names=unnamed(names))
+
+
+def ask_again(rows: Sequence[TaskRow], look: Look) -> Question | None:
+    """Run those of these that ended again? One asks nothing, unless it has succeeded: nothing is to be made good there."""
+    if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
+        return None
+    count, names, left = _ended(rows, look)
+    left = left if len(rows) > 1 else [[], [("It has succeeded; this runs it once more. u does not take that back.", "")]]
+    body = [[(f"Run {_tasks(count)} again?", "")], [], *some(names, look), *left]
+    answers = [Answer("y", f"run {count} again" if count > 1 else "run it again"), Answer("n", "leave them" if count > 1 else "leave it")]
+    return Question("Run again", body, answers, safe="n", names=unnamed(names))
+
+
+def ask_delete(rows: Sequence[TaskRow], look: Look) -> Question:
+    """Delete those of these that ended?"""
+    count, names, left = _ended(rows, look)
+    body = [[(f"Delete {_tasks(count)} with log and history?", "")], [], *some(names, look), *left]
+    answers = [Answer("y", f"delete {count}" if count > 1 else "delete it"), Answer("n", "keep")]
+    return Question("Delete", body, answers, safe="n", names=unnamed(names))
+
+
+def _ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[Line], list[Line]]:
+    """How many of these ended, their lines, and what is said of the others."""
+    ended = [row for row in rows if isinstance(row, EndedLine)]
+    return len(ended), _named(ended, look, how_text), left_out(len(rows) - len(ended), "not ended")
+
+
+def left_out(count: int, why: str) -> list[Line]:
+    """That so many of the marked ones are not meant: `2 more are marked, and left out: not ended.`"""
+    return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked, and left out: {why}.", "warn")]] if count else []
+
+
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count:,} tasks"
+
+
+def some(lines: Sequence[Line], look: Look, beyond: int = 0) -> list[Line]:
+    """As many of the lines as a question has, and how many there are more; `beyond`: of which there are no lines."""
+    more = max(0, len(lines) - NAMED) + beyond
+    listed = " (↵ lists them)" if len(lines) > NAMED else ""
+    return [*lines[:NAMED], *([[(look.own(f"… and {more:,} more{listed}"), "dim")]] if more else [])]
+
+
+def unnamed(lines: Sequence[Line]) -> Sequence[Line]:
+    """All lines, where `some` are not all."""
+    return lines if len(lines) > NAMED else ()
+
+
+def _named(rows: Sequence[_Row], look: Look, what: Callable[[_Row], str]) -> list[Line]:
+    digits = max((len(str(row.number)) for row in rows), default=0)
+    return [_line(row, digits, what(row), look) for row in rows]
+
+
+def _line(row: TaskRow, digits: int, what: str, look: Look) -> Line:
+    sign = STATES.get(row.status, STRANGE)
+    name = pad(look.cut(look.theirs(row.name), 20, "middle"), 20)
+    return [(look.glyph(sign), sign.style), (f" {row.number:>{digits}} {name}  ", ""), (look.cut(look.output(what), 38), "")]
+
+
+def _lost(row: TaskRow, now: float) -> str:
+    if isinstance(row, EndedLine):
+        return how_text(row)
+    if isinstance(row, NextLine):
+        return "waiting: u brings it back"
+    if row.started_at is None:
+        return f"{row.status}: work lost"
+    return f"running {units.age(now - row.started_at)}{_share(row, now)}: work lost"
+
+
+def _share(row: RunningLine, now: float) -> str:
+    if row.timeout is None or row.started_at is None:
+        return ""
+    return f", {units.percent(now - row.started_at, row.timeout)} of limit"
+
+
+def dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Number and name of the tasks that are cancelled with these rows, as far as `details` (answers of `show`) tell."""
+    chosen = {row.number for row in rows}
+    return {
+        child["number"]: str(child["name"])
+        for task in details
+        for child in task.get("children", ())
+        if child["number"] not in chosen
+        and child.get("kind") != "any"
+        and child.get("status") in ("blocked", "held", "scheduled")
+    }
+
+
+def _depending(found: Mapping[int, str], count: int) -> str:
+    names = ", ".join(f"{number} {middle(clean(name), 20)}" for number, name in list(found.items())[:3])
+    names += " …" if len(found) > 3 else ""
+    them = "it" if count == 1 else "them"
+    verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
+    return f"{_tasks(len(found))} {verb} cancelled too: {names}"
+
+
+def _grace(details: Sequence[Mapping[str, Any]]) -> str:
+    graces = {units.duration(float(task["grace"])) for task in details if task.get("grace") is not None}
+    return " or ".join(sorted(graces)).replace(".0s", "s") if graces else "their grace"

@@ -1,0 +1,1 @@
+"""The deck's connections to the runtime."""

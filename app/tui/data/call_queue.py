@@ -1,0 +1,94 @@
+"""Errands: a thread that carries verbs to the runtime, one after the other, so that no key ever waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.core.text import units
+
+if TYPE_CHECKING:
+    from app.client import Client
+    from app.tui.style import Look
+
+BackupDone = Callable[[Mapping[str, Any] | None, Exception | None], object]
+
+
+class BackingUp(Thread):
+    """Takes one. `done(answer, error)` is called in this thread."""
+
+    def __init__(self, client_factory: Callable[[], Client], done: BackupDone) -> None:
+        super().__init__(name="backing up", daemon=True)
+        self._client_factory, self._done = client_factory, done
+
+    def run(self) -> None:
+        try:
+            client = self._client_factory()
+            try:
+                answer, error = client.call("db.backup"), None
+            finally:
+                client.close()
+        except Exception as problem:
+            answer, error = None, problem
+        self._done(answer, error)
+
+
+def told(answer: Mapping[str, Any] | None, error: Exception | None, look: Look) -> tuple[str, str]:
+    """What came of it, in words, and their style. What the program that is run after a backup failed with is told, too."""
+    if answer is None:
+        return look.theirs(f"Not backed up: {error}"), "broken"
+    size = units.size(answer["bytes"])
+    if wrong := answer.get("after"):  # first, for a narrow screen cuts off the end
+        return look.theirs(f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."), "warn"
+    return look.theirs(f"Backed up, {size}, restored and checked: {answer['id']}."), ""
+
+
+Done = Callable[[Any, Exception | None], object]
+
+
+class VerbClient(Protocol):
+    """What an errand asks of a client."""
+
+    def call(self, verb: str, args: dict[str, Any] = ..., /) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class Errands(Thread):
+    """Runs calls in their order. `done(answer, error)` is called in this thread after each."""
+
+    def __init__(self, client_factory: Callable[[], VerbClient], name: str = "errands") -> None:
+        super().__init__(name=name, daemon=True)
+        self._client_factory = client_factory
+        self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], Done] | None] = SimpleQueue()
+
+    def send(self, verb: str, args: dict[str, Any], done: Done) -> None:
+        """Ask one verb of the runtime."""
+        self.run_with(lambda client: client.call(verb, args), done)
+
+    def run_with(self, work: Callable[[VerbClient], Any], done: Done) -> None:
+        """Do any work with the client."""
+        self._queue.put((work, done))
+
+    def stop(self) -> None:
+        """End after what is asked already; it is not waited for."""
+        self._queue.put(None)
+
+    def run(self) -> None:
+        while (errand := self._queue.get()) is not None:
+            work, done = errand
+            try:
+                answer, error = self._with_client(work), None
+            except Exception as problem:
+                answer, error = None, problem
+            done(answer, error)
+
+    def _with_client(self, work: Callable[[VerbClient], Any]) -> Any:
+        """Each errand on a line of its own: one that outlived a runtime could not tell whether a verb was done."""
+        client = self._client_factory()
+        try:
+            return work(client)
+        finally:
+            client.close()

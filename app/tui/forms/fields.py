@@ -1,0 +1,490 @@
+"""What forms are made of: a labelled field, one of a few, one of many. Plain letters never act; arrows and enter do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from rich.text import Text
+from textual import events
+from textual._time import get_time
+from textual._types import WatchCallbackType
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.dom import DOMNode
+from textual.geometry import Region
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
+
+from app.core.text.sanitize import pad, width
+from app.tui.error_boundary import SturdyScreen
+from app.tui.key_queue import InOrder, Typed
+from app.tui.style import Look, Span, wide
+from app.tui.widgets.document import Doc, Row, Section, wrap
+from app.tui.widgets.modal import LeftBeside
+from app.tui.widgets.paste import OneLine, in_one_line, pasted
+from app.tui.widgets.strips import FocusLines, Lines
+
+LABEL = 11
+ONE_WORD = 1.0
+"""Seconds within which letters are those of one word, where a word picks one of many."""
+EARLY = 5.0
+"""Seconds for which such a word waits for a list that is still being read."""
+Options = Sequence[tuple[str, str]]
+"""Values, each with its label (safe text)."""
+
+
+class Words(Lines):
+    """A few words of ours or safe words of others, on one line or wrapped to `most` lines."""
+
+    def __init__(
+        self, text: str = "", style: str = "", *, most: int = 1, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: Sequence[Span] = [(text, style)]
+        self._most = most
+
+    def fit(self) -> None:
+        self._redraw()
+
+    def show(self, *texts: Span) -> None:
+        """Show these texts, each from a new line on."""
+        self._lines = texts
+        self._redraw()
+
+    def _redraw(self) -> None:
+        room, most = self.size.width, max(1, min(self._most, self.size.height))
+        lines = [(line, style) for text, style in self._lines for line in wrap(self.look.own(text), max(1, room))]
+        shown = lines[:most]
+        if len(lines) > most:
+            text, style = shown[-1]
+            shown[-1] = (self.look.cut(f"{text} {lines[most][0]}{' ' * room}", room), style)
+        self.draw([self.look.strip([line], room) for line in shown])
+
+
+class Rule(Lines):
+    """A title rule as wide as there is room."""
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.title = title
+        """Safe text."""
+
+    def fit(self) -> None:
+        room = self.size.width
+        self.draw([self.look.strip([(self.look.rule(room, [(2, self.title)]), "dim")], room)])
+
+
+class Hint:
+    """What stands behind a field."""
+
+    def __init__(self, text: str, changed: Callable[[], None]) -> None:
+        self.span: Span = (text, "dim")
+        self._changed = changed
+
+    def show(self, span: Span) -> None:
+        """Show this safe text."""
+        if span != self.span:
+            self.span = span
+            self._changed()
+
+
+class Field(Lines):
+    """A label, a widget between brackets, a hint: one widget drawn around another, since a form has many."""
+
+    DEFAULT_CSS = "Field { height: 1; width: 1fr; }"
+
+    def __init__(
+        self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL, fixed: bool = False
+    ) -> None:
+        """`size` cells for the widget (0: all there is), `column` for the label; `fixed`: no wider than that takes."""
+        super().__init__()
+        self._label, self._inner, self._cells = label, inner, size
+        self._column = max(column, width(label) + 1)
+        self.hint = Hint(hint, self._redraw)
+        inner.styles.width = size or "1fr"
+        inner.styles.margin = (0, 1, 0, self._column + 1)
+        if fixed:
+            self.styles.width = self._column + size + (width(hint) + 3 if hint else 0) + 4
+
+    def compose(self) -> ComposeResult:
+        yield self._inner
+
+    def fit(self) -> None:
+        self._redraw()
+
+    def _redraw(self) -> None:
+        room = self.size.width
+        cells = self._cells or max(0, room - self._column - 2)
+        spans = [(pad(self.look.own(self._label), self._column), ""), (f"[{' ' * cells}]", "dim")]
+        text, style = self.hint.span
+        hint = [(" ", ""), (self.look.cut(self.look.own(text), room - wide(spans) - 1), style)] if self._cells else []
+        self.draw([self.look.strip([*spans, *hint], room)])
+
+
+class Entry(OneLine):
+    """A one-line input of which nothing is drawn that a terminal would act on.
+
+    It has no border by a rule of its own: Textual's `compact` styles each of a form's many inputs once more before it is mounted.
+    """
+
+    DEFAULT_CSS = "Entry { border: none !important; height: 1; padding: 0; }"
+
+    @property
+    def _value(self) -> Text:
+        """What is drawn of the text, a sign for each of its characters: stand-ins for what is unsafe, and for a secret."""
+        look = cast(Look | None, getattr(self.app, "look", None)) or Look()
+        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _drawn(self.value, look)
+        return Text(shown, no_wrap=True, overflow="ignore", end="")
+
+
+class Slot(InOrder, Entry):
+    """An entry of a form that has `action_step`: enter goes on to the next field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)
+    ]
+    joint = " "
+    """What is put between the lines of a text that is pasted."""
+    takes_lines: Callable[[str], None] | None = None
+    """Who takes a pasted text of several lines, which this field cannot hold as they are."""
+
+    async def typed(self, event: Typed) -> None:
+        if isinstance(event, events.Paste):
+            self._paste(event.text)
+        elif event.is_printable:
+            await Input._on_key(self, event)
+        else:
+            await super().typed(event)
+
+
+    def _paste(self, text: str) -> None:
+        if self.takes_lines and len(text.strip().splitlines()) > 1:
+            self.takes_lines(text)
+        else:
+            Input._on_paste(self, events.Paste(pasted(in_one_line(text, self.joint))))
+
+
+class Script(InOrder, TextArea):
+    """Several lines, pasted with the same care."""
+
+    DEFAULT_CSS = "Script { border: none !important; }"
+
+    async def typed(self, event: Typed) -> None:
+        if isinstance(event, events.Paste):
+            await TextArea._on_paste(self, events.Paste(pasted(event.text)))
+        elif event.is_printable or event.key == "enter":
+            await TextArea._on_key(self, event)
+        else:
+            await super().typed(event)
+
+    def watch(self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True) -> None:
+        """Not the app's theme: it would keep every text that was ever open, until the theme changes. Nobody changes it over a form."""
+        if obj is not self.app:
+            super().watch(obj, attribute_name, callback, init)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn, a sign for each of its characters."""
+        look = cast(Look | None, getattr(self.app, "look", None)) or Look()
+        parts = self.document.get_line(line_index).split("\t")
+        return Text("\t".join(_drawn(part, look) for part in parts), end="", no_wrap=True)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.text = pasted(event.text)
+
+
+def _drawn(text: str, look: Look) -> str:
+    """A safe text of as many characters, so that a cursor stands where it should."""
+    shown = look.theirs(text)
+    return shown if len(shown) == len(text) else "".join([look.theirs(c)[:1] or "?" for c in text])
+
+
+def entry(id: str, value: str = "") -> Entry:
+    """A one-line input that keeps what it holds when it is entered. Its cursor does not blink: an idle form is idle."""
+    line = Entry(value, id=id, select_on_focus=False)
+    line.cursor_blink = False
+    return line
+
+
+def slot(id: str, value: str = "") -> Slot:
+    """As `entry`, for a form that has `action_step`."""
+    line = Slot(value, id=id, select_on_focus=False)
+    line.cursor_blink = False
+    return line
+
+
+class Tick(InOrder, FocusLines, can_focus=True):
+    """On or off: `[x] hold`, or only the `x` when it stands in a field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "turn", "On, off", id="tick.turn", show=False),
+        Binding("enter", "app.focus_next", "Next field", id="tick.next", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """It was turned."""
+
+        tick: Tick
+
+    def __init__(self, label: str = "", value: bool = False, *, id: str) -> None:
+        super().__init__(id=id)
+        self._label = label
+        self.value = value
+
+    def turn(self, value: bool) -> None:
+        """Turn it on or off."""
+        if value != self.value:
+            self.value = value
+            self._redraw()
+            self.post_message(self.Changed(self))
+
+    def action_turn(self) -> None:
+        """On when it is off, off when it is on."""
+        self.turn(not self.value)
+
+    def on_click(self) -> None:
+        self.action_turn()
+
+    def _redraw(self) -> None:
+        mark = ("x" if self.value else " ", "cursor" if self.has_focus else "")
+        spans = [("[", "dim"), mark, ("] ", "dim"), (self._label, "")] if self._label else [mark]
+        self.draw([self.look.strip(spans, self.size.width)])
+
+
+class Choice(InOrder, FocusLines, can_focus=True):
+    """One of a few, all to be seen: `(•) a command   ( ) shell text`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space", "step(1)", "Next", id="choice.next", show=False),
+        Binding("left", "step(-1)", "Previous", id="choice.previous", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another one was chosen."""
+
+        choice: Choice
+
+    def __init__(self, options: Options, value: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self._options = options
+        self.value = value
+
+    def action_step(self, by: int) -> None:
+        """Choose the next one, or the one before."""
+        values = [value for value, _ in self._options]
+        self.choose(values[(values.index(self.value) + by) % len(values)])
+
+    def choose(self, value: str) -> None:
+        """Choose one by its value."""
+        if value != self.value:
+            self.value = value
+            self._redraw()
+            self.post_message(self.Changed(self))
+
+    def on_click(self, event: events.Click) -> None:
+        end = 0
+        for value, text in self._texts():
+            end += width(text)
+            if event.x < end:
+                self.choose(value)
+                return
+
+    def _texts(self) -> list[tuple[str, str]]:
+        dot = "*" if self.look.ascii else "•"
+        return [(value, f"({dot if value == self.value else ' '}) {label}   ") for value, label in self._options]
+
+    def _redraw(self) -> None:
+        spans = [(text, self._style(value)) for value, text in self._texts()]
+        self.draw([self.look.strip(spans, self.size.width)])
+
+    def _style(self, value: str) -> str:
+        if value != self.value:
+            return ""
+        return "cursor" if self.has_focus else "bold"
+
+
+class Seeking:
+    """Where a word that is typed picks what begins so, a letter at a time."""
+
+    _sought, _sought_at = "", 0.0
+    """What is being typed, and when its last letter was, in seconds."""
+    _held = ""
+    """The value before the first letter of that."""
+
+    def offered(self) -> Options:
+        """What there is to pick."""
+        raise NotImplementedError
+
+    def picked(self) -> str:
+        """The value that is picked."""
+        raise NotImplementedError
+
+    def choose(self, value: str) -> None:
+        """Pick one by its value."""
+        raise NotImplementedError
+
+    @property
+    def any_to_pick(self) -> bool:
+        """Whether there is anything but to leave it empty."""
+        return any(value for value, _ in self.offered())
+
+    def seek(self, event: events.Key) -> bool:
+        """Whether it was a letter, which is taken as the next of a word, or as the first one of another."""
+        letter = event.character or ""
+        if not event.is_printable or letter.isspace():
+            return False
+        word = self._sought + letter if event.time - self._sought_at < ONE_WORD else letter
+        self._sought_at, before = event.time, self.picked()
+        self._sought = word if not self.any_to_pick or self.pick_by(word) or not self.pick_by(letter) else letter
+        if self._sought == letter:
+            self._held = before
+        return True
+
+    def pick_by(self, word: str) -> bool:
+        """Whether one begins so, which is picked then: for a letter alone the next one; for more the one that is called so, else the one
+        that was held before the first letter, where it begins so."""
+        begun = [(value, label.casefold()) for value, label in self.offered() if label.casefold().startswith(word.casefold())]
+        values = [value for value, _ in begun]
+        if values:
+            present = self.picked() if len(word) == 1 else self._held
+            at = values.index(present) if present in values else -1
+            called = [value for value, label in begun if label == word.casefold()] or values[max(0, at) :]
+            self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
+        return bool(values)
+
+
+class Pick(Seeking, InOrder, FocusLines, can_focus=True):
+    """One of many: left and right step through, enter shows all, typing picks what begins so."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right", "step(1)", "Next", id="pick.next", show=False),
+        Binding("left", "step(-1)", "Previous", id="pick.previous", show=False),
+        Binding("enter,space,down", "open", "Show all", id="pick.open", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another one was picked."""
+
+        pick: Pick
+
+    def __init__(self, options: Options, value: str = "", *, id: str) -> None:
+        super().__init__(id=id)
+        self._options = options
+        self.value = value
+
+    def offered(self) -> Options:
+        return self._options
+
+    def picked(self) -> str:
+        return self.value
+
+    def offer(self, options: Options) -> None:
+        """Offer these; the value stays what it is, unless another was asked for by typing just before there was any."""
+        late = not self.any_to_pick and get_time() - self._sought_at < EARLY
+        self._options = options
+        if late and self._sought and self.any_to_pick:
+            self.pick_by(self._sought)
+        self._redraw()
+
+    async def typed(self, event: Typed) -> None:
+        """A letter picks; other keys are as everywhere."""
+        if not (isinstance(event, events.Key) and self.seek(event)):
+            await super().typed(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """The same on a screen that gives its keys as Textual does."""
+        if self.seek(event):
+            event.stop()
+
+    def choose(self, value: str) -> None:
+        if value != self.value:
+            self.value = value
+            self._redraw()
+            self.post_message(self.Changed(self))
+
+    def action_step(self, by: int) -> None:
+        """Choose the next one, or the one before."""
+        values = [value for value, _ in self._options]
+        if values:
+            at = values.index(self.value) if self.value in values else -1
+            self.choose(values[(at + by) % len(values)])
+
+    async def action_open(self) -> None:
+        """Show all there are."""
+        if self._options:
+            await self.app.push_screen(PickScreen(self._options, self.value, lambda: self.region), self._picked)
+
+    def _picked(self, value: str | None) -> None:
+        if value is not None:
+            self.choose(value)
+
+    async def on_click(self) -> None:
+        await self.action_open()
+
+    def _redraw(self) -> None:
+        room = self.size.width
+        label = next((label for value, label in self._options if value == self.value), self.look.theirs(self.value))
+        text = pad(self.look.cut(label, max(0, room - 2)), room - 2)
+        mark = " v" if self.look.ascii else " ▾"
+        self.draw([self.look.strip([(text, "cursor" if self.has_focus else ""), (mark, "dim")], room)])
+
+
+class Choices(Doc):
+    """The list of what may be picked; one is picked at once, so that keys typed behind it come after it."""
+
+    ONE_CLICK = True
+
+    def action_open(self) -> None:
+        """Pick the one under the cursor."""
+        if self.cursor:
+            self.screen.dismiss(self.cursor[1:])
+
+
+class PickScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+    """The list of what may be picked, under its field; dismisses with the value, None for as before."""
+
+    BOX = "#pick-box"
+    CSS_PATH = "../styles/form.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False),
+    ]
+
+    def __init__(self, options: Options, value: str, field: Callable[[], Region]) -> None:
+        """`field` says where the field stands now."""
+        super().__init__()
+        self._options = options
+        self._value = value
+        self._field = field
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="pick-box"):
+            yield Choices(id="pick-list")
+
+    def on_mount(self) -> None:
+        doc = self.query_one(Choices)
+        self.set_class(doc.look.ascii, "-ascii")
+        doc.cursor = f"={self._value}"
+        # A target is never empty, so that the empty value can be picked too.
+        doc.show([Section("", tuple(Row(((label, ""),), f"={value}") for value, label in self._options))])
+        self.set_focus(doc)
+        self._place()
+        # In a window of another size the form below is laid out anew, in its own time.
+        self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(self, lambda _: self._place())
+
+    def _place(self) -> None:
+        """Where there is more room of under and over the field, from its left edge on."""
+        room, field = self.app.size, self._field()
+        widest = max((width(label) for _, label in self._options), default=0)
+        cells = min(room.width, max(field.width, widest + 5))
+        under, lines = room.height - field.bottom, len(self._options) + 2
+        height = min(lines, max(under, field.y))
+        box = self.query_one("#pick-box").styles
+        box.width, box.height = cells, height
+        box.offset = (max(0, min(field.x, room.width - cells)), field.bottom if height <= under else field.y - height)

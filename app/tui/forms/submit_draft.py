@@ -1,0 +1,198 @@
+"""A task that is being written in the form: its texts as typed, and the specification they stand for. Pure.
+
+The command is split as a shell would split it, but no shell runs it: signs that mean something to a shell are told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from app.core.schema.form_fields import Path
+from app.core.text import units
+from app.core.text.sanitize import clean, cut, nearest, valid_name
+from app.tui.actions.shell_command import spec_of
+
+KINDS = ("command", "shell", "template")
+FIELDS = ("name", "queue", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at", "cwd")
+_SIGNS = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|<>;&`*?]|\$[({\w])""", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What was typed. `values` holds the texts of FIELDS.
+
+    `parameters` holds, by template, the texts of its parameters that are not just their defaults. `also` is what the task
+    that is run again had and the form does not show, as the verb `submit` takes it.
+    """
+
+    kind: str = "command"
+    command: str = ""
+    script: str = ""
+    template: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    hold: bool = False
+    parameters: Mapping[str, Mapping[Path, str]] = field(default_factory=dict)
+    also: Mapping[str, Any] = field(default_factory=dict)
+
+    def value(self, name: str) -> str:
+        """The text of a field, blanks around it taken off."""
+        return self.values.get(name, "").strip()
+
+
+def spec(draft: Draft, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The specification as the verb `submit` takes it, with what a template is given (`parameters`, `parameter_texts`).
+
+    Raises ValueError when the command cannot be split.
+    """
+    found: dict[str, Any] = {name: draft.value(name) for name in FIELDS if draft.value(name) and name != "after"}
+    if "cwd" in found:
+        found["cwd"] = os.path.expanduser(found["cwd"])
+    if draft.kind == "command":
+        found["argv"] = words(draft.command)
+    elif draft.kind == "shell":
+        found["script"] = draft.script
+    else:
+        found |= {"template": draft.template, **(given or {})}
+    if draft.value("after"):
+        found["after"] = draft.value("after").replace(",", " ").split()
+    return found | dict(draft.also) | ({"hold": True} if draft.hold else {})
+
+
+def draft_of(task: Mapping[str, Any]) -> Draft:
+    """What to type for the same task once more, from its row as the verb `show` answers it; its parameters apart."""
+    asked = spec_of(task)
+    if task.get("template"):
+        asked["cpu"] = units.plain(task["cpu"])  # the template may ask for another
+    if task.get("retry_delay", 1.0) != 1.0:
+        asked["retry_delay"] = units.plain(task["retry_delay"])
+    kind = "template" if task.get("template") else "shell" if asked.get("script") else "command"
+    return Draft(
+        kind=kind,
+        command=shlex.join(map(str, asked.get("argv") or ())),
+        script=str(asked.get("script") or ""),
+        template=str(task.get("template") or ""),
+        values={name: str(asked[name]) for name in FIELDS if asked.get(name) not in (None, "")},
+        also={name: task[name] for name, usual in _UNSHOWN if task.get(name) not in (None, usual)},
+    )
+
+
+_UNSHOWN: tuple[tuple[str, Any], ...] = (("tags", {}), ("grace", 5.0), ("log_limit", None))
+"""What of a task has no field, with what it usually is."""
+
+
+def words(command: str) -> list[str]:
+    """The words of a command. Raises ValueError when a quotation mark has no partner."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"Command: {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
+def shell_signs(command: str) -> list[str]:
+    """The signs in a command, outside quotes, that a shell would act on, each once."""
+    found = [match["sign"] for match in _SIGNS.finditer(command) if match["sign"]]
+    return list(dict.fromkeys(sign[0] if sign[0] == "$" else sign for sign in found))
+
+
+def shell_word(command: str) -> str:
+    """The word a command begins with when only a shell knows it (`for`, `cd`, `A=1`), and no program is called so; else ""."""
+    try:
+        first = next(iter(words(command)), "")
+    except ValueError:
+        return ""
+    known = first in _SHELL_WORDS or first.startswith("(") or _ASSIGNMENT.match(first)
+    return first if known and not shutil.which(first) else ""
+
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_SHELL = (
+    "if then else elif fi for while until do done case esac select function time { } ! [[ . : alias bg bind break builtin cd"
+    " command continue declare dirs disown eval exec exit export fg getopts hash jobs let local logout mapfile popd pushd read"
+    " readarray readonly return set shift shopt source times trap type typeset ulimit umask unalias unset wait"
+)
+_SHELL_WORDS = frozenset(_SHELL.split())
+
+
+def faults(draft: Draft, base: str, now: datetime) -> dict[str, str]:
+    """{field: what is wrong with it, a sentence}; what only the runtime knows is not among it. What is to be run is `command`."""
+    found = {"command": _command_fault(draft), "cwd": _cwd_fault(draft, base), "name": _name_fault(draft)}
+    for name, label, parse in _PARSERS:
+        found[name] = _fault(label, draft.value(name), parse)
+    found["at"] = _fault("Start at", draft.value("at"), lambda text: units.parse_time(text, now))
+    return {name: text for name, text in found.items() if text}
+
+
+def without(draft: Draft, faulty: Collection[str]) -> Draft:
+    """The draft without these fields, so that the rest can be looked over; `true` stands for what is to be run."""
+    sound = replace(draft, values={name: text for name, text in draft.values.items() if name not in faulty})
+    return replace(sound, kind="command", command="true") if "command" in faulty else sound
+
+
+def _fault(label: str, text: str, parse: Callable[[str], object]) -> str:
+    if not text:
+        return ""
+    try:
+        parse(text)
+    except ValueError as error:
+        return f"{label} {error}"
+    return ""
+
+
+_PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+    ("priority", "Priority", lambda text: units.parse_int(text, -1_000_000, 1_000_000)),
+    ("cpu", "CPU", units.parse_cpu),
+    ("memory", "Memory", units.parse_size),
+    ("timeout", "Timeout", units.parse_duration),
+    ("retries", "Retries", lambda text: units.parse_int(text, 0, 10_000)),
+    ("retry_delay", "every", units.parse_duration),
+)
+
+
+def _command_fault(draft: Draft) -> str:
+    if draft.kind == "template":
+        return "" if draft.template else "Choose a template."
+    if draft.kind == "shell":
+        return "" if draft.script.strip() else "Shell text is empty."
+    try:
+        found = words(draft.command)
+    except ValueError as error:
+        return str(error)
+    if word := shell_word(draft.command):
+        return f'Command: "{cut(clean(word), 20)}" is a word of the shell, not a program. Take Run: shell text.'
+    return "" if found else "Command is empty."
+
+
+def _name_fault(draft: Draft) -> str:
+    name = draft.value("name")
+    return f"Name {wrong}" if name and (wrong := valid_name(name)) else ""
+
+
+def _cwd_fault(draft: Draft, base: str) -> str:
+    if not draft.value("cwd"):
+        return ""
+    path = os.path.join(base, os.path.expanduser(draft.value("cwd")))
+    if os.path.isdir(path):
+        return ""
+    near = nearest_directory(path)
+    shown = clean(path)
+    what = "is no directory" if os.path.exists(path) else "does not exist"
+    return f"In: {shown} {what}." + (f" Did you mean {clean(near)}?" if near else "")
+
+
+def nearest_directory(path: str) -> str | None:
+    """The directory that was probably meant, beside one that does not exist."""
+    parent, name = os.path.split(path.rstrip("/"))
+    try:
+        with os.scandir(parent) as entries:
+            beside = [entry.name for entry in entries if entry.is_dir()]
+    except OSError:
+        return None
+    near = nearest(name, beside)
+    return os.path.join(parent, near) if near else None

@@ -1,0 +1,1 @@
+"""The log viewer: source, search and widget."""

@@ -1,0 +1,129 @@
+"""The line below a log: a text to look for is typed into it, or the path of a file to save the log as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from app.core.text.sanitize import width
+from app.tui.forms.fields import Entry
+
+Kind = Literal["search", "save"]
+
+
+class LogLine(Horizontal):
+    """A label and what is typed behind it.
+
+    `done` is called with what was entered, or None when the line was left, the line being closed already; at once, and not
+    by a message, because the next key may be there already and act on what was entered.
+    """
+
+    DEFAULT_CSS = """
+    LogLine { height: 1; width: 1fr; display: none; }
+    LogLine Static { padding: 0 0 0 1; width: auto; }
+    LogLine Input { width: 1fr; background: transparent; border: none; padding: 0; height: 1; }
+    """
+
+    @dataclass
+    class Completing(Message):
+        """What was typed so far is to be completed."""
+
+        text: str
+
+    def __init__(self, done: Callable[[Kind, str | None], object]) -> None:
+        super().__init__()
+        self.kind: Kind = "search"
+        self._done = done
+        self._earlier: dict[Kind, list[str]] = {"search": [], "save": []}
+        self._before: Widget | None = None
+        """What had the focus before."""
+
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False)
+        yield TypedLine()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is typed goes here."""
+        return bool(self.display)
+
+    def open(self, kind: Kind, label: str, value: str = "") -> None:
+        """Take what is typed from now on, the next key already."""
+        self.kind = kind
+        static, line = self.query_one(Static), self.query_one(TypedLine)
+        static.update(label)
+        static.styles.width = width(label) + 1
+        line.begin(self._earlier[kind], value)
+        self.display = True
+        self._before = self.screen.focused
+        self.screen.set_focus(line)
+
+    def leave(self, text: str | None = None) -> None:
+        """Take nothing more, from the next key on; `text` is what was entered."""
+        earlier = self._earlier[self.kind]
+        if text and text not in earlier[-1:]:
+            earlier.append(text)
+        self.display = False
+        self.screen.set_focus(self._before)
+        self._done(self.kind, text)
+
+    def complete(self, before: str, after: str) -> None:
+        """Put a completed text in place of the one that was to be completed, if it still stands there."""
+        line = self.query_one(TypedLine)
+        if self.is_open and line.value == before:
+            line.value = after
+            line.cursor_position = len(after)
+
+
+class TypedLine(Entry):
+    """The input of a `LogLine`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "close(True)", "Enter what was typed", id="line.enter", show=False),
+        Binding("escape", "close(False)", "Leave", id="line.leave", show=False),
+        Binding("up", "earlier(1)", "What was entered before", id="line.earlier", show=False),
+        Binding("down", "earlier(-1)", "What was entered after that", id="line.later", show=False),
+        Binding("tab", "complete", "Complete a folder", id="line.complete", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, select_on_focus=False)
+        self.cursor_blink = False
+        self._texts: list[str] = []
+        self._back = 0
+
+    @property
+    def line(self) -> LogLine:
+        """The line that this is the input of."""
+        found = self.parent
+        assert isinstance(found, LogLine)
+        return found
+
+    def begin(self, earlier: list[str], value: str) -> None:
+        """Begin with a value; `earlier` is what was entered here before, the latest last."""
+        self._texts, self._back = [*earlier, value], 0
+        self.value = value
+        self.cursor_position = len(value)
+
+    def action_close(self, entered: bool) -> None:
+        """Enter what was typed, or leave."""
+        self.line.leave(self.value if entered else None)
+
+    def action_earlier(self, step: int) -> None:
+        """Bring back what was entered before, or what came after it."""
+        self._back = min(max(0, self._back + step), len(self._texts) - 1)
+        self.value = self._texts[-1 - self._back]
+        self.cursor_position = len(self.value)
+
+    def action_complete(self) -> None:
+        """Ask for the rest of a folder's name."""
+        if self.line.kind == "save":
+            self.line.post_message(LogLine.Completing(self.value))

@@ -1,0 +1,171 @@
+"""Searching a log: the offsets of all lines that hold a text, found block by block while nothing else is to do.
+
+Case is ignored, and colours count for nothing. Raw bytes are searched first, because that is fast; a line that could
+match is then judged as it is shown: text that was overwritten or erased is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from app.tui.logviewer.layout import LineCells
+from app.tui.logviewer.source import BLOCK, LogLines
+
+MOST = 1_000_000
+"""Matches that are kept; a search stops there."""
+_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
+_REWRITES = re.compile(rb"[\r\b]|\x1b\[[0-?]*[ -/]*[^0-?m]")
+"""What goes back in a line, or erases in it: what was written is not all shown any more."""
+_PHRASES = (
+    "could not", "couldn't", "cannot", "can't", "unable to", "failed", "refused", "denied", "no such file", "not found", "timed out",
+)  # fmt: skip
+"""What plain programs say, which name no error by that word."""
+_ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault", *_PHRASES)
+_ERROR = re.compile(
+    r"(?<!no )(?<!\b0 )(?<!\bno tests )(?<!\b0 tests )(?<!\bno jobs )(?<!\b0 jobs )(?<!\w)"
+    rf"(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault|{'|'.join(_PHRASES)})"
+    # Words that count, where they count nothing: `KeyError: 0` is an error.
+    r"(?!\w|(?:(?<=errors)|(?<=exceptions)|(?<=failed))\s*[:=]\s*0(?:[\s,;)]|$))",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+class Search:
+    """The matching lines of a log, in order: `pattern` judges the text of those that hold one of `needles`."""
+
+    def __init__(self, lines: LogLines, pattern: re.Pattern[str], needles: tuple[str, ...]) -> None:
+        self._lines = lines
+        self.pattern = pattern
+        self._needles = tuple(n.lower().encode() for n in needles if _has_one_case(n))
+        begun = {n[:end] for n in self._needles for end in range(1, len(n))}
+        self._begun = tuple(begun)
+        """What of a needle may stand before an escape that parts it."""
+        self._parted = frozenset(part[-1] for part in begun)
+        self._found = array("Q")
+        self.overwritten = False
+        """Whether a line was passed over because what matches in it is not shown any more."""
+        self._next = 0
+        self._seen = -1
+
+    @classmethod
+    def text(cls, lines: LogLines, text: str) -> Search:
+        """A search for a text as typed."""
+        return cls(lines, re.compile(re.escape(text), re.I), (text,))
+
+    @classmethod
+    def errors(cls, lines: LogLines) -> Search:
+        """A search for what programs say when something went wrong."""
+        return cls(lines, _ERROR, _ERRORS)
+
+    @property
+    def done(self) -> bool:
+        """Whether the log was searched to its end."""
+        return self._seen == self._lines.size or len(self._found) >= MOST
+
+    @property
+    def scanned(self) -> int:
+        """Bytes searched."""
+        return self._lines.size if self.done else self._next
+
+    @property
+    def count(self) -> int:
+        """Matching lines found so far."""
+        return len(self._found)
+
+    def place(self, start: int) -> int:
+        """Which match, from 1, the line at `start` is; 0 when it is none."""
+        i = bisect_left(self._found, start)
+        return i + 1 if i < len(self._found) and self._found[i] == start else 0
+
+    def after(self, offset: int) -> int | None:
+        """The first match behind `offset`, of those found."""
+        i = bisect_right(self._found, offset)
+        return self._found[i] if i < len(self._found) else None
+
+    def before(self, offset: int) -> int | None:
+        """The last match above `offset`, of those found."""
+        i = bisect_left(self._found, offset)
+        return self._found[i - 1] if i else None
+
+    def step(self) -> None:
+        """Search one more block, to the end of its last line."""
+        start, size = self._next, self._lines.size
+        data = self._lines.source.read(start, min(start + BLOCK, size))
+        end = data.rfind(b"\n") + 1
+        if not end:
+            data = self._lines.source.read(start, self._lines.end(start))
+            end = len(data) if start + len(data) < size else 0
+        self._keep(start, data)
+        self._next = start + end
+        # Less than there should be: the log was cut meanwhile, which the next look at its size finds.
+        if start + len(data) >= size or not data:
+            self._seen = size
+
+    def _keep(self, start: int, data: bytes) -> None:
+        # A last line that grew is judged anew: what matched in it may have been overwritten.
+        while self._found and self._found[-1] >= start:
+            self._found.pop()
+        for begin, line in self._candidates(data):
+            if len(self._found) < MOST and self._matches(line):
+                self._found.append(start + begin)
+
+    def _matches(self, line: bytes) -> bool:
+        if not self._is_in(line):
+            return False
+        written = line.rstrip(b"\r\n")
+        if not _REWRITES.search(written):
+            return True
+        last = written.rpartition(b"\r")[2]
+        # What was written last is shown; all of it is worked out only where that does not tell.
+        shown = not _REWRITES.search(last) and self._is_in(last) or LineCells(written).find(self.pattern) is not None
+        self.overwritten = self.overwritten or not shown
+        return shown
+
+    def _is_in(self, written: bytes) -> bool:
+        """Whether it matches, colours left out."""
+        return self.pattern.search(_ESCAPE.sub(b"", written).decode("utf-8", "replace")) is not None
+
+    def _candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Lines that could match, each with its offset in `data`."""
+        if not self._needles:
+            yield from _every_line(data)
+            return
+        lower = data.lower()
+        begins = {begin for needle in self._needles for begin in _lines_with(needle, lower)}
+        if b"\x1b" in lower:
+            begins.update(self._lines_with_parted(lower))
+        for begin in sorted(begins):
+            yield begin, data[begin : data.find(b"\n", begin) + 1 or len(data)]
+
+    def _lines_with_parted(self, data: bytes) -> Iterator[int]:
+        """Where the lines begin in which an escape stands behind the beginning of a needle: it may hide the word."""
+        at = -1
+        for part in data.split(b"\x1b")[:-1]:
+            at += len(part) + 1
+            if part and part[-1] in self._parted and part.endswith(self._begun):
+                yield data.rfind(b"\n", 0, at) + 1
+
+
+def _has_one_case(text: str) -> bool:
+    """Whether its bytes can be looked for, ASCII letters in any case; of other letters, only those that have no case."""
+    return all(c.isascii() or c == c.lower() == c.upper() for c in text)
+
+
+def _lines_with(needle: bytes, data: bytes) -> Iterator[int]:
+    """Where the lines begin that hold the needle."""
+    at = data.find(needle)
+    while at >= 0:
+        yield data.rfind(b"\n", 0, at) + 1
+        end = data.find(b"\n", at)
+        at = data.find(needle, end) if end >= 0 else -1
+
+
+def _every_line(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    for line in data.split(b"\n"):
+        if line:
+            yield at, line
+        at += len(line) + 1

@@ -1,0 +1,256 @@
+"""The widget that shows a log: it draws the page it was given last; a thread of its own reads, follows and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import ClassVar, Literal
+
+from rich.segment import Segment
+from textual import events, on, work
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from app.core.text.sanitize import clean, clean_lines, width
+from app.tui.logviewer.pager import Page, Pager
+from app.tui.logviewer.reader import Command, Reader, Resize
+from app.tui.logviewer.source import Source
+from app.tui.widgets.strips import Lines
+
+NOTHING_YET, NOTHING = "Nothing is written yet.", "Nothing was written."
+
+
+class LogView(Lines, can_focus=True):
+    """A log, live. Give it a source with `open`; `live` says whether it may still grow.
+
+    `beside` is called with each page before it is drawn, so that what stands around the log is drawn with it at once; who
+    only wants to know hears of it by `Changed`, a frame later.
+    """
+
+    DEFAULT_CSS = "LogView { height: 1fr; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "Down", id="log.down", show=False),
+        Binding("k,up", "move(-1)", "Up", id="log.up", show=False),
+        Binding("space,pagedown", "turn(1)", "Page", id="log.page", show=False),
+        Binding("b,pageup", "turn(-1)", "Page back", id="log.back", show=False),
+        Binding("g,home", "start", "First line", id="log.first", show=False),
+        Binding("G,end", "end", "Last line", id="log.last", show=False),
+        Binding("right", "sideways(1)", "Right", id="log.right", show=False),
+        Binding("left", "sideways(-1)", "Left", id="log.left", show=False),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another page is seen."""
+
+        page: Page
+
+    @dataclass
+    class Failed(Message):
+        """The log could not be read."""
+
+        why: str
+
+    @dataclass
+    class Copied(Message):
+        """Text to be put on the clipboard, cleaned."""
+
+        text: str
+        what: str
+
+    @dataclass
+    class _Read(Message):
+        """A page from the thread that reads for `commands`."""
+
+        commands: SimpleQueue[Command | None]
+        page: Page
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.page = Page()
+        self._commands: SimpleQueue[Command | None] | None = None
+        self._live = False
+        self._seen = True
+        self._empty = False
+        """Whether there is a log that was read and holds nothing."""
+        self.beside: Callable[[Page], object] = lambda page: None
+
+    # -- what is shown ------------------------------------------------------------------------------------------
+
+    def open(self, source: Source, *, live: bool = False) -> None:
+        """Show this log from its end, following it when it is live. The source is closed when another is opened."""
+        self.shut()
+        self._live, self._empty = live, False
+        self._commands = SimpleQueue()
+        self._serve(source, self._commands, self.size.width, self.size.height)
+        if live:
+            self.follow(True)
+
+    def say(self, text: str) -> None:
+        """Show a text of several lines in place of a log."""
+        self.shut()
+        self._empty = False
+        self._take(Page(rows=tuple(Strip([Segment(line)]) for line in clean_lines(text).split("\n"))))
+
+    def shut(self) -> None:
+        """Let go of the log; what was seen last stays."""
+        if self._commands is not None:
+            self._commands.put(None)
+            self._commands = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a log to move and search in."""
+        return self._commands is not None
+
+    @property
+    def live(self) -> bool:
+        """Whether the log may still grow."""
+        return self._live
+
+    @live.setter
+    def live(self, value: bool) -> None:
+        if self._live != value:
+            self._live = value
+            self._paint()
+            self.ask(Pager.grown)
+
+    def ask(self, command: Command) -> None:
+        """Have the reading thread do something with the reader's place, in the order asked; nothing without a log."""
+        if self._commands is not None:
+            self._commands.put(command)
+
+    # -- moving -------------------------------------------------------------------------------------------------
+
+    def action_move(self, rows: int) -> None:
+        """Go down so many rows, or up."""
+        self.ask(lambda pager: pager.move(rows))
+
+    def action_turn(self, pages: int) -> None:
+        """Go down so many pages, or up."""
+        self.ask(lambda pager: pager.turn(pages))
+
+    def action_start(self) -> None:
+        """Go to the first line."""
+        self.ask(Pager.start)
+
+    def action_end(self) -> None:
+        """Go to the last line."""
+        self.ask(Pager.end)
+
+    def action_sideways(self, steps: int) -> None:
+        """Move the window right by half screens, or left."""
+        self.ask(lambda pager: pager.sideways(steps))
+
+    def follow(self, on: bool) -> None:
+        """Follow the end, or stay."""
+        self.ask(lambda pager: pager.follow(on))
+
+    def wrap(self) -> None:
+        """Wrap long lines, or cut them again."""
+        self.ask(Pager.wrap)
+
+    def search(self, text: str) -> None:
+        """Look for a text; an empty one ends the search."""
+        self.ask(lambda pager: pager.search(text))
+
+    def next_match(self, way: Literal["next", "previous"]) -> None:
+        """Go to another match."""
+        self.ask(lambda pager: pager.next_match(way))
+
+    def next_error(self) -> None:
+        """Go to the next line that looks like an error."""
+        self.ask(Pager.next_error)
+
+    def copy(self, everything: bool = False) -> None:
+        """Have `Copied` posted: the line gone to or all lines seen; or the whole log, as much as can be copied."""
+        self.ask(lambda pager: self.post_message(self.Copied(*pager.copied(everything))))
+
+    @on(events.MouseScrollDown)
+    def _wheel_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_move(3)
+
+    @on(events.MouseScrollUp)
+    def _wheel_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_move(-3)
+
+    @on(events.MouseScrollRight)
+    def _wheel_right(self, event: events.MouseScrollRight) -> None:
+        event.stop()
+        self.action_sideways(1)
+
+    @on(events.MouseScrollLeft)
+    def _wheel_left(self, event: events.MouseScrollLeft) -> None:
+        event.stop()
+        self.action_sideways(-1)
+
+    # -- drawing ------------------------------------------------------------------------------------------------
+
+    @on(_Read)
+    def _read_page(self, message: _Read) -> None:
+        message.stop()
+        if message.commands is self._commands:
+            self._empty = not message.page.size
+            self._take(message.page)
+
+    def _take(self, page: Page) -> None:
+        """Show a page, drawing only the rows that differ."""
+        self.page = page
+        self.beside(page)
+        self._paint()
+        self.post_message(self.Changed(page))
+
+    def _paint(self) -> None:
+        room, look = self.size.width, self.look
+        if self._empty:
+            self.draw([look.strip([(look.own(NOTHING_YET if self._live else NOTHING), "dim")], room)])
+            return
+        self.draw([_plain(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
+
+    def on_resize(self) -> None:
+        size = self.size  # the event's counts the padding too
+        self._paint()
+        self.ask(Resize(size.width, size.height))
+
+    def on_show(self) -> None:
+        self.watch_for_growth(True)
+
+    def on_hide(self) -> None:
+        self.watch_for_growth(False)
+
+    def watch_for_growth(self, on: bool) -> None:
+        """Look for new output, or not (while another screen covers this one)."""
+        self._seen = on
+        self.ask(Pager.grown)
+
+    def on_unmount(self) -> None:
+        self.shut()
+
+    @work(thread=True, group="log", exit_on_error=False)
+    def _serve(self, source: Source, commands: SimpleQueue[Command | None], width: int, height: int) -> None:
+        """Read for these commands, in a thread of its own."""
+        try:
+            pager = Pager(source, width, height, self.look.ellipsis)
+            Reader(pager, commands, self._watches, lambda page: self.post_message(self._Read(commands, page))).work()
+        # A log that cannot be shown must say so in its place and leave the rest of the screen alone.
+        except Exception as error:
+            self.post_message(self.Failed(clean(str(error))))
+        finally:
+            source.close()
+
+    def _watches(self) -> bool:
+        """Whether new output is looked for."""
+        return self._live and self._seen and not getattr(self.app, "resting", False)
+
+
+def _plain(row: Strip, utf8: bool) -> Strip:
+    """The row in the characters that the terminal has."""
+    if utf8 or row.text.isascii():
+        return row
+    return Strip(
+        [Segment("".join(c if c.isascii() else "?" * width(c) for c in text), style) for text, style, _ in row]
+    )

@@ -1,0 +1,1 @@
+"""Documents that the screens draw, built from plain data."""

@@ -1,0 +1,1 @@
+"""Table rows, built from plain data."""

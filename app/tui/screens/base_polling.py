@@ -1,0 +1,160 @@
+"""What screens share that show more than the board: they ask the runtime, in threads, and again when it has news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import work
+from textual.screen import ModalScreen
+
+from app.core.board import Board
+from app.core.text import units
+from app.errors import NotFound, Problem
+from app.tui.appvalues import AppValues
+from app.tui.error_boundary import SturdyScreen
+from app.tui.widgets.modal import in_sight
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+REREAD_EVERY = 0.5
+"""Seconds between two readings of what a screen shows, however often the board changes."""
+OLD = 2.0
+"""Seconds: what is older and still being read again says how old it is."""
+SLOW = 0.15
+"""Seconds of reading after which the screen says that it is loading."""
+
+
+class Reading(AppValues, SturdyScreen[Any]):
+    """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
+
+    ABOUT_ONE: ClassVar[bool] = False
+    """Whether it is about one thing, so that a reading that finds it missing is the end of it; in a list, only what a filter names is."""
+
+    def __init__(self, client_factory: Callable[[], Client]) -> None:
+        super().__init__()
+        self.client_factory = client_factory
+        self._waits_to_reread = False
+        self._reading_since: float | None = None
+        self._read_at: float | None = None
+        self._failed = False
+
+    def on_mount(self) -> None:
+        if hasattr(self.app, "board"):
+            self.watch(self.app, "board", self.board_changed, init=False)
+
+    @property
+    def board(self) -> Board | None:
+        """The board as of now; None before the first one."""
+        return getattr(self.app, "board", None)
+
+    def reread(self) -> None:
+        """Read again what is shown."""
+
+    def refused(self, text: str) -> None:
+        """Show why a verb was refused; the text is not cleaned yet."""
+
+    def unread(self, text: str) -> None:
+        """A reading failed, and what is shown stays; the text is not cleaned yet."""
+        self.refused(text)
+
+    def mended(self) -> None:
+        """A reading went well after one that had failed."""
+
+    def missing(self, text: str) -> None:
+        """What the screen is about is not there, or no longer; the text is not cleaned yet."""
+        self.refused(text)
+
+    def board_changed(self) -> None:
+        """Something changed somewhere: look again, twice a second at most."""
+        if not self._waits_to_reread:
+            self._waits_to_reread = True
+            self.set_timer(REREAD_EVERY, self._reread)
+
+    def _reread(self) -> None:
+        self._waits_to_reread = False
+        if self.app.screen is self or (in_sight(self) and not isinstance(self, ModalScreen)):
+            self.reread()
+
+    def on_screen_resume(self) -> None:
+        self.reread()
+
+    def read(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+        """Read what the screen shows, one reading at a time: `freshness` tells how old it is, and what fails keeps what is shown."""
+        if self._reading_since is None:
+            self._reading_since = self.ticks
+            self.set_timer(SLOW, self._slow)
+            self._read_apart(work, then)
+
+    @work(thread=True, group="reading", exit_on_error=False)
+    def _read_apart(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+        client = self.client_factory()
+        try:
+            self.call_later(self._have_read, then, work(client), None)
+        except Exception as error:
+            self.call_later(self._have_read, then, None, error)
+        finally:
+            client.close()
+
+    def _have_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+        mended = self._failed and error is None
+        self._reading_since, self._failed = None, error is not None
+        if error is None:
+            self._read_at = self.ticks
+            then(found)
+            if mended:
+                self.mended()
+        elif self.ABOUT_ONE and _is_missing(error):
+            self.missing(str(error))
+        else:
+            self.unread(str(error))
+        self.freshened()
+
+    def _slow(self) -> None:
+        if self._reading_since is not None:
+            self.freshened()
+
+    @property
+    def not_yet(self) -> str:
+        """What to say to a key that came before there were rows; "" once something was read."""
+        if self._read_at is not None:
+            return ""
+        return "The list could not be read." if self._failed else "Nothing was read yet when that key came: press it again."
+
+    @property
+    def freshness(self) -> str:
+        """`loading` while the first reading takes long, `12s old` while readings fail or take long, else nothing."""
+        waits = self._reading_since is not None and self.ticks - self._reading_since >= SLOW
+        if self._read_at is None:
+            return "loading" if waits else ""
+        age = self.ticks - self._read_at
+        return f"{units.age(age)} old" if self._failed or (waits and age > OLD) else ""
+
+    def freshened(self) -> None:
+        """`freshness` may say something else now."""
+
+    @property
+    def ticks(self) -> float:
+        """Seconds that only go forward."""
+        return cast(Any, self.app).ticks()
+
+    def call(self, verb: str, args: Mapping[str, Any], then: Callable[[Any], None]) -> None:
+        """Ask one verb of the runtime."""
+        self.ask(lambda client: client.call(verb, dict(args)), then)
+
+    @work(thread=True, group="asking", exit_on_error=False)
+    def ask(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+        """Work with a client in a thread; `then` gets what comes of it here, `refused` the words of a problem."""
+        client = self.client_factory()
+        try:
+            self.call_later(then, work(client))
+        # Whatever goes wrong in this thread is told on the screen that asked.
+        except Exception as error:
+            self.call_later(self.missing if _is_missing(error) else self.refused, str(error))
+        finally:
+            client.close()
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, Problem) and error.exit_code == NotFound.exit_code

@@ -1,0 +1,178 @@
+"""How the deck is laid out: its panes at every size, one at a time where there is little room, and going between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+
+from app.core.board import Board
+from app.tui.panes.alerts import AlertsPane
+from app.tui.panes.pools import PoolsPane
+from app.tui.panes.queues import QueuesPane
+from app.tui.panes.work import WorkPane
+from app.tui.screens.deck.pane_heights import FULL, Arrangement, arrange, resized
+from app.tui.screens.task_actions import leads
+from app.tui.style import Look
+from app.tui.widgets.banner import Banner, banner_of
+from app.tui.widgets.filter_input import FilterLine
+from app.tui.widgets.footer import KeyLine, MessageLine
+from app.tui.widgets.header import WIDE, Header
+from app.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from app.tui.app import TaskdeckApp
+
+PANES = ("queues", "pools", "work", "alerts")
+ZOOMED = ("zoomed: z shows all panes", "zoomed (z)")
+Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
+
+
+class DeckLayout(Screen[None]):
+    """The deck's widgets and their places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zoomed: str | None = None
+        """The pane that is shown alone because it was asked for."""
+        self.small = False
+        """Whether the terminal has room for one pane only."""
+
+    def compose(self) -> ComposeResult:
+        # As `place_panes` will have it, mostly: said later, the styles of all widgets would be worked out twice before the first rows.
+        self.set_class(self.app.size.width >= WIDE, "-wide", update=False)
+        yield Header()
+        yield Banner(id="banner")
+        with Container(id="top"):
+            yield QueuesPane()
+            yield PoolsPane()
+        yield WorkPane()
+        yield AlertsPane()
+        yield FilterLine()
+        yield MessageLine()
+        yield KeyLine()
+
+    @property
+    def deck(self) -> TaskdeckApp:
+        """The app."""
+        return cast("TaskdeckApp", self.app)
+
+    @property
+    def look(self) -> Look:
+        """What the terminal can show."""
+        return self.deck.look
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """The four panes in their order."""
+        return (
+            self.query_one(QueuesPane),
+            self.query_one(PoolsPane),
+            self.query_one(WorkPane),
+            self.query_one(AlertsPane),
+        )
+
+    @property
+    def table(self) -> Table:
+        """The pane that has the focus, else the work."""
+        return self.focused if isinstance(self.focused, Table) else self.query_one(WorkPane)
+
+    def show_board(self) -> None:
+        """Show the latest board at the present size."""
+        raise NotImplementedError
+
+    def place_panes(self, board: Board) -> None:
+        """Give every pane its lines, for as many rows as the board has."""
+        width, height = self.app.size
+        if not width:
+            return
+        self.small = width < FULL[0] or height < FULL[1] or self.look.plain
+        banner = self.show_banner(board)
+        counts = (len(board.queues), len(board.pools), len(board.alerts))
+        places = arrange(width, height, banner, *counts, self.deck.memory.get(self._sizes, {}))
+        one = self.table.id if self.small else self.zoomed
+        self.set_class(places.wide and one is None, "-wide")
+        self._set_height(self.query_one(Header), places.header)
+        self._place_panes(places, one)
+        self._place_top(places, one)
+        self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL[1])
+
+    def show_banner(self, board: Board) -> int:
+        """Say what is in trouble; in how many lines."""
+        row, banner = self.table.item, self.query_one(Banner)
+        lines = banner_of(self.deck, banner, board, enter=row is not None and not leads(row))
+        banner.show(lines)
+        return len(lines)
+
+    def _place_panes(self, places: Arrangement, one: str | None) -> None:
+        heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
+        for pane in self.panes:
+            pane.narrow = not places.wide
+            pane.sign = ZOOMED if one and not self.small else ()
+            pane.display = one in (None, pane.id)
+            self._set_height(pane, "1fr" if one else heights[pane.id or ""])
+
+    def _place_top(self, places: Arrangement, one: str | None) -> None:
+        top = self.query_one("#top")
+        top.display = one in (None, "queues", "pools")
+        self._set_height(top, "1fr" if one else places.top)
+        self.query_one(QueuesPane).styles.width = places.queues_width if places.wide and one is None else "1fr"
+
+    def _set_height(self, widget: Any, height: int | str) -> None:
+        if widget.styles.height is None or str(widget.styles.height) != str(height):
+            widget.styles.height = height
+
+    def on_descendant_focus(self) -> None:
+        if self.small or self.zoomed:
+            self.zoomed = self.table.id if self.zoomed else None
+            self.show_board()
+
+    def go_to(self, pane: int) -> None:
+        """Put the focus on a pane, 1 to 4; in the work again, on its next part. 0 shows the deck as a whole."""
+        if not pane:
+            self.deck.past.live()
+        if pane and self.focused is self.panes[pane - 1]:
+            self.panes[pane - 1].next_part()
+        self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None
+        self._remember_zoom()
+        wanted = self.panes[pane - 1] if pane else self.query_one(WorkPane)
+        wanted.display = True
+        self.query_one("#top").display = True
+        self.set_focus(wanted)
+        self.show_board()
+
+    def action_pane(self, by: int) -> None:
+        """The next pane, or the one before."""
+        self.go_to((PANES.index(self.table.id or "work") + by) % len(PANES) + 1)
+
+    def action_zoom(self) -> None:
+        """The pane alone, or all again."""
+        self.zoomed = None if self.zoomed else self.table.id
+        self._remember_zoom()
+        self.show_board()
+
+    def _remember_zoom(self) -> None:
+        self.deck.memory.put("zoomed", self.zoomed or "")
+
+    @property
+    def _sizes(self) -> str:
+        """What the sizes of the panes are remembered by: wide terminals and narrow ones have their own."""
+        return "sizes.wide" if self.app.size.width >= WIDE else "sizes.narrow"
+
+    def action_resize(self, by: int) -> None:
+        """Give the pane lines, or take some away."""
+        if self.small or self.zoomed:
+            self.deck.say("This pane has the whole screen: z shows all panes again.", "warn")
+            return
+        memory = self.deck.memory
+        memory.put(self._sizes, resized(memory.get(self._sizes, {}), self.table.id or "work", by))
+        self.show_board()
+
+    def usual_sizes(self) -> None:
+        """All panes, at their usual sizes."""
+        self.zoomed = None
+        self._remember_zoom()
+        self.deck.memory.put(self._sizes, {})
+        self.show_board()

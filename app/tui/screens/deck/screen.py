@@ -1,0 +1,229 @@
+"""The deck: header, queues, pools, work, alerts, a message line and the keys for the row under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Input
+
+from app.core.board import Board, RunningLine, RuntimeFacts
+from app.tui.error_boundary import Sturdy
+from app.tui.panes.work import WorkPane
+from app.tui.screens.deck import welcome
+from app.tui.screens.deck.filtering import DeckFilter
+from app.tui.screens.deck.layout import PANES, Pane
+from app.tui.screens.task_actions import DeckVerbs, leads
+from app.tui.state.row_changes import Changes
+from app.tui.style import Span
+from app.tui.widgets.banner import age_said, needs_room
+from app.tui.widgets.filter_input import FILTERING, FilterLine
+from app.tui.widgets.footer import PAST, Hint, KeyLine, MessageLine, harmless, hints_for
+from app.tui.widgets.header import PLACES, Bearings, Header
+from app.tui.widgets.mark_hints import marked_alert_hints, marked_hints
+from app.tui.widgets.modal import in_sight, keys_over
+from app.tui.widgets.table import Table
+
+COMING_UP = Board(runtime=RuntimeFacts("starting"))
+"""What is shown until the first board came."""
+MAKE_ROOM = Hint("↵", "what can go", "enter", 1)
+"""Of a row that leads nowhere else, on a full disk."""
+SHOW_ALL = Hint("z", "all panes", "z", 2)
+NEWS = 10.0
+"""Seconds for which what somebody else did stays in the message line."""
+
+SUCCESSES = 3600.0
+"""Seconds for which a success stays among what just ended; a failure stays until it was looked at."""
+
+
+class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
+    """Everything at a glance, and every verb on it."""
+
+    AUTO_FOCUS = "#work"
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *DeckVerbs.BINDINGS,
+        Binding("n", "new", "New task", id="deck.new"),
+        Binding("slash,fullwidth_solidus", "filter", "Filter: words, status:, queue:, !word", id="deck.filter"),
+        Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
+        Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
+        Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),
+        Binding("semicolon", "app.back_in_time(-60)", "The deck an hour ago", id="deck.hour-earlier"),
+        Binding("F", "failed", "Only what failed", id="deck.failed"),
+        Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
+        Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
+        Binding("less_than_sign", "resize(-1)", "The pane a line shorter", id="deck.shorter"),
+        Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
+        Binding("shift+tab", "pane(-1)", "Previous pane", id="deck.previous-pane"),
+        Binding("escape", "clear", "Clear filter, marks, guidance", id="deck.clear"),
+        Binding("q", "app.leave", "Leave; nothing stops", id="deck.leave"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = Changes()
+        self._guided = True
+        self._faults: Sequence[dict[str, Any]] = ()
+        self._asked_doctor = False
+        self._up = False
+
+    def on_mount(self) -> None:
+        self._up = True
+        zoomed = self.deck.memory.get("zoomed", "")
+        self.zoomed = zoomed if zoomed in PANES else None
+        self.watch(self.app, "board", self._new_board)
+        self.set_interval(1.0, self._tick)
+        self.query_one(WorkPane).still_worth = lambda rows: self.deck.seen.left(rows, self.deck.now(), SUCCESSES)
+        if self.zoomed:
+            self.set_focus(self.panes[PANES.index(self.zoomed)])
+
+    # What is shown
+
+    def _new_board(self, board: Board | None) -> None:
+        if board is None:
+            return
+        self.changes.note(board, self.deck.ticks())
+        self.board = board
+        if in_sight(self):
+            self.show_board()
+
+    def _tick(self) -> None:
+        """A second has gone: ages and clocks, and rows that lingered."""
+        if in_sight(self) and not self.deck.resting:
+            self.show_board()
+
+    def on_screen_resume(self) -> None:
+        self.show_board()
+
+    def on_resize(self) -> None:
+        self.show_board()
+
+    def show_board(self) -> None:
+        """Show the latest board at the present size."""
+        if not self._up:
+            return
+        board = self.deck.past.board or self.board or COMING_UP
+        self._guide(board)
+        self.place_panes(board)
+        for pane in self.panes:
+            pane.moment = self.deck.past.moment
+            pane.note = "" if self.deck.past.active or pane.id == "pools" else age_said(board, self.deck.now())
+            if pane.display:
+                self._show_pane(pane, board)
+        self._chrome(board)
+
+    def _show_pane(self, pane: Pane, board: Board) -> None:
+        """A pane that fails says so in its own place, and the others go on."""
+        try:
+            pane.show_board(board)
+        except Exception as error:
+            self.deck.report(error, pane)
+            text = self.look.theirs(f"This pane failed ({type(error).__name__}: {error}). The others go on.")
+            pane.draw([self.look.strip([(text, "broken")], pane.size.width)])
+
+    def _guide(self, board: Board) -> None:
+        first_run = self._guided and self.board is not None and not board.ever
+        if first_run and not self._asked_doctor:
+            self._asked_doctor = True
+            self.deck.questions.send("doctor", {}, self._doctor_says)
+        narrow = self.app.size.width < 100
+        self.query_one(WorkPane).guidance = (
+            welcome.welcome(board.home, self._faults, self.look, narrow) if first_run else ()
+        )
+
+    def _doctor_says(self, answer: Any, error: Exception | None) -> None:
+        self._faults = [check for check in answer or () if not check.get("ok", True)]
+
+    def _chrome(self, board: Board) -> None:
+        failures = self.deck.seen.unseen(board)
+        tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else PLACES
+        here = str(PANES.index(self.table.id or "work") + 1) if self.small else ""
+        self.query_one(Header).show(
+            board, Bearings(places=tabs, here="0", past=self.deck.past.label, failures=failures, read_only=self.deck.read_only, tab=here)
+        )
+        self.bottom()
+
+    def bottom(self) -> None:
+        """Draw message line and keys for what is so now."""
+        self.refresh_keys()
+        self.query_one(MessageLine).show(self._message(self.board or COMING_UP))
+
+    def refresh_keys(self) -> None:
+        """Draw the keys that work now: its own, or those of the box over it."""
+        if self._up:
+            self.query_one(KeyLine).show(keys_over(self) or self._keys())
+
+    def _keys(self) -> Sequence[Hint]:
+        board = self.board or COMING_UP
+        stopped = board.runtime.state == "stopped" or (board.runtime.state == "none" and not self.deck.may_start)
+        hints = hints_for(self.table.item, self._marked_hints(), undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
+        hints[:0] = [MAKE_ROOM] if needs_room(board) and self.table.item is not None and not leads(self.table.item) else []
+        hints[:0] = [SHOW_ALL] if self.zoomed and not self.small else []
+        keys = PAST if self.deck.past.active else harmless(hints) if self.deck.read_only else hints
+        return FILTERING if self.query_one(FilterLine).is_open else keys
+
+    def _marked_hints(self) -> list[Hint] | None:
+        """The keys that mean the marks of the pane, where it has any."""
+        rows = self.table.marked_rows()
+        if not rows:
+            return None
+        return marked_alert_hints(rows) if self.table.id == "alerts" else marked_hints(rows)
+
+    def _message(self, board: Board) -> Sequence[Span]:
+        """What was just said, else more of the row under the cursor, else what somebody did."""
+        if said := self.deck.said():
+            return [said]
+        if self.deck.past.active:
+            notes = "  ".join(self.deck.past.notes)
+            return [(self.look.theirs(notes or ", and . step through the minutes, 0 returns to now."), "dim")]
+        row = self.table.item
+        if self.app.size.width < 100 and isinstance(row, RunningLine) and row.output:
+            return [(f"#{row.number}: ", "dim"), (self.look.output(row.output), "")]
+        if self.query_one(WorkPane).guidance:
+            return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
+        news = board.news
+        if news and self.deck.now() - news.at < NEWS and news.origin != self.deck.origin:
+            when = ", just now."
+            what = self.look.theirs(f"{news.by} {news.text}")
+            return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]
+        return []
+
+    def refresh_message(self) -> None:
+        """Something was said: show it, and the keys as they are now. A deck that is being taken down has no lines any more."""
+        if self._up and self.app.screen is self and self.query(WorkPane):
+            self.bottom()
+
+    @on(Table.Moved)
+    def _cursor_moved(self) -> None:
+        if self._up:
+            self.show_banner(self.deck.past.board or self.board or COMING_UP)
+            self.bottom()
+
+    def action_clear(self) -> None:
+        """Back to now, then clear the filter, the marks, the guidance."""
+        if self.deck.past.live():
+            self.deck.say("This is now again.")
+        elif filtered := self.clear_filter():
+            self.deck.say(f"The filter is cleared: all {filtered} is shown.")
+        elif self.table.clear_marks():
+            self.deck.say("The marks are taken away.")
+        else:
+            self._guided = False
+        self.show_board()
+
+    def action_welcome(self) -> None:
+        """Bring the first-run lines back."""
+        self._guided = True
+        self.show_board()
+
+    def on_key(self, event: events.Key) -> None:
+        """Keys that hands bring from elsewhere are explained, once each."""
+        if event.key in ELSEWHERE and not isinstance(self.focused, Input):
+            self.deck.say_once(f"{event.key.upper()} is {ELSEWHERE[event.key]} here.")
+
+
+ELSEWHERE: dict[str, str] = {"f3": "/", "f4": "/", "f9": "x", "f10": "q", "delete": "D", "insert": "n"}
+"""Keys that hands bring from other programs, and what they are here."""

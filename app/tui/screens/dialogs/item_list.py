@@ -1,0 +1,24 @@
+"""All that a question is about, line by line, where the question names but some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen
+from app.tui.style import Span
+
+ROOM = 72
+"""Cells of a line, on a terminal that is wide enough."""
+
+
+class NamesScreen(BoxScreen):
+    """The lines in a box over the question, which waits below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "dismiss", "Back to the question", id="names.close")]
+
+    def __init__(self, title: str, lines: Sequence[Sequence[Span]], back: str = "back to the question") -> None:
+        """`lines` are safe."""
+        super().__init__(title, [BoxLine(line) for line in lines], back)

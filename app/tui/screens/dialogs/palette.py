@@ -1,0 +1,170 @@
+"""The palette behind `:`: every verb, place and queue by its name, and `#number` to go to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from app.tui.error_boundary import SturdyScreen
+from app.tui.style import Look
+from app.tui.widgets.footer import Hint, key_name
+from app.tui.widgets.modal import LeftBeside
+from app.tui.widgets.paste import OneLine
+from app.tui.widgets.table import Table
+from app.tui.widgets.table_columns import Cell, Cells, Column
+from app.tui.widgets.table_parts import Grid, Part, View
+from app.tui.widgets.table_title import Says
+
+GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
+"""The groups of bindings that are commands; the others move about."""
+
+KEYS = (Hint("↵", "do it", "enter", 0), Hint("↑ ↓", "choose", "down", 1), Hint("esc", "close", "escape", 0))
+_NUMBER = re.compile(r"#?(\d{1,12})")
+_WORD = re.compile(r"[^\s:,;]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A line of the palette: its words, what it does, the key that does the same, and further words that find it."""
+
+    title: str
+    run: Callable[[], object]
+    by_key: str = ""
+    also: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.title
+
+
+def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]) -> list[Command]:
+    """A command per action that a key does here; some are found by other words too."""
+    found: dict[str, Command] = {}
+    for binding in bindings:
+        group = (binding.id or "").split(".")[0]
+        if binding.description and group in GROUPS and binding.action not in found:
+            says = binding.description
+            title = says if says[1:2].isupper() else f"{says[0].lower()}{says[1:]}"
+            found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key), also.get(binding.action, ""))
+    return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
+
+
+def _bound(run: Callable[[str], object], action: str) -> Callable[[], object]:
+    return lambda: run(action)
+
+
+def matching(commands: Sequence[Command], query: str) -> list[Command]:
+    """The commands that hold every word: those that begin with the query first, then those that have the most of its words whole."""
+    words = query.lower().split()
+    found = [command for command in commands if all(word in f"{command.title} {command.also}".lower() for word in words)]
+    begin = query.lower().strip()
+
+    def rank(command: Command) -> tuple[bool, bool, int]:
+        title = command.title.lower()
+        whole = set(_WORD.findall(title))
+        return command.title != begin, not title.startswith(begin), sum(word not in whole for word in words)
+
+    return sorted(found, key=rank)
+
+
+def _cells(command: Command, look: Look, now: float) -> Cells:
+    return Cell(look.own(look.theirs(command.title))), Cell(look.own(command.by_key), "dim")
+
+
+def _out_of_sight(view: View) -> list[Says]:
+    shown, every = len(view.window()), len(view.rows)
+    return [] if shown >= every else [(f"these {shown} of {every:,}" if view.offset else f"+{every - shown:,} more",)]
+
+
+_PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("", 6, 12, fits=True)), _cells))
+
+
+class CommandList(Table):
+    """The commands; the cursor shows while the words are typed."""
+
+    ONE_CLICK = True
+    can_focus = False
+
+    @property
+    def lit(self) -> bool:
+        return True
+
+
+class PaletteScreen(LeftBeside, ModalScreen[Command | None], SturdyScreen[Command | None]):
+    """Type words, choose a line. Dismisses with the command chosen."""
+
+    BOX = "#palette"
+    DEFAULT_CSS = """
+    PaletteScreen { align: center top; }
+    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; border: solid $foreground; }
+    PaletteScreen #palette.-ascii { border: ascii $foreground; }
+    PaletteScreen #palette { background: $background; color: $foreground; }
+    PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
+    PaletteScreen CommandList { height: 1fr; background: $background; color: $foreground; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close", id="palette.close")]
+
+    def __init__(self, commands: Sequence[Command], go: Callable[[str], None]) -> None:
+        super().__init__()
+        self._commands = commands
+        self._go = go
+
+    def box_keys(self) -> Sequence[Hint]:
+        return KEYS
+
+    def compose(self) -> ComposeResult:
+        with Container(id="palette"):
+            yield OneLine(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
+            yield CommandList((_PART,), id="commands")
+
+    def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False
+        table = self.query_one(CommandList)
+        self.query_one("#palette").set_class(table.look.ascii, "-ascii")
+        self._show("")
+
+    def _show(self, query: str) -> None:
+        commands = matching(self._commands, query)
+        if number := _NUMBER.fullmatch(query.strip()):
+            found = number[1]
+            commands = [Command(f"go to #{found}", lambda: self._go(found)), *commands]
+        table = self.query_one(CommandList)
+        table.view("commands").title = f"Commands {len(commands)}"
+        table.view("commands").tail, table.view("commands").must = _out_of_sight, True
+        table.view("commands").empty = [[("  Nothing by that name.", "dim")]]
+        table.show({"commands": commands})
+        if commands:
+            table.go(commands[0].key)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._show(event.value)
+
+    @on(Input.Submitted)
+    def _chosen(self) -> None:
+        self.dismiss(self.query_one(CommandList).item)
+
+    @on(Table.Opened)
+    def _clicked(self, event: Table.Opened) -> None:
+        self.dismiss(event.item)
+
+    def on_key(self, event: events.Key) -> None:
+        """Moves go to the list."""
+        field = self.query_one(Input)
+        if event.is_printable and event.character and not field.has_focus:
+            # Typed before the field had the focus.
+            field.insert_text_at_cursor(event.character)
+        moves = {"down": 1, "up": -1, "ctrl+n": 1, "ctrl+p": -1, "pagedown": 8, "pageup": -8}
+        if event.key in moves:
+            event.stop()
+            event.prevent_default()
+            self.query_one(CommandList).action_move(moves[event.key])

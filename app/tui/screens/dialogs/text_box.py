@@ -1,0 +1,130 @@
+"""Lines in a box over a screen, moved by whole lines: the keys of a place, all that a question is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from app.tui.error_boundary import SturdyScreen
+from app.tui.style import Span
+from app.tui.widgets.footer import Hint, KeyLine
+from app.tui.widgets.modal import LeftBeside
+from app.tui.widgets.strips import Lines
+
+MOVING = (Hint("space", "page down", "space", 2), Hint("b", "up", "b", 2))
+
+
+class BoxLine(NamedTuple):
+    """A line: its safe spans, and the key that a click on it is."""
+
+    spans: Sequence[Span] = ()
+    key: str | None = None
+
+
+class Page(Lines):
+    """Lines in a frame, moved by whole lines."""
+
+    @dataclass
+    class Clicked(Message):
+        """A line was clicked that tells of a key."""
+
+        key: str
+
+    def __init__(self, lines: Sequence[BoxLine], title: str) -> None:
+        super().__init__(id="page")
+        self._all = lines
+        self._title = title
+        self._top = 0
+
+    def show(self, lines: Sequence[BoxLine]) -> None:
+        """Show other lines, from where one is."""
+        self._all = lines
+        self.move(0)
+
+    def redraw(self) -> None:
+        """Draw the part in sight."""
+        room, height = self.size
+        body = self._all[self._top : self._top + height - 1]
+        below = len(self._all) - self._top - len(body)
+        rule = self.look.rule(room, [(2, self._title)], f"{below} more below" if below else "", focused=True)
+        rows = [[("  ", ""), *((self.look.own(text), style) for text, style in line.spans)] for line in body]
+        self.draw([self.look.strip([(rule, "title")], room), *(self.look.strip(row, room) for row in rows)])
+
+    def move(self, by: int) -> None:
+        """Move by lines."""
+        self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
+        self.redraw()
+
+    def fit(self) -> None:
+        self.move(0)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self.move(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self.move(-3)
+
+    def on_click(self, event: events.Click) -> None:
+        at = self._top + event.y - 1
+        if event.y and at < len(self._all) and (key := self._all[at].key):
+            self.post_message(self.Clicked(key))
+
+
+class BoxScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+    """The lines, until it is left. Dismisses with the key of the line that was clicked, or None."""
+
+    BOX = "#box"
+    DEFAULT_CSS = """
+    BoxScreen { align: center middle; }
+    BoxScreen #box { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
+    BoxScreen #box.-ascii { border: ascii $foreground; }
+    BoxScreen #page { height: 1fr; width: 1fr; }
+    BoxScreen KeyLine { height: 1; width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape", "dismiss", "Close", id="box.close"),
+        Binding("j,down", "move(1)", "Down", id="box.down"),
+        Binding("k,up", "move(-1)", "Up", id="box.up"),
+        Binding("space,pagedown,ctrl+d", "move(10)", "Page down", id="box.page-down"),
+        Binding("b,pageup,ctrl+u", "move(-10)", "Page up", id="box.page-up"),
+        Binding("g,home", "move(-100000)", "Top", id="box.top"),
+        Binding("G,end", "move(100000)", "End", id="box.end"),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[BoxLine], close: str, keys: Sequence[Hint] = ()) -> None:
+        """`close` says what leaving it is; `keys` work here beside those that move."""
+        super().__init__()
+        self._title, self._lines, self._close, self._more = title, lines, close, keys
+
+    def box_keys(self) -> Sequence[Hint]:
+        return (Hint("esc", self._close, "escape", 0),)  # the others stand in the box, where they can be clicked
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Page(self._lines, self._title)
+            yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.query_one("#box").set_class(self.page.look.ascii, "-ascii")
+        self.query_one(KeyLine).show([*MOVING, *self._more, Hint("q", self._close, "q", 0)])
+
+    @property
+    def page(self) -> Page:
+        """The lines."""
+        return self.query_one(Page)
+
+    @on(Page.Clicked)
+    def _clicked(self, event: Page.Clicked) -> None:
+        self.dismiss(event.key)
+
+    def action_move(self, by: int) -> None:
+        """Move by lines."""
+        self.page.move(by)

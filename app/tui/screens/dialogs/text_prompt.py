@@ -1,0 +1,58 @@
+"""One line of text, asked for in a box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from app.tui.error_boundary import SturdyScreen
+from app.tui.forms.fields import entry
+from app.tui.widgets.modal import LeftBeside
+
+
+class AskScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+    """Asks for a line. Dismisses with it, stripped, or None when it was left; `fault` names what is wrong with one."""
+
+    BOX = "#ask"
+    DEFAULT_CSS = """
+    AskScreen { align: center middle; background: transparent; }
+    AskScreen #ask { width: 60; max-width: 100%; height: 4; border: solid ansi_default; background: $background; }
+    AskScreen.-ascii #ask { border: ascii ansi_default; }
+    AskScreen Input { background: transparent; border: none; padding: 0; height: 1; }
+    AskScreen Static { height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave all as it was", id="ask.leave")]
+
+    def __init__(self, title: str, says: str, value: str = "", fault: Callable[[str], str] = lambda text: "") -> None:
+        super().__init__()
+        self._title, self._says, self._value, self._fault = title, says, value, fault
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="ask") as box:
+            box.border_title = self._title
+            yield entry("answer", self._value)
+            yield Static(self._says, markup=False, id="says")
+
+    def on_mount(self) -> None:
+        self.set_class(self.app.has_class("-ascii"), "-ascii")
+        self.set_focus(self.query_one(Input))
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        text = event.value.strip()
+        if fault := self._fault(text):
+            self.query_one("#says", Static).update(fault)
+        else:
+            self.dismiss(text or None)
+
+    def action_leave(self) -> None:
+        """Leave all as it was."""
+        self.dismiss(None)

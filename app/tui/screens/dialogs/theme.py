@@ -1,0 +1,43 @@
+"""The picker of themes: each is seen as it is marked; enter keeps it, and the deck remembers."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+
+_SAYS = {
+    "quiet": "the terminal's own colours",
+    "dark": "light on dark",
+    "light": "dark on light",
+    "contrast": "white and bright on black",
+}
+_KEYS = {"t": "quiet", "d": "dark", "l": "light", "c": "contrast"}
+
+
+class ThemeScreen(ChoiceScreen):
+    """Dismisses with the letter of the theme that was taken, or None with the theme that was there before."""
+
+    def __init__(self, now: str) -> None:
+        answers = [Answer(key, f"{name:9} {_SAYS[name]}") for key, name in _KEYS.items()]
+        marked = next((key for key, name in _KEYS.items() if name == now), "t")
+        super().__init__(Question("Theme", [], answers, safe=marked, column=True, deaf=0.0))
+        self._before = now
+
+    def action_mark(self, by: int) -> None:
+        """Show the next theme."""
+        super().action_mark(by)
+        self._show(self.question.answers[self._marked].key)
+
+    def action_leave(self) -> None:
+        """The theme that was there before."""
+        self.app.theme = self._before
+        self.dismiss(None)
+
+    def _take(self, key: str) -> None:
+        self._show(key)
+        cast(Any, self.app).memory.put("theme", _KEYS[key])
+        self.dismiss(key)
+
+    def _show(self, key: str) -> None:
+        self.app.theme = _KEYS[key]

@@ -1,0 +1,128 @@
+"""While you were away: what happened since somebody last looked at this deck. Any key goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from app.core.text import units
+from app.core.text.sanitize import pad
+from app.core.text.status_glyphs import BAD
+from app.tui.error_boundary import SturdyScreen
+from app.tui.screens.dialogs.choice import BOX, Answer, Box, Question, answer_at, box_lines
+from app.tui.style import ALERTS, STATES, STRANGE, Look, Span
+from app.tui.time_format import ago, wall
+from app.tui.widgets.footer import Hint
+from app.tui.widgets.modal import LeftBeside
+
+_COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
+BESIDE = 6
+"""Lines that are no lines of what is told: of the box, of its answers, and around it."""
+GOING = (*"0123456789", "O", "B", "question_mark", "colon")
+"""Keys that only go somewhere."""
+
+
+def is_worth_telling(found: Mapping[str, Any]) -> bool:
+    """Whether anything happened that one would want to know."""
+    return bool(found["alerts"]) or any(found["ended"].get(status) for status in _COUNTED)
+
+
+def question(found: Mapping[str, Any], now: float, look: Look, most: int) -> Question:
+    """The answer of `away` as a box, with so many lines above the answers at most."""
+    since = found["since"]
+    body: list[list[Span]] = [[(f"You last looked {ago(since, now)} ({wall(since, now)}). Since then:", "")], []]
+    body += [_counted(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
+    if found["bad"]:
+        body += [[], *(_bad(task, now, look) for task in found["bad"])]
+        more = sum(found["ended"].get(status, 0) for status in BAD) - len(found["bad"])
+        body += [[(look.own(f"… and {units.count(more)} more"), "dim")]] if more > 0 else []
+    if found["alerts"]:
+        body += [[], *(_alert(alert, look) for alert in found["alerts"])]
+    if len(body) > most:
+        body = [*body[: most - 1], [(look.own(f"… {len(body) - most + 1} more lines"), "dim")]]
+    answers = [Answer("↵", "go on")]
+    answers += [Answer("f", "show what failed")] if found["bad"] else []
+    return Question("While you were away", body, answers, safe="↵")
+
+
+def _counted(status: str, n: int, look: Look) -> list[Span]:
+    sign = STATES[status]
+    return [(f"{units.count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), ("" if look.plain else f" {sign.word}", "")]
+
+
+def _bad(task: Mapping[str, Any], now: float, look: Look) -> list[Span]:
+    sign = STATES.get(task["status"], STRANGE)
+    name = pad(look.cut(look.theirs(task["name"]), 22, "middle"), 22)
+    when = ago(datetime.fromisoformat(task["ended_at"]).timestamp(), now)
+    reason = look.cut(look.theirs(task["reason"] or sign.word), 26)
+    return [(look.glyph(sign), sign.style), (f" {task['number']} {name} {when:>9}  {reason}", "")]
+
+
+def _alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
+    sign = ALERTS.get(alert["status"], STRANGE)
+    about = look.cut(look.theirs(alert["object"]), 34, "middle")
+    return [(look.glyph(sign), sign.style), (f" {look.cut(look.theirs(alert['sla']), 20)} on {about}", "")]
+
+
+class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+    """Tells it. Dismisses with "f" when what failed is to be shown, with another key that is to be pressed below, or None."""
+
+    BOX = "#box"
+    DEFAULT_CSS = "AwayScreen { align: center middle; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,escape,q,space", "leave", "Go on", id="away.leave"),
+        Binding("f", "failed", "Show what failed", id="away.failed"),
+    ]
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._found = found
+
+    def box_keys(self) -> Sequence[Hint]:
+        failed = [Hint("f", "what failed", "f", 1)] if self._found["bad"] else []
+        return [Hint("↵", "go on", "enter", 0), *failed]
+
+    def compose(self) -> ComposeResult:
+        yield Box(id="box")
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        box = self.query_one(Box)
+        cells = min(BOX, max(20, self.app.size.width - 2))
+        box.show(box_lines(self._question(box.look), 0, cells, box.look), cells)
+
+    def _question(self, look: Look) -> Question:
+        return question(self._found, cast(Any, self.app).now(), look, self.app.size.height - BESIDE)
+
+    def on_key(self, event: events.Key) -> None:
+        """Any other key goes on too. One that goes somewhere does so; a verb typed at what came up by itself is not obeyed."""
+        if event.key not in ("enter", "escape", "q", "space", "f"):
+            event.stop()
+            self.dismiss(event.key if event.key in GOING else None)
+
+    @on(events.Click)
+    def _clicked(self, event: events.Click) -> None:
+        """A click in the box goes on, one on an answer gives it."""
+        box = self.query_one(Box)
+        if place := box.place_of(event):
+            answer = answer_at(self._question(box.look), 0, place.y, place.x, box.size.width, box.look)
+            self.dismiss("f" if answer is not None and answer.key == "f" else None)
+
+    def action_leave(self) -> None:
+        """Go on."""
+        self.dismiss(None)
+
+    def action_failed(self) -> None:
+        """Show what failed."""
+        self.dismiss("f" if self._found["bad"] else None)

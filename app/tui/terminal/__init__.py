@@ -1,0 +1,1 @@
+"""Terminal driver: everything that needs Textual's private names."""

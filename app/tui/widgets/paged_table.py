@@ -1,0 +1,131 @@
+"""A table over more rows than can be held: a window of them, which moves as the cursor nears its ends.
+
+Refreshing keeps the cursor on its row and the row on its line. Marks stay on rows that have left the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual.message import Message
+
+from app.tui.widgets.table import Table
+from app.tui.widgets.table_parts import Part
+
+NEAR = 60
+"""Rows from an end of the window at which more are wanted."""
+
+
+class PagedTable(Table):
+    """One part, of which a window is held. Whoever fills it answers `Wanted`."""
+
+    TELLS_HIDDEN = True
+
+    @dataclass
+    class Wanted(Message):
+        """More rows are wanted: "before" or "after" those held, or from the "first" or the "last" of all."""
+
+        table: PagedTable
+        way: str
+
+    def __init__(self, part: Part, *, id: str | None = None) -> None:
+        super().__init__((part,), id=id)
+        self.more_before = False
+        self.more_after = False
+        self.marked: dict[str, Any] = {}
+        """The rows behind the marks, also those that are not in the window."""
+        self.everything = False
+        """Whether all rows are marked, seen or not."""
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """The rows held."""
+        return self.views[0].rows
+
+    def show_rows(self, rows: Sequence[Any], more_before: bool, more_after: bool, *, at_end: bool = False) -> None:
+        """Hold these rows; `at_end` puts the cursor on the last one."""
+        view, line = self.views[0], self._line()
+        self.more_before, self.more_after = more_before, more_after
+        at = next((n for n, row in enumerate(rows) if row.key == self.cursor), None)
+        if at is not None and line is not None:
+            view.offset = max(0, at - line)
+        self.marked.update((row.key, row) for row in rows if row.key in self.marked)
+        self.show({view.part.id: rows})
+        if at_end:
+            super().action_edge(1)
+
+    def _line(self) -> int | None:
+        """The line of the window on which the cursor stands."""
+        held = self._index.get(self.cursor or "")
+        return held[1] - self.views[0].offset if held else None
+
+    def regrid(self, part: Part) -> None:
+        """Show other columns."""
+        view = self.views[0]
+        view.part, view.rule = part, None
+        view.forget()
+        self.redraw()
+
+    def forget_marks(self) -> None:
+        """Marks stay until they are taken away."""
+
+    def hidden(self, narrowed: bool) -> list[str]:
+        """The keys of the marks on rows that are none of those shown, as far as is known: all of them where the rows are those of
+        another filter, which began anew (`narrowed`); else where all rows are held, or those above and below by their numbers."""
+        gone = [key for key in self.marked if key not in self._index]
+        if not gone or narrowed or not (self.more_before or self.more_after):
+            return gone
+        numbers = [row.number for row in self.rows]
+        ordered = numbers == sorted(numbers, reverse=True)
+        return [key for key in gone if ordered and numbers and numbers[-1] < self.marked[key].number < numbers[0]]
+
+    def unmark(self, keys: Iterable[str]) -> None:
+        """Take these marks away."""
+        for key in keys:
+            self.marked.pop(key, None)
+            self.marks.discard(key)
+        self.post_message(self.Moved(self))
+
+    def chosen(self) -> list[Any]:
+        """The marked rows in the order they were marked, else the one under the cursor."""
+        return list(self.marked.values()) or ([self.item] if self.item is not None else [])
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go down."""
+        item = self.item
+        if item is not None and self.marked.pop(item.key, None) is None:
+            self.marked[item.key] = item
+        super().action_mark()
+
+    def is_marked(self, key: str) -> bool:
+        return self.everything or super().is_marked(key)
+
+    def marks_said(self) -> str:
+        if self.everything:
+            return ", all marked"
+        return f", {len(self.marked):,} marked" if self.marked else ""
+
+    def clear_marks(self) -> bool:
+        """Take all marks away; False when there were none."""
+        self.marked.clear()
+        return super().clear_marks()
+
+    # Moving beyond what is held
+
+    def redraw(self) -> None:
+        """Draw, and ask for more when an end of what is held is near."""
+        super().redraw()
+        view = self.views[0]
+        if self.more_after and view.offset + view.height + NEAR > len(view.rows):
+            self.post_message(self.Wanted(self, "after"))
+        elif self.more_before and view.offset < NEAR:
+            self.post_message(self.Wanted(self, "before"))
+
+    def action_edge(self, end: int) -> None:
+        """Move to the first (-1) or the last (1) row of all."""
+        if self.more_before if end < 0 else self.more_after:
+            self.post_message(self.Wanted(self, "first" if end < 0 else "last"))
+        else:
+            super().action_edge(end)

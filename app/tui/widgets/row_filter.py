@@ -1,0 +1,98 @@
+"""Filters over rows in memory: the language of `core.query` on the deck's work, words and `name:value` on other lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from app.core import filter_query
+from app.core.board import EndedLine, NextLine, RunningLine
+from app.tui.rows.work import Gone
+
+_WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
+Keep = Callable[[Any], bool]
+
+STATES: tuple[tuple[str, Keep], ...] = (
+    ("active", lambda row: isinstance(row, (RunningLine, Gone))),
+    ("waiting", lambda row: isinstance(row, NextLine)),
+    ("failed", lambda row: isinstance(row, EndedLine) and row.status in ("failed", "timed_out", "lost")),
+)
+"""What `f` goes through, after "all"."""
+
+ELSEWHERE = ("template", "by", "tag", "created")
+"""Conditions on what the deck's rows do not know: the list of all tasks does."""
+
+
+def parse(text: str, now: datetime) -> Keep | None:
+    """The filter that a line means on the deck; None when it is empty. Raises query.BadQuery."""
+    meant = filter_query.parse(text, now)
+    return (lambda row: filter_query.matches(meant, facts(row))) if meant else None
+
+
+def asks_elsewhere(text: str, now: datetime) -> bool:
+    """Whether a line asks for what only the list of all tasks can tell."""
+    try:
+        return any(term.kind in ELSEWHERE for term in filter_query.parse(text, now).terms)
+    except filter_query.BadQuery:
+        return False
+
+
+def facts(row: Any) -> filter_query.Facts:
+    """What a row of the deck's work is judged by."""
+    line = row.end if isinstance(row, Gone) else row
+    runs = isinstance(line, RunningLine)
+    return filter_query.Facts(
+        number=line.number, name=line.name, status="running" if runs else line.status, run=line.status if runs else None,
+        queue=line.queue, priority=line.priority, text=_searched(line),
+    )  # fmt: skip
+
+
+_SEARCHED = ("name", "queue", "status", "output", "note", "why", "how")
+
+
+def _searched(line: Any) -> str:
+    """The text that words are looked for in."""
+    return " ".join([f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED)])
+
+
+def both(first: Keep | None, second: Keep | None) -> Keep | None:
+    """What passes both filters."""
+    if first is None or second is None:
+        return first or second
+    return lambda row: first(row) and second(row)
+
+
+# --- other lists ---------------------------------------------------------------------------------------------------
+
+
+def over(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> Keep | None:
+    """The filter that a line means over the facts of rows: words in any of them, `name:value` in one; None when it is empty."""
+    tests = [_fact_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
+    if not tests:
+        return None
+
+    def keep(row: Any) -> bool:
+        found = {name: str(value or "").lower() for name, value in facts(row).items()}
+        return all(test(found) for test in tests)
+
+    return keep
+
+
+def _fact_test(word: str) -> Callable[[Mapping[str, str]], bool]:
+    if len(word) > 1 and word[0] == "!":
+        inner = _fact_test(word[1:])
+        return lambda found: not inner(found)
+    name, _, value = word.partition(":")
+    return lambda found: value in found[name] if ":" in word and name in found else any(word in text for text in found.values())
+
+
+def completions(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines that `text` may become: its last word as a qualifier such as `by:`, or as what `names` has for one."""
+    head, space, word = text.rpartition(" ")
+    bare = word.lstrip("!")
+    name, colon, _ = bare.partition(":")
+    whole = [f"{name}:{value}" for value in names.get(name, ())] if colon else list(qualifiers)
+    found = [one for one in whole if bare and one.lower().startswith(bare.lower())]
+    return [head + space + word[: len(word) - len(bare)] + one for one in found]

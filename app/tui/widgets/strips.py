@@ -1,0 +1,102 @@
+"""The base of what the deck draws: a widget whose lines are strips, of which only the cells that changed are drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from app.core.text.sanitize import width
+from app.tui.appvalues import AppValues
+from app.tui.error_boundary import Sturdy
+
+
+class Lines(AppValues, Sturdy, Widget):
+    """A widget that shows strips."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._strips: Sequence[Strip] = ()
+        self._fitted = Size(0, 0)
+        self._fits = False
+
+    def draw(self, strips: Sequence[Strip]) -> None:
+        """Show these lines, touching the screen only where they differ from what is shown."""
+        old, self._strips = self._strips, strips
+        if self._fits:
+            return
+        changed = [Region(0, y, self.size.width, 1) for y in range(min(len(old), len(strips)), max(len(old), len(strips)))]
+        for y, (before, after) in enumerate(zip(old, strips, strict=False)):
+            if before is not after and before != after:
+                begin, end = differing(before, after)
+                changed.append(Region(begin, y, end - begin, 1))
+        if changed:
+            self.refresh(*changed)
+
+    def fit(self) -> None:
+        """Draw for the room there is, before its first line is painted: what `on_resize` draws is seen one frame later."""
+
+    def render_line(self, y: int) -> Strip:
+        """The strip at a line, or a blank one, on the theme's own colours where it has some."""
+        if self.size != self._fitted:
+            self._fitted, self._fits = self.size, True
+            try:
+                self.fit()
+            except Exception as error:
+                self.broke(error)
+            finally:
+                self._fits = False
+        strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
+
+    def shown_text(self) -> list[str]:
+        """The lines as text."""
+        return [strip.text for strip in self._strips]
+
+
+class FocusLines(Lines):
+    """A widget that is drawn anew with its focus."""
+
+    def fit(self) -> None:
+        self._redraw()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        raise NotImplementedError
+
+
+
+def differing(before: Strip, after: Strip) -> tuple[int, int]:
+    """The first cell in which two lines differ, and the cell behind the last one; of lines unlike in width, all."""
+    if before.cell_length != after.cell_length:
+        return 0, max(before.cell_length, after.cell_length)
+    old, new = _characters(before), _characters(after)
+    alike = _alike(old, new)
+    if alike == len(old) == len(new):
+        return 0, 0
+    while alike and any(line[alike:] and not width(line[alike][0]) for line in (old, new)):
+        alike -= 1  # marks stand in the cell before them
+    behind = _alike(old[alike:][::-1], new[alike:][::-1])
+    return _wide(new[:alike]), after.cell_length - _wide(new[len(new) - behind :])
+
+
+def _characters(strip: Strip) -> list[tuple[str, Style | None]]:
+    return [(c, style) for text, style, _ in strip for c in text]
+
+
+def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many items two sequences have in common from where they begin."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _wide(characters: Sequence[tuple[str, Style | None]]) -> int:
+    return width("".join([c for c, _ in characters]))

@@ -1,0 +1,187 @@
+"""The backups of a folder, as its manifest and their own headers tell them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from db import raw_sql
+from db.backup import restore_tool as tool
+from db.backup import space_errors
+from db.errors import Problem, Storage
+from db.sqlite_files import undisturbed_uri
+
+
+class NoBackup(Problem):
+    """There is no such backup."""
+
+    code = "not-found"
+    exit_code = 3
+
+
+class BadBackup(Storage):
+    """A backup that cannot be used; `ident` is the one that is at fault."""
+
+    code = "bad-backup"
+
+    def __init__(self, ident: str, why: str) -> None:
+        super().__init__(f"the backup {ident} is bad: {why}.", "See which are good: taskdeck db backups")
+        self.ident, self.why = ident, why
+
+
+class Backup(NamedTuple):
+    """One backup. `kind` is full or increment; `base`: what an increment is built upon; `at`: its time as stored; `bytes`: of its
+    file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task; `stranger`: where the database
+    of another home lies that it is of, None for one of our own; `unreadable`: what of it cannot be read, though it can be restored."""
+
+    id: str
+    kind: str
+    at: str
+    base: str | None
+    path: Path
+    bytes: int
+    pages: int
+    page_size: int
+    sha256: str
+    verified: bool
+    problem: str | None
+    facts: Mapping[str, Any]
+    stranger: str | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+class Fault(NamedTuple):
+    """Something about a backup; `own`: it is bad for that, which is not so where it cannot be read now, or where what travels along is
+    not as it was."""
+
+    ident: str
+    why: str
+    own: bool
+
+
+class Store:
+    """Reads one folder of backups, which need not exist, for the home whose `database` is named; without it all are its own."""
+
+    def __init__(self, folder: Path, database: Path | None = None) -> None:
+        self.folder, self._database = folder, database
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All of them as the tool tells them, oldest first. Raises Storage."""
+        try:
+            if not self.folder.is_dir() and os.path.lexists(self.folder):
+                raise space_errors.no_folder(self.folder)
+            return tool.entries(str(self.folder))
+        except OSError as error:
+            raise space_errors.problem(self.folder, error) from None
+
+    def backups(self) -> list[Backup]:
+        """All of them, oldest first, those of other homes too."""
+        found = self.entries()
+        strangers = self._strangers(found)
+        return [_backup(entry, strangers) for entry in found]
+
+    def own(self) -> list[Backup]:
+        """Those of the home, oldest first."""
+        return [backup for backup in self.backups() if backup.stranger is None]
+
+    def others(self) -> list[dict[str, Any]]:
+        """The entries of those of other homes, where none is there that is surely the home's own."""
+        found = self.entries()
+        strangers = self._strangers(found)
+        theirs = [entry for entry in found if entry["id"] in strangers]
+        return theirs if all(entry in theirs for entry in found if entry.get("home")) else []
+
+    def _strangers(self, found: list[dict[str, Any]]) -> dict[str, str]:
+        return _strangers(found, self._database) if self._database else {}
+
+    def good(self) -> list[Backup]:
+        """Those of the home that can be restored as far as is known, oldest first."""
+        return [backup for backup in self.own() if backup.verified]
+
+    def find(self, ident: str | None = None, at: str | None = None) -> Backup:
+        """The one named `ident`, else the newest good one of the home, of the stored time `at` or before. Raises NoBackup."""
+        try:
+            found = self.entries()
+            strangers = self._strangers(found)
+            chosen = tool.pick(found if ident is not None else [entry for entry in found if entry["id"] not in strangers], ident, at)
+            return _backup(chosen, strangers)
+        except tool.Unknown as error:
+            raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
+
+    def rebuild(self, backup: Backup, target: Path) -> None:
+        """Make the database file that it is of at `target`, which must not exist. Raises BadBackup, Storage and FileExistsError."""
+        with told(self.folder, space_errors.UNRESTORED):
+            tool.rebuild(tool.chain(self.entries(), backup.id), str(target))
+
+    def check(self, backup: Backup, image: Path, step: Callable[[], None] = tool.no_step) -> list[Fault]:
+        """What is wrong with it, or with one that it is built upon, built up at `image` for a while; nothing when it is well. Raises
+        Storage, and what `step` raises."""
+        with told(self.folder, space_errors.UNCHECKED):
+            found = self.entries()
+            chosen = tool.pick(found, backup.id)
+            try:
+                unread = _faults(backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable])
+                return unread + _faults(backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step))
+            except tool.Damaged as damaged:
+                return [Fault(damaged.ident, damaged.why, True)]
+
+    def damaged_files(self) -> Iterator[Fault]:
+        """What is not as it was written, of all of them."""
+        for entry in self.entries():
+            yield from _faults(entry["id"], *tool.check_file(str(self.folder), entry))
+
+    def damaged_lines(self) -> list[int]:
+        """The numbers of the manifest's lines that cannot be read."""
+        return tool.manifest(str(self.folder))[1]
+
+
+def _faults(ident: str, wrong: list[str], odd: list[str]) -> list[Fault]:
+    return [*(Fault(ident, why, True) for why in wrong), *(Fault(ident, why, False) for why in odd)]
+
+
+class told:
+    """Turns what the tool raises into problems: `with told(folder): …`; `undone` is what does not happen then."""
+
+    def __init__(self, folder: Path, undone: str = space_errors.UNDONE) -> None:
+        self.folder, self.undone = folder, undone
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, tool.Damaged):
+            raise BadBackup(error.ident, error.why) from error
+        if isinstance(error, tool.Unknown):
+            raise Storage(f"{error}.") from error
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            raise space_errors.problem(self.folder, error, self.undone) from error
+
+
+def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
+    """Return where the database lies, by the ids of the backups that name another home than `database`. Where that cannot be read, the
+    last backup that was taken of it names the home; without one, all are its own."""
+    place = os.path.realpath(database)
+    taken_here = [entry["home"] for entry in found if entry.get("of") == place and entry.get("home")]
+    own = _home(database) or next(reversed(taken_here), None)
+    strangers = [entry for entry in found if own and entry.get("home") not in (None, own)]
+    return {entry["id"]: entry.get("of") or "an unknown place" for entry in strangers}
+
+
+def _home(database: Path) -> str | None:
+    """Return the UUID that a database names; None where it cannot be read."""
+    with suppress(OSError, *raw_sql.FAILED):
+        if database.is_file():
+            with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
+                return tool.home(c)
+    return None
+
+
+def _backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Backup:
+    names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
+    told = {name: entry[name] for name in names} | {"path": Path(entry["path"]), "verified": entry["problem"] is None}
+    told["unreadable"] = tuple(entry.get("unreadable", ()))
+    return Backup(**told, stranger=strangers.get(entry["id"]))

@@ -1,0 +1,178 @@
+"""Queues, pools, templates and SLAs: made, changed and taken away alike, each with its operation row, in the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+
+from db import schema, timestamps
+from db.queries import operations, transitions
+from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
+from db.states import ACTIVE_SQL
+
+Change = dict[str, list[Any]]
+"""{column: [old, new]}."""
+
+
+def kind(table: Table) -> str:
+    """`template` of `schema.templates`."""
+    return table.name.removesuffix("s")
+
+
+def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str) -> None:
+    """Insert one; a queue or a pool begins active."""
+    now = timestamps.now()
+    more = {"status": "active"} if "status" in table.c else {}
+    c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
+    operations.record(c, by, f"{kind(table)} create", f"{kind(table)} {name}", after=dict(values))
+
+
+def change(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str, verb: str = "set") -> Change:
+    """Set what differs, by the columns' JSON; what is so already is left alone, its time of change too.
+
+    A template's source (`template`) is set with other changes, and is none by itself.
+    """
+    row = c.execute(select(table).where(table.c.name == name)).one()._mapping
+    changed = difference(row, values)
+    if changed:
+        new = {key: value for key, value in values.items() if key in changed or key == "template"}
+        if "status" in new:
+            new |= {"status_by": by, "status_at": timestamps.now()}
+        c.execute(table.update().where(table.c.name == name).values(**new, updated_at=timestamps.now()))
+        if table is schema.queues and "pool" in changed:
+            transitions.draw_from(c, name, values["pool"])
+        before, after = ({key: pair[at] for key, pair in changed.items()} for at in (0, 1))
+        operations.record(c, by, f"{kind(table)} {verb}", f"{kind(table)} {name}", before, after)
+    return changed
+
+
+def difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> Change:
+    """What `values` would change in a row: true is not 1, and the order of keys does not matter."""
+    differs = {key: [row[key], value] for key, value in values.items() if _plain(row[key]) != _plain(value)}
+    differs.pop("template", None)
+    return differs
+
+
+def _plain(value: Any) -> str:
+    """Numbers of a column compare as numbers, all else as JSON."""
+    return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
+
+
+def remove(c: Connection, table: Table, name: str, by: str) -> None:
+    """Delete one that nothing refers to."""
+    row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
+    c.execute(table.delete().where(table.c.name == name))
+    operations.record(c, by, f"{kind(table)} rm", f"{kind(table)} {name}", before=row)
+
+
+def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
+    """Put back one that was taken away, as it was; an SLA with another id, since its own may have been given away."""
+    name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
+    values = {key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"}
+    c.execute(table.insert().values(**values))
+    operations.record(c, by, f"{kind(table)} create", f"{kind(table)} {name}", after=dict(values))
+
+
+def stored(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
+    """The whole row of that name."""
+    found = c.execute(select(table).where(table.c.name == name)).first()
+    return dict(found._mapping) if found else None
+
+
+# --- one by its name ----------------------------------------------------------------------------------------------------------------
+
+
+def queue(c: Connection, name: str) -> QueueRow | None:
+    """A queue by its name."""
+    return _one(c, schema.queues, QueueRow, name)
+
+
+def pool(c: Connection, name: str) -> PoolRow | None:
+    """A pool by its name."""
+    return _one(c, schema.pools, PoolRow, name)
+
+
+def template(c: Connection, name: str) -> TemplateRow | None:
+    """A template by its name."""
+    return _one(c, schema.templates, TemplateRow, name)
+
+
+def sla(c: Connection, name: str) -> SlaRow | None:
+    """An SLA by its name."""
+    return _one(c, schema.slas, SlaRow, name)
+
+
+def _one(c: Connection, table: Table, row: Any, name: str) -> Any:
+    found = c.execute(select(*(table.c[field] for field in row._fields)).where(table.c.name == name)).first()
+    return row._make(found) if found else None
+
+
+def templates(c: Connection) -> list[TemplateRow]:
+    """Templates by name."""
+    t = schema.templates
+    return [
+        TemplateRow._make(row) for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
+    ]
+
+
+def template_names(c: Connection) -> list[str]:
+    """The names of all templates, sorted."""
+    return list(c.execute(select(schema.templates.c.name).order_by(schema.templates.c.name)).scalars())
+
+
+def slas(c: Connection) -> list[SlaRow]:
+    """SLAs, the most severe first, then by name."""
+    s = schema.slas
+    chosen = select(*(s.c[name] for name in SlaRow._fields)).order_by(s.c.priority.desc(), s.c.name)
+    return [SlaRow._make(row) for row in c.execute(chosen)]
+
+
+# --- what refers to one -------------------------------------------------------------------------------------------------------------
+
+
+def users_of_queue(c: Connection, name: str) -> dict[str, int]:
+    """Tasks (those that ended too), runs of tasks that were moved elsewhere meanwhile, templates, SLAs."""
+    return {
+        "task": _count(c, schema.tasks, "queue", name),
+        "run": _runs(c, name),
+        "template": _count(c, schema.templates, "queue", name),
+        "SLA": _matching(c, "queue", name),
+    }
+
+
+def users_of_pool(c: Connection, name: str) -> dict[str, int]:
+    """Queues."""
+    return {"queue": _count(c, schema.queues, "pool", name)}
+
+
+def users_of_template(c: Connection, name: str) -> dict[str, int]:
+    """Tasks (those that ended too), SLAs."""
+    return {
+        "task": _count(c, schema.tasks, "template", name),
+        "SLA": _matching(c, "template", name),
+    }
+
+
+def users_of_sla(c: Connection, sla_id: int) -> dict[str, int]:
+    """Pools, silences. Alerts keep its name when it goes."""
+    return {"pool": _count(c, schema.pools, "sla_id", sla_id), "silence": _count(c, schema.silences, "sla_id", sla_id)}
+
+
+def _runs(c: Connection, queue: str) -> int:
+    """Active runs that hold a slot of a queue which their task has left."""
+    held = (
+        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN {ACTIVE_SQL} "
+        "AND t.queue <> i.queue"
+    )
+    return c.exec_driver_sql(held, (queue,)).scalar_one()
+
+
+def _matching(c: Connection, key: str, name: str) -> int:
+    return sum(row.conditions.get("match", {}).get(key) == name for row in slas(c))
+
+
+def _count(c: Connection, table: Table, column: str, value: Any) -> int:
+    return c.execute(select(func.count()).select_from(table).where(table.c[column] == value)).scalar_one()

@@ -1,0 +1,82 @@
+"""The tasks around one: what it waits for and what waits for it, level by level, never more than asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from db import raw_sql
+
+
+class Kin(NamedTuple):
+    """A task and the one it was reached from (`via`, a uuid), and how that waits: kind success or any."""
+
+    via: str
+    kind: str
+    uuid: str
+    number: int
+    name: str
+    status: str
+    deleted_at: str | None
+
+
+_NEXT = (
+    "SELECT d.{near} AS via, d.kind, t.uuid, t.number, t.name, t.status, t.deleted_at FROM dependencies d "
+    "JOIN tasks t ON t.uuid = d.{far} WHERE d.{near} IN (SELECT value FROM json_each(?)) LIMIT ?"
+)
+PARENTS, CHILDREN = ({"near": "task_id", "far": "parent_id"}, {"near": "parent_id", "far": "task_id"})
+COUNTED = 10_000
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE {near} = ? LIMIT ?)"
+
+
+def near(c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int) -> list[Kin]:
+    """The tasks one step from these, `PARENTS` or `CHILDREN`; at most so many, in no order."""
+    return [Kin._make(row) for row in raw_sql.rows(c, _NEXT.format(**way), (json.dumps(list(uuids)), limit))]
+
+
+def count(c: Connection, way: dict[str, str], uuid: str) -> int:
+    """How many are one step from a task; it counts no further than `COUNTED`."""
+    return int(raw_sql.value(c, _COUNT.format(**way), (uuid, COUNTED)))
+
+
+def acts(c: Connection, obj: str, since: str, newest: int = 5000) -> list[Any]:
+    """What people set on an object among the newest operations, first first: created_at, by, verb, before, after (JSON)."""
+    found = (
+        'SELECT created_at, "by", verb, before, after FROM operations '
+        "WHERE id > (SELECT coalesce(max(id), 0) FROM operations) - ? AND object = ? AND created_at >= ? ORDER BY id"
+    )
+    return raw_sql.rows(c, found, (newest, obj, since))
+
+
+_LEFT_CANCELLED = """
+WITH RECURSIVE gone (uuid, number) AS (
+  SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))
+  UNION
+  SELECT t.uuid, t.number FROM gone g JOIN dependencies d ON d.parent_id = g.uuid JOIN tasks t ON t.uuid = d.task_id
+  WHERE d.kind = 'success' AND +t.status = 'cancelled' AND t.reason LIKE 'parent #' || g.number || ' %' AND t.deleted_at IS NULL
+)
+SELECT number FROM gone WHERE uuid NOT IN (SELECT value FROM json_each(?)) ORDER BY number
+"""
+
+
+def left_cancelled(c: Connection, uuids: Sequence[str]) -> list[int]:
+    """The numbers of those that were cancelled because one of these, or one so cancelled, ended without success."""
+    asked = json.dumps(list(uuids))
+    return [int(number) for number in raw_sql.column(c, _LEFT_CANCELLED, (asked, asked))]
+
+
+_FAILED_PARENTS = (
+    "SELECT t.number, p.number AS parent, p.status FROM dependencies d "
+    "JOIN tasks t ON t.uuid = d.task_id JOIN tasks p ON p.uuid = d.parent_id "
+    "WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) "
+    "AND d.kind = 'success' AND p.status IN ('failed', 'timed_out', 'cancelled', 'lost') ORDER BY t.number, p.number"
+)
+
+
+def failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
+    """What ended without the success that one of these waits for, and is none of them: rows of number, parent, status."""
+    asked = json.dumps(list(uuids))
+    return raw_sql.rows(c, _FAILED_PARENTS, (asked, asked))

@@ -1,0 +1,198 @@
+"""The operation log: who did what to what and from where, with what it was before and is after, and what was taken back since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from db import raw_sql, timestamps
+from db.rows import OperationRow
+
+DUTY = "duty"
+"""The source of what the runtime does by itself."""
+
+
+class By(str):
+    """The name of who acts, and from where: `source` is cli or deck, `origin` the terminal as the client told it.
+
+    `recorded` are the ids of the operations that were recorded under it, in order; the first names them all as one batch.
+    """
+
+    source: str
+    origin: str | None
+    recorded: list[int]
+    undoing: OperationRow | None
+
+    def __new__(cls, name: str, source: str = "cli", origin: str | None = None) -> By:
+        by = super().__new__(cls, name)
+        by.source, by.origin, by.recorded, by.undoing = source, origin, [], None
+        return by
+
+    @classmethod
+    def again(cls, by: str) -> By:
+        """The same person at the same terminal, who has done nothing yet."""
+        return cls(by, by.source, by.origin) if isinstance(by, By) else cls(by)
+
+
+@contextmanager
+def undoing(by: By, operation: OperationRow) -> Iterator[None]:
+    """What is recorded meanwhile is recorded as what took this operation back."""
+    by.undoing = operation
+    try:
+        yield
+    finally:
+        by.undoing = None
+
+
+def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, after: Any = None) -> None:
+    """Write one operation in the caller's transaction. `obj` reads like `task #12` or `queue media`; before and after are JSON."""
+    record_all(c, by, verb, [(obj, before, after)])
+
+
+def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, above: int) -> None:
+    """`record` with an id above `above`: those up to it were given, to operations that stand here no more."""
+    _insert(c, by, [(verb, obj, None, after, None)], above)
+
+
+def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
+    """`record` for each of many objects: (object, before, after)."""
+    if isinstance(by, By) and by.undoing is not None:
+        record_undone(c, by, [(by.undoing, before, after) for _, before, after in done])
+    else:
+        _insert(c, by, [(verb, obj, before, after, None) for obj, before, after in done])
+
+
+def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any, Any]]) -> None:
+    """Each of these operations was taken back: (operation, how its object was until now, how it is)."""
+    rows = [(f"undo {row.verb}"[:LONGEST_VERB], row.object, before, after, row.id) for row, before, after in done]
+    first = _insert(c, by, rows)
+    back = [(first + at, row.id) for at, (row, _, _) in enumerate(done)]
+    raw_sql.run_many(c, "UPDATE operations SET undone_by = ? WHERE id = ?", back)
+
+
+LONGEST_VERB = 64
+
+
+def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0) -> int:
+    """Write rows of verb, object, before, after and what it takes back; the first id."""
+    first = max(raw_sql.value(c, "SELECT max(id) FROM operations") or 0, above) + 1
+    source, origin, batch = DUTY, None, first
+    if isinstance(by, By):
+        source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
+        by.recorded += range(first, first + len(done))
+    now = timestamps.now()
+    raw_sql.run_many(
+        c,
+        'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch, undoes, created_at, updated_at) '
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (first + at, by, verb, obj, _json(before), _json(after), source, origin, batch, undoes, now, now)
+            for at, (verb, obj, before, after, undoes) in enumerate(done)
+        ],
+    )
+    return first
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------------------
+
+_COLUMNS = ", ".join(f'"{name}"' for name in OperationRow._fields)
+
+
+def by_ids(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
+    """Operations by id, oldest first."""
+    found = f"SELECT {_COLUMNS} FROM operations WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+    return _rows(c, found, (json.dumps(list(ids)),))
+
+
+class Wanted(NamedTuple):
+    """Which operations: older than an id, with these words (`!word`: without), of a person, a verb (or its first words), an object,
+    since a time."""
+
+    before: int | None = None
+    words: tuple[str, ...] = ()
+    by: str | None = None
+    verb: str | None = None
+    object: str | None = None
+    since: str | None = None
+
+
+_NAMED = (
+    "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE 'task #%' "
+    "AND t.number = CAST(substr(operations.object, 7) AS INTEGER)), '')"
+)
+_TEXTS = f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_NAMED} || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"""
+"""What words are looked for in; a task by its name too. SQLite knows the cases of ASCII letters only."""
+
+
+def listed(c: Connection, wanted: Wanted, limit: int) -> list[OperationRow]:
+    """Operations, newest first; limit 0 is all."""
+    where, given = ["1"], []
+    exact = {"id < ?": wanted.before, '"by" = ?': wanted.by, "object = ?": wanted.object, "created_at >= ?": wanted.since}
+    for test, value in exact.items():
+        if value is not None:
+            where.append(test)
+            given.append(value)
+    if wanted.verb is not None:
+        where.append("(verb = ? OR substr(verb, 1, ?) = ?)")
+        given += [wanted.verb, len(wanted.verb) + 1, f"{wanted.verb} "]
+    for word in wanted.words:
+        bare = word.removeprefix("!") if len(word) > 1 else word
+        where.append(f"instr({_TEXTS}, ?) {'= 0' if bare != word else '> 0'}")
+        given.append("".join(letter.lower() if letter.isascii() else letter for letter in bare))
+    found = f"SELECT {_COLUMNS} FROM operations WHERE {' AND '.join(where)} ORDER BY operations.id DESC LIMIT ?"
+    return _rows(c, found, (*given, limit or -1))
+
+
+def batch(c: Connection, first: int) -> list[OperationRow]:
+    """All that was done by the call whose first operation this is, oldest first."""
+    return _rows(c, f"SELECT {_COLUMNS} FROM operations WHERE batch = ? ORDER BY id", (first,))
+
+
+def last_of(c: Connection, origin: str) -> OperationRow | None:
+    """The first operation of the last call from a terminal that took nothing back and was not taken back."""
+    found = (
+        f"SELECT {_COLUMNS} FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL "
+        "ORDER BY id DESC LIMIT 1"
+    )
+    return next(iter(_rows(c, found, (origin,))), None)
+
+
+def later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
+    """{object: what was done to it after the oldest of these, oldest first}, less what was taken back and what took something back."""
+    oldest = min((row.id for row in rows), default=0)
+    found: dict[str, list[OperationRow]] = {}
+    for row in _rows(c, _LATER, (json.dumps([row.object for row in rows]), oldest)):
+        found.setdefault(row.object, []).append(row)
+    return found
+
+
+_LATER = (
+    f"SELECT {_COLUMNS} FROM operations WHERE object IN (SELECT value FROM json_each(?)) AND id > ? "
+    "AND undoes IS NULL AND undone_by IS NULL ORDER BY id"
+)
+
+
+def _rows(c: Connection, statement: str, given: Sequence[Any]) -> list[OperationRow]:
+    return [_row(row) for row in raw_sql.rows(c, statement, given)]
+
+
+def _row(row: Any) -> OperationRow:
+    found = OperationRow._make(row)
+    at = next((time for time in (found.created_at, found.updated_at) if timestamps.is_time(time)), timestamps.from_unix(0))
+    return found._replace(before=told(found.before), after=told(found.after), created_at=at)
+
+
+def told(text: str | None) -> Any:
+    """What an object was before, or is after; None where nothing is told, or it cannot be read, for operations are never mended."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None

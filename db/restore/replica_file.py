@@ -1,0 +1,57 @@
+"""The copy of another home's database, as it lies there: whose it is, and what it says of itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from db import raw_sql
+from db.backup import restore_tool as tool
+from db.error_translation import explain
+from db.errors import DamagedDatabase, Problem, Storage
+from db.sqlite_files import read_only_uri, undisturbed_uri
+
+
+class Copy(NamedTuple):
+    """Of which home it is, when it was begun (None: it cannot say), its highest number, and what ran at that time."""
+
+    origin: str
+    at: str | None
+    highest: int
+    running: list[int]
+
+
+def look(path: Path) -> Copy:
+    """What the copy at `path` says of itself. Raises Storage."""
+    try:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
+            origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
+            highest = c.execute("SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'").fetchone()
+            running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
+            return Copy(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
+    except raw_sql.FAILED as error:
+        raise unreadable(error, path) from error
+
+
+def unreadable(error: Exception, copy: Path) -> Problem:
+    """What to say of a copy at which the driver failed so."""
+    problem = explain(error, copy)
+    if isinstance(problem, DamagedDatabase):
+        return damaged(problem.why, copy)
+    return problem or Storage(f"the copy cannot be read ({error}): {copy}.")
+
+
+def damaged(why: str, copy: Path) -> Storage:
+    """What to say of a damaged copy: it is no home's own database, whose backups would be of help."""
+    return Storage(f"the copy is damaged ({why}): {copy}. It was not changed.", "Promote another copy, or restore a backup.")
+
+
+def whose(path: Path) -> tuple[str | None, str | None]:
+    """Return where the home lies that the copy at `path` is of, and the UUID of that home. Nothing is left beside it: a log would be there
+    only while it is written to."""
+    with suppress(*raw_sql.FAILED), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
+        row = c.execute("SELECT origin FROM replicas").fetchone()
+        return (str(row[0]), tool.home(c)) if row else (None, None)
+    return None, None

@@ -1,0 +1,147 @@
+"""What a list of tasks is to hold, as values and as SQL over a row `t` of `tasks`. Any condition may be turned round by `no`.
+
+No condition lets SQLite choose a way to the rows: which rows are looked at is decided by `db.sources` and `db.browse`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from db.search.fts import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The task is in one of these states, or its run under way in one of those."""
+
+    tasks: tuple[str, ...]
+    runs: tuple[str, ...] = ()
+    no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """A column has one of these values."""
+
+    column: str
+    values: tuple[str, ...]
+    no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """All of a column's text is as one of these patterns of GLOB."""
+
+    column: str
+    globs: tuple[str, ...]
+    no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A column lies from `low` to less than `high`; None is without an end."""
+
+    column: str
+    low: Any = None
+    high: Any = None
+    no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A column has no value."""
+
+    column: str
+    no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """There is a tag of this key, its value as one of the patterns; any without patterns."""
+
+    key: str
+    globs: tuple[str, ...] = ()
+    no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The text of the index holds this, which is folded as it is."""
+
+    text: str
+    no: bool = False
+
+
+Plain = Status | Among | Like | Range | Missing | Tag
+Condition = Plain | Word
+Sql = tuple[str, list[Any]]
+
+
+def where(conditions: Sequence[Condition], known: Known) -> Sql:
+    """All of them, and that the task was not removed. Where it is not `known` whether a task's text is in the index, no word is judged."""
+    parts = [("t.deleted_at IS NULL", list[Any]())]
+    parts += [_either_way(condition) for condition in conditions if not isinstance(condition, Word)]
+    words = [condition for condition in conditions if isinstance(condition, Word)]
+    if words:
+        parts.append(_words(words, known))
+    return " AND ".join(text for text, _ in parts), [value for _, values in parts for value in values]
+
+
+def _either_way(condition: Plain) -> Sql:
+    if not condition.no:
+        return _one(condition)
+    text, values = _one(replace(condition, no=False))
+    return f"NOT coalesce({text}, 0)", values
+
+
+def _one(condition: Plain) -> Sql:
+    match condition:
+        case Status(tasks, runs):
+            return _status(tasks, runs)
+        case Among(column, values):
+            return f"+t.{column} IN ({_marks(values)})", [*values]
+        case Like(column, globs):
+            return _globs(f"t.{column}", globs)
+        case Range(column, low, high):
+            return _range(f"+t.{column}", low, high)
+        case Missing(column):
+            return f"t.{column} IS NULL", []
+        case Tag(key, globs):
+            return _tag(key, globs)
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _status(tasks: Sequence[str], runs: Sequence[str]) -> Sql:
+    text = f"+t.status IN ({_marks(tasks)})"
+    if not runs:
+        return text, [*tasks]
+    run = f"EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status IN ({_marks(runs)}))"
+    return f"({text} OR t.status = 'running' AND {run})", [*tasks, *runs]
+
+
+def _globs(what: str, globs: Sequence[str]) -> Sql:
+    return f"({' OR '.join([f'{what} GLOB ?'] * len(globs))})", [*globs]
+
+
+def _range(what: str, low: Any, high: Any) -> Sql:
+    parts = [(f"{what} >= ?", low), (f"{what} < ?", high)]
+    said = [(text, value) for text, value in parts if value is not None]
+    return " AND ".join(text for text, _ in said) or "1", [value for _, value in said]
+
+
+def _tag(key: str, globs: Sequence[str]) -> Sql:
+    text, values = _globs("g.value", globs) if globs else ("1", [])
+    return f"t.tags <> '{{}}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND {text})", [key, *values]
+
+
+def _words(words: Sequence[Word], known: Known) -> Sql:
+    holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.no else '>'} 0" for word in words)
+    right = "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value FROM json_each(?))"
+    found = f"SELECT {holds} FROM search_content k WHERE k.id = t.number AND {right}"
+    return f"coalesce(({found}), 1)", [*(word.text for word in words), known.upto, json.dumps(known.changed)]

@@ -1,0 +1,28 @@
+"""Work to measure with: many tasks at once, by the way that users take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+
+from tests.acceptance.acceptance_home import PROGRAM, House
+
+
+def bulk(house: House, count: int, queue: str, argv: Sequence[str] = ("true",)) -> float:
+    """Submit `count` tasks with `submit --from`; the seconds that the process took."""
+    lines = house.work / "tasks.jsonl"
+    lines.write_text((json.dumps({"argv": list(argv), "queue": queue}) + "\n") * count)
+    began = time.perf_counter()
+    subprocess.run(
+        [PROGRAM, "submit", "--from", lines], env=house.env, cwd=house.work, check=True, stdout=subprocess.DEVNULL
+    )
+    return time.perf_counter() - began
+
+
+def parked(house: House, name: str, capacity: int) -> None:
+    """A paused queue on a pool so large that it never decides anything."""
+    house.ok("pool", "create", f"{name}-pool", "--cpu", "1000", "--memory", "1T")
+    house.ok("queue", "create", name, "--capacity", str(capacity), "--pool", f"{name}-pool")
+    house.ok("queue", "pause", name)

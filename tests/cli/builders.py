@@ -1,0 +1,65 @@
+"""Rows as the runtime sends them, with times so many seconds ago."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app.service.tasks.views import NOTES
+from db.queries.reads import BRIEF
+
+
+@dataclass(frozen=True)
+class Ago:
+    """A stored time so many seconds before it is answered: a slow run of the tests ages nothing."""
+
+    seconds: float
+
+    def text(self) -> str:
+        return datetime.fromtimestamp(time.time() - self.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def ago(seconds: float) -> Any:
+    """A stored time, as the runtime will say it."""
+    return Ago(seconds)
+
+
+def a_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any]:
+    """A task row; `age`, `started` and `ended` are seconds ago."""
+    age, started, ended = more.pop("age", 60), more.pop("started", None), more.pop("ended", None)
+    return {
+        "uuid": f"0000-{number}", "number": number, "name": name, "status": status, "queue": "default", "priority": 0, "cpu": 1.0,
+        "memory": 0.0, "timeout": None, "retries": 0, "retry_delay": 1.0, "reason": None, "template": None, "parameters": {},
+        "tags": {}, "cwd": "/srv", "launch": {"argv": ["true"]}, "submitted_by": "ann", "created_at": ago(age),
+        "started_at": None if started is None else ago(started), "ended_at": None if ended is None else ago(ended),
+        "updated_at": ago(0), "wait_short": None, "expected": None, **more,
+    }  # fmt: skip
+
+
+def listed(tasks: list[dict[str, Any]], total: int, of: int) -> dict[str, Any]:
+    """The answer to `ls`, brief or not."""
+    notes = {task["uuid"]: [task.get(name) for name in NOTES] for task in tasks}
+    lines = [[task[name] for name in BRIEF] for task in tasks]
+    return {"tasks": tasks, "lines": AsText(lines), "notes": notes, "total": total, "of": of}
+
+
+@dataclass(frozen=True)
+class AsText:
+    """JSON within JSON, made when it is answered."""
+
+    value: Any
+
+    def text(self) -> str:
+        return json.dumps(self.value, default=lambda time: time.text())
+
+
+def a_run(attempt: int, status: str, **more: Any) -> dict[str, Any]:
+    """An instance row."""
+    return {
+        "runid": f"run-{attempt}", "number": 1, "name": "x", "queue": "default", "attempt": attempt, "status": status,
+        "start_time": ago(10), "end_time": ago(7), "exit_code": None, "signal": None, "reason": None, "cpu_seconds": None,
+        "max_rss": None, "run_seconds": None, "log_bytes": None, **more,
+    }  # fmt: skip

@@ -1,0 +1,49 @@
+"""What `db cleanup` says of what it removed, and of what stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.cli.commands.db.cleanup import _said
+
+NOTHING = {
+    "dry_run": False, "rules": [], "runs": 0, "tasks": 0, "logs": 0, "rows": 0, "others": {}, "kept": 0, "unknown": [],
+    "waiting": {"runs": 0, "logs": 0}, "freed": {"logs": 0, "bytes": 0},
+    "size": {"before": 2048, "after": 1024},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, ["nothing is old enough to go"]),
+        (
+            {"kept": 11, "unknown": ["[retention.queue.x]: there is no queue x"]},
+            [
+                "nothing is old enough to go",
+                "kept: 11 last successes, the newest of each task name and of each template, however old",
+                "in config.toml [retention.queue.x]: there is no queue x",
+            ],
+        ),
+        (
+            {"others": {"forgotten": 14, "events": 2}},
+            ["removed of what was noted: 14 tasks remembered as gone, 2 events", "the database had 2.0K, it has 1.0K"],
+        ),
+        (
+            {"dry_run": True, "rules": [{}], "runs": 1, "tasks": 2, "logs": 100, "others": {"events": 2}},
+            ["would remove 1 run and 2 tasks, about 100B", "and of what was noted: 2 events"],
+        ),
+        (
+            {"waiting": {"runs": 2, "logs": 2048}, "freed": {"logs": 1, "bytes": 4096}},
+            [
+                "nothing is old enough to go",
+                "the disk was full, so 1 log of runs that go went first, 4.0K",
+                "2 runs more, 2.0K of logs, go once the history has counted them: within minutes, unless the disk is full",
+            ],
+        ),
+    ],
+)
+def test_the_sums_are_said_in_words(found: dict[str, Any], said: list[str]):
+    assert _said(NOTHING | found) == said

@@ -1,0 +1,364 @@
+"""Queues, pools, templates, SLAs, alerts, apply and export: words in, rows out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.core.text.sanitize import MASK
+from app.errors import NotFound
+from tests.cli.builders import ago
+
+MADE = {"created_at": ago(60), "updated_at": ago(60)}
+QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", "word": "open", "priority": 10, "pool": "default",
+         "description": "films", "waiting": 14, "oldest_at": ago(65), **MADE}  # fmt: skip
+POOL = {
+    "name": "gpu",
+    "total_cpu": 8.0,
+    "total_memory": 32768.0,
+    "used_cpu": 6.0,
+    "used_memory": 30720.0,
+    "status": "active",
+    "sla": None,
+    **MADE,
+}
+TEMPLATE = {
+    "name": "encode", "type": "shell", "engine": "shell", "schema": {"script": "ffmpeg\n-i"}, "queue": "media", "cpu": 2.0,
+    "memory": 512.0, "timeout": 1800.0, "retries": None, "description": "films",
+    "parameters": {
+        "required": ["input"],
+        "properties": {"input": {"type": "string", "description": "the film"}, "crf": {"type": "integer", "default": 23}},
+    },
+    **MADE,
+}  # fmt: skip
+SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
+       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, **MADE}  # fmt: skip
+ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film",
+         "text": "running 57m, allowed 45m",
+         "short": "57m > 45m", "since": ago(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
+
+
+def test_queue_create_sends_only_what_was_said(answering, cli):
+    runtime = answering(queue__create=QUEUE)
+
+    said = cli("queue", "create", "media", "--capacity", "2", "--priority", "-10")
+
+    assert runtime.args("queue.create") == {"name": "media", "capacity": 2, "priority": -10}
+    assert said == (0, "queue media created: 2 at once, pool default\n", "")
+
+
+def test_pool_create_reads_amounts(answering, cli):
+    runtime = answering(pool__create=POOL)
+
+    assert (
+        cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
+    )
+    assert runtime.args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
+
+
+def test_a_change_says_what_was_set(answering, cli):
+    answering(pool__set={**POOL, "total_cpu": 4.0, "sla": "quick"}, queue__set=QUEUE)
+
+    assert cli("pool", "set", "gpu", "--cpu", "4", "--sla", "quick") == (0, "pool gpu changed: cpu 4, sla quick\n", "")
+    said = cli("queue", "set", "media", "--capacity", "2", "--priority", "10", "--description", "films")
+    assert said == (0, 'queue media changed: 2 at once, priority 10, what for "films"\n', "")
+
+
+def test_what_starts_nothing_from_now_on_is_told(answering, cli):
+    shut = {**QUEUE, "capacity": 0}
+    answering(pool__set={**POOL, "total_cpu": 0.0}, pool__create={**POOL, "total_memory": 0.0}, queue__set=shut, queue__create=shut)
+
+    assert "nothing can start in pool gpu that asks for CPU" in cli("pool", "set", "gpu", "--cpu", "0").err
+    assert "nothing can start in pool gpu that asks for memory" in cli("pool", "create", "gpu", "--cpu", "8", "--memory", "0").err
+    for verb in ("set", "create"):
+        said = cli("queue", verb, "media", "--capacity", "0")
+        assert said.code == 0 and "nothing can start in queue media" in said.err and "queue set media --capacity 1" in said.err
+
+
+@pytest.mark.parametrize("kind", ["queue", "pool", "template", "sla"])
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "a\x1bb", "x" * 5000])
+def test_a_name_that_is_none_is_refused_before_anything_is_sent(answering, cli, kind, name):
+    runtime = answering()
+
+    said = cli(kind, "create", name)
+
+    assert said.code == 2 and f"the name of a {kind} must" in said.err and runtime.asked == []
+
+
+@pytest.mark.parametrize(("words", "option"), [
+    (("queue", "create", "q", "--capacity=-1"), "--capacity"), (("queue", "create", "q", "--capacity=nan"), "--capacity"),
+    (("pool", "create", "p", "--cpu=1e999", "--memory", "1G"), "--cpu"), (("pool", "set", "p", "--memory=-1G"), "--memory"),
+])  # fmt: skip
+def test_a_senseless_number_is_refused_by_the_name_of_its_option(cli, words, option):
+    said = cli(*words)
+
+    assert said.code == 2 and f"{option} must" in said.err
+
+
+def test_verbs_on_a_queue_take_its_name(answering, cli):
+    runtime = answering(
+        queue__pause=QUEUE, queue__rm={"name": "media"}, queue__resume=NotFound('no queue "meda". Nearest: media.')
+    )
+
+    assert cli("queue", "pause", "media").out == "queue media paused\n"
+    assert cli("queue", "rm", "media").out == "queue media removed\n"
+    assert cli("queue", "resume", "meda") == (3, "", 'taskdeck: no queue "meda". Nearest: media.\n')
+    assert runtime.args("queue.pause") == {"name": "media"}
+
+
+def test_a_queue_that_was_not_open_before_says_so(answering, cli):
+    def became(verb: str, was: str, now: str) -> str:
+        answering(**{f"queue__{verb}": {**QUEUE, "status": now, "before": {"status": was}}})
+        return cli("queue", verb, "media").out
+
+    assert became("pause", "active", "paused") == "queue media paused\n"
+    assert became("pause", "paused", "paused") == "queue media is paused already\n"
+    assert became("drain", "paused", "draining") == "queue media draining (it was paused)\n"
+    assert became("resume", "draining", "active") == "queue media resumed\n"
+    assert became("resume", "active", "active") == "queue media is open already\n"
+
+
+def test_tables_of_definitions(answering, cli):
+    answering(queue__ls=[QUEUE], pool__ls=[POOL], template__ls=[TEMPLATE], sla__ls=[SLA], alert__ls=[ALERT])
+
+    rows = {kind: cli(kind, "ls").out.splitlines()[1].split() for kind in ("queue", "pool", "template", "sla", "alert")}
+
+    assert rows == {
+        "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
+        "pool": ["gpu", "6.0/8", "30.0/32G", "open", "–"],
+        "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
+        "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "ok"],
+        "alert": ["4", "▲", "CRIT", "on-time", "#7", "film", "12m", "acked", "ann", "57m", ">", "45m"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "name"),
+    [("queue", QUEUE, "media"), ("pool", POOL, "gpu"), ("template", TEMPLATE, "encode"), ("sla", SLA, "on-time"), ("alert", ALERT, "4")],
+)
+def test_every_list_is_there_for_programs(answering, cli, kind, found, name):
+    answering(**{f"{kind}__ls": [found]})
+
+    assert cli(kind, "ls", "-o", "name") == (0, f"{name}\n", "")
+    header, row = cli(kind, "ls", "-o", "tsv").out.splitlines()
+    told = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert header.split("\t")[0] in ("name", "id") and row.split("\t")[0] == name
+    assert len(json.loads(cli(kind, "ls", "-o", "json").out)) == 1 and set(told) & set(found)
+
+
+def test_nothing_to_list_is_said_on_stderr(answering, cli):
+    answering(sla__ls=[], alert__ls=[])
+
+    assert cli("sla", "ls") == (0, "", "no sla yet\n")
+    assert cli("alert", "ls") == (0, "", "no alert fires\n")
+    assert cli("alert", "ls", "--json").out == "[]\n"
+
+
+def test_a_template_is_shown_with_its_parameters(answering, cli):
+    runtime = answering(template__show=TEMPLATE)
+
+    out = cli("template", "show", "encode").out
+
+    for text in (
+        "encode\n",
+        "  script       ffmpeg\n               -i\n",
+        "input (string, needed): the film\n",
+        "crf (integer, usually 23)\n",
+        "30m\n",
+    ):
+        assert text in out
+    assert json.loads(cli("template", "show", "encode", "--json").out) == runtime.told[-1]
+
+
+@pytest.mark.parametrize("words", [["show", "encode"], ["show", "encode", "--json"], ["ls", "--json"], ["ls", "-o", "tsv"]])
+def test_the_default_of_a_secret_parameter_is_not_shown(answering, cli, words):
+    properties = {"pin": {"type": "string", "writeOnly": True, "default": "pp9"}, "api_token": {"type": "string", "default": "pp9"}}
+    template = TEMPLATE | {"parameters": {"type": "object", "properties": properties}}
+    answering(template__show=template, template__ls=[template])
+
+    out = cli("template", *words).out
+
+    assert "pp9" not in out
+    assert ("--json" in words or "tsv" in words) or f'pin (string, usually "{MASK}")' in out
+
+
+@pytest.mark.parametrize(
+    ("words", "engine", "schema"),
+    [
+        (("--", "convert", "{{ input }}"), "exec", {"argv": ["convert", "{{ input }}"]}),
+        (
+            ("--script", "echo $PARAM_x", "--shell", "/bin/bash"),
+            "shell",
+            {"script": "echo $PARAM_x", "shell": "/bin/bash"},
+        ),
+        (("--engine", "python", "--script", "print(x)"), "python", {"script": "print(x)"}),
+        (("--callable", "a:b", "--python", "/opt/py"), "python", {"callable": "a:b", "python": "/opt/py"}),
+    ],
+)
+def test_a_template_says_how_it_runs(answering, cli, words, engine, schema):
+    runtime = answering(template__create=TEMPLATE)
+
+    cli("template", "create", "t", "--timeout", "30m", "--parameters", '{"type": "object"}', *words)
+
+    args = runtime.args("template.create")
+    assert (args["engine"], args["schema"]) == (engine, schema)
+    assert (args["timeout"], args["parameters"]) == (1800, {"type": "object"})
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ((), "needs one of --script"),
+        (("--script", "x", "--", "y"), "needs one of --script"),
+        (("--engine", "exec", "--script", "x"), "--engine must be shell or python"),
+        (("--parameters", "{", "--", "x"), "--parameters must be a JSON Schema"),
+        (("--parameters", "@no-such-file", "--", "x"), "no-such-file does not exist"),
+    ],
+)
+def test_a_template_that_makes_no_sense_is_refused(answering, cli, words, answer):
+    runtime = answering()
+
+    said = cli("template", "create", "t", *words)
+
+    assert said.code in (2, 3) and answer in said.err and runtime.asked == []
+
+
+def test_an_sla_is_made_from_its_limit_and_what_it_is_for(answering, cli):
+    runtime = answering(sla__create=SLA)
+
+    assert (
+        cli(
+            "sla", "create", "on-time", "--finishes-within", "45m", "--template", "encode", "--severity", "critical"
+        ).code
+        == 0
+    )
+    assert runtime.args("sla.create") == {
+        "name": "on-time",
+        "preset": "finishes-within",
+        "value": 2700,
+        "template": "encode",
+        "severity": "critical",
+    }
+
+
+ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, "metric": "replica-lag",
+                "now": 420.0, "stands": "replica 7m old"}  # fmt: skip
+
+
+def test_an_sla_is_made_on_a_metric(answering, cli):
+    runtime = answering(sla__create=ON_LAG)
+
+    assert cli("sla", "create", "fresh", "--metric", "replica-lag", "--stays-below", "5m", "--severity", "critical").code == 0
+    given = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+    assert runtime.args("sla.create") == given
+
+
+def test_an_sla_on_a_metric_says_what_it_wants_and_how_that_stands(answering, cli):
+    none = ON_LAG | {"now": None, "stands": "no replica"}
+    quick = ON_LAG | {"conditions": {"preset": "stays-below", "metric": "slow-queries", "value": 20}, "stands": "slow: 3"}
+    answering(sla__ls=[ON_LAG, none, quick], sla__show=ON_LAG)
+
+    rows = [line.split("  ") for line in cli("sla", "ls", "--wide").out.splitlines()[1:]]
+    assert [[cell.strip() for cell in row if cell][1:3] for row in rows] == [
+        ["replica-lag stays below 5m", "replica 7m old"], ["replica-lag stays below 5m", "no replica"],
+        ["slow-queries stays below 20", "slow: 3"],
+    ]  # fmt: skip
+    shown = cli("sla", "show", "on-time").out
+    assert "wants        replica-lag stays below 5m" in shown and "now          replica 7m old" in shown and "  of " not in shown
+
+
+def test_each_rule_says_how_it_stands_now(answering, cli):
+    late = SLA | {"open": {"firing": 2, "pending": 1}}
+    quiet = SLA | {"silence": {"until": "2026-01-31T08:00:00.000000Z", "by": "ann", "reason": None}}
+    answering(sla__ls=[SLA, late, quiet, late | {"enabled": False}], sla__show=late)
+
+    rows = cli("sla", "ls").out.splitlines()[1:]
+    stands = [row.split("CRIT")[1].partition("until")[0].strip() for row in rows]
+    assert stands == ["ok", "2 firing, 1 pending", "silenced", "off"]
+    assert "state        2 firing, 1 pending" in cli("sla", "show", "on-time").out
+
+
+def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):
+    runtime = answering(alert__ack={"done": [ALERT], "refused": [], "notes": []})
+
+    assert cli("alert", "ack", "on-time", "4").out == "alert 4 on-time: acked\n"
+    assert runtime.args("alert.ack") == {"ids": ["on-time", "4"]}
+
+
+def test_a_rule_is_silenced_for_a_time_and_heard_again(answering, cli):
+    row = {"sla": "on-time", "status": "silenced", "until": ago(-3600), "reason": "backups", "alerts": 1}
+    none = {"refused": [], "notes": []}
+    heard = {"done": [{**row, "status": "heard", "until": None}], **none}
+    runtime = answering(
+        alert__silence={"done": [row], **none}, alert__unack={"done": [ALERT], **none}, alert__unsilence=heard
+    )
+
+    said = cli("alert", "silence", "on-time", "--until", "2026-01-31T08:00Z", "--reason", "backups")
+    assert said.out.startswith("sla on-time: quiet until ")
+    assert runtime.args("alert.silence") == {"ids": ["on-time"], "until": "2026-01-31T08:00:00+00:00", "reason": "backups"}
+    assert cli("alert", "unsilence", "on-time").out == "sla on-time: heard\n"
+    assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
+    for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
+        assert cli("alert", *words).code == 2
+    assert cli("alert", "silence", "on-time").err == "taskdeck: silence on-time until when? Add: --until 8h\n"
+    assert cli("alert", "silence", "--until", "8h").err.startswith("taskdeck: silence what? Such as: ")
+
+
+def test_an_sla_is_changed_where_that_was_said(answering, cli):
+    runtime = answering(sla__set=SLA)
+
+    cli("sla", "set", "on-time", "--starts-within", "1h", "--off", "--tag", "env=prod")
+    limit = {"preset": "starts-within", "value": 3600}
+    assert runtime.args("sla.set") == {"name": "on-time", **limit, "enabled": False, "tag": {"env": "prod"}}
+    assert cli("sla", "set", "on-time", "--severity", "critical").out == "sla on-time changed\n"
+    cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
+    assert runtime.args("sla.set") == {"name": "on-time", "preset": "stays-below", "metric": "wal-size", "value": "64M"}
+    two = (("--starts-within", "1h", "--finishes-within", "1h"), ("--starts-within", "1h", "--stays-below", "1"))
+    for words in ((), ("--on", "--off"), *two):
+        assert cli("sla", "set", "on-time", *words).code == 2
+
+
+CHANGES = {"changes": [
+    {"kind": "queue", "name": "media", "change": "update", "fields": {"capacity": [2, 4]}},
+    {"kind": "template", "name": "encode", "change": "create", "fields": {"engine": [None, "shell"]}},
+    {"kind": "pool", "name": "gpu", "change": "same", "fields": {}},
+]}  # fmt: skip
+
+
+def test_apply_says_what_it_changed(answering, cli, tmp_path):
+    (tmp_path / "deck.toml").write_text("x = 1\n")
+    runtime = answering(apply=CHANGES)
+
+    said = cli("apply", "-f", str(tmp_path / "deck.toml"))
+
+    assert said == (0, "update queue media: capacity 2 → 4\ncreate template encode\n", "")
+    assert runtime.args("apply") == {"text": "x = 1\n", "format": "toml", "dry_run": False}
+
+
+def test_a_yaml_file_is_known_by_its_name_and_stdin_by_the_option(answering, cli, tmp_path):
+    (tmp_path / "deck.yml").write_text("x: 1\n")
+    runtime = answering(apply={"changes": []})
+
+    cli("apply", "--dry-run", "-f", str(tmp_path / "deck.yml"))
+    assert runtime.args("apply") == {"text": "x: 1\n", "format": "yaml", "dry_run": True}
+    cli("apply", "-f", "-", "--format", "yaml", feed=b"y: 2\n")
+    assert runtime.args("apply")["text"] == "y: 2\n"
+
+
+def test_a_file_that_cannot_be_applied_is_refused_before_anything_is_sent(answering, cli, tmp_path):
+    (tmp_path / "latin").write_bytes(b"\xff")
+    runtime = answering()
+
+    assert cli("apply", "-f", "no-such-file").code == 3
+    assert "is no UTF-8 text" in cli("apply", "-f", str(tmp_path / "latin")).err
+    assert "is a directory" in cli("apply", "-f", str(tmp_path)).err
+    assert runtime.asked == []
+
+
+def test_export_is_the_text_and_nothing_else(answering, cli):
+    runtime = answering(export="[queues.media]\ncapacity = 2\n")
+
+    assert cli("export") == (0, "[queues.media]\ncapacity = 2\n", "")
+    cli("export", "--format", "yaml")
+    assert runtime.args("export") == {"format": "yaml"}

@@ -1,0 +1,90 @@
+"""The demo is busy, seeded, small, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from itertools import islice
+from random import Random
+
+from app.cli.commands import demo_workload
+from app.core.definitions.document import parse
+from tests.runtime_process import until
+
+MARK = "DEMO_TEST"
+
+
+def demo(tmp_path, *words):
+    """A headless demo as a process, its home under tmp_path."""
+    env = {**os.environ, "TMPDIR": str(tmp_path), MARK: str(tmp_path)}
+    argv = [sys.executable, "-P", "-m", "app", "demo", "--headless", *words]
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def left(tmp_path):
+    """Processes that carry this demo's environment."""
+    mark = f"{MARK}={tmp_path}".encode()
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _environment(pid)]
+
+
+def _environment(pid):
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def test_a_headless_demo_really_works_and_leaves_nothing(tmp_path):
+    with demo(tmp_path, "--for", "4s", "--seed", "3") as running:
+        out, err = running.communicate(timeout=60)
+
+    counts = {word: int(n) for word, n in re.findall(r"^  ([a-z ]+?) +(\d+)", out, re.M)}
+    assert running.returncode == 0 and "seed 3" in out
+    assert {"succeeded", "failed", "timed out", "held", "scheduled", "starts", "alerts"} <= counts.keys()
+    assert counts["starts"] >= counts["succeeded"] + counts["failed"] + counts["timed out"] > 3 and counts["alerts"] > 0
+    assert "its runtime stopped" in err and not list(tmp_path.iterdir())
+    until(lambda: not left(tmp_path), "the demo's processes gone")
+
+
+def test_a_signal_ends_it_and_leaves_nothing_either(tmp_path):
+    with demo(tmp_path) as running:
+        until(lambda: list(tmp_path.glob("*/home/runs/*/*.log")), "the demo at work")
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=60)
+
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "its runtime stopped" in err and not list(tmp_path.iterdir())
+    until(lambda: not left(tmp_path), "the demo's processes gone")
+
+
+def test_a_seed_makes_the_same_stream_again():
+    first, again, other = (list(islice(demo_workload.stream(Random(seed)), 200)) for seed in (1, 1, 2))
+
+    assert first == again != other
+
+
+def test_the_stream_keeps_to_the_pool_and_has_every_kind():
+    tasks = [task for _, task in islice(demo_workload.stream(Random(7)), 400)] + demo_workload.opening()
+
+    assert {task.get("tags", {}).get("demo") for task in tasks} >= {
+        "hash",
+        "ping",
+        "compress",
+        "load",
+        "fetch",
+        "fails",
+        "hang",
+        "sweep",
+    }
+    assert all(task.get("cpu", 0) <= 2 for task in tasks)
+    assert all(task.get("template") in (None, "compress", "hash", "load", "fetch") for task in tasks)
+
+
+def test_the_definitions_are_ones():
+    found = parse(demo_workload.DEFINITIONS, "toml")
+
+    assert found is not None

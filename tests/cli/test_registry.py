@@ -1,0 +1,160 @@
+"""What is typed wrong is answered with what to type."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.cli import registry
+from app.cli.commands.completion import everything
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        (["sumbit", "--", "true"], "Nearest: submit"),
+        (["ps"], "Did you mean: taskdeck ls"),
+        (["kill", "42"], "Did you mean: taskdeck cancel 42"),
+        (["kill", "-s", "9", "42"], "Did you mean: taskdeck cancel -s 9 42"),
+        (["describe", "42"], "Did you mean: taskdeck show 42"),
+        (["top"], "Did you mean taskdeck (the deck), or taskdeck front 42?"),
+        (["xyzzy"], "All commands: taskdeck --help"),
+        (["queue", "craete", "x"], "Nearest: taskdeck queue create"),
+        (["queue"], "queue needs one of: ls show create"),
+        (["--hoem", "x"], "Nearest: --home"),
+        (["--home"], "--home needs a value"),
+        (["ls", "--stauts", "failed"], "ls has no option --stauts. Nearest: --status"),
+        (["ls", "--status", "faild"], "Nearest: failed"),
+        (["ls", "42"], "taskdeck show 42"),
+        (["show", "1", "2"], "show one task"),
+        (["show", "--wide=3", "1"], "--wide takes no value"),
+        (["wait"], "wait for which task?"),
+        (["cancel"], "cancel which task? Give a number, or filters"),
+        (["pause"], "pause which task? Give a number."),
+        (["cancel", "--signal", "KIL", "1"], "Nearest: KILL"),
+        (["set", "42"], "set what?"),
+        (["completion", "bsh"], "Nearest: bash"),
+        (["completion"], "completion for which shell?"),
+        (["apply"], "apply which file?"),
+        (["export", "--format", "xml"], "--format must be toml or yaml"),
+        (["sla", "create", "x"], "needs one of --finishes-within and --starts-within"),
+        (["sla", "create", "x", "--finishes-within", "1h", "--severity", "criticl"], "Nearest: critical"),
+        (["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"], "--metric must be replica-lag, backup-age,"),
+        (["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"], "Nearest: replica-lag"),
+        (["sla", "create", "x", "--stays-below", "5m"], "--metric and --stays-below go together"),
+        (["sla", "create", "x", "--metric", "wal-size"], "or --metric and --stays-below"),
+        (["sla", "create", "x", "--metric", "wal-size", "--finishes-within", "5m"], "--metric and --stays-below go together"),
+        (["pool", "create", "x", "--cpu", "1"], "needs both --cpu and --memory"),
+        (["queue", "show", "a", "b"], "One at a time"),
+        (["demo"], "taskdeck demo --headless"),
+        (["logs"], "logs of which task?"),
+        (["submit", "-q", "", "--", "true"], "--queue must not be empty"),
+        (["submit", "-C", "", "--", "true"], "--cwd must not be empty"),
+        (["submit", "--after", "", "--", "true"], "--after must not be empty"),
+        (["submit", ""], "the name of the template must not be empty"),
+        (["ls", "--queue="], "--queue must not be empty"),
+        (["cancel", "--name", "", "--yes"], "--name must not be empty"),
+        (["set", "1", "--queue", ""], "--queue must not be empty"),
+        (["queue", "create", "x", "--pool", ""], "--pool must not be empty"),
+        (["queue", "pause", ""], "the name of a queue must not be empty"),
+        (["template", "create", "x", "-q", "", "--", "true"], "--queue must not be empty"),
+        (["sla", "create", "x", "--finishes-within", "1h", "--queue", ""], "--queue must not be empty"),
+        (["apply", "-f", ""], "--file must not be empty"),
+    ],
+)
+def test_a_slip_is_a_usage_error_that_says_what_to_type(cli, typed, answer):
+    said = cli(*typed)
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("taskdeck: ") and answer in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("typed", [["x\x1b[2J\u202e"], ["show", "--\x1b]0;x\x07"], ["queue", "a\nb"], ["--\u009bx"]])
+def test_what_is_echoed_cannot_drive_the_terminal(cli, typed):
+    said = cli(*typed)
+
+    assert said.code == 2 and said.err.rstrip("\n").isprintable()
+
+
+def test_every_foreign_word_leads_to_a_command_that_is_there():
+    for ours in registry.FOREIGN.values():
+        verb, *more = ours.split()
+        found = registry.commands(verb)
+        assert more[0] in found if verb in registry.GROUPS else verb in found
+
+
+def test_no_foreign_word_hides_a_command_of_ours():
+    assert not registry.FOREIGN.keys() & (registry.VERBS.keys() | registry.ALIASES.keys())
+
+
+def test_the_overview_names_every_command_and_option_once(cli):
+    said = cli("--help")
+
+    assert said.code == 0 and said.err == ""
+    listed = [
+        line.split()[0] for line in said.out.splitlines() if line.startswith("  ") and not line.startswith("  taskdeck")
+    ]
+    options = {"--home", "--read-only", "--ascii", "--plain", "--in-process"}
+    assert listed == list(dict.fromkeys(listed)) and set(listed) == {*registry.VERBS, *options}
+    assert all(len(line) <= 80 for line in said.out.splitlines())
+
+
+@pytest.mark.parametrize("verb", sorted(registry.VERBS))
+def test_every_command_has_its_help(cli, verb):
+    said = cli(verb, "--help")
+
+    assert said.code == 0 and said.err == ""
+    assert said.out.startswith(f"usage: taskdeck {verb}")
+    assert cli("help", verb) == said
+
+
+@pytest.mark.parametrize(("verb", "word"), [("operations", "[WORD …]"), ("undo", "[OPERATION …]"), ("why", "[ID …]")])
+def test_words_that_may_be_left_out_stand_in_brackets(cli, verb, word):
+    assert cli(verb, "--help").out.startswith(f"usage: taskdeck {verb} [OPTION …] {word}\n")
+
+
+def test_the_help_of_submit_has_examples(cli):
+    assert "taskdeck submit -- ffmpeg" in cli("submit", "--help").out
+
+
+def test_the_version_is_told_in_both_ways(cli):
+    assert cli("--version") == cli("version")
+    assert cli("version").out.startswith("taskdeck ")
+
+
+def test_every_option_that_reads_has_json():
+    parser = everything()
+    (verbs,) = parser._get_positional_actions()
+    for verb in (
+        "ls",
+        "show",
+        "why",
+        "wait",
+        "logs",
+        "instances",
+        "status",
+        "operations",
+        "undo",
+        "doctor",
+        "cancel",
+        "version",
+    ):
+        assert "--json" in verbs.choices[verb]._option_string_actions, verb
+    for group in registry.GROUPS:
+        (second,) = verbs.choices[group]._get_positional_actions()
+        assert all("--json" in p._option_string_actions for p in second.choices.values()), group
+
+
+def test_a_home_may_be_named_before_or_after_the_verb(cli, tmp_path):
+    for typed in (
+        ["--home", str(tmp_path / "a"), "ls"],
+        [f"--home={tmp_path / 'a'}", "ls"],
+        ["ls", "--home", str(tmp_path / "a")],
+    ):
+        assert "no task yet" in cli(*typed).err
+
+
+@pytest.mark.parametrize("words", [("--home", "", "ls"), ("--home=", "ls"), ("ls", "--home", "")])
+def test_an_empty_home_never_means_the_usual_one(cli, words):
+    said = cli(*words)
+
+    assert said.code == 2 and "--home must not be empty" in said.err

@@ -1,0 +1,46 @@
+"""Recorded traces as jobs: Standard Workload Format, and Slurm accounting."""
+
+import gzip
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from tests.core.scheduling.simulator import Job
+
+MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+
+
+def _cases() -> Path | None:
+    """The folder of recorded cases: named by TASKDECK_CASES, or `shared/cases` beside a folder above this one."""
+    named = os.environ.get("TASKDECK_CASES")
+    folders = [Path(named)] if named else [folder / "shared" / "cases" for folder in Path(__file__).resolve().parents]
+    return next((folder for folder in folders if (folder / "traces").is_dir()), None)
+
+
+CASES = _cases()
+
+
+def swf(path: Path) -> list[list[float]]:
+    """The rows of a workload file, 18 numbers each."""
+    with gzip.open(path, "rt") as lines:
+        return [[float(word) for word in line.split()] for line in lines if line.strip() and not line.startswith(";")]
+
+
+def slurm(path: Path) -> Iterator[Job]:
+    """Jobs that ran, with cores and memory as Slurm allotted them and the time limit as the expected run time."""
+    with gzip.open(path, "rt") as lines:
+        for number, line in enumerate(lines, 1):
+            fields = line.rstrip("\n").split("|")
+            submit, start, end = (datetime.fromisoformat(fields[i]).timestamp() for i in (10, 12, 13))
+            allotted = dict(part.split("=", 1) for part in fields[22].split(","))
+            memory = float(allotted["mem"][:-1]) * MIB[allotted["mem"][-1]]
+            if end > start:
+                yield Job(number, submit, end - start, _seconds(fields[23]), float(allotted["cpu"]), memory)
+
+
+def _seconds(limit: str) -> float:
+    """Seconds of `5-00:00:00`."""
+    days, hours, minutes, seconds = map(int, re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", limit).groups(default="0"))
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

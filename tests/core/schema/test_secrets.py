@@ -1,0 +1,57 @@
+"""Which parameters a schema declares secret, wherever it does; and what a schema tells of the values of secret ones."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.core.schema.secrets import masked, names, opened, secrets
+from app.core.text.sanitize import MASK
+
+PIN: dict[str, Any] = {"type": "string", "writeOnly": True}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "by writeOnly": {"properties": {"pin": PIN}},
+    "by format": {"properties": {"pin": {"type": "string", "format": "password"}}},
+    "by reference": {"properties": {"pin": {"$ref": "#/$defs/pin"}}, "$defs": {"pin": PIN}},
+    "in a part": {"allOf": [{"properties": {"pin": {"anyOf": [PIN, {"type": "null"}]}}}]},
+    "as an item": {"properties": {"pin": {"type": "array", "items": PIN}}},
+    "by a pattern": {"patternProperties": {"^p.n$": PIN}},
+}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_a_parameter_is_secret_where_its_schema_says_so(schema: dict[str, Any]):
+    assert names(schema, {"pin": "pp9", "who": "ann"}) == ["pin"]
+    assert names(schema, {"who": "ann"}) == []
+
+
+def test_so_is_a_part_of_one():
+    schema = {"properties": {"door": {"type": "object", "properties": {"pin": {"type": "integer", "writeOnly": True}}}}}
+    given = {"door": {"pin": 9214, "floor": 3}}
+
+    hidden = names(schema, given)
+
+    assert opened(given, hidden) == {"door": {"pin": MASK, "floor": 3}}
+    assert list(secrets(given, hidden)) == ["9214"]
+
+
+def test_a_text_in_an_object_is_hidden_as_json_has_it_too():
+    value = {"pin": 'p"é\\'}
+
+    assert set(secrets(value, ["pin"])) == {value["pin"], json.dumps(value["pin"])[1:-1]}
+
+
+def test_a_value_with_parts_is_hidden_as_a_command_has_it():
+    assert list(secrets({"pins": {"a": [True, "x"]}}, ["pins"])) == ['{"a": [true, "x"]}', '[true, "x"]', "true", "x"]
+
+
+@pytest.mark.parametrize("word", ["default", "const", "enum", "examples"])
+def test_a_schema_tells_no_value_of_what_is_secret_by_its_name_or_by_itself(word: str):
+    said = {"title": "t", word: ["pp9"]}
+    schema = {"properties": {"api_token": said, "pin": {**PIN, word: ["pp9"]}, "who": said}, "$defs": {"pin": {**PIN, word: "pp9"}}}
+
+    seen = masked(schema)
+
+    hidden = {"title": "t", word: MASK}
+    assert seen["properties"] == {"api_token": hidden, "pin": {**PIN, word: MASK}, "who": said}
+    assert seen["$defs"]["pin"][word] == MASK

@@ -1,0 +1,197 @@
+"""The filter's language: what a line means, what it keeps, what it is told that it cannot mean, and that no line takes long."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.core import filter_query
+from app.core.filter_query import BadQuery, Facts, completions, fold, matches, parse
+from db import states
+
+NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
+
+TASK = Facts(
+    number=1042, name="encode S02E07.mkv", status="running", run="paused", queue="gpu", template="encode", by="ann", priority=5,
+    created=(NOW - timedelta(hours=1)).timestamp(), tags={"env": "prod", "note": "a b"},
+    text="encode S02E07.mkv\nencode\nenv=prod\nnote=a b\nffmpeg -i /srv/in/Größe.mkv",
+)  # fmt: skip
+
+
+def keeps(line: str, facts: Facts = TASK) -> bool:
+    return matches(parse(line, NOW), facts)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "  ", '""', "encode", "ENCODE s02", "ffmpeg", '"-i /srv"', "größe", "GRÖSSE", "!decode", "status:running", "status:paused",
+        "status:active", "status:failed,running", "!status:waiting", "!status:timed-out", "queue:gpu", "queue:g*", "queue:g?u",
+        "queue:media,gpu", "!queue:media", "name:enc*", "name:ENC*mkv", "name:*s02e??.mkv", "!name:enc", "template:encode", "by:ann",
+        "by:a*", "tag:env", "tag:env=prod", "tag:env=p*", 'tag:note="a b"', "!tag:env=test", "!tag:owner", "since:2h", "since:2026-11-25",
+        "since:yesterday", "until:30m", "until:2026-11-25", "until:today", "number:1042", "#1042", "number:1000-2000", "number:>1041",
+        "number:<=1042", "!#7", "priority:5", "priority:>=5", "priority:<6", "priority:-5-5", "QUEUE:gpu", "!priority:>5",
+        "encode status:running queue:gpu since:2h !lost", '"encode',
+    ],
+)  # fmt: skip
+def test_a_task_is_kept_by_what_is_true_of_it(line: str):
+    assert keeps(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "decode", "!encode", "encode decode", "status:queued", "status:ended", "!status:running", "!status:paused", "queue:media",
+        "queue:gp", 'queue:"g*"', "name:enc", 'name:"enc*"', "template:enc", "by:bob", "tag:owner", "tag:env=test", "tag:env=Prod",
+        "since:30m", "until:2h", "until:2026-11-24", "#1043", "number:1-1041", "number:>1042", "priority:>5", "!priority:5", '"a\nb"',
+    ],
+)  # fmt: skip
+def test_a_task_is_left_out_by_what_is_not_true_of_it(line: str):
+    assert not keeps(line)
+
+
+@pytest.mark.parametrize("line", ["queue:gpu", "template:*", "by:ann", "number:1", "priority:0", "since:1h", "tag:env", "status:queued"])
+def test_what_a_row_does_not_know_is_accepted_by_a_negated_condition_only(line: str):
+    pool = Facts(name="gpu", text="gpu")
+
+    assert (keeps(line, pool), keeps(f"!{line}", pool)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("status:faild", 'there is no state "faild". Nearest: failed.'),
+        ("status:failed,timedout", 'there is no state "timedout". Nearest: timed-out.'),
+        ("statu:failed", 'there is no "statu:". Nearest: status:'),
+        ("!qeue:gpu", 'there is no "qeue:". Nearest: queue:'),
+        ("nginx:latest", 'there is no "nginx:". As text: "nginx:latest" in quotes.'),
+        ("queue:", "queue: says nothing. Say which: queue:gpu"),
+        ("status:,", "status: says nothing. Say a state: status:failed"),
+        ("encode ! lost", '! stands before a word. As text: "!" in quotes.'),
+        ("#", '# stands before a word. As text: "#" in quotes.'),
+        ("#12x", '# takes a whole number, 5-9, or >5, not "12x".'),
+        ("number:1-", 'number: takes a whole number, 5-9, or >5, not "1-".'),
+        ("priority:>high", 'priority: takes a whole number, 5-9, or >5, not ">high".'),
+        ("number:" + "9" * 40, "number: takes a whole number"),
+        ("since:soon", 'since: takes a time such as 2h (ago), 2026-11-25 or 08:30, not "soon".'),
+        ("until:2026-13-01", "until: takes a time such as 2h"),
+        ("until:9999-12-31", "until: takes a time such as 2h"),
+        ("x" * 1001, "a filter has at most 1,000 characters, not 1,001."),
+        ("a " * 33, "a filter has at most 32 words, not 33."),
+    ],
+)
+def test_a_line_that_means_nothing_is_told_by_its_word_and_the_nearest(line: str, said: str):
+    with pytest.raises(BadQuery) as told:
+        parse(line, NOW)
+
+    assert str(told.value).startswith(said)
+
+
+@pytest.mark.parametrize("line", ["http://host/x", "12:30", '"status:odd"', "a=b:c", "x-y:z", ":"])
+def test_a_colon_that_follows_no_name_belongs_to_a_word(line: str):
+    (term,) = parse(line, NOW).terms
+
+    assert (term.kind, term.text) == ("word", line.strip('"'))
+
+
+def test_a_time_of_day_is_the_last_one():
+    now = NOW.astimezone()
+    (earlier,) = parse(f"since:{now - timedelta(hours=1):%H:%M}", NOW).terms
+    (later,) = parse(f"since:{now + timedelta(hours=1):%H:%M}", NOW).terms
+
+    assert earlier.low == pytest.approx(NOW.timestamp() - 3600, abs=60)
+    assert later.low == pytest.approx(NOW.timestamp() - 23 * 3600, abs=60)
+
+
+def test_the_states_are_those_of_the_database():
+    assert set(filter_query.WAITING) == states.WAITING
+    assert set(filter_query.ENDED) == states.ENDED
+    assert set(filter_query.STATES) == {*states.Task, *states.ACTIVE}
+
+
+HOSTILE = (
+    "a*" * 499, "name:" + "a*" * 490 + "b", "name:" + "*?" * 490, "name:" + "[" * 900, 'tag:x="' + "a*" * 400, "!" * 1000, "#" * 1000,
+    ":" * 1000, '"' * 999, "queue:" + "," * 990, "queue:" + "*," * 490, "\0\ud800\u202e*?[!", "name:[!a]^]*", "status:" + "failed," * 100,
+    "since:" + "9" * 900, "number:" + "-" * 900, "name:" + "İßſK" * 100, " " * 1000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", HOSTILE)
+def test_no_line_takes_long_to_read_to_judge_or_to_complete(line: str):
+    assert min(seconds_for(line) for _ in range(3)) < 0.2  # one that blows up takes minutes, each time
+
+
+def seconds_for(line: str) -> float:
+    """What it takes, of this thread, to complete a line, to read it and to judge by it."""
+    name = Facts(name="a" * 200, queue="a" * 200, tags={"x": "a" * 200}, text="a" * 4000)
+    began = time.thread_time()
+    completions(line, {"queue": ["a" * 200]})
+    try:
+        found = parse(line, NOW)
+    except BadQuery as error:
+        assert str(error).isprintable()
+    else:
+        assert isinstance(matches(found, name), bool)
+    return time.thread_time() - began
+
+
+@given(st.text(max_size=60))
+@example("!!a")
+def test_any_text_is_read_or_refused_and_nothing_else(line: str):
+    try:
+        found = parse(line, NOW)
+    except BadQuery as error:
+        assert str(error)
+    else:
+        assert matches(found, TASK) in (True, False)
+
+
+@given(st.text(min_size=1, max_size=20).filter(lambda text: '"' not in text and text.isprintable()))
+def test_a_value_written_as_a_word_means_exactly_that_value(value: str):
+    found = parse(f"queue:{filter_query.as_word(value)}", NOW)
+
+    assert matches(found, Facts(queue=value))
+    assert not matches(found, Facts(queue=value + "x"))
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_folding_a_part_is_a_part_of_folding_the_whole(one: str, other: str):
+    assert fold(one) in fold(one + other)
+
+
+NAMES = {"queue": ["default", "media", "my queue"], "template": ["encode"], "by": ["ann"], "tag": ["env=prod", "env=test"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("qu", ["queue:"]),
+        ("encode !st", ["encode !status:"]),
+        ("status:fa", ["status:failed "]),
+        ("status:timed", ["status:timed-out "]),
+        ("status:failed,lo", ["status:failed,lost "]),
+        ("x queue:m", ["x queue:media ", 'x queue:"my queue" ']),
+        ("!queue:media,d", ["!queue:media,default "]),
+        ("tag:env=", ["tag:env=prod ", "tag:env=test "]),
+        ("by:A", ["by:ann "]),
+        ("nosuch:a", []),
+        ("status:failed ", []),
+        ('"open status:f', []),
+    ],
+)
+def test_the_last_word_is_completed(text: str, found: list[str]):
+    assert completions(text, NAMES) == found
+
+
+@pytest.mark.parametrize(("line", "states"), [
+    ("", {*filter_query.WAITING, "running", *filter_query.ENDED}), ("encode since:2h", {*filter_query.WAITING, "running", *filter_query.ENDED}),
+    ("status:ended", {*filter_query.ENDED}), ("status:failed,held", {"failed", "held"}), ("status:paused", {"running"}),
+    ("!status:waiting", {"running", *filter_query.ENDED}), ("!status:paused status:active", {"running"}), ("status:held status:failed", set()),
+])  # fmt: skip
+def test_what_state_a_task_may_be_in_is_known_by_what_is_asked_for(line: str, states: set[str]):
+    assert filter_query.may_be(parse(line, NOW)) == states

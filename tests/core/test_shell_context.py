@@ -1,0 +1,39 @@
+"""Which terminal something was done from: the same for all that is started there, another elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+from app.core import shell_context
+
+SAY = "from app.core.shell_context import terminal; print(terminal())"
+
+
+def told(**how: object) -> str:
+    """What a process says that is started so."""
+    done = subprocess.run([sys.executable, "-c", SAY], check=True, capture_output=True, text=True, **how)  # type: ignore[call-overload]
+    return done.stdout.strip()
+
+
+def test_what_is_started_in_a_session_is_of_it():
+    assert told() == shell_context.terminal()
+
+
+def test_another_session_is_another_terminal():
+    first, second = told(start_new_session=True), told(start_new_session=True)
+
+    assert len({first, second, shell_context.terminal()}) == 3
+    assert first.startswith("- ")
+
+
+def test_a_terminal_is_named():
+    ours, theirs = pty.openpty()
+    open_it = f"import os; os.open({os.ttyname(theirs)!r}, os.O_RDWR); "
+    done = subprocess.run([sys.executable, "-c", open_it + SAY], check=True, capture_output=True, text=True, start_new_session=True)
+    os.close(ours), os.close(theirs)
+
+    name, leader, began = done.stdout.split()
+    assert name.startswith("pts/") and int(leader) > 1 and int(began) > 0

@@ -1,0 +1,216 @@
+"""Numbers, durations, sizes and times as people type and read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.text import units
+
+NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("5m", 300),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("1h30m", 5400),
+        ("90", 90),
+        ("1.5h", 5400),
+        (" 10S ", 10),
+        ("250ms", 0.25),
+        ("1m5MS", 60.005),
+        ("0", 0),
+    ],
+)
+def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+    assert units.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-5s", "nan", "inf", "soon", "1e999d", "9" * 400 + "d", "", "1m1h", "1h1h", "s", "ms", "5ms1s", "1m s", "11y", "3654d", "1_0s"],
+)
+def test_a_senseless_duration_is_refused_with_what_was_typed(text: str) -> None:
+    with pytest.raises(ValueError, match="must") as refusal:
+        units.parse_duration(text)
+    assert units.quoted(text) in str(refusal.value) and len(str(refusal.value)) < 120
+
+
+@pytest.mark.parametrize(
+    ("text", "mib"),
+    [
+        ("512M", 512),
+        ("4G", 4096),
+        ("1.5G", 1536),
+        ("2T", 2 * 1024**2),
+        ("100K", 100 / 1024),
+        ("512MiB", 512),
+        ("4gb", 4096),
+        ("64", 64),
+    ],
+)
+def test_a_size_is_read_in_mib(text: str, mib: float) -> None:
+    assert units.parse_size(text) == mib
+
+
+@pytest.mark.parametrize("text", ["-1M", "nan", "inf", "1e999G", "4 parsecs", "", "9" * 400 + "G", "G", "1GG", "1000T"])
+def test_a_senseless_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must"):
+        units.parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "-inf", "1e999", "9" * 400, "two", "", "0.0001", "100001"])
+def test_senseless_cores_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must"):
+        units.parse_cpu(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "nan", "9" * 400, "9" * 9000, "high", "", "101", "١"])
+def test_a_whole_number_outside_its_bounds_or_no_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        units.parse_int(text, 0, 100)
+
+
+def test_cores_and_whole_numbers_are_read() -> None:
+    assert [units.parse_cpu(t) for t in ("0", "0.05", "1.5", "64")] == [0, 0.05, 1.5, 64]
+    assert [units.parse_int(t, -5, 100) for t in ("-5", "+7", "007")] == [-5, 7, 7]
+
+
+def test_what_was_typed_is_cleaned_before_it_is_echoed() -> None:
+    with pytest.raises(ValueError) as refusal:
+        units.parse_duration("\x1b[2J\u202e")
+    assert str(refusal.value).isprintable()
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_duration_or_refused_by_value_error(text: str) -> None:
+    for parse in (
+        units.parse_duration,
+        units.parse_size,
+        units.parse_cpu,
+        lambda t: units.parse_int(t, 0, 9),
+        _time,
+    ):
+        try:
+            assert parse(text) >= 0
+        except ValueError as refusal:
+            assert "must" in str(refusal)
+
+
+def _time(text: str) -> float:
+    return units.parse_time(text, NOW).timestamp() + 1e11
+
+
+def test_a_time_of_day_is_the_next_one() -> None:
+    found = units.parse_time("23:30", NOW)
+    again = units.parse_time("23:30", found)
+    assert (found.astimezone().hour, found.astimezone().minute) == (23, 30)
+    assert NOW < found <= NOW + timedelta(days=1) and again.date() == found.date() + timedelta(days=1)
+
+
+def test_times_are_iso_relative_or_named_days() -> None:
+    assert units.parse_time("3s", NOW) == NOW + timedelta(seconds=3)
+    assert units.parse_time("2099-01-31T08:00:00Z", NOW) == datetime(2099, 1, 31, 8, tzinfo=UTC)
+    assert units.parse_time("2099-01-31 08:00", NOW) == datetime(2099, 1, 31, 8).astimezone()
+    tomorrow = units.parse_time("tomorrow 02:00", NOW).astimezone()
+    assert (tomorrow.date() - NOW.astimezone().date()).days == 1 and tomorrow.hour == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterweek", "2026-13-01", "25:00", "tomato", "0001-01-01", "0999-01-01", "9999-12-31T23:59:59-23:59", "9999-12-31", ""]
+)
+def test_a_senseless_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be a time.* or 2h \(from now\), not"):
+        units.parse_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0.4s"), (3.2, "3.2s"), (9.96, "10s"), (31, "31s"), (59.9, "59s"), (727, "12m07s"), (600, "10m"),
+        (11880, "3h18m"), (86399, "23h59m"), (6 * 86400 + 3 * 3600, "6d03h"), (412 * 86400, "412d"),
+        (None, "–"), (float("nan"), "–"), (-3, "0.0s"),
+    ],
+)  # fmt: skip
+def test_a_duration_has_two_units_at_most(seconds: float | None, text: str) -> None:
+    assert units.duration(seconds) == text
+
+
+@given(st.floats(0, 1e9))
+def test_a_duration_fits_its_column(seconds: float) -> None:
+    assert len(units.duration(seconds)) <= 6 and len(units.estimate(seconds)) <= 7
+
+
+def test_a_setting_has_no_idle_decimal() -> None:
+    assert [units.setting(s) for s in (2, 1.5, 600, None)] == ["2s", "1.5s", "10m", "–"]
+
+
+def test_an_age_leaves_out_seconds_after_a_minute() -> None:
+    assert [units.age(s) for s in (3.9, 70, 2460, 7920, 34800)] == ["3s", "1m", "41m", "2h12m", "9h40m"]
+
+
+def test_an_estimate_is_round() -> None:
+    assert [units.estimate(s) for s in (0, 40, 59.7, 360, 3599, 4680, 7200)] == [
+        "~1s",
+        "~40s",
+        "~1m",
+        "~6m",
+        "~1h",
+        "~1h18m",
+        "~2h",
+    ]
+
+
+def test_a_bound_is_rounded_up() -> None:
+    assert [units.at_most(s) for s in (0, 33.2, 59.7, 366, 3599, 4681)] == ["1s", "34s", "1m", "7m", "1h", "1h19m"]
+
+
+def test_the_clock_tells_less_the_farther_away_it_is() -> None:
+    now = datetime(2026, 11, 25, 10, 42, 7).astimezone()
+    assert units.clock(now, now) == "10:42" and units.clock(now, now, seconds=True) == "10:42:07"
+    assert units.clock(now.replace(day=24), now) == "Tue 10:42"
+    assert units.clock(now.replace(day=3), now) == "11-03 10:42"
+    assert units.clock(now.replace(year=2025, day=3), now) == "2025-11-03"
+    assert units.span(now, now + timedelta(minutes=13), now) == "10:42–10:55"
+
+
+def test_memory_and_sizes_have_one_letter_and_three_digits() -> None:
+    assert [units.memory(m) for m in (84, 1229, 12288, 1024**2, 3.5, 0, None)] == [
+        "84M",
+        "1.2G",
+        "12.0G",
+        "1.0T",
+        "3.5M",
+        "0M",
+        "–",
+    ]
+    assert [units.size(b) for b in (412, 2150, 4.3e6, 312 * 2**20)] == ["412B", "2.1K", "4.1M", "312M"]
+
+
+def test_a_pair_says_its_unit_once() -> None:
+    assert units.memory_pair(30 * 1024, 32 * 1024) == "30.0/32G"
+    assert units.memory_pair(2.6 * 1024, 4096) == "2.6/4.0G"
+    assert units.memory_pair(20, 100) == "20/100M"
+    assert units.memory_pair(None, 100) == "–"
+    assert (units.cpu_pair(2.9, 4), units.cpu_pair(1, 1.5), units.cpu(5.1)) == ("2.9/4", "1.0/1.5", "5.1")
+
+
+def test_counts_percents_and_ordinals() -> None:
+    assert [units.count(n) for n in (0, 9999, 12_400, 124_000, 999_999)] == ["0", "9,999", "12.4k", "124k", "1.0M"]
+    assert [units.percent(p, 1000) for p in (0, 999.9, 1000, 20_000)] == ["0%", "99%", "100%", ">999%"]
+    assert units.percent(1, 0) == "–"
+    assert [units.ordinal(n) for n in (1, 10, 11, 22, 113, 1001)] == [
+        "first",
+        "tenth",
+        "11th",
+        "22nd",
+        "113th",
+        "1,001st",
+    ]

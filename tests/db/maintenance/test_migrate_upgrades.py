@@ -1,0 +1,89 @@
+"""Upgrades of a database with work in it: whole or not at all, however they are cut short, after a copy that was read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from db.engine import write_engine
+from db.errors import Storage
+from db.maintenance import migrate
+from db.schema import metadata
+from tests.db.maintenance.upgrades import LATER, add_later_revision, old, rows
+
+EARLIER = migrate.HEAD
+
+
+def whole(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as c:
+        well = c.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return well and c.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the revision before that of the program."""
+    made = old(tmp_path)
+    add_later_revision(tmp_path, monkeypatch)
+    return made
+
+
+def test_an_earlier_version_becomes_this_one_with_its_work(path: Path):
+    before = rows(path)
+    assert len(before["tasks"]) == 3 and before["instances"] and before["counters"]
+
+    backed_up, upgraded = migrate.migrate(path)
+
+    assert upgraded == f"upgraded from {EARLIER} to {LATER}"
+    assert rows(path) == before and whole(path)
+    copy = Path(backed_up.removeprefix("backed up to "))
+    assert migrate.version_of(copy) == EARLIER and rows(copy) == before
+    engine = write_engine(path)
+    with engine.connect() as c:
+        found = compare_metadata(MigrationContext.configure(c), metadata)
+    engine.dispose()
+    assert [step for step in found if getattr(step[1], "name", "") != "idx_tasks_next"] == []
+
+
+def test_an_upgrade_killed_at_any_statement_leaves_the_old_version_or_this_one(tmp_path: Path):
+    source = old(tmp_path)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    run = [sys.executable, "-m", "tests.db.maintenance.upgrades", str(source), str(folder)]
+
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) > 10 and [one["ended"] for one in told] == [False] * (len(told) - 1) + [True]
+    assert {one["found"] for one in told[:-1]} == {EARLIER} and told[-1]["found"] == LATER
+    assert all(one["kept"] and one["after"] for one in told)
+
+
+def test_nothing_is_upgraded_of_which_there_is_no_copy(path: Path):
+    before = rows(path)
+    (path.parent / "backups").write_text("no folder")
+
+    with pytest.raises(Storage, match="could not be backed up before its upgrade.*Nothing was changed"):
+        migrate.migrate(path)
+
+    assert migrate.version_of(path) == EARLIER and rows(path) == before
+
+
+def test_a_copy_that_is_not_whole_is_no_backup(path: Path, monkeypatch: pytest.MonkeyPatch):
+    counted = iter([{"tasks": 2}, {"tasks": 3}])
+    monkeypatch.setattr(migrate, "_rows", lambda c: next(counted))
+
+    with pytest.raises(Storage, match="the copy is not whole: rows are missing"):
+        migrate.migrate(path)
+
+    assert migrate.version_of(path) == EARLIER
+    assert os.listdir(path.parent / "backups") == []

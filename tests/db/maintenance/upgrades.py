@@ -1,0 +1,118 @@
+"""An upgrade to a made-up later revision, and upgrades that are killed at their n-th statement.
+
+`python -m tests.db.maintenance.upgrades OLD FOLDER` kills one upgrade of a copy of OLD after another, one statement later each time, until one
+comes to its end; it prints a JSON line for each: the statement, and the version that was found then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+
+from db.defaults import seed
+from db.engine import write_engine
+from db.maintenance import migrate
+from db.queries import transitions
+from tests.db.builders import Made
+
+LATER = "0002"
+"""A revision that adds the tables of `_ADDED`."""
+_ADDED = ("history", "slow_queries")
+_REVISION = f'''
+from alembic import op
+from db.schema import metadata
+
+revision = "{LATER}"
+down_revision = "{migrate.KNOWN[-1]}"
+
+
+def upgrade():
+    for name in {_ADDED}:
+        metadata.tables[name].create(op.get_bind())
+    op.execute("UPDATE tasks SET updated_at = updated_at")
+    op.execute("UPDATE instances SET updated_at = updated_at")
+'''
+
+
+def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program be of the made-up revision, which is written into `folder`."""
+    scripts = folder / "migrations"
+    shutil.copytree(Path(migrate.__file__).parents[1] / "migrations", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / f"{LATER}_later.py").write_text(_REVISION)
+    monkeypatch.setattr(migrate, "SCRIPTS", os.fspath(scripts))
+    monkeypatch.setattr(migrate, "KNOWN", (*migrate.KNOWN, LATER))
+    monkeypatch.setattr(migrate, "HEAD", LATER)
+
+
+def old(folder: Path) -> Path:
+    """Make a database of the last real revision, without what the made-up one adds, with tasks in several states."""
+    path = folder / "old.db"
+    migrate.migrate(path, seed)
+    engine = write_engine(path)
+    with engine.begin() as c:
+        made = Made(c)
+        first, second = made.task(name="first"), made.task(name="second")
+        made.task(name="third", after=[first])
+        made.claim(first)
+        transitions.cancel(c, second, "ann")
+        for name in _ADDED:
+            c.exec_driver_sql(f"DROP TABLE {name}")
+    engine.dispose()
+    return path
+
+
+def rows(path: Path) -> dict[str, list[tuple]]:
+    """Return the rows that an upgrade keeps, by table, in the order of their keys."""
+    wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
+              "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
+    with closing(sqlite3.connect(path)) as c:
+        return {table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall() for table, names in wanted.items()}
+
+
+def _kill_at(path: Path, statement: int) -> bool:
+    """Upgrade in a process that kills itself before that statement of the transaction; whether it came to its end instead."""
+    pid = os.fork()
+    if not pid:
+        seen = 0
+
+        def look(*_: object) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "before_cursor_execute", look)
+        event.listen(Engine, "commit", look)
+        migrate.migrate(path)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def main(source: Path, folder: Path) -> None:
+    """Kill, look, and let the next upgrade come to its end; until one was not killed."""
+    add_later_revision(source.parent, pytest.MonkeyPatch())
+    before, statement, ended = rows(source), 0, False
+    while not ended:
+        statement += 1
+        path = folder / "taskdeck.db"
+        shutil.copyfile(source, path)
+        ended = _kill_at(path, statement)
+        found = migrate.version_of(path)
+        kept = rows(path) == before
+        migrate.migrate(path)
+        print(json.dumps({"statement": statement, "ended": ended, "found": found, "kept": kept, "after": rows(path) == before}))
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,148 @@
+"""Whatever happens to tasks, in whatever order: the kept counters and loads say what a count of the rows would."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Connection, literal, select
+
+from db.engine import write_engine
+from db.queries import reads, transitions
+from db.schema import queues
+from db.states import ENDED
+from tests.db.builders import Made
+from tests.db.queries.pruning import prune, rules
+
+CODES = st.sampled_from([0, 1])
+
+
+class Life(RuleBasedStateMachine):
+    """Tasks and runs under random moves, all in one transaction."""
+
+    source: Path
+    folder: Path
+
+    tasks = Bundle("tasks")
+    runs = Bundle("runs")
+
+    @initialize()
+    def open(self) -> None:
+        path = shutil.copy(self.source, self.folder / "life.db")
+        self.engine = write_engine(Path(path))
+        self.c: Connection = self.engine.connect()
+        self.transaction = self.c.begin()
+        self.c.execute(queues.insert().from_select(*self._second_queue()))
+        self.made = Made(self.c)
+
+    def _second_queue(self):
+        columns = [column.name for column in queues.c]
+        return columns, select(*(literal("other") if name == "name" else queues.c[name] for name in columns))
+
+    def teardown(self) -> None:
+        if hasattr(self, "transaction"):
+            self.transaction.rollback()
+            self.c.close()
+            self.engine.dispose()
+
+    @rule(target=tasks, hold=st.booleans(), retries=st.integers(0, 1), queue=st.sampled_from(["default", "other"]))
+    def submit(self, hold: bool, retries: int, queue: str) -> str:
+        return self.made.task(
+            hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=0.0, queue=queue, memory=1.5
+        )
+
+    @rule(target=tasks, parent=tasks, kind=st.sampled_from(["after", "after_any"]))
+    def submit_after(self, parent: str, kind: str) -> str:
+        return self.made.task(**{kind: [parent]}) if reads.by_uuids(self.c, [parent]) else self.made.task()
+
+    @rule(target=runs, task=tasks)
+    def claim(self, task: str) -> str:
+        return (self.made.claim(task) or [""])[0] if reads.by_uuids(self.c, [task]) else ""
+
+    @rule(run=runs)
+    def start(self, run: str) -> None:
+        self.made.started(run)
+
+    @rule(run=consumes(runs), code=CODES)
+    def end(self, run: str, code: int) -> None:
+        self.made.end(run, code)
+
+    @rule(run=consumes(runs))
+    def refuse(self, run: str) -> None:
+        transitions.unclaim(self.c, [run])
+
+    @rule(task=tasks)
+    def cancel(self, task: str) -> None:
+        transitions.cancel(self.c, [task], "ann")
+
+    @rule(task=tasks, on=st.booleans())
+    def hold(self, task: str, on: bool) -> None:
+        transitions.hold(self.c, [task], on, "ann")
+
+    @rule(task=tasks)
+    def retry(self, task: str) -> None:
+        transitions.retry(self.c, [task], "ann")
+
+    @rule(task=tasks)
+    def remove(self, task: str) -> None:
+        listed = ", ".join(f"'{word}'" for word in ENDED)
+        self.c.exec_driver_sql(f"UPDATE tasks SET deleted_at = 'now' WHERE uuid = ? AND status IN ({listed})", (task,))
+
+    @rule(task=tasks, queue=st.sampled_from(["default", "other"]))
+    def requeue(self, task: str, queue: str) -> None:
+        self.c.exec_driver_sql("UPDATE tasks SET queue = ? WHERE uuid = ?", (queue, task))
+
+    @rule()
+    def prune(self) -> None:
+        prune(self.c, rules(before="2000"))
+
+    @invariant()
+    def counters_equal_reality(self) -> None:
+        if not hasattr(self, "made"):
+            return
+        rows = self.c.exec_driver_sql(
+            "SELECT queue, status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1, 2"
+        )
+        assert reads.counters(self.c) == {(queue, status): n for queue, status, n in rows}
+
+    @invariant()
+    def loads_equal_reality(self) -> None:
+        if hasattr(self, "made"):
+            assert transitions.recount(self.c) == []
+
+    @invariant()
+    def tasks_and_runs_agree(self) -> None:
+        """A running task has exactly one active run, any other has none."""
+        if not hasattr(self, "made"):
+            return
+        wrong = self.c.exec_driver_sql(
+            "SELECT t.number, t.status FROM tasks t WHERE (t.status = 'running') <> (SELECT count(*) FROM instances i "
+            "WHERE i.task_id = t.uuid AND i.status IN ('starting', 'running', 'paused', 'stopping'))"
+        ).all()
+        assert wrong == []
+
+    @invariant()
+    def ends_are_dated(self) -> None:
+        if not hasattr(self, "made"):
+            return
+        listed = ", ".join(f"'{word}'" for word in ENDED)
+        wrong = f"SELECT number, status FROM tasks WHERE (ended_at IS NOT NULL) <> (status IN ({listed}))"
+        assert self.c.exec_driver_sql(wrong).all() == []
+
+
+def test_random_lives_keep_counters_loads_and_ends_right(fresh_database: Path, home: Path):
+    Life.source, Life.folder = fresh_database, home
+    patient = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    quick = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=patient)
+    run_state_machine_as_test(Life, settings=quick)

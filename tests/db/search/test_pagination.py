@@ -1,0 +1,241 @@
+"""Pages of tasks: in every order, with every filter, they are what sorting and filtering everything in memory gives."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from app.core.filter_query import Facts, matches, parse
+from app.service.tasks import filters, search_text
+from db import raw_sql, timestamps
+from db.engine import write_engine
+from db.queries import reads
+from db.search import candidates, pagination
+from db.search.pagination import ORDERS, At
+from tests.bench import large_home
+from tests.db.search import indexing
+
+COUNT = 1_500
+NOW = datetime.now(UTC)
+
+FILTERS = (
+    "", "encode", "s07", "7f", "a", "zzzz", '"load orders"', "!encode", "encode !s0", "status:failed", "status:active",
+    "status:waiting", "status:ended", "status:failed,lost", "!status:succeeded", "status:paused", "queue:gpu", "queue:g*,etl",
+    "!queue:media",
+    "queue:gpu status:failed", "name:ENC*", "name:en*", "name:*5?", "template:train", "!template:train", "template:*", "by:ci", "by:c*",
+    "tag:env=prod", "tag:env=p*", "tag:env", "!tag:env", "since:2d", "until:20d", "since:20d until:2d status:failed", "!since:2d",
+    "priority:>5", "priority:0", "!priority:0", "number:100-200", "#42", "!number:100-1490", "encode status:failed queue:media by:ann",
+    "number:<500 load", "queue:nosuch*", "since:2d encode priority:5-10", "template:train resnet", "template:train encode",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of 3,000 tasks: some without a text in the index yet, some removed, renamed or purged since, some of them running."""
+    path = tmp_path_factory.mktemp("browse") / "taskdeck.db"
+    path.write_bytes(fresh_database.read_bytes())
+    large_home.fill(path, COUNT)
+    indexing.fill_file(path, 5)
+    engine = write_engine(path)
+    with engine.begin() as c:
+        c.exec_driver_sql("UPDATE tasks SET deleted_at = created_at WHERE number % 41 = 0")
+        c.exec_driver_sql("UPDATE tasks SET name = 'load a renamed one' WHERE number % 97 = 0")
+        c.exec_driver_sql("DELETE FROM tasks WHERE number % 53 = 0")
+    indexing.fill_file(path, 1)
+    with engine.begin() as c:
+        c.exec_driver_sql("UPDATE tasks SET name = 'one of many' WHERE number % 5 = 0")
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def c(path: Path) -> Iterator[Connection]:
+    """A look at it, which leaves it as it was."""
+    engine = write_engine(path)
+    indexing.attach(engine, path)
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        yield connection
+        transaction.rollback()
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def everything(path: Path) -> list[tuple[Any, Facts]]:
+    """All tasks, as the language sees them."""
+    engine = write_engine(path)
+    with engine.connect() as c:
+        found = [(row, facts(row)) for row in reads.list_tasks(c)]
+    engine.dispose()
+    return found
+
+
+def facts(row: Any) -> Facts:
+    """A task as the language sees it."""
+    return Facts(row.number, row.name, row.status, None, row.queue, row.template, row.submitted_by, row.priority,
+                 timestamps.unix(row.created_at), row.tags, search_text.of(row))  # fmt: skip
+
+
+def in_order(rows: list[Any], order: str, down: bool) -> list[int]:
+    """Their numbers as a list in that order shows them."""
+    column = ORDERS[order].column
+    valued = sorted((row for row in rows if getattr(row, column) is not None), key=lambda row: (getattr(row, column), row.number))
+    rest = sorted((row for row in rows if getattr(row, column) is None), key=lambda row: row.number)
+    return [row.number for part in (valued, rest) for row in (part[::-1] if down else part)]
+
+
+def wanted(line: str) -> pagination.Wanted:
+    """A line as the database understands it."""
+    return filters.wanted(parse(line, NOW))
+
+
+def shown(c: Connection, found: pagination.Page, order: str) -> list[At]:
+    """The places of a page's rows."""
+    rows = {r.place: r for r in pagination.fetch(c, ("rowid AS place", f"{ORDERS[order].column} AS value", "number AS n"), found.rowids)}
+    return [At(rows[rowid].value, rows[rowid].n) for rowid in found.rowids]
+
+
+def through(c: Connection, line: str, order: str, down: bool, back: bool, limit: int) -> list[int]:
+    """The numbers of all pages, one after the other."""
+    numbers: list[int] = []
+    at: At | None = None
+    for _ in range(COUNT):
+        found = pagination.page(c, wanted(line), order, down, at, back, limit)
+        places = shown(c, found, order)
+        numbers = [p.number for p in places] + numbers if back else numbers + [p.number for p in places]
+        more = found.before if back else found.after
+        assert (found.after if back else found.before) == (at is not None)
+        if found.stopped is None and not more:
+            return numbers
+        at = found.stopped or places[0 if back else -1]
+    raise AssertionError("no end")
+
+
+def small(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10) -> None:
+    """As if these few tasks were a million."""
+    limits = {"SORTED": sort, "SORTED_LATER": later, "HELD": held, "BLINDLY": held, "MANY": many, "WALKED": walked}
+    for name, value in {**limits, "SMALL": 40, "LARGE": 800}.items():
+        monkeypatch.setattr(pagination, name, value)
+    monkeypatch.setattr("db.sources.SCANNED", 700)
+    monkeypatch.setattr("db.sources.SHORT", 20)
+    monkeypatch.setattr("db.sources.SOME", 10)
+    monkeypatch.setattr("db.sources.NEWEST", 200)
+
+
+MEANS = {
+    "all is sorted": (10**6, 10**6, 10**6, 10**6),
+    "the index of the order is walked along": (10, 10, 10, 10**6),
+    "what may match is picked from the index of the order": (10, 10**6, 10**6, 10**6),
+    "a walk that found too little goes another way": (10, 10, 10**6, 60),
+    "after a walk that found too little all is sorted": (10, 10**6, 10**6, 60, 10**6),
+}
+
+
+@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_all_pages_together_are_what_was_asked_for_in_its_order(
+    c: Connection, everything: list[tuple[Any, Facts]], monkeypatch: pytest.MonkeyPatch, order: str, means: str
+):
+    small(monkeypatch, *MEANS[means])
+    dice = random.Random(f"{order} {means}")
+
+    for line in dice.sample(FILTERS, 9):
+        query, down, back = parse(line, NOW), dice.random() < 0.5, dice.random() < 0.5
+        rows = [row for row, facts in everything if matches(query, facts)]
+        assert through(c, line, order, down, back, max(7, len(rows) // 3)) == in_order(rows, order, down), (line, down, back)
+
+
+@pytest.mark.parametrize("line", FILTERS)
+def test_the_database_keeps_what_memory_keeps(c: Connection, everything: list[tuple[Any, Facts]], line: str):
+    rows = [row for row, facts in everything if matches(parse(line, NOW), facts)]
+
+    found = pagination.matching(c, wanted(line))
+
+    assert pagination.uuids(c, found) == [row.uuid for row in rows]
+    assert pagination.counted(c, wanted(line).conditions) in (len(rows), None)
+    assert set(pagination.still(c, wanted(line), [row.uuid for row, _ in everything])) == {row.uuid for row in rows}
+
+
+def test_a_walk_that_takes_too_long_says_where_it_stopped_and_goes_on_from_there(c: Connection, monkeypatch: pytest.MonkeyPatch):
+    small(monkeypatch, 10, 10, 10, 60)
+    monkeypatch.setattr(pagination, "PATIENCE", 0.0)
+
+    found = pagination.page(c, wanted("!encode !load !sha256 !backup !resnet !one"), "created", True, None, False, 5)
+
+    assert (found.rowids, found.after, found.total) == ([], True, None)
+    assert found.stopped is not None
+    assert through(c, "s07", "created", True, False, 5) == in_order(
+        [row for row in reads.list_tasks(c) if "s07" in search_text.of(row)], "created", True
+    )
+
+
+@pytest.mark.parametrize(("line", "along"), [("encode status:failed", "status"), ("s07 status:succeeded", "a word")])
+def test_of_a_word_and_a_state_the_rarer_is_walked_along(c: Connection, monkeypatch: pytest.MonkeyPatch, line: str, along: str):
+    small(monkeypatch, 10, 10, 10, 10**6)
+
+    best = pagination.Looking(c, wanted(line)).ways().best
+
+    assert (best.column if isinstance(best, candidates.Valued) else "a word" if isinstance(best, candidates.Indexed) else best) == along
+
+
+def test_a_word_that_all_of_the_newest_hold_and_few_others_is_walked_along(c: Connection, monkeypatch: pytest.MonkeyPatch):
+    small(monkeypatch, 10, 10, 10, 10**6)
+    c.exec_driver_sql("UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')")
+
+    assert isinstance(pagination.Looking(c, wanted("sweep status:succeeded")).ways().best, candidates.Indexed)
+
+
+@pytest.mark.parametrize(
+    ("line", "hints"),
+    [("template:train load", ("train",)), ("template:train", ()), ("!template:train load", ()), ("name:ENC*S01", ("enc", "s01"))],
+)
+def test_what_the_texts_of_all_that_match_hold_is_asked_of_their_index(line: str, hints: tuple[str, ...]):
+    assert wanted(line).hints == hints
+
+
+def test_a_page_may_begin_where_a_row_was_that_is_gone(c: Connection):
+    newest = shown(c, pagination.page(c, wanted(""), "number", True, None, False, 4), "number")
+    c.exec_driver_sql("DELETE FROM tasks WHERE number = ?", (newest[1].number,))
+
+    after = shown(c, pagination.page(c, wanted(""), "number", True, newest[1], False, 2), "number")
+    before = shown(c, pagination.page(c, wanted(""), "number", True, newest[1], True, 2), "number")
+
+    assert (after, before) == (newest[2:], newest[:1])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("down", [True, False])
+def test_no_page_sorts_or_walks_through_the_tasks_themselves(
+    c: Connection, monkeypatch: pytest.MonkeyPatch, order: str, down: bool
+):
+    small(monkeypatch, 10, 10, 10, 60)
+    asked: dict[str, Any] = {}
+    plain = raw_sql.execute
+
+    def execute(driver: Any, statement: str, given: Any, many: bool = False) -> Any:
+        asked.setdefault(statement, given)
+        return plain(driver, statement, given, many)
+
+    monkeypatch.setattr(raw_sql, "execute", execute)
+    for line in ("", "status:failed", "encode", "queue:gpu by:ann", "since:2d"):
+        first = pagination.page(c, wanted(line), order, down, None, False, 5)
+        pagination.page(c, wanted(line), order, down, shown(c, first, order)[-1], False, 5)
+    driver: Any = c.connection.driver_connection
+    plans = {query: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {query}", given)] for query, given in asked.items()}
+
+    walks = {query: plan for query, plan in plans.items() for line in plan if _walks(query, line)}
+    assert walks == {}
+
+
+def _walks(query: str, line: str) -> bool:
+    """Whether a step of a plan reads all of the tasks, or sorts them."""
+    if "B-TREE" in line:
+        return "json_each" not in query  # what was picked already is sorted here
+    return re.match(r"SCAN (tasks|t|search_content|k)\b", line) is not None and "LIMIT" not in query

@@ -1,0 +1,44 @@
+"""What doctor says of config.toml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.health.configuration import settings
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the settings are; there are none yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
+    (tmp_path / "taskdeck").mkdir()
+    return tmp_path / "taskdeck" / "config.toml"
+
+
+def test_what_is_wrong_is_broken_with_the_file_to_mend(path: Path):
+    assert list(settings()) == []
+    path.write_text('theme = "drak"\n[backup]\nkep = "14d"\n')
+
+    one, other = settings()
+
+    assert other.text.startswith(f"{path}, line 1: theme must be one of") and other.state == "broken"
+
+    assert (one.check, one.state) == ("config", "broken") and one.cure == f'"${{EDITOR:-vi}}" {path}'
+    assert one.text.startswith(f'{path}, line 3: backup: there is no setting "kep". Nearest: keep.')
+    assert one.text.endswith("That was passed over; nothing is removed until it is mended")
+
+
+def test_what_keeps_things_for_less_than_may_be_meant_is_a_hint(path: Path):
+    queues = '[retention.queue.meant]\nkeep = "6h"\n[retention.queue.x]\nkeep = "1s"\n'
+    path.write_text(f'[backup]\nkeep = "12h"\n[retention]\nkeep = "1m"\n{queues}')
+
+    well, *brief = settings()
+
+    assert (well.state, well.text) == ("well", str(path)) and [one.state for one in brief] == ["hint"] * 3
+    assert [one.text for one in brief] == [
+        "[backup] keeps only 12 hours (m is minutes, d is days)", "[retention] keeps only 1 minute (m is minutes, d is days)",
+        "[retention.queue.x] keeps only 1 second (s is seconds, d is days)",
+    ]  # fmt: skip

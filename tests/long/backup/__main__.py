@@ -1,0 +1,44 @@
+"""The long form: `python -m tests.long.backup --backups 120 --kills 36 --flips 500`. Says what it saw; 1 when something was wrong."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from db.backup.catalog import Store
+from db.backup.create import Rules, take
+from tests.long.backup import step_database, trials
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.long.backup")
+    for name, value in (("backups", 120), ("kills", 36), ("flips", 500), ("seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="td-") as root:
+        return trial(Path(root), args, random.Random(args.seed))
+
+
+def trial(root: Path, args: argparse.Namespace, dice: random.Random) -> int:
+    database, folder, began = root / "live.db", root / "backups", time.monotonic()
+    step_database.make(database, 3000)
+    with step_database.writer(database), trials.takers(database, folder) as kill_one:
+        for _ in range(args.kills):
+            kill_one(dice)
+        killed = len(Store(folder).backups())
+        take(database, folder, Rules())
+        while len(Store(folder).backups()) < args.backups:
+            take(database, folder, Rules())
+    left, steps = trials.leftovers(folder), trials.all_exact(folder)
+    missed = trials.unnoticed_flips(folder, args.flips, dice)
+    print(f"{len(steps)} backups exact, {killed} of them by processes that were killed {args.kills} times, steps {steps[0]} to {steps[-1]}")
+    print(f"left over: {sorted(left) or 'nothing'}; {args.flips} bits flipped, unnoticed: {missed or 'none'}")
+    print(f"{time.monotonic() - began:.0f} s")
+    return 1 if left or missed or steps != sorted(steps) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

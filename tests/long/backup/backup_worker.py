@@ -1,0 +1,29 @@
+"""Processes that take backups until they are killed: `python -m tests.long.backup.backup_worker DATABASE FOLDER` begins one for each line that it reads.
+
+A taker says its pid in a line, and a byte before each backup; when it was killed, that is said by another byte.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from db.backup.create import Rules, take
+
+
+def take_on(database: Path, folder: Path) -> None:
+    """Take backups for ever."""
+    os.write(1, f"{os.getpid()}\n".encode())
+    while True:
+        os.write(1, b".")
+        take(database, folder, Rules(), beside={"config": b"theme = 'dark'\n"})
+
+
+if __name__ == "__main__":
+    for _ in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            take_on(Path(sys.argv[1]), Path(sys.argv[2]))
+        os.waitpid(pid, 0)
+        os.write(1, b"x")

@@ -1,0 +1,302 @@
+"""Tasks that are moved by `db.moves`, a keeper that does as keepers do, and the promises that must hold between them.
+
+The runtime's part is played as the dispatcher plays it: an order is sent after the commit that decided it, and a crash
+drops what was not yet sent or read. The keeper starts a run once, and says of it what it knows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.core.ids import uuid7
+from app.core.scheduling.plan import plan
+from app.runtime.run_verdict import judge
+from app.service import dispatch_view
+from db import raw_sql
+from db.queries import dispatch, reads, transitions
+from db.states import ENDED, RUN_ENDED, WAITING
+from tests.db.builders import task
+
+ACTIVE = "('starting', 'running', 'paused', 'stopping')"
+
+
+class Clock:
+    """Time that goes on when told."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def go(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass(slots=True)
+class Process:
+    """A run as the keeper knows it."""
+
+    ran: int = 0
+    """Starts that were not counted yet."""
+    lives: bool = False
+    refused: bool = False
+    stop: str | None = None
+    code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Does what it is sent, in order, and answers."""
+
+    runs: dict[str, Process] = field(default_factory=dict)
+    inbox: list[tuple[str, str, Any]] = field(default_factory=list)
+    said: list[dict[str, Any]] = field(default_factory=list)
+
+    def work(self, now: float) -> None:
+        """Handle what was sent."""
+        inbox, self.inbox = self.inbox, []
+        for do, runid, more in inbox:
+            known = self.runs.get(runid)
+            if do == "spawn" and not known:
+                self.runs[runid] = Process(ran=1, lives=True)
+            elif do == "refuse" and not known:
+                self.runs[runid] = Process(refused=True)
+            elif do == "stop" and known and known.lives:
+                known.stop, known.lives, known.signal = more, False, 15
+            elif do == "forget" and known and not known.lives:
+                del self.runs[runid]
+                continue
+            if runid in self.runs and do in ("spawn", "refuse", "stop"):
+                self.said.append(self.state(runid, now))
+
+    def end(self, runid: str, code: int, now: float) -> None:
+        """A job ends by itself."""
+        run = self.runs[runid]
+        run.lives, run.code = False, code
+        self.said.append(self.state(runid, now))
+
+    def state(self, runid: str, now: float) -> dict[str, Any]:
+        """The event that says where a run stands."""
+        run = self.runs[runid]
+        about = {"run": runid, "at": now}
+        if run.refused:
+            return {"is": "refused", **about}
+        if run.lives:
+            return {"is": "started", **about, "pid": 4242, "ticks": 17, "boot": "b" * 36}
+        return {"is": "ended", **about, "code": run.code, "signal": run.signal, "stop": run.stop, "started_at": now}
+
+
+class World:
+    """One database, one keeper, and a runtime between them that may die at any moment."""
+
+    def __init__(self, c: Connection, clock: Clock) -> None:
+        self.c, self.clock, self.keeper = c, clock, Keeper()
+        self.orders: list[tuple[str, str, Any]] = []
+        self.told: dict[str, str] = {}
+        self.submitted: list[str] = []
+        self.held: set[str] = set()
+        self.cancelled: set[str] = set()
+        self.executions: dict[str, int] = {}
+        self.truth: dict[str, tuple[int | None, int | None]] = {}
+        self.closed: dict[str, tuple[Any, ...]] = {}
+        self.allowed: dict[str, int] = {}
+        raw_sql.run(c, "UPDATE pools SET total_cpu = 3, total_memory = 100 WHERE name = 'default'")
+        raw_sql.run(c, "UPDATE queues SET capacity = 4 WHERE name = 'default'")
+
+    @property
+    def now(self) -> float:
+        return self.clock().timestamp()
+
+    # -- what people do
+
+    def submit(self, parents: list[str], hold: bool, retries: int, cpu: float, memory: float) -> None:
+        made = task(
+            hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=1.0, cpu=cpu, memory=memory
+        )
+        links = [{"task_id": made["uuid"], "parent_id": parent, "kind": "success"} for parent in parents]
+        for _ in range(2):  # an answer that was lost in a crash: sent again
+            transitions.submit(self.c, [dict(made)], links, "ann")
+        self.submitted.append(made["uuid"])
+        self.allowed[made["uuid"]] = 1 + retries
+        if hold:
+            self.held.add(made["uuid"])
+
+    def cancel(self, uuid: str) -> None:
+        if self.status(uuid) not in ENDED:
+            self.cancelled.add(uuid)
+        transitions.cancel(self.c, [uuid], "ann")
+
+    def hold(self, uuid: str, on: bool) -> None:
+        transitions.hold(self.c, [uuid], on, "ann")
+        (self.held.add if on else self.held.discard)(uuid)
+
+    def retry(self, uuid: str) -> None:
+        if self.status(uuid) in ENDED:
+            self.cancelled.discard(uuid)
+            self.allowed[uuid] += 1 + self.task(uuid).retries
+        transitions.retry(self.c, [uuid], "ann")
+
+    # -- what the runtime does
+
+    def claim(self) -> None:
+        """Plan, claim, and keep the orders until they are sent."""
+        starts = plan(dispatch_view.view(self.c, dispatch_view.Habits(), closed=False)).starts
+        rows = {row.uuid: row for row in dispatch.claimable(self.c, [start.uuid for start in starts])}
+        chosen = [
+            {"uuid": s.uuid, "runid": uuid7(), "queue": s.queue, "pool": "default", "cpu": s.cpu, "memory": s.memory,
+             "tags": json.dumps({}), "attempt": rows[s.uuid].attempts + 1}
+            for s in starts
+        ]  # fmt: skip
+        for start in transitions.claim(self.c, chosen):
+            assert start["uuid"] not in self.held, "a held task was started"
+            self.orders.append(("spawn", start["runid"], None))
+
+    def send(self) -> None:
+        """The orders of committed rounds go out, and what the database wants of each run."""
+        for row in dispatch.wanted(self.c):
+            if row.status == "stopping" and self.told.get(row.runid) != "stop":
+                self.orders.append(("stop", row.runid, row.stop_reason))
+                self.told[row.runid] = "stop"
+        self.keeper.inbox += self.orders
+        self.orders = []
+
+    def hear(self, said: list[dict[str, Any]]) -> None:
+        """Write down what the keeper said, as one round does."""
+        ended = [event for event in said if event["is"] == "ended"]
+        transitions.started(self.c, [event for event in said if event["is"] == "started"])
+        transitions.ended(self.c, ended, judge)
+        if refused := [event["run"] for event in said if event["is"] == "refused"]:
+            transitions.unclaim(self.c, refused)
+        transitions.promote(self.c)
+        self.orders += [("forget", event["run"], None) for event in ended]
+
+    def round(self) -> None:
+        said, self.keeper.said = self.keeper.said, []
+        self.hear(said)
+
+    def crash(self) -> None:
+        """The runtime dies: unsent orders, unread answers and unheard requests are gone. The next one adopts."""
+        self.orders, self.keeper.inbox, self.keeper.said, self.told = [], [], [], {}
+        self.hear([self.keeper.state(runid, self.now) for runid in self.keeper.runs])
+        for run in reads.active(self.c):
+            if run.runid not in self.keeper.runs:
+                assert run.start_time is None, "a started run is not known to its keeper"
+                self.orders.append(("refuse", run.runid, None))
+
+    # -- what the keeper and its jobs do
+
+    def work(self) -> None:
+        self.keeper.work(self.now)
+        for runid, run in self.keeper.runs.items():
+            self.executions[runid] = self.executions.get(runid, 0) + run.ran
+            run.ran = 0
+            if not run.lives and not run.refused:
+                self.truth[runid] = (run.code, run.signal)
+
+    def end(self, runid: str, code: int) -> None:
+        self.keeper.end(runid, code, self.now)
+        self.truth[runid] = (code, None)
+
+    def living(self) -> list[str]:
+        return sorted(runid for runid, run in self.keeper.runs.items() if run.lives)
+
+    def owner(self, runid: str) -> str:
+        """The task of a run."""
+        return raw_sql.value(self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,))
+
+    # -- the promises
+
+    def task(self, uuid: str) -> Any:
+        (row,) = reads.by_uuids(self.c, [uuid])
+        return row
+
+    def status(self, uuid: str) -> str:
+        return self.task(uuid).status
+
+    def check(self) -> None:
+        """What must hold at every moment."""
+        self._counters()
+        self._runs()
+        self._held()
+        self._no_run_without_record()
+
+    def _counters(self) -> None:
+        sums = (
+            "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN " + ACTIVE
+        )
+        ((load, cpu, memory),) = raw_sql.rows(self.c, sums)
+        ((capacity, counted),) = raw_sql.rows(self.c, "SELECT capacity, current_load FROM queues WHERE name = 'default'")
+        ((has_cpu, has_memory, used, taken),) = raw_sql.rows(
+            self.c, "SELECT total_cpu, total_memory, used_cpu, used_memory FROM pools WHERE name = 'default'"
+        )
+        assert (counted, used, taken) == (load, round(cpu, 3), round(memory, 3)), "counters differ from reality"
+        assert load <= capacity and cpu <= has_cpu and memory <= has_memory, "a pool or queue goes over"
+
+    def _runs(self) -> None:
+        """A task has one active run while it runs and none otherwise; what has ended never changes."""
+        odd = raw_sql.rows(
+            self.c,
+            f"SELECT t.number, t.status, (SELECT count(*) FROM instances i WHERE i.task_id = t.uuid AND i.status IN {ACTIVE}) AS n "
+            "FROM tasks t WHERE (t.status = 'running') <> (n = 1) OR n > 1",
+        )
+        assert not odd, f"a task and its run disagree: {odd}"
+        columns = "runid, task_id, status, exit_code, signal, end_time, attempt"
+        rows = {row[0]: tuple(row) for row in raw_sql.rows(self.c, f"SELECT {columns} FROM instances")}
+        for runid, row in self.closed.items():
+            assert rows.get(runid) == row, "an ended run changed"
+        self.closed |= {runid: row for runid, row in rows.items() if row[2] in RUN_ENDED}
+        for runid, row in self.closed.items():
+            assert row[3:5] == self.truth[runid], "an exit code is not that of the job"
+
+    def _held(self) -> None:
+        waiting = raw_sql.rows(
+            self.c, f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})"
+        )
+        odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
+        assert not odd, f"a hold is not kept: {odd}"
+
+    def _no_run_without_record(self) -> None:
+        """What runs is known to be active, and no task runs twice at once or more often than it may."""
+        active = dict(raw_sql.rows(self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"))
+        living = self.living()
+        assert set(living) <= active.keys(), "a job runs that has no active run"
+        owners = [active[runid] for runid in living]
+        assert len(owners) == len(set(owners)), "a task runs twice at once"
+        assert all(many <= 1 for many in self.executions.values()), "a run was started twice"
+
+    # -- the end
+
+    def finish(self) -> None:
+        """Let everything end, and look whether it ended as it must."""
+        for uuid in list(self.held):
+            self.hold(uuid, False)
+        for _ in range(12 * (len(self.submitted) + 1)):
+            self.clock.go(2.0)
+            for part in (self.round, self.claim, self.send, self.work):
+                part()
+                self.check()
+            for at, runid in enumerate(self.living()):
+                self.end(runid, (0, 7, 0)[at % 3])
+            if all(self.status(uuid) in ENDED for uuid in self.submitted) and not self.keeper.said:
+                break
+        self._outcomes()
+
+    def _outcomes(self) -> None:
+        for uuid in self.submitted:
+            row, runs = self.task(uuid), reads.instances(self.c, uuid)
+            assert row.status in ENDED, f"a task never ends: {row.status}"
+            if uuid in self.cancelled:
+                assert row.status == "cancelled", "a cancel was forgotten"
+            elif row.status in ("succeeded", "failed"):
+                code, signal = self.truth[runs[-1].runid]
+                assert (row.status == "succeeded") == (code == 0 and signal is None), (
+                    "a state does not fit the exit code"
+                )
+            assert len(runs) == row.attempts <= self.allowed[uuid], "attempts are not counted right"

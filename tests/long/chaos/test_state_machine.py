@@ -1,0 +1,251 @@
+"""Any order of requests, rounds, exits and crashes keeps every promise; and each of ten faults put in by hand is found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Connection, Engine
+
+import tests.long.chaos.runtime_model as world
+from app.core.scheduling.plan import Plan
+from db import raw_sql, timestamps
+from db.engine import write_engine
+from db.queries import transitions
+from db.states import Run
+from tests.long.chaos.runtime_model import Clock, World
+
+AT = st.integers(0, 1_000_000)
+
+
+def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
+    """The machine over one database, which each of its runs leaves as it was."""
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.connection = engine.connect()
+            self.transaction = self.connection.begin()
+            self.world = World(self.connection, time)
+
+        def _task(self, at: int) -> str:
+            return self.world.submitted[at % len(self.world.submitted)]
+
+        @initialize(many=st.integers(1, 3))
+        def begin(self, many: int) -> None:
+            for _ in range(many):
+                self.world.submit([], False, 1, 1.0, 0.0)
+            for part in (self.world.claim, self.world.send, self.world.work):
+                part()
+
+        @precondition(lambda self: len(self.world.submitted) < 7)
+        @rule(
+            parents=st.lists(AT, max_size=2), hold=st.sampled_from([False, False, True]), retries=st.sampled_from([0, 0, 1, 2]),
+            cpu=st.sampled_from([0.0, 1.0, 2.0, 3.0]), memory=st.sampled_from([0.0, 40.0, 100.0]),
+        )  # fmt: skip
+        def submit(self, parents: list[int], hold: bool, retries: int, cpu: float, memory: float) -> None:
+            known = self.world.submitted
+            self.world.submit(sorted({self._task(at) for at in parents} if known else ()), hold, retries, cpu, memory)
+
+        @precondition(lambda self: self.world.submitted)
+        @rule(at=AT)
+        def cancel(self, at: int) -> None:
+            self.world.cancel(self._task(at))
+
+        @precondition(lambda self: self.world.submitted)
+        @rule(at=AT, on=st.booleans())
+        def hold(self, at: int, on: bool) -> None:
+            self.world.hold(self._task(at), on)
+
+        @precondition(lambda self: self.world.submitted)
+        @rule(at=AT)
+        def retry(self, at: int) -> None:
+            self.world.retry(self._task(at))
+
+        @precondition(lambda self: self.world.submitted)
+        @rule(at=AT, on=st.booleans())
+        def pause(self, at: int, on: bool) -> None:
+            (transitions.pause if on else transitions.resume)(self.world.c, [self._task(at)], "ann")
+
+        @precondition(lambda self: self.world.truth or self.world.living())
+        @rule(at=AT)
+        def timeout(self, at: int) -> None:
+            """Of a run that was overdue when it was looked at, and may have ended since."""
+            runs = sorted([*self.world.truth, *self.world.living()])
+            transitions.stop(self.world.c, [runs[at % len(runs)]], "timeout", transitions.SYSTEM)
+
+        @rule()
+        def claim(self) -> None:
+            self.world.claim()
+
+        @rule()
+        def claim_and_run(self) -> None:
+            for part in (self.world.claim, self.world.send, self.world.work):
+                part()
+
+        @rule()
+        def send(self) -> None:
+            self.world.send()
+
+        @rule()
+        def work(self) -> None:
+            self.world.work()
+
+        @precondition(lambda self: self.world.living())
+        @rule(at=AT, code=st.sampled_from([0, 0, 1, 7]))
+        def job_ends(self, at: int, code: int) -> None:
+            living = self.world.living()
+            self.world.end(living[at % len(living)], code)
+
+        @precondition(lambda self: self.world.living())
+        @rule(at=AT, code=st.sampled_from([0, 0, 7]))
+        def job_ends_and_is_cancelled_before_that_is_heard(self, at: int, code: int) -> None:
+            living = self.world.living()
+            runid = living[at % len(living)]
+            self.world.end(runid, code)
+            self.world.cancel(self.world.owner(runid))
+
+        @rule()
+        def round(self) -> None:
+            self.world.round()
+
+        @rule(seconds=st.sampled_from([0.1, 2.0]))
+        def time_goes_on(self, seconds: float) -> None:
+            self.world.clock.go(seconds)
+
+        @rule()
+        def crash(self) -> None:
+            self.world.crash()
+
+        @rule()
+        def crash_before_what_was_claimed_is_sent(self) -> None:
+            for part in (self.world.claim, self.world.crash, self.world.send, self.world.work):
+                part()
+
+        @invariant()
+        def promises_hold(self) -> None:
+            self.world.check()
+
+        def teardown(self) -> None:
+            try:
+                self.world.finish()
+            finally:
+                self.transaction.rollback()
+                self.connection.close()
+
+    return Machine
+
+
+@pytest.fixture(scope="module")
+def engine(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = write_engine(Path(shutil.copy(fresh_database, tmp_path_factory.mktemp("machine") / "taskdeck.db")))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Runs the machine so many times."""
+    time = Clock()
+    monkeypatch.setattr(timestamps, "utcnow", time)
+
+    def run(examples: int) -> None:
+        how = settings(
+            max_examples=examples, stateful_step_count=30, deadline=None, database=None, derandomize=True,
+            phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], print_blob=False,
+        )  # fmt: skip
+        run_state_machine_as_test(machine(engine, time), settings=how)
+
+    return run
+
+
+def test_any_order_of_requests_rounds_exits_and_crashes_keeps_every_promise(run: Callable[[int], None]):
+    assert run(120) is None
+
+
+def changed(name: str, replace: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
+    """A fault: something of `db.moves` stands for something else."""
+    return lambda patch: patch.setattr(transitions, name, replace(getattr(transitions, name)))
+
+
+def nothing(was: Any) -> Any:
+    """Does nothing, and says so."""
+    return lambda *args, **more: []
+
+
+def _unguarded(c: Connection, table: str, key: str, to: Any, rows: Any) -> Any:
+    for row in rows:
+        sets = "".join(f", {name} = :{name}" for name in row if name not in (key, "task_id"))
+        raw_sql.run_many(
+            c, f"UPDATE {table} SET status = :status{sets} WHERE {key} = :{key}", [{**row, "status": to.value}]
+        )
+    return list(rows)
+
+
+def _clean_exits_win(was: Any) -> Any:
+    return lambda c, events, judge: was(
+        c, events, lambda run, e: transitions.Verdict(Run.SUCCEEDED, None) if e.get("code") == 0 else judge(run, e)
+    )
+
+
+def _never_again(was: Any) -> Any:
+    return lambda c, ends: was(c, [end for end in ends if end[1].retry_in is None])
+
+
+def _without_recount(was: Any) -> Any:
+    def replaced(*args: Any) -> Any:
+        recount, transitions.recount = transitions.recount, lambda c: []
+        try:
+            return was(*args)
+        finally:
+            transitions.recount = recount
+
+    return replaced
+
+
+def _first_code_only(was: Any) -> Any:
+    return lambda c, events, judge: was(c, [{**event, "code": event.get("code") and 1} for event in events], judge)
+
+
+def _hold_in_words_only(was: Any) -> Any:
+    return lambda c, uuids, on, by: was(c, uuids, False, by)
+
+
+def _plans_everything(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(world, "plan", lambda seen: Plan(tuple(task for queue in seen.queues for task in queue.waiting), ()))
+
+
+FAULTS = {
+    "moves are not guarded by where a task stands": changed("_move", lambda was: _unguarded),
+    "an end does not give back what its run reserved": changed("ended", _without_recount),
+    "a refusal does not give back what its run reserved": changed("unclaim", _without_recount),
+    "a refused run is left as it is": changed("unclaim", nothing),
+    "a cancel does not reach the run": changed("stop", nothing),
+    "a clean exit wins over a cancel in progress": changed("ended", _clean_exits_win),
+    "a task that may try again is left running": changed("_end_tasks", _never_again),
+    "an exit code is stored as another": changed("ended", _first_code_only),
+    "a hold is noted and not kept": changed("hold", _hold_in_words_only),
+    "what waits for a failed task is never told": changed("follow", nothing),
+    "the plan does not look at the pool": _plans_everything,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_put_in_by_hand_is_found(fault: str, run: Callable[[int], None], monkeypatch: pytest.MonkeyPatch):
+    FAULTS[fault](monkeypatch)
+
+    with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
+        run(120)

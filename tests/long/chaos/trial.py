@@ -1,0 +1,95 @@
+"""One trial: a home, its crowd and its killer, and what came of it."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app import paths
+from tests.long.chaos.killer import ROLES, Killer, nap
+from tests.long.chaos.load_generator import Crowd
+from tests.long.chaos.run_steps import STEPS
+from tests.runtime_process import Living
+
+STOP_EVERY = 60
+"""Kills between two rounds of SIGSTOP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done and what went wrong; `cells` counts runs by (who was killed, step)."""
+
+    tasks: int
+    seconds: float
+    killer: Killer
+    faults: dict[str, list[Any]]
+    held: dict[str, dict[str, int]]
+
+    @property
+    def unseen(self) -> list[tuple[str, str]]:
+        """Cells of the table that no kill has met."""
+        return [(who, step) for who in ROLES for step in STEPS if not self.killer.cells[who, step]]
+
+
+def trial(tasks: int, kills: int, seed: int, capacity: int = 16, patience: float = 60.0, say: Any = None) -> Outcome:
+    """At least so many tasks under so many kills, in a home of its own that is removed."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
+        paths.make_home(Path(folder))
+        living = Living(Path(folder))
+        try:
+            living.start()
+            crowd = Crowd(living, random.Random(seed), capacity)
+            killer = Killer(living, random.Random(seed + 1))
+            _rage(crowd, killer, tasks, kills, say)
+            crowd.drain(patience)
+            killer.whole()
+            held = {role: _held(pid) for role, pid in killer.pids.items()}
+            return Outcome(len(crowd.jobs), time.monotonic() - began, killer, crowd.faults(), held)
+        finally:
+            living.end()
+
+
+def _rage(crowd: Crowd, killer: Killer, tasks: int, kills: int, say: Any) -> None:
+    killer.whole()
+    crowd.start()
+    try:
+        while (done := killer.kills.total()) < kills or len(crowd.jobs) < tasks:
+            if crowd.errors:
+                break
+            if done < kills:
+                killer.kill()
+                if done % STOP_EVERY == STOP_EVERY // 2:
+                    killer.stop_each()
+            nap(killer.dice.uniform(0, 0.15))
+            if say and done % 50 == 0:
+                say(f"{done} kills, {len(crowd.jobs)} tasks, {crowd.left()} left")
+    finally:
+        crowd.finish()
+
+
+def _held(pid: int) -> dict[str, int]:
+    """Open descriptors and resident memory (KiB) of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    size = int(status.partition("VmRSS:")[2].split()[0])
+    return {"descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())), "rss": size}
+
+
+def report(outcome: Outcome) -> str:
+    """The outcome as text: the table of who died at which step, then the verdict."""
+    killer = outcome.killer
+    lines = [f"{'killed':8}" + "".join(f"{step:>11}" for step in STEPS)]
+    for who in ROLES:
+        lines.append(f"{who:8}" + "".join(f"{killer.cells[who, step]:>11}" for step in STEPS))
+    lines.append(f"{outcome.tasks} tasks, kills {dict(killer.kills)}, {killer.stops} stops of a second, {killer.slowed} in slow motion, "
+                 f"keepers killed at a call {dict(killer.calls)}, "
+                 f"{outcome.seconds:.0f} s; slowest return to full strength {killer.worst:.1f} s")  # fmt: skip
+    lines.append(f"at the end: {outcome.held}")
+    lines += [f"{what}: {len(where)}, e.g. {where[:2]}" for what, where in outcome.faults.items()]
+    lines += [f"cells never met: {outcome.unseen}"] if outcome.unseen else []
+    lines.append("0 lost, 0 twice, 0 wrong codes, counters at 0" if not outcome.faults else "FAILED")
+    return "\n".join(lines)

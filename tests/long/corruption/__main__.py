@@ -1,0 +1,35 @@
+"""The long form: `python -m tests.long.corruption --trials 120`. Says what was done to each; 1 when something was wrong."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from app import paths
+from tests.long.corruption import trials
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.long.corruption")
+    parser.add_argument("--trials", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    wrong, began, dice = 0, time.monotonic(), random.Random(args.seed)
+    with tempfile.TemporaryDirectory(prefix="td-") as root:
+        model = Path(root) / "model"
+        paths.make_home(model)
+        trials.furnish(model, 400)
+        for at in range(args.trials):
+            try:
+                print(f"{at + 1}: {trials.trial(model, Path(root) / 'home', dice)}", flush=True)
+            except AssertionError as fault:
+                wrong += 1
+                print(f"{at + 1}: WRONG: {fault}", flush=True)
+    print(f"{args.trials} trials, {wrong} wrong, {time.monotonic() - began:.0f} s")
+    return 1 if wrong else 0
+
+
+raise SystemExit(main())

@@ -1,0 +1,49 @@
+"""`python -m tests.long.faults --each 40`: the runtime's writes, flushes, renames and opens made to fail one after the other, and a restore
+killed at each of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.long.faults import killed_restore
+from tests.long.faults.disk_faults import CALLS, ERRORS, Fault, impossible, trials
+from tests.runtime_process import Living
+
+
+def main() -> int:
+    """1 when an acknowledged task was lost, or work did not go on."""
+    parser = argparse.ArgumentParser(prog="python -m tests.long.faults", description="A disk that fails at every n-th call.")
+    parser.add_argument("--each", type=int, default=20, help="how many of each call (default 20)")
+    args = parser.parse_args()
+    if why := impossible():
+        print(why, file=sys.stderr)
+        return 2
+    faults = [Fault(call, error, n, n % 3 == 0) for call in CALLS for error in ERRORS for n in range(1, args.each + 1)]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
+        living = Living(Path(root))
+        try:
+            for found in trials(living, faults):
+                wrong += bool(found.wrong)
+                print(found.fault, f"{len(found.known)} known, {found.refused} refused", "; ".join(found.wrong) or "well", flush=True)
+        finally:
+            living.end()
+    killed = [found for damaged in (False, True) for found in _killed(damaged)]
+    wrong += sum(bool(found.wrong) for found in killed)
+    print(f"{len(faults)} faults and {len(killed)} killed restores, {wrong} with something wrong")
+    return 1 if wrong else 0
+
+
+def _killed(damaged: bool) -> Iterator[killed_restore.Killed]:
+    with tempfile.TemporaryDirectory(prefix="td-") as root:
+        for found in killed_restore.trials(killed_restore.make(Path(root), damaged), (*killed_restore.STEPS, *killed_restore.WRITES)):
+            print(f"restore killed at {found.call} {found.n}", "; ".join(found.wrong) or "well", flush=True)
+            yield found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""A disk that fails a living runtime at its n-th write, flush, rename or open: what was acknowledged stays, and work goes on by itself.
+
+strace makes the call fail where it is made, with the error that a full or a dying disk gives.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+
+from app import paths
+from app.errors import Problem
+from tests.runtime_process import Living
+
+STRACE = shutil.which("strace")
+CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "openat")
+ERRORS = ("ENOSPC", "EIO")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The n-th of a call, in each thread, fails with an error; `kill`: the runtime is killed after that."""
+
+    call: str
+    error: str
+    n: int
+    kill: bool = False
+
+
+@dataclass
+class Found:
+    """What came of a fault: the tasks that were acknowledged, how many were refused, and what was wrong."""
+
+    fault: Fault
+    known: list[str] = field(default_factory=list)
+    refused: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def impossible() -> str:
+    """Why no call can be made to fail here, or nothing."""
+    if STRACE is None:
+        return "strace is not installed"
+    done = subprocess.run([STRACE, "-qq", "-e", "inject=pwrite64:error=EIO", shutil.which("true") or "true"], capture_output=True)
+    return f"strace may not trace here ({done.stderr.decode().strip()[-100:]})" if done.returncode else ""
+
+
+def trials(living: Living, faults: Sequence[Fault]) -> Iterator[Found]:
+    """Each fault on the same home, one after the other."""
+    living.start()
+    for fault in faults:
+        yield trial(living, fault)
+
+
+def trial(living: Living, fault: Fault) -> Found:
+    """Submit while the call fails; then look that everything acknowledged ends well, and that the database is whole."""
+    found = Found(fault)
+    with failing(living.pid, fault):
+        for _ in range(3):
+            try:
+                found.known.append(living.submit("true"))
+            except Problem:
+                found.refused += 1
+    if fault.kill:
+        living.kill()
+        living.start()
+    found.known.append(living.submit("true"))  # there is room again
+    for task in living.ended(*found.known):
+        if task["status"] != "succeeded":
+            found.wrong.append(f"#{task['number']} is {task['status']} ({task.get('reason')})")
+    found.wrong += _damage(living)
+    return found
+
+
+def failing(pid: int, fault: Fault) -> AbstractContextManager[None]:
+    """While this lasts the calls of the process and its threads fail as said."""
+    return traced(pid, fault.call, f"error={fault.error}:when={fault.n}")
+
+
+@contextmanager
+def traced(pid: int, call: str, what: str) -> Iterator[None]:
+    """While this lasts `what` comes of a call of the process and its threads."""
+    assert STRACE is not None
+    line = [STRACE, "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={call}:{what}", "-o", "/dev/null"]
+    tracer = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    try:
+        assert tracer.stderr is not None
+        for said in tracer.stderr:
+            if "attached" in said:
+                break
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate()
+
+
+def _damage(living: Living) -> list[str]:
+    with closing(sqlite3.connect(paths.database(living.home))) as c:
+        said = [row[0] for row in c.execute("PRAGMA integrity_check")]
+        said += [f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")]
+    return [text for text in said if text != "ok"]

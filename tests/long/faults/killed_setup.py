@@ -1,0 +1,33 @@
+"""A home that is killed at the n-th call while it is made, by strace, before the call is done."""
+
+from __future__ import annotations
+
+import signal
+from multiprocessing import get_context
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+
+from app import paths
+from app.home import setup
+from tests.long.faults.disk_faults import traced
+
+_FORKS = get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
+
+
+def killed_at(home: Path, call: str, n: int) -> bool:
+    """Make a home, and be killed at the n-th call; False when there are not so many."""
+    paths.make_home(home)
+    ours, its = _FORKS.Pipe()
+    making = _FORKS.Process(target=_prepare_when_told, args=(its, home))
+    making.start()
+    with ours, its, traced(making.pid or 0, call, f"signal=KILL:when={n}"):
+        ours.send(None)
+        making.join()
+    assert making.exitcode in (0, -signal.SIGKILL)
+    return making.exitcode != 0
+
+
+def _prepare_when_told(gate: Pipe, home: Path) -> None:
+    gate.recv()
+    setup.prepare(home)

@@ -1,0 +1,74 @@
+"""`python -m tests.long.plans`: no statement of a deck, the command line or the clock walks through a table that grows.
+
+A runtime is brought up over so many tasks, everything is asked of it, and the plan of every statement that it executed is looked at.
+Those that walk are printed, and the exit code is 1; those that may are named below, each with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from app import paths
+from app.cli.commands.demo_teardown import end_all
+from app.home import setup
+from app.home.lock import hold_lock
+from tests.long.plans import database_filler, query_recorder
+from tests.long.plans.allowed_scans import reason
+
+LONG = 0.5
+"""Seconds from which on a verb is worth a line."""
+
+
+def main() -> int:
+    """Ask everything, and say what walks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=100_000)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
+        home = Path(root) / "home"
+        os.environ["XDG_CONFIG_HOME"] = root  # a threshold of one's own would be minded
+        try:
+            return _report(_asked(home, args.tasks), args.json)
+        finally:
+            end_all(os.fspath(home))
+
+
+def _asked(home: Path, tasks: int) -> query_recorder.Asked:
+    began = time.monotonic()
+    paths.make_home(home)
+    with hold_lock(home):
+        setup.prepare(home)
+        database_filler.fill(paths.database(home), tasks)
+        print(f"filled with {tasks:,} tasks in {time.monotonic() - began:.1f} s", file=sys.stderr)
+        found = query_recorder.run(home, tasks)
+    print(f"asked in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    return found
+
+
+def _report(found: query_recorder.Asked, as_json: bool) -> int:
+    walking = [told for told in found.told if any(reason(told.text, walk) is None for walk in told.walks)]
+    if as_json:
+        slow = [{"seconds": one.worst, "caller": one.caller, "statement": one.statement} for one in found.slow]
+        print(json.dumps({"statements": len(found.told), "walking": [str(told) for told in walking], "slow": slow,
+                          "unexplained": found.unexplained, "took": found.took}))  # fmt: skip
+        return 1 if walking else 0
+    for told in walking:
+        print(told)
+    for one in found.slow:
+        print(f"slow: {one.worst * 1000:.0f} ms, {one.caller}: {one.statement[-300:]}")
+    for what, seconds in found.took.items():
+        if seconds > LONG:
+            print(f"long: {seconds:.1f} s, {what}")
+    print(f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk through a table that grows")
+    return 1 if walking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

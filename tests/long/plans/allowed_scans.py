@@ -1,0 +1,47 @@
+"""Which walks are right, each with its reason."""
+
+from __future__ import annotations
+
+import re
+
+from db.maintenance.query_plans import Walk
+
+GROWING = ("tasks", "instances", "events", "operations", "alerts", "samples", "history", "dependencies")
+"""Tables without a bound. All others have as many rows as there are definitions, or are kept small."""
+
+OF_WHAT_IS_ASKED = {
+    "idx_alerts_open": "its entries are the open alerts, which are wanted",
+    "idx_tasks_next": "its entries are the waiting tasks in their order, which are wanted up to a limit",
+    "idx_instances_active": "its entries are the runs under way, which are wanted",
+}
+"""Partial indexes that hold nothing but what is asked for."""
+
+ORDERED = (
+    (r"FROM tasks INDEXED BY (\w+) WHERE \w+ IS NOT NULL AND 1 ORDER BY .* LIMIT \?\)$", "a page of all tasks in the order of an index"),
+    (r"^SELECT number - rowid|SELECT \(SELECT number - rowid FROM tasks ORDER BY number", "the first and the last number"),
+    (r"^SELECT \S+ FROM \w+ LIMIT 1$", "whether there is any row"),
+    (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
+    (r" FROM operations WHERE 1 ORDER BY operations\.id DESC LIMIT \?$", "the newest operations"),
+    (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),
+)
+"""Statements that walk along an index, or the rows, in the order that is asked for, and stop at their limit."""
+
+CHOSEN = (
+    (r"^SELECT tasks\.uuid.* FROM tasks WHERE .*json_each\(tasks\.tags\).* LIMIT \?", "`ls --tag`, newest first until the page is full"),
+    (r"^SELECT count\(\*\) AS count_1 FROM tasks WHERE .*json_each\(tasks\.tags\)", "`ls --tag` says how many there are"),
+    (r" FROM operations WHERE 1 AND .* ORDER BY operations\.id DESC LIMIT \?$", "a filter of the operations, newest first until full"),
+)
+"""What people ask for by something that no index has; neither the deck's tasks nor the dispatcher."""
+
+SELDOM = ((r"^SELECT uuid, max\(at\) AS latest FROM \(", "the last success of each name, which the cleanup does not remove"),)
+"""What the clock asks for a few times in an hour, on a reader."""
+
+
+def reason(statement: str, walk: Walk) -> str | None:
+    """Why a statement may walk through this table; None when it may not."""
+    if walk.table not in GROWING:
+        return "the table is small"
+    if walk.by in OF_WHAT_IS_ASKED:
+        return OF_WHAT_IS_ASKED[walk.by]
+    text = " ".join(statement.split())
+    return next((why for pattern, why in (*ORDERED, *CHOSEN, *SELDOM) if re.search(pattern, text)), None)

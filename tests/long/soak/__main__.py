@@ -1,0 +1,37 @@
+"""`python -m tests.long.soak --minutes 3`: a day of a busy queue in minutes, and whether anything grows.
+
+A day of one short task a second is 86,400 tasks; they run as fast as they can, with failures, deaths by signal, retries,
+timeouts and cancels among them, while the cleanup removes rows and logs of what ended some seconds ago. Sixty times
+memory, descriptors, zombies and files are looked at. Exits 1 when something grows that must not, or ended otherwise
+than it must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from tests.long.soak.trial import Soak, report, soak
+
+
+def main() -> int:
+    """Soak as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.long.soak", description="A day of a busy queue in minutes.")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of full load (default 3)")
+    parser.add_argument("--json", action="store_true", help="every look and verdict as one JSON document")
+    args = parser.parse_args()
+    found = soak(args.minutes * 60, say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(document(found) if args.json else report(found))
+    return 0 if all(good for _, _, good in found.verdicts()) else 1
+
+
+def document(found: Soak) -> str:
+    """All that was seen."""
+    verdicts = [{"what": what, "seen": seen, "good": good} for what, seen, good in found.verdicts()]
+    return json.dumps({**asdict(found), "verdicts": verdicts}, indent=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What a home takes at one moment: memory and descriptors of the three, zombies, files; and how that is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.idle import pss
+from tests.long.chaos.killer import nap
+
+ROLES: tuple[str, ...] = ("runtime", "keeper", "guard")
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look. Memory and sizes in MiB; `files` counts the logs of runs."""
+
+    seconds: float
+    ended: int
+    pss: dict[str, float]
+    rss: dict[str, float]
+    descriptors: dict[str, int]
+    zombies: int
+    journal: float
+    runtime_log: float
+    keeper_log: float
+    wal: float
+    database: float
+    runs: float
+    files: int
+
+
+def sample(home: Path, pids: dict[str, int], began: float, ended: int) -> Sample:
+    """Look at a home now."""
+    run, logs = home / "run", list(_sizes(home / "runs"))
+    return Sample(
+        time.monotonic() - began, ended,
+        {role: pss(pid) for role, pid in pids.items()}, {role: _rss(pid) for role, pid in pids.items()},
+        {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()}, _zombies(set(pids.values())),
+        sum(size for journal in run.glob("journal*") for size in _sizes(journal)) / MIB,
+        sum(_size(p) for p in run.glob("runtime.log*")) / MIB, sum(_size(p) for p in run.glob("keeper*.log")) / MIB,
+        _size(home / "taskdeck.db-wal") / MIB, _size(home / "taskdeck.db") / MIB,
+        sum(logs) / MIB, len(logs),
+    )  # fmt: skip
+
+
+def _rss(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for path in folder.rglob("*.log"):
+        with contextlib.suppress(FileNotFoundError):
+            yield path.stat().st_size
+
+
+def _zombies(parents: set[int]) -> int:
+    """Processes that have ended a while ago and are not reaped: looked at twice, since each job is one for a moment."""
+    first = set(_dead(parents))
+    nap(0.2)
+    return len(first & set(_dead(parents)))
+
+
+def _dead(parents: set[int]) -> Iterator[int]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[:2]
+                if state == "Z" and int(parent) in parents:
+                    yield int(name)
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Least squares: how much the second grows for each one of the first."""
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0

@@ -1,0 +1,51 @@
+"""The short form of `python -m tests.long.soak`: some thousand tasks. Too short for a slope; long enough for what only grows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.long.soak.sampling import ROLES, Sample
+from tests.long.soak.trial import Soak, report, soak
+
+LONG = ("memory", "database", "runs")
+"""What takes minutes to settle."""
+
+
+def bad(found: Soak) -> list[str]:
+    """What is not as it must be."""
+    return [what for what, _, good in found.verdicts() if not good]
+
+
+def test_under_full_load_nothing_is_left_open_unreaped_or_wrong():
+    found = soak(8.0, looks=8)
+
+    assert not [what for what in bad(found) if not what.startswith(LONG)], report(found)
+    assert found.submitted >= 1000
+
+
+def steady(at: int) -> Sample:
+    """A look at a home in which nothing grows, a thousand tasks after the last one."""
+    each = dict.fromkeys(ROLES, 50.0)
+    return Sample(at, at * 1000, each, each, dict.fromkeys(ROLES, 12), 0, 0.5, 0.0, 0.0, 4.0, 20.0, 0.3, 15_000)
+
+
+GROWING = {
+    "memory of the runtime, flat": lambda s: {"rss": s.rss | {"runtime": 50 + s.ended / 10_000}},
+    "memory of the keeper, flat": lambda s: {"rss": s.rss | {"keeper": 6 + s.ended / 50_000}},
+    "descriptors of the guard, constant": lambda s: {"descriptors": s.descriptors | {"guard": int(s.seconds)}},
+    "no zombie": lambda s: {"zombies": int(s.seconds == 30)},
+    "journal bounded": lambda s: {"journal": s.seconds / 4},
+    "old logs go": lambda s: {"files": s.ended + 2000},
+}
+
+
+@pytest.mark.parametrize("what", GROWING)
+def test_what_grows_is_found(what: str):
+    samples = [steady(at) for at in range(60)]
+    assert bad(Soak(60_000, 60.0, samples, [])) == []
+
+    grown = [replace(one, **GROWING[what](one)) for one in samples]
+
+    assert bad(Soak(60_000, 60.0, grown, [])) == [what]

@@ -1,0 +1,187 @@
+"""One soak: a home under full load for some time, looked at again and again, and what is to be said of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app import paths
+from app.client import Client
+from tests.long.chaos.killer import nap
+from tests.long.chaos.run_steps import rows
+from tests.long.soak import short_retention_runtime
+from tests.long.soak.sampling import ROLES, Sample, sample, slope
+from tests.long.soak.workload import BATCH, EXPECTED, FULL, SLOTS, Work
+from tests.runtime_process import MARK, Living, until
+
+LOOKS = 60
+MOST_GROWTH = {"runtime": 0.5, "keeper": 0.1, "guard": 0.1}
+"""MiB of RSS that each may grow for 10,000 tasks, over the second half. PSS is shown and not judged: it falls and rises
+with every other process that maps the same libraries."""
+
+MOST = {"journal": 8.0, "runtime_log": 2.2, "keeper_log": 0.3, "wal": 64.0}
+"""MiB that these may have at any look."""
+
+STEADY = 1.5
+"""What a kept log comes with, on disk and in the database, may in the second half be so many times that of the second quarter."""
+
+LATE = 10.0
+"""Seconds after which what was to go must have gone: rounds of the cleanup come every few."""
+
+SPARE = 4
+"""Descriptors by which two looks may differ: a reader's connection, a journal file about to be removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What was done and seen."""
+
+    submitted: int
+    seconds: float
+    samples: Sequence[Sample]
+    wrong: list[Any]
+
+    @property
+    def second(self) -> Sequence[Sample]:
+        """The second half."""
+        return self.samples[len(self.samples) // 2 :]
+
+    def growth(self, role: str) -> float:
+        """MiB of RSS for 10,000 tasks, over the second half."""
+        return slope([(one.ended / 10_000, one.rss[role]) for one in self.second])
+
+    def young(self, now: Sample) -> int:
+        """Runs that may be kept at a look: those of tasks that ended not long before, and of those that wait and run."""
+        since = now.seconds - short_retention_runtime.KEPT.total_seconds() - LATE
+        before = max((one.ended for one in self.samples if one.seconds <= since), default=0)
+        return now.ended - before + FULL + BATCH
+
+    @staticmethod
+    def each(samples: Sequence[Sample], name: str) -> list[float]:
+        """KiB of `database` or `runs` for each log that is kept."""
+        return [getattr(one, name) * 1024 / max(1, one.files) for one in samples]
+
+    def verdicts(self) -> Iterator[tuple[str, str, bool]]:
+        """What is judged, what was seen, and whether that is as it must be."""
+        for role in ROLES:
+            grown, most = self.growth(role), MOST_GROWTH[role]
+            yield f"memory of the {role}, flat", f"{grown:+.3f} MiB for 10,000 tasks (may be {most})", grown <= most
+        for role in ROLES:
+            held = [one.descriptors[role] for one in self.second]
+            yield f"descriptors of the {role}, constant", f"{min(held)} to {max(held)}", max(held) - min(held) <= SPARE
+        zombies = max(one.zombies for one in self.samples)
+        yield "no zombie", f"{zombies}", zombies == 0
+        for name, most in MOST.items():
+            seen = max(getattr(one, name) for one in self.samples)
+            yield f"{name.replace('_', '.')} bounded", f"at most {seen:.2f} MiB (may be {most})", seen <= most
+        over = max(one.files - self.young(one) for one in self.second)
+        yield "old logs go", f"{max(one.files for one in self.second):,} at most, {max(0, over):,} too old", over <= 0
+        for name in ("database", "runs"):
+            before, seen = (
+                max(self.each(part, name))
+                for part in (self.samples[len(self.samples) // 4 :][: len(self.second) // 2], self.second)
+            )
+            yield (
+                f"{name} bounded",
+                f"{before:.3g}, then {seen:.3g} KiB for each log that is kept",
+                seen <= STEADY * before,
+            )
+        yield "every task ended as it must", f"{len(self.wrong)} did not, e.g. {self.wrong[:2]}", not self.wrong
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Living, dict[str, int]]]:
+    """A home whose runtime keeps what ended for seconds only; its pids."""
+    with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        paths.make_home(home)
+        living = Living(home)
+        env = {**os.environ, MARK: folder}
+        argv = [sys.executable, "-P", "-m", "tests.long.soak.short_retention_runtime", folder]
+        root = Path(__file__).parents[3]
+        runtime = subprocess.Popen(argv, env=env | {"PYTHONPATH": str(root)}, cwd=root, stderr=subprocess.DEVNULL)
+        try:
+            yield living, until(lambda: _pids(home), "the runtime is up")
+        finally:
+            living.end()
+            runtime.wait()
+
+
+def _pids(home: Path) -> dict[str, int] | None:
+    client = Client(home, autostart=False)
+    try:
+        if not client.runtime_up():
+            return None
+        status = client.call("status")
+        return {
+            "runtime": status["runtime"]["pid"],
+            "keeper": status["keeper"]["pid"],
+            "guard": status["keeper"]["guard_pid"],
+        }
+    finally:
+        client.close()
+
+
+def soak(seconds: float, looks: int = LOOKS, say: Callable[[str], None] | None = None) -> Soak:
+    """Full load for so long, then until all has ended."""
+    with opened() as (living, pids):
+        work, began = Work(living.another(autostart=False)), time.monotonic()
+        samples: list[Sample] = []
+        while (now := time.monotonic() - began) < seconds or len(samples) < looks:
+            if now >= (len(samples) + 1) * seconds / looks:
+                samples.append(sample(living.home, pids, began, work.submitted - work.waiting()))
+                if say:
+                    say(f"{samples[-1].seconds:.0f} s, {samples[-1].ended:,} tasks ended")
+            if not work.go_on():
+                nap(0.1)
+        took = time.monotonic() - began
+        until(lambda: work.finish() == 0, "all has ended")
+        return Soak(work.submitted, took, samples, _wrong(living.home, work.submitted))
+
+
+def _wrong(home: Path, submitted: int) -> list[Any]:
+    """Tasks that are still known and did not end as they must, loads that are not 0, and a number that is not the last."""
+    tasks = rows(home, "SELECT name, status, number FROM tasks")
+    odd: list[Any] = [task for task in tasks if EXPECTED.get(task[0]) != task[1]]
+    loads = "SELECT name, current_load FROM queues WHERE current_load <> 0 UNION ALL SELECT name, used_cpu FROM pools WHERE used_cpu <> 0"
+    odd += rows(home, loads)
+    last = max((number for _, _, number in tasks), default=submitted)
+    return odd if last == submitted else [*odd, ("last number", last)]
+
+
+COLUMNS = (
+    ("SECONDS", lambda s: f"{s.seconds:.0f}"),
+    ("ENDED", lambda s: f"{s.ended:,}"),
+    *((f"{role.upper()} PSS/RSS", lambda s, role=role: f"{s.pss[role]:.1f}/{s.rss[role]:.1f}") for role in ROLES),
+    ("FDS", lambda s: "/".join(str(s.descriptors[role]) for role in ROLES)),
+    ("ZOMBIES", lambda s: str(s.zombies)),
+    ("JOURNAL", lambda s: f"{s.journal:.2f}"),
+    ("RUNTIME.LOG", lambda s: f"{s.runtime_log:.2f}"),
+    ("KEEPER.LOG", lambda s: f"{s.keeper_log:.2f}"),
+    ("WAL", lambda s: f"{s.wal:.1f}"),
+    ("DATABASE", lambda s: f"{s.database:.1f}"),
+    ("RUNS", lambda s: f"{s.files:,}, {s.runs:.1f}"),
+)  # fmt: skip
+
+
+def report(found: Soak, rows_shown: int = 20) -> str:
+    """A table of some of the looks (memory and sizes in MiB), then the verdicts."""
+    every = max(1, len(found.samples) // rows_shown)
+    cells = [[head for head, _ in COLUMNS]] + [
+        [show(s) for _, show in COLUMNS] for s in found.samples[every - 1 :: every]
+    ]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(COLUMNS))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    rate = found.submitted / found.seconds
+    lines.append(f"{found.submitted:,} tasks in {found.seconds:.0f} s ({rate:.0f}/s, {SLOTS} slots): "
+                 f"{found.submitted / 3600:.1f} hours of one a second")  # fmt: skip
+    lines += [f"{'ok ' if good else 'BAD'}  {what}: {seen}" for what, seen, good in found.verdicts()]
+    return "\n".join(lines)

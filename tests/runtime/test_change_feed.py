@@ -1,0 +1,74 @@
+"""Wake-ups are hints: one at once, a burst is one, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.runtime.change_feed import Feed
+
+
+async def test_the_first_item_comes_at_once_and_the_next_after_a_change():
+    feed = Feed()
+    changes = feed.changes()
+    await anext(changes)
+    following = asyncio.ensure_future(anext(changes))
+    assert not (await asyncio.wait({following}, timeout=0.1))[0]
+
+    feed.wake()
+
+    await asyncio.wait_for(following, 5)
+    await changes.aclose()
+
+
+async def test_a_burst_while_one_looks_is_one_item():
+    feed = Feed()
+    changes = feed.changes()
+    await anext(changes)
+    for _ in range(100):
+        feed.wake()
+    await asyncio.wait_for(anext(changes), 5)
+    following = asyncio.ensure_future(anext(changes))
+
+    assert not (await asyncio.wait({following}, timeout=0.1))[0]
+
+    feed.close()
+    await asyncio.wait({following})
+    assert isinstance(following.exception(), StopAsyncIteration)
+
+
+async def test_a_change_while_one_looks_is_not_lost():
+    feed = Feed()
+    async for looked in _counted(feed):
+        if looked == 0:
+            feed.wake()
+        else:
+            return
+
+
+async def _counted(feed: Feed):
+    at = 0
+    async for _ in feed.changes():
+        yield at
+        at += 1
+
+
+async def test_a_heartbeat_comes_without_any_change():
+    changes = Feed().changes(heartbeat=0.01)
+
+    for _ in range(3):
+        await asyncio.wait_for(anext(changes), 5)
+    await changes.aclose()
+
+
+async def test_all_readers_are_woken_and_those_who_left_are_forgotten():
+    feed = Feed()
+    first, second = feed.changes(), feed.changes()
+    await anext(first)
+    await anext(second)
+    feed.wake()
+    await asyncio.wait_for(asyncio.gather(anext(first), anext(second)), 5)
+
+    await first.aclose()
+    await second.aclose()
+
+    assert not feed._waiting

@@ -1,0 +1,140 @@
+"""A home with real processes in it: its runtime, keeper and jobs, and how to wait for them and end them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import runtime_launcher
+from app.client import Client
+from tests import fork_server
+
+PATIENCE = 20.0
+MARK = "TEST_HOME"
+"""The variable by which the jobs of a home are known."""
+
+
+def until(true: Callable[[], Any], what: str = "what was waited for") -> Any:
+    """What the condition gives once it holds. The longer it takes, the more seldom it is asked for: asking costs the other side too."""
+    began = time.monotonic()
+    while not (value := true()):
+        waited = time.monotonic() - began
+        assert waited < PATIENCE, f"never: {what}"
+        select.select([], [], [], min(0.05, 0.005 + waited / 20))
+    return value
+
+
+def alive(pid: int) -> bool:
+    """Is there such a process, not a zombie?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
+    except OSError:
+        return False
+
+
+class Living:
+    """A home, and verbs to its runtime, which is started by the first that needs it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.client = Client(home)
+        self.others: list[Client] = []
+
+    def start(self) -> int:
+        """Bring up a runtime; its pid."""
+        runtime_launcher.runtime(os.fspath(self.home), resume=True)
+        return self.pid
+
+    @property
+    def pid(self) -> int:
+        """Of the runtime that answers."""
+        return self.call("status")["runtime"]["pid"]
+
+    def call(self, verb: str, **args: Any) -> Any:
+        return self.client.call(verb, args)
+
+    def submit(self, *argv: str, **more: Any) -> str:
+        """Submit a command; its number as typed."""
+        env = {"PATH": os.environ["PATH"], MARK: os.fspath(self.home)}
+        asked = {"tasks": [{"argv": list(argv), **more}], "cwd": os.fspath(self.home), "umask": 0o022, "env": env}
+        (done,) = self.call("submit", **asked)
+        return str(done["number"])
+
+    def show(self, task: str) -> dict[str, Any]:
+        return self.call("show", id=task)
+
+    def ended(self, *tasks: str, timeout: float = PATIENCE) -> list[dict[str, Any]]:
+        """What `wait` says of tasks, once they have ended."""
+        return self.call("wait", ids=list(tasks), timeout=timeout)
+
+    def reach(self, task: str, status: str) -> dict[str, Any]:
+        """The task with its latest run, once that run has this status."""
+        for _ in self.another().watch():
+            found = self.show(task)
+            if found["instances"] and found["instances"][-1]["status"] == status:
+                return found
+        raise AssertionError(f"the runtime ended before #{task} was {status}")
+
+    def another(self, autostart: bool = True) -> Client:
+        """A client of its own, closed with the home."""
+        self.others.append(Client(self.home, autostart))
+        return self.others[-1]
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the runtime by a signal, and see it gone."""
+        pid = self.pid
+        os.kill(pid, number)
+        until(lambda: not alive(pid), f"runtime {pid} gone")
+
+    def processes(self) -> Iterator[int]:
+        """Runtime, keeper, guard and jobs of this home."""
+        return processes(self._marks)
+
+    def end(self) -> None:
+        """Kill all that is left of it."""
+        for client in (self.client, *self.others):
+            client.close()
+        end(self._marks)
+
+    @property
+    def _marks(self) -> set[bytes]:
+        home = os.fsencode(self.home)
+        return {home, MARK.encode() + b"=" + home}
+
+
+def processes(marks: set[bytes]) -> Iterator[int]:
+    """Processes with one of these among their words, or their variables as `NAME=value`."""
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+            if pid != os.getpid() and not marks.isdisjoint(text.split(b"\0")):
+                yield pid
+
+
+def end(marks: set[bytes]) -> None:
+    """Kill these processes: first those above, which would else begin anew."""
+    while left := list(processes(marks)):
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        select.select([], [], [], 0.005)
+
+
+def command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line on a home."""
+    asked = ["--home", os.fspath(home), *words]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TASKDECK")}
+    env |= {MARK: os.fspath(home), "NO_COLOR": "1"}
+    if not more and (done := fork_server.run(asked, home, env, Path.cwd())):
+        return done
+    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", *asked]
+    given = {"stdin": subprocess.DEVNULL, "env": env, "timeout": 60} | more
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **given)

@@ -1,0 +1,63 @@
+"""A database as every home has it, and a caller of verbs."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from app import paths
+from app.home.setup import prepare
+from app.service.context import Call
+from app.service.tasks import submit
+from db import timestamps
+from db.engine import open_database
+
+
+@cache
+def _prepared() -> Path:
+    home = Path(tempfile.mkdtemp(prefix="taskdeck-ready-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    paths.make_home(home)
+    prepare(home)
+    return paths.database(home)
+
+
+@asynccontextmanager
+async def a_call(home: Path) -> AsyncIterator[Call]:
+    """Ann, who calls verbs on a fresh database."""
+    target = paths.database(home)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_prepared(), target)
+    async with open_database(target, writable=True) as db:
+        yield Call(db, "ann", home)
+
+
+async def submitted(call: Call, **spec: Any) -> dict[str, Any]:
+    """One task of these options, by default a command."""
+    task = spec if {"template", "script"} & spec.keys() else {"argv": ["true"], **spec}
+    return (await submit.submit(call, tasks=[task], env={}))[0]
+
+
+async def execute(call: Call, statement: str, *values: Any) -> list[Any]:
+    """One statement, committed; its rows."""
+
+    def run(c: Any) -> list[Any]:
+        found = c.exec_driver_sql(statement, values)
+        return list(found.all()) if found.returns_rows else []
+
+    return await call.db.write(run)
+
+
+async def operations(call: Call) -> list[tuple[str, str]]:
+    """What the operation log holds, first first: verb and object."""
+    rows = await execute(call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id")
+    return [(row[0], row[1]) for row in rows]
+
+
+def stamp(seconds: float) -> str:
+    """UNIX seconds as they are stored."""
+    return timestamps.from_unix(seconds)

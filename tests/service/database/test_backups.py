@@ -1,0 +1,478 @@
+"""Backups as verbs: taken by settings, checked, told of, and what is run after them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import re
+import shlex
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli.commands.db import backup
+from app.errors import Conflict, Usage
+from app.home import restore_advice
+from app.service import operations as log
+from app.service.context import Call
+from app.service.database import backup_files, backups
+from db.backup import create as backup_create
+from db.backup import folder as backup_folder
+from db.backup import restore_tool as tool
+from db.backup import space_errors
+from db.backup.catalog import NoBackup, Store
+from db.errors import DamagedDatabase, DiskFull, Storage
+from tests.long.backup import trials
+from tests.service.calls import execute, submitted
+
+Configure = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Write config.toml; none until then."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
+    path = tmp_path / "taskdeck" / "config.toml"
+    path.parent.mkdir()
+
+    def write(text: str) -> None:
+        path.write_text(text)
+
+    return write
+
+
+def well(checked: int) -> dict[str, Any]:
+    """What a check says where nothing is wrong."""
+    return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
+
+
+async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_beside(call: Call):
+    for _ in range(3):
+        await submitted(call)
+
+    row = await backups.backup(call)
+
+    found = Store(call.home / "backups").find(row["id"])
+    assert json.loads(json.dumps(row)) == row and (row["kind"], row["verified"], row["after"]) == ("full", True, None)
+    assert Path(row["path"]) == found.path == call.home / "backups" / f"{row['id']}.backup"
+    assert (found.facts["rows"]["tasks"], found.facts["highest"], found.facts["revision"]) == (3, 3, "0001")
+    assert found.facts["newest_task"].startswith("#3 ") and found.facts["last_event"] > 0
+    assert "[pools.default]" in (found.path.parent / f"definitions-{row['id']}.toml").read_text()
+
+
+async def test_definitions_that_cannot_be_written_keep_no_backup_from_being_taken(call: Call):
+    await execute(call, "UPDATE pools SET total_cpu = 'x'")
+
+    row = await backups.backup(call)
+
+    assert row["verified"] and not list(Path(row["path"]).parent.glob("definitions-*"))
+
+
+async def test_the_settings_travel_along(call: Call, configure: Configure):
+    configure('theme = "dark"\n')
+
+    row = await backups.backup(call)
+
+    assert (call.home / "backups" / f"config-{row['id']}.toml").read_text() == 'theme = "dark"\n'
+
+
+async def test_the_folder_is_the_one_of_the_settings_or_the_one_that_was_asked_for(call: Call, configure: Configure, tmp_path: Path):
+    configure(f'[backup]\nfolder = "{tmp_path}/there"\n')
+
+    first = await backups.backup(call)
+    other = await backups.backup(call, to=f"{tmp_path}/elsewhere")
+
+    assert Path(first["path"]).parents[1] == tmp_path / "there" and other["path"].startswith(f"{tmp_path}/elsewhere/")
+    assert [row["id"] for row in await backups.backups(call)] == [first["id"]] and other["kind"] == "full"
+    with pytest.raises(Usage, match="absolute path"):
+        await backups.backup(call, to="elsewhere")
+
+
+async def test_no_folder_is_made_where_a_disk_may_be_missing(call: Call, configure: Configure, tmp_path: Path):
+    configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    said = f"there is no folder {tmp_path}/disk, in which there is to be made. No backup was taken."
+
+    for to in (None, f"{tmp_path}/disk/there"):
+        with pytest.raises(Conflict, match=re.escape(said)) as problem:
+            await backups.backup(call, to=to)
+        assert problem.value.hint.startswith("Is its disk mounted?") and not (tmp_path / "disk").exists()
+    (tmp_path / "disk").mkdir()
+
+    assert (await backups.backup(call))["verified"] and (await backups.backup(call, to=f"{tmp_path}/disk/elsewhere"))["verified"]
+
+
+async def test_only_what_may_be_about_the_folder_keeps_them_from_being_taken_and_listed(call: Call, configure: Configure, tmp_path: Path):
+    configure('[backup]\nkep = "14d"\nfull = 7\n')
+
+    row = await backups.backup(call)
+
+    assert [one["id"] for one in backup_files.listed(call.home)] == [row["id"]] and backup_files.settings().keep is None
+    assert backup_files.checked(call.home)["bad"] == []
+    configure('[backup]\nfolder = "there"\n')
+    for ask in (backup_files.settings, lambda: backup_files.listed(call.home), lambda: backup_files.checked(call.home)):
+        with pytest.raises(Usage, match="backup.folder: must be an absolute path. So it is not known where the backups lie."):
+            ask()
+    assert (await backups.backup(call, to=f"{tmp_path}/elsewhere"))["verified"]
+
+
+async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_the_one_that_is_named(
+    call: Call, configure: Configure, tmp_path: Path
+):
+    configure(f'[backup]\nfolder = "{tmp_path}/there"\n')
+    other = tmp_path / "other" / call.home.name
+    other.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(call.home)
+
+    row = await backups.backup(call)
+
+    mine = Path(row["path"]).parent
+    assert mine.parent == tmp_path / "there" and mine.name.startswith(f"{call.home.name}-") and (mine / "restore.py").is_file()
+    assert len(backup_files.listed(call.home)) == 1 and backup_files.listed(other) == [] and restore_advice.newest(other) is None
+    assert backup_files.folder(tmp_path / "link", backup_files.settings()) == mine == restore_advice.folder(call.home)
+    assert backup_files.folder(other, backup_files.settings()).parent == mine.parent
+
+
+async def test_good_ones_in_the_home_are_told_once_the_settings_name_another_folder(
+    call: Call, configure: Configure, tmp_path: Path
+):
+    assert backup_files.left_behind(call.home) is None
+    await backups.backup(call)
+    last = await backups.backup(call)
+    assert backup_files.left_behind(call.home) is None
+    configure(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/there"\n')
+
+    assert backup_files.left_behind(call.home) == {"path": last["path"], "good": 2, "at": last["at"]}
+    said = backup._none({"path": "/a home/it's/x.backup", "good": 1, "at": last["at"]})
+    assert said.startswith("no backup yet in the folder of config.toml, but 1 good one in /a home/it's, the newest of ")
+    assert shlex.split(said.rpartition(": ")[2]) == ["taskdeck", "db", "restore", "/a home/it's/x.backup"]
+    await backups.backup(call)
+    assert backup_files.left_behind(call.home) is None
+
+
+async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(call: Call, configure: Configure, tmp_path: Path):
+    configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    asks = (backup_files.listed, backup_files.checked, lambda home: backup_files.store_of(home, None))
+
+    def each_is_told(said: str) -> None:
+        for ask in asks:
+            with pytest.raises(Storage, match=said):
+                ask(call.home)
+
+    each_is_told(f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk mounted")
+    (tmp_path / "disk").mkdir()
+    assert backup_files.listed(call.home) == [] and backup_files.checked(call.home)["checked"] == 0
+    taken = await backups.backup(call)
+    await backups.mirrored(call, Path(taken["path"]).parent)
+    (tmp_path / "disk").rename(tmp_path / "away")
+    each_is_told("is out of reach")
+    damage = restore_advice.advice(call.home, DamagedDatabase("it is damaged."))
+    assert damage.message.startswith("it is damaged. No backup of it can be seen: the folder of the backups is out of reach")
+    (tmp_path / "disk").mkdir()
+    each_is_told(f"the folder of the backups is gone: {tmp_path}/disk/there/")
+    elsewhere = f"{tmp_path}/away/{Path(taken['path']).relative_to(tmp_path / 'disk')}"
+    assert backup_files.checked(call.home, elsewhere) == well(1)
+
+
+async def test_verify_passes_by_what_others_named_as_we_do(call: Call):
+    await backups.backup(call)
+    (call.home / "backups" / ".verifying.image").mkdir()
+
+    assert (await backups.verify(call))["bad"] == []
+
+
+async def test_only_what_changed_is_stored_unless_the_whole_is_asked_for(call: Call):
+    first, second = await backups.backup(call), await backups.backup(call)
+    third = await backups.backup(call, full=True)
+
+    assert [row["kind"] for row in (first, second, third)] == ["full", "increment", "full"] and second["base"] == first["id"]
+    assert await backups.backups(call) == [{name: row[name] for name in row if name != "after"} for row in (first, second, third)]
+
+
+async def test_who_asked_for_a_backup_is_in_the_log(live: Call):
+    row = await backups.backup(live)
+
+    (operation,) = [one for one in await log.ls(live) if one["verb"] == "db backup"]
+    assert (operation["by"], operation["object"]) == ("ann", f"backup {row['id']}")
+
+
+async def test_a_program_is_run_after_a_backup_with_the_folder_as_its_last_word(call: Call, configure: Configure, tmp_path: Path):
+    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'ls "$1" > {tmp_path}/seen', "sh"]\n""")
+
+    row = await backups.backup(call)
+
+    assert row["after"] is None and f"{row['id']}.backup" in (tmp_path / "seen").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ('["/bin/sh", "-c", "echo no such host >&2; exit 3"]', "/bin/sh, which is run after a backup, exited 3: no such host"),
+        ('["/nowhere/rsync"]', "/nowhere/rsync, which is run after a backup, cannot be started: no such file or directory"),
+    ],
+)
+async def test_a_program_that_fails_is_told_and_the_backup_is_good(call: Call, configure: Configure, argv: str, said: str):
+    configure(f"[backup]\nafter = {argv}\n")
+
+    row = await backups.backup(call)
+
+    assert row["after"] == said and row["verified"]
+
+
+async def test_a_program_that_fails_is_told_once_and_stands_in_the_log(live: Call, configure: Configure):
+    configure('[backup]\nafter = ["/bin/false"]\n')
+    told: list[str] = []
+
+    row = await backups.backup(replace(live, note=told.append))
+
+    assert row["after"] == "/bin/false, which is run after a backup, exited 1" and told == []
+    (operation,) = [one for one in await log.ls(live) if one["verb"] == "db backup after"]
+    assert operation["object"] == f"backup {row['id']}" and operation["after"] == {"problem": row["after"]}
+
+
+async def test_who_waits_for_a_program_is_told_after_a_while(
+    call: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    os.mkfifo(tmp_path / "gate")
+    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate']\n""")
+    monkeypatch.setattr(backups, "SILENT", 0.01)
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        (tmp_path / "gate").write_text("go\n")
+
+    row = await backups.backup(replace(call, note=note))
+
+    assert row["after"] is None
+    assert told == [f"the backup {row['id']} is taken; waiting for /bin/sh, which is run after it"]
+
+
+async def test_what_restores_put_aside_goes_by_the_rule_of_the_backups(call: Call, configure: Configure):
+    path = call.db.path
+    days = ("2020-01-02", "2020-01-01", "2020-01-03")
+    old, older, newest = (path.with_name(f"{path.name}.before-restore-{day}T000000.000000") for day in days)
+    for one in (old, older, newest):
+        one.write_bytes(b"x" * 10)
+
+    await backups.backup(call, to=f"{call.home}/else")
+    found = backup_files.kept(call.home)
+    assert [file["path"] for file in found["files"]] == [str(older), str(old), str(newest)] and found["keep"] == 30 * 86400
+    await backups.backup(call)
+
+    assert [file["path"] for file in backup_files.kept(call.home)["files"]] == [str(newest)]
+    configure('[backup]\nkeep = "7d"\n')
+    assert backup_files.kept(call.home)["keep"] == 7 * 86400
+
+
+async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies(call: Call):
+    row, away = await backups.backup(call), await backups.backup(call, to=f"{call.home}/else")
+
+    for word in (row["id"][:20], f"{row['id']}.backup", row["path"], away["path"]):
+        assert await backups.verify(call, id=word) == well(1)
+    with pytest.raises(NoBackup, match="there is no backup /nowhere/x"):
+        await backups.verify(call, id="/nowhere/x")
+
+
+async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch):
+    first, second = await backups.backup(call, full=True), await backups.backup(call, full=True)
+    few = os.statvfs_result((4096, 4096, 100, 1, 1, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(space_errors.os, "statvfs", lambda path: few)
+    with pytest.raises(DiskFull, match="the files of 2 backups are well, but to build a backup up .* The check was not finished") as told:
+        await backups.verify(call)
+    assert told.value.hint == "Free space there, then try again."
+    Path(first["path"]).write_bytes(b"")
+
+    found = await backups.verify(call)
+
+    assert [bad["id"] for bad in found["bad"]] == [first["id"]] and second["verified"]
+
+
+async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
+    first, second = await backups.backup(call), await backups.backup(call)
+    assert await backups.verify(call) == well(2)
+    assert await backups.verify(call, id=first["id"]) == well(1)
+    data = bytearray(Path(second["path"]).read_bytes())
+    data[-40] ^= 1
+    Path(second["path"]).write_bytes(data)
+
+    found = await backups.verify(call)
+
+    assert found["bad"] == [{"id": second["id"], "problem": "its checksum is wrong"}] and found["checked"] == 2
+    assert [(row["id"], row["problem"]) for row in await backups.backups(call)] == [
+        (first["id"], None), (second["id"], "its checksum is wrong"),
+    ]  # fmt: skip
+    assert (await backups.backup(call))["base"] == first["id"]
+    assert trials.leftovers(call.home / "backups") == set()
+
+
+async def test_what_is_no_fault_of_the_backup_is_told_and_it_stays_good(call: Call, configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    configure('theme = "dark"\n')
+    first, second = await backups.backup(call), await backups.backup(call)
+    beside = call.home / "backups" / f"config-{first['id']}.toml"
+    text = beside.read_bytes()
+    beside.unlink()
+
+    for asked in (None, first["id"]):
+        found = await backups.verify(call, id=asked)
+        assert (found["bad"], found["odd"]) == ([], [{"id": first["id"], "problem": f"{beside.name} is gone or changed"}])
+        assert backup.said(found) == [f"{first['id']}: {beside.name} is gone or changed; it still counts as it did"]
+    beside.write_bytes(text)
+
+    def refused(self: Any, digest: str) -> str:
+        raise PermissionError(13, "Permission denied", self.path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tool.Opened, "_checked", refused)
+        found = await backups.verify(call)
+    why = "its file cannot be read: permission denied"
+    assert (found["bad"], found["odd"]) == ([], [{"id": row["id"], "problem": why} for row in (first, second)])
+
+    assert await backups.verify(call) == well(2)
+    assert all(row["verified"] for row in await backups.backups(call))
+
+
+async def test_a_base_that_is_bad_is_what_is_marked_and_not_the_one_that_was_asked_for(call: Call):
+    first, second = await backups.backup(call), await backups.backup(call)
+    data = bytearray(Path(first["path"]).read_bytes())
+    data[-40] ^= 1
+    Path(first["path"]).write_bytes(data)
+
+    found = await backups.verify(call, id=second["id"])
+
+    assert found["bad"] == [{"id": first["id"], "problem": "its checksum is wrong"}]
+    assert [line["id"] for line in tool.manifest(f"{call.home}/backups")[0] if line["what"] == "bad"] == [first["id"]]
+
+
+@pytest.mark.parametrize("trouble", [errno.EROFS, errno.ENOSPC])
+async def test_a_folder_that_takes_nothing_is_checked_all_the_same(call: Call, trouble: int, monkeypatch: pytest.MonkeyPatch):
+    first, second = await backups.backup(call, full=True), await backups.backup(call, full=True)
+    folder, create = call.home / "backups", os.open
+
+    def refuse(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_CREAT and os.fspath(path).startswith(os.fspath(folder)):
+            raise OSError(trouble, os.strerror(trouble), path)
+        return create(path, flags, *more, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert await backups.verify(call) == well(2)
+        Path(first["path"]).write_bytes(Path(first["path"]).read_bytes()[:-1] + b"\0")
+        assert [bad["id"] for bad in (await backups.verify(call))["bad"]] == [first["id"]]
+    assert trials.leftovers(folder) == set() and second["verified"]
+
+
+async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiting_can_be_given_up(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await backups.backup(call)
+    reached, ended, taken, take = threading.Event(), threading.Event(), backup_folder.taken, backups.take
+
+    def taking(*args: Any) -> Any:
+        try:
+            return take(*args)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(backups, "take", taking)
+    with backup_folder.alone(call.home / "backups"):
+        monkeypatch.setattr(backup_folder, "taken", lambda fd: taken(fd) or reached.set())
+        asked = asyncio.create_task(backups.backup(call))
+        await asyncio.to_thread(reached.wait, 20)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await asyncio.to_thread(ended.wait, backup_folder.PATIENCE / 2), "its thread has ended"
+        monkeypatch.setattr(backup_folder, "PATIENCE", 0.01)
+        with pytest.raises(Storage, match=r"another process is at work in the folder .* No backup was taken\. Try again"):
+            take(call.db.path, call.home / "backups", backups.Rules())
+        with pytest.raises(Storage, match=r"another process is at work .* The check was not finished\. Try again"):
+            backup_files.checked(call.home)
+    assert len(backup_files.listed(call.home)) == 1
+
+
+async def test_one_program_is_run_after_the_other(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    script = f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir {tmp_path}/busy"
+    chosen = backups.Settings(after=("/bin/sh", "-c", script))
+
+    assert await asyncio.gather(*(backups.hook(tmp_path, chosen, tmp_path) for _ in range(3))) == [None] * 3
+
+
+async def test_a_program_that_takes_long_goes_on_where_a_runtime_is_up_and_is_recorded(
+    live: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    os.mkfifo(tmp_path / "gate")
+    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate; exit 3']\n""")
+    monkeypatch.setattr(backups, "LONG_ENOUGH", 0.01)
+    told: list[str] = []
+
+    row = await backups.backup(replace(live, note=told.append))
+
+    assert row["after"] is None and told == ["/bin/sh goes on; whether it failed will stand in: taskdeck operations"]
+    (running,) = backups._RUNNING
+    await asyncio.to_thread((tmp_path / "gate").write_text, "go\n")
+    assert await running == "/bin/sh, which is run after a backup, exited 3"
+    assert [one["object"] for one in await log.ls(live) if one["verb"] == "db backup after"] == [f"backup {row['id']}"]
+
+
+async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: Call):
+    (call.home / "backups").mkdir()
+    old, newest = (call.home / "backups" / f"before-000{n}-2020-01-0{n}T080000.000000Z.db" for n in (1, 2))
+    old.touch()
+    newest.touch()
+
+    await backups.backup(call)
+
+    assert (old.exists(), newest.exists()) == (False, True)
+
+
+async def test_of_a_database_that_has_lost_its_version_none_is_taken(call: Call):
+    with closing(sqlite3.connect(call.db.path)) as c:
+        c.execute("DELETE FROM alembic_version")
+        c.commit()
+
+    with pytest.raises(DamagedDatabase, match="0 rows of alembic_version"):
+        await backups.backup(call)
+
+    assert backup_files.listed(call.home) == []
+
+
+async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):
+    assert await backups.verify(call) == well(0)
+    with pytest.raises(NoBackup):
+        await backups.verify(call, id="20260101T000000Z-full")
+    assert not (call.home / "backups").exists()
+
+
+async def test_one_that_nobody_waits_for_any_more_is_given_up_and_leaves_nothing(call: Call, monkeypatch: pytest.MonkeyPatch):
+    reached, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    write = backup_create.write
+
+    def slowly(*args: Any) -> None:
+        reached.set()
+        go_on.wait(20)
+        try:
+            write(*args)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(backup_create, "write", slowly)
+    asked = asyncio.create_task(backups.backup(call))
+    await asyncio.to_thread(reached.wait, 20)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    go_on.set()
+    await asyncio.to_thread(ended.wait, 20)
+
+    monkeypatch.undo()
+    with backup_folder.alone(call.home / "backups"):
+        assert Store(call.home / "backups").backups() == [] and trials.leftovers(call.home / "backups") == set()

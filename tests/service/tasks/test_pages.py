@@ -1,0 +1,203 @@
+"""Lists a page at a time, what a filter line chooses, and what a selection comes to before anything is done to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import client
+from app.core.filter_query import STATES
+from app.errors import NotFound, Usage
+from app.service.context import Call
+from app.service.registry import VERBS, answer
+from app.service.tasks import actions, submit
+from app.service.tasks.pages import COLUMNS, browse, review
+from db.engine import open_database
+from tests.db.builders import Made
+from tests.service.calls import execute, submitted
+
+
+async def page(call: Call, **args: Any) -> dict[str, Any]:
+    """What the verb answers, as it comes over the socket, its rows as dicts."""
+    said = json.loads(json.dumps(await answer(call, "browse", args)))
+    return said | {"rows": [dict(zip(said["columns"], row, strict=True)) for row in said["rows"]]}
+
+
+async def numbers(call: Call, **args: Any) -> list[int]:
+    return [row["number"] for row in (await page(call, **args))["rows"]]
+
+
+async def three(call: Call) -> None:
+    """Three tasks: #1 encode one, #2 encode two, #3 load."""
+    for name, options in (("encode one", {"priority": 5}), ("encode two", {"tags": {"env": "prod"}}), ("load", {"hold": True})):
+        await submitted(call, name=name, **options)
+
+
+async def test_a_page_has_its_columns_and_says_what_lies_around_it(call: Call):
+    await three(call)
+
+    said = await page(call, limit=2)
+
+    assert tuple(said["columns"]) == COLUMNS
+    assert [row["name"] for row in said["rows"]] == ["load", "encode two"]
+    assert {name: said[name] for name in ("more_before", "more_after", "total", "of", "lag", "complete", "stopped")} == {
+        "more_before": False, "more_after": True, "total": 3, "of": 3, "lag": 3, "complete": True, "stopped": None,
+    }  # fmt: skip
+    assert said["rows"][1]["tags"] == {"env": "prod"} and said["rows"][1]["at"] == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "found"),
+    [("after", [1]), ("from", [2, 1]), ("before", [3])],
+)
+async def test_a_page_begins_after_before_or_at_a_row(call: Call, way: str, found: list[int]):
+    await three(call)
+
+    assert await numbers(call, at=[2, 2], way=way) == found
+
+
+async def test_a_list_may_be_in_another_order_and_from_its_other_end(call: Call):
+    await three(call)
+
+    assert await numbers(call, order="name", down=False) == [1, 2, 3]
+    assert await numbers(call, order="priority") == [1, 3, 2]
+    assert await numbers(call, order="started", way="before", limit=1) == [1]
+    assert await numbers(call, order="priority", at=[0, 3]) == [2]
+
+
+async def test_rows_say_why_they_wait_and_how_they_run(call: Call):
+    await three(call)
+    await execute(call, "UPDATE tasks SET status = 'queued' WHERE number = 2")
+
+    def start(c: Any) -> None:
+        made = Made(c)
+        made.run(c.exec_driver_sql("SELECT uuid FROM tasks WHERE number = 1").scalar_one())
+
+    await call.db.write(start)
+    rows = {row["number"]: row for row in (await page(call))["rows"]}
+
+    assert (rows[1]["status"], rows[1]["run"], rows[1]["why"]) == ("running", "running", None)
+    assert (rows[2]["run"], rows[2]["why"]) == (None, "nothing starts: no runtime is up")
+    assert rows[3]["why"] == rows[2]["why"]
+    assert await numbers(call, filter="status:active") == [1]
+    assert await numbers(call, filter="status:starting") == []
+
+
+async def test_every_row_of_a_page_says_why_it_waits(call: Call):
+    specs = [{"argv": ["true"], "hold": True} for _ in range(130)]
+    await submit.submit(call, tasks=specs)
+    assert all(row["why"] for row in (await page(call))["rows"])
+
+
+async def test_parameters_and_commands_are_not_in_a_page(call: Call):
+    await submitted(call, name="get", argv=["get", "--token", "hunter2"])
+    await execute(call, 'UPDATE tasks SET parameters = \'{"token": "hunter2"}\'')
+
+    assert "hunter2" not in json.dumps(await page(call))
+    assert await numbers(call, filter="hunter2") == []
+    assert await numbers(call, filter="--token") == [1]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"order": "nmae"}, "tasks have no such order; there are number,"),
+        ({"way": "up"}, "way is after, before or from"),
+        ({"limit": 0}, "way is after"),
+        ({"limit": 10_000}, "way is after"),
+        ({"at": [1]}, "at is the place of a row"),
+        ({"at": ["x", 1]}, "at is the place of a row"),
+        ({"at": [1, 10**30]}, "at is the place of a row"),
+        ({"at": [1, "1"]}, "at is the place of a row"),
+        ({"at": "ab"}, "at is the place of a row"),
+        ({"order": "name", "at": [1, 1]}, "at is the place of a row"),
+        ({"filter": "status:faild"}, 'there is no state "faild". Nearest: failed.'),
+        ({"filter": "\udcff"}, '"'),
+    ],
+)
+async def test_what_cannot_be_listed_is_told(call: Call, args: dict[str, Any], said: str):
+    with pytest.raises(Usage) as told:
+        await page(call, **args)
+
+    assert str(told.value).startswith(said)
+
+
+async def test_a_queue_that_there_is_not_is_told_with_the_nearest(call: Call):
+    with pytest.raises(NotFound, match='no queue "defualt". Nearest: default.'):
+        await page(call, filter="queue:defualt")
+
+
+async def test_a_review_counts_and_names_what_a_filter_chooses(call: Call):
+    await three(call)
+    await submitted(call, name="after", after=[1])
+    await submitted(call, name="last", after=[4])
+
+    said = await review(call, filter="encode")
+
+    assert (said["total"], said["statuses"], said["dependants"], said["refused"]) == (2, {"queued": 2}, 2, [])
+    assert [row["name"] for row in said["first"]] == ["encode two", "encode one"]
+    assert (await review(call, ids=[1, 4, 99]))["dependants"] == 1
+    assert len((await review(call, ids=[1, 4, 99]))["refused"]) == 1
+    assert [len((await review(call, **what, first=1))["first"]) for what in ({"filter": "encode"}, {"ids": [1, 4]})] == [1, 1]
+
+
+async def test_a_verb_takes_what_a_filter_keeps_and_what_the_list_shows(call: Call):
+    await three(call)
+    shown = await numbers(call, filter="encode !two")
+
+    done = await actions.cancel(call, select={"filter": "encode !two"})
+
+    assert [row["number"] for row in done["done"]] == shown == [1]
+    assert (await actions.retry(call, select={"filter": "status:cancelled"}))["done"][0]["number"] == 1
+    assert [row["number"] for row in (await actions.front(call, select={"filter": "encode"}))["done"]] == [2, 1]
+    assert (await actions.set_(call, select={"filter": "#2"}, fields={"name": "renamed"}))["done"][0]["number"] == 2
+    assert await numbers(call, filter="renamed") == [2]
+
+
+async def test_what_left_the_filter_meanwhile_is_left_alone(call: Call, monkeypatch: pytest.MonkeyPatch):
+    await three(call)
+    monkeypatch.setattr(actions, "BATCH", 1)
+    write, parts = call.db.write, []
+
+    async def slowly(fn: Any, *args: Any) -> Any:
+        if parts:
+            await write(lambda c: c.exec_driver_sql("UPDATE tasks SET name = 'other' WHERE number = 1"))
+        parts.append(fn)
+        return await write(fn, *args)
+
+    monkeypatch.setattr(call.db, "write", slowly)
+
+    done = await actions.hold(call, select={"filter": "encode"})
+
+    assert [row["number"] for row in done["done"]] == [2]
+
+
+@pytest.mark.parametrize("line", ["", "   ", '""', 5, ["encode"]])
+async def test_a_filter_that_says_nothing_never_means_all(call: Call, line: Any):
+    await three(call)
+
+    with pytest.raises(Usage):
+        await actions.cancel(call, select={"filter": line})
+
+    assert await numbers(call, filter="!status:cancelled") == [3, 2, 1]
+
+
+async def test_a_filter_is_the_only_selection(call: Call):
+    with pytest.raises(Usage, match="the only selection"):
+        await actions.cancel(call, select={"filter": "encode", "queue": "default"})
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_every_state_can_be_asked_for(call: Call, state: str):
+    assert await numbers(call, filter=f"status:{state}") == []
+
+
+async def test_lists_are_read_without_a_runtime_from_a_database_that_is_not_written(call: Call, home: Path):
+    await three(call)
+    assert {"browse", "review"} <= client.READING and {"browse", "review"} <= VERBS.keys()
+
+    async with open_database(call.db.path, writable=False) as db:
+        assert len((await browse(Call(db, "", home), filter="encode"))["rows"]) == 2

@@ -1,0 +1,277 @@
+"""What can be asked about tasks, and that each answer is the whole truth with the database's names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from app.errors import Conflict, NotFound, Usage
+from app.service import dispatch_view
+from app.service import operations as log
+from app.service.context import Call
+from app.service.definitions import queues
+from app.service.tasks import actions, lookup, views
+from db import timestamps
+from db.rows import InstanceRow, TaskRow
+from tests.service.calls import execute, submitted
+
+
+async def numbers(call: Call, **asked: Any) -> list[int]:
+    return [row["number"] for row in (await views.ls(call, **asked))["tasks"]]
+
+
+async def test_tasks_are_listed_newest_first_and_cut_with_the_counts(call: Call):
+    for _ in range(5):
+        await submitted(call)
+
+    found = await views.ls(call, limit=2)
+
+    assert [row["number"] for row in found["tasks"]] == [5, 4]
+    assert (found["total"], found["of"]) == (5, 5)
+    assert await numbers(call, limit=0) == [5, 4, 3, 2, 1]
+
+
+async def test_a_listed_task_has_all_columns_and_why_it_waits(call: Call):
+    await submitted(call, hold=True)
+
+    (row,) = (await views.ls(call))["tasks"]
+
+    assert set(TaskRow._fields) | {"wait_short", "expected"} <= row.keys()
+    assert row["wait_short"] is not None and len(row["wait_short"]) <= 44
+
+
+async def test_a_list_is_chosen_by_status_queue_name_tag_and_age(call: Call, worker):
+    await submitted(call, name="a", tags={"team": "ml", "run": "7"})
+    await submitted(call, name="b", tags={"team": "ops"})
+    await worker.run(2, 1)
+
+    assert await numbers(call, status="failed") == [2]
+    assert await numbers(call, status=["failed", "queued"]) == [2, 1]
+    assert await numbers(call, status="timed-out") == []
+    assert await numbers(call, name="a") == [1]
+    assert await numbers(call, tag={"team": "ml", "run": "7"}) == [1]
+    assert await numbers(call, tag={"team": "ml", "run": "8"}) == []
+    assert await numbers(call, queue="default", since=3600) == [2, 1]
+
+
+async def test_a_run_of_which_only_the_limit_is_known_may_end_at_any_time_before_it(call: Call, worker):
+    await submitted(call, name="parent", timeout="10m")
+    await worker.start(1)
+    await submitted(call, name="child", after=[1])
+    parent, child = await call.db.read(lambda c: [lookup.task(c, number) for number in (1, 2)])
+
+    ((run,), why) = await call.db.read(lambda c: _seen(c, child))
+
+    assert parent.status == "running" and not run.known and run.ends_in == run.limit
+    assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
+
+
+async def test_of_a_run_that_takes_longer_than_those_before_it_the_limit_is_still_known(call: Call, worker):
+    """A command must not keep others from starting before a place that is kept, because it was quicker the last times."""
+    for number in (1, 2, 3):
+        await submitted(call, name="sync")
+        await worker.run(number, 0)
+    await submitted(call, name="sync", timeout="10m")
+    await worker.start(4)
+    await submitted(call, name="child", after=[4])
+    begun = "UPDATE instances SET start_time = ? WHERE end_time IS NULL"
+    await execute(call, begun, timestamps.stamp(timestamps.utcnow() - timedelta(seconds=60)))
+    child = await call.db.read(lambda c: lookup.task(c, 5))
+
+    ((run,), why) = await call.db.read(lambda c: _seen(c, child))
+
+    assert not run.known and run.ends_in == run.limit and 500 < run.limit <= 540
+    assert why.expected_in == (0.0, run.limit)
+
+
+def _seen(c: Connection, child: TaskRow) -> tuple[Any, Any]:
+    """The active runs, and when the child is expected."""
+    seen = dispatch_view.view(c, dispatch_view.Habits())
+    return seen.active, dispatch_view.reasons(c, dispatch_view.Habits(), [child], None, seen)[child.uuid]
+
+
+async def test_the_default_list_leaves_out_what_ended_over_a_day_ago(call: Call, worker):
+    for _ in range(3):
+        await submitted(call)
+    await worker.run(1)
+    await worker.run(2)
+    await execute(call, "UPDATE tasks SET ended_at = '2000-01-01T00:00:00.000000Z' WHERE number = 1")
+
+    found = await views.ls(call, recent=True)
+
+    assert ([row["number"] for row in found["tasks"]], found["total"], found["of"]) == ([3, 2], 2, 3)
+
+
+async def test_an_unknown_state_or_queue_is_told_with_the_nearest(call: Call):
+    with pytest.raises(Usage, match="Nearest: failed"):
+        await views.ls(call, status="faild")
+    with pytest.raises(NotFound, match="Nearest: default"):
+        await views.ls(call, queue="defualt")
+
+
+async def test_show_tells_runs_parents_children_and_history(call: Call, worker):
+    await submitted(call, name="first", retries=1, retry_delay=0)
+    await submitted(call, name="second", after=["first"])
+    await worker.run(1, 1)
+    await worker.run(1, 0, logs="hello\nworld\n", log_bytes=12)
+
+    first, second = await views.show(call, id=1), await views.show(call, id=2)
+
+    assert [(run["attempt"], run["status"], run["exit_code"]) for run in first["instances"]] == [
+        (1, "failed", 1),
+        (2, "succeeded", 0),
+    ]
+    assert set(InstanceRow._fields) <= first["instances"][0].keys()
+    assert first["children"] == [{"number": 2, "name": "second", "status": "queued", "kind": "success"}]
+    assert second["parents"] == [{"number": 1, "name": "first", "status": "succeeded", "kind": "success"}]
+    assert first["last_lines"] == ["hello", "world"]
+    assert [(event["status"], event["by"]) for event in second["events"]] == [
+        ("queued", "ann"),
+        ("blocked", "taskdeck"),
+        ("queued", "taskdeck"),
+    ]
+    assert (first["place"], second["place"]) == (None, {"position": 0, "total": 1})
+
+
+async def test_why_says_each_thing_that_keeps_a_task_waiting(live: Call, worker):
+    await queues.queue_set(live, name="default", capacity=1)
+    await submitted(live, name="runs")
+    await worker.start(1)
+    await submitted(live, name="waits")
+    await submitted(live, name="held", hold=True)
+    await submitted(live, name="later", at="2h")
+    await submitted(live, name="after", after=["runs"])
+
+    answers = await views.why(live, ids=[1, 2, 3, 4, 5])
+
+    codes = {row["name"]: row["reasons"][0]["code"] for row in answers}
+    assert codes == {
+        "runs": "running",
+        "waits": "queue-full",
+        "held": "held",
+        "later": "not-before",
+        "after": "dependency",
+    }
+    texts = {row["name"]: row["reasons"][0]["text"] for row in answers}
+    assert "queue default is full (1 of 1)" in texts["waits"]
+    assert "held by ann" in texts["held"] and "after #1 runs" in texts["after"]
+    assert all(len(reason["short"]) <= 44 for row in answers for reason in row["reasons"])
+
+
+async def test_a_set_time_is_the_expected_start_only_where_nothing_else_keeps_it_waiting(live: Call):
+    await submitted(live, at="2h")
+    (free,) = await views.why(live, ids=[1])
+    await queues.queue_pause(live, name="default")
+    (closed,) = await views.why(live, ids=[1])
+
+    assert free["expected_start"] and closed["expected_start"] is None
+    assert [reason["code"] for reason in closed["reasons"]] == ["not-before", "queue-paused"]
+
+
+async def test_why_of_an_ended_task_says_how_it_ended(live: Call, worker):
+    await submitted(live)
+    await submitted(live)
+    await worker.run(1, 3, logs="it began\nno such file\n\n")
+    await worker.run(2, 0, logs="done\n")
+
+    answer, well = await views.why(live, ids=[1, 2])
+
+    assert answer["reasons"] == [{"code": "ended", "text": "it has ended, failed: exit 3", "short": "failed: exit 3"}]
+    assert (answer["last_lines"], well["last_lines"]) == (["it began", "no such file"], [])
+
+
+async def test_why_without_a_runtime_says_that_first(call: Call):
+    await submitted(call)
+
+    ((answer),) = await views.why(call, ids=[1])
+
+    assert answer["reasons"][0]["code"] == "halted"
+
+
+async def test_why_of_everything_counts_by_reason(live: Call, worker):
+    await queues.queue_set(live, name="default", capacity=0)
+    for _ in range(3):
+        await submitted(live)
+    await submitted(live, hold=True)
+
+    found = await views.why(live)
+
+    assert (found["total"], sum(group["count"] for group in found["groups"])) == (4, 4)
+    assert {"text": "are held", "count": 1} in found["groups"]
+
+
+async def test_runs_are_listed_of_one_task_and_of_all(call: Call, worker):
+    await submitted(call)
+    await submitted(call)
+    first, second = await worker.run(1), await worker.run(2)
+
+    assert [row["runid"] for row in await views.instances(call)] == [second, first]
+    assert [row["runid"] for row in await views.instances(call, id=1)] == [first]
+    assert [row["runid"] for row in await views.instances(call, limit=1)] == [second]
+
+
+async def test_the_log_of_the_latest_run_of_one_attempt_and_of_all(call: Call, worker):
+    await submitted(call, retries=1, retry_delay=0)
+    runs = [await worker.run(1, code, logs=f"run {code}", log_bytes=5) for code in (1, 0)]
+
+    latest = await views.log(call, id=1)
+    assert [(row["runid"], row["logs"], row["attempt"]) for row in latest["runs"]] == [(runs[1], "run 0", 2)]
+    assert latest["runs"][0]["path"] == f"{call.home}/runs/{runs[1][-2:]}/{runs[1]}.log"
+    assert [row["runid"] for row in (await views.log(call, id=1, attempt="1"))["runs"]] == [runs[0]]
+    assert [row["runid"] for row in (await views.log(call, id=1, attempt="all"))["runs"]] == runs
+    with pytest.raises(Usage, match="#1 has no attempt 3; it made 2"):
+        await views.log(call, id=1, attempt=3)
+
+
+async def test_the_log_of_a_waiting_task_says_why_it_waits(call: Call):
+    await submitted(call, hold=True)
+
+    found = await views.log(call, id=1)
+
+    assert found["runs"] == [] and found["why"] is not None
+
+
+async def test_the_operation_log_is_newest_first(call: Call):
+    await submitted(call)
+    await actions.cancel(call, ids=[1])
+
+    rows = await log.ls(call, limit=2)
+
+    assert [(row["verb"], row["by"]) for row in rows] == [("cancel", "ann"), ("submit", "ann")]
+
+
+async def test_an_ambiguous_name_is_refused_by_every_reading_verb(call: Call):
+    for _ in range(2):
+        await submitted(call, name="twin")
+
+    for look in (
+        views.show(call, id="twin"),
+        views.log(call, id="twin"),
+        views.why(call, ids=["twin"]),
+        views.instances(call, id="twin"),
+    ):
+        with pytest.raises(Conflict, match="#2, #1"):
+            await look
+
+
+async def test_too_few_runs_are_not_remembered_for_long(call: Call, monkeypatch: pytest.MonkeyPatch):
+    """A screen that asks anew and one that asked before must not tell different ends."""
+    moment, runs = [1000.0], list[float]()
+    monkeypatch.setattr(dispatch_view.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(dispatch_view.reads, "past_run_seconds", lambda c, template: runs)
+    habits = dispatch_view.Habits()
+
+    async def usual() -> Any:
+        return await call.db.read(lambda c: habits.of(c, "encode"))
+
+    assert await usual() is None
+    runs += [6.0, 7.0, 8.0]
+    moment[0] += 2.0
+    found = await usual()
+    assert found is not None and found.median == 7.0
+    runs[:] = [60.0] * 3
+    moment[0] += 29.0
+    assert await usual() == found

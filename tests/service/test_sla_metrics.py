@@ -1,0 +1,420 @@
+"""Rules on figures of Taskdeck itself: one alert each, which fires, is read as of now, and resolves."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.util import await_only
+
+from app.core.metrics import METRICS
+from app.errors import NotFound, Refused, Usage
+from app.service import alerts, board
+from app.service.context import Call
+from app.service.definitions import apply, queues, slas
+from app.service.tasks import detail
+from app.service.undo import undo
+from db import timestamps
+from db.maintenance.slow_queries import SLOW, WAIT
+from db.queries import alerts as db_alerts
+from db.queries import metrics as figures
+from tests.service.calls import a_call, execute, operations, submitted
+
+MINUTE = 60.0
+
+
+@pytest.fixture
+async def call(tmp_path: Path) -> AsyncIterator[Call]:
+    async with a_call(tmp_path) as found:
+        yield found
+
+
+def ago(seconds: float) -> str:
+    return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=seconds))
+
+
+async def replica(call: Call, minutes: float | None = None, chosen: float = 60) -> None:
+    """A replica that was chosen so many minutes ago, and whose last whole copy was begun so many ago."""
+    synced = ago(minutes * MINUTE) if minutes is not None else None
+    await execute(call, "DELETE FROM replicas")
+    row = ("there", "here", synced, ago(chosen * MINUTE), ago(chosen * MINUTE))
+    await execute(call, "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?)", *row)
+
+
+async def backup(call: Call, hours: float, problem: str | None = None, checked: bool = True) -> None:
+    at = ago(hours * 3600)
+    folder = call.home / "backups"
+    folder.mkdir(exist_ok=True)
+    (folder / at).touch()
+    statement = "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?)"
+    await execute(call, statement, at, at if checked else None, problem, at, at)
+
+
+async def counted(call: Call, name: str, minutes: float, value: int) -> None:
+    """What was slow, or waited, so many minutes ago."""
+    at = ago(minutes * MINUTE)
+    statement = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?)"
+    await execute(call, statement, name + at[:16], value, at, at)
+
+
+async def fresh(call: Call, **more: Any) -> dict[str, Any]:
+    """A rule that a replica is less than 5 minutes old."""
+    given = {"name": "replica-fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+    return await slas.create(call, **given | more)
+
+
+async def look(call: Call) -> tuple[int, int]:
+    """What the duty does, at most: alerts that fired and resolved, none when a look is not worth it."""
+    if not await call.db.read(slas.due, timestamps.utcnow()):
+        return 0, 0
+    done = await call.db.write(slas.evaluate, timestamps.utcnow())
+    return done.fired, done.resolved
+
+
+async def stored(call: Call) -> list[tuple[str, str, str]]:
+    return [tuple(row) for row in await execute(call, "SELECT status, object, text FROM alerts ORDER BY id")]
+
+
+def test_every_metric_can_be_read():
+    assert figures.FIGURES.keys() == METRICS.keys()
+
+
+async def test_a_figure_at_its_limit_fires_once_and_resolves_when_it_is_below_again(call: Call) -> None:
+    await fresh(call)
+    await replica(call, minutes=4)
+    assert await look(call) == (0, 0)
+    await replica(call, minutes=7)
+    assert await look(call) == (1, 0)
+    assert [await look(call) for _ in range(3)] == [(0, 0)] * 3
+    (row,) = await alerts.ls(call)
+    assert (row["sla"], row["severity"], row["status"], row["object"]) == ("replica-fresh", "critical", "firing", "taskdeck")
+    assert (row["text"], row["short"], row["limit"], row["metric"]) == ("replica 7m old, allowed 5m", "7m > 5m", 300.0, "replica-lag")
+    assert 420 <= row["value"] < 430 and row["task_uuid"] is None
+    assert 120 <= (timestamps.utcnow() - timestamps.parse(row["since"])).total_seconds() < 130
+    await replica(call, minutes=0)
+    assert await look(call) == (0, 1)
+    assert await stored(call) == [("resolved", "taskdeck", "replica 0s old, allowed 5m")]
+    assert await alerts.ls(call) == [] and await look(call) == (0, 0)
+
+
+async def test_a_figure_that_is_too_high_again_is_another_alert_and_what_was_is_told(call: Call) -> None:
+    await fresh(call)
+    for minutes in (7, 1, 9):
+        await replica(call, minutes=minutes)
+        assert sum(await look(call)) == 1
+    assert [status for status, _, _ in await stored(call)] == ["resolved", "firing"]
+    shown = await alerts.show(call, id=(await alerts.ls(call))[0]["id"])
+    history = await slas.history(call, name="replica-fresh")
+    assert history["was"] == shown["was"] and len(history["was"]) == 1
+    assert history["was"][0]["since"] < history["was"][0]["until"]
+    assert (history["runs"], history["stands"], shown["runs"], shown["task"]) == ([], "replica 9m old", [], None)
+    assert shown["rule"]["words"] == "replica-lag stays below 5m"
+    (rule,) = await slas.ls(call)
+    assert (rule["open"], rule["late"]) == ({"firing": 1}, 1)
+
+
+async def test_an_open_alert_is_read_as_of_now_and_nothing_is_written_for_it(call: Call) -> None:
+    await fresh(call)
+    await replica(call, minutes=6)
+    await look(call)
+    await replica(call, minutes=12)
+    before = await execute(call, "SELECT text, updated_at FROM alerts")
+    assert [row["text"] for row in await alerts.ls(call)] == ["replica 12m old, allowed 5m"]
+    assert [line.why for line in (await call.db.read(board.read, call)).alerts] == ["replica 12m old, allowed 5m"]
+    assert await look(call) == (0, 0)
+    assert await execute(call, "SELECT text, updated_at FROM alerts") == before
+
+
+async def test_an_idle_look_writes_nothing_and_reads_little(call: Call) -> None:
+    for at, metric in enumerate(METRICS):
+        value = {"slow-queries": 20, "wal-size": "1T"}.get(metric, "5d")
+        await fresh(call, name=f"rule-{at}", metric=metric, value=value)
+    asked: list[str] = []
+
+    def due(c: Any) -> bool:
+        driver: Any = c.connection.driver_connection
+        await_only(driver.set_trace_callback(asked.append))
+        found = slas.due(c, timestamps.utcnow())
+        await_only(driver.set_trace_callback(None))
+        return found
+
+    assert not await call.db.read(due)
+    assert len(asked) <= 8 and {text.split()[0] for text in asked} == {"SELECT", "PRAGMA"}, asked
+
+
+async def test_what_there_is_not_makes_no_alert_and_says_so(call: Call) -> None:
+    await fresh(call)
+    await fresh(call, name="backed-up", metric="backup-age", value="2h")
+    assert await look(call) == (0, 0)
+    assert {row["name"]: (row["now"], row["stands"]) for row in await slas.ls(call)} == {
+        "replica-fresh": (None, "no replica"), "backed-up": (None, "no backup"),
+    }  # fmt: skip
+
+
+async def test_a_replica_that_is_taken_away_resolves_the_alert(call: Call) -> None:
+    await fresh(call)
+    await replica(call, minutes=7)
+    await look(call)
+    await execute(call, "DELETE FROM replicas")
+    assert await look(call) == (0, 1)
+    assert await stored(call) == [("resolved", "taskdeck", "no replica")]
+
+
+async def test_a_replica_that_was_never_made_is_as_old_as_the_wish_for_it(call: Call) -> None:
+    await fresh(call)
+    await replica(call, chosen=8)
+    assert await look(call) == (1, 0)
+    assert (await alerts.ls(call))[0]["text"] == "replica 8m old, allowed 5m"
+
+
+async def test_only_a_backup_that_is_good_counts(call: Call) -> None:
+    await fresh(call, metric="backup-age", value="2h")
+    await backup(call, hours=3)
+    await backup(call, hours=1, problem="bad sha256")
+    await backup(call, hours=0.5, checked=False)
+    assert await look(call) == (1, 0)
+    assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
+    await backup(call, hours=0.1)
+    assert await look(call) == (0, 1)
+
+
+async def test_a_backup_whose_file_is_gone_counts_no_more(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.service.database.backups.LOOK_AGAIN", 0.0)
+    await fresh(call, metric="backup-age", value="2h")
+    await backup(call, hours=3)
+    await backup(call, hours=1)
+    assert await look(call) == (0, 0)
+    older, newer = sorted((call.home / "backups").iterdir())
+    newer.unlink()
+    assert await look(call) == (1, 0)
+    assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
+    older.unlink()
+    assert await call.db.read(slas.unreadable, timestamps.utcnow()) == {
+        "backup-age": "cannot be read: there is no good backup any more (its file is gone)"
+    }  # fmt: skip
+    assert await look(call) == (0, 0)
+
+
+async def test_what_was_slow_counts_for_an_hour(call: Call) -> None:
+    await fresh(call, metric="slow-queries", value=20)
+    await fresh(call, name="waits", metric="lock-wait", value="250ms")
+    await counted(call, SLOW, 90, 500)
+    await counted(call, WAIT, 90, 9_000_000)
+    await counted(call, SLOW, 30, 12)
+    await counted(call, WAIT, 30, 249_000)
+    assert await look(call) == (0, 0)
+    assert {row["name"]: row["now"] for row in await slas.ls(call)} == {"replica-fresh": 12.0, "waits": 0.249}
+    await counted(call, SLOW, 10, 8)
+    await counted(call, WAIT, 10, 1_240_000)
+    assert await look(call) == (2, 0)
+    assert {row["text"] for row in await alerts.ls(call)} == {
+        "slow statements in an hour: 20, allowed 20", "longest wait for the lock 1.2s, allowed 250ms",
+    }  # fmt: skip
+
+
+async def test_the_size_of_the_log_is_that_of_its_file(call: Call) -> None:
+    await fresh(call, metric="wal-size", value="1K")
+    (rule,) = await slas.ls(call)
+    assert rule["now"] == Path(f"{call.db.path}-wal").stat().st_size > 1024
+    assert (rule["limit"], rule["unit"]) == (1024.0, "bytes")
+    assert await look(call) == (1, 0)
+
+
+async def test_it_is_acknowledged_silenced_and_ranked_as_any_alert(call: Call) -> None:
+    await fresh(call)
+    await fresh(call, name="old-backup", metric="backup-age", value="2h", severity="warning")
+    await replica(call, minutes=7)
+    await backup(call, hours=3)
+    await look(call)
+    assert [row["sla"] for row in await alerts.ls(call)] == ["replica-fresh", "old-backup"]
+    await alerts.ack(call, ids=["replica-fresh"])
+    assert ("alert ack", "alert replica-fresh on taskdeck") in await operations(call)
+    assert await look(call) == (0, 0)
+    first = (await alerts.ls(call))[0]
+    assert (first["status"], first["acknowledged_by"]) == ("acknowledged", "ann")
+    await alerts.silence(call, ids=[first["id"]], until="5h")
+    assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [("old-backup", "firing"), ("replica-fresh", "silenced")]
+    await undo.undo(call, ids=[row[0] for row in await execute(call, "SELECT id FROM operations WHERE verb LIKE 'alert %'")])
+    assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [("replica-fresh", "firing"), ("old-backup", "firing")]
+    await replica(call, minutes=0)
+    assert await look(call) == (0, 1)
+
+
+async def test_alerts_about_the_runtime_and_those_of_rules_leave_each_other_alone(call: Call) -> None:
+    await fresh(call, name="replica")
+    await replica(call, minutes=7)
+    await look(call)
+    await call.db.write(db_alerts.system, {"replica": "the replica is 420 s old"})
+    assert len(await alerts.ls(call)) == 2
+    await call.db.write(db_alerts.system, {})
+    assert [row["text"] for row in await alerts.ls(call)] == ["replica 7m old, allowed 5m"]
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"value": "10m"}, {"metric": "backup-age"}])
+async def test_a_rule_that_is_changed_or_turned_off_closes_its_alert(call: Call, change: dict[str, Any]) -> None:
+    await fresh(call)
+    await replica(call, minutes=7)
+    await look(call)
+    await slas.set_(call, name="replica-fresh", **change)
+    assert await alerts.ls(call) == [] and await look(call) == (0, 0)
+    await undo.undo(call, ids=[(await execute(call, "SELECT max(id) FROM operations"))[0][0]])
+    assert await look(call) == (1, 0)
+
+
+async def test_a_rule_is_rated_anew_and_taken_away_with_its_alert(call: Call) -> None:
+    await fresh(call)
+    await replica(call, minutes=7)
+    await look(call)
+    await slas.set_(call, name="replica-fresh", severity="info")
+    assert [row["severity"] for row in await alerts.ls(call)] == ["info"]
+    await slas.rm(call, name="replica-fresh")
+    assert await alerts.ls(call) == []
+    await undo.undo(call, ids=[(await execute(call, "SELECT max(id) FROM operations"))[0][0]])
+    assert (await slas.show(call, name="replica-fresh"))["words"] == "replica-lag stays below 5m"
+    assert await look(call) == (1, 0)
+
+
+async def test_two_rules_on_one_metric_have_an_alert_each(call: Call) -> None:
+    await fresh(call)
+    await fresh(call, name="replica-warm", value="6m", severity="warning")
+    await replica(call, minutes=7)
+    assert await look(call) == (2, 0)
+    await replica(call, minutes=5.5)
+    assert await look(call) == (0, 1)
+    assert [row["sla"] for row in await alerts.ls(call)] == ["replica-fresh"]
+
+
+async def test_a_figure_that_cannot_be_read_leaves_its_rule_as_it_is(call: Call) -> None:
+    await fresh(call)
+    await fresh(call, name="log", metric="wal-size", value="1K")
+    await replica(call, minutes=7)
+    await look(call)
+    await execute(call, "UPDATE replicas SET synced_at = 'yesterday'")
+    await execute(call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE name = 'log'", ago(0))
+    assert await look(call) == (1, 0)
+    assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "replica-fresh"]
+    shown = await slas.show(call, name="replica-fresh")
+    assert (shown["now"], shown["stands"]) == (None, "cannot be read (ValueError)")
+    assert await call.db.read(slas.unreadable, timestamps.utcnow()) == {"replica-lag": "cannot be read (ValueError)"}
+    await replica(call, minutes=0)
+    assert await look(call) == (0, 1)
+
+
+async def test_a_database_that_lacks_a_figure_says_so_and_judges_the_rest(call: Call) -> None:
+    await fresh(call)
+    await fresh(call, name="log", metric="wal-size", value="1K")
+    await slas.create(call, name="on-tasks", preset="starts-within", value="1h")
+    await submitted(call)
+    await execute(call, "UPDATE tasks SET created_at = ?", ago(7200))
+    await execute(call, "DROP TABLE replicas")
+    assert await look(call) == (2, 0)
+    assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "on-tasks"]
+    assert (await slas.show(call, name="replica-fresh"))["stands"] == "cannot be read (OperationalError)"
+
+
+async def test_rules_on_tasks_and_on_metrics_turn_into_each_other(call: Call) -> None:
+    await slas.create(call, name="one", preset="finishes-within", value="45m", queue="default")
+    made = await slas.set_(call, name="one", preset="stays-below", metric="replica-lag", value="5m")
+    assert made["conditions"] == {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}
+    changed = await slas.set_(call, name="one", value="6m")
+    assert changed["words"] == "replica-lag stays below 6m"
+    back = await slas.set_(call, name="one", preset="starts-within", value="1h", queue="default")
+    assert back["conditions"] == {"preset": "starts-within", "value": "1h", "match": {"queue": "default"}}
+    assert (back["metric"], back["now"], back["stands"], back["unit"]) == (None, None, None, "seconds")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"metric": "replica-lga"}, 'unknown metric "replica-lga". Nearest: replica-lag. Nothing was changed.'),
+        ({"metric": None}, "stays-below needs a metric: "),
+        ({"metric": "wal-size"}, 'value must be a size such as 64M, which wal-size is, not "5m"'),
+        ({"value": "-5m"}, "value must not be negative"),
+        ({"value": "0"}, "value must be above 0"),
+        ({"preset": "finishes-within"}, "metric goes with preset stays-below, not with finishes-within"),
+        ({"queue": "default"}, "match: replica-lag is about no task: it takes no queue"),
+        ({"tag": {"a": "b"}, "template": "x"}, "it takes no template or tag"),
+    ],
+)
+async def test_a_rule_that_makes_no_sense_is_refused_and_not_kept(call: Call, given: dict[str, Any], words: str) -> None:
+    with pytest.raises(Usage) as refusal:
+        await fresh(call, **given)
+    assert words in refusal.value.message
+    await fresh(call)
+    if given.get("metric", "kept") and "preset" not in given:
+        with pytest.raises(Usage):
+            await slas.set_(call, name="replica-fresh", **given)
+    assert (await slas.show(call, name="replica-fresh"))["words"] == "replica-lag stays below 5m"
+
+
+async def test_no_task_is_judged_by_a_metric(call: Call) -> None:
+    await fresh(call, metric="wal-size", value="1K")
+    task = await submitted(call)
+    await execute(call, "UPDATE tasks SET created_at = ?", ago(9 * 3600))
+    assert await look(call) == (1, 0)
+    assert (await call.db.read(detail.told, call, task["number"]))["slas"] == []
+
+
+async def test_no_pool_points_at_a_rule_on_a_metric(call: Call) -> None:
+    await fresh(call)
+    await slas.create(call, name="on-tasks", preset="finishes-within", value="1h")
+    with pytest.raises(Refused, match="replica-fresh is about replica-lag"):
+        await queues.pool_set(call, name="default", sla="replica-fresh")
+    await queues.pool_set(call, name="default", sla="on-tasks")
+    with pytest.raises(Refused, match="no pool can point at it"):
+        await slas.set_(call, name="on-tasks", preset="stays-below", metric="replica-lag", value="5m")
+    text = '[slas.on-tasks]\nconditions = { preset = "stays-below", metric = "replica-lag", value = "5m" }\n'
+    with pytest.raises(Refused, match=r"pools\.default: sla on-tasks is about"):
+        await apply.apply(call, text=text)
+
+
+TEXT = """
+[slas.replica-fresh]
+conditions = { preset = "stays-below", metric = "replica-lag", value = "5m" }
+severity = "critical"
+
+[slas.quick]
+conditions = { preset = "stays-below", metric = "slow-queries", value = "20" }
+
+[slas.small-log]
+conditions = { preset = "stays-below", metric = "wal-size", value = 64 }
+"""
+
+
+@pytest.mark.parametrize("format", ["toml", "yaml"])
+async def test_definitions_go_out_and_in_again_unchanged(call: Call, format: str) -> None:
+    await apply.apply(call, text=TEXT)
+    assert {row["name"]: row["words"] for row in await slas.ls(call)} == {
+        "replica-fresh": "replica-lag stays below 5m", "quick": "slow-queries stays below 20",
+        "small-log": "wal-size stays below 64M",
+    }  # fmt: skip
+    for text, written in ((TEXT, "toml"), (await apply.export(call, format=format), format)):
+        again = await apply.apply(call, text=text, format=written)
+        assert {change["change"] for change in again["changes"]} == {"same"}
+
+
+async def test_a_definition_that_is_applied_closes_and_fires_as_it_says(call: Call) -> None:
+    await apply.apply(call, text=TEXT)
+    await replica(call, minutes=7)
+    assert await look(call) == (1, 0)
+    await apply.apply(call, text=TEXT.replace('"5m"', '"1h"'))
+    assert await alerts.ls(call) == [] and await look(call) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('value = "5m"', 'value = "5m", match = { queue = "default" }', "replica-lag is about no task: it takes no queue"),
+        ('"replica-lag"', '"replica-leg"', 'unknown metric "replica-leg". Nearest: replica-lag'),
+        ('"20"', '"20s"', "slas.quick: conditions: value must be a count"),
+        ("64 ", "-64 ", "slas.small-log: conditions: value must not be negative"),
+        ("metric = ", "metrik = ", 'unknown key "metrik". Nearest: metric'),
+    ],
+)
+async def test_a_definition_that_makes_no_sense_is_refused_whole(call: Call, old: str, new: str, words: str) -> None:
+    with pytest.raises(Usage) as refusal:
+        await apply.apply(call, text=TEXT.replace(old, new, 1))
+    assert words in refusal.value.message
+    with pytest.raises(NotFound):
+        await slas.show(call, name="quick")

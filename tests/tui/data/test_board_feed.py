@@ -1,0 +1,162 @@
+"""The feed: boards as they come, and what it does when the runtime goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from queue import Queue
+from threading import Event
+from typing import Any
+
+import pytest
+
+from app.client import Client
+from app.core.board import Board, RuntimeFacts
+from app.errors import Conflict, Problem
+from app.tui.data import board_feed
+from app.tui.data.board_feed import Feed
+from tests.runtime_process import Living, until
+from tests.tui import boards
+
+
+class Runtime:
+    """A runtime that can go away, and count how often it was asked to come up."""
+
+    def __init__(self) -> None:
+        self.board = boards.busy()
+        self.starts = 0
+        self.gone = Event()
+        self.failure: Exception | None = None
+        self.refusal: Problem | None = None
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, /) -> Any:
+        if self.failure:
+            raise self.failure
+        return self.board.as_dict()
+
+    def watch(self) -> Iterator[None]:
+        if self.board.runtime.state != "running":
+            return
+        yield
+        self.gone.wait()
+
+    def start(self, resume: bool = False) -> None:
+        if self.board.runtime.state == "stopped":
+            raise Conflict("the runtime was stopped by ann.")
+        if self.refusal:
+            raise self.refusal
+        if self.board.runtime.state == "none":
+            self.starts += 1
+            self.board = boards.busy()
+            self.gone.clear()
+
+    def close(self) -> None:
+        self.gone.set()
+
+    def die(self, state: str = "none") -> None:
+        """The runtime ends; the database still answers."""
+        self.board = self.board._replace(runtime=RuntimeFacts(state, None, boards.NOW, "ann"))
+        self.gone.set()
+
+
+class Seen:
+    """What a feed showed, in order."""
+
+    def __init__(self, runtime: Runtime, *, start: bool = True) -> None:
+        self.boards: Queue[Board] = Queue()
+        self.errors: Queue[Exception] = Queue()
+        self.gone: Queue[None] = Queue()
+        self.feed = Feed(lambda: runtime, self.boards.put, lambda: self.gone.put(None), self._lost, start=start)
+        self.lives: list[bool] = []
+
+    def _lost(self, error: Exception, lives: bool) -> None:
+        self.lives.append(lives)
+        self.errors.put(error)
+
+    def __enter__(self) -> Seen:
+        self.feed.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.feed.stop()
+        self.feed.join(5)
+        assert not self.feed.is_alive()
+
+    def state(self) -> str:
+        """The runtime's state on the next board."""
+        return self.boards.get(timeout=5).runtime.state
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rest between boards, no wait between looks."""
+    monkeypatch.setattr(board_feed, "REST", 0.0)
+    monkeypatch.setattr(board_feed, "RETRY", 0.01)
+
+
+def test_a_board_comes_at_once():
+    with Seen(Runtime()) as seen:
+        assert seen.boards.get(timeout=5) == boards.busy()
+
+
+def test_when_the_runtime_dies_that_is_told_and_another_is_started():
+    runtime = Runtime()
+    with Seen(runtime) as seen:
+        assert seen.state() == "running"
+        runtime.die()
+        seen.gone.get(timeout=5)
+        assert seen.state() == "running"
+    assert runtime.starts == 1
+
+
+def test_a_runtime_that_somebody_stopped_is_left_alone():
+    runtime = Runtime()
+    runtime.die("stopped")
+    with Seen(runtime) as seen:
+        assert [seen.state() for _ in range(4)] == ["stopped"] * 4
+    assert runtime.starts == 0
+    assert seen.errors.empty()
+
+
+def test_a_runtime_that_cannot_start_is_told_with_its_reason_beside_what_the_database_says():
+    runtime = Runtime()
+    runtime.die()
+    runtime.refusal = Problem("the database is newer than this Taskdeck.")
+    with Seen(runtime) as seen:
+        assert seen.state() == "none"
+        assert str(seen.errors.get(timeout=5)) == "the database is newer than this Taskdeck."
+        runtime.refusal = None
+        while seen.state() != "running":
+            pass
+
+
+def test_a_deck_that_only_reads_starts_nothing():
+    runtime = Runtime()
+    runtime.die()
+    with Seen(runtime, start=False) as seen:
+        assert [seen.state() for _ in range(3)] == ["none"] * 3
+    assert runtime.starts == 0
+
+
+def test_a_failure_is_told_and_the_feed_tries_again():
+    runtime = Runtime()
+    runtime.failure = OSError("the database is away")
+    with Seen(runtime) as seen:
+        assert str(seen.errors.get(timeout=5)) == "the database is away"
+        runtime.failure = None
+        assert seen.state() == "running"
+
+
+def test_a_killed_runtime_is_followed_by_another_one(living: Living):
+    first = living.start()
+    found: Queue[Board] = Queue()
+    following = Feed(lambda: Client(living.home), found.put, lambda: None, lambda error, lives: None)
+    following.start()
+    try:
+        assert found.get(timeout=10).runtime.pid == first
+        os.kill(first, signal.SIGKILL)
+        until(lambda: found.get(timeout=10).runtime.pid not in (first, None), "a board of another runtime")
+    finally:
+        following.stop()
+        following.join(10)

@@ -1,0 +1,276 @@
+"""The log widget, driven by keys on real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+from textual.app import App, ComposeResult
+
+from app.tui.logviewer.source import FileSource, TextSource
+from app.tui.logviewer.widget import LogView
+from app.tui.style import Look
+from tests.tui.fake_runtime import until
+from tests.tui.screen_text import screen_segments, screen_text
+
+HOSTILE = [
+    b"[/red] [bold]markup[/bold] [@click=app.quit]x[/]",
+    b"\x1b]52;c;aGVsbG8=\x07 clipboard \x1b]0;title\x1b\\ title \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\",
+    b"\x1b[2J\x1b[H\x1b[?1049h\x1b[?1003h\x1bc\x1b#8\x1b(0lqk\x1b[6n\x1b[c\x1bP$q q\x1b\\\x1b_x\x1b\\\x1b^y\x1b\\",
+    "\x9b31mC1 csi\x9d52;c;x\x9c \x85 nel \x90 dcs".encode(),
+    "\u202eright to left\u2066isolate\u2069 \u200bzero\u200d width\ufeff \u2028 line".encode(),
+    b"\x00\x01\x02\x07\x08\x0b\x0c\x0e\x0f\x1a\x7f nul and friends",
+    b"\xff\xfe\xc3\x28\xed\xa0\x80 no utf-8",
+    b"half an escape \x1b[31",
+    b"\x1b[38;5;196mcolour\x1b[48;2;1;2;3mtrue\x1b[0m \x1b[1;3;4;7;9mall\x1b[m",
+    "e\u0301\u0301\u0301 e" + "\u0336" * 200 + " 保存检查点 👩‍👩‍👧 🇩🇪",
+    b"10%\r20%\r\x1b[K30%",
+    b"tab\there\x1b[3D back\x08\x08\x08",
+    b"\x1b[" + b"9;" * 5000 + b"m",
+    b"\x1b" * 3000,
+]
+
+
+class LogApp(App[None]):
+    """Only a log."""
+
+    def __init__(self, look: Look | None = None) -> None:
+        super().__init__()
+        self.look = look or Look()
+        self.copied: list[LogView.Copied] = []
+        self.failed: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield LogView()
+
+    def on_mount(self) -> None:
+        self.view.focus()
+
+    @property
+    def view(self) -> LogView:
+        return self.query_one(LogView)
+
+    def on_log_view_copied(self, message: LogView.Copied) -> None:
+        self.copied.append(message)
+
+    def on_log_view_failed(self, message: LogView.Failed) -> None:
+        self.failed.append(message.why)
+
+
+def as_bytes(line: str | bytes) -> bytes:
+    return line if isinstance(line, bytes) else line.encode()
+
+
+def seen(app: LogApp) -> list[str]:
+    return [row.text.rstrip() for row in app.view.page.rows]
+
+
+def controls(app: App[Any]) -> list[str]:
+    """Control characters in what would go to the terminal."""
+    text = "".join(segment.text for line in screen_segments(app) for segment in line)
+    return [c for c in text if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0]
+
+
+async def test_a_log_opens_at_its_end_and_moves_by_keys(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"line {n}\n" for n in range(1, 101)))
+    app = LogApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.open(FileSource(str(path)))
+        await until(pilot, lambda: seen(app)[-1:] == ["line 100"])
+        for key, first in (("k", "line 90"), ("b", "line 81"), ("g", "line 1"), ("j", "line 2"), ("space", "line 11")):
+            await pilot.press(key)
+            await until(pilot, lambda first=first: seen(app)[0] == first)
+        await pilot.press("G")
+        await until(pilot, lambda: app.view.page.at_end)
+        assert screen_text(app)[-1] == "line 100"
+
+
+async def test_a_live_log_is_followed_until_a_move_up(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"line {n}\n" for n in range(30)))
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(FileSource(str(path)), live=True)
+        await until(pilot, lambda: app.view.page.following)
+        with path.open("a") as file:
+            file.write("new one\n")
+        await until(pilot, lambda: seen(app)[-1] == "new one")
+        await pilot.press("k")
+        await until(pilot, lambda: not app.view.page.following)
+        with path.open("a") as file:
+            file.write("new two\nnew three\n")
+        await until(pilot, lambda: app.view.page.below == 2)
+        app.view.follow(True)
+        await until(pilot, lambda: seen(app)[-1] == "new three")
+
+
+async def test_a_log_that_is_not_live_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("one\n")
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(FileSource(str(path)), live=True)
+        await until(pilot, lambda: seen(app) == ["one"])
+        app.view.live = False
+        with path.open("a") as file:
+            file.write("two\n")
+        app.view.live = True
+        await until(pilot, lambda: seen(app) == ["one", "two"])
+
+
+async def test_a_resize_keeps_the_end_in_view_and_a_wrap_shows_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("0123456789abcdef\n" * 20 + "the end\n")
+    app = LogApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.open(FileSource(str(path)))
+        await until(pilot, lambda: seen(app)[-1:] == ["the end"])
+        await pilot.resize_terminal(10, 4)
+        await until(pilot, lambda: seen(app) == ["012345678…", "012345678…", "012345678…", "the end"])
+        app.view.wrap()
+        await until(pilot, lambda: seen(app) == ["abcdef", "0123456789", "abcdef", "the end"])
+
+
+async def test_copying_takes_the_match_or_what_is_seen_or_everything() -> None:
+    app = LogApp()
+    async with app.run_test(size=(40, 2)) as pilot:
+        app.view.open(TextSource("one\n\x1b[31mtwo\x1b[0m\nthree\n"))
+        await until(pilot, lambda: seen(app) == ["two", "three"])
+        app.view.copy()
+        app.view.copy(everything=True)
+        app.view.search("ONE")
+        await until(pilot, lambda: app.view.page.match == 1)
+        app.view.copy()
+        await until(pilot, lambda: len(app.copied) == 3)
+
+    assert [message.text for message in app.copied] == ["two\nthree", "one\ntwo\nthree\n", "one"]
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+async def test_hostile_lines_reach_the_screen_without_a_control_character(wrap: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"\n".join(as_bytes(line) for line in HOSTILE))
+    app = LogApp()
+    async with app.run_test(size=(60, 40)) as pilot:
+        app.view.open(FileSource(str(path)))
+        if wrap:
+            app.view.wrap()
+        app.view.action_start()
+        first = "[/red] [bold]markup[/bold] [@click=app.quit]x[/]"
+        await until(pilot, lambda: seen(app)[:1] == [first] and app.view.page.wrapping == wrap)
+        text = "\n".join(screen_text(app))
+
+        assert controls(app) == []
+        assert not set("\u202e\u2066\u200b\ufeff\u2028") & set(text)
+        assert all(sum(s.cell_length for s in line) == 60 for line in screen_segments(app))
+
+
+async def test_a_terminal_without_unicode_gets_none() -> None:
+    app = LogApp(Look(ascii=True, utf8=False))
+    async with app.run_test(size=(30, 3)) as pilot:
+        app.view.open(TextSource("保存 → é\n"))
+        await until(pilot, lambda: app.view.page.rows)
+
+        assert screen_text(app)[0] == "???? ? ?"
+
+
+class BrokenSource(TextSource):
+    def read(self, start: int, end: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+async def test_what_cannot_be_read_is_said_and_nothing_else_happens() -> None:
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(BrokenSource("x"))
+        await until(pilot, lambda: app.failed)
+
+        assert app.failed == ["[Errno 5] Input/output error"]
+
+
+async def test_a_search_that_goes_on_does_not_keep_new_output_from_being_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("line\n" * 200_000)
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(EndlessSource(str(path)), live=True)
+        await until(pilot, lambda: app.view.page.following)
+        app.view.search("nowhere")
+        await until(pilot, lambda: app.view.page.searched)
+        with path.open("a") as file:
+            file.write("new one\n")
+        await until(pilot, lambda: seen(app)[-1] == "new one")
+
+        assert app.view.page.progress < 100
+
+
+class EndlessSource(FileSource):
+    """A file of whose middle nothing is ever found out: whatever reads through it is never done."""
+
+    def read(self, start: int, end: int) -> bytes:
+        data = super().read(start, end)
+        return b"x" if end - start > 64 * 1024 and start < 500_000 else data
+
+
+async def test_keys_that_come_faster_than_they_are_drawn_are_drawn_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"line {n}\n" for n in range(1000)))
+    app = LogApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.view.open(FileSource(str(path)))
+        await until(pilot, lambda: seen(app)[-1:] == ["line 999"])
+        pages: list[str] = []
+        app.view.beside = lambda page: pages.append(page.rows[0].text)
+        for _ in range(300):
+            app.view.action_move(-1)
+        await until(pilot, lambda: seen(app)[0] == "line 690")
+
+        assert len(pages) < 100
+
+
+async def test_the_wheel_moves_down_up_and_sideways() -> None:
+    app = LogApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(TextSource("".join(f"line {n} {'x' * 90} end\n" for n in range(100))))
+        await until(pilot, lambda: seen(app)[-1:] and seen(app)[-1].startswith("line 99"))
+        for wheel, shown in (
+            (events.MouseScrollUp, "line 92"), (events.MouseScrollUp, "line 89"), (events.MouseScrollDown, "line 92"),
+            (events.MouseScrollRight, "xxxx"), (events.MouseScrollLeft, "line 92"),
+        ):  # fmt: skip
+            app.view.post_message(wheel(app.view, 1, 1, 0, 0, 0, False, False, False))
+            await until(pilot, lambda shown=shown: seen(app)[0].startswith(shown))
+
+
+@pytest.mark.parametrize("look", [Look(ascii=True), Look(ascii=True, utf8=False)])
+async def test_what_is_cut_is_marked_in_ascii_too(look: Look) -> None:
+    app = LogApp(look)
+    async with app.run_test(size=(10, 5)) as pilot:
+        app.view.open(TextSource("x" * 100_000 + "\n"))
+        await until(pilot, lambda: seen(app) == ["xxxxxxxxx~"])
+        await pilot.resize_terminal(80, 5)
+        app.view.wrap()
+        app.view.action_end()
+        await until(pilot, lambda: seen(app)[-1].startswith("~ 34K more in this line"))
+
+
+async def test_a_deck_that_rests_does_not_look_for_new_output(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("one\n")
+    app = RestingApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        app.view.open(FileSource(str(path)), live=True)
+        await until(pilot, lambda: seen(app) == ["one"])
+        app.resting = True
+        assert not app.view._watches()
+        with path.open("a") as file:
+            file.write("two\n")
+        app.resting = False
+        app.view.watch_for_growth(True)
+        await until(pilot, lambda: seen(app) == ["one", "two"])
+
+
+class RestingApp(LogApp):
+    resting = False

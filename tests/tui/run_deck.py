@@ -1,0 +1,30 @@
+"""A program: the real deck on this terminal, on a board of `tests.tui.boards` named by the first argument."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from app.tui import run
+from app.tui.app import TaskdeckApp
+from app.tui.style import Look
+from app.tui.terminal import capabilities
+from app.tui.terminal.driver import ClicksOnlyDriver
+from tests.tui import boards
+from tests.tui.recording_runtime import Recording
+
+
+def main(name: str) -> int:
+    """Open the deck; the exit code is 1 when something failed in it."""
+    plain, utf8 = capabilities.wants_ascii(0, 2)
+    recording = Recording(getattr(boards, name)())
+    factory: Any = recording.client
+    look = Look(ascii=plain, colour=capabilities.wants_colour(), utf8=utf8)
+    app = TaskdeckApp(factory, look=look, now=lambda: boards.NOW, driver_class=ClicksOnlyDriver)
+    code = app.run()
+    sys.stderr.write(run.farewell(app.board or recording.board, app.failure) + "\n")
+    return 1 if app.fatal else code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,530 @@
+"""The deck as drawn, at every size."""
+
+from __future__ import annotations
+
+import os
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.core.board import SHOWN_ALERTS, Board
+from app.core.shell_context import terminal
+from app.tui.app import TaskdeckApp
+from app.tui.panes.work import nothing_runs
+from app.tui.style import Look
+from db.errors import DamagedDatabase
+from tests.tui import boards
+from tests.tui.recording_runtime import Recording, an_app, fed, until
+from tests.tui.screen_text import screen_text
+
+pytestmark = pytest.mark.usefixtures("utc")
+
+
+async def drawn(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
+    app, _ = an_app(board, look=look)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert app.failure is None
+        return screen_text(app)
+
+
+BUSY_120 = """
+ Taskdeck  render01                                 ● runtime 4120  tick 3ms  db ok  backup 41m  load 11.2/16  10:42:07
+ 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History               7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed
+─ 1 Queues ─ LOAD ─────────── WAIT OLDEST LAST 30m ─ STATE ──── ─ 2 Pools ───── █USED▒RESVD ─ RESERVED ── USED 30m ─────
+  media      ████████   2/2     14    41m ▄▅▅▆▅▇▆▅▄▅ ● full       gpu      cpu  ████████▒▒···     6.0/8    5.1 ▅▆▆▇▆▆▇▇
+  gpu        ████····   2/4      5  2h12m ▂▁▂▂▁▂▂▁▂▂ ● no room             mem  ██████████▒▒·  30.0/32G  24.8G ▃▄▅▆▇▇██
+  etl        ██······   1/4      0      – ▁▁▂▁▁▃▁▁▂▁ ○ open       main     cpu  █████████▒▒··     7.0/8    5.7 ▄▅▇██▆▅▇
+  default    ██······   2/8      1     3s ▃▄▃▆█▇▄▃▃▄ ○ open                mem  ██▒▒·········   9.5/32G   6.1G ▂▂▂▃▃▃▂▂
+  backup     ········   0/1      2  9h40m ▁▁▁▁▁▁▁▁▁▁ ‖ paused
+                                                                  host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G
+━▌3 Running 7 ━━━━━━━━━━━━━━ QUEUE ━ ELAPSED  OF LIMIT ━━ LEFT ━━ CPU ━━━ MEMORY  LAST OUTPUT ━━━━━━━━━━━━━━━━━━━━━━━━━━
+› 1042 ● resnet50-sweep-06   gpu       3h18m █████·  82%   ~6m  2.9/4  11.8/12G!  epoch 41/50 loss=0.2143 acc=0.918
+  1047 ● nightly-etl         etl       2h31m █████·  84%  ~12m  0.9/1   2.6/4.0G  loaded 8,412,000 of 9,100,000 rows
+  1043 ● resnet50-sweep-07   gpu       1h02m ██····  26%   ~2h  2.2/2   13.0/18G  epoch 13/50 loss=0.6120 acc=0.781
+  1039 ● encode S02E04.mkv   media    57m12s █████·  95%   ~2m  1.9/2   1.2/2.0G  frame=81234 fps=23.9 speed=0.99x
+  1050 ● encode S02E05.mkv   media    12m07s █·····  20%  ~33m  1.9/2   1.4/2.0G  frame=17011 fps=24.1 speed=1.00x
+  1051 ● 夜间备份 verify     default   4m40s no limit        –  0.9/1   0.6/1.0G  checked 41 of 120 archives
+  1052 ‖ sha256 photos       default     31s █·····   5%     –  0.0/1   0.3/0.5G  paused by ann 2m ago
+
+─ Next to start ──────────── QUEUE ─── WAITS START ─ WHY IT WAITS ───────────────────────── first 7 of 31: 5 shows all ─
+  1049 ○ resnet50-sweep-08   gpu       2h12m    ~6m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
+  1053 ○ encode S02E06.mkv   media       41m    ~2m  queue media is full (2 of 2); first of 14; #1039 ends next
+  1054 ○ encode S02E07.mkv   media       41m   ~33m  queue media is full (2 of 2); second of 14
+  1055 ○ encode S02E08.mkv   media       41m ~1h18m  queue media is full (2 of 2); third of 14
+  1060 ↳ etl-report          etl       2h31m   ~12m  after #1047 nightly-etl, which is running
+  1062 ◔ vacuum archive      default      6m  23:30  not before 23:30 today
+  1031 ○ backup /home        backup    9h40m      –  queue backup is paused by ann since 01:02
+
+─ Just ended ─────────────── QUEUE ──── WHEN ─────── HOW IT ENDED ───────────────────────────── today 141 ok, 3 failed ─
+  1048 ✗ thumbs S02          media    2m ago         failed, exit 1 after 3s: No such file: /srv/in/S02E09.mkv
+  1046 ✓ encode S02E03.mkv   media   12m ago         succeeded in 44m02s
+  1045 ◷ crawl shop-b        default 18m ago         timed out after 10m
+
+─ 4 SLA alerts 3 ───────── ON ────────────────────── WHY ───────────────────────────────────── SINCE ─ STATE ───────────
+  ▲ CRIT  encode-on-time   #1039 encode S02E04.mkv   running 57m, allowed 45m                     12m  firing
+  ▲ warn  gpu-wait         #1049 resnet50-sweep-08   waiting 2h12m, allowed 30m                 1h42m  acked ann
+  △ warn  etl-by-11:00     #1047 nightly-etl         may miss: ends 10:54–11:09, due 11:00        40s  pending
+
+
+ ann paused #1052 sha256 photos, just now.
+ ↵ open  l log  w why  x cancel  p pause  n new  / filter  space mark  y copy  ? help  q quit
+"""
+
+BUSY_80 = """
+ render01  7 running 22 waiting 9 later 3 failed       ● 4120 3ms  db ok  10:42
+─ 1 Queues 5 ── LOAD ───────────── WAIT  OLDEST ─ STARTED ─── STATE ── +1 more ─
+  media         ██████████   2/2     14      41m  ▄▅▅▆▅▇▆▅▄▅  ● full
+  gpu           █████·····   2/4      5    2h12m  ▂▁▂▂▁▂▂▁▂▂  ● no room
+  default       ██········   2/8      1       3s  ▃▄▃▆█▇▄▃▃▄  ○ open
+  backup        ··········   0/1      2    9h40m  ▁▁▁▁▁▁▁▁▁▁  ‖ paused
+─ 2 Pools ─────────────────────────────────────────── █ used ▒ reserved · free ─
+  gpu        cpu ██████▒▒··  6.0/8 use  5.1  mem ████████▒· 30.0/32G use 24.8G
+  main       cpu ███████▒▒·  7.0/8 use  5.7  mem ██▒·······  9.5/32G use  6.1G
+━▌3 Running 7  first 5 ━━━━ QUEUE ━ ELAPSED  LIMIT  LEFT  CPU ━━━━ MEMORY ━━━━━━
+› 1042 ● resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!
+  1047 ● nightly-etl        etl       2h31m    84%  ~12m 0.9/1    2.6/4.0G
+  1043 ● resnet50-sweep-07  gpu       1h02m    26%   ~2h 2.2/2    13.0/18G
+  1039 ● encode S02E04.mkv  media    57m12s    95%   ~2m 1.9/2    1.2/2.0G
+  1050 ● encode S02E05.mkv  media    12m07s    20%  ~33m 1.9/2    1.4/2.0G
+─ Next to start ─────────── START  WHY IT WAITS ─── first 2 of 31: 5 shows all ─
+  1049 ○ resnet50-sweep-08    ~6m  needs 12.0G, 2.0G free; #1042 frees 12.0G
+  1053 ○ encode S02E06.mkv    ~2m  queue full 2/2; 1st of 14; #1039 ends next
+─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
+  ▲ CRIT  encode-on-time running 57m, allowed 45m  #1039 e…    12m  firing
+  ▲ warn  gpu-wait       waiting 2h12m, allowed 30m  #1049…  1h42m  acked ann
+  △ warn  etl-by-11:00   may miss: ends ~11:09, due 11:00      40s  pending
+ #1042: epoch 41/50 loss=0.2143 acc=0.918
+ ↵ open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit
+"""
+
+
+async def test_the_busy_deck_at_120_by_40():
+    assert await drawn(boards.busy(), (120, 40)) == BUSY_120.strip("\n").split("\n")
+
+
+async def test_the_busy_deck_at_80_by_24():
+    assert await drawn(boards.busy(), (80, 24)) == BUSY_80.strip("\n").split("\n")
+
+
+async def test_in_ascii_the_deck_is_the_same_with_other_signs():
+    shown = await drawn(boards.busy(), (80, 24), look=Look(ascii=True))
+    assert shown[9:11] == [
+        "=[3 Running 7  first 5 ==== QUEUE = ELAPSED  LIMIT  LEFT  CPU ==== MEMORY ======",
+        "> 1042 * resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!",
+    ]
+    assert shown[2] == "  media         ##########   2/2     14      41m  3556586535  * full"
+    assert shown[-1] == " enter open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit"
+    assert all(line.isascii() for line in shown)
+
+
+@pytest.mark.parametrize("keys", [["x"], ["X"], ["question_mark"], ["colon"], ["y"], ["slash"]])
+async def test_in_ascii_dialogs_help_and_palette_are_ascii_too(keys: list[str]):
+    board = boards.busy()._replace(running=tuple(row for row in boards.RUNNING if row.name.isascii()))
+    app, _ = an_app(board, look=Look(ascii=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.press(*keys)
+        if keys != ["slash"]:
+            await until(pilot, lambda: app.screen is not app.deck)
+        assert all(line.isascii() for line in screen_text(app))
+
+
+class Late(Recording):
+    """A runtime that answers once it is let."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(board)
+        self.may = Event()
+
+    def answer(self, verb: str, args: dict[str, Any]) -> Any:
+        self.may.wait(10)
+        return super().answer(verb, args)
+
+
+UNKNOWN_120 = """
+ Taskdeck  HOST                                                                                       loading  10:42:07
+ 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History
+─ 1 Queues ──────────────────────────────────────────────────── ─ 2 Pools ──────────────────────────────────────────────
+━▌3 Running ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+─ Next to start ────────────────────────────────────────────────────────────────────────────────────────────────────────
+─ 4 SLA alerts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+ n new task  : commands  ? help  q quit
+"""
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
+async def test_before_the_first_board_nothing_is_claimed(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="HOST"))
+    late = Late(boards.busy())
+    factory: Any = late.client
+    app = TaskdeckApp(factory, now=lambda: boards.NOW)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "loading" in screen_text(app)[0])
+        shown = [line for line in screen_text(app) if line]
+        if size == (120, 40):
+            assert shown == UNKNOWN_120.strip("\n").split("\n")
+        head, words = shown[0], " ".join(shown[1:])
+        assert "HOST" in head and "runtime" not in head and "db" not in head
+        for claim in ("Nothing", "No rules", "running", "Running 0", "Queues 0", "alerts 0", "today"):
+            assert claim not in words
+        late.may.set()
+        await until(pilot, lambda: "● " in screen_text(app)[0] and "loading" not in screen_text(app)[0])
+
+
+async def test_of_a_database_that_no_board_can_be_had_from_only_that_is_said():
+    late = Late(boards.busy())
+    factory: Any = late.client
+    app = TaskdeckApp(factory, now=lambda: boards.NOW)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app._feed_lost(DamagedDatabase("the database is damaged."), False)
+        await until(pilot, lambda: any("the database is damaged." in line for line in screen_text(app)))
+        shown = screen_text(app)
+        late.may.set()
+    assert "loading" not in shown[0] and "Jobs run on; what ends is kept." in " ".join(" ".join(shown).split())
+    claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
+    assert not [line for line in shown if any(claim in line for claim in claims)]
+
+
+async def test_at_200_by_50_spare_room_goes_to_names_and_output():
+    long = boards.running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
+    shown = await drawn(boards.busy()._replace(running=(long,)), (200, 50))
+    assert "a-name-of-exactly-thirty-2-cells" in shown[10]
+    assert "o" * 90 in shown[10]
+    assert len(shown) == 50 and max(map(len, shown)) <= 200
+
+
+async def test_at_100_cells_the_panes_stand_side_by_side_without_their_sparklines():
+    shown = await drawn(boards.busy(), (100, 30))
+    assert (
+        shown[2]
+        == "─ 1 Queues ─ LOAD ─────────── WAIT OLDEST STATE ──── ─ 2 Pools ───── █USED▒RESVD ── RESERVED ── USED"
+    )
+    assert shown[8] == " " * 55 + "host   cpu 11.2 of 16   mem 41.0 of 64G"
+
+
+@pytest.mark.parametrize("size", [(100, 30), (119, 33), (81, 25), (80, 24), (60, 16), (70, 20), (160, 45)])
+async def test_no_line_is_ever_wider_than_the_screen_and_help_and_quit_stay(size: tuple[int, int]):
+    shown = await drawn(boards.busy(), size)
+    assert len(shown) == size[1]
+    assert max(map(len, shown)) <= size[0]
+    assert shown[-1].endswith("? help  q quit")
+    assert "render01" in shown[0] and "4120" in shown[0] and "db ok" in shown[0]
+
+
+async def test_below_80_by_24_one_pane_is_shown_and_digits_change_it():
+    work = await drawn(boards.busy(), (70, 20))
+    assert work[0].startswith(" render01   1  2 [3] 4") and "3 Running 7" in work[1]
+    queues = await drawn(boards.busy(), (70, 20), "1")
+    assert "[1]" in queues[0] and "1 Queues 5" in queues[1]
+    assert not any("Running" in line for line in queues)
+    alerts = await drawn(boards.busy(), (70, 20), "tab")
+    assert "[4]" in alerts[0] and "4 SLA alerts" in alerts[1]
+
+
+async def test_of_more_alerts_than_a_board_has_it_is_said_that_there_are_more():
+    busy = boards.busy()
+    many = tuple(busy.alerts[0]._replace(id=n) for n in range(SHOWN_ALERTS))
+    for alerts, count in ((many, "200+"), (many[1:], "199")):
+        shown = await drawn(busy._replace(alerts=alerts), (80, 24))
+        assert any(f"─ 4 SLA alerts {count} ─" in line for line in shown)
+
+
+async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again():
+    shown = await drawn(boards.trouble(), (80, 24))
+    assert "✗ NO RUNTIME 11m" in shown[0]
+    assert shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
+    assert shown[2] == "   7 jobs run on; what ends is kept. S starts it again, or: taskdeck serve"
+    assert shown[7] == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"
+    assert shown[-1].startswith(" S start runtime")
+
+
+async def test_a_full_disk_is_shouted_in_the_header_and_explained_below():
+    shown = await drawn(boards.halted(), (120, 40))
+    assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
+    assert shown[2] == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost."
+    assert shown[3].startswith("   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B shows")
+    assert any("disk 0B!" in line for line in shown)
+
+
+async def test_the_footer_of_a_pane_without_rows_says_what_n_makes_there():
+    for key, made in (("3", "n new task"), ("4", "n new rule")):
+        shown = await drawn(boards.empty(), (80, 24), key)
+        assert shown[-1] == f" {made}  : commands  ? help  q quit"
+
+
+async def test_a_first_run_says_how_to_start_until_escape():
+    shown = await drawn(boards.empty(), (80, 24))
+    assert "  Nothing has been submitted yet. Start with:" in shown
+    assert "    taskdeck submit -- gzip -k big.log       from any shell: runs there" in shown
+    assert shown[-1] == " n new task  : commands  ? help  q quit"
+    after = await drawn(boards.empty(), (80, 24), "escape")
+    assert "  Nothing runs." in after and "  Nothing waits." in after
+
+
+async def test_what_doctor_found_is_part_of_the_welcome():
+    app, recording = an_app(boards.empty())
+    recording.answers["doctor"] = [
+        {"check": "home", "ok": True, "text": "fine", "cure": None},
+        {
+            "check": "logind",
+            "ok": False,
+            "text": "logind ends all you started",
+            "cure": "sudo loginctl enable-linger ann",
+        },
+    ]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "doctor" in recording.verbs())
+        assert app.deck is not None
+        await until(pilot, lambda: bool(app.deck and app.deck._faults))
+        app.deck.show_board()
+        await pilot.pause()
+        shown = screen_text(app)
+    assert "  ! logind ends all you started" in shown
+    assert "    Cure: sudo loginctl enable-linger ann" in shown
+
+
+async def test_an_empty_running_part_says_why_nothing_runs():
+    shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 22}), (120, 40))
+    assert "  Nothing runs. 31 wait: 2 in paused queue backup (p on it resumes it)." in shown
+
+
+async def test_a_queue_that_all_wait_for_is_all_that_is_named():
+    shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
+    assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
+    named = [queue._replace(name="encode-at-night-and-slowly") if queue.name == "backup" else queue for queue in boards.busy().queues]
+    assert len(nothing_runs(boards.busy()._replace(queues=tuple(named)))) < 78
+    assert nothing_runs(boards.busy()._replace(queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
+
+
+async def test_a_run_of_which_only_the_limit_is_known_has_less_than_that_left():
+    first, *others = boards.busy().running
+    shown = await drawn(boards.busy()._replace(running=(first._replace(left=33.5, at_most=True), *others)), (120, 40))
+    assert any("1042" in line and " <34s " in line for line in shown)
+
+
+async def test_a_run_is_late_once_it_has_taken_a_second_more_than_it_usually_does():
+    first, second, *others = boards.busy().running
+    late = (first._replace(left=-0.4), second._replace(left=-300.0), *others)
+    shown = await drawn(boards.busy()._replace(running=late), (120, 40))
+    assert any(f"{first.number} " in line and " ~1s " in line for line in shown)
+    assert [str(second.number) in line for line in shown if " late " in line] == [True]
+
+
+async def test_a_row_that_ended_stays_five_seconds_in_its_place():
+    app, recording = an_app()
+    moment = [boards.NOW]
+    app.now = lambda: moment[0]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: fed(app))
+        board = boards.busy()
+        done = boards.ended(1047, "nightly-etl", "etl", "succeeded", 0, "in 2h31m")
+        recording.board = board._replace(running=(board.running[0], *board.running[2:]), ended=(done, *board.ended))
+        app.board = recording.board
+        await pilot.pause()
+        shown = screen_text(app)
+        assert shown[11].startswith("  1047 ✓ nightly-etl") and "succeeded in 2h31m" in shown[11]
+        assert sum("1047 ✓" in line for line in shown) == 1
+        moment[0] += 5.1
+        assert app.deck is not None
+        app.deck.show_board()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert shown[11].startswith("  1043 ●")
+        assert next(line for line in shown if "1047 ✓" in line).startswith(
+            "  1047 ✓ nightly-etl         etl     <1m ago"
+        )
+
+
+async def test_demo_and_read_only_are_said_in_front_of_all():
+    board = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
+    app, _ = an_app(board, read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.pause()
+        assert screen_text(app)[0].startswith(" READ ONLY  DEMO  Taskdeck  render01")
+
+
+async def test_a_pane_that_fails_says_so_in_its_place_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: fed(app))
+        assert app.deck is not None
+
+        def broken(board: Board) -> None:
+            raise ZeroDivisionError("a test")
+
+        monkeypatch.setattr(app.deck.panes[0], "show_board", broken)
+        app.board = boards.busy()._replace(at=boards.NOW + 1)
+        await pilot.pause()
+        shown = screen_text(app)
+    assert shown[2].startswith("This pane failed (ZeroDivisionError: a test). The others go on.")
+    assert "1042 ● resnet50-sweep-06" in shown[10]
+
+
+@pytest.mark.parametrize("theme", ["quiet", "dark", "light"])
+async def test_every_theme_shows_the_same_text(theme: str):
+    app, _ = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: fed(app))
+        app.theme = theme
+        await pilot.pause()
+        assert screen_text(app) == BUSY_80.strip("\n").split("\n")
+        assert "<svg" in app.export_screenshot()
+
+
+def test_the_app_comes_up_on_the_quiet_theme():
+    app, _ = an_app()
+    assert isinstance(app, TaskdeckApp) and app.theme == "quiet"
+
+
+async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.MonkeyPatch):
+    app, _ = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.pause()
+        drawn: list[Any] = []
+        monkeypatch.setattr(app, "_display", lambda screen, update: drawn.append(update) if update else None)
+        app.board = boards.busy()._replace(at=boards.NOW + 1)
+        await pilot.pause()
+        assert drawn == []
+        app.board = boards.busy()._replace(today_ok=142)
+        await pilot.pause()
+        assert [span for update in drawn for span in update.spans] == [(27, 104, 105)]
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_colours_that_a_program_wrote_are_left_out_of_output_and_reason(size: tuple[int, int]):
+    busy = boards.busy()
+    first = busy.running[0]._replace(output="\x1b[36mepoch\x1b[0m 41\x1b[K")
+    end = busy.ended[0]._replace(how="failed, exit 1: \x1b[1;31mNo such file\x1b[0m")
+    app, _ = an_app(busy._replace(running=(first,), next=(), ended=(end,)))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.press("j" if size[0] > 100 else "k")
+        await pilot.pause()
+        shown = "\n".join(screen_text(app))
+        assert "epoch 41" in shown and "\u241b" not in shown
+        assert size[0] < 100 or "exit 1: No such file" in shown
+
+
+async def test_at_80_by_24_the_just_ended_are_shown_when_the_cursor_or_the_filter_goes_there():
+    shown = await drawn(boards.busy(), (80, 24))
+    assert not any("Just ended" in line for line in shown)
+    shown = await drawn(boards.busy(), (80, 24), "G")
+    assert any("━▌Just ended" in line for line in shown)
+    assert [line[:8] for line in shown if line.startswith("›")] == ["› 1045 ◷"]
+    shown = await drawn(boards.busy(), (80, 24), "f", "f", "f")
+    assert [line[2:8] for line in shown[8:20] if line[2:6].isdigit()] == ["1048 ✗", "1045 ◷"]
+    assert sum("None that the filter shows; esc shows all." in line for line in shown) == 2
+
+
+async def test_many_that_ended_leave_a_line_for_what_else_is_empty():
+    ended = tuple(boards.ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s") for n in range(1, 60))
+    shown = await drawn(boards.busy()._replace(running=(), next=(), waiting_total=0, ended=ended), (120, 40))
+    assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
+    below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
+    assert shown[below - 1] == "" and "ago" in shown[below - 2]
+
+
+SOME = tuple(boards.ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") for n in range(1, 30))
+
+
+@pytest.mark.parametrize(("size", "keys", "said"), [
+    ((120, 40), (), "first 9 of 29: 5 shows all  today 141 ok, 3 failed"), ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
+    ((80, 24), ("end",), "these 3 of 29: 5 shows all"),
+])  # fmt: skip
+async def test_where_not_all_that_ended_is_shown_the_rule_says_so(size: tuple[int, int], keys: tuple[str, ...], said: str):
+    shown = await drawn(boards.busy()._replace(running=(), ended=SOME), size, *keys)
+    rule = next(line for line in shown if "Just ended" in line)
+    assert said in rule
+
+
+async def test_where_not_all_that_runs_is_shown_the_rule_says_so_at_any_width():
+    """You should see it at the right end where there is room, and behind the title at 80 cells."""
+    board = boards.busy()._replace(running=tuple(boards.running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
+    for size, said in (((80, 24), "━▌3 Running 40  first 5 ━"), ((120, 40), "first 10 of 40 ━"), ((200, 50), " of 40: 5 shows all ━")):
+        rule = next(line for line in await drawn(board, size) if "3 Running" in line)
+        assert said in rule and "QUEUE" in rule
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 50)])
+@pytest.mark.parametrize("pane", ["1", "2", "3", "4"])
+async def test_a_zoomed_pane_says_so_and_how_to_see_all_again(size: tuple[int, int], pane: str):
+    shown = await drawn(boards.busy(), size, pane, "z")
+    rule = next(line for line in shown if line[1:].lstrip("▌ ").startswith(f"{pane} "))
+    assert "zoomed: z shows all panes" in rule or "zoomed (z)" in rule
+    assert shown[-1].startswith(" z all panes  ")
+    again = await drawn(boards.busy(), size, pane, "z", "z")
+    assert not any("zoomed" in line or "all panes" in line for line in again)
+
+
+async def test_where_one_pane_has_the_screen_anyway_nothing_is_zoomed():
+    shown = await drawn(boards.busy(), (70, 20), "z")
+    assert not any("zoomed" in line or "all panes" in line for line in shown)
+
+
+def some_alerts(firing: int, resolved: int) -> Board:
+    """A board on which firing alerts stand above resolved ones."""
+    open_ones = (boards.alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
+    closed = (boards.alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
+    return boards.busy()._replace(alerts=(*open_ones, *closed))
+
+
+def alert_rows(app: TaskdeckApp) -> list[str]:
+    shown = screen_text(app)
+    return shown[next(n for n, line in enumerate(shown) if "4 SLA alerts" in line) + 1 : -2]
+
+
+@pytest.mark.parametrize("keys", [[], ["4", "G", "3"], ["4", "tab"]])
+async def test_what_fires_later_is_on_top_of_the_alerts_when_the_focus_is_elsewhere(keys: list[str]):
+    app, _ = an_app(some_alerts(0, 8))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.press(*keys)
+
+        app.board = some_alerts(4, 8)
+        await pilot.pause()
+
+        assert [f"fires-{n}" in row for n, row in enumerate(alert_rows(app)[:3])] == [True] * 3
+
+
+async def test_the_cursor_in_the_alerts_is_where_it_was_put_and_on_top_until_then():
+    app, _ = an_app(some_alerts(0, 8))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: fed(app))
+        app.board = some_alerts(2, 8)
+        await pilot.press("4")
+        await until(pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in alert_rows(app)))
+
+        await pilot.press("G")
+        app.board = some_alerts(3, 8)
+        await pilot.pause()
+        assert any(row.startswith("› ✓ CRIT  over-7") for row in alert_rows(app))
+
+        await pilot.press("3", "4")
+        await until(pilot, lambda: any(row.startswith("› ✓ CRIT  over-7") for row in alert_rows(app)))
+
+
+@pytest.mark.parametrize(("size", "plain"), [((80, 24), False), ((80, 24), True), ((60, 16), False)])
+async def test_alerts_of_one_rule_say_which_task_they_are_of(size: tuple[int, int], plain: bool):
+    alerts = tuple(
+        boards.alert(n, "fast", "critical", "firing", f"#{n} sleepy", "running 1m, allowed 2s", 60.0, "1h02m > 2s", task=n)
+        for n in (1040, 1041)
+    )
+    shown = await drawn(boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain))
+    rows = [line for line in shown if "CRIT" in line]
+    assert [f"fast           1h02m > 2s  #{n} s" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize(("origin", "told"), [(terminal(), False), ("pts/9 1 2", True)], ids=["here", "at another deck"])
+async def test_news_is_what_was_done_elsewhere(origin: str, told: bool):
+    """You should see `ann paused …` of another terminal only, not what was done from this one, however long ago."""
+    board = boards.busy()
+    assert board.news is not None
+    lines = await drawn(board._replace(news=board.news._replace(origin=origin)), (120, 40))
+    assert ("ann paused #1052 sha256 photos, just now." in lines[-2]) is told

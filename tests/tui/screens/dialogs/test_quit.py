@@ -1,0 +1,83 @@
+"""The question at leaving a deck that has the runtime in it."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App
+
+from app.core.board import Board
+from app.tui.screens.dialogs.choice import DEAF, Box
+from app.tui.screens.dialogs.quit import LeaveScreen
+from app.tui.style import Look
+from tests.tui import boards
+
+SEVEN_AND_22 = boards.busy()._replace(waiting_total=22)
+
+DRAWN = """\
+┌ Leave Taskdeck ────────────────────────────────────────────────┐
+│ The runtime lives in this deck (--in-process).                 │
+│ The 7 jobs run on to their end; the 22 wait for a new start.   │
+│                                                                │
+│ › b  Leave a runtime in the background: the queue goes on      │
+│   o  Leave; the queue stands still                             │
+│                                                                │
+│ ↵ chooses the marked line    esc stay                          │
+└────────────────────────────────────────────────────────────────┘"""
+
+
+class Asking(App[None]):
+    """An app that asks, with a clock of its own."""
+
+    def __init__(self, board: Board, look: Look | None = None) -> None:
+        super().__init__()
+        self.look = look or Look()
+        self.clock = 100.0
+        self.board = board
+        self.answers: list[str | None] = []
+
+    def ticks(self) -> float:
+        return self.clock
+
+    def on_mount(self) -> None:
+        self.push_screen(LeaveScreen(self.board), self.answers.append)
+
+    def drawn(self) -> list[str]:
+        return self.screen.query_one(Box).shown_text()
+
+
+async def test_it_says_what_goes_on_and_what_stands_still():
+    app = Asking(SEVEN_AND_22)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert app.drawn() == DRAWN.splitlines()
+
+
+async def test_a_narrow_terminal_in_ascii_loses_no_word():
+    app = Asking(SEVEN_AND_22._replace(waiting_total=1_000_000), Look(ascii=True))
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        words = " ".join(" ".join(app.drawn()).replace("|", " ").split())
+
+    assert words.isascii() and "7 jobs run on to their end; the 1,000,000 wait for a new start." in words
+    assert "> b Leave a runtime in the background: the queue goes on" in words and "o Leave; the queue stands still" in words
+
+
+@pytest.mark.parametrize(
+    ("keys", "answer"),
+    [(["b"], "b"), (["o"], "o"), (["enter"], "b"), (["down", "enter"], "o"), (["q"], None), (["escape"], None)],
+)
+async def test_each_key_gives_its_answer(keys: list[str], answer: str | None):
+    app = Asking(SEVEN_AND_22)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.clock += DEAF
+        await pilot.press(*keys)
+        assert app.answers == [answer]
+
+
+async def test_a_key_typed_ahead_is_no_answer():
+    app = Asking(SEVEN_AND_22)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        await pilot.press("o", "b", "enter")
+        assert app.answers == [] and isinstance(app.screen, LeaveScreen)

@@ -1,0 +1,31 @@
+"""A deck on a terminal that takes nothing more: it ends when it is told to, and gives the terminal back as far as that goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.terminal import Terminal
+
+ROOT = Path(__file__).parents[3]
+ENV = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_deck_whose_terminal_is_stuck_ends_when_told(number: signal.Signals):
+    with Terminal([sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV, ROOT) as deck:
+        before = termios.tcgetattr(deck.keyboard)
+        deck.wait("q quit")
+        assert termios.tcgetattr(deck.keyboard) != before
+        deck.clog()
+        deck.type("\x0c" * 100)  # to be drawn: more than the queue of what is to be written holds
+        os.kill(deck.pid, number)
+        assert deck.ends_unread()
+        assert deck.end() == 128 + number
+        assert termios.tcgetattr(deck.keyboard) == before
+    assert b"\x1b[?1049l\x1b[?25h" in deck.raw

@@ -1,0 +1,59 @@
+"""What a change sends to the terminal: the cells that changed, and with them the terminal shows what the deck draws."""
+
+from __future__ import annotations
+
+from typing import Any
+from unicodedata import normalize
+
+import pyte
+import pytest
+from textual._compositor import ChopsUpdate
+
+from app.core.board import Board
+from app.tui.terminal.cell_updates import CellsUpdate
+from tests.tui import boards
+from tests.tui.recording_runtime import an_app, fed, until
+from tests.tui.screen_text import screen_text
+
+
+async def sent(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str) -> tuple[str, list[str], list[str]]:
+    """What is written when another board comes and keys are pressed; the terminal's lines with it; the deck's."""
+    app, _ = an_app()
+    terminal = pyte.Screen(120, 40)
+    stream = pyte.Stream(terminal)
+    written: list[str] = []
+
+    def write(screen: Any, update: Any) -> None:
+        if update is not None:
+            narrow = CellsUpdate.of(update) if isinstance(update, ChopsUpdate) else update
+            written.append(narrow.render_segments(app.console))
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: fed(app))
+        await pilot.pause()
+        stream.feed("\r\n".join(screen_text(app)))
+        monkeypatch.setattr(app, "_display", write)
+        app.board = board
+        await pilot.press(*keys)
+        await pilot.pause()
+        stream.feed("".join(written))
+        return "".join(written), [line.rstrip() for line in terminal.display], screen_text(app)
+
+
+def plain(line: str) -> str:
+    """A line without blanks (pyte writes one after each wide character) and composed, as pyte writes it."""
+    return normalize("NFC", line).replace(" ", "")
+
+
+async def test_one_figure_that_changed_costs_a_few_bytes(monkeypatch: pytest.MonkeyPatch):
+    text, terminal, drawn = await sent(monkeypatch, boards.busy()._replace(today_ok=142))
+    assert terminal == drawn
+    assert len(text) < 30
+
+
+async def test_wide_characters_and_a_moved_cursor_leave_no_traces(monkeypatch: pytest.MonkeyPatch):
+    busy = boards.busy()
+    named = zip(busy.running, ("夜间备份 b", "x夜间备份", "e\u0301", "夜", "间夜", "verify 夜间备份", "[/red]"), strict=True)
+    other = busy._replace(running=tuple(row._replace(name=name, output=name) for row, name in named))
+    _, terminal, drawn = await sent(monkeypatch, other, "j", "space", "1", "j", "3")
+    assert [plain(line) for line in terminal] == [plain(line) for line in drawn]

@@ -1,0 +1,53 @@
+"""A window that becomes another size while the last one is being told: the deck is drawn for the one that it has."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+
+import pytest
+from textual import _time
+
+from tests.acceptance.terminal import Terminal
+from tests.tui.fake_runtime import Answers, deck, until
+from tests.tui.terminal.test_blocked_terminal import ENV, ROOT
+
+PULLED_ON = """
+import sys, termios
+from app.tui.terminal.driver import ClicksOnlyDriver
+from tests.tui.run_deck import main
+
+asked = ClicksOnlyDriver._get_terminal_size
+
+def size(self):
+    found = asked(self)
+    if found == (100, 30):
+        termios.tcsetwinsize(0, (10, 40))
+    return found
+
+ClicksOnlyDriver._get_terminal_size = size
+sys.exit(main("busy"))
+"""
+
+
+def test_the_size_is_the_terminals_whatever_is_exported():
+    with Terminal([sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV | {"COLUMNS": "80", "LINES": "24"}, ROOT) as deck:
+        deck.wait("? help").resize(40, 10).wait("too small (40x10)").type("q")
+        assert deck.end() == 0
+
+
+def test_of_two_sizes_at_once_the_later_counts():
+    with Terminal([sys.executable, "-c", PULLED_ON], ENV, ROOT) as deck:
+        deck.wait("? help").resize(100, 30).wait("too small (40x10)").type("q")
+        assert deck.end() == 0
+
+
+async def test_what_is_due_soon_happens_though_the_processor_was_away_meanwhile(monkeypatch: pytest.MonkeyPatch):
+    """By such a timer the window's new size is taken; one that was passed over was waited for without end."""
+    app, fired, looks, now = deck(Answers()), asyncio.Event(), itertools.count(), _time.get_time
+    async with app.run_test(size=(80, 24)) as pilot:
+        with monkeypatch.context() as patched:
+            patched.setattr(_time, "get_time", lambda: now() + 0.05 * min(next(looks), 3))
+            app.set_timer(1 / 120, fired.set)
+            await until(pilot, fired.is_set)

@@ -1,0 +1,141 @@
+"""Text from outside cannot drive the terminal: in the drawn strips, and in what the real deck writes to a real terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from app.client import Client
+from app.tui.app import TaskdeckApp
+from tests.acceptance.terminal import Terminal
+from tests.runtime_process import Living
+from tests.tui import boards, hostile_home
+from tests.tui.fake_runtime import until as wait_until
+from tests.tui.pty_process import OnPty
+from tests.tui.recording_runtime import an_app, until
+from tests.tui.screen_text import screen_segments, screen_text
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = re.compile(
+    r"\x1b\[[0-9;]*m"  # colours
+    r"|\x1b\[\d+;\d+H"  # where to write
+    r"|\x1b\[\?(?:1000|1006|1004|1049|2004|2026|25|7)[hl]"  # mouse clicks, focus, screen, paste, sync, cursor, wrap
+    r"|\x1b\[\?2026\$p|\x1b\[6n|\x1b\[K"  # questions about sync and the cursor, and wiping the probe
+    r"|\x1b\[[<>]\d*u"  # the keyboard protocol, on and off
+)
+
+
+def controls(text: str) -> list[str]:
+    """Control, bidi and other characters that must never be drawn."""
+    return re.findall(
+        r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e0fff]",
+        text,
+    )
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16), (200, 50)])
+async def test_no_control_character_is_drawn_and_every_line_keeps_its_width(size: tuple[int, int]):
+    app, _ = an_app(boards.hostile())
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        for keys in ((), ("j",) * 9, ("x",), ("escape",), ("colon",), ("escape",), ("1", "j"), ("2",), ("4", "j")):
+            await pilot.press(*keys)
+            await pilot.pause()
+            lines = screen_segments(app)
+            assert not [found for line in lines for segment in line for found in controls(segment.text)]
+            assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}
+    assert app.failure is None
+
+
+async def test_markup_in_a_name_is_shown_as_it_is():
+    app, _ = an_app(boards.hostile())
+    async with app.run_test(size=(200, 50)) as pilot:
+        await until(pilot, lambda: app.board is not None)
+        await pilot.pause()
+        assert any("[/red][bold]x[/]" in segment.text for line in screen_segments(app) for segment in line)
+
+
+def test_the_real_deck_writes_no_escape_outside_the_allow_list():
+    env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    opened = (("x", "keep it"), ("X", "go on"), (":", "Commands"), ("?", "Digits go places"), ("/[/red]$(x)", "[/red]$(x)"))
+    with Terminal([sys.executable, "-m", "tests.tui.run_deck", "hostile"], env, ROOT, columns=120, rows=40) as deck:
+        deck.wait("q quit")
+        for keys, shown in opened:
+            deck.type(keys).wait(shown)
+            deck.press("\x1b", lambda t, shown=shown: shown not in t.text)
+        deck.type("\x11")
+        assert deck.end() == 0
+    left = ALLOWED.sub("", deck.raw.decode("utf-8", "replace"))
+    assert "\x1b" not in left
+    assert not [c for c in controls(left) if c not in "\r\n"]
+    assert "52;c;" not in left or "␛]52;c;" in left
+
+
+SIZES = ((80, 24), (60, 16), (200, 50))
+WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("3", "g", "w"), "WhyScreen", "[|red]"),
+    (("escape", "enter"), "TaskScreen", "[/red]"),
+    (("q", "l"), "LogScreen", "[/red]"),
+    (("w", "slash", *"100"), "LogScreen", " /100"),
+    (("escape", "q", "5"), "TasksScreen", "[|red]"),
+    (("6",), "TemplatesScreen", "[|red]"),
+    (("enter",), "SubmitScreen", "[|red]"),
+    (("tab", "tab", "tab", "x", "escape", "7"), "AlertsScreen", "[|red]"),
+    (("9",), "HistoryScreen", "[|red]"),
+    (("0", "O"), "OperationsScreen", "[|red]"),
+    (("enter",), "OperationScreen", "submit"),
+    (("0", "3", "g", "j", "e"), "EditScreen", "[|red]"),
+    (("escape", "g", "x"), "ChoiceScreen", "[|red]"),
+    (("escape", "y"), "ChoiceScreen", "[|red]"),
+    (("escape", "question_mark"), "HelpScreen", "Digits go places"),
+    (("escape", "colon", *"queue"), "PaletteScreen", "[|red]"),
+    (("escape", "n"), "SubmitScreen", "[|red]"),
+    (("escape", "slash", "["), "DeckScreen", "[|red]"),
+)  # fmt: skip
+"""Keys from the deck on, the screen they lead to, and what it shows of the hostile names and texts."""
+
+
+async def test_every_screen_over_a_real_runtime_shows_hostile_text_as_text_in_every_size(runtime: Living):
+    hostile_home.fill(runtime)
+    app = TaskdeckApp(lambda: Client(runtime.home))
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await shows(pilot, "DeckScreen", "[|red]", SIZES[0])
+        for keys, screen, words in WALK:
+            await pilot.press(*keys)
+            for size in SIZES:
+                await pilot.resize_terminal(*size)
+                await shows(pilot, screen, words, size)
+                lines = screen_segments(app)
+                assert [found for line in lines for segment in line for found in controls(segment.text)] == [], screen
+                assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}, screen
+    assert app.failure is None
+
+
+async def shows(pilot: Any, screen: str, words: str, size: tuple[int, int]) -> None:
+    """Wait until this screen has this size and shows the words (small ones show what they can)."""
+    app = pilot.app
+    await wait_until(
+        pilot,
+        lambda: type(app.screen).__name__ == screen
+        and len(screen_text(app)) == size[1]
+        and (size[1] < 24 or any(words in line for line in screen_text(app))),
+    )
+
+
+def test_the_deck_asks_for_clicks_but_not_for_every_movement_of_the_mouse():
+    env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with OnPty([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(80, 24)) as deck:
+        deck.wait_for("q quit")
+        deck.send(b"q")
+        assert deck.finish() == 0
+    assert b"\x1b[?1000h" in deck.heard and b"\x1b[?1006h" in deck.heard
+    assert b"1003h" not in deck.heard and b"1015h" not in deck.heard
+    assert deck.heard.rstrip().endswith(
+        b"7 jobs go on, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
+    )
